@@ -1,0 +1,25 @@
+//! Words and rules of the product: what a run, a task, a plan and a merge are, and how each event changes them.
+//!
+//! Nothing here does input or output, reads a clock or is asynchronous. [`transition::transition`] is the one
+//! place where a state changes; everything else in the product carries its decisions out.
+
+pub mod ids;
+pub mod money;
+
+pub mod plan;
+pub mod plan_check;
+pub mod profile;
+
+pub mod merge;
+pub mod run;
+pub mod task;
+
+pub mod effect;
+pub mod event;
+pub mod transition;
+
+pub mod limits;
+pub mod schedule;
+
+pub use ids::{CommitId, Epoch, Fence, MergeId, ProcessId, RunId, TaskId, TaskKey};
+pub use money::NanoDollars;

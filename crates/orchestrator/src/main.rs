@@ -1,0 +1,2 @@
+//! The binary: configuration, commands, wiring.
+fn main() {}
