@@ -78,7 +78,9 @@ number! {
 }
 
 /// The stable name of a task within its run: lower-case letters, digits and hyphens, at most 40 characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct TaskKey(pub String);
 
@@ -89,7 +91,9 @@ impl TaskKey {
     /// Whether the text may name a task, and so a ref and a directory.
     pub fn is_valid(text: &str) -> bool {
         (1..=Self::MAX_LENGTH).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !text.starts_with('-')
     }
 }

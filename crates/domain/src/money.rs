@@ -8,7 +8,9 @@ use std::{
 };
 
 /// An amount of money in billionths of a dollar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NanoDollars(pub i64);
 
@@ -18,7 +20,8 @@ impl NanoDollars {
 
     /// The nearest amount to a number of dollars; `None` unless it is finite, not negative and under nine billion.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
-        (dollars.is_finite() && (0.0..9e9).contains(&dollars)).then(|| Self((dollars * 1e9).round() as i64))
+        (dollars.is_finite() && (0.0..9e9).contains(&dollars))
+            .then(|| Self((dollars * 1e9).round() as i64))
     }
 
     /// As a floating-point number of dollars, for display and metrics only.
@@ -35,7 +38,11 @@ impl NanoDollars {
 impl fmt::Display for NanoDollars {
     /// Two decimals from a dollar up, four below, so that small costs don't read as nothing.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = if self.0.abs() >= 1_000_000_000 || self.0 == 0 { 2 } else { 4 };
+        let decimals = if self.0.abs() >= 1_000_000_000 || self.0 == 0 {
+            2
+        } else {
+            4
+        };
         write!(formatter, "${:.*}", decimals, self.dollars())
     }
 }

@@ -1,0 +1,292 @@
+//! What happens, and what is written down about it.
+//!
+//! An [`Event`] goes into [`crate::transition::transition`]; the [`Fact`]s that come out are appended to the run's
+//! log, which the stream, the pages and the command line all read.
+
+use crate::{
+    ids::{CommitId, Fence, MergeId, TaskKey},
+    merge::{GateVerdict, MergeEnd, MergeState},
+    money::NanoDollars,
+    plan::PlanDocument,
+    run::{Check, Reason},
+    task::{AttemptEnd, Outcome},
+};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to a run or to one of its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The hub is ready and the base commit pinned.
+    Prepared {
+        /// Where everything starts.
+        base: CommitId,
+        /// The name of the branch the base was taken from.
+        base_branch: String,
+        /// How the merged tree is checked.
+        check: Check,
+    },
+    /// The director's plan passed its checks.
+    Planned {
+        /// The plan.
+        plan: Box<PlanDocument>,
+        /// What the checks repaired in it.
+        repairs: Vec<String>,
+        /// For each task of the plan, in its order, whether an empty change is acceptable.
+        changes: Vec<crate::profile::Change>,
+    },
+    /// Preparing, planning or delivering failed for good, or a limit of the run was reached.
+    RunFailed {
+        /// Why.
+        reason: Reason,
+    },
+    /// The branch is in the user's repository.
+    Delivered {
+        /// The commit that was delivered.
+        commit: CommitId,
+        /// What was done with the user's checkout, in words.
+        checkout: String,
+    },
+    /// A person asked for the run to end.
+    CancelAsked,
+
+    /// An attempt at a task ended.
+    AttemptEnded {
+        /// The fence the attempt was claimed under.
+        fence: Fence,
+        /// How it ended.
+        end: AttemptEnd,
+    },
+    /// The process that held the task is gone.
+    ProcessLost {
+        /// The fence the attempt was claimed under.
+        fence: Fence,
+    },
+    /// The merge of a task's work ended.
+    MergeEnded {
+        /// Which merge.
+        merge: MergeId,
+        /// How.
+        end: MergeEnd,
+    },
+    /// A task this one waits for will never complete.
+    ParentLost {
+        /// The parent.
+        parent: TaskKey,
+    },
+    /// The task is to end because its run does.
+    TaskCancelled {
+        /// Whether the task's work is past the point of no return: its landing intent is written.
+        landing: bool,
+    },
+}
+
+/// One entry of a run's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// The run was accepted.
+    RunSubmitted {
+        /// What was asked for.
+        objective: String,
+    },
+    /// The hub is ready.
+    WorkspacePrepared {
+        /// Where everything starts.
+        base: CommitId,
+        /// The branch the base was taken from.
+        base_branch: String,
+        /// How the merged tree is checked.
+        check: Check,
+    },
+    /// The director's model was asked for a plan, or for a repair of one.
+    PlanAsked {
+        /// 1 for the first time.
+        round: u32,
+        /// What was wrong with the round before.
+        problems: Vec<String>,
+    },
+    /// The plan is saved and its tasks exist.
+    PlanSaved {
+        /// 1 for the first plan.
+        version: u32,
+        /// How many tasks it has.
+        tasks: u32,
+        /// How many tasks the longest chain has.
+        levels: u32,
+        /// What the checks repaired.
+        repairs: Vec<String>,
+    },
+    /// A task can be claimed.
+    TaskReady,
+    /// A worker took the task.
+    TaskClaimed {
+        /// Which try, from 1.
+        attempt: u32,
+        /// The fence it was claimed under.
+        fence: Fence,
+    },
+    /// A turn of the worker's model was answered.
+    TurnAnswered {
+        /// Which try.
+        attempt: u32,
+        /// Which turn of it, from 1.
+        turn: u32,
+        /// The tools it asked for, with what they are to do, in a few words each.
+        tools: Vec<String>,
+        /// What the call cost; `None` for an unpriced model.
+        cost: Option<NanoDollars>,
+    },
+    /// A tool is about to run.
+    ToolStarted {
+        /// Which turn.
+        turn: u32,
+        /// The tool.
+        tool: String,
+        /// What it is to do, in a few words.
+        summary: String,
+    },
+    /// The model's provider made the caller wait.
+    ModelRetried {
+        /// Why: `rate_limited`, `server_error`, …
+        why: String,
+        /// Milliseconds until the next try.
+        wait_ms: u64,
+    },
+    /// An attempt ended.
+    AttemptEnded {
+        /// Which try.
+        attempt: u32,
+        /// How.
+        end: AttemptEnd,
+        /// What the worker said of it.
+        outcome: Option<Outcome>,
+    },
+    /// Finished work is pinned and waits to be merged.
+    MergeQueued {
+        /// The frozen commit.
+        commit: CommitId,
+    },
+    /// The merge moved on.
+    MergeMoved {
+        /// Which merge.
+        merge: MergeId,
+        /// To which step.
+        state: MergeState,
+        /// Conflicted paths, where there are any.
+        conflicts: Vec<String>,
+    },
+    /// One conflict was decided.
+    ConflictDecided {
+        /// Which merge.
+        merge: MergeId,
+        /// The path.
+        path: String,
+        /// Which layer decided.
+        layer: String,
+        /// `resolved` or `declined`.
+        result: String,
+        /// The reason given.
+        reason: String,
+    },
+    /// The gate ran on a merged tree.
+    GateFinished {
+        /// Which merge.
+        merge: MergeId,
+        /// What it said.
+        verdict: GateVerdict,
+        /// Tests that passed, where the output tells.
+        passed: Option<u64>,
+        /// Tests that failed, where the output tells.
+        failed: Option<u64>,
+        /// Milliseconds it took.
+        duration_ms: u64,
+    },
+    /// The merge is about to move the branch; from here on it is finished by whoever recovers.
+    LandingIntended {
+        /// Which merge.
+        merge: MergeId,
+        /// The commit to land.
+        commit: CommitId,
+    },
+    /// The merge ended.
+    MergeEnded {
+        /// Which merge.
+        merge: MergeId,
+        /// How.
+        end: MergeEnd,
+    },
+    /// The task is complete.
+    TaskCompleted {
+        /// The commit that brought it; `None` where nothing had to change.
+        commit: Option<CommitId>,
+    },
+    /// The task goes back to be tried again.
+    TaskReturned {
+        /// Why.
+        reason: Reason,
+    },
+    /// The task failed for good.
+    TaskFailed {
+        /// Why.
+        reason: Reason,
+    },
+    /// The task will not be done.
+    TaskCancelled {
+        /// Why.
+        reason: Reason,
+    },
+    /// The process under an attempt was lost; the task can be claimed again.
+    TaskRecovered {
+        /// How often that has happened to this task.
+        crashes: u32,
+    },
+    /// Everything has landed.
+    RunDelivering,
+    /// The branch is in the user's repository.
+    RunCompleted {
+        /// The commit that was delivered.
+        commit: CommitId,
+        /// What was done with the user's checkout, in words.
+        checkout: String,
+    },
+    /// The run ended without its objective.
+    RunFailed {
+        /// Why.
+        reason: Reason,
+    },
+    /// The run was ended by a person.
+    RunCancelled,
+}
+
+impl Fact {
+    /// The stable name of this kind of fact, as its `kind` field has it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::RunSubmitted { .. } => "run_submitted",
+            Self::WorkspacePrepared { .. } => "workspace_prepared",
+            Self::PlanAsked { .. } => "plan_asked",
+            Self::PlanSaved { .. } => "plan_saved",
+            Self::TaskReady => "task_ready",
+            Self::TaskClaimed { .. } => "task_claimed",
+            Self::TurnAnswered { .. } => "turn_answered",
+            Self::ToolStarted { .. } => "tool_started",
+            Self::ModelRetried { .. } => "model_retried",
+            Self::AttemptEnded { .. } => "attempt_ended",
+            Self::MergeQueued { .. } => "merge_queued",
+            Self::MergeMoved { .. } => "merge_moved",
+            Self::ConflictDecided { .. } => "conflict_decided",
+            Self::GateFinished { .. } => "gate_finished",
+            Self::LandingIntended { .. } => "landing_intended",
+            Self::MergeEnded { .. } => "merge_ended",
+            Self::TaskCompleted { .. } => "task_completed",
+            Self::TaskReturned { .. } => "task_returned",
+            Self::TaskFailed { .. } => "task_failed",
+            Self::TaskCancelled { .. } => "task_cancelled",
+            Self::TaskRecovered { .. } => "task_recovered",
+            Self::RunDelivering => "run_delivering",
+            Self::RunCompleted { .. } => "run_completed",
+            Self::RunFailed { .. } => "run_failed",
+            Self::RunCancelled => "run_cancelled",
+        }
+    }
+}

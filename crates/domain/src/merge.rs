@@ -1,0 +1,117 @@
+//! A merge: an entry of the queue, from finished work to the branch.
+
+use crate::{ids::CommitId, run::Reason};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a merge stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeState {
+    /// It waits its turn.
+    Queued,
+    /// The trees are being brought together.
+    Merging,
+    /// A conflict is being resolved.
+    Resolving,
+    /// The gate runs on the merged tree.
+    Verifying,
+    /// It is in the branch.
+    Landed,
+    /// It went back to its worker.
+    Rejected,
+    /// It could not be merged for a reason outside the work.
+    Error,
+}
+
+impl MergeState {
+    /// Every state, in the order of a merge's life.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Merging,
+        Self::Resolving,
+        Self::Verifying,
+        Self::Landed,
+        Self::Rejected,
+        Self::Error,
+    ];
+
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Merging => "merging",
+            Self::Resolving => "resolving",
+            Self::Verifying => "verifying",
+            Self::Landed => "landed",
+            Self::Rejected => "rejected",
+            Self::Error => "error",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for MergeState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What the gate said of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateVerdict {
+    /// The check command succeeded.
+    Passed,
+    /// The check command ran and said no.
+    Failed,
+    /// The check command could not be run or told nothing. Never a pass.
+    CouldNotRun,
+    /// There is no check command: the merge lands unchecked.
+    NotConfigured,
+}
+
+impl GateVerdict {
+    /// Every verdict.
+    pub const ALL: [Self; 4] = [
+        Self::Passed,
+        Self::Failed,
+        Self::CouldNotRun,
+        Self::NotConfigured,
+    ];
+
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::CouldNotRun => "could_not_run",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+}
+
+/// How a merge ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum MergeEnd {
+    /// The commit is in the branch.
+    Landed {
+        /// The merge commit, or the tip when the work was already in it.
+        commit: CommitId,
+    },
+    /// The work is not good enough as it is; the worker is told why.
+    Rejected {
+        /// What the gate or the resolver said.
+        reason: Reason,
+    },
+    /// Something outside the work failed.
+    Error {
+        /// What.
+        reason: Reason,
+    },
+}

@@ -1,0 +1,158 @@
+//! A task: a node of the plan, tried by one worker at a time.
+
+use crate::{
+    ids::{CommitId, Fence, TaskId, TaskKey},
+    profile::Change,
+    run::Reason,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// It waits for others.
+    Planned,
+    /// It can be claimed.
+    Ready,
+    /// A worker holds it.
+    Active,
+    /// Its work is in the merge queue.
+    Merging,
+    /// Its work has landed, or it was accepted without a change.
+    Complete,
+    /// It failed for good.
+    Failed,
+    /// It was cancelled, or what it waits for did not complete.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Every state, in the order of a task's life.
+    pub const ALL: [Self; 7] = [
+        Self::Planned,
+        Self::Ready,
+        Self::Active,
+        Self::Merging,
+        Self::Complete,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Ready => "ready",
+            Self::Active => "active",
+            Self::Merging => "merging",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether nothing more will happen to the task.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The row that rules see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Which task.
+    pub id: TaskId,
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many of its parents have not completed.
+    pub pending: i64,
+    /// Grows with each claim.
+    pub fence: Fence,
+    /// Handled failures so far, rejected merges among them.
+    pub failures: u32,
+    /// Deaths of the process under it so far.
+    pub crashes: u32,
+    /// Whether an empty change is acceptable.
+    pub change: Change,
+    /// Why it ended without success.
+    pub reason: Option<Reason>,
+}
+
+/// A direct dependent, as far as completing its parent concerns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Which task.
+    pub id: TaskId,
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How many of its parents have not completed.
+    pub pending: i64,
+}
+
+/// What the worker says of its own work. Advisory: the tree and the gate decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All of it.
+    Done,
+    /// Some of it; the summary says what is missing.
+    Partial,
+    /// Something outside its reach is missing.
+    Blocked,
+    /// It can't be done as asked.
+    Impossible,
+}
+
+impl Outcome {
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Blocked => "blocked",
+            Self::Impossible => "impossible",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// A commit that holds the work, pinned in the hub.
+    Submitted {
+        /// The frozen commit.
+        commit: CommitId,
+    },
+    /// The worker says done and the tree is as it was.
+    Unchanged,
+    /// It did not get there; it may be tried again.
+    Failed {
+        /// Why, told to the next attempt.
+        reason: Reason,
+    },
+    /// It can't get there however often it is tried: a refused budget, a rejected key.
+    GaveUp {
+        /// Why.
+        reason: Reason,
+    },
+    /// It was stopped on purpose (drain) and is to go on later; it does not count.
+    Released,
+}

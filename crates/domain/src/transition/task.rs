@@ -1,0 +1,323 @@
+//! Decisions about one task.
+
+use super::{Decision, Refusal, run};
+use crate::{
+    effect::Effect,
+    event::{Event, Fact},
+    ids::{CommitId, Fence, MergeId, TaskKey},
+    merge::MergeEnd,
+    profile::Change,
+    run::{Reason, ReasonCode},
+    task::{AttemptEnd, Task, TaskState},
+};
+
+pub(super) fn attempt_ended(
+    mut decision: Decision,
+    fence: Fence,
+    end: &AttemptEnd,
+) -> Result<Decision, Refusal> {
+    let task = held(&mut decision, fence)?;
+    let id = task.id;
+    match end {
+        AttemptEnd::Submitted { commit } => {
+            task.state = TaskState::Merging;
+            decision.run.active -= 1;
+            decision.effects.push(Effect::QueueMerge {
+                task: id,
+                commit: commit.clone(),
+            });
+            decision.facts.push((
+                Some(id),
+                Fact::MergeQueued {
+                    commit: commit.clone(),
+                },
+            ));
+        }
+        AttemptEnd::Unchanged => match task.change {
+            Change::None | Change::Optional => {
+                decision.run.active -= 1;
+                complete(&mut decision, None);
+            }
+            Change::Required => {
+                decision.run.active -= 1;
+                let reason = Reason::new(
+                    ReasonCode::Worker,
+                    "the work was called done, but nothing in the tree has changed",
+                );
+                try_again(&mut decision, &reason);
+            }
+        },
+        AttemptEnd::Failed { reason } => {
+            decision.run.active -= 1;
+            try_again(&mut decision, reason);
+        }
+        AttemptEnd::GaveUp { reason } => {
+            decision.run.active -= 1;
+            fail(&mut decision, reason);
+            if matches!(reason.code, ReasonCode::Budget | ReasonCode::Internal)
+                && !decision.run.state.is_final()
+            {
+                run::fail(&mut decision, reason);
+            }
+        }
+        AttemptEnd::Released => {
+            task.state = TaskState::Ready;
+            decision.run.active -= 1;
+            decision.run.ready += 1;
+            decision.facts.push((Some(id), Fact::TaskReady));
+        }
+    }
+    Ok(decision)
+}
+
+pub(super) fn process_lost(mut decision: Decision, fence: Fence) -> Result<Decision, Refusal> {
+    let limit = decision.run.tries.crashes;
+    let task = held(&mut decision, fence)?;
+    task.crashes += 1;
+    let (id, crashes) = (task.id, task.crashes);
+    decision.run.active -= 1;
+    if crashes >= limit {
+        let reason = Reason::new(
+            ReasonCode::Poison,
+            format!(
+                "the process died under this task {crashes} times (limit crashes = {limit}); its attempts show where"
+            ),
+        );
+        fail(&mut decision, &reason);
+        return Ok(decision);
+    }
+    if let Some(task) = &mut decision.task {
+        task.state = TaskState::Ready;
+    }
+    decision.run.ready += 1;
+    decision
+        .facts
+        .push((Some(id), Fact::TaskRecovered { crashes }));
+    Ok(decision)
+}
+
+pub(super) fn merge_ended(
+    mut decision: Decision,
+    merge: MergeId,
+    end: &MergeEnd,
+) -> Result<Decision, Refusal> {
+    let task = named(&mut decision)?;
+    if task.state != TaskState::Merging {
+        return Err(Refusal::Stale(format!(
+            "task {} is {}, not merging",
+            task.key, task.state
+        )));
+    }
+    let id = task.id;
+    decision.facts.push((
+        Some(id),
+        Fact::MergeEnded {
+            merge,
+            end: end.clone(),
+        },
+    ));
+    match end {
+        MergeEnd::Landed { commit } => complete(&mut decision, Some(commit)),
+        MergeEnd::Rejected { reason } => try_again(&mut decision, reason),
+        MergeEnd::Error { reason } => fail(&mut decision, reason),
+    }
+    Ok(decision)
+}
+
+pub(super) fn parent_lost(mut decision: Decision, parent: &TaskKey) -> Result<Decision, Refusal> {
+    let task = named(&mut decision)?;
+    match task.state {
+        TaskState::Planned => {
+            let reason = Reason::new(
+                ReasonCode::Dependency,
+                format!("task {parent}, which this one waits for, did not complete"),
+            );
+            drop_task(&mut decision, &reason);
+            Ok(decision)
+        }
+        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => Err(Refusal::Stale(
+            format!("task {} is already {}", task.key, task.state),
+        )),
+        TaskState::Ready | TaskState::Active | TaskState::Merging => {
+            Err(Refusal::Illegal(format!(
+                "task {} is {} although {parent} never completed",
+                task.key, task.state
+            )))
+        }
+    }
+}
+
+pub(super) fn cancelled(mut decision: Decision, landing: bool) -> Result<Decision, Refusal> {
+    let task = named(&mut decision)?;
+    let id = task.id;
+    match task.state {
+        TaskState::Merging if landing => {
+            return Err(Refusal::Illegal(format!(
+                "the work of task {} is being landed; an intent is never taken back",
+                task.key
+            )));
+        }
+        TaskState::Planned | TaskState::Ready => {}
+        TaskState::Active => decision.run.active -= 1,
+        TaskState::Merging => decision.effects.push(Effect::DropMerge { task: id }),
+        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => {
+            return Err(Refusal::Stale(format!(
+                "task {} is already {}",
+                task.key, task.state
+            )));
+        }
+    }
+    let reason = decision
+        .run
+        .reason
+        .clone()
+        .unwrap_or_else(|| Reason::new(ReasonCode::Asked, "the run ended"));
+    drop_task(&mut decision, &reason);
+    Ok(decision)
+}
+
+/// The work is in the branch, or none was needed: dependents are released.
+fn complete(decision: &mut Decision, commit: Option<&CommitId>) {
+    let Some(task) = &mut decision.task else {
+        return;
+    };
+    let id = task.id;
+    task.state = TaskState::Complete;
+    task.reason = None;
+    decision.run.open -= 1;
+    decision.facts.push((
+        Some(id),
+        Fact::TaskCompleted {
+            commit: commit.cloned(),
+        },
+    ));
+    if !decision.run.state.is_final() {
+        for child in &mut decision.children {
+            if child.state != TaskState::Planned {
+                continue;
+            }
+            child.pending -= 1;
+            if child.pending == 0 {
+                child.state = TaskState::Ready;
+                decision.run.ready += 1;
+                decision.facts.push((Some(child.id), Fact::TaskReady));
+            }
+        }
+    }
+    run::settle(decision);
+}
+
+/// A handled failure: back to a worker, or the end of the task when it has had its tries.
+fn try_again(decision: &mut Decision, reason: &Reason) {
+    let limit = decision.run.tries.failures;
+    let Some(task) = &mut decision.task else {
+        return;
+    };
+    let id = task.id;
+    task.failures += 1;
+    if task.failures >= limit {
+        let last = Reason::new(
+            reason.code,
+            format!(
+                "{} (after {} tries; limit failures = {limit})",
+                reason.message, task.failures
+            ),
+        );
+        fail(decision, &last);
+        return;
+    }
+    if decision.run.state.is_final() {
+        drop_task(decision, reason);
+        return;
+    }
+    task.state = TaskState::Ready;
+    decision.run.ready += 1;
+    decision.facts.push((
+        Some(id),
+        Fact::TaskReturned {
+            reason: reason.clone(),
+        },
+    ));
+}
+
+/// The task failed for good; what waits for it will not be done.
+fn fail(decision: &mut Decision, reason: &Reason) {
+    let Some(task) = &mut decision.task else {
+        return;
+    };
+    let (id, key) = (task.id, task.key.clone());
+    task.state = TaskState::Failed;
+    task.reason = Some(reason.clone());
+    decision.run.open -= 1;
+    decision.run.failed += 1;
+    if decision.run.reason.is_none() {
+        decision.run.reason = Some(Reason::new(
+            reason.code,
+            format!("task {key}: {}", reason.message),
+        ));
+    }
+    decision.facts.push((
+        Some(id),
+        Fact::TaskFailed {
+            reason: reason.clone(),
+        },
+    ));
+    lose_children(decision, &key);
+    run::settle(decision);
+}
+
+/// The task will not be done, and neither will what waits for it.
+fn drop_task(decision: &mut Decision, reason: &Reason) {
+    let Some(task) = &mut decision.task else {
+        return;
+    };
+    let (id, key) = (task.id, task.key.clone());
+    if task.state == TaskState::Ready {
+        decision.run.ready -= 1;
+    }
+    task.state = TaskState::Cancelled;
+    task.reason = Some(reason.clone());
+    decision.run.open -= 1;
+    decision.facts.push((
+        Some(id),
+        Fact::TaskCancelled {
+            reason: reason.clone(),
+        },
+    ));
+    lose_children(decision, &key);
+    run::settle(decision);
+}
+
+fn lose_children(decision: &mut Decision, parent: &TaskKey) {
+    let waiting = decision
+        .children
+        .iter()
+        .filter(|child| child.state == TaskState::Planned);
+    decision.follow.extend(waiting.map(|child| {
+        (
+            child.id,
+            Event::ParentLost {
+                parent: parent.clone(),
+            },
+        )
+    }));
+}
+
+fn named(decision: &mut Decision) -> Result<&mut Task, Refusal> {
+    decision
+        .task
+        .as_mut()
+        .ok_or_else(|| Refusal::Illegal("an event about a task came without one".into()))
+}
+
+/// The task, if the caller still holds it.
+fn held(decision: &mut Decision, fence: Fence) -> Result<&mut Task, Refusal> {
+    let task = named(decision)?;
+    if task.fence != fence || task.state != TaskState::Active {
+        return Err(Refusal::Stale(format!(
+            "task {} is {} under fence {}, the event is of fence {fence}",
+            task.key, task.state, task.fence
+        )));
+    }
+    Ok(task)
+}
