@@ -1,0 +1,203 @@
+//! Why a call gave no answer. Every text names provider and model, never a key or an address.
+
+use crate::{ledger::Refusal, types::ModelRef};
+use std::{fmt, time::Duration};
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The ledger does not allow it.
+    #[error("{on}: {refusal}")]
+    Refused {
+        /// Which model.
+        on: ModelRef,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// No such provider is configured.
+    #[error("unknown provider `{provider}`; configured are: {}", known.join(", "))]
+    UnknownProvider {
+        /// The name that was asked for.
+        provider: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The provider needs a key and has none.
+    #[error("provider `{provider}` has no API key; set the environment variable {variable}")]
+    MissingKey {
+        /// Which provider.
+        provider: String,
+        /// Where its key is looked for.
+        variable: String,
+    },
+    /// A setting can't be used.
+    #[error("provider `{provider}`: {problem}")]
+    Settings {
+        /// Which provider.
+        provider: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The price table can't be used.
+    #[error("the price table can't be used: {0}")]
+    Prices(String),
+    /// The key was refused, or may not use this model.
+    #[error(
+        "{on}: the provider refused the API key ({status}{}); check {variable} and its permissions",
+        code_suffix(code)
+    )]
+    Auth {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP status.
+        status: u16,
+        /// The provider's code for it.
+        code: Option<String>,
+        /// Where the key comes from.
+        variable: String,
+    },
+    /// The account has no money left.
+    #[error("{on}: the account's quota is used up: {detail}; add credit with the provider")]
+    Quota {
+        /// Which model.
+        on: ModelRef,
+        /// The provider's words.
+        detail: String,
+    },
+    /// Rate limited until the retries were used up.
+    #[error(
+        "{on}: still rate limited after {attempts} attempts: {detail}; lower the concurrency or try later"
+    )]
+    RateLimited {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP requests made.
+        attempts: u32,
+        /// The provider's words.
+        detail: String,
+    },
+    /// The question does not fit into the model's window.
+    #[error(
+        "{on}: the conversation is too long for the model's context window: {detail}; shorten it"
+    )]
+    ContextLength {
+        /// Which model.
+        on: ModelRef,
+        /// Numbers, or the provider's words.
+        detail: String,
+    },
+    /// The provider's filter refused the question or the answer.
+    #[error("{on}: refused by the provider's content filter: {detail}")]
+    ContentFilter {
+        /// Which model.
+        on: ModelRef,
+        /// The provider's words.
+        detail: String,
+    },
+    /// The provider does not accept the request.
+    #[error("{on}: the provider rejected the request ({status}): {detail}")]
+    BadRequest {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP status.
+        status: u16,
+        /// The provider's words.
+        detail: String,
+    },
+    /// The provider failed until the retries were used up.
+    #[error("{on}: the provider failed ({status}) in {attempts} attempts: {detail}; try later")]
+    Server {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP status of the last attempt.
+        status: u16,
+        /// HTTP requests made.
+        attempts: u32,
+        /// The provider's words.
+        detail: String,
+    },
+    /// No answer in time.
+    #[error("{on}: {kind} within {} s, in {attempts} attempts; raise the timeout or try later", after.as_secs_f64())]
+    Timeout {
+        /// Which model.
+        on: ModelRef,
+        /// Which limit was passed.
+        kind: TimeoutKind,
+        /// The limit.
+        after: Duration,
+        /// HTTP requests made.
+        attempts: u32,
+    },
+    /// No connection.
+    #[error(
+        "{on}: the provider can't be reached ({detail}) in {attempts} attempts; check its base_url and the network"
+    )]
+    Unreachable {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP requests made.
+        attempts: u32,
+        /// What failed, without the address.
+        detail: String,
+    },
+    /// What came back is not an answer.
+    #[error("{on}: the provider's answer can't be read ({detail}) in {attempts} attempts")]
+    Garbage {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP requests made.
+        attempts: u32,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The answer stopped before its end.
+    #[error("{on}: the answer was cut off before its end in {attempts} attempts: {detail}")]
+    Truncated {
+        /// Which model.
+        on: ModelRef,
+        /// HTTP requests made.
+        attempts: u32,
+        /// How it was noticed.
+        detail: String,
+    },
+    /// The answer does not have the shape asked for, even after a repair turn.
+    #[error("{on}: the answer does not follow the schema `{schema}`: {}", problems.join("; "))]
+    Invalid {
+        /// Which model.
+        on: ModelRef,
+        /// The schema's name.
+        schema: String,
+        /// What is wrong, each with a pointer into the document.
+        problems: Vec<String>,
+    },
+}
+
+/// Which limit of time was passed, as a clause for the error text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimeoutKind {
+    /// The response's headers did not come.
+    Header,
+    /// A stream went silent.
+    StreamIdle,
+    /// The whole answer took too long.
+    Total,
+    /// The caller's deadline passed.
+    Deadline,
+}
+
+impl fmt::Display for TimeoutKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Header => "no response began",
+            Self::StreamIdle => "the stream sent nothing",
+            Self::Total => "no complete answer",
+            Self::Deadline => "no answer before the deadline,",
+        })
+    }
+}
+
+fn code_suffix(code: &Option<String>) -> String {
+    code.as_ref()
+        .map(|code| format!(", {code}"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,118 @@
+//! The port through which every call is paid for. The engine implements it on the database.
+
+use crate::types::{CostRole, Usage};
+use async_trait::async_trait;
+use domain::NanoDollars;
+use std::time::Duration;
+
+/// Where calls are reserved before they are sent and settled after.
+///
+/// A call whose future is dropped is never settled: its reservation stands, since the provider may well bill it.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Sets the call's upper bound aside, or says why it may not be made.
+    async fn reserve(&self, call: &PlannedCall) -> Result<CallId, Refusal>;
+
+    /// Replaces the reservation by what the call came to. The error is a sentence for the log.
+    async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String>;
+}
+
+/// The ledger's number of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub i64);
+
+/// A call that is about to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedCall {
+    /// The provider's name.
+    pub provider: String,
+    /// The model asked for.
+    pub model: String,
+    /// On whose account.
+    pub role: CostRole,
+    /// The most an answer can cost; `None` where the model has no price.
+    pub upper_bound: Option<NanoDollars>,
+    /// Tokens of the question, estimated from above.
+    pub input_estimate: u64,
+    /// The most tokens the answer may have.
+    pub max_output: u64,
+}
+
+/// Why a call may not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It could pass the dollar cap.
+    #[error(
+        "the budget of {limit} does not cover another call: {spent} spent, {reserved} reserved by calls under way, \
+         this one may cost {asked}; raise the run's dollar cap to go on"
+    )]
+    Budget {
+        /// The cap.
+        limit: NanoDollars,
+        /// Settled so far.
+        spent: NanoDollars,
+        /// Set aside for calls under way or lost.
+        reserved: NanoDollars,
+        /// The upper bound of this call.
+        asked: NanoDollars,
+    },
+    /// There is a dollar cap and the model has no price.
+    #[error(
+        "model {model} has no price, so a dollar cap can't be kept; add its price to the configuration or run \
+         without a cap"
+    )]
+    Unpriced {
+        /// Which model.
+        model: String,
+    },
+    /// The run is paused, cancelled or no longer this process's.
+    #[error("no further model call may be made: {0}")]
+    Stopped(String),
+    /// The ledger could not be written.
+    #[error("the call could not be recorded in the ledger: {0}")]
+    Store(String),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallStatus {
+    /// Answered; usage and cost are final.
+    Answered,
+    /// Refused or never accepted by the provider: nothing is owed.
+    Failed,
+    /// Accepted, but the answer was cut, unreadable or too late: the provider may bill it, so the reservation
+    /// should stand.
+    Lost,
+}
+
+impl CallStatus {
+    /// As the database writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub struct CallOutcome {
+    /// How it ended.
+    pub status: CallStatus,
+    /// Tokens, when answered.
+    pub usage: Option<Usage>,
+    /// Price, when answered and priced.
+    pub cost: Option<NanoDollars>,
+    /// The model that answered; the one asked for when none did.
+    pub model: String,
+    /// HTTP requests it took.
+    pub attempts: u32,
+    /// From the first attempt to the end, waits included.
+    pub duration: Duration,
+    /// What went wrong, without secrets.
+    pub error: Option<String>,
+    /// From sending the attempt that was answered to its first token, when streamed.
+    pub time_to_first_token: Option<Duration>,
+}
