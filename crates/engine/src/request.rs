@@ -1,0 +1,129 @@
+//! What a caller asks of the engine, and what it is told.
+
+use domain::{NanoDollars, RunId, limits::RunLimits, run::RunState};
+use llm::ModelRef;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// One objective on one workspace, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// What is wanted, in words.
+    pub objective: String,
+    /// The user's repository, a folder without git, or a path that does not exist yet.
+    pub workspace: PathBuf,
+    /// Who plans; the configured director's model where none is named.
+    pub director: Option<ModelRef>,
+    /// Who works and resolves; the configured worker's model where none is named.
+    pub worker: Option<ModelRef>,
+    /// The check command, where the request names one.
+    pub check: Option<String>,
+    /// Limits that differ from the configured ones.
+    pub limits: LimitsAsked,
+    /// A key under which a repeat of this request returns the first run.
+    pub idempotency_key: Option<String>,
+}
+
+/// Limits that a request may set for its own run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsAsked {
+    /// Dollars the run may cost.
+    pub cost: Option<NanoDollars>,
+    /// Tasks workers hold at one time.
+    pub active_tasks: Option<u32>,
+    /// Tasks in the plan.
+    pub tasks: Option<u32>,
+    /// Handled failures of a task before it has failed.
+    pub failures: Option<u32>,
+    /// Model turns in one attempt.
+    pub turns: Option<u32>,
+    /// Seconds the run may take.
+    pub run_s: Option<u64>,
+    /// Seconds the check command may take.
+    pub gate_s: Option<u64>,
+}
+
+impl LimitsAsked {
+    /// The configured limits with the asked ones in their place.
+    pub fn over(&self, configured: &RunLimits) -> RunLimits {
+        let mut limits = configured.clone();
+        limits.cost_nanodollars = self.cost.or(limits.cost_nanodollars);
+        limits.active_tasks = self.active_tasks.unwrap_or(limits.active_tasks);
+        limits.tasks = self.tasks.unwrap_or(limits.tasks);
+        limits.failures = self.failures.unwrap_or(limits.failures);
+        limits.turns = self.turns.unwrap_or(limits.turns);
+        limits.run_s = self.run_s.unwrap_or(limits.run_s);
+        limits.gate_s = self.gate_s.unwrap_or(limits.gate_s);
+        limits
+    }
+}
+
+/// A run that was accepted, now or by an earlier request under the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Which run.
+    pub id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// Whether this request made it.
+    pub created: bool,
+}
+
+/// Why a run was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// A value can't be used.
+    #[error("{message}")]
+    Invalid {
+        /// Which field, as the request names it.
+        field: &'static str,
+        /// The value that was found.
+        value: String,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The idempotency key was used for another request.
+    #[error("idempotency key {key} was used before for another request")]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The run it made.
+        run: RunId,
+    },
+    /// The engine takes no new runs.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The product's own fault.
+    #[error("the run could not be saved: {0}")]
+    Internal(String),
+}
+
+/// Why a run was not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NotFound(RunId),
+    /// It is past being cancelled.
+    #[error("{0}")]
+    Refused(String),
+    /// The product's own fault.
+    #[error("the run could not be cancelled: {0}")]
+    Internal(String),
+}
+
+/// Whether work can be done here, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether the database answered within its time.
+    pub database: bool,
+    /// The sandbox tier in use, in words.
+    pub sandbox: String,
+    /// Whether the process is being stopped.
+    pub draining: bool,
+    /// Where hubs and worktrees live.
+    pub data_dir: PathBuf,
+}

@@ -1,0 +1,69 @@
+//! What the engine is told at its start.
+
+use domain::limits::RunLimits;
+use llm::ModelRef;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Everything the engine needs to know besides its parts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where hubs, worktrees and outputs live.
+    pub data_dir: PathBuf,
+    /// A name for this process that is the same after a restart: its data directory.
+    pub process_name: String,
+    /// The version of the product.
+    pub version: String,
+    /// Attempts that run here at one time.
+    pub slots: u32,
+    /// The director's model where a request names none.
+    pub director: Option<ModelRef>,
+    /// The workers' model where a request names none.
+    pub worker: Option<ModelRef>,
+    /// What is configured for single workspaces, by canonical path.
+    pub workspaces: BTreeMap<PathBuf, WorkspaceSettings>,
+    /// The limits of a run where a request names no others.
+    pub limits: RunLimits,
+    /// Folder of the user's own profiles, if any.
+    pub profiles: Option<PathBuf>,
+    /// Who commits.
+    pub identity: Identity,
+    /// Paths that every sandbox may read, besides the system's.
+    pub extra_read_only: Vec<PathBuf>,
+    /// Bytes of free disk below which nothing is dispatched.
+    pub disk_floor_bytes: u64,
+    /// How often the database is asked for work when nothing woke the dispatcher.
+    pub poll: Duration,
+    /// How often the process says it is alive.
+    pub heartbeat: Duration,
+    /// How long after its last word a process of another data directory counts as lost.
+    pub lease: Duration,
+    /// Whether a clean checkout that sits on the base is fast-forwarded at delivery.
+    pub fast_forward: bool,
+}
+
+/// What is configured for one workspace.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspaceSettings {
+    /// The check command.
+    pub check: Option<String>,
+    /// Paths its sandboxes may read.
+    pub read_only: Vec<PathBuf>,
+}
+
+/// The name that commits are made under.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Name.
+    pub name: String,
+    /// E-mail address.
+    pub email: String,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            name: "Agent Orchestrator".into(),
+            email: "orchestrator@localhost".into(),
+        }
+    }
+}
