@@ -83,10 +83,10 @@ create table task (
     attempt     integer     not null default 0,        -- claims so far
     failures    integer     not null default 0,
     crashes     integer     not null default 0,
+    resume      boolean     not null default false,    -- the next claim goes on with the last attempt
     process     bigint,
     epoch       bigint,
     wake_at     timestamptz,
-    deadline_at timestamptz,
     reason      jsonb,
     feedback    jsonb,                                 -- what the last try was told: reason, gate output, conflict
     commit      text,                                  -- the merge commit that landed its work

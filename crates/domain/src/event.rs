@@ -60,6 +60,8 @@ pub enum Event {
     ProcessLost {
         /// The fence the attempt was claimed under.
         fence: Fence,
+        /// Whether a turn was finished under that fence: then this death says nothing against the task.
+        progressed: bool,
     },
     /// The merge of a task's work ended.
     MergeEnded {

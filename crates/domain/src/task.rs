@@ -85,8 +85,10 @@ pub struct Task {
     pub fence: Fence,
     /// Handled failures so far, rejected merges among them.
     pub failures: u32,
-    /// Deaths of the process under it so far.
+    /// Deaths of the process under it since it last made progress.
     pub crashes: u32,
+    /// Whether the next claim goes on with the last attempt instead of beginning another.
+    pub resume: bool,
     /// Whether an empty change is acceptable.
     pub change: Change,
     /// Why it ended without success.

@@ -62,6 +62,7 @@ pub(super) fn attempt_ended(
         }
         AttemptEnd::Released => {
             task.state = TaskState::Ready;
+            task.resume = true;
             decision.run.active -= 1;
             decision.run.ready += 1;
             decision.facts.push((Some(id), Fact::TaskReady));
@@ -70,10 +71,14 @@ pub(super) fn attempt_ended(
     Ok(decision)
 }
 
-pub(super) fn process_lost(mut decision: Decision, fence: Fence) -> Result<Decision, Refusal> {
+pub(super) fn process_lost(
+    mut decision: Decision,
+    fence: Fence,
+    progressed: bool,
+) -> Result<Decision, Refusal> {
     let limit = decision.run.tries.crashes;
     let task = held(&mut decision, fence)?;
-    task.crashes += 1;
+    task.crashes = if progressed { 0 } else { task.crashes + 1 };
     let (id, crashes) = (task.id, task.crashes);
     decision.run.active -= 1;
     if crashes >= limit {
@@ -88,6 +93,7 @@ pub(super) fn process_lost(mut decision: Decision, fence: Fence) -> Result<Decis
     }
     if let Some(task) = &mut decision.task {
         task.state = TaskState::Ready;
+        task.resume = true;
     }
     decision.run.ready += 1;
     decision
