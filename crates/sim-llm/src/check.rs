@@ -1,0 +1,452 @@
+//! What strict providers refuse, found in a request before it is answered.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::conversation::text_of;
+use crate::scenario::Scenario;
+use crate::strict_schema;
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// Which rule it breaks.
+    pub kind: ViolationKind,
+    /// Where and how, in words.
+    pub detail: String,
+}
+
+/// The rules that a request can break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViolationKind {
+    /// The body is not a JSON object.
+    NotJson,
+    /// A parameter is missing, or not allowed beside the others.
+    BadParameter,
+    /// There are no messages.
+    NoMessages,
+    /// A message of an unknown role.
+    UnknownRole,
+    /// The first message is not the system's.
+    FirstNotSystem,
+    /// A message without content where it needs some.
+    EmptyMessage,
+    /// A tool call in the history without id, name or arguments, or with an id twice.
+    BadToolCall,
+    /// A tool call of the assistant that no tool message answers in its place.
+    UnansweredCall,
+    /// A tool message that answers no open call.
+    UnexpectedToolMessage,
+    /// The history calls a tool that the request does not offer.
+    UnknownTool,
+    /// The arguments of a call in the history are not JSON.
+    ArgumentsNotJson,
+    /// A tool that is declared wrongly.
+    BadTool,
+    /// A `response_format` that providers refuse.
+    BadResponseFormat,
+    /// A schema that claims to be strict and is not.
+    LooseSchema,
+    /// The scenario has no rule for the request.
+    Unscripted,
+}
+
+/// Everything wrong with a request. What the scenario itself makes the model say is not held against the client.
+pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation> {
+    let Some(request) = request.as_object() else {
+        return vec![Violation {
+            kind: ViolationKind::NotJson,
+            detail: "the body is not a JSON object".to_owned(),
+        }];
+    };
+    let mut found = Found::default();
+    parameters(request, &mut found);
+    let offered = tools(request.get("tools"), &mut found);
+    response_format(request.get("response_format"), &mut found);
+    match request.get("messages").and_then(Value::as_array) {
+        Some(messages) if !messages.is_empty() => {
+            shapes(messages, &mut found);
+            History {
+                offered: &offered,
+                scenario,
+                open: Vec::new(),
+                found: &mut found,
+            }
+            .walk(messages);
+        }
+        _ => found.add(
+            ViolationKind::NoMessages,
+            "messages must be a list that is not empty",
+        ),
+    }
+    found.violations
+}
+
+#[derive(Default)]
+struct Found {
+    violations: Vec<Violation>,
+}
+
+impl Found {
+    fn add(&mut self, kind: ViolationKind, detail: impl Into<String>) {
+        self.violations.push(Violation {
+            kind,
+            detail: detail.into(),
+        });
+    }
+}
+
+fn parameters(request: &Map<String, Value>, found: &mut Found) {
+    if request
+        .get("model")
+        .and_then(Value::as_str)
+        .is_none_or(str::is_empty)
+    {
+        found.add(ViolationKind::BadParameter, "you must provide a model");
+    }
+    let given = |name: &str| request.get(name).is_some_and(|value| !value.is_null());
+    if given("stream_options") && request.get("stream") != Some(&Value::Bool(true)) {
+        found.add(
+            ViolationKind::BadParameter,
+            "stream_options is only allowed when stream is true",
+        );
+    }
+    for name in ["tool_choice", "parallel_tool_calls"] {
+        if given(name) && !given("tools") {
+            found.add(
+                ViolationKind::BadParameter,
+                format!("{name} is only allowed when tools are given"),
+            );
+        }
+    }
+}
+
+/// Checks the declared tools and returns their names.
+fn tools(tools: Option<&Value>, found: &mut Found) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let Some(tools) = tools.filter(|tools| !tools.is_null()) else {
+        return names;
+    };
+    let Some(tools) = tools.as_array().filter(|tools| !tools.is_empty()) else {
+        found.add(
+            ViolationKind::BadTool,
+            "tools must be a list that is not empty; leave it out instead",
+        );
+        return names;
+    };
+    for (at, tool) in tools.iter().enumerate() {
+        let function = &tool["function"];
+        let name = function["name"].as_str().unwrap_or_default();
+        if tool["type"] != "function" || !is_name(name) {
+            found.add(
+                ViolationKind::BadTool,
+                format!("tools[{at}] must be of type function with a name of letters, digits, _ and -, not {name:?}"),
+            );
+        }
+        if !names.insert(name.to_owned()) {
+            found.add(
+                ViolationKind::BadTool,
+                format!("tools[{at}]: the name {name} is taken twice"),
+            );
+        }
+        if function["strict"] == true {
+            loose_schema(
+                &function["parameters"],
+                &format!("tools[{at}].function.parameters"),
+                found,
+            );
+        }
+    }
+    names
+}
+
+fn is_name(name: &str) -> bool {
+    let fitting =
+        |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(fitting)
+}
+
+fn response_format(format: Option<&Value>, found: &mut Found) {
+    let Some(format) = format.filter(|format| !format.is_null()) else {
+        return;
+    };
+    match format["type"].as_str() {
+        Some("text" | "json_object") => {}
+        Some("json_schema") => {
+            let json_schema = &format["json_schema"];
+            if !is_name(json_schema["name"].as_str().unwrap_or_default()) {
+                found.add(
+                    ViolationKind::BadResponseFormat,
+                    "response_format.json_schema needs a name of letters, digits, _ and -",
+                );
+            }
+            if !json_schema["schema"].is_object() {
+                found.add(
+                    ViolationKind::BadResponseFormat,
+                    "response_format.json_schema needs a schema",
+                );
+            } else if json_schema["strict"] == true {
+                loose_schema(
+                    &json_schema["schema"],
+                    "response_format.json_schema.schema",
+                    found,
+                );
+            }
+        }
+        other => found.add(
+            ViolationKind::BadResponseFormat,
+            format!("unknown response_format type {other:?}"),
+        ),
+    }
+}
+
+fn loose_schema(schema: &Value, place: &str, found: &mut Found) {
+    for problem in strict_schema::problems(schema, place) {
+        found.add(ViolationKind::LooseSchema, problem);
+    }
+}
+
+/// Roles and contents, message by message.
+fn shapes(messages: &[Value], found: &mut Found) {
+    if !matches!(messages[0]["role"].as_str(), Some("system" | "developer")) {
+        found.add(
+            ViolationKind::FirstNotSystem,
+            "messages[0] must be the system message",
+        );
+    }
+    for (at, message) in messages.iter().enumerate() {
+        let role = message["role"].as_str().unwrap_or_default();
+        let has_content = message["content"].is_string() || message["content"].is_array();
+        let complete = match role {
+            "system" | "developer" | "user" => has_content && !text_of(message).is_empty(),
+            "tool" => has_content,
+            "assistant" => has_content || message["tool_calls"].is_array(),
+            _ => {
+                found.add(
+                    ViolationKind::UnknownRole,
+                    format!("messages[{at}] has the unknown role {role:?}"),
+                );
+                continue;
+            }
+        };
+        if !complete {
+            found.add(
+                ViolationKind::EmptyMessage,
+                format!("messages[{at}] ({role}) has no content"),
+            );
+        }
+    }
+}
+
+/// Follows the calls of the history and their answers.
+struct History<'request> {
+    offered: &'request BTreeSet<String>,
+    scenario: &'request Scenario,
+    /// Calls of the last assistant message that wait for their answer.
+    open: Vec<String>,
+    found: &'request mut Found,
+}
+
+impl History<'_> {
+    fn walk(mut self, messages: &[Value]) {
+        for (at, message) in messages.iter().enumerate() {
+            match message["role"].as_str() {
+                Some("tool") => self.answer(message, at),
+                Some("assistant") => {
+                    self.close(&format!("before messages[{at}]"));
+                    self.calls(&message["tool_calls"], at);
+                }
+                _ => self.close(&format!("before messages[{at}]")),
+            }
+        }
+        self.close("at the end of the messages");
+    }
+
+    fn answer(&mut self, message: &Value, at: usize) {
+        let id = message["tool_call_id"].as_str().unwrap_or_default();
+        match self.open.iter().position(|open| open == id) {
+            Some(found) => drop(self.open.swap_remove(found)),
+            None => self.found.add(
+                ViolationKind::UnexpectedToolMessage,
+                format!("messages[{at}] answers the tool call {id:?}, which is not open"),
+            ),
+        }
+    }
+
+    fn close(&mut self, place: &str) {
+        for id in self.open.drain(..) {
+            let detail = format!("the tool call {id:?} has no tool message {place}");
+            self.found.add(ViolationKind::UnansweredCall, detail);
+        }
+    }
+
+    fn calls(&mut self, calls: &Value, at: usize) {
+        if calls.is_null() {
+            return;
+        }
+        let Some(calls) = calls.as_array().filter(|calls| !calls.is_empty()) else {
+            self.found.add(
+                ViolationKind::BadToolCall,
+                format!("messages[{at}].tool_calls must be a list that is not empty; leave it out instead"),
+            );
+            return;
+        };
+        for (number, call) in calls.iter().enumerate() {
+            self.call(call, &format!("messages[{at}].tool_calls[{number}]"));
+        }
+    }
+
+    fn call(&mut self, call: &Value, place: &str) {
+        let id = call["id"].as_str().unwrap_or_default();
+        let name = call["function"]["name"].as_str().unwrap_or_default();
+        if call["type"] != "function" || id.is_empty() || name.is_empty() {
+            self.found.add(
+                ViolationKind::BadToolCall,
+                format!("{place} needs an id, the type function and a name"),
+            );
+        }
+        if self.open.iter().any(|open| open == id) {
+            self.found.add(
+                ViolationKind::BadToolCall,
+                format!("{place}: the id {id:?} is used twice"),
+            );
+        }
+        self.open.push(id.to_owned());
+        let invented_by_model = !self.offered.is_empty() && self.scenario.calls_tool(name);
+        if !self.offered.contains(name) && !invented_by_model {
+            self.found.add(
+                ViolationKind::UnknownTool,
+                format!("{place} calls {name:?}, which tools does not offer"),
+            );
+        }
+        let arguments = call["function"]["arguments"].as_str();
+        let is_json = arguments.is_some_and(|text| serde_json::from_str::<Value>(text).is_ok());
+        if !is_json && !arguments.is_some_and(|text| self.scenario.sends_arguments(text)) {
+            self.found.add(
+                ViolationKind::ArgumentsNotJson,
+                format!("{place}: the arguments of {name} are not JSON"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::Rule;
+    use serde_json::json;
+
+    fn kinds(request: &Value) -> Vec<ViolationKind> {
+        let scenario = Scenario::from_rules(vec![
+            Rule::any()
+                .call("invented", json!({}))
+                .raw_call("shell", "{broken"),
+        ]);
+        violations(request, &scenario)
+            .into_iter()
+            .map(|violation| violation.kind)
+            .collect()
+    }
+
+    fn history(messages: &[Value]) -> Value {
+        let mut all = vec![
+            json!({"role": "system", "content": "s"}),
+            json!({"role": "user", "content": "u"}),
+        ];
+        all.extend_from_slice(messages);
+        json!({"model": "m", "messages": all, "tools": [{"type": "function", "function": {"name": "shell"}}]})
+    }
+
+    fn call(id: &str, name: &str, arguments: &str) -> Value {
+        json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]})
+    }
+
+    fn answer(id: &str) -> Value {
+        json!({"role": "tool", "tool_call_id": id, "content": ""})
+    }
+
+    #[test]
+    fn an_answered_history_is_in_order() {
+        assert_eq!(
+            kinds(&history(&[
+                call("a", "shell", "{}"),
+                answer("a"),
+                call("b", "shell", "{}"),
+                answer("b")
+            ])),
+            []
+        );
+    }
+
+    #[test]
+    fn each_call_needs_exactly_one_answer_in_its_place() {
+        use ViolationKind::{UnansweredCall, UnexpectedToolMessage};
+        assert_eq!(
+            kinds(&history(&[call("a", "shell", "{}")])),
+            [UnansweredCall]
+        );
+        let user = json!({"role": "user", "content": "hurry"});
+        let late = [call("a", "shell", "{}"), user, answer("a")];
+        assert_eq!(
+            kinds(&history(&late)),
+            [UnansweredCall, UnexpectedToolMessage]
+        );
+        let twice = [call("a", "shell", "{}"), answer("a"), answer("a")];
+        assert_eq!(kinds(&history(&twice)), [UnexpectedToolMessage]);
+    }
+
+    #[test]
+    fn tools_of_the_history_must_be_offered_unless_the_model_invented_them() {
+        assert_eq!(
+            kinds(&history(&[call("a", "other", "{}"), answer("a")])),
+            [ViolationKind::UnknownTool]
+        );
+        assert_eq!(
+            kinds(&history(&[call("a", "invented", "{}"), answer("a")])),
+            []
+        );
+        let mut taken_away = history(&[call("a", "shell", "{}"), answer("a")]);
+        taken_away
+            .as_object_mut()
+            .map(|request| request.remove("tools"));
+        assert_eq!(kinds(&taken_away), [ViolationKind::UnknownTool]);
+    }
+
+    #[test]
+    fn arguments_must_be_json_unless_the_model_sent_them_broken() {
+        assert_eq!(
+            kinds(&history(&[call("a", "shell", "{x"), answer("a")])),
+            [ViolationKind::ArgumentsNotJson]
+        );
+        assert_eq!(
+            kinds(&history(&[call("a", "shell", "{broken"), answer("a")])),
+            []
+        );
+    }
+
+    #[test]
+    fn messages_need_known_roles_a_system_first_and_content() {
+        use ViolationKind::{EmptyMessage, FirstNotSystem, NoMessages, UnknownRole};
+        assert_eq!(kinds(&json!({"model": "m", "messages": []})), [NoMessages]);
+        let odd = json!({"model": "m", "messages": [
+            {"role": "user", "content": ""}, {"role": "function", "content": "x"}, {"role": "assistant"}]});
+        assert_eq!(
+            kinds(&odd),
+            [FirstNotSystem, EmptyMessage, UnknownRole, EmptyMessage]
+        );
+    }
+
+    #[test]
+    fn parameters_that_need_others_are_refused_alone() {
+        let request = json!({"messages": [{"role": "system", "content": "s"}], "tool_choice": "none", "tools": null,
+            "stream_options": {"include_usage": true}});
+        assert_eq!(kinds(&request), [ViolationKind::BadParameter; 3]);
+        let empty_tools =
+            json!({"model": "m", "messages": [{"role": "system", "content": "s"}], "tools": []});
+        assert_eq!(kinds(&empty_tools), [ViolationKind::BadTool]);
+    }
+}

@@ -1,0 +1,423 @@
+//! The HTTP server: routes, and the way of one request.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::check::{self, Violation, ViolationKind};
+use crate::conversation::Conversation;
+use crate::journal::{Entry, Journal, Status};
+use crate::reply::{self, Answer, Delivery, Stopping};
+use crate::rule::{Fault, Rule, Usage};
+use crate::scenario::Scenario;
+
+/// Larger requests are refused with 413.
+const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// How long a stop waits for responses under way before it drops them.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// What the estimate takes for a token.
+const BYTES_PER_TOKEN: usize = 4;
+/// Providers cache prefixes in steps of this many tokens, from [`MIN_CACHED_TOKENS`] on.
+const CACHE_STEP_TOKENS: u64 = 128;
+const MIN_CACHED_TOKENS: u64 = 1024;
+
+/// Where to listen and what to keep.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A file of JSON lines that the journal is appended to, and read from at the start: numbering and the rules
+    /// with `times` go on where they were.
+    pub journal: Option<PathBuf>,
+    /// If given, requests without this bearer token are answered 401 (and are not in the journal).
+    pub api_key: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            journal: None,
+            api_key: None,
+        }
+    }
+}
+
+/// A running server. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    scenario: Scenario,
+    journal: Mutex<Journal>,
+    api_key: Option<String>,
+    stopping: Stopping,
+}
+
+impl Server {
+    /// Opens the journal, listens, and answers from then on. Errors name the address or the file.
+    pub async fn start(scenario: Scenario, options: Options) -> io::Result<Self> {
+        let journal = options
+            .journal
+            .as_deref()
+            .map_or_else(|| Ok(Journal::in_memory()), Journal::open)?;
+        let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+            let text = format!(
+                "cannot listen on {}: {error}; choose another address",
+                options.listen
+            );
+            io::Error::new(error.kind(), text)
+        })?;
+        let address = listener.local_addr()?;
+        let (stop, stopping) = watch::channel(false);
+        let stopping = Stopping(stopping);
+        let journal = Mutex::new(journal);
+        let shared = Arc::new(Shared {
+            scenario,
+            journal,
+            api_key: options.api_key,
+            stopping: stopping.clone(),
+        });
+        // Without this a stream's small chunks would wait for the client's delayed acknowledgements.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "nodelay could not be set");
+            }
+        });
+        let routes = routes(Arc::clone(&shared));
+        let mut stopped = stopping;
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, routes)
+                .with_graceful_shutdown(async move { stopped.wait().await })
+                .await
+        });
+        Ok(Self {
+            address,
+            shared,
+            stop,
+            serving,
+        })
+    }
+
+    /// What an OpenAI client takes as its base URL: `http://127.0.0.1:PORT/v1`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// All requests so far, in the order of their arrival.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.shared.journal().entries().to_vec()
+    }
+
+    /// The body of one request, unless it is too old to be kept in memory.
+    pub fn request(&self, seq: u64) -> Option<Value> {
+        self.shared.journal().request(seq).cloned()
+    }
+
+    /// Stops listening, ends what hangs, and waits for responses under way, though not for long.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(STOP_LIMIT, &mut self.serving)
+            .await
+            .is_err()
+        {
+            self.serving.abort();
+        }
+    }
+}
+
+fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat_completions))
+        .route("/chat/completions", post(chat_completions))
+        .route("/v1/models", get(models))
+        .route("/models", get(models))
+        .route("/journal", get(journal))
+        .route("/journal/{seq}", get(journal_request))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(async || {
+            reply::error(
+                StatusCode::NOT_FOUND,
+                "invalid_request_error",
+                "no such path",
+            )
+        })
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(shared)
+}
+
+async fn models(State(_): State<Arc<Shared>>) -> Json<Value> {
+    Json(
+        json!({"object": "list", "data": [{"id": "sim", "object": "model", "created": 0, "owned_by": "sim-llm"}]}),
+    )
+}
+
+async fn journal(State(shared): State<Arc<Shared>>) -> Json<Vec<Entry>> {
+    Json(shared.journal().entries().to_vec())
+}
+
+async fn journal_request(
+    State(shared): State<Arc<Shared>>,
+    Path(seq): Path<u64>,
+) -> Result<Json<Value>, Response> {
+    let request = shared.journal().request(seq).cloned();
+    request.map(Json).ok_or_else(|| {
+        let text = format!("the journal holds no request {seq}, or no longer in memory");
+        reply::error(StatusCode::NOT_FOUND, "invalid_request_error", &text)
+    })
+}
+
+/// What was decided about a request, and recorded.
+enum Decision {
+    Refuse(Response),
+    Answer {
+        answer: Answer,
+        latency: Duration,
+        fault: Option<Fault>,
+    },
+}
+
+async fn chat_completions(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !shared.admits(&headers) {
+        let text = "incorrect API key provided; send it as Authorization: Bearer";
+        return reply::error(StatusCode::UNAUTHORIZED, "authentication_error", text);
+    }
+    let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let delivery = delivery(&request);
+    match shared.decide(request) {
+        Err(error) => {
+            let text = format!("the journal cannot be written: {error}");
+            reply::error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &text)
+        }
+        Ok(Decision::Refuse(response)) => response,
+        Ok(Decision::Answer {
+            answer,
+            latency,
+            fault,
+        }) => {
+            let mut stopping = shared.stopping.clone();
+            if !latency.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(latency) => {}
+                    () = stopping.wait() => {}
+                }
+            }
+            match fault {
+                Some(fault) => reply::fault(&fault, &answer, delivery, stopping).await,
+                None => reply::answer(&answer, delivery),
+            }
+        }
+    }
+}
+
+fn delivery(request: &Value) -> Delivery {
+    match (
+        request["stream"] == true,
+        request["stream_options"]["include_usage"] == true,
+    ) {
+        (false, _) => Delivery::Whole,
+        (true, false) => Delivery::Stream,
+        (true, true) => Delivery::StreamWithUsage,
+    }
+}
+
+impl Shared {
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        // A panic elsewhere can't leave the journal half written: entries are pushed whole.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        self.api_key
+            .as_ref()
+            .is_none_or(|key| given.and_then(|given| given.strip_prefix("Bearer ")) == Some(key))
+    }
+
+    /// Finds the rule, uses it up by one, and records the request, all under one lock.
+    fn decide(&self, request: Value) -> io::Result<Decision> {
+        let conversation = Conversation::derive(&request);
+        let violations = check::violations(&request, &self.scenario);
+        let mut entry = entry(&conversation, &request, violations);
+        let mut journal = self.journal();
+        if !entry.violations.is_empty() {
+            let details: Vec<&str> = entry
+                .violations
+                .iter()
+                .map(|violation| violation.detail.as_str())
+                .collect();
+            let response = reply::error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                &details.join("; "),
+            );
+            entry.status = Status::Http(400);
+            journal.record(entry, request)?;
+            return Ok(Decision::Refuse(response));
+        }
+        let Some(labelled) = self
+            .scenario
+            .find(&conversation, |rule| journal.answered(rule))
+        else {
+            let detail = unscripted(&conversation, &self.scenario);
+            let response = reply::error(StatusCode::INTERNAL_SERVER_ERROR, "unscripted", &detail);
+            entry.violations.push(Violation {
+                kind: ViolationKind::Unscripted,
+                detail,
+            });
+            entry.status = Status::Http(500);
+            journal.record(entry, request)?;
+            return Ok(Decision::Refuse(response));
+        };
+        let rule = &labelled.rule;
+        let estimate = estimate(&request, rule);
+        let created = entry.at_unix_ms / 1000;
+        let seq = journal.next_seq();
+        let answer = Answer::new(
+            rule,
+            &conversation.model,
+            seq,
+            conversation.turn,
+            created,
+            estimate,
+        );
+        entry.rule = Some(labelled.label.clone());
+        entry.status = status(rule.fault.as_ref());
+        if rule.fault.is_none() {
+            entry.prompt_tokens = answer.usage.prompt_tokens;
+            entry.cached_tokens = answer.usage.cached_tokens;
+            entry.completion_tokens = answer.usage.completion_tokens;
+            entry.tools = rule
+                .tool_calls
+                .iter()
+                .map(|call| call.name.clone())
+                .collect();
+        }
+        journal.record(entry, request)?;
+        Ok(Decision::Answer {
+            answer,
+            latency: Duration::from_millis(rule.latency_ms),
+            fault: rule.fault.clone(),
+        })
+    }
+}
+
+fn entry(conversation: &Conversation, request: &Value, violations: Vec<Violation>) -> Entry {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Entry {
+        seq: 0,
+        at_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+        model: conversation.model.clone(),
+        role: conversation.role.clone(),
+        profile: conversation.profile.clone(),
+        task: conversation.task.clone(),
+        attempt: conversation.attempt,
+        turn: conversation.turn,
+        file: conversation.file.clone(),
+        hunk: conversation.hunk,
+        stream: request["stream"] == true,
+        status: Status::Http(200),
+        rule: None,
+        prompt_tokens: 0,
+        cached_tokens: 0,
+        completion_tokens: 0,
+        tools: Vec::new(),
+        violations,
+    }
+}
+
+fn status(fault: Option<&Fault>) -> Status {
+    match fault {
+        None => Status::Http(200),
+        Some(Fault::Status { status, .. }) => Status::Http(*status),
+        Some(Fault::Cut) => Status::Cut,
+        Some(Fault::Reset) => Status::Reset,
+        Some(Fault::Garbage) => Status::Garbage,
+        Some(Fault::Empty) => Status::Empty,
+        Some(Fault::Hang) => Status::Hang,
+        Some(Fault::Stall) => Status::Stall,
+    }
+}
+
+fn unscripted(conversation: &Conversation, scenario: &Scenario) -> String {
+    let absent = || "-".to_owned();
+    format!(
+        "no rule of the scenario fits this request: role={} profile={} task={} attempt={} turn={} file={} hunk={} \
+         model={}; add one, the rules are (a rule with times may be used up):\n{}",
+        conversation.role,
+        conversation.profile.clone().unwrap_or_else(absent),
+        conversation.task.clone().unwrap_or_else(absent),
+        conversation.attempt,
+        conversation.turn,
+        conversation.file.clone().unwrap_or_else(absent),
+        conversation
+            .hunk
+            .map_or_else(absent, |hunk| hunk.to_string()),
+        conversation.model,
+        scenario.summary(),
+    )
+}
+
+/// Four bytes to a token. What the client sent with the previous turn counts as cached, in a provider's steps.
+fn estimate(request: &Value, rule: &Rule) -> Usage {
+    let tokens = |bytes: usize| bytes.div_ceil(BYTES_PER_TOKEN) as u64;
+    let messages = request["messages"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let size = |messages: &[Value]| {
+        messages
+            .iter()
+            .map(|message| message.to_string().len())
+            .sum::<usize>()
+    };
+    let fixed = request["tools"].to_string().len() + request["response_format"].to_string().len();
+    let sent_before = messages
+        .iter()
+        .rposition(|message| message["role"] == "assistant");
+    let cached = sent_before.map_or(0, |end| {
+        tokens(fixed + size(&messages[..end])) / CACHE_STEP_TOKENS * CACHE_STEP_TOKENS
+    });
+    let spoken = rule.say.as_ref().map_or(0, String::len);
+    let called: usize = rule
+        .tool_calls
+        .iter()
+        .map(|call| call.name.len() + call.arguments.len())
+        .sum();
+    Usage {
+        prompt_tokens: tokens(fixed + size(messages)),
+        cached_tokens: if cached < MIN_CACHED_TOKENS {
+            0
+        } else {
+            cached
+        },
+        completion_tokens: tokens(spoken + called).max(1),
+    }
+}
