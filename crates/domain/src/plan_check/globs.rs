@@ -95,10 +95,8 @@ fn meet<T>(
         possible[right.len()] = is_many(first) && below[right.len()];
         for j in (0..right.len()).rev() {
             let second = &right[j];
-            possible[j] = if is_many(first) {
+            possible[j] = if is_many(first) || is_many(second) {
                 below[j] || possible[j + 1]
-            } else if is_many(second) {
-                possible[j + 1] || below[j]
             } else {
                 same(first, second) && below[j + 1]
             };

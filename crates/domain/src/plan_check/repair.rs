@@ -102,7 +102,12 @@ fn share_indexes(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
         .tasks
         .iter()
         .enumerate()
-        .flat_map(|(index, task)| task.paths.owns.iter().map(move |path| (index, path.clone())))
+        .flat_map(|(index, task)| {
+            task.paths
+                .owns
+                .iter()
+                .map(move |path| (index, path.clone()))
+        })
         .filter(|(_, path)| is_literal(path))
         .collect();
     for (index, path) in &owned {

@@ -52,12 +52,14 @@ fn list_is_vacuous(command: &str, depth: u32) -> bool {
         }
     }
     statements.retain(|statement| statement.iter().any(|piece| !piece.is_blank()));
-    let exits_on_error = statements.iter().any(|statement| sets_exit_on_error(statement));
+    let exits_on_error = statements
+        .iter()
+        .any(|statement| sets_exit_on_error(statement));
     match statements.last() {
         None => true,
-        Some(_) if exits_on_error => statements
-            .iter()
-            .all(|statement| sets_exit_on_error(statement) || statement_is_vacuous(statement, depth)),
+        Some(_) if exits_on_error => statements.iter().all(|statement| {
+            sets_exit_on_error(statement) || statement_is_vacuous(statement, depth)
+        }),
         Some(last) => statement_is_vacuous(last, depth),
     }
 }

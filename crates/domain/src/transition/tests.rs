@@ -1,1 +1,268 @@
-//! Facts about the decisions.
+//! Facts about the decisions, over random graphs and random, stale and repeated events.
+
+mod world;
+
+use super::*;
+use crate::{
+    ids::{CommitId, Fence, MergeId},
+    merge::MergeEnd,
+    profile::Change,
+    run::{Reason, ReasonCode, RunState},
+    task::{AttemptEnd, TaskState},
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use world::{Graph, World, graph, planned, prepared, world_holds};
+
+/// What the outside world does next. Places and fences are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Claim(usize),
+    Ended(usize, Stale, usize),
+    Lost(usize, Stale, bool),
+    Intend(usize),
+    Merged(usize, usize),
+    Cancel,
+    FailRun,
+    Deliver,
+    PrepareAgain,
+    PlanAgain,
+    /// The task loses a parent that it has really lost.
+    LoseAgain(usize),
+}
+
+/// By how much an event's fence is behind.
+type Stale = i64;
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = 0..8usize;
+    let stale = prop_oneof![5 => Just(0i64), 1 => 1..3i64];
+    prop_oneof![
+        12 => place.clone().prop_map(Step::Claim),
+        12 => (place.clone(), stale.clone(), 0..6usize).prop_map(|(a, b, c)| Step::Ended(a, b, c)),
+        2 => (place.clone(), stale, prop::bool::ANY).prop_map(|(a, b, c)| Step::Lost(a, b, c)),
+        3 => place.clone().prop_map(Step::Intend),
+        12 => (place.clone(), 0..5usize).prop_map(|(a, b)| Step::Merged(a, b)),
+        1 => Just(Step::Cancel),
+        1 => Just(Step::FailRun),
+        2 => Just(Step::Deliver),
+        1 => Just(Step::PrepareAgain),
+        1 => Just(Step::PlanAgain),
+        1 => place.prop_map(Step::LoseAgain),
+    ]
+}
+
+fn commit() -> CommitId {
+    CommitId("1".repeat(40))
+}
+
+fn reason(code: ReasonCode) -> Reason {
+    Reason::new(code, "it did not work")
+}
+
+fn attempt_end(kind: usize) -> AttemptEnd {
+    match kind {
+        0 => AttemptEnd::Submitted { commit: commit() },
+        1 => AttemptEnd::Unchanged,
+        2 => AttemptEnd::Failed {
+            reason: reason(ReasonCode::Limit),
+        },
+        3 => AttemptEnd::GaveUp {
+            reason: reason(ReasonCode::Worker),
+        },
+        4 => AttemptEnd::Released,
+        _ => AttemptEnd::Submitted { commit: commit() },
+    }
+}
+
+fn merge_end(kind: usize) -> MergeEnd {
+    match kind {
+        0 => MergeEnd::Rejected {
+            reason: reason(ReasonCode::Gate),
+        },
+        1 => MergeEnd::Error {
+            reason: reason(ReasonCode::Internal),
+        },
+        _ => MergeEnd::Landed { commit: commit() },
+    }
+}
+
+impl Step {
+    fn take(&self, world: &mut World, graph: &Graph) {
+        let count = world.tasks.len();
+        let (task, event) = match self {
+            Self::Claim(place) => return world.claim((place % count) as i64),
+            Self::Intend(place) => {
+                let task = (place % count) as i64;
+                if world.tasks[&task].state == TaskState::Merging {
+                    world.landing.insert(task);
+                }
+                return;
+            }
+            Self::Ended(place, stale, kind) => {
+                let task = (place % count) as i64;
+                let fence = Fence(world.tasks[&task].fence.0 - stale);
+                let end = attempt_end(*kind);
+                (Some(task), Event::AttemptEnded { fence, end })
+            }
+            Self::Lost(place, stale, progressed) => {
+                let task = (place % count) as i64;
+                let fence = Fence(world.tasks[&task].fence.0 - stale);
+                let progressed = *progressed;
+                (Some(task), Event::ProcessLost { fence, progressed })
+            }
+            Self::Merged(place, kind) => {
+                let task = (place % count) as i64;
+                let end = match world.landing.contains(&task) {
+                    true => MergeEnd::Landed { commit: commit() },
+                    false => merge_end(*kind),
+                };
+                let merge = MergeId(task);
+                (Some(task), Event::MergeEnded { merge, end })
+            }
+            Self::Cancel => (None, Event::CancelAsked),
+            Self::FailRun => {
+                let reason = reason(ReasonCode::Limit);
+                (None, Event::RunFailed { reason })
+            }
+            Self::Deliver => {
+                let (commit, checkout) = (commit(), String::new());
+                (None, Event::Delivered { commit, checkout })
+            }
+            Self::PrepareAgain => (None, prepared()),
+            Self::PlanAgain => (None, planned(graph)),
+            Self::LoseAgain(place) => {
+                let task = (place % count) as i64;
+                let lost = world.parents[&task].iter().find(|parent| {
+                    let state = world.tasks[*parent].state;
+                    matches!(state, TaskState::Failed | TaskState::Cancelled)
+                });
+                let Some(parent) = lost else { return };
+                let parent = world.tasks[parent].key.clone();
+                (Some(task), Event::ParentLost { parent })
+            }
+        };
+        step_holds(world, task, &event);
+    }
+}
+
+/// Applies an event and checks what only the step itself can show.
+fn step_holds(world: &mut World, task: Option<i64>, event: &Event) {
+    let before = world.clone();
+    let refused = world.apply(task, event).is_err();
+    if refused {
+        assert_eq!(before, *world, "a refused event changes nothing");
+        return;
+    }
+    for (id, now) in &world.tasks {
+        let Some(was) = before.tasks.get(id) else {
+            continue;
+        };
+        assert!(now.fence >= was.fence, "a fence only grows");
+        if was.state.is_final() {
+            assert_eq!(now, was, "an ended task stays as it is");
+        }
+        if now.state == TaskState::Complete && was.state != TaskState::Complete {
+            assert_eq!(task, Some(*id), "only its own event completes a task");
+            assert!(completes(was, event), "{event:?} completed {was:?}");
+        }
+    }
+    if before.run.state.is_final() {
+        assert_eq!(
+            before.run.state, world.run.state,
+            "an ended run stays ended"
+        );
+    }
+    let repeated = world.clone();
+    if world.apply(task, event).is_ok() {
+        panic!("an event that was applied once is refused the second time: {event:?}");
+    }
+    assert_eq!(repeated, *world);
+}
+
+fn completes(was: &Task, event: &Event) -> bool {
+    match event {
+        Event::MergeEnded {
+            end: MergeEnd::Landed { .. },
+            ..
+        } => was.state == TaskState::Merging,
+        Event::AttemptEnded {
+            end: AttemptEnd::Unchanged,
+            fence,
+        } => {
+            was.state == TaskState::Active && was.fence == *fence && was.change != Change::Required
+        }
+        _ => false,
+    }
+}
+
+/// Lets every landing end: then nothing is open in an ended run.
+fn drain(world: &mut World) {
+    let merging: Vec<i64> = world.landing.iter().copied().collect();
+    for task in merging {
+        if world.tasks[&task].state == TaskState::Merging {
+            let end = MergeEnd::Landed { commit: commit() };
+            let merge = MergeId(task);
+            step_holds(world, Some(task), &Event::MergeEnded { merge, end });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn every_rule_holds_after_every_step(graph in graph(), steps in prop::collection::vec(step(), 0..120)) {
+        let mut world = World::planned(&graph);
+        world_holds(&world);
+        for step in &steps {
+            step.take(&mut world, &graph);
+            world_holds(&world);
+        }
+        let mut replayed = World::planned(&graph);
+        for step in &steps {
+            step.take(&mut replayed, &graph);
+        }
+        prop_assert_eq!(&world, &replayed, "a replay gives the same");
+        if world.run.state.is_final() {
+            drain(&mut world);
+            prop_assert_eq!(world.run.open, 0, "every task of an ended run ends");
+        }
+    }
+
+    #[test]
+    fn work_that_always_succeeds_completes_the_run(graph in graph()) {
+        let mut world = World::planned(&graph);
+        for _ in 0..graph.parents.len() {
+            for task in world.ids() {
+                world.claim(task);
+                Step::Ended(task as usize, 0, 0).take(&mut world, &graph);
+                Step::Merged(task as usize, 2).take(&mut world, &graph);
+            }
+        }
+        prop_assert_eq!(world.run.state, RunState::Delivering);
+        prop_assert_eq!(world.effects.last(), Some(&Effect::Deliver));
+        Step::Deliver.take(&mut world, &graph);
+        prop_assert_eq!(world.run.state, RunState::Complete);
+    }
+}
+
+#[test]
+fn a_refused_budget_ends_the_run() {
+    let graph = Graph {
+        parents: vec![BTreeSet::new(), BTreeSet::from([0])],
+        changes: vec![Change::Required; 2],
+    };
+    let mut world = World::planned(&graph);
+    world.claim(0);
+    let end = AttemptEnd::GaveUp {
+        reason: reason(ReasonCode::Budget),
+    };
+    let fence = Fence(1);
+    world
+        .apply(Some(0), &Event::AttemptEnded { fence, end })
+        .unwrap();
+    assert_eq!(world.run.state, RunState::Failed);
+    assert_eq!(world.run.open, 0);
+    assert_eq!(world.tasks[&1].state, TaskState::Cancelled);
+}
