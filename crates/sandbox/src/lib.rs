@@ -1,1 +1,74 @@
-//! sandbox
+//! Where workers' commands run: a closed room per command, with limits, that leaves nothing behind.
+//!
+//! A [`Sandbox`] is probed once at start and fails closed: it is either the tier that was asked for, shown to
+//! work by a real command, or an error that says what to install or enable. A [`Job`] is one command; it gets a
+//! worktree, a few read-only folders, a clean environment and no network, and when [`Sandbox::run`] returns no
+//! process of it is left.
+
+mod bubblewrap;
+mod capture;
+mod environment;
+mod error;
+mod job;
+mod launch;
+mod probe;
+mod process;
+mod run;
+mod settings;
+mod toolchains;
+
+pub use error::SandboxError;
+pub use job::{Access, Exit, Finished, Job};
+pub use settings::{HostEnvironment, Settings, Tier};
+pub use tokio_util::sync::CancellationToken;
+
+use bubblewrap::Features;
+use tempfile::TempDir;
+use toolchains::Toolchains;
+
+/// A tier that was probed and works, with the grants and limits every job of it gets.
+#[derive(Debug)]
+pub struct Sandbox {
+    room: Room,
+    settings: Settings,
+    toolchains: Toolchains,
+}
+
+/// What each tier needs to run a job.
+#[derive(Debug)]
+enum Room {
+    Bubblewrap(Features),
+    /// The folder that stands in for the home folder; removed with the sandbox.
+    None {
+        home: TempDir,
+    },
+}
+
+impl Sandbox {
+    /// Which tier runs the jobs.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match self.room {
+            Room::Bubblewrap(_) => Tier::Bubblewrap,
+            Room::None { .. } => Tier::None,
+        }
+    }
+
+    /// One paragraph for people: what holds a job back, what it is granted and what is not limited.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let walls = match &self.room {
+            Room::Bubblewrap(features) => features.describe(),
+            Room::None { .. } => {
+                "no sandbox: commands run with the rights of this process, on its network and \
+                 files; processes that start their own session outlive their command"
+                    .to_owned()
+            }
+        };
+        format!(
+            "{walls}; {}; {}",
+            self.toolchains.describe(),
+            self.settings.describe_limits()
+        )
+    }
+}

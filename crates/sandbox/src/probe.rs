@@ -1,0 +1,201 @@
+//! Proves that a tier works here before anything relies on it, and says what to do where it does not.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::bubblewrap::Features;
+use crate::job::check_grant;
+use crate::toolchains::Toolchains;
+use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, Tier};
+
+const PROBE_TIME: Duration = Duration::from_secs(20);
+
+impl Sandbox {
+    /// Makes a sandbox of exactly this tier, after a real command ran in it.
+    ///
+    /// # Errors
+    /// When the tier does not work here; the text says what to install or enable. There is no silent fall-back.
+    pub async fn probe(tier: Tier, settings: Settings) -> Result<Self, SandboxError> {
+        for path in &settings.extra_read_only {
+            check_grant(path).map_err(|reason| SandboxError::BadGrant {
+                path: path.clone(),
+                reason,
+            })?;
+        }
+        let room = match tier {
+            Tier::Bubblewrap => {
+                Room::Bubblewrap(bubblewrap_features(settings.bubblewrap.clone()).await?)
+            }
+            Tier::None => Room::None {
+                home: tempfile::tempdir().map_err(SandboxError::system("making a home folder"))?,
+            },
+        };
+        let toolchains = Toolchains::detect(&settings);
+        let sandbox = Self {
+            room,
+            settings,
+            toolchains,
+        };
+        sandbox.run_trivial_command().await?;
+        Ok(sandbox)
+    }
+
+    async fn run_trivial_command(&self) -> Result<(), SandboxError> {
+        let worktree = tempfile::tempdir().map_err(SandboxError::system(
+            "making a folder to try the sandbox in",
+        ))?;
+        let mut job = Job::shell("touch here && exit 0", worktree.path().to_owned());
+        job.time_limit = PROBE_TIME;
+        let finished = match self.run(job).await {
+            Ok(finished) => finished,
+            Err(SandboxError::Setup { output }) => return Err(refused(output, &Kernel::read())),
+            Err(other) => return Err(other),
+        };
+        match finished.exit {
+            Exit::Code(0) => Ok(()),
+            exit => {
+                let output = format!(
+                    "a trivial command ended with {exit:?} in it: {}",
+                    finished.output_head_tail
+                );
+                Err(refused(output, &Kernel::read()))
+            }
+        }
+    }
+}
+
+/// Asks the program what it is and what it can do.
+async fn bubblewrap_features(program: PathBuf) -> Result<Features, SandboxError> {
+    let ask = move || -> Result<Features, SandboxError> {
+        let answer = |argument: &str| {
+            let output = Command::new(&program)
+                .arg(argument)
+                .stdin(Stdio::null())
+                .output();
+            output
+                .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+                .map_err(|_| SandboxError::Missing {
+                    program: program.clone(),
+                })
+        };
+        let (version, help) = (answer("--version")?, answer("--help")?);
+        Ok(Features::parse(program.clone(), &version, &help))
+    };
+    tokio::task::spawn_blocking(ask)
+        .await
+        .map_err(|error| SandboxError::System {
+            doing: "asking bubblewrap for its version",
+            source: error.into(),
+        })?
+}
+
+fn refused(output: String, kernel: &Kernel) -> SandboxError {
+    let advice = kernel.advice(&output);
+    SandboxError::Refused { output, advice }
+}
+
+/// The switches that keep ordinary users from making namespaces; `None` where the kernel has no such switch.
+#[derive(Default)]
+struct Kernel {
+    unprivileged_userns_clone: Option<String>,
+    max_user_namespaces: Option<String>,
+    apparmor_restrict: Option<String>,
+}
+
+impl Kernel {
+    fn read() -> Self {
+        let switch = |name: &str| {
+            fs::read_to_string(format!("/proc/sys/{name}"))
+                .ok()
+                .map(|text| text.trim().to_owned())
+        };
+        Self {
+            unprivileged_userns_clone: switch("kernel/unprivileged_userns_clone"),
+            max_user_namespaces: switch("user/max_user_namespaces"),
+            apparmor_restrict: switch("kernel/apparmor_restrict_unprivileged_userns"),
+        }
+    }
+
+    fn advice(&self, output: &str) -> String {
+        if self.unprivileged_userns_clone.as_deref() == Some("0") {
+            return "Unprivileged user namespaces are switched off: `sudo sysctl -w \
+                    kernel.unprivileged_userns_clone=1` enables them."
+                .to_owned();
+        }
+        if self.max_user_namespaces.as_deref() == Some("0") {
+            return "User namespaces are switched off: `sudo sysctl -w user.max_user_namespaces=15000` enables them."
+                .to_owned();
+        }
+        if self.apparmor_restrict.as_deref() == Some("1") {
+            return "AppArmor keeps ordinary users from making user namespaces (the default on Ubuntu since 23.10): \
+                    add an AppArmor profile with `userns,` for bwrap, or `sudo sysctl -w \
+                    kernel.apparmor_restrict_unprivileged_userns=0`."
+                .to_owned();
+        }
+        if output.contains("mount proc") {
+            return "The kernel allows no new /proc here, as in most containers: start the container with \
+                    `--security-opt systempaths=unconfined --security-opt seccomp=unconfined` (or `--privileged`)."
+                .to_owned();
+        }
+        if output.contains("namespace") || output.contains("Operation not permitted") {
+            return "Namespaces are not allowed here: in a container, start it with `--security-opt \
+                    seccomp=unconfined --security-opt apparmor=unconfined`; elsewhere, enable unprivileged user \
+                    namespaces."
+                .to_owned();
+        }
+        "Run `bwrap --ro-bind / / true` by hand to see whether bubblewrap itself works.".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(kernel: Kernel, output: &str) -> String {
+        refused(output.to_owned(), &kernel).to_string()
+    }
+
+    #[test]
+    fn apparmor_is_named_where_it_is_the_reason() {
+        let kernel = Kernel {
+            apparmor_restrict: Some("1".to_owned()),
+            ..Kernel::default()
+        };
+        let text = advice(kernel, "bwrap: setting up uid map: Permission denied");
+        assert!(
+            text.contains("kernel.apparmor_restrict_unprivileged_userns=0"),
+            "{text}"
+        );
+        assert!(
+            text.contains("setting up uid map") && text.contains("--sandbox none"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn switched_off_namespaces_are_named_with_the_switch() {
+        let kernel = Kernel {
+            unprivileged_userns_clone: Some("0".to_owned()),
+            ..Kernel::default()
+        };
+        assert!(
+            advice(kernel, "bwrap: No permissions").contains("kernel.unprivileged_userns_clone=1")
+        );
+        let kernel = Kernel {
+            max_user_namespaces: Some("0".to_owned()),
+            ..Kernel::default()
+        };
+        assert!(advice(kernel, "bwrap: No space left").contains("user.max_user_namespaces"));
+    }
+
+    #[test]
+    fn a_container_without_proc_mounts_is_told_its_options() {
+        let text = advice(
+            Kernel::default(),
+            "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",
+        );
+        assert!(text.contains("systempaths=unconfined"), "{text}");
+    }
+}

@@ -1,0 +1,182 @@
+//! Runs one job from start to the last process killed.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::sleep_until;
+
+use crate::capture::Capture;
+use crate::launch::launch;
+use crate::process::ProcessGroup;
+use crate::{Exit, Finished, Job, Room, Sandbox, SandboxError, bubblewrap};
+
+/// How long output is still read after the end: killed grandchildren may hold the pipe open for a moment.
+const DRAIN: Duration = Duration::from_secs(2);
+
+const CHUNK_BYTES: usize = 64 * 1024;
+
+impl Sandbox {
+    /// Runs a job and returns when its processes are gone.
+    ///
+    /// A command that fails, is killed or runs out of time is a [`Finished`]; an error means that it was never
+    /// started. Dropping the future kills the process tree.
+    ///
+    /// # Errors
+    /// When the job makes no sense or its room cannot be built.
+    pub async fn run(&self, job: Job) -> Result<Finished, SandboxError> {
+        job.check()?;
+        let started = Instant::now();
+        let file = job
+            .output_file
+            .clone()
+            .map(|path| (path, self.settings.output_file_bytes));
+        let mut capture = Capture::new(job.output_limit_bytes, file).await?;
+        let (command, output) =
+            with_output(self.command(&job)).map_err(SandboxError::system("making a pipe"))?;
+        let mut group = ProcessGroup::spawn(command)
+            .await
+            .map_err(|error| self.name_missing_program(error))?;
+        let _active = telemetry::sandbox::active();
+        let followed = follow(&mut group, output, &mut capture, &job, started).await;
+        if !capture.ready() && followed.stopped.is_none() {
+            return Err(SandboxError::Setup {
+                output: capture.setup_text(),
+            });
+        }
+        let captured = capture.finish().await;
+        Ok(Finished {
+            exit: followed.stopped.unwrap_or_else(|| exit(followed.status)),
+            output_head_tail: captured.text,
+            output_cut: captured.cut,
+            output_bytes: captured.bytes,
+            duration: started.elapsed(),
+            created_in: followed.created_in.unwrap_or_else(|| started.elapsed()),
+        })
+    }
+
+    fn command(&self, job: &Job) -> Command {
+        match &self.room {
+            Room::Bubblewrap(features) => {
+                let mut command = Command::new(&features.program);
+                command
+                    .args(bubblewrap::arguments(self, features, job))
+                    .env_clear();
+                command
+            }
+            Room::None { home } => {
+                let argv = launch(&self.settings, &job.argv)
+                    .into_iter()
+                    .map(OsString::from)
+                    .collect::<Vec<_>>();
+                let mut command = Command::new(&argv[0]);
+                command
+                    .args(&argv[1..])
+                    .env_clear()
+                    .envs(self.variables(job, home.path()))
+                    .current_dir(&job.worktree);
+                command
+            }
+        }
+    }
+
+    fn name_missing_program(&self, error: SandboxError) -> SandboxError {
+        match (&self.room, error) {
+            (Room::Bubblewrap(features), SandboxError::System { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                SandboxError::Missing {
+                    program: features.program.clone(),
+                }
+            }
+            (_, error) => error,
+        }
+    }
+}
+
+/// Gives a command its own group, no input, and one pipe for both outputs, so that they keep their order.
+fn with_output(mut command: Command) -> io::Result<(Command, Receiver)> {
+    let (reader, writer) = io::pipe()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0);
+    Ok((command, Receiver::from_owned_fd(OwnedFd::from(reader))?))
+}
+
+/// What was seen of a command.
+struct Followed {
+    status: Option<ExitStatus>,
+    /// Why it was killed, if it was.
+    stopped: Option<Exit>,
+    created_in: Option<Duration>,
+}
+
+/// Reads output until the command has ended and the pipe is closed, or the time for that is over.
+async fn follow(
+    group: &mut ProcessGroup,
+    mut output: Receiver,
+    capture: &mut Capture,
+    job: &Job,
+    started: Instant,
+) -> Followed {
+    let mut followed = Followed {
+        status: None,
+        stopped: None,
+        created_in: None,
+    };
+    let mut deadline = started + job.time_limit;
+    let (mut ended, mut closed) = (false, false);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while !(ended && closed) {
+        let stopping = ended || followed.stopped.is_some();
+        tokio::select! {
+            read = output.read(&mut chunk), if !closed => match read {
+                Ok(bytes) if bytes > 0 => {
+                    capture.push(&chunk[..bytes]).await;
+                    if capture.ready() && followed.created_in.is_none() {
+                        let created_in = started.elapsed();
+                        telemetry::sandbox::created(created_in);
+                        followed.created_in = Some(created_in);
+                    }
+                }
+                Ok(_) | Err(_) => closed = true,
+            },
+            status = group.ended(), if !ended => {
+                ended = true;
+                followed.status = status.ok();
+                deadline = Instant::now() + DRAIN;
+            }
+            () = job.cancel.cancelled(), if !stopping => {
+                followed.stopped = Some(Exit::Cancelled);
+                group.kill();
+                deadline = Instant::now() + DRAIN;
+            }
+            () = sleep_until(deadline.into()) => {
+                if stopping {
+                    break;
+                }
+                followed.stopped = Some(Exit::TimedOut);
+                group.kill();
+                deadline = Instant::now() + DRAIN;
+            }
+        }
+    }
+    followed
+}
+
+fn exit(status: Option<ExitStatus>) -> Exit {
+    // The follower stops without a status only after it killed the command.
+    let killed = Exit::Signal(rustix::process::Signal::KILL.as_raw());
+    status.map_or(killed, |status| match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => killed,
+    })
+}

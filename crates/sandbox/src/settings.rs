@@ -1,0 +1,134 @@
+//! What a person may set: the tier, extra grants and limits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// How strongly a worker's commands are shut in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Own namespaces by bubblewrap: no network, no home, nothing writable but the worktree.
+    #[default]
+    Bubblewrap,
+    /// No walls at all: only a clean environment, limits and an own process group.
+    None,
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Tier::Bubblewrap => "bubblewrap",
+            Tier::None => "none",
+        })
+    }
+}
+
+/// Grants and limits that hold for every job of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The bubblewrap program: a name looked up in `PATH`, or a path.
+    pub bubblewrap: PathBuf,
+    /// Folders and files granted read-only at their own paths, beside the detected toolchains.
+    pub extra_read_only: Vec<PathBuf>,
+    /// Size of each writable folder in memory (`/tmp`, the home folder), in bytes.
+    pub temporary_bytes: u64,
+    /// Largest file a job may write, in bytes.
+    pub file_bytes: u64,
+    /// Address space of each process of a job, in bytes. Unset by default: many runtimes reserve far more than
+    /// they use.
+    pub address_space_bytes: Option<u64>,
+    /// Processes and threads of a job. The kernel does not hold root to it.
+    pub processes: u64,
+    /// Largest file that keeps a job's whole output, in bytes.
+    pub output_file_bytes: u64,
+    /// Where toolchains are looked for.
+    #[serde(skip)]
+    pub host: HostEnvironment,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bubblewrap: PathBuf::from("bwrap"),
+            extra_read_only: Vec::new(),
+            temporary_bytes: 512 * MEBIBYTE,
+            file_bytes: 4096 * MEBIBYTE,
+            address_space_bytes: None,
+            processes: 4096,
+            output_file_bytes: 64 * MEBIBYTE,
+            host: HostEnvironment::of_this_process(),
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn describe_limits(&self) -> String {
+        let memory = match self.address_space_bytes {
+            Some(bytes) => format!("address space {} MiB per process", bytes / MEBIBYTE),
+            None => "memory is not limited".to_owned(),
+        };
+        let processes = if rustix::process::geteuid().is_root() {
+            "processes are not limited (the kernel holds root to no such limit)".to_owned()
+        } else {
+            format!("{} processes", self.processes)
+        };
+        format!(
+            "limits: files {} MiB, {processes}, {memory}",
+            self.file_bytes / MEBIBYTE
+        )
+    }
+}
+
+/// The environment toolchains are detected from; its secrets go nowhere.
+#[derive(Clone, Default)]
+pub struct HostEnvironment {
+    /// The home folder, if there is one.
+    pub home: Option<PathBuf>,
+    /// Environment variables by name.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl HostEnvironment {
+    /// The environment this process was started with.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self {
+            home: std::env::home_dir(),
+            variables,
+        }
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The absolute entries of `PATH`, in order.
+    pub(crate) fn search_path(&self) -> Vec<PathBuf> {
+        let path = self.variable("PATH").unwrap_or_default();
+        std::env::split_paths(path)
+            .filter(|entry| entry.is_absolute())
+            .collect()
+    }
+}
+
+impl fmt::Debug for HostEnvironment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be provider keys.
+        formatter
+            .debug_struct("HostEnvironment")
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
+}

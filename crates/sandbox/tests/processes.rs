@@ -1,0 +1,178 @@
+//! How commands end, and that nothing of them stays.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::{appears, becomes, processes_with, run, sandbox, worktree};
+use sandbox::{CancellationToken, Exit, Job, Sandbox, Settings, Tier};
+
+#[tokio::test]
+async fn output_and_exit_code_come_back_in_order() {
+    let finished = run("echo one; echo two >&2; echo three; exit 7").await;
+    assert_eq!(finished.exit, Exit::Code(7));
+    assert_eq!(finished.output_head_tail, "one\ntwo\nthree\n");
+    assert!(finished.created_in > Duration::ZERO && finished.created_in <= finished.duration);
+}
+
+#[tokio::test]
+async fn output_is_bounded_in_memory_and_whole_in_the_file() {
+    let (folder, outputs) = (worktree(), worktree());
+    let file = outputs.path().join("out put.txt");
+    let mut job = Job::shell("seq 1 200000", folder.path().to_owned());
+    job.output_limit_bytes = 2000;
+    job.output_file = Some(file.clone());
+    let finished = sandbox().await.run(job).await.unwrap();
+    let text = &finished.output_head_tail;
+    assert!(finished.output_cut && text.len() < 2300, "{}", text.len());
+    assert!(
+        text.starts_with("1\n2\n") && text.ends_with("199999\n200000\n"),
+        "{text}"
+    );
+    assert!(text.contains(file.to_str().unwrap()), "{text}");
+    assert_eq!(fs::metadata(&file).unwrap().len(), finished.output_bytes);
+}
+
+#[tokio::test]
+async fn an_output_file_stops_growing_at_its_limit() {
+    let (folder, outputs) = (worktree(), worktree());
+    let settings = Settings {
+        output_file_bytes: 1000,
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
+    let mut job = Job::shell("seq 1 100000", folder.path().to_owned());
+    job.output_limit_bytes = 100;
+    job.output_file = Some(outputs.path().join("out"));
+    let finished = sandbox.run(job).await.unwrap();
+    assert!(finished.succeeded() && finished.output_head_tail.contains("up to its size limit"));
+    assert_eq!(
+        fs::metadata(outputs.path().join("out")).unwrap().len(),
+        1000
+    );
+}
+
+#[tokio::test]
+async fn background_and_setsid_children_die_with_the_command() {
+    for (marker, command) in [
+        ("987101", "sleep 987101 & echo started"),
+        ("987102", "setsid sh -c 'sleep 987102' & echo started"),
+    ] {
+        let finished = run(command).await;
+        assert_eq!(
+            (finished.exit, finished.output_head_tail.as_str()),
+            (Exit::Code(0), "started\n")
+        );
+        assert!(
+            finished.duration < Duration::from_secs(2),
+            "{:?}",
+            finished.duration
+        );
+        assert_eq!(processes_with(&format!("sleep\0{marker}")), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_kills_the_whole_tree_and_keeps_the_output() {
+    let folder = worktree();
+    let command = "setsid sleep 987103 & echo before; sleep 987103";
+    let mut job = Job::shell(command, folder.path().to_owned());
+    job.time_limit = Duration::from_millis(500);
+    let finished = sandbox().await.run(job).await.unwrap();
+    assert_eq!(
+        (finished.exit, finished.output_head_tail.as_str()),
+        (Exit::TimedOut, "before\n")
+    );
+    assert_eq!(processes_with("sleep\0987103"), 0);
+}
+
+#[tokio::test]
+async fn cancelling_kills_the_whole_tree() {
+    let folder = worktree();
+    let mut job = Job::shell(
+        "setsid sleep 987104 & touch ready; sleep 987104",
+        folder.path().to_owned(),
+    );
+    let cancel = CancellationToken::new();
+    job.cancel = cancel.clone();
+    let sandbox = sandbox().await;
+    let (finished, ()) = tokio::join!(sandbox.run(job), async {
+        appears(&folder.path().join("ready")).await;
+        cancel.cancel();
+    });
+    assert_eq!(finished.unwrap().exit, Exit::Cancelled);
+    assert_eq!(processes_with("sleep\0987104"), 0);
+}
+
+#[tokio::test]
+async fn dropping_the_future_kills_the_tree() {
+    let folder = worktree();
+    let sandbox = sandbox().await;
+    let job = Job::shell(
+        "setsid sleep 987105 & touch ready; sleep 987105",
+        folder.path().to_owned(),
+    );
+    let ready = folder.path().join("ready");
+    tokio::select! {
+        finished = sandbox.run(job) => panic!("it ended by itself: {finished:?}"),
+        () = appears(&ready) => {}
+    }
+    becomes(|| processes_with("sleep\0987105") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_outlive_the_thread_that_asked_for_them() {
+    let folder = worktree();
+    let (ready, go) = (folder.path().join("ready"), folder.path().join("go"));
+    let sandbox = std::sync::Arc::new(sandbox().await);
+    let job = Job::shell(
+        "touch ready; while [ ! -e go ]; do :; done; echo done",
+        folder.path().to_owned(),
+    );
+    let mut running = Box::pin(async move { sandbox.run(job).await });
+    let runtime = tokio::runtime::Handle::current();
+    let short_lived = std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                finished = &mut running => panic!("it ended by itself: {finished:?}"),
+                () = appears(&ready) => {}
+            }
+        });
+        running
+    });
+    let running = tokio::task::spawn_blocking(|| short_lived.join().unwrap())
+        .await
+        .unwrap();
+    fs::write(go, "").unwrap();
+    assert_eq!(running.await.unwrap().output_head_tail, "done\n");
+}
+
+#[tokio::test]
+async fn files_beyond_the_limit_cannot_be_written() {
+    let folder = worktree();
+    let settings = Settings {
+        file_bytes: 1024 * 1024,
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
+    let job = Job::shell("head -c 3000000 /dev/zero > big", folder.path().to_owned());
+    assert!(!sandbox.run(job).await.unwrap().succeeded());
+    assert_eq!(
+        fs::metadata(folder.path().join("big")).unwrap().len(),
+        1024 * 1024
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_is_its_own_failure() {
+    let folder = worktree();
+    let job = Job::new(vec!["no-such-program".to_owned()], folder.path().to_owned());
+    let finished = sandbox().await.run(job).await.unwrap();
+    assert_eq!(finished.exit, Exit::Code(127));
+    assert!(
+        finished.output_head_tail.contains("no-such-program"),
+        "{}",
+        finished.output_head_tail
+    );
+}
