@@ -1,1 +1,36 @@
-//! telemetry
+//! What the product tells about itself: metrics, spans and logs.
+//!
+//! Everything that happens is told by a typed event (`telemetry::merge::finished(…)`), which makes the metrics and
+//! ends the span; no other crate names a metric or touches OpenTelemetry. Every event is a plain call that never
+//! waits, never fails, and does nothing before [`init`].
+
+pub mod catalogue;
+pub mod instrument;
+pub mod label;
+pub mod reference;
+
+pub mod db;
+pub mod http;
+pub mod llm;
+pub mod merge;
+pub mod queue;
+pub mod run;
+pub mod sandbox;
+pub mod system;
+pub mod task;
+pub mod tool;
+
+pub mod log;
+pub mod secrets;
+pub mod span;
+
+mod start;
+mod text;
+
+pub use span::TraceContext;
+pub use start::{Error, LogFormat, Settings, Telemetry, init, prometheus_text};
+
+/// The examples of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/instrumentation.md")]
+mod instrumentation_guide {}

@@ -1,0 +1,128 @@
+//! Merges, their lock, their conflicts and the gate.
+
+use super::{Area, Declaration, MIDDLE_SECONDS};
+use crate::{
+    instrument::{Counter, Distribution, Gauge},
+    label::Label,
+};
+
+/// The area.
+pub(super) static AREA: Area = Area {
+    title: "Merges",
+    metrics: &[
+        &DURATION,
+        &MERGES,
+        &ACTIVE,
+        &LOCK_WAIT,
+        &LOCK_VIOLATIONS,
+        &CONFLICT_RESOLUTIONS,
+        &QUEUE_LENGTH,
+        &GATE_DURATION,
+        &GATE_RUNS,
+    ],
+};
+
+const GATE_RESULT: Label = Label::fixed(
+    "result",
+    &["passed", "failed", "could_not_run", "not_configured"],
+);
+
+pub(crate) static DURATION: Distribution = Distribution::new(
+    Declaration::new(
+        "git.merge.duration",
+        "s",
+        "git_merge_duration_seconds",
+        "Time to merge, resolve and land a task's work, without the gate.",
+    )
+    .buckets(MIDDLE_SECONDS),
+);
+
+pub(crate) static MERGES: Counter<1> = Counter::new(
+    Declaration::new(
+        "git.merge",
+        "{merge}",
+        "git_merge_total",
+        "Merges, each counted once: success met no conflict, conflict met one (resolved or not), error is the rest.",
+    )
+    .labels(&[Label::fixed("result", &["success", "conflict", "error"])]),
+);
+
+pub(crate) static ACTIVE: Gauge = Gauge::new(Declaration::new(
+    "git.active.merges",
+    "{merge}",
+    "git_active_merges",
+    "The largest number of merges between taking and leaving one lock: 0 or 1.",
+));
+
+pub(crate) static LOCK_WAIT: Distribution = Distribution::new(
+    Declaration::new(
+        "git.lock.wait.duration",
+        "s",
+        "git_lock_wait_duration_seconds",
+        "Time from queued to holding the merge lock.",
+    )
+    .buckets(&[
+        0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+    ]),
+);
+
+pub(crate) static LOCK_VIOLATIONS: Counter = Counter::new(Declaration::new(
+    "git.merge.lock.violations",
+    "{violation}",
+    "git_merge_lock_violations_total",
+    "Times a merge lock was found held by a second holder; anything but 0 is a defect.",
+));
+
+pub(crate) static CONFLICT_RESOLUTIONS: Counter<2> = Counter::new(
+    Declaration::new(
+        "git.conflict.resolution",
+        "{conflict}",
+        "git_conflict_resolution_total",
+        "Conflicts by the layer that dealt with them and how that ended.",
+    )
+    .labels(&[
+        Label::fixed(
+            "strategy",
+            &[
+                "generated",
+                "remembered",
+                "driver",
+                "model",
+                "worker",
+                "person",
+                "other",
+            ],
+        ),
+        Label::fixed("result", &["resolved", "declined", "failed", "other"]),
+    ]),
+);
+
+pub(crate) static QUEUE_LENGTH: Gauge = Gauge::new(Declaration::new(
+    "git.merge.queue.length",
+    "{merge}",
+    "git_merge_queue_length",
+    "Merges that wait or are under way, from the database.",
+));
+
+pub(crate) static GATE_DURATION: Distribution<1> = Distribution::new(
+    Declaration::new(
+        "gate.duration",
+        "s",
+        "gate_duration_seconds",
+        "Time a run of the check command took.",
+    )
+    .labels(&[GATE_RESULT])
+    .buckets(&[
+        0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
+    ]),
+);
+
+pub(crate) static GATE_RUNS: Counter<1> = Counter::new(
+    Declaration::new(
+        "gate.runs",
+        "{run}",
+        "gate_runs_total",
+        "Verdicts on merged trees; not_configured landed unchecked.",
+    )
+    .labels(&[GATE_RESULT]),
+);

@@ -1,0 +1,71 @@
+//! The engine's queue: each kind of effect is a task of it.
+
+use super::{Area, Declaration, MIDDLE_SECONDS};
+use crate::{
+    instrument::{Counter, Distribution, Gauge, Level},
+    label::Label,
+};
+
+/// The area.
+pub(super) static AREA: Area = Area {
+    title: "Queue",
+    metrics: &[&TASKS, &DURATION, &ACTIVE, &LENGTH, &RETRIES],
+};
+
+const EFFECTS: &[&str] = &[
+    "prepare", "plan", "work", "merge", "review", "deliver", "notify", "other",
+];
+pub(super) const TASK_NAME: Label = Label::fixed("task_name", EFFECTS);
+pub(super) const QUEUE: Label = Label::fixed("queue", EFFECTS);
+pub(super) const STATUS: Label = Label::fixed("status", &["success", "failure", "cancelled"]);
+
+pub(crate) static TASKS: Counter<2> = Counter::new(
+    Declaration::new(
+        "queue.tasks",
+        "{task}",
+        "queue_tasks_total",
+        "Effects performed, by how they ended; cancelled ones were cut off and are claimed again.",
+    )
+    .labels(&[TASK_NAME, STATUS]),
+);
+
+pub(crate) static DURATION: Distribution<1> = Distribution::new(
+    Declaration::new(
+        "queue.task.duration",
+        "s",
+        "queue_task_duration_seconds",
+        "Time an effect took.",
+    )
+    .labels(&[TASK_NAME])
+    .buckets(MIDDLE_SECONDS),
+);
+
+pub(crate) static ACTIVE: Level<1> = Level::new(
+    Declaration::new(
+        "queue.tasks.active",
+        "{task}",
+        "queue_tasks_active",
+        "Effects under way in this process.",
+    )
+    .labels(&[TASK_NAME]),
+);
+
+pub(crate) static LENGTH: Gauge<1> = Gauge::new(
+    Declaration::new(
+        "queue.length",
+        "{task}",
+        "queue_length",
+        "Effects that wait, from the database.",
+    )
+    .labels(&[QUEUE]),
+);
+
+pub(crate) static RETRIES: Counter<1> = Counter::new(
+    Declaration::new(
+        "queue.task.retries",
+        "{retry}",
+        "queue_task_retries_total",
+        "Effects claimed once more.",
+    )
+    .labels(&[TASK_NAME]),
+);

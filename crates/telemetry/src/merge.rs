@@ -1,0 +1,131 @@
+//! What happens to merges.
+
+use crate::catalogue::merges::{
+    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT,
+    MERGES, QUEUE_LENGTH,
+};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How a merge went, judged by what it met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeResult {
+    /// No conflict was met.
+    Success,
+    /// A conflict was met, resolved or not; [`conflict_resolved`] says how it ended.
+    Conflict,
+    /// It could not be done for another reason.
+    Error,
+}
+
+impl MergeResult {
+    /// As the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Conflict => "conflict",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What the gate said of a merged tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateResult {
+    /// The check command passed.
+    Passed,
+    /// The check command failed.
+    Failed,
+    /// The check command could not be run, which is never a pass.
+    CouldNotRun,
+    /// There is no check command: the tree is unchecked.
+    NotConfigured,
+}
+
+impl GateResult {
+    /// As the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::CouldNotRun => "could_not_run",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+}
+
+/// So many merges wait or are under way, as the database has it.
+pub fn queue_length(merges: i64) {
+    QUEUE_LENGTH.set(merges as f64, []);
+}
+
+/// A merge waited so long, from queued to holding the lock.
+pub fn lock_waited(waited: Duration) {
+    LOCK_WAIT.observe(waited, []);
+}
+
+/// How many hold each lock, by the lock's name. One holder each is all there should ever be.
+static HOLDERS: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
+
+/// Holding a merge lock; leaving it is dropping this.
+#[derive(Debug)]
+#[must_use = "the lock counts as left when this is dropped"]
+pub struct LockHeld {
+    lock: String,
+}
+
+/// The merge lock of a target (the name never becomes a label) was taken. A second holder of the same lock counts
+/// as a violation.
+pub fn lock_taken(lock: &str) -> LockHeld {
+    let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = holders.entry(lock.to_owned()).or_default();
+    *count += 1;
+    if *count > 1 {
+        LOCK_VIOLATIONS.add(1, []);
+    }
+    show_most_holders(&holders);
+    LockHeld {
+        lock: lock.to_owned(),
+    }
+}
+
+impl Drop for LockHeld {
+    fn drop(&mut self) {
+        let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = holders.get_mut(&self.lock) {
+            *count -= 1;
+        }
+        holders.retain(|_, count| *count > 0);
+        show_most_holders(&holders);
+    }
+}
+
+fn show_most_holders(holders: &HashMap<String, u32>) {
+    ACTIVE.set(
+        f64::from(holders.values().copied().max().unwrap_or_default()),
+        [],
+    );
+}
+
+/// A merge ended. Called once for each merge, with the time of merging, resolving and landing, without the gate.
+pub fn finished(result: MergeResult, duration: Duration) {
+    MERGES.add(1, [result.as_str()]);
+    DURATION.observe(duration, []);
+}
+
+/// A conflict was dealt with. `strategy` is `generated`, `remembered`, `driver`, `model`, `worker` or `person`;
+/// `result` is `resolved`, `declined` or `failed`.
+pub fn conflict_resolved(strategy: &'static str, result: &'static str) {
+    CONFLICT_RESOLUTIONS.add(1, [strategy, result]);
+}
+
+/// The gate gave its verdict. Without a check command nothing ran, so no duration is recorded.
+pub fn gate_finished(result: GateResult, duration: Duration) {
+    GATE_RUNS.add(1, [result.as_str()]);
+    if result != GateResult::NotConfigured {
+        GATE_DURATION.observe(duration, [result.as_str()]);
+    }
+}

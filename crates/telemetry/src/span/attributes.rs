@@ -1,0 +1,46 @@
+//! Names of span attributes. Those of the OpenTelemetry conventions for generative AI are still marked as in
+//! development there, so they stand here and nowhere else.
+
+/// What the span does: `invoke_workflow`, `plan`, `invoke_agent`, `chat`, `execute_tool`.
+pub const OPERATION: &str = "gen_ai.operation.name";
+/// Who answers, by the name in the configuration, never an address.
+pub const PROVIDER: &str = "gen_ai.provider.name";
+/// The model that was asked for.
+pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// The model that answered.
+pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
+/// Why the model stopped.
+pub const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+/// Tokens read.
+pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// Tokens written.
+pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// The agent, by its profile.
+pub const AGENT_NAME: &str = "gen_ai.agent.name";
+/// The tool.
+pub const TOOL_NAME: &str = "gen_ai.tool.name";
+/// The workflow.
+pub const WORKFLOW_NAME: &str = "gen_ai.workflow.name";
+/// A short name for the kind of failure.
+pub const ERROR_TYPE: &str = "error.type";
+
+/// The run.
+pub const RUN_ID: &str = "orchestrator.run.id";
+/// The task, by its number in the database.
+pub const TASK_ID: &str = "orchestrator.task.id";
+/// The task, by its key in the plan.
+pub const TASK_KEY: &str = "orchestrator.task.key";
+/// Which try at the task.
+pub const ATTEMPT: &str = "orchestrator.attempt";
+/// Which turn of the worker.
+pub const TURN: &str = "orchestrator.turn";
+/// What kind of worker.
+pub const PROFILE: &str = "orchestrator.profile";
+/// The merge, by its number in the database.
+pub const MERGE_ID: &str = "orchestrator.merge.id";
+/// How a merge or a gate went.
+pub const RESULT: &str = "orchestrator.result";
+/// Which layer dealt with a conflict.
+pub const STRATEGY: &str = "orchestrator.conflict.strategy";
+/// A commit.
+pub const COMMIT: &str = "vcs.ref.head.revision";

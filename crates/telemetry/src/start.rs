@@ -1,0 +1,219 @@
+//! Starting and stopping.
+
+use crate::{catalogue, label, log, secrets, span, system, text};
+use opentelemetry::{InstrumentationScope, KeyValue, metrics::MeterProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{Aggregation, Instrument, SdkMeterProvider, Stream},
+    trace::SdkTracerProvider,
+};
+use prometheus::Registry;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// What telemetry needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The worker profiles; any other is recorded as `other`.
+    pub profiles: Vec<String>,
+    /// The models of the price table and the configuration; any other is recorded as `other`.
+    pub models: Vec<String>,
+    /// The tools; any other is recorded as `other`.
+    pub tools: Vec<String>,
+    /// Whether metrics also appear under the names that older dashboards use.
+    pub compatibility_names: bool,
+    /// Whether metrics are collected at all.
+    pub metrics_enabled: bool,
+    /// Where this runs, such as `production`.
+    pub environment: String,
+    /// What runs.
+    pub version: String,
+    /// The base address of an OTLP collector that takes HTTP; no spans are exported without one.
+    pub otlp_endpoint: Option<String>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `RUST_LOG` writes it; a sensible choice if there is none.
+    pub log_filter: Option<String>,
+    /// The directory whose file system is watched.
+    pub data_dir_for_disk: PathBuf,
+    /// Values that are masked in logs and spans.
+    pub secrets: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Human,
+}
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A process has one telemetry.
+    #[error(
+        "telemetry was already started in this process; start it once, at the beginning of `main`"
+    )]
+    AlreadyStarted,
+    /// The log filter can't be read.
+    #[error(
+        "log filter `{filter}` can't be read: {error}; write it as `info` or `warn,engine=debug`"
+    )]
+    LogFilter {
+        /// What was asked for.
+        filter: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The collector's address is none.
+    #[error(
+        "`{0}` is no address of an OTLP collector; set OTEL_EXPORTER_OTLP_ENDPOINT to something like \
+         http://localhost:4318, or unset it"
+    )]
+    Endpoint(String),
+    /// Spans can't be exported.
+    #[error(
+        "the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to go on without it"
+    )]
+    Export(String),
+    /// Metrics can't be exported.
+    #[error("the metrics registry could not start: {0}")]
+    Metrics(String),
+}
+
+/// The longest that stopping waits for the last spans to leave.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+
+static STARTED: AtomicBool = AtomicBool::new(false);
+static REGISTRY: OnceLock<Registry> = OnceLock::new();
+
+/// Telemetry under way.
+#[derive(Debug)]
+#[must_use = "call `shutdown` at the end, or the last spans are lost"]
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+    /// Held because instruments die with their provider.
+    _metrics: Option<SdkMeterProvider>,
+}
+
+impl Telemetry {
+    /// Sends what is left, within a few seconds. A collector that does not answer is not an error.
+    pub fn shutdown(self) {
+        if let Some(traces) = self.traces
+            && let Err(error) = traces.shutdown_with_timeout(SHUTDOWN_TIMEOUT)
+        {
+            tracing::debug!(%error, "the last spans could not be exported");
+        }
+    }
+}
+
+/// Starts logs, metrics and, with a collector, the export of spans. Once in a process; after an error about a
+/// setting it may be called again with a better one.
+pub fn init(settings: Settings) -> Result<Telemetry, Error> {
+    if STARTED.swap(true, Ordering::SeqCst) {
+        return Err(Error::AlreadyStarted);
+    }
+    start(settings).inspect_err(|_| STARTED.store(false, Ordering::SeqCst))
+}
+
+fn start(settings: Settings) -> Result<Telemetry, Error> {
+    settings
+        .secrets
+        .iter()
+        .cloned()
+        .for_each(secrets::register_secret);
+    let resource = Resource::builder()
+        .with_service_name("agent-orchestrator")
+        .with_attributes([
+            KeyValue::new("service.version", settings.version.clone()),
+            KeyValue::new("deployment.environment.name", settings.environment.clone()),
+        ])
+        .build();
+    let traces = settings
+        .otlp_endpoint
+        .as_deref()
+        .filter(|endpoint| !endpoint.trim().is_empty());
+    let traces = traces
+        .map(|endpoint| span::otlp::provider(endpoint, resource.clone()))
+        .transpose()?;
+    log::start(settings.log_format, settings.log_filter.as_deref())?;
+    let traces = traces.map(|(provider, tracer)| {
+        span::start(tracer);
+        provider
+    });
+    let metrics = settings
+        .metrics_enabled
+        .then(|| start_metrics(&settings, resource))
+        .transpose()?;
+    Ok(Telemetry {
+        traces,
+        _metrics: metrics,
+    })
+}
+
+fn start_metrics(settings: &Settings, resource: Resource) -> Result<SdkMeterProvider, Error> {
+    label::configure(&settings.models, &settings.tools, &settings.profiles);
+    let registry = Registry::new();
+    let exporter = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .without_target_info()
+        .build()
+        .map_err(|error| Error::Metrics(error.to_string()))?;
+    let provider = SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_reader(exporter)
+        .with_view(views())
+        .build();
+    let meter =
+        provider.meter_with_scope(InstrumentationScope::builder("agent-orchestrator").build());
+    for metric in catalogue::metrics() {
+        if settings.compatibility_names || !metric.declaration().compatibility {
+            metric.start(&meter);
+        }
+    }
+    catalogue::system::BUILD_INFO.set(1.0, [&settings.version, &settings.environment]);
+    system::start(settings.data_dir_for_disk.clone());
+    REGISTRY.get_or_init(|| registry);
+    Ok(provider)
+}
+
+/// Gives each metric its buckets and its series limit.
+fn views() -> impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static {
+    let limits: HashMap<_, _> = catalogue::declarations()
+        .map(|declaration| {
+            (
+                declaration.otel,
+                (declaration, declaration.effective_series_limit()),
+            )
+        })
+        .collect();
+    move |instrument| {
+        let (declaration, series_limit) = limits.get(instrument.name())?;
+        let mut stream = Stream::builder().with_cardinality_limit(*series_limit);
+        if !declaration.buckets.is_empty() {
+            stream = stream.with_aggregation(Aggregation::ExplicitBucketHistogram {
+                boundaries: declaration.buckets.to_vec(),
+                record_min_max: false,
+            });
+        }
+        stream.build().ok()
+    }
+}
+
+/// All metrics in the Prometheus text format; empty while nothing is collected.
+pub fn prometheus_text() -> String {
+    REGISTRY
+        .get()
+        .map(|registry| text::encode(&registry.gather()))
+        .unwrap_or_default()
+}
