@@ -117,6 +117,7 @@ create table attempt (
     finish      jsonb,                                 -- the worker's own report
     finish_end  jsonb,                                 -- how it ended
     started_at  timestamptz not null default now(),
+    claimed_at  timestamptz not null default now(),    -- under the present fence
     ended_at    timestamptz,
     unique (task, number)
 );

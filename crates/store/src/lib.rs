@@ -1,1 +1,33 @@
-//! store
+//! Everything that is in Postgres: the private cluster, the migrations, and each entity's statements in its file.
+//!
+//! The only user of sqlx. Rules are not here: [`domain::transition`] decides, and what it decided is saved.
+
+pub mod connect;
+pub mod embedded;
+mod error;
+
+mod timed;
+pub mod tx;
+
+pub mod process;
+pub mod run;
+pub mod task;
+pub mod claim;
+pub mod attempt;
+pub mod ledger;
+pub mod effect;
+pub mod lease;
+pub mod merge;
+pub mod event;
+
+pub mod view;
+
+pub use error::Error;
+pub use process::Holder;
+pub use tx::Tx;
+
+/// The database: a pool of connections. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) pool: sqlx::PgPool,
+}

@@ -1,0 +1,350 @@
+//! Attempts and their journal: what the model answered, what the tools were asked and what they said.
+//!
+//! Every write names the fence the attempt was claimed under. A stale one changes nothing and is told so.
+
+use crate::{Error, Store, timed::timed, tx::Tx};
+use domain::{CommitId, Fence, NanoDollars, RunId, TaskId, event::Fact, task::AttemptEnd};
+use serde_json::Value;
+use sqlx::types::Json;
+
+/// Whether the attempt is still the one that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It was written.
+    Yes,
+    /// The task is held by another, was cancelled or has ended: nothing was written.
+    No,
+}
+
+/// Which attempt writes, and under which fence.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer {
+    /// Its run.
+    pub run: RunId,
+    /// Its task.
+    pub task: TaskId,
+    /// Its row.
+    pub attempt: i64,
+    /// The fence it was claimed under.
+    pub fence: Fence,
+}
+
+/// A model's answer, as it is kept.
+#[derive(Clone, Debug)]
+pub struct TurnRow {
+    /// Which turn, from 1.
+    pub number: u32,
+    /// The message, as it is replayed.
+    pub assistant: Value,
+    /// The model that answered.
+    pub model: String,
+    /// Tokens of the question.
+    pub input_tokens: i64,
+    /// Tokens of the answer.
+    pub output_tokens: i64,
+    /// What it cost; `None` for an unpriced model.
+    pub cost: Option<NanoDollars>,
+}
+
+/// A tool call, as it is kept before it runs.
+#[derive(Clone, Debug)]
+pub struct IntentRow {
+    /// Which turn.
+    pub turn: u32,
+    /// The provider's name for the call.
+    pub call_id: String,
+    /// Which tool.
+    pub name: String,
+    /// The arguments as the model wrote them.
+    pub arguments: String,
+    /// What it is to do, in a few words.
+    pub summary: String,
+}
+
+/// A turn read back, with what its tools said: `None` where the process died before the answer.
+#[derive(Clone, Debug)]
+pub struct ReplayedTurn {
+    /// Which turn, from 1.
+    pub number: u32,
+    /// The model's message.
+    pub assistant: Value,
+    /// Call and answer, in the order of the calls.
+    pub results: Vec<(String, Option<String>)>,
+    /// Whether the tree was snapshotted after its last tool.
+    pub ended: bool,
+}
+
+/// Where an attempt stands, for a process that goes on with it.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptRow {
+    /// The tip it started from.
+    pub base: Option<CommitId>,
+    /// The newest commit of its chain of snapshots.
+    pub snapshot: Option<CommitId>,
+}
+
+impl Tx {
+    /// Opens an attempt, or goes on with it under a new fence.
+    pub(crate) async fn open_attempt(
+        &mut self,
+        run: RunId,
+        task: TaskId,
+        number: u32,
+        fence: Fence,
+    ) -> Result<i64, Error> {
+        let row = timed(
+            "insert",
+            sqlx::query!(
+                "insert into attempt (run, task, number, fence) values ($1, $2, $3, $4)
+                 on conflict (task, number) do update
+                     set fence = excluded.fence, claimed_at = now(), ended_at = null, finish_end = null
+                 returning id",
+                run.0,
+                task.0,
+                number as i32,
+                fence.0,
+            )
+            .fetch_one(&mut *self.inner),
+        )
+        .await?;
+        Ok(row.id)
+    }
+
+    /// Whether the writer still holds its task. Locks the run, so that the answer stays true until the commit.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn held(&mut self, writer: Writer) -> Result<Held, Error> {
+        timed("select", sqlx::query!("select id from run where id = $1 for update", writer.run.0).fetch_optional(&mut *self.inner))
+            .await?;
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select fence = $2 and state = 'active' as "held!" from task where id = $1"#,
+                writer.task.0,
+                writer.fence.0,
+            )
+            .fetch_optional(&mut *self.inner),
+        )
+        .await?;
+        Ok(if row.is_some_and(|row| row.held) { Held::Yes } else { Held::No })
+    }
+
+    /// Closes an attempt: how it ended, and the worker's own report.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn close_attempt(
+        &mut self,
+        attempt: i64,
+        end: &AttemptEnd,
+        commit: Option<&CommitId>,
+        finish: Option<&Value>,
+    ) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update attempt set finish_end = $2, commit = coalesce($3, commit), finish = coalesce($4, finish),
+                     ended_at = now() where id = $1",
+                attempt,
+                Json(end) as _,
+                commit.map(|commit| commit.0.as_str()),
+                finish,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        // Fairness between runs is in worker-seconds over weight.
+        timed(
+            "update",
+            sqlx::query!(
+                "update run r set vtime = vtime + extract(epoch from now() - a.claimed_at)::float8 / r.weight
+                 from attempt a where a.id = $1 and r.id = a.run",
+                attempt,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Records a model's answer with the fact about it.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn record_turn(&self, writer: Writer, turn: &TurnRow, fact: Fact) -> Result<Held, Error> {
+        let mut tx = self.begin().await?;
+        if tx.held(writer).await? == Held::No {
+            return Ok(Held::No);
+        }
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into turn (attempt, number, assistant, model, input_tokens, output_tokens, cost)
+                 values ($1, $2, $3, $4, $5, $6, $7)",
+                writer.attempt,
+                turn.number as i32,
+                turn.assistant,
+                turn.model,
+                turn.input_tokens,
+                turn.output_tokens,
+                turn.cost.map(|cost| cost.0),
+            )
+            .execute(&mut *tx.inner),
+        )
+        .await?;
+        tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        tx.commit().await?;
+        Ok(Held::Yes)
+    }
+
+    /// Records that a tool is about to run.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn record_intent(&self, writer: Writer, intent: &IntentRow, fact: Fact) -> Result<Held, Error> {
+        let mut tx = self.begin().await?;
+        if tx.held(writer).await? == Held::No {
+            return Ok(Held::No);
+        }
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into tool_call (attempt, turn, ordinal, call_id, name, arguments, summary)
+                 values ($1, $2, (select count(*) from tool_call where attempt = $1 and turn = $2), $3, $4, $5, $6)",
+                writer.attempt,
+                intent.turn as i32,
+                intent.call_id,
+                intent.name,
+                intent.arguments,
+                intent.summary,
+            )
+            .execute(&mut *tx.inner),
+        )
+        .await?;
+        tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        tx.commit().await?;
+        Ok(Held::Yes)
+    }
+
+    /// Records what a tool said.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn record_result(
+        &self,
+        writer: Writer,
+        turn: u32,
+        call_id: &str,
+        result: &str,
+        ok: bool,
+    ) -> Result<Held, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update tool_call set result = $4, ok = $5, ended_at = now()
+                 where attempt = $1 and turn = $2 and call_id = $3 and result is null
+                   and exists (select 1 from task t where t.id = $6 and t.fence = $7 and t.state = 'active')",
+                writer.attempt,
+                turn as i32,
+                call_id,
+                result,
+                ok,
+                writer.task.0,
+                writer.fence.0,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(if done.rows_affected() > 0 { Held::Yes } else { Held::No })
+    }
+
+    /// Records that a turn's tools have run and the tree was snapshotted.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn end_turn(&self, writer: Writer, turn: u32, snapshot: &CommitId) -> Result<Held, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "with held as (
+                     select 1 from task t where t.id = $4 and t.fence = $5 and t.state = 'active'),
+                 snapshotted as (
+                     update attempt set snapshot = $3 where id = $1 and exists (select 1 from held))
+                 update turn set ended_at = now() where attempt = $1 and number = $2 and exists (select 1 from held)",
+                writer.attempt,
+                turn as i32,
+                snapshot.0,
+                writer.task.0,
+                writer.fence.0,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(if done.rows_affected() > 0 { Held::Yes } else { Held::No })
+    }
+
+    /// Notes the tip an attempt starts from, unless it is noted already.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_attempt_base(&self, attempt: i64, base: &CommitId) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!("update attempt set base = coalesce(base, $2) where id = $1", attempt, base.0)
+                .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Where an attempt stands.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn attempt(&self, attempt: i64) -> Result<AttemptRow, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!("select base, snapshot from attempt where id = $1", attempt).fetch_one(&self.pool),
+        )
+        .await?;
+        Ok(AttemptRow { base: row.base.map(CommitId), snapshot: row.snapshot.map(CommitId) })
+    }
+
+    /// The turns of an attempt, oldest first.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn replay(&self, attempt: i64) -> Result<Vec<ReplayedTurn>, Error> {
+        let turns = timed(
+            "select",
+            sqlx::query!("select number, assistant, ended_at is not null as \"ended!\" from turn where attempt = $1 order by number", attempt)
+                .fetch_all(&self.pool),
+        )
+        .await?;
+        let calls = timed(
+            "select",
+            sqlx::query!(
+                "select turn, call_id, result from tool_call where attempt = $1 order by turn, ordinal",
+                attempt
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        let results = |number: i32| {
+            let own = calls.iter().filter(|call| call.turn == number);
+            own.map(|call| (call.call_id.clone(), call.result.clone())).collect()
+        };
+        Ok(turns
+            .into_iter()
+            .map(|turn| ReplayedTurn {
+                results: results(turn.number),
+                number: turn.number as u32,
+                assistant: turn.assistant,
+                ended: turn.ended,
+            })
+            .collect())
+    }
+}

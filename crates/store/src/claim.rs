@@ -1,0 +1,136 @@
+//! Claiming ready tasks, and finding those whose process is gone.
+
+use crate::{Error, Holder, Store, timed::timed};
+use domain::{Fence, RunId, TaskId, TaskKey, event::Fact};
+
+/// A task that this process holds from now on.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Its run.
+    pub run: RunId,
+    /// Which task.
+    pub task: TaskId,
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// The kind of worker it wants.
+    pub profile: String,
+    /// What every write of the attempt names.
+    pub fence: Fence,
+    /// Which try, from 1.
+    pub attempt: u32,
+    /// The attempt's row.
+    pub attempt_id: i64,
+    /// Milliseconds it was ready before it was claimed.
+    pub waited_ms: i64,
+}
+
+/// A task whose process is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its run.
+    pub run: RunId,
+    /// Which task.
+    pub task: TaskId,
+    /// The fence it was held under.
+    pub fence: Fence,
+    /// Whether a turn was finished under that fence.
+    pub progressed: bool,
+}
+
+impl Store {
+    /// Claims as many ready tasks as there are free slots, all of the run whose turn it is, within its limit.
+    ///
+    /// One statement finds the run with the lowest virtual time that has work and room, and takes its tasks with
+    /// the longest remaining path first. It is the one rule that lives in SQL.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn claim(&self, holder: Holder, slots: i64) -> Result<Vec<Claimed>, Error> {
+        let mut tx = self.begin().await?;
+        let rows = timed(
+            "update",
+            sqlx::query!(
+                r#"with chosen as (
+                       select id, max_active - active as room from run
+                       where state = 'running' and ready > 0 and active < max_active
+                         and exists (select 1 from task t where t.run = run.id and t.claimable
+                                     and (t.wake_at is null or t.wake_at <= now()))
+                       order by vtime, created_at limit 1 for update skip locked),
+                   picked as (
+                       select t.id from task t, chosen c
+                       where t.run = c.id and t.claimable and (t.wake_at is null or t.wake_at <= now())
+                       order by t.priority desc, t.id limit least($3, (select room from chosen)) for update of t),
+                   taken as (
+                       update task t set claimable = false, state = 'active', fence = fence + 1,
+                           attempt = attempt + case when resume then 0 else 1 end, resume = false,
+                           process = $1, epoch = $2, started_at = coalesce(started_at, now())
+                       from picked p where t.id = p.id
+                       returning t.id, t.run, t.key, t.profile, t.fence, t.attempt, t.ready_at, t.priority),
+                   counted as (
+                       update run r set active = active + n.taken, ready = ready - n.taken
+                       from (select count(*) as taken from taken) n, chosen c
+                       where r.id = c.id and n.taken > 0)
+                   select id, run, key, profile, fence, attempt,
+                       (extract(epoch from now() - ready_at) * 1000)::bigint as waited_ms
+                   from taken order by priority desc, id"#,
+                holder.process.0,
+                holder.epoch.0,
+                slots,
+            )
+            .fetch_all(&mut *tx.inner),
+        )
+        .await?;
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (run, task) = (RunId(row.run), TaskId(row.id));
+            let (fence, attempt) = (Fence(row.fence), row.attempt as u32);
+            let attempt_id = tx.open_attempt(run, task, attempt, fence).await?;
+            let fact = Fact::TaskClaimed { attempt, fence };
+            tx.append(run, &[(Some(task), fact)]).await?;
+            let waited_ms = row.waited_ms.unwrap_or_default();
+            claimed.push(Claimed {
+                run,
+                task,
+                key: TaskKey(row.key),
+                profile: row.profile,
+                fence,
+                attempt,
+                attempt_id,
+                waited_ms,
+            });
+        }
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Active tasks whose process is gone: its life is over, or it has been silent past its lease.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn lost_tasks(&self) -> Result<Vec<Lost>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select t.run, t.id, t.fence,
+                       exists (select 1 from attempt a join turn u on u.attempt = a.id
+                               where a.task = t.id and a.fence = t.fence and u.ended_at > a.claimed_at)
+                           as "progressed!"
+                   from run r join task t on t.run = r.id left join process p on p.id = t.process
+                   where r.active > 0 and t.state = 'active'
+                     and (p.id is null or p.epoch <> t.epoch or p.expires_at < now())
+                   order by t.run, t.id limit 1000"#
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Lost {
+                run: RunId(row.run),
+                task: TaskId(row.id),
+                fence: Fence(row.fence),
+                progressed: row.progressed,
+            })
+            .collect())
+    }
+}

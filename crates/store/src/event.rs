@@ -1,0 +1,71 @@
+//! The log of a run: facts in a sequence without gaps.
+
+use crate::{Error, Store, timed::timed, tx::Tx};
+use domain::{RunId, TaskId, event::Fact};
+use serde_json::Value;
+
+/// A recorded fact, as the log has it.
+pub type Entry = (Option<TaskId>, Fact);
+
+impl Tx {
+    /// Appends facts in order. Locks the run's row, if it is not locked already.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn append(&mut self, run: RunId, facts: &[Entry]) -> Result<(), Error> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let count = facts.len() as i64;
+        let row = timed(
+            "update",
+            sqlx::query!("update run set event_seq = event_seq + $2 where id = $1 returning event_seq", run.0, count)
+                .fetch_one(&mut *self.inner),
+        )
+        .await?;
+        let first = row.event_seq - count + 1;
+        let kinds: Vec<String> = facts.iter().map(|(_, fact)| fact.kind().to_owned()).collect();
+        let tasks: Vec<Option<i64>> = facts.iter().map(|(task, _)| task.map(|task| task.0)).collect();
+        let data = facts.iter().map(|(_, fact)| serde_json::to_value(fact)).collect::<Result<Vec<Value>, _>>();
+        let data = data.map_err(|error| Error::corrupt("event.data", &error.to_string()))?;
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into event (run, seq, kind, task, data)
+                 select $1, $2 + f.place - 1, f.kind, f.task, f.data
+                 from unnest($3::text[], $4::bigint[], $5::jsonb[]) with ordinality as f (kind, task, data, place)",
+                run.0,
+                first,
+                &kinds,
+                &tasks as &[Option<i64>],
+                &data,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Appends facts in a transaction of their own.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn append(&self, run: RunId, facts: &[Entry]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        tx.append(run, facts).await?;
+        tx.commit().await
+    }
+
+    /// Tells other processes that something may have changed. A hint only: everyone polls besides. Sent outside
+    /// of any transaction, because a notification inside one takes a global lock at its commit.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn hint(&self) -> Result<(), Error> {
+        timed("other", sqlx::query!("select pg_notify('orchestrator', '') is null as sent").fetch_one(&self.pool))
+            .await?;
+        Ok(())
+    }
+}

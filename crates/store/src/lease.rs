@@ -1,0 +1,51 @@
+//! Leases on things only one process may do at a time, such as merging onto a branch.
+//!
+//! A lease is void when the process or the life that took it is; no session lock is used, because those leak
+//! behind connection poolers. The fence grows with each taking, so a woken holder of an old one is shut out.
+
+use crate::{Error, Holder, Store, timed::timed};
+use domain::Fence;
+
+impl Store {
+    /// Takes a lease that nobody alive holds. `None` while another, or another part of this process, holds it.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn take_lease(&self, name: &str, holder: Holder) -> Result<Option<Fence>, Error> {
+        let row = timed(
+            "insert",
+            sqlx::query!(
+                "insert into lease (name, process, epoch, fence) values ($1, $2, $3, 1)
+                 on conflict (name) do update
+                     set process = excluded.process, epoch = excluded.epoch, fence = lease.fence + 1, taken_at = now()
+                     where not exists (select 1 from process p
+                         where p.id = lease.process and p.epoch = lease.epoch and p.expires_at >= now())
+                 returning fence",
+                name,
+                holder.process.0,
+                holder.epoch.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(row.map(|row| Fence(row.fence)))
+    }
+
+    /// Gives a lease back, if it is still held under that fence.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn drop_lease(&self, name: &str, fence: Fence) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update lease set process = null, epoch = null where name = $1 and fence = $2",
+                name,
+                fence.0,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+}

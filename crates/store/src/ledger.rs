@@ -1,0 +1,184 @@
+//! The ledger: money is reserved before a model is called and settled after, in one place.
+
+use crate::{Error, Holder, Store, timed::timed};
+use domain::{NanoDollars, RunId, TaskId, run::Spending};
+
+/// A call that is about to be made.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// On whose account.
+    pub run: RunId,
+    /// For which task, if for one.
+    pub task: Option<TaskId>,
+    /// For which attempt, if for one.
+    pub attempt: Option<i64>,
+    /// `director`, `worker` or `resolver`.
+    pub role: &'static str,
+    /// The provider's name.
+    pub provider: String,
+    /// The model that is asked.
+    pub model: String,
+    /// The most it can cost; nothing for an unpriced model.
+    pub upper_bound: NanoDollars,
+}
+
+/// What became of a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The call may be made.
+    Yes(i64),
+    /// The run's cap does not allow it.
+    OverCap(Spending),
+    /// The run has ended.
+    Ended,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement {
+    /// `success`, `error`, …
+    pub status: String,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// What it cost; `None` for an unpriced model, or where nothing was answered.
+    pub cost: Option<NanoDollars>,
+    /// Tokens of the question, of the answer, read from a cache, spent on reasoning.
+    pub tokens: Option<[i64; 4]>,
+    /// HTTP requests it took.
+    pub requests: i32,
+    /// Milliseconds from the first request to the end of the answer.
+    pub duration_ms: i64,
+    /// Milliseconds to the first token.
+    pub first_token_ms: Option<i64>,
+    /// What went wrong, without secrets.
+    pub error: Option<String>,
+}
+
+impl Store {
+    /// Reserves the most a call can cost, if the run's cap allows it.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn reserve(&self, holder: Holder, call: &Reservation) -> Result<Reserved, Error> {
+        let mut tx = self.begin().await?;
+        let granted = timed(
+            "update",
+            sqlx::query!(
+                "update budget set reserved = reserved + $2
+                 where run = $1 and (cap is null or spent + reserved + $2 <= cap)
+                   and exists (select 1 from run where id = $1 and ended_at is null)",
+                call.run.0,
+                call.upper_bound.0,
+            )
+            .execute(&mut *tx.inner),
+        )
+        .await?;
+        if granted.rows_affected() == 0 {
+            drop(tx);
+            return self.why_refused(call.run).await;
+        }
+        let row = timed(
+            "insert",
+            sqlx::query!(
+                "insert into model_call (run, task, attempt, role, provider, model_asked, reserved, process, epoch)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id",
+                call.run.0,
+                call.task.map(|task| task.0),
+                call.attempt,
+                call.role,
+                call.provider,
+                call.model,
+                call.upper_bound.0,
+                holder.process.0,
+                holder.epoch.0,
+            )
+            .fetch_one(&mut *tx.inner),
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(Reserved::Yes(row.id))
+    }
+
+    async fn why_refused(&self, run: RunId) -> Result<Reserved, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select b.cap, b.spent, b.reserved, r.ended_at is not null as "ended!"
+                   from budget b join run r on r.id = b.run where b.run = $1"#,
+                run.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(match row {
+            Some(row) if !row.ended => Reserved::OverCap(Spending {
+                spent: NanoDollars(row.spent),
+                reserved: NanoDollars(row.reserved),
+                cap: row.cap.map(NanoDollars),
+            }),
+            Some(_) | None => Reserved::Ended,
+        })
+    }
+
+    /// Settles a call: the reservation is given back and what was really spent takes its place. Settling twice
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn settle(&self, call: i64, settlement: &Settlement) -> Result<(), Error> {
+        let tokens = settlement.tokens;
+        timed(
+            "update",
+            sqlx::query!(
+                "with settled as (
+                     update model_call set state = 'settled', status = $2, model = $3, cost = $4, input_tokens = $5,
+                         output_tokens = $6, cached_tokens = $7, reasoning_tokens = $8, requests = $9,
+                         duration_ms = $10, first_token_ms = $11, error = $12, settled_at = now()
+                     where id = $1 and settled_at is null returning run, reserved)
+                 update budget b set reserved = b.reserved - s.reserved, spent = b.spent + coalesce($4, 0)
+                 from settled s where b.run = s.run",
+                call,
+                settlement.status,
+                settlement.model,
+                settlement.cost.map(|cost| cost.0),
+                tokens.map(|tokens| tokens[0]),
+                tokens.map(|tokens| tokens[1]),
+                tokens.map(|tokens| tokens[2]),
+                tokens.map(|tokens| tokens[3]),
+                settlement.requests,
+                settlement.duration_ms,
+                settlement.first_token_ms,
+                settlement.error,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Marks calls of a dead process as lost. Nobody knows what they cost, so their reservations stay held against
+    /// the cap: the bill can't surprise.
+    ///
+    /// Returns the sum of the upper bounds of the calls that were marked now.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn lose_calls(&self) -> Result<NanoDollars, Error> {
+        let row = timed(
+            "update",
+            sqlx::query!(
+                r#"with lost as (
+                       update model_call m set state = 'lost', settled_at = now(),
+                           error = 'the process died before the answer was recorded'
+                       where m.settled_at is null and not exists (
+                           select 1 from process p
+                           where p.id = m.process and p.epoch = m.epoch and p.expires_at >= now())
+                       returning m.reserved)
+                   select coalesce(sum(reserved), 0)::bigint as "lost!" from lost"#
+            )
+            .fetch_one(&self.pool),
+        )
+        .await?;
+        Ok(NanoDollars(row.lost))
+    }
+}

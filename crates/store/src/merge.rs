@@ -1,0 +1,351 @@
+//! The merge queue: one row for each piece of finished work, from queued to landed or sent back.
+
+use crate::{Error, Store, timed::timed, tx::Tx};
+use domain::{
+    CommitId, Fence, MergeId, RunId, TaskId, TaskKey,
+    merge::{MergeEnd, MergeState},
+    run::Reason,
+};
+use serde_json::Value;
+use sqlx::types::Json;
+
+/// An entry of the queue that has not ended.
+#[derive(Clone, Debug)]
+pub struct QueuedMerge {
+    /// Which merge.
+    pub id: MergeId,
+    /// Its run.
+    pub run: RunId,
+    /// Whose work.
+    pub task: TaskId,
+    /// The task's name.
+    pub key: TaskKey,
+    /// Which try of the task.
+    pub attempt: u32,
+    /// The frozen work.
+    pub commit: CommitId,
+    /// Where it stands.
+    pub state: MergeState,
+    /// The tip it was merged onto, once intended.
+    pub tip: Option<CommitId>,
+    /// The commit to land, once intended.
+    pub merged: Option<CommitId>,
+    /// Whether the landing is intended: from then on it is finished by whoever comes.
+    pub intended: bool,
+    /// Milliseconds since it was queued.
+    pub waited_ms: i64,
+}
+
+/// A conflict or hunk that was decided.
+#[derive(Clone, Debug)]
+pub struct ResolutionRow {
+    /// The path.
+    pub path: String,
+    /// 1 for the first hunk of the file, 0 for the whole file.
+    pub hunk: u32,
+    /// Which layer decided.
+    pub layer: String,
+    /// `resolved`, `declined` or `failed`.
+    pub result: String,
+    /// The hunk's three texts: base, ours, theirs.
+    pub texts: [String; 3],
+    /// What was put in its place.
+    pub text: Option<String>,
+    /// The reason given.
+    pub reason: String,
+}
+
+impl Tx {
+    /// Puts finished work into the queue. Work that is there already stays as it is.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn queue_merge(&mut self, run: RunId, task: TaskId, commit: &CommitId) -> Result<(), Error> {
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into merge (run, task, attempt, commit)
+                 select $1, $2, attempt, $3 from task where id = $2
+                 on conflict (run, task, commit) do update
+                     set state = 'queued', ended_at = null, queued_at = now(), attempt = excluded.attempt,
+                         reason = null, started_at = null
+                     where merge.state in ('rejected', 'error')",
+                run.0,
+                task.0,
+                commit.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Takes a task's work out of the queue, unless its landing is intended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn drop_merge(&mut self, task: TaskId, reason: &Reason) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = 'rejected', reason = $2, ended_at = now()
+                 where task = $1 and ended_at is null and intended_at is null",
+                task.0,
+                Json(reason) as _,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Whether a task's work is past the point of no return. The run's row is locked.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn landing_intended(&mut self, task: TaskId) -> Result<bool, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select exists (select 1 from merge where task = $1 and ended_at is null
+                       and intended_at is not null) as "intended!""#,
+                task.0,
+            )
+            .fetch_one(&mut *self.inner),
+        )
+        .await?;
+        Ok(row.intended)
+    }
+
+    /// Moves a merge to a step, if the lease is still held under that fence. `false` when it is not, or when the
+    /// merge has ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn move_merge(
+        &mut self,
+        merge: MergeId,
+        lease: &str,
+        fence: Fence,
+        state: MergeState,
+    ) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = $4, started_at = coalesce(started_at, now()),
+                     wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
+                 where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                merge.0,
+                lease,
+                fence.0,
+                state.as_str(),
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Writes the intent to land: from here on the merge is finished by whoever recovers first. `false` when the
+    /// fence is old or the merge has ended: then nothing may be moved.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn intend_landing(
+        &mut self,
+        merge: MergeId,
+        lease: &str,
+        fence: Fence,
+        tip: &CommitId,
+        merged: &CommitId,
+    ) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set tip = $4, merged = $5, intended_at = now(), intent_fence = $3
+                 where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                merge.0,
+                lease,
+                fence.0,
+                tip.0,
+                merged.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes how a merge ended and how long it worked, without the gate.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn end_merge(&mut self, merge: MergeId, end: &MergeEnd, merge_ms: i64) -> Result<(), Error> {
+        let (state, reason, commit) = match end {
+            MergeEnd::Landed { commit } => (MergeState::Landed, None, Some(commit.0.as_str())),
+            MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(Json(reason)), None),
+            MergeEnd::Error { reason } => (MergeState::Error, Some(Json(reason)), None),
+        };
+        timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = $2, reason = $3, merged = coalesce($4, merged), merge_ms = $5,
+                     ended_at = now() where id = $1 and ended_at is null",
+                merge.0,
+                state.as_str(),
+                reason as _,
+                commit,
+                merge_ms,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Runs with work in the queue whose branch nobody alive merges onto, oldest work first.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn merge_targets(&self) -> Result<Vec<RunId>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select m.run, min(m.id) as first from merge m where m.ended_at is null
+                     and not exists (select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
+                         where l.name = 'merge:' || m.run::text and p.expires_at >= now())
+                   group by m.run order by first limit 100"#
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        Ok(rows.into_iter().map(|row| RunId(row.run)).collect())
+    }
+
+    /// The next entry for a branch: one whose landing is intended first, then the oldest.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn next_merge(&self, run: RunId) -> Result<Option<QueuedMerge>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select m.id, m.task, t.key, m.attempt, m.commit, m.state, m.tip, m.merged,
+                       m.intended_at is not null as "intended!",
+                       (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!"
+                   from merge m join task t on t.id = m.task
+                   where m.run = $1 and m.ended_at is null
+                   order by (m.intended_at is null), m.queued_at, m.id limit 1"#,
+                run.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        row.map(|row| {
+            Ok(QueuedMerge {
+                id: MergeId(row.id),
+                run,
+                task: TaskId(row.task),
+                key: TaskKey(row.key),
+                attempt: row.attempt as u32,
+                commit: CommitId(row.commit),
+                state: MergeState::parse(&row.state).ok_or_else(|| Error::corrupt("merge.state", &row.state))?,
+                tip: row.tip.map(CommitId),
+                merged: row.merged.map(CommitId),
+                intended: row.intended,
+                waited_ms: row.waited_ms,
+            })
+        })
+        .transpose()
+    }
+
+    /// Notes what the trees were brought together to.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_merged(
+        &self,
+        merge: MergeId,
+        tip: &CommitId,
+        how: &str,
+        conflicts: &Value,
+        merged: Option<(&CommitId, &str)>,
+    ) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update merge set tip = $2, how = $3, conflicts = $4, merged = $5, tree = $6
+                 where id = $1 and ended_at is null and intended_at is null",
+                merge.0,
+                tip.0,
+                how,
+                conflicts,
+                merged.map(|(commit, _)| commit.0.as_str()),
+                merged.map(|(_, tree)| tree),
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Notes what the gate said.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_gate(&self, merge: MergeId, gate: &Value) -> Result<(), Error> {
+        timed("update", sqlx::query!("update merge set gate = $2 where id = $1", merge.0, gate).execute(&self.pool))
+            .await?;
+        Ok(())
+    }
+
+    /// Notes how one conflict was decided.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_resolution(&self, merge: MergeId, row: &ResolutionRow) -> Result<(), Error> {
+        let [base, ours, theirs] = &row.texts;
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into resolution (merge, path, hunk, layer, result, base_text, ours_text, theirs_text, text,
+                     reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                merge.0,
+                row.path,
+                row.hunk as i32,
+                row.layer,
+                row.result,
+                base,
+                ours,
+                theirs,
+                row.text,
+                row.reason,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// How many merges wait or are under way.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn merge_queue_length(&self) -> Result<i64, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(r#"select count(*) as "count!" from merge where ended_at is null"#).fetch_one(&self.pool),
+        )
+        .await?;
+        Ok(row.count)
+    }
+}
+
+/// The name of the lease on a run's branch.
+pub fn merge_lease(run: RunId) -> String {
+    format!("merge:{run}")
+}

@@ -1,0 +1,351 @@
+//! Tasks and the edges between them.
+
+use crate::{Error, Store, timed::timed, tx::Tx};
+use domain::{
+    CommitId, Fence, RunId, TaskId, TaskKey,
+    plan::PlannedTask,
+    profile::Change,
+    run::Reason,
+    schedule::NewTask,
+    task::{Child, Task, TaskState},
+};
+use serde_json::Value;
+use sqlx::types::Json;
+use std::collections::BTreeMap;
+
+impl Tx {
+    /// Inserts the tasks of a plan and their edges.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn insert_tasks(
+        &mut self,
+        run: RunId,
+        rows: &[NewTask],
+        specs: &[PlannedTask],
+        changes: &[Change],
+    ) -> Result<BTreeMap<TaskKey, TaskId>, Error> {
+        let mut ids = BTreeMap::new();
+        for (ordinal, ((row, spec), change)) in rows.iter().zip(specs).zip(changes).enumerate() {
+            let ready = row.state == TaskState::Ready;
+            let inserted = timed(
+                "insert",
+                sqlx::query!(
+                    "insert into task (run, key, ordinal, title, profile, change, spec, state, claimable, pending,
+                         priority, ready_at)
+                     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when $9 then now() end)
+                     returning id",
+                    run.0,
+                    row.key.0,
+                    ordinal as i32,
+                    spec.title,
+                    spec.profile,
+                    change_name(*change),
+                    Json(spec) as _,
+                    row.state.as_str(),
+                    ready,
+                    row.pending,
+                    row.priority,
+                )
+                .fetch_one(&mut *self.inner),
+            )
+            .await?;
+            ids.insert(row.key.clone(), TaskId(inserted.id));
+        }
+        let edges = rows.iter().flat_map(|row| row.parents.iter().map(move |parent| (parent, &row.key)));
+        let (parents, children): (Vec<i64>, Vec<i64>) = edges
+            .filter_map(|(parent, child)| Some((ids.get(parent)?.0, ids.get(child)?.0)))
+            .unzip();
+        timed(
+            "insert",
+            sqlx::query!(
+                "insert into dependency (parent, child) select * from unnest($1::bigint[], $2::bigint[])",
+                &parents,
+                &children,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(ids)
+    }
+
+    /// Locks a task. The run's row is locked already.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn lock_task(&mut self, task: TaskId) -> Result<Option<Task>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select key, state, pending, fence, failures, crashes, resume, change,
+                       reason as "reason: Json<Reason>"
+                   from task where id = $1 for update"#,
+                task.0,
+            )
+            .fetch_optional(&mut *self.inner),
+        )
+        .await?;
+        row.map(|row| {
+            Ok(Task {
+                id: task,
+                key: TaskKey(row.key),
+                state: state(&row.state)?,
+                pending: row.pending,
+                fence: Fence(row.fence),
+                failures: row.failures as u32,
+                crashes: row.crashes as u32,
+                resume: row.resume,
+                change: change(&row.change)?,
+                reason: row.reason.map(|reason| reason.0),
+            })
+        })
+        .transpose()
+    }
+
+    /// Locks the direct dependents of a task, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn lock_children(&mut self, task: TaskId) -> Result<Vec<Child>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                "select t.id, t.key, t.state, t.pending from dependency d join task t on t.id = d.child
+                 where d.parent = $1 order by t.id for update of t",
+                task.0,
+            )
+            .fetch_all(&mut *self.inner),
+        )
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Child {
+                    id: TaskId(row.id),
+                    key: TaskKey(row.key),
+                    state: state(&row.state)?,
+                    pending: row.pending,
+                })
+            })
+            .collect()
+    }
+
+    /// Saves what a decision changed of a task.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_task(&mut self, task: &Task) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update task set state = $2, claimable = $3, pending = $4, failures = $5, crashes = $6,
+                     resume = $7, reason = $8,
+                     ready_at = case when $3 then now() else ready_at end,
+                     ended_at = case when $9 then coalesce(ended_at, now()) end
+                 where id = $1",
+                task.id.0,
+                task.state.as_str(),
+                task.state == TaskState::Ready,
+                task.pending,
+                task.failures as i32,
+                task.crashes as i32,
+                task.resume,
+                task.reason.as_ref().map(Json) as _,
+                task.state.is_final(),
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Saves what a decision changed of a dependent.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_child(&mut self, child: &Child) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update task set state = $2, claimable = $3, pending = $4,
+                     ready_at = case when $3 then now() else ready_at end where id = $1",
+                child.id.0,
+                child.state.as_str(),
+                child.state == TaskState::Ready,
+                child.pending,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The run's tasks that have not ended, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn open_tasks(&mut self, run: RunId) -> Result<Vec<TaskId>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!("select id from task where run = $1 and ended_at is null order by id", run.0)
+                .fetch_all(&mut *self.inner),
+        )
+        .await?;
+        Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
+    }
+
+    /// Notes what the next attempt is to be told: what the gate or the resolver said of the last one.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_feedback(&mut self, task: TaskId, feedback: &Value) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!("update task set feedback = $2 where id = $1", task.0, feedback)
+                .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Notes the commit that brought a task's work into the branch.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_landed(&mut self, task: TaskId, commit: &CommitId) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!("update task set commit = $2 where id = $1", task.0, commit.0)
+                .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// What a worker is told of a task it waits for.
+#[derive(Clone, Debug)]
+pub struct ParentFacts {
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// Its title.
+    pub title: String,
+    /// The commit that brought its work; `None` where nothing had to change.
+    pub commit: Option<CommitId>,
+    /// The worker's own report, if it made one.
+    pub finish: Option<Value>,
+}
+
+/// What a merge or a worker needs to know of a task.
+#[derive(Clone, Debug)]
+pub struct TaskFacts {
+    /// Which task.
+    pub id: TaskId,
+    /// Its name within the run.
+    pub key: TaskKey,
+    /// Its title.
+    pub title: String,
+    /// The kind of worker.
+    pub profile: String,
+    /// The task as the plan has it.
+    pub spec: PlannedTask,
+    /// What the next attempt is to be told.
+    pub feedback: Option<Value>,
+    /// Handled failures so far.
+    pub failures: u32,
+    /// Seconds since it was first claimed.
+    pub age_s: Option<f64>,
+}
+
+impl Store {
+    /// What a merge or a worker needs to know of a task.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn task_facts(&self, task: TaskId) -> Result<Option<TaskFacts>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select key, title, profile, spec as "spec: Json<PlannedTask>", feedback, failures,
+                       extract(epoch from now() - started_at)::float8 as age_s
+                   from task where id = $1"#,
+                task.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(row.map(|row| TaskFacts {
+            id: task,
+            key: TaskKey(row.key),
+            title: row.title,
+            profile: row.profile,
+            spec: row.spec.0,
+            feedback: row.feedback,
+            failures: row.failures as u32,
+            age_s: row.age_s,
+        }))
+    }
+
+    /// What the parents of a task delivered.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn parents(&self, task: TaskId) -> Result<Vec<ParentFacts>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select t.key, t.title, t.commit,
+                       (select a.finish from attempt a where a.task = t.id order by a.number desc limit 1) as finish
+                   from dependency d join task t on t.id = d.parent where d.child = $1 order by t.ordinal"#,
+                task.0,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| ParentFacts {
+                key: TaskKey(row.key),
+                title: row.title,
+                commit: row.commit.map(CommitId),
+                finish: row.finish,
+            })
+            .collect())
+    }
+
+    /// How many tasks of runs under way stand in each state.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn task_states(&self) -> Result<Vec<(TaskState, i64)>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select t.state, count(*) as "count!" from task t join run r on r.id = t.run
+                   where r.ended_at is null group by t.state"#
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        rows.into_iter().map(|row| Ok((state(&row.state)?, row.count))).collect()
+    }
+}
+
+/// Reads a state's name.
+pub(crate) fn state(text: &str) -> Result<TaskState, Error> {
+    TaskState::parse(text).ok_or_else(|| Error::corrupt("task.state", text))
+}
+
+const fn change_name(change: Change) -> &'static str {
+    match change {
+        Change::Required => "required",
+        Change::Optional => "optional",
+        Change::None => "none",
+    }
+}
+
+fn change(text: &str) -> Result<Change, Error> {
+    [Change::Required, Change::Optional, Change::None]
+        .into_iter()
+        .find(|change| change_name(*change) == text)
+        .ok_or_else(|| Error::corrupt("task.change", text))
+}

@@ -1,0 +1,32 @@
+//! One transaction, and the lock order that every transaction which changes a run follows: the run's row first,
+//! then tasks by id.
+
+use crate::{Error, Store, timed::timed};
+use sqlx::Postgres;
+
+/// A transaction under way. Dropped without [`Tx::commit`], it changes nothing.
+pub struct Tx {
+    pub(crate) inner: sqlx::Transaction<'static, Postgres>,
+}
+
+impl Store {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        let inner = timed("begin", self.pool.begin()).await?;
+        Ok(Tx { inner })
+    }
+}
+
+impl Tx {
+    /// Makes everything durable, or nothing.
+    ///
+    /// # Errors
+    /// When the database can't be reached; then nothing was changed, or the answer was lost and everything was.
+    pub async fn commit(self) -> Result<(), Error> {
+        timed("commit", self.inner.commit()).await?;
+        Ok(())
+    }
+}
