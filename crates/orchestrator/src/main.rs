@@ -1,2 +1,4 @@
 //! The binary: configuration, commands, wiring.
+mod config;
+mod failure;
 fn main() {}

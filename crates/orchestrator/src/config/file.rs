@@ -1,0 +1,132 @@
+//! From a table of values to the typed configuration, with errors that name the key and the nearest known one.
+
+use super::Config;
+use crate::failure::Failure;
+use std::path::Path;
+
+/// Reads a configuration file; it must be valid by itself, so that its errors name its own lines.
+pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
+    let problem = |problem: &str| Failure::usage(problem).with("file", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        problem("the configuration file can't be read")
+            .with("found", error)
+            .hint("check --config and ORCHESTRATOR_CONFIG, or make the file readable")
+    })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        problem("the configuration file is not valid TOML").with("found", error.to_string().trim_end())
+    })?;
+    typed(&table).map_err(|mistake| {
+        let line = mistake.line_in(&text).map_or(String::new(), |line| format!(":{line}"));
+        mistake.failure(&format!("{}{line}", path.display()))
+    })?;
+    Ok(table)
+}
+
+/// The table as the configuration.
+pub(super) fn typed(table: &toml::Table) -> Result<Config, Mistake> {
+    serde_path_to_error::deserialize(toml::Value::Table(table.clone())).map_err(|error| Mistake {
+        key: error.path().to_string(),
+        message: error.inner().message().to_owned(),
+    })
+}
+
+/// One key that can't be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// Its path, as `server.listen`.
+    pub(super) key: String,
+    /// What serde says of it.
+    message: String,
+}
+
+impl Mistake {
+    /// The error for people; `source` is the file, the variable or the flag that set the key.
+    pub(super) fn failure(&self, source: &str) -> Failure {
+        let Some((unknown, known)) = self.unknown_field() else {
+            return Failure::usage(format!("the setting {} can't be used", self.key))
+                .with("found", &self.message)
+                .with("in", source)
+                .hint("docs/configuration.md lists every setting with its default");
+        };
+        let key = self.path_to(unknown);
+        let failure = Failure::usage(format!("there is no setting {key}")).with("in", source);
+        match nearest(unknown, known.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean {}?", self.path_to(near))),
+            None => failure.hint(format!("known here: {}", known.join(", "))),
+        }
+    }
+
+    /// Where in the text the key stands, as far as a plain search finds it.
+    fn line_in(&self, text: &str) -> Option<usize> {
+        let unknown = self.unknown_field().map(|(unknown, _)| unknown);
+        let last = unknown.unwrap_or_else(|| self.key.rsplit('.').next().unwrap_or(&self.key));
+        let names_it = |line: &str| {
+            let line = line.trim_start().trim_start_matches('[');
+            let end = line.find(['=', ']', ' ']).unwrap_or(line.len());
+            line[..end].rsplit('.').next() == Some(last)
+        };
+        text.lines().position(names_it).map(|index| index + 1)
+    }
+
+    /// The unknown key and its known neighbours, out of serde's own words for it.
+    fn unknown_field(&self) -> Option<(&str, Vec<&str>)> {
+        let mut quoted = self.message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+        Some((quoted.next()?, quoted.collect()))
+    }
+
+    /// The path of a key beside the one that was found; the reported path ends in the unknown key or before it.
+    fn path_to(&self, name: &str) -> String {
+        let unknown = self.unknown_field().map_or("", |(unknown, _)| unknown);
+        let section = match self.key.rsplit_once('.') {
+            _ if self.key == unknown || self.key == "." => "",
+            Some((section, last)) if last == unknown => section,
+            _ => &self.key,
+        };
+        if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+    }
+}
+
+/// The known name that a mistyped one most likely meant.
+pub(super) fn nearest<'known>(
+    unknown: &str,
+    known: impl Iterator<Item = &'known str>,
+) -> Option<&'known str> {
+    known
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orchestrator.toml");
+        std::fs::write(&path, text).unwrap();
+        let failure = read(&path).unwrap_err().to_string();
+        failure.replace(&folder.path().display().to_string(), "/folder")
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest_one() {
+        insta::assert_snapshot!(failure("[server]\nlisen = \"127.0.0.1:80\"\n"), @"");
+    }
+
+    #[test]
+    fn an_unknown_section_is_named_with_the_nearest_one() {
+        insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_with_its_line() {
+        insta::assert_snapshot!(failure("# mine\n[limits]\nturns = \"many\"\n"), @"");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_says_where() {
+        insta::assert_snapshot!(failure("[server\nlisten = 1\n"), @"");
+    }
+}

@@ -1,0 +1,272 @@
+//! File, environment, flags: put together in that order.
+
+use super::{
+    Config, Environment,
+    environment::{Kind, VARIABLES},
+    file,
+};
+use crate::failure::Failure;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// The configuration file to read.
+    pub(crate) file: Option<PathBuf>,
+    values: Vec<(String, &'static str, Value)>,
+}
+
+impl Overrides {
+    /// A flag that sets a key, if it was given.
+    pub(crate) fn set(&mut self, flag: &'static str, key: &str, value: Option<impl Into<Value>>) {
+        self.values.extend(value.map(|value| (key.to_owned(), flag, value.into())));
+    }
+}
+
+/// The effective configuration and how it came about.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Files, variables and flags that had a say, in the order they were read.
+    pub(crate) sources: Vec<String>,
+    pub(crate) environment: Environment,
+}
+
+/// Reads everything.
+pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Loaded, Failure> {
+    let mut layers = Layers::default();
+    let data_dir = data_dir(overrides, &environment)?;
+    if let Some(path) = configuration_file(overrides, &environment, &data_dir) {
+        layers.table = file::read(&path)?;
+        resolve_paths(&mut layers.table, path.parent().unwrap_or(Path::new(".")));
+        layers.sources.push(path.display().to_string());
+    }
+    layers.add_environment(&environment)?;
+    for (key, flag, value) in &overrides.values {
+        layers.set(key, value.clone(), (*flag).to_owned());
+    }
+    if !layers.table.contains_key("data_dir") {
+        layers.table.insert("data_dir".to_owned(), path_value(&data_dir));
+    }
+    let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
+    config.data_dir = absolute(&config.data_dir)?;
+    check(&config)?;
+    Ok(Loaded { config, sources: layers.sources, environment })
+}
+
+/// The values so far, and who set which key.
+#[derive(Default)]
+struct Layers {
+    table: Table,
+    setters: BTreeMap<String, String>,
+    sources: Vec<String>,
+}
+
+impl Layers {
+    fn add_environment(&mut self, environment: &Environment) -> Result<(), Failure> {
+        if let Some(port) = environment.get("API_PORT") {
+            let listen = Value::String(format!("127.0.0.1:{port}"));
+            self.set("server.listen", listen, environment.source("API_PORT"));
+        }
+        for variable in &VARIABLES {
+            let Some(text) = environment.get(variable.name) else { continue };
+            let source = environment.source(variable.name);
+            let value = parse(text, variable.kind).ok_or_else(|| {
+                Failure::usage(format!("the variable {} must be a number", variable.name)).with("found", text)
+            })?;
+            self.set(variable.key, value, source);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: Value, source: String) {
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let Some(last) = parts.pop() else { return };
+        let mut table = &mut self.table;
+        for part in parts {
+            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = entry else { return };
+            table = inner;
+        }
+        table.insert(last.to_owned(), value);
+        self.setters.insert(key.to_owned(), source.clone());
+        self.sources.push(source);
+    }
+
+    fn failure(&self, mistake: &file::Mistake) -> Failure {
+        let setter = self.setters.get(&mistake.key);
+        mistake.failure(setter.map_or("the configuration", String::as_str))
+    }
+}
+
+fn parse(text: &str, kind: Kind) -> Option<Value> {
+    match kind {
+        Kind::Text => Some(Value::String(text.to_owned())),
+        Kind::List => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Some(parts.map(Value::from).collect::<Vec<_>>().into())
+        }
+        Kind::Number => text.parse::<i64>().ok().map(Value::Integer),
+        Kind::Decimal => text.parse::<f64>().ok().map(Value::Float),
+    }
+}
+
+/// Where our things are kept, before any file was read: its file may be one of them.
+fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf, Failure> {
+    let flag = overrides.values.iter().find(|(key, ..)| key == "data_dir");
+    if let Some(path) = flag.and_then(|(_, _, value)| value.as_str()) {
+        return Ok(PathBuf::from(path));
+    }
+    if let Some(path) = environment.get("ORCHESTRATOR_DATA_DIR") {
+        return Ok(PathBuf::from(path));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/agent-orchestrator"));
+    }
+    let share = environment.get("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let share = share.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".local/share")));
+    share.map(|share| share.join("agent-orchestrator")).ok_or_else(|| {
+        Failure::usage("there is no home folder to keep data in")
+            .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
+    })
+}
+
+fn configuration_file(
+    overrides: &Overrides,
+    environment: &Environment,
+    data_dir: &Path,
+) -> Option<PathBuf> {
+    let named = environment.get("ORCHESTRATOR_CONFIG").map(PathBuf::from);
+    if let Some(path) = overrides.file.clone().or(named) {
+        return Some(path);
+    }
+    // A cloned folder's .env must not lead to a configuration of that folder's own.
+    let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
+    let here = std::env::current_dir().unwrap_or_default();
+    if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && here.join(data_dir).starts_with(&here) {
+        return None;
+    }
+    Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
+}
+
+/// Paths in a file are meant from where the file is.
+fn resolve_paths(table: &mut Table, folder: &Path) {
+    const PATHS: [(&str, &str); 3] = [("server", "token_file"), ("models", "prices"), ("engine", "profiles")];
+    for (section, key) in PATHS {
+        let value = table.get_mut(section).and_then(|section| section.get_mut(key));
+        if let Some(Value::String(path)) = value {
+            *path = folder.join(&*path).display().to_string();
+        }
+    }
+    if let Some(Value::String(path)) = table.get_mut("data_dir") {
+        *path = folder.join(&*path).display().to_string();
+    }
+    let workspaces = table.get_mut("workspaces").and_then(Value::as_table_mut);
+    for (_, workspace) in workspaces.into_iter().flatten() {
+        if let Some(Value::String(path)) = workspace.get_mut("path") {
+            *path = folder.join(&*path).display().to_string();
+        }
+    }
+}
+
+/// Rules that types alone can't hold.
+fn check(config: &Config) -> Result<(), Failure> {
+    if config.engine.workers == 0 {
+        return Err(Failure::usage("engine.workers must be at least 1").with("found", 0));
+    }
+    if let Some(dollars) = config.budget.run_dollars
+        && domain::NanoDollars::from_dollars(dollars).is_none()
+    {
+        return Err(Failure::usage("budget.run_dollars must be an amount of dollars").with("found", dollars));
+    }
+    for (key, model) in [("models.director", &config.models.director), ("models.worker", &config.models.worker)] {
+        if let Some(model) = model {
+            super::parse_model(model).map_err(|failure| failure.with("setting", key))?;
+        }
+    }
+    for (name, workspace) in &config.workspaces {
+        if workspace.path.as_os_str().is_empty() {
+            return Err(Failure::usage(format!("workspaces.{name} has no path"))
+                .hint("say which repository it is about: path = \"/path/to/repository\""));
+        }
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        Failure::usage("the data directory can't be used").with("path", path.display()).with("found", error)
+    })
+}
+
+fn path_value(path: &Path) -> Value {
+    Value::String(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path, text: &str) -> Overrides {
+        let path = folder.join("orchestrator.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut overrides = Overrides { file: Some(path), ..Overrides::default() };
+        overrides.set("--data-dir", "data_dir", folder.to_str());
+        overrides
+    }
+
+    #[test]
+    fn flags_go_before_the_environment_and_that_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[server]\nlisten = \"127.0.0.1:1\"\n[engine]\nworkers = 1\n[sandbox]\ntier = \"none\"\n";
+        let mut overrides = file(folder.path(), text);
+        overrides.set("--listen", "server.listen", Some("127.0.0.1:3"));
+        let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "127.0.0.1:2"), ("ORCHESTRATOR_WORKERS", "2")], &[]);
+        let config = load(&overrides, environment).unwrap().config;
+        assert_eq!(config.server.listen.port(), 3);
+        assert_eq!(config.engine.workers, 2);
+        assert_eq!(config.sandbox.tier, sandbox::Tier::None);
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_variable_that_set_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "here")], &[]);
+        let failure = load(&file(folder.path(), ""), environment).err().unwrap();
+        assert_eq!(failure.details.last().unwrap().1, "ORCHESTRATOR_LISTEN");
+    }
+
+    #[test]
+    fn a_number_in_the_environment_must_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = Environment::of(&[("ORCHESTRATOR_WORKERS", "all")], &[]);
+        assert!(load(&file(folder.path(), ""), environment).is_err());
+    }
+
+    #[test]
+    fn paths_in_a_file_are_meant_from_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let overrides = file(folder.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
+        let config = load(&overrides, Environment::default()).unwrap().config;
+        assert_eq!(config.workspaces["api"].path, folder.path().join("api"));
+    }
+
+    #[test]
+    fn the_data_directorys_own_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut overrides = file(folder.path(), "[engine]\nworkers = 9\n");
+        overrides.file = None;
+        assert_eq!(load(&overrides, Environment::default()).unwrap().config.engine.workers, 9);
+    }
+
+    #[test]
+    fn a_dollar_budget_caps_every_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = load(&file(folder.path(), "[budget]\nrun_dollars = 2.5\n"), Environment::default()).unwrap().config;
+        assert_eq!(config.run_limits().cost_nanodollars, domain::NanoDollars::from_dollars(2.5));
+    }
+}

@@ -1,0 +1,239 @@
+//! Every setting of the product, typed, in one place.
+//!
+//! Values come from a file, then the environment, then flags; a later one wins. A key that nothing knows is an
+//! error that names the nearest one.
+
+mod environment;
+mod file;
+mod layers;
+mod model_name;
+mod secrets;
+
+pub(crate) use environment::Environment;
+pub(crate) use layers::{Loaded, Overrides, load};
+pub(crate) use model_name::parse_model;
+
+use domain::{NanoDollars, limits::RunLimits};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+/// The effective configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything of ours is kept; always set once loaded.
+    pub(crate) data_dir: PathBuf,
+    pub(crate) server: ServerSection,
+    pub(crate) database: DatabaseSection,
+    pub(crate) models: ModelsSection,
+    pub(crate) budget: BudgetSection,
+    pub(crate) engine: EngineSection,
+    pub(crate) sandbox: SandboxSection,
+    pub(crate) telemetry: TelemetrySection,
+    pub(crate) limits: RunLimits,
+    /// Model providers by name; `openai` is always there.
+    pub(crate) providers: BTreeMap<String, ProviderSection>,
+    /// What is set for single workspaces, by a name of your choice.
+    pub(crate) workspaces: BTreeMap<String, WorkspaceSection>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerSection {
+    /// Where the server listens.
+    pub(crate) listen: SocketAddr,
+    /// Names beside the loopback ones by which browsers may call it.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// A file that holds the bearer token callers must send.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            allowed_hosts: Vec::new(),
+            token_file: None,
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DatabaseSection {
+    /// A PostgreSQL server; without one a private server is kept in the data directory.
+    pub(crate) url: Option<String>,
+}
+
+/// `[models]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ModelsSection {
+    /// Who plans where a request names nobody, as `provider/model`.
+    pub(crate) director: Option<String>,
+    /// Who works and resolves where a request names nobody, as `provider/model`.
+    pub(crate) worker: Option<String>,
+    /// A file of prices that goes before the built-in table.
+    pub(crate) prices: Option<PathBuf>,
+}
+
+/// `[budget]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BudgetSection {
+    /// Dollars that a run may cost where a request says nothing.
+    pub(crate) run_dollars: Option<f64>,
+}
+
+/// `[engine]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EngineSection {
+    /// Attempts that run here at one time.
+    pub(crate) workers: u32,
+    /// Milliseconds between two looks for work when nothing woke the dispatcher.
+    pub(crate) poll_ms: u64,
+    /// Seconds between two signs of life.
+    pub(crate) heartbeat_s: u64,
+    /// Seconds of silence after which a process of another data directory counts as lost.
+    pub(crate) lease_s: u64,
+    /// Bytes of free disk below which nothing new is started.
+    pub(crate) disk_floor_bytes: u64,
+    /// Whether a clean checkout on the base is fast-forwarded at delivery.
+    pub(crate) fast_forward: bool,
+    /// A folder of your own worker profiles.
+    pub(crate) profiles: Option<PathBuf>,
+    /// The name that commits are made under.
+    pub(crate) commit_name: String,
+    /// The address that commits are made under.
+    pub(crate) commit_email: String,
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        let identity = engine::Identity::default();
+        Self {
+            workers: std::thread::available_parallelism()
+                .map_or(3, |cores| cores.get() as u32)
+                .max(3),
+            poll_ms: 500,
+            heartbeat_s: 5,
+            lease_s: 15,
+            disk_floor_bytes: 512 << 20,
+            fast_forward: true,
+            profiles: None,
+            commit_name: identity.name,
+            commit_email: identity.email,
+        }
+    }
+}
+
+/// `[sandbox]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SandboxSection {
+    /// How strongly commands are shut in: `bubblewrap` or `none`.
+    pub(crate) tier: sandbox::Tier,
+    /// The bubblewrap program: a name looked up in `PATH`, or a path.
+    pub(crate) bubblewrap: PathBuf,
+    /// Paths granted read-only, beside the toolchains that are found.
+    pub(crate) extra_read_only: Vec<PathBuf>,
+    /// Bytes of each writable folder in memory.
+    pub(crate) temporary_bytes: u64,
+    /// Bytes of the largest file a command may write.
+    pub(crate) file_bytes: u64,
+    /// Bytes of address space of each process.
+    pub(crate) address_space_bytes: Option<u64>,
+    /// Processes and threads of one command.
+    pub(crate) processes: u64,
+    /// Bytes of one command's kept output.
+    pub(crate) output_file_bytes: u64,
+}
+
+impl Default for SandboxSection {
+    fn default() -> Self {
+        let settings = sandbox::Settings::default();
+        Self {
+            tier: sandbox::Tier::default(),
+            bubblewrap: settings.bubblewrap,
+            extra_read_only: settings.extra_read_only,
+            temporary_bytes: settings.temporary_bytes,
+            file_bytes: settings.file_bytes,
+            address_space_bytes: settings.address_space_bytes,
+            processes: settings.processes,
+            output_file_bytes: settings.output_file_bytes,
+        }
+    }
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TelemetrySection {
+    /// What is logged, as a filter: `info`, `warn,engine=debug`.
+    pub(crate) log: String,
+    /// `text` or `json`.
+    pub(crate) log_format: LogFormat,
+    /// Where traces are sent (OTLP over HTTP); nowhere without one.
+    pub(crate) otlp_endpoint: Option<String>,
+}
+
+impl Default for TelemetrySection {
+    fn default() -> Self {
+        Self {
+            log: "info".to_owned(),
+            log_format: LogFormat::default(),
+            otlp_endpoint: None,
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// `[providers.<name>]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ProviderSection {
+    /// The address of its OpenAI-compatible interface.
+    pub(crate) base_url: Option<String>,
+    /// The environment variable that holds its key.
+    pub(crate) api_key_env: Option<String>,
+    /// Requests a minute.
+    pub(crate) requests_per_minute: Option<u32>,
+    /// Requests at one time.
+    pub(crate) concurrency: Option<u32>,
+    /// Whether answers are streamed.
+    pub(crate) stream: Option<bool>,
+}
+
+/// `[workspaces.<name>]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WorkspaceSection {
+    /// The repository.
+    pub(crate) path: PathBuf,
+    /// The command that checks the merged tree.
+    pub(crate) check: Option<String>,
+    /// Paths its sandboxes may read.
+    pub(crate) read_only: Vec<PathBuf>,
+}
+
+impl Config {
+    /// The limits of a run where a request names no others.
+    pub(crate) fn run_limits(&self) -> RunLimits {
+        let cap = self.budget.run_dollars.and_then(NanoDollars::from_dollars);
+        RunLimits {
+            cost_nanodollars: cap.or(self.limits.cost_nanodollars),
+            ..self.limits.clone()
+        }
+    }
+}

@@ -1,0 +1,153 @@
+# Sourced by ./run and ./test: finds cargo, and installs what the product needs besides it, or says what to install.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+    say "error: $1"
+    shift
+    local line
+    for line in "$@"; do say "  $line"; done
+    exit 3
+}
+
+# Cargo may be there although HOME is empty or another user's: look where it usually is, and let it find its own.
+find_cargo() {
+    local folder account_home
+    account_home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)
+    if ! command -v cargo >/dev/null 2>&1; then
+        for folder in "${CARGO_HOME:-/nonexistent}/bin" "${HOME:-/nonexistent}/.cargo/bin" \
+            "${account_home:-/nonexistent}/.cargo/bin" /usr/local/cargo/bin /opt/homebrew/bin; do
+            if [[ -x $folder/cargo ]]; then PATH=$folder:$PATH && break; fi
+        done
+    fi
+    command -v cargo >/dev/null 2>&1 || fail "cargo was not found" \
+        "install a Rust toolchain (https://rustup.rs), or add the folder of cargo to PATH, then run this again"
+
+    # A cargo of rustup's looks for its toolchains under HOME.
+    local cargo_home
+    cargo_home=$(dirname "$(dirname "$(command -v cargo)")")
+    if [[ -z ${RUSTUP_HOME:-} && ! -d ${HOME:-/nonexistent}/.rustup ]]; then
+        for folder in "$(dirname "$cargo_home")/.rustup" "$(dirname "$cargo_home")/rustup" \
+            "${account_home:-/nonexistent}/.rustup"; do
+            if [[ -d $folder/toolchains ]]; then export RUSTUP_HOME=$folder && break; fi
+        done
+    fi
+    # Downloads are kept beside it where we may write; else cargo makes a folder of its own under HOME.
+    if [[ -z ${CARGO_HOME:-} && ! -d ${HOME:-/nonexistent}/.cargo && -w $cargo_home/registry ]]; then
+        export CARGO_HOME=$cargo_home
+    fi
+    if [[ -z ${HOME:-} && -z ${CARGO_HOME:-} ]]; then
+        fail "HOME is not set and cargo has nowhere to keep its downloads" "set HOME or CARGO_HOME, then run this again"
+    fi
+    cargo --version >/dev/null 2>&1 || fail "cargo does not start: $(cargo --version 2>&1 | head -n 1)" \
+        "if rustup misses its toolchain, set RUSTUP_HOME or run: rustup toolchain install stable"
+}
+
+has_postgres() {
+    local folder
+    for folder in "${ORCHESTRATOR_PG_BIN:-/nonexistent}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+        /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin "$(dirname "$(command -v initdb || echo /nonexistent/x)")"; do
+        if [[ -x $folder/initdb && -x $folder/postgres && -x $folder/pg_ctl ]]; then return 0; fi
+    done
+    return 1
+}
+
+has_git() {
+    local version major minor
+    command -v git >/dev/null 2>&1 || return 1
+    version=$(git --version | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
+    major=${version%%.*} minor=${version##*.}
+    ((major > 2 || (major == 2 && minor >= 38)))
+}
+
+has() {
+    case $1 in
+        postgres) has_postgres ;;
+        git) has_git ;;
+        bubblewrap) [[ $(uname -s) != Linux ]] || command -v bwrap >/dev/null 2>&1 ;;
+        promtool) command -v promtool >/dev/null 2>&1 ;;
+        compiler) command -v cc >/dev/null 2>&1 ;;
+    esac
+}
+
+package() {
+    case $1:$2 in
+        apt-get:postgres) echo postgresql ;;
+        dnf:postgres) echo postgresql-server ;;
+        pacman:postgres) echo postgresql ;;
+        brew:postgres) echo postgresql@17 ;;
+        *:git) echo git ;;
+        *:bubblewrap) echo bubblewrap ;;
+        dnf:promtool) echo golang-github-prometheus ;;
+        *:promtool) echo prometheus ;;
+        apt-get:compiler) echo build-essential ;;
+        *:compiler) echo gcc ;;
+    esac
+}
+
+package_manager() {
+    local name
+    for name in apt-get dnf pacman brew; do
+        if command -v "$name" >/dev/null 2>&1; then echo "$name" && return; fi
+    done
+    echo none
+}
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi
+}
+
+install_packages() {
+    local manager=$1
+    shift
+    case $manager in
+        apt-get)
+            as_root apt-get update -qq >/dev/null
+            # The server programs are wanted, not a database server of the system's own.
+            local without_cluster=/etc/postgresql-common/createcluster.d/agent-orchestrator.conf status=0
+            if [[ " $* " == *" postgresql "* ]]; then
+                as_root mkdir -p "$(dirname "$without_cluster")"
+                echo 'create_main_cluster = false' | as_root tee "$without_cluster" >/dev/null
+            fi
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+            as_root rm -f "$without_cluster"
+            return $status
+            ;;
+        dnf) as_root dnf install -y -q "$@" ;;
+        pacman) as_root pacman -Sy --noconfirm --needed "$@" ;;
+        brew) brew install --quiet "$@" ;;
+        *) return 1 ;;
+    esac
+}
+
+# Usage: need NAME…: installs what is missing of it, or ends with the command to type.
+need() {
+    local manager missing=() packages=() name command
+    manager=$(package_manager)
+    for name in "$@"; do
+        if ! has "$name"; then missing+=("$name") && packages+=("$(package "$manager" "$name")"); fi
+    done
+    if ((${#missing[@]} == 0)); then return; fi
+
+    case $manager in
+        apt-get) command="sudo apt-get install -y ${packages[*]}" ;;
+        dnf) command="sudo dnf install -y ${packages[*]}" ;;
+        pacman) command="sudo pacman -S --needed ${packages[*]}" ;;
+        brew) command="brew install ${packages[*]}" ;;
+        *) command="install with your package manager: ${missing[*]}" ;;
+    esac
+    say "missing: ${missing[*]}; installing ${packages[*]}"
+    if [[ $manager != brew && $(id -u) != 0 ]] && ! sudo -n true >/dev/null 2>&1; then
+        fail "${missing[*]}: not installed, and this account can't install them" "$command" "then run this again"
+    fi
+    install_packages "$manager" "${packages[@]}" || fail "$manager could not install ${packages[*]}" "$command"
+    hash -r
+    for name in "${missing[@]}"; do
+        has "$name" && continue
+        if [[ $name == git ]]; then
+            fail "git is $(git --version | grep -oE '[0-9.]+' | head -n 1), and 2.38 or newer is needed" \
+                "on Ubuntu: sudo add-apt-repository ppa:git-core/ppa && sudo apt-get install -y git"
+        fi
+        fail "$name is still missing after installing ${packages[*]}" "install it by hand, then run this again"
+    done
+}
