@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::conversation::text_of;
+use crate::history::History;
 use crate::scenario::Scenario;
 use crate::strict_schema;
 
@@ -69,13 +70,7 @@ pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation>
     match request.get("messages").and_then(Value::as_array) {
         Some(messages) if !messages.is_empty() => {
             shapes(messages, &mut found);
-            History {
-                offered: &offered,
-                scenario,
-                open: Vec::new(),
-                found: &mut found,
-            }
-            .walk(messages);
+            History::new(&offered, scenario, &mut found).walk(messages);
         }
         _ => found.add(
             ViolationKind::NoMessages,
@@ -85,13 +80,14 @@ pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation>
     found.violations
 }
 
+/// What has been found so far.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     violations: Vec<Violation>,
 }
 
 impl Found {
-    fn add(&mut self, kind: ViolationKind, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, kind: ViolationKind, detail: impl Into<String>) {
         self.violations.push(Violation {
             kind,
             detail: detail.into(),
@@ -236,98 +232,6 @@ fn shapes(messages: &[Value], found: &mut Found) {
             found.add(
                 ViolationKind::EmptyMessage,
                 format!("messages[{at}] ({role}) has no content"),
-            );
-        }
-    }
-}
-
-/// Follows the calls of the history and their answers.
-struct History<'request> {
-    offered: &'request BTreeSet<String>,
-    scenario: &'request Scenario,
-    /// Calls of the last assistant message that wait for their answer.
-    open: Vec<String>,
-    found: &'request mut Found,
-}
-
-impl History<'_> {
-    fn walk(mut self, messages: &[Value]) {
-        for (at, message) in messages.iter().enumerate() {
-            match message["role"].as_str() {
-                Some("tool") => self.answer(message, at),
-                Some("assistant") => {
-                    self.close(&format!("before messages[{at}]"));
-                    self.calls(&message["tool_calls"], at);
-                }
-                _ => self.close(&format!("before messages[{at}]")),
-            }
-        }
-        self.close("at the end of the messages");
-    }
-
-    fn answer(&mut self, message: &Value, at: usize) {
-        let id = message["tool_call_id"].as_str().unwrap_or_default();
-        match self.open.iter().position(|open| open == id) {
-            Some(found) => drop(self.open.swap_remove(found)),
-            None => self.found.add(
-                ViolationKind::UnexpectedToolMessage,
-                format!("messages[{at}] answers the tool call {id:?}, which is not open"),
-            ),
-        }
-    }
-
-    fn close(&mut self, place: &str) {
-        for id in self.open.drain(..) {
-            let detail = format!("the tool call {id:?} has no tool message {place}");
-            self.found.add(ViolationKind::UnansweredCall, detail);
-        }
-    }
-
-    fn calls(&mut self, calls: &Value, at: usize) {
-        if calls.is_null() {
-            return;
-        }
-        let Some(calls) = calls.as_array().filter(|calls| !calls.is_empty()) else {
-            self.found.add(
-                ViolationKind::BadToolCall,
-                format!("messages[{at}].tool_calls must be a list that is not empty; leave it out instead"),
-            );
-            return;
-        };
-        for (number, call) in calls.iter().enumerate() {
-            self.call(call, &format!("messages[{at}].tool_calls[{number}]"));
-        }
-    }
-
-    fn call(&mut self, call: &Value, place: &str) {
-        let id = call["id"].as_str().unwrap_or_default();
-        let name = call["function"]["name"].as_str().unwrap_or_default();
-        if call["type"] != "function" || id.is_empty() || name.is_empty() {
-            self.found.add(
-                ViolationKind::BadToolCall,
-                format!("{place} needs an id, the type function and a name"),
-            );
-        }
-        if self.open.iter().any(|open| open == id) {
-            self.found.add(
-                ViolationKind::BadToolCall,
-                format!("{place}: the id {id:?} is used twice"),
-            );
-        }
-        self.open.push(id.to_owned());
-        let invented_by_model = !self.offered.is_empty() && self.scenario.calls_tool(name);
-        if !self.offered.contains(name) && !invented_by_model {
-            self.found.add(
-                ViolationKind::UnknownTool,
-                format!("{place} calls {name:?}, which tools does not offer"),
-            );
-        }
-        let arguments = call["function"]["arguments"].as_str();
-        let is_json = arguments.is_some_and(|text| serde_json::from_str::<Value>(text).is_ok());
-        if !is_json && !arguments.is_some_and(|text| self.scenario.sends_arguments(text)) {
-            self.found.add(
-                ViolationKind::ArgumentsNotJson,
-                format!("{place}: the arguments of {name} are not JSON"),
             );
         }
     }

@@ -16,6 +16,7 @@ mod server;
 mod conversation;
 
 mod check;
+mod history;
 mod strict_schema;
 
 mod rule;
@@ -25,6 +26,7 @@ mod trivial;
 
 mod journal;
 mod reply;
+mod usage;
 
 pub use check::{Violation, ViolationKind};
 pub use journal::{Entry, Status};

@@ -212,7 +212,7 @@ async fn what_was_sent_with_the_turn_before_counts_as_cached() {
         .as_u64()
         .unwrap();
     let first_prompt = first["usage"]["prompt_tokens"].as_u64().unwrap();
-    assert!(cached % 128 == 0 && cached > first_prompt - 128 && cached <= first_prompt);
+    assert!(cached.is_multiple_of(128) && cached > first_prompt - 128 && cached <= first_prompt);
     server.stop().await;
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn client() -> reqwest::Client {
     CRYPTO.call_once(|| {
         rustls::crypto::ring::default_provider()
             .install_default()
-            .unwrap();
+            .expect("no other provider is installed");
     });
     reqwest::Client::new()
 }
@@ -20,7 +20,7 @@ pub(crate) fn client() -> reqwest::Client {
 pub(crate) async fn server(rules: Vec<Rule>) -> Server {
     Server::start(Scenario::from_rules(rules), Options::default())
         .await
-        .unwrap()
+        .expect("a free port and memory are enough")
 }
 
 pub(crate) async fn post(server: &Server, body: &Value) -> reqwest::Response {
@@ -29,7 +29,7 @@ pub(crate) async fn post(server: &Server, body: &Value) -> reqwest::Response {
         .json(body)
         .send()
         .await
-        .unwrap()
+        .expect("the server answers")
 }
 
 /// A worker's request: the system message, its brief, and whatever came after.
@@ -61,8 +61,18 @@ pub(crate) async fn drain(mut response: reqwest::Response) -> (String, bool) {
     loop {
         match response.chunk().await {
             Ok(Some(bytes)) => text.extend_from_slice(&bytes),
-            Ok(None) => return (String::from_utf8(text).unwrap(), true),
-            Err(_) => return (String::from_utf8(text).unwrap(), false),
+            Ok(None) => {
+                return (
+                    String::from_utf8(text).expect("the server sends UTF-8"),
+                    true,
+                );
+            }
+            Err(_) => {
+                return (
+                    String::from_utf8(text).expect("the server sends UTF-8"),
+                    false,
+                );
+            }
         }
     }
 }
