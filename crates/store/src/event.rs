@@ -69,3 +69,18 @@ impl Store {
         Ok(())
     }
 }
+
+impl Store {
+    /// Hears the hints of other processes, calling back for each, until the connection is lost.
+    ///
+    /// # Errors
+    /// Always ends in one: the connection was lost, or could not be had.
+    pub async fn hear(&self, changed: impl Fn()) -> Result<std::convert::Infallible, Error> {
+        let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+        timed("listen", listener.listen("orchestrator")).await?;
+        loop {
+            listener.recv().await?;
+            changed();
+        }
+    }
+}

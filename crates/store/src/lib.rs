@@ -22,6 +22,9 @@ pub mod event;
 
 pub mod view;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use error::Error;
 pub use process::Holder;
 pub use tx::Tx;

@@ -82,3 +82,13 @@ impl Store {
         Ok(())
     }
 }
+
+impl Store {
+    /// A handle with one connection of its own, so that a heartbeat never waits behind other work. Made and used
+    /// inside the runtime that keeps it.
+    pub fn alone(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Self { pool }
+    }
+}

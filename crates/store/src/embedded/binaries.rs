@@ -1,0 +1,140 @@
+//! Where the PostgreSQL programs are.
+
+use super::error::EmbeddedError;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
+
+/// Folders of the packagers: `<root>/<prefix><major version>/bin`.
+const LAYOUTS: [(&str, &str); 6] = [
+    ("/usr/lib/postgresql", ""),
+    ("/usr", "pgsql-"),
+    ("/opt/homebrew/opt", "postgresql@"),
+    ("/usr/local/opt", "postgresql@"),
+    ("/Library/PostgreSQL", ""),
+    ("/Applications/Postgres.app/Contents/Versions", ""),
+];
+
+/// The folder of the programs to use: the named one, else the one of the wanted major version, else the newest.
+///
+/// `wanted` is the major version of an existing cluster, which no other version can run.
+pub(super) fn find(
+    named: Option<&Path>,
+    wanted: Option<&str>,
+    cluster: &Path,
+) -> Result<PathBuf, EmbeddedError> {
+    let candidates = match named {
+        Some(folder) => match missing_program(folder) {
+            Some(missing) => {
+                return Err(EmbeddedError::BadBinaries {
+                    folder: folder.to_owned(),
+                    missing,
+                });
+            }
+            None => vec![folder.to_owned()],
+        },
+        None => installed(),
+    };
+    let Some(newest) = candidates.first() else {
+        return Err(EmbeddedError::NoBinaries);
+    };
+    let Some(wanted) = wanted else {
+        return Ok(newest.clone());
+    };
+    let versions: Vec<String> = candidates.iter().map(|folder| major(folder)).collect();
+    match versions.iter().position(|version| version == wanted) {
+        Some(index) => Ok(candidates[index].clone()),
+        None => Err(EmbeddedError::OtherVersion {
+            directory: cluster.to_owned(),
+            wanted: wanted.to_owned(),
+            found: versions.join(", "),
+        }),
+    }
+}
+
+/// Every folder that holds the programs, the newest version of a packager first.
+fn installed() -> Vec<PathBuf> {
+    let mut packaged: Vec<(u32, PathBuf)> = LAYOUTS
+        .iter()
+        .flat_map(|(root, prefix)| {
+            fs::read_dir(root)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(move |entry| {
+                    let name = entry.file_name();
+                    let major = name.to_str()?.strip_prefix(prefix)?.parse().ok()?;
+                    Some((major, entry.path().join("bin")))
+                })
+        })
+        .collect();
+    packaged.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
+    let on_path = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = packaged
+        .into_iter()
+        .map(|(_, folder)| folder)
+        .chain(env::split_paths(&on_path))
+        .chain(folder_by_pg_config())
+        .filter(|folder| missing_program(folder).is_none())
+        .filter_map(|folder| folder.canonicalize().ok())
+        .collect();
+    let mut seen = std::collections::HashSet::new();
+    folders.retain(|folder| seen.insert(folder.clone()));
+    folders
+}
+
+fn folder_by_pg_config() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    let folder = String::from_utf8(output.stdout).ok()?;
+    (!folder.trim().is_empty()).then(|| PathBuf::from(folder.trim()))
+}
+
+fn missing_program(folder: &Path) -> Option<&'static str> {
+    PROGRAMS
+        .into_iter()
+        .find(|program| !folder.join(program).is_file())
+}
+
+/// The major version of a folder's programs, or `unknown`.
+fn major(folder: &Path) -> String {
+    let output = Command::new(folder.join("postgres"))
+        .arg("--version")
+        .output();
+    output
+        .ok()
+        .and_then(|output| {
+            let text = String::from_utf8(output.stdout).ok()?;
+            let version = text.split_whitespace().find(|word| {
+                word.starts_with(|character: char| character.is_ascii_digit())
+            })?;
+            let digits = version.split(|character: char| !character.is_ascii_digit());
+            digits.into_iter().next().map(str::to_owned)
+        })
+        .unwrap_or_else(|| "unknown".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_folder_without_the_programs_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find(Some(folder.path()), None, Path::new("/nowhere")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("lacks initdb"), "{text}");
+        assert!(text.contains(&folder.path().display().to_string()), "{text}");
+    }
+
+    #[test]
+    fn a_cluster_of_an_absent_version_names_that_version() {
+        let error = find(None, Some("7"), Path::new("/data/postgres")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("PostgreSQL 7"), "{text}");
+        assert!(text.contains("/data/postgres"), "{text}");
+    }
+}
