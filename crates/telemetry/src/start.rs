@@ -94,15 +94,14 @@ pub enum Error {
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 static STARTED: AtomicBool = AtomicBool::new(false);
-static REGISTRY: OnceLock<Registry> = OnceLock::new();
+/// The provider is kept because instruments die with it.
+static METRICS: OnceLock<(SdkMeterProvider, Registry)> = OnceLock::new();
 
 /// Telemetry under way.
 #[derive(Debug)]
 #[must_use = "call `shutdown` at the end, or the last spans are lost"]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
-    /// Held because instruments die with their provider.
-    _metrics: Option<SdkMeterProvider>,
 }
 
 impl Telemetry {
@@ -150,17 +149,13 @@ fn start(settings: Settings) -> Result<Telemetry, Error> {
         span::start(tracer);
         provider
     });
-    let metrics = settings
-        .metrics_enabled
-        .then(|| start_metrics(&settings, resource))
-        .transpose()?;
-    Ok(Telemetry {
-        traces,
-        _metrics: metrics,
-    })
+    if settings.metrics_enabled {
+        start_metrics(&settings, resource)?;
+    }
+    Ok(Telemetry { traces })
 }
 
-fn start_metrics(settings: &Settings, resource: Resource) -> Result<SdkMeterProvider, Error> {
+fn start_metrics(settings: &Settings, resource: Resource) -> Result<(), Error> {
     label::configure(&settings.models, &settings.tools, &settings.profiles);
     let registry = Registry::new();
     let exporter = opentelemetry_prometheus::exporter()
@@ -183,8 +178,8 @@ fn start_metrics(settings: &Settings, resource: Resource) -> Result<SdkMeterProv
     }
     catalogue::system::BUILD_INFO.set(1.0, [&settings.version, &settings.environment]);
     system::start(settings.data_dir_for_disk.clone());
-    REGISTRY.get_or_init(|| registry);
-    Ok(provider)
+    METRICS.get_or_init(|| (provider, registry));
+    Ok(())
 }
 
 /// Gives each metric its buckets and its series limit.
@@ -212,8 +207,8 @@ fn views() -> impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static {
 
 /// All metrics in the Prometheus text format; empty while nothing is collected.
 pub fn prometheus_text() -> String {
-    REGISTRY
+    METRICS
         .get()
-        .map(|registry| text::encode(&registry.gather()))
+        .map(|(_, registry)| text::encode(&registry.gather()))
         .unwrap_or_default()
 }

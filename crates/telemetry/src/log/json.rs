@@ -50,7 +50,11 @@ where
         let logged_target = fields.remove("log.target");
         fields.retain(|name, _| !name.starts_with("log."));
         let target = logged_target.unwrap_or_else(|| event.metadata().target().into());
-        let message = fields.remove("message").unwrap_or_default();
+        // OpenTelemetry's own events have a name in place of a message.
+        let message = fields
+            .remove("message")
+            .or_else(|| fields.get("name").cloned())
+            .unwrap_or_default();
         let now = OffsetDateTime::now_utc()
             .format(&Rfc3339)
             .unwrap_or_default();

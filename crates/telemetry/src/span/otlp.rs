@@ -4,7 +4,7 @@
 use super::context::Identities;
 use crate::{Error, secrets};
 use opentelemetry::{KeyValue, Value, trace::TracerProvider};
-use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
@@ -13,6 +13,11 @@ use opentelemetry_sdk::{
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
+/// Where a person chooses JSON; otherwise it is protobuf, which every collector reads.
+const PROTOCOL_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+];
 /// The longest that one request to the collector may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest text that an attribute may hold, in characters.
@@ -33,13 +38,18 @@ pub(crate) fn provider(
         .timeout(REQUEST_TIMEOUT)
         .build()
         .map_err(|e| failed(e.to_string()))?;
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
+    let mut builder = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(client)
         .with_endpoint(url)
-        .with_timeout(REQUEST_TIMEOUT)
-        .build()
-        .map_err(|error| failed(error.to_string()))?;
+        .with_timeout(REQUEST_TIMEOUT);
+    if PROTOCOL_VARIABLES
+        .iter()
+        .all(|name| std::env::var_os(name).is_none())
+    {
+        builder = builder.with_protocol(Protocol::HttpBinary);
+    }
+    let exporter = builder.build().map_err(|error| failed(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("span-export")

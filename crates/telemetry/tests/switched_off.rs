@@ -1,0 +1,46 @@
+//! What can be switched off is gone, and a bad setting can be mended.
+#![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
+
+#[path = "common/happenings.rs"]
+mod happenings;
+#[path = "common/scrape.rs"]
+mod scrape;
+#[path = "common/settings.rs"]
+mod settings;
+
+use happenings::everything_happens;
+use scrape::Scrape;
+use settings::settings;
+use telemetry::{Error, Settings};
+
+#[test]
+fn compatibility_names_can_be_switched_off_and_bad_settings_are_told() {
+    let endpoint = telemetry::init(Settings {
+        otlp_endpoint: Some("collector".to_owned()),
+        ..settings()
+    });
+    assert!(matches!(endpoint, Err(Error::Endpoint(_))), "{endpoint:?}");
+    let filter = telemetry::init(Settings {
+        log_filter: Some("a=b=c".to_owned()),
+        ..settings()
+    })
+    .unwrap_err();
+    assert!(filter.to_string().contains("`a=b=c`"), "{filter}");
+
+    let telemetry = telemetry::init(Settings {
+        compatibility_names: false,
+        ..settings()
+    })
+    .unwrap();
+    everything_happens();
+    let scrape = Scrape::now();
+    for prefix in ["celery_", "automation_", "ai_", "database_connections"] {
+        assert!(
+            !scrape.types.keys().any(|name| name.starts_with(prefix)),
+            "{prefix}"
+        );
+    }
+    let performed = scrape.value(r#"queue_tasks_total{status="success",task_name="work"}"#);
+    assert_eq!(performed, 1.0);
+    telemetry.shutdown();
+}
