@@ -20,8 +20,15 @@ fn resolver() -> Value {
 }
 
 async fn content(server: &Server, request: &Value) -> Value {
-    let answer: Value = post(server, request).await.json().await.unwrap();
-    serde_json::from_str(answer["choices"][0]["message"]["content"].as_str().unwrap()).unwrap()
+    let answer: Value = post(server, request)
+        .await
+        .json()
+        .await
+        .expect("an answer in JSON");
+    let content = answer["choices"][0]["message"]["content"]
+        .as_str()
+        .expect("an answer in text");
+    serde_json::from_str(content).expect("structured output")
 }
 
 #[tokio::test]
