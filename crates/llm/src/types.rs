@@ -231,6 +231,18 @@ pub enum StopReason {
     Other(String),
 }
 
+impl StopReason {
+    /// As spans write it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stop => "stop",
+            Self::ToolCalls => "tool_calls",
+            Self::Length => "length",
+            Self::Other(reason) => reason,
+        }
+    }
+}
+
 /// What a model answered.
 #[derive(Clone, Debug)]
 pub struct Reply {

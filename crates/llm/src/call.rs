@@ -1,0 +1,240 @@
+//! One call: attempts until one is answered, or until another would not help.
+
+use crate::{
+    chat::{Answer, Assembly, Chunk},
+    error::TimeoutKind,
+    failure::{Failure, FailureKind},
+    provider::ReadyProvider,
+    retry::{FullJitter, Patience},
+    settings::{Retries, Timeouts},
+};
+use async_openai::config::OpenAIConfig;
+use backon::Retryable;
+use futures_util::StreamExt;
+use serde_json::Value;
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+use telemetry::{
+    llm::LlmStatus,
+    span::{SpanGuard, Value as Attribute},
+};
+use tokio::{sync::SemaphorePermit, time};
+
+/// How long the usage may follow an answer that is complete but for it.
+const USAGE_GRACE: Duration = Duration::from_secs(5);
+
+/// Everything a call needs.
+pub(crate) struct Call<'a> {
+    pub(crate) provider: &'a ReadyProvider,
+    pub(crate) client: &'a async_openai::Client<OpenAIConfig>,
+    pub(crate) timeouts: &'a Timeouts,
+    pub(crate) retries: &'a Retries,
+    pub(crate) body: Value,
+    /// The model's name in the metrics.
+    pub(crate) label: &'a str,
+    pub(crate) deadline: Instant,
+}
+
+/// An answer, and how long its first word took.
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    pub(crate) time_to_first_token: Option<Duration>,
+}
+
+/// How a call went.
+pub(crate) struct CallResult {
+    pub(crate) result: Result<Answered, Failure>,
+    pub(crate) attempts: u32,
+    /// Whether the provider took a request whose answer never came, so that it may bill it.
+    pub(crate) may_be_billed: bool,
+    pub(crate) duration: Duration,
+}
+
+impl Call<'_> {
+    /// Makes attempts, with waits between them, until one is answered.
+    pub(crate) async fn run(&self, span: &mut Option<SpanGuard>) -> CallResult {
+        let started = Instant::now();
+        let attempts = AtomicU32::new(0);
+        let may_be_billed = AtomicBool::new(false);
+        let mut patience = Patience {
+            deadline: self.deadline,
+            max_delay: self.retries.max_delay,
+            max_garbage: self.retries.max_garbage,
+            garbage: 0,
+        };
+        let result = (|| self.attempt(&attempts, &may_be_billed))
+            .retry(FullJitter::new(self.retries))
+            .sleep(time::sleep)
+            .when(|failure| failure.retry_reason().is_some())
+            .adjust(|failure, jitter| patience.wait(failure, jitter))
+            .notify(|failure, wait| {
+                self.tell_retry(failure, wait, attempts.load(Ordering::Relaxed), span)
+            })
+            .await;
+        CallResult {
+            result,
+            attempts: attempts.into_inner(),
+            may_be_billed: may_be_billed.into_inner(),
+            duration: started.elapsed(),
+        }
+    }
+
+    fn tell_retry(
+        &self,
+        failure: &Failure,
+        wait: Duration,
+        attempts: u32,
+        span: &mut Option<SpanGuard>,
+    ) {
+        let reason = failure.name();
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        telemetry::llm::retried(reason);
+        tracing::info!(
+            model = self.label,
+            reason,
+            wait_ms,
+            attempts,
+            "a model call is tried again"
+        );
+        if let Some(span) = span {
+            let attributes = [
+                ("reason", Attribute::from(reason)),
+                ("wait_ms", Attribute::from(wait_ms)),
+                ("attempt", Attribute::from(i64::from(attempts))),
+            ];
+            span.event("retry", attributes);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        attempts: &AtomicU32,
+        may_be_billed: &AtomicBool,
+    ) -> Result<Answered, Failure> {
+        let _slot = time::timeout_at(self.deadline.into(), self.admitted())
+            .await
+            .map_err(|_| Failure::refused(self.out_of_time(TimeoutKind::Deadline)))??;
+        attempts.fetch_add(1, Ordering::Relaxed);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let (limit, kind) = if left < self.timeouts.total {
+            (left, TimeoutKind::Deadline)
+        } else {
+            (self.timeouts.total, TimeoutKind::Total)
+        };
+        let mut record = AttemptRecord::begin(self.label);
+        let result = time::timeout(limit, self.exchange(&mut record))
+            .await
+            .unwrap_or_else(|_| Err(Failure::accepted(self.out_of_time(kind))));
+        record.end(
+            result
+                .as_ref()
+                .map_or_else(Failure::status, |_| LlmStatus::Success),
+        );
+        if let Err(failure) = &result {
+            may_be_billed.fetch_or(failure.accepted, Ordering::Relaxed);
+        }
+        let time_to_first_token = record.time_to_first_token;
+        result.map(|answer| Answered {
+            answer,
+            time_to_first_token,
+        })
+    }
+
+    fn out_of_time(&self, kind: TimeoutKind) -> FailureKind {
+        let after = match kind {
+            TimeoutKind::Deadline => self.retries.total,
+            TimeoutKind::Total => self.timeouts.total,
+            TimeoutKind::Header => self.timeouts.header,
+            TimeoutKind::StreamIdle => self.timeouts.stream_idle,
+        };
+        FailureKind::Timeout { kind, after }
+    }
+
+    /// A place among the provider's concurrent requests, when its rate allows another.
+    async fn admitted(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        let slot = self.provider.slots.acquire().await;
+        let slot = slot
+            .map_err(|_| Failure::refused(FailureKind::Unreachable("it was shut down".into())))?;
+        if let Some(rate) = &self.provider.rate {
+            rate.until_ready().await;
+        }
+        Ok(slot)
+    }
+
+    async fn exchange(&self, record: &mut AttemptRecord<'_>) -> Result<Answer, Failure> {
+        let chat = self.client.chat();
+        let mut assembly = Assembly::default();
+        if !self.provider.stream {
+            let chunk: Chunk = chat.create_byot(&self.body).await?;
+            assembly.absorb(chunk)?;
+            return assembly.finish();
+        }
+        let mut stream = chat.create_stream_byot::<_, Chunk>(&self.body).await?;
+        loop {
+            let idle = self.timeouts.stream_idle;
+            let patience = if assembly.is_complete() {
+                idle.min(USAGE_GRACE)
+            } else {
+                idle
+            };
+            let chunk = match time::timeout(patience, stream.next()).await {
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(None) => break,
+                // Only the usage is missing: no reason to throw the answer away.
+                Ok(Some(Err(_))) | Err(_) if assembly.is_complete() => break,
+                Ok(Some(Err(error))) => return Err(error.into()),
+                Err(_) => return Err(Failure::accepted(self.out_of_time(TimeoutKind::StreamIdle))),
+            };
+            assembly.absorb(chunk)?;
+            if assembly.has_begun() {
+                record.first_token();
+            }
+        }
+        assembly.finish()
+    }
+}
+
+/// Counts an HTTP request when it ends, also when its future is dropped in the middle: the provider saw it.
+struct AttemptRecord<'a> {
+    label: &'a str,
+    started: Instant,
+    time_to_first_token: Option<Duration>,
+    status: LlmStatus,
+}
+
+impl<'a> AttemptRecord<'a> {
+    fn begin(label: &'a str) -> Self {
+        Self {
+            label,
+            started: Instant::now(),
+            time_to_first_token: None,
+            status: LlmStatus::Cancelled,
+        }
+    }
+
+    fn first_token(&mut self) {
+        let elapsed = self.started.elapsed();
+        self.time_to_first_token.get_or_insert(elapsed);
+    }
+
+    /// Fixes the status; the record is made when this goes out of scope.
+    fn end(&mut self, status: LlmStatus) {
+        self.status = status;
+    }
+}
+
+impl Drop for AttemptRecord<'_> {
+    fn drop(&mut self) {
+        telemetry::llm::request(
+            self.label,
+            self.status,
+            self.started.elapsed(),
+            self.time_to_first_token,
+        );
+        if self.status == LlmStatus::RateLimited {
+            telemetry::llm::rate_limited(self.label);
+        }
+    }
+}

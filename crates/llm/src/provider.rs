@@ -1,0 +1,251 @@
+//! A provider that is ready to be called: its client, its limits and how it is spoken to.
+
+use crate::{
+    error::Error,
+    failure::Key,
+    prices::StructuredBy,
+    settings::{OutputLimit, Provider, Secret, Settings, Wire},
+    transport::Transport,
+};
+use async_openai::config::OpenAIConfig;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderName, HeaderValue};
+use reqwest::Url;
+use std::net::IpAddr;
+use tokio::sync::Semaphore;
+
+/// A provider that is ready to be called.
+pub(crate) struct ReadyProvider {
+    client: Result<async_openai::Client<OpenAIConfig>, String>,
+    pub(crate) slots: Semaphore,
+    pub(crate) rate: Option<DefaultDirectRateLimiter>,
+    pub(crate) stream: bool,
+    pub(crate) wire: Wire,
+    pub(crate) output_limit: OutputLimit,
+    pub(crate) structured: Option<StructuredBy>,
+    api_key: Option<Secret>,
+    api_key_env: String,
+    needs_key: bool,
+}
+
+impl ReadyProvider {
+    /// Checks a provider's settings and builds its client. Nothing is sent yet.
+    pub(crate) fn new(name: &str, provider: &Provider, settings: &Settings) -> Result<Self, Error> {
+        let problem = |problem: String| Error::Settings {
+            provider: name.to_owned(),
+            problem,
+        };
+        let address = address(&provider.base_url).map_err(problem)?;
+        let is_local = is_loopback(&address);
+        let api_key = provider
+            .api_key
+            .clone()
+            .filter(|key| !key.expose().is_empty());
+        register(api_key.iter().chain(provider.extra_headers.values()));
+        let config = config(&address, provider, api_key.as_ref()).map_err(problem)?;
+        let keyed = api_key.is_some();
+        let client = http_client(&address, is_local, settings).map(|client| {
+            async_openai::Client::with_config(config).with_http_service(Transport {
+                client,
+                keyed,
+                stream: provider.stream,
+                header_timeout: provider.stream.then_some(settings.timeouts.header),
+                max_answer_bytes: settings.max_answer_bytes,
+            })
+        });
+        Ok(Self {
+            client,
+            slots: Semaphore::new(provider.concurrency.get().min(Semaphore::MAX_PERMITS)),
+            rate: provider
+                .requests_per_minute
+                .map(|limit| RateLimiter::direct(Quota::per_minute(limit))),
+            stream: provider.stream,
+            wire: provider.wire,
+            output_limit: provider
+                .output_limit
+                .unwrap_or_else(|| usual_output_limit(&address)),
+            structured: provider.structured,
+            needs_key: !is_local && provider.extra_headers.is_empty(),
+            api_key,
+            api_key_env: provider.api_key_env.clone(),
+        })
+    }
+
+    /// The client, if the provider can be called. Servers on this machine need no key, nor do those that are given
+    /// headers of their own.
+    ///
+    /// A client that can't be built (a machine without root certificates) is an error only here, so that it is no
+    /// trouble to those who never call this provider.
+    pub(crate) fn client(&self, name: &str) -> Result<&async_openai::Client<OpenAIConfig>, Error> {
+        if self.needs_key && self.api_key.is_none() {
+            return Err(Error::MissingKey {
+                provider: name.to_owned(),
+                variable: self.api_key_env.clone(),
+            });
+        }
+        self.client.as_ref().map_err(|problem| Error::Settings {
+            provider: name.to_owned(),
+            problem: problem.clone(),
+        })
+    }
+
+    /// The key, to be kept out of error texts.
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key {
+            secret: self.api_key.as_ref(),
+            variable: &self.api_key_env,
+        }
+    }
+}
+
+fn register<'a>(secrets: impl Iterator<Item = &'a Secret>) {
+    secrets.for_each(|secret| telemetry::secrets::register_secret(secret.expose().to_owned()));
+}
+
+/// The address, which error texts never show: it may hold credentials.
+fn address(base_url: &str) -> Result<Url, String> {
+    let address = Url::parse(base_url.trim().trim_end_matches('/')).map_err(|error| {
+        format!("its base_url is no address ({error}); write it like https://host/v1")
+    })?;
+    if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
+        return Err("its base_url must begin with http:// or https:// and name a host".into());
+    }
+    if !address.username().is_empty() || address.password().is_some() || address.query().is_some() {
+        return Err(
+            "its base_url holds credentials or a query; give the key by its environment variable"
+                .into(),
+        );
+    }
+    Ok(address)
+}
+
+fn is_loopback(address: &Url) -> bool {
+    let host = address
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']']);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn usual_output_limit(address: &Url) -> OutputLimit {
+    match address.host_str() {
+        Some(host) if host == "api.openai.com" || host.ends_with(".openai.azure.com") => {
+            OutputLimit::MaxCompletionTokens
+        }
+        _ => OutputLimit::MaxTokens,
+    }
+}
+
+fn config(
+    address: &Url,
+    provider: &Provider,
+    api_key: Option<&Secret>,
+) -> Result<OpenAIConfig, String> {
+    let key = api_key.map(Secret::expose).unwrap_or_default();
+    // The library builds this header itself, and panics on what does not fit into one.
+    if HeaderValue::from_str(&format!("Bearer {key}")).is_err() {
+        return Err(format!(
+            "its API key has characters that no key has; check {}",
+            provider.api_key_env
+        ));
+    }
+    // The organisation and project are set so that the library does not take them from the environment.
+    let mut config = OpenAIConfig::new()
+        .with_api_base(address.as_str().trim_end_matches('/'))
+        .with_api_key(key)
+        .with_org_id("")
+        .with_project_id("");
+    for (header, value) in &provider.extra_headers {
+        let bad = || format!("the extra header `{header}` can't be sent; check its name and value");
+        let name = header.parse::<HeaderName>().map_err(|_| bad())?;
+        config = config
+            .with_header(name, value.expose())
+            .map_err(|_| bad())?;
+    }
+    Ok(config)
+}
+
+fn http_client(
+    address: &Url,
+    is_local: bool,
+    settings: &Settings,
+) -> Result<reqwest::Client, String> {
+    // Needed once in a process; whoever was first is as good.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(settings.timeouts.connect)
+        // A redirect would carry the conversation, and perhaps the key, to an address nobody configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("agent-orchestrator/", env!("CARGO_PKG_VERSION")));
+    if is_local {
+        builder = builder.no_proxy();
+    }
+    if address.scheme() == "http" {
+        // Without this a machine that has no root certificates could not even talk to itself.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| {
+        format!(
+            "its HTTP client can't be built ({})",
+            crate::failure::root_cause(&error)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn ready(provider: Provider) -> Result<ReadyProvider, Error> {
+        let settings = Settings::new(BTreeMap::new()).unwrap();
+        ReadyProvider::new("mine", &provider, &settings)
+    }
+
+    #[test]
+    fn only_a_provider_on_this_machine_needs_no_key() {
+        for local in [
+            "http://127.0.0.1:1/v1",
+            "http://localhost:1",
+            "http://[::1]:1/v1/",
+        ] {
+            ready(Provider::new(local, None))
+                .unwrap()
+                .client("mine")
+                .unwrap();
+        }
+        let remote = ready(Provider::new("http://models.example.test/v1", None)).unwrap();
+        let error = remote.client("mine").err().unwrap().to_string();
+        assert!(
+            error.contains("mine") && error.contains("OPENAI_API_KEY"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bad_address_key_or_header_is_refused_without_being_shown() {
+        let header = |name: &str, value: &str| Provider {
+            extra_headers: BTreeMap::from([(name.to_owned(), Secret::new(value))]),
+            ..Provider::new("http://127.0.0.1:1", None)
+        };
+        for provider in [
+            Provider::new("secret-host", None),
+            Provider::new("ftp://secret-host", None),
+            Provider::new("http://user:secret@127.0.0.1", None),
+            Provider::new("http://127.0.0.1/v1?key=secret", None),
+            Provider::new("http://127.0.0.1", Some(Secret::new("secret\nkey"))),
+            header("a header", "x"),
+            header("x-header", "secret\r\nvalue"),
+        ] {
+            let error = ready(provider).err().unwrap().to_string();
+            assert!(
+                error.contains("mine") && !error.contains("secret"),
+                "{error}"
+            );
+        }
+    }
+}

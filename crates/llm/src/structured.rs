@@ -1,0 +1,198 @@
+//! Answers of a given shape: asked for, checked whatever the provider promises, and repaired once.
+
+use crate::{
+    error::Error,
+    ledger::Ledger,
+    models::Models,
+    types::{Message, OutputSchema, Reply, Request, StopReason},
+};
+use jsonschema::Validator;
+use serde_json::Value;
+use telemetry::TraceContext;
+
+/// Problems that are told, to the model and in the error.
+const PROBLEM_LIMIT: usize = 12;
+/// Characters of one problem.
+const PROBLEM_LENGTH: usize = 300;
+
+/// An answer that has the shape asked for.
+#[derive(Clone, Debug)]
+pub struct Structured {
+    /// The document.
+    pub value: Value,
+    /// The reply it came in; the second one if it had to be repaired.
+    pub reply: Reply,
+    /// What was wrong with the first answer; empty if nothing was.
+    pub repaired: Vec<String>,
+}
+
+impl Models {
+    /// Asks for an answer that follows `request.schema`; without one, for any JSON document.
+    ///
+    /// An answer that does not is sent back once with what is wrong with it. Each question is a call of its own in
+    /// the ledger.
+    pub async fn structured(
+        &self,
+        request: &Request,
+        ledger: &dyn Ledger,
+        trace: Option<&TraceContext>,
+    ) -> Result<Structured, Error> {
+        let validator = validator(request)?;
+        let reply = self.complete(request, ledger, trace).await?;
+        let problems = match document(&reply, request.schema.as_ref(), &validator) {
+            Ok(value) => {
+                return Ok(Structured {
+                    value,
+                    reply,
+                    repaired: Vec::new(),
+                });
+            }
+            Err(problems) => problems,
+        };
+        let mut repair = request.clone();
+        repair.messages.extend(repair_turn(&reply, &problems));
+        let reply = self.complete(&repair, ledger, trace).await?;
+        match document(&reply, request.schema.as_ref(), &validator) {
+            Ok(value) => Ok(Structured {
+                value,
+                reply,
+                repaired: problems,
+            }),
+            Err(problems) => Err(invalid(request, problems)),
+        }
+    }
+}
+
+fn validator(request: &Request) -> Result<Validator, Error> {
+    let anything = Value::Bool(true);
+    let schema = request
+        .schema
+        .as_ref()
+        .map_or(&anything, |schema| &schema.schema);
+    jsonschema::validator_for(schema).map_err(|error| {
+        invalid(
+            request,
+            vec![format!("the schema itself is not valid: {error}")],
+        )
+    })
+}
+
+fn invalid(request: &Request, problems: Vec<String>) -> Error {
+    let schema = request
+        .schema
+        .as_ref()
+        .map_or("any JSON", |schema| &schema.name)
+        .to_owned();
+    Error::Invalid {
+        on: request.model.clone(),
+        schema,
+        problems,
+    }
+}
+
+/// The document in a reply, or what is wrong with it.
+fn document(
+    reply: &Reply,
+    schema: Option<&OutputSchema>,
+    validator: &Validator,
+) -> Result<Value, Vec<String>> {
+    // A model that was given a tool to answer with may still answer in text, and the reverse.
+    let by_tool = schema.and_then(|schema| {
+        reply
+            .tool_calls
+            .iter()
+            .find(|call| call.name == schema.name)
+    });
+    let text = by_tool
+        .map(|call| call.arguments.as_str())
+        .or(reply.content.as_deref())
+        .unwrap_or_default();
+    let value: Value = serde_json::from_str(without_fence(text)).map_err(|error| {
+        let mut problems = vec![match text.trim().is_empty() {
+            true => "the answer is empty".to_owned(),
+            false => format!("the answer is not a JSON document: {error}"),
+        }];
+        if reply.stop == StopReason::Length {
+            problems.push("it reached its limit of length; answer shorter".into());
+        }
+        problems
+    })?;
+    let problems: Vec<String> = validator
+        .iter_errors(&value)
+        .take(PROBLEM_LIMIT)
+        .map(|error| {
+            let place = error.instance_path().to_string();
+            let place = if place.is_empty() {
+                "the document"
+            } else {
+                &place
+            };
+            format!("{place}: {error}")
+                .chars()
+                .take(PROBLEM_LENGTH)
+                .collect()
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(value)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The text inside of a Markdown code fence, which many models put around a document.
+fn without_fence(text: &str) -> &str {
+    let text = text.trim();
+    let inside = text
+        .strip_prefix("```json")
+        .or_else(|| text.strip_prefix("```"));
+    inside
+        .and_then(|inside| inside.strip_suffix("```"))
+        .map_or(text, str::trim)
+}
+
+/// The faulty answer and what is wrong with it. Every tool call is answered, since providers insist on that.
+fn repair_turn(reply: &Reply, problems: &[String]) -> Vec<Message> {
+    let complaint = format!(
+        "Your answer does not follow the schema:\n- {}\nGive the whole answer again, corrected, and nothing else.",
+        problems.join("\n- ")
+    );
+    let mut turn = Vec::new();
+    if reply.tool_calls.is_empty() {
+        let said = reply
+            .content
+            .clone()
+            .unwrap_or_else(|| "(no answer)".into());
+        turn.push(Message::Assistant {
+            content: Some(said),
+            tool_calls: Vec::new(),
+        });
+    } else {
+        turn.push(reply.message());
+        turn.extend(
+            reply
+                .tool_calls
+                .iter()
+                .map(|call| Message::tool(&call.id, "rejected")),
+        );
+    }
+    turn.push(Message::user(complaint));
+    turn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_fence_around_a_document_is_taken_off() {
+        for text in [
+            "{\"a\":1}",
+            "```json\n{\"a\":1}\n```",
+            "  ```\n{\"a\":1}```\n",
+        ] {
+            assert_eq!(without_fence(text), "{\"a\":1}");
+        }
+        assert_eq!(without_fence("```json {"), "```json {");
+    }
+}
