@@ -6,30 +6,39 @@ use crate::{Error, LogFormat, secrets, span::TraceContext};
 use std::io::{self, IsTerminal, Write};
 use tracing::Span;
 use tracing_subscriber::{
-    EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-/// Libraries whose ordinary news is noise to whoever runs the product.
-const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,\
-     opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn,opentelemetry_otlp=warn,tower_http=warn";
+/// What is shown when nothing is asked for.
+const DEFAULT_FILTER: &str = "info";
+/// Libraries whose ordinary news is noise to whoever runs the product; added where a level is asked for without
+/// naming anything.
+const QUIET: &str = "sqlx=warn,hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,tower_http=warn,\
+     opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn,opentelemetry_otlp=warn";
 /// This module of the client logs the whole body of an answer it can't read, at the level of errors.
 const NEVER: &str = "async_openai::error=off";
 
 /// Installs the subscriber.
 pub(crate) fn start(format: LogFormat, filter: Option<&str>) -> Result<(), Error> {
-    let chosen = filter
-        .filter(|filter| !filter.trim().is_empty())
+    let asked = filter
+        .map(str::trim)
+        .filter(|filter| !filter.is_empty())
         .unwrap_or(DEFAULT_FILTER);
-    let invalid = |error: String| Error::LogFilter {
-        filter: chosen.to_owned(),
-        error,
+    let invalid = |error: ParseError| Error::LogFilter {
+        filter: asked.to_owned(),
+        error: error.to_string(),
     };
-    let filter = EnvFilter::try_new(chosen).map_err(|error| invalid(error.to_string()))?;
-    let filter = filter.add_directive(
-        NEVER
-            .parse()
-            .map_err(|error: tracing_subscriber::filter::ParseError| invalid(error.to_string()))?,
-    );
+    let is_bare_level = ["info", "debug"]
+        .iter()
+        .any(|level| asked.eq_ignore_ascii_case(level));
+    let filter = if is_bare_level {
+        EnvFilter::try_new(format!("{asked},{QUIET}"))
+    } else {
+        EnvFilter::try_new(asked)
+    };
+    let filter = filter
+        .map_err(invalid)?
+        .add_directive(NEVER.parse().map_err(invalid)?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(Stderr);
     let installed = match format {

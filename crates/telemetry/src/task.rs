@@ -118,3 +118,14 @@ pub fn worker_slots(used: i64, free: i64) {
 pub fn blocked(reason: &'static str, duration: Duration) {
     BLOCKED.add(duration.as_secs_f64(), [reason]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tasks::STATES;
+
+    #[test]
+    fn the_labels_of_states_are_the_states_of_the_domain() {
+        assert_eq!(STATES, TaskState::ALL.map(TaskState::as_str));
+    }
+}

@@ -158,9 +158,10 @@ fn clean_text(text: &mut Cow<'static, str>) {
 }
 
 fn cleaned(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MAX_ATTRIBUTE_LENGTH) {
-        Some((end, _)) => Cow::Owned(secrets::redacted(text).chars().take(end).collect()),
-        None => secrets::redacted(text),
+    let masked = secrets::redacted(text);
+    match masked.char_indices().nth(MAX_ATTRIBUTE_LENGTH) {
+        Some((end, _)) => Cow::Owned(masked[..end].to_owned()),
+        None => masked,
     }
 }
 
