@@ -1,4 +1,5 @@
 //! The binary: configuration, commands, wiring.
 mod config;
 mod failure;
+mod progress;
 fn main() {}

@@ -13,7 +13,10 @@ pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
             .hint("check --config and ORCHESTRATOR_CONFIG, or make the file readable")
     })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        problem("the configuration file is not valid TOML").with("found", error.to_string().trim_end())
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        Failure::usage("the configuration file is not valid TOML")
+            .with("in", format!("{}:{line}", path.display()))
+            .with("found", error.message())
     })?;
     typed(&table).map_err(|mistake| {
         let line = mistake.line_in(&text).map_or(String::new(), |line| format!(":{line}"));
@@ -112,21 +115,38 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_one() {
-        insta::assert_snapshot!(failure("[server]\nlisen = \"127.0.0.1:80\"\n"), @"");
+        insta::assert_snapshot!(failure("[server]\nlisen = \"127.0.0.1:80\"\n"), @"
+        error: there is no setting server.lisen
+          in: /folder/orchestrator.toml:2
+          did you mean server.listen?
+        ");
     }
 
     #[test]
     fn an_unknown_section_is_named_with_the_nearest_one() {
-        insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"");
+        insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"
+        error: there is no setting databse
+          in: /folder/orchestrator.toml:1
+          did you mean database?
+        ");
     }
 
     #[test]
     fn a_value_of_the_wrong_kind_is_named_with_its_line() {
-        insta::assert_snapshot!(failure("# mine\n[limits]\nturns = \"many\"\n"), @"");
+        insta::assert_snapshot!(failure("# mine\n[limits]\nturns = \"many\"\n"), @r#"
+        error: the setting limits.turns can't be used
+          found: invalid type: string "many", expected u32
+          in: /folder/orchestrator.toml:3
+          docs/configuration.md lists every setting with its default
+        "#);
     }
 
     #[test]
     fn a_file_that_is_no_toml_says_where() {
-        insta::assert_snapshot!(failure("[server\nlisten = 1\n"), @"");
+        insta::assert_snapshot!(failure("[server\nlisten = 1\n"), @"
+        error: the configuration file is not valid TOML
+          in: /folder/orchestrator.toml:1
+          found: unclosed table, expected `]`
+        ");
     }
 }

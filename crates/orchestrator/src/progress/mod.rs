@@ -1,0 +1,16 @@
+//! A run as it is shown while it goes on.
+//!
+//! [`Board`] is what is known, changed by one fact at a time; [`news`] words a fact as a line; [`render`] turns the
+//! board into the lines of a terminal. All three are pure. [`screen`] is what touches the terminal.
+
+mod board;
+mod news;
+mod render;
+mod screen;
+mod words;
+
+pub(crate) use board::{Board, Entry, RunFacts, TaskFacts};
+pub(crate) use news::news;
+pub(crate) use render::{Look, block, finished_task, header};
+pub(crate) use screen::{Key, Keys, Screen};
+pub(crate) use words::{clean, elapsed, shortened, wrapped};
