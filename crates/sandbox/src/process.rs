@@ -80,7 +80,7 @@ impl Group {
                 WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
             )
         };
-        while wait() == Err(rustix::io::Errno::INTR) {}
+        while wait().err() == Some(rustix::io::Errno::INTR) {}
         self.kill();
         let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         *reaped = true;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use sandbox::{Finished, Job, Sandbox, Settings, Tier};
 use tempfile::TempDir;
 
-pub async fn sandbox() -> Sandbox {
+pub(crate) async fn sandbox() -> Sandbox {
     Sandbox::probe(Tier::Bubblewrap, Settings::default())
         .await
         .unwrap()
 }
 
-pub fn worktree() -> TempDir {
+pub(crate) fn worktree() -> TempDir {
     tempfile::Builder::new()
         .prefix("work tree ")
         .tempdir()
@@ -24,7 +24,7 @@ pub fn worktree() -> TempDir {
 }
 
 /// Runs a shell command in a fresh worktree of a fresh sandbox.
-pub async fn run(command: &str) -> Finished {
+pub(crate) async fn run(command: &str) -> Finished {
     let folder = worktree();
     sandbox()
         .await
@@ -34,7 +34,7 @@ pub async fn run(command: &str) -> Finished {
 }
 
 /// Processes of the machine whose command line contains the marker.
-pub fn processes_with(marker: &str) -> usize {
+pub(crate) fn processes_with(marker: &str) -> usize {
     let numeric = |name: &std::ffi::OsStr| {
         name.to_string_lossy()
             .bytes()
@@ -49,11 +49,11 @@ pub fn processes_with(marker: &str) -> usize {
         .count()
 }
 
-pub async fn appears(path: &Path) {
+pub(crate) async fn appears(path: &Path) {
     becomes(|| path.exists()).await;
 }
 
-pub async fn becomes(mut fact: impl FnMut() -> bool) {
+pub(crate) async fn becomes(mut fact: impl FnMut() -> bool) {
     let started = Instant::now();
     while !fact() {
         assert!(
