@@ -77,10 +77,14 @@ pub enum Route {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address is not one.
-    #[error("DATABASE_URL is not the address of a Postgres database ({0}); it looks like postgres://user:password@host:5432/name")]
+    #[error(
+        "DATABASE_URL is not the address of a Postgres database ({0}); it looks like postgres://user:password@host:5432/name"
+    )]
     Address(String),
     /// Nobody answers.
-    #[error("the database server at {server} can't be reached: {source}\n  start it, or mend DATABASE_URL; without DATABASE_URL a private server is started")]
+    #[error(
+        "the database server at {server} can't be reached: {source}\n  start it, or mend DATABASE_URL; without DATABASE_URL a private server is started"
+    )]
     Unreachable {
         /// Host and port, or the socket.
         server: String,
@@ -88,7 +92,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// The server let nobody in by that name.
-    #[error("the database server at {server} refuses user {user}: {source}\n  mend the user or the password in DATABASE_URL")]
+    #[error(
+        "the database server at {server} refuses user {user}: {source}\n  mend the user or the password in DATABASE_URL"
+    )]
     Refused {
         /// Host and port, or the socket.
         server: String,
@@ -98,7 +104,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// The server has no such database.
-    #[error("the database server at {server} has no database {name}; make it (createdb {name}), or mend DATABASE_URL")]
+    #[error(
+        "the database server at {server} has no database {name}; make it (createdb {name}), or mend DATABASE_URL"
+    )]
     Missing {
         /// Host and port, or the socket.
         server: String,
@@ -106,7 +114,9 @@ pub enum OpenError {
         name: String,
     },
     /// The server is too old.
-    #[error("the database server at {server} is PostgreSQL {found}; {OLDEST_SERVER} or later is needed")]
+    #[error(
+        "the database server at {server} is PostgreSQL {found}; {OLDEST_SERVER} or later is needed"
+    )]
     TooOld {
         /// Host and port, or the socket.
         server: String,
@@ -114,7 +124,9 @@ pub enum OpenError {
         found: String,
     },
     /// The schema is from the future.
-    #[error("the database at {server} has schema {found}, and this version knows none after {known}; it was used by a newer orchestrator: run that one, or name another database")]
+    #[error(
+        "the database at {server} has schema {found}, and this version knows none after {known}; it was used by a newer orchestrator: run that one, or name another database"
+    )]
     Newer {
         /// Host and port, or the socket.
         server: String,
@@ -144,7 +156,8 @@ impl Store {
         let options = prepare(database, settings)?;
         let server = server_name(&options);
         let connecting = PgConnection::connect_with(&options);
-        let mut connection = match tokio::time::timeout(settings.acquire_timeout, connecting).await {
+        let mut connection = match tokio::time::timeout(settings.acquire_timeout, connecting).await
+        {
             Ok(connected) => connected.map_err(|error| classify(error, &options))?,
             Err(_) => return Err(classify(sqlx::Error::PoolTimedOut, &options)),
         };
@@ -152,7 +165,9 @@ impl Store {
         migrate(&mut connection, &server).await?;
         // The server sees the end of the connection either way.
         drop(connection.close().await);
-        Ok(Self { pool: pool(options, settings) })
+        Ok(Self {
+            pool: pool(options, settings),
+        })
     }
 
     /// How many connections are in use, and how many stand by.
@@ -200,10 +215,16 @@ pub(crate) fn pool(options: PgConnectOptions, settings: &PoolSettings) -> PgPool
 fn prepare(database: Database, settings: &PoolSettings) -> Result<PgConnectOptions, OpenError> {
     let options = match database {
         Database::Url(url) => {
-            if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-                return Err(OpenError::Address("it does not begin with postgres://".into()));
+            if !["postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| url.starts_with(scheme))
+            {
+                return Err(OpenError::Address(
+                    "it does not begin with postgres://".into(),
+                ));
             }
-            PgConnectOptions::from_str(&url).map_err(|error| OpenError::Address(without_value(&error)))?
+            PgConnectOptions::from_str(&url)
+                .map_err(|error| OpenError::Address(without_value(&error)))?
         }
         Database::Options(options) => *options,
     };
@@ -224,7 +245,8 @@ fn without_value(error: &sqlx::Error) -> String {
         sqlx::Error::Configuration(source) if source.is::<std::num::ParseIntError>() => {
             "the port is not a number".into()
         }
-        _ => "it can't be taken apart; is a special character in the password not percent-encoded?".into(),
+        _ => "it can't be taken apart; is a special character in the password not percent-encoded?"
+            .into(),
     }
 }
 
@@ -244,14 +266,20 @@ fn classify(error: sqlx::Error, options: &PgConnectOptions) -> OpenError {
     match code.as_deref() {
         Some("3D000") => OpenError::Missing {
             server,
-            name: options.get_database().unwrap_or_else(|| options.get_username()).to_owned(),
+            name: options
+                .get_database()
+                .unwrap_or_else(|| options.get_username())
+                .to_owned(),
         },
         Some(code) if code.starts_with("28") => OpenError::Refused {
             server,
             user: options.get_username().to_owned(),
             source: error,
         },
-        Some(_) | None => OpenError::Unreachable { server, source: error },
+        Some(_) | None => OpenError::Unreachable {
+            server,
+            source: error,
+        },
     }
 }
 
@@ -259,37 +287,61 @@ async fn check_version(connection: &mut PgConnection, server: &str) -> Result<()
     let found = sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#)
         .fetch_one(&mut *connection)
         .await
-        .map_err(|source| OpenError::Unreachable { server: server.to_owned(), source })?;
-    let digits = found.split(|character: char| !character.is_ascii_digit()).next();
+        .map_err(|source| OpenError::Unreachable {
+            server: server.to_owned(),
+            source,
+        })?;
+    let digits = found
+        .split(|character: char| !character.is_ascii_digit())
+        .next();
     let major: Option<u32> = digits.and_then(|digits| digits.parse().ok());
     match major {
         Some(major) if major >= OLDEST_SERVER => Ok(()),
-        Some(_) | None => Err(OpenError::TooOld { server: server.to_owned(), found }),
+        Some(_) | None => Err(OpenError::TooOld {
+            server: server.to_owned(),
+            found,
+        }),
     }
 }
 
 /// Runs what is missing. sqlx's own lock belongs to a session, which a pooler takes away between statements; one
 /// that belongs to the transaction holds wherever the transaction goes.
 async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
     let failed = |source: MigrateError| match source {
         MigrateError::VersionMissing(found) if found > known => OpenError::Newer {
             server: server.to_owned(),
             found,
             known,
         },
-        source => OpenError::Migration { server: server.to_owned(), source },
+        source => OpenError::Migration {
+            server: server.to_owned(),
+            source,
+        },
     };
     let migrator = Migrator {
         migrations: MIGRATIONS.migrations.clone(),
         locking: false,
         ..Migrator::DEFAULT
     };
-    let mut transaction = connection.begin().await.map_err(|error| failed(error.into()))?;
+    let mut transaction = connection
+        .begin()
+        .await
+        .map_err(|error| failed(error.into()))?;
     sqlx::query!("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         .execute(&mut *transaction)
         .await
         .map_err(|error| failed(error.into()))?;
-    migrator.run_direct(None, &mut *transaction, false).await.map_err(failed)?;
-    transaction.commit().await.map_err(|error| failed(error.into()))
+    migrator
+        .run_direct(None, &mut *transaction, false)
+        .await
+        .map_err(failed)?;
+    transaction
+        .commit()
+        .await
+        .map_err(|error| failed(error.into()))
 }

@@ -18,7 +18,9 @@ pub enum Error {
     #[error("the database refused a statement: {0}")]
     Refused(#[source] sqlx::Error),
     /// A stored value is not one that this version writes.
-    #[error("the database holds {value:?} in {column}, which this version does not know; was it written by a newer one?")]
+    #[error(
+        "the database holds {value:?} in {column}, which this version does not know; was it written by a newer one?"
+    )]
     Corrupt {
         /// Table and column.
         column: &'static str,
@@ -63,7 +65,11 @@ impl From<sqlx::Error> for Error {
         match code.as_deref() {
             Some("53100") => Self::Full(error),
             Some(code) if code.starts_with("40") => Self::Conflict(error),
-            Some(code) if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+            Some(code)
+                if ["08", "53", "57"]
+                    .iter()
+                    .any(|class| code.starts_with(class)) =>
+            {
                 Self::Unreachable(error)
             }
             Some(_) | None => Self::Refused(error),

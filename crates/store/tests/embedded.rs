@@ -22,7 +22,10 @@ fn folder() -> TempDir {
 
 async fn ask(options: &PgConnectOptions, statement: &'static str) -> String {
     let mut connection = PgConnection::connect_with(options).await.unwrap();
-    let answer = sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap();
+    let answer = sqlx::query_scalar(statement)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
     answer
 }
@@ -33,7 +36,13 @@ fn server_pid(directory: &Path) -> String {
 }
 
 fn kill_hard(pid: &str) {
-    assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", pid])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[tokio::test]
@@ -61,7 +70,10 @@ async fn a_killed_server_is_started_again_with_what_it_had() {
     let folder = folder();
     let running = start(folder.path(), &Settings::default()).unwrap();
     let mut connection = PgConnection::connect_with(&running.options).await.unwrap();
-    sqlx::query("create table kept as select 'it' as what").execute(&mut connection).await.unwrap();
+    sqlx::query("create table kept as select 'it' as what")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     kill_hard(&server_pid(running.directory()));
 
     let started = Instant::now();
@@ -99,7 +111,10 @@ async fn a_half_made_cluster_is_made_anew() {
 #[tokio::test]
 async fn a_long_path_with_spaces_is_no_obstacle() {
     let folder = folder();
-    let data_dir = folder.path().join("a folder with a long name ".repeat(4)).join("and, a comma");
+    let data_dir = folder
+        .path()
+        .join("a folder with a long name ".repeat(4))
+        .join("and, a comma");
     let running = start(&data_dir, &Settings::default()).unwrap();
     assert_eq!(ask(&running.options, "select 'up'").await, "up");
     let sockets = running.options.get_socket().unwrap().clone();
@@ -113,5 +128,8 @@ fn a_cluster_of_another_version_is_refused_by_name() {
     fs::create_dir(folder.path().join("postgres")).unwrap();
     fs::write(folder.path().join("postgres/PG_VERSION"), "8\n").unwrap();
     let error = start(folder.path(), &Settings::default()).unwrap_err();
-    assert!(matches!(&error, EmbeddedError::OtherVersion { wanted, .. } if wanted == "8"), "{error}");
+    assert!(
+        matches!(&error, EmbeddedError::OtherVersion { wanted, .. } if wanted == "8"),
+        "{error}"
+    );
 }

@@ -19,18 +19,16 @@ pub(super) enum Account {
     /// We are an ordinary user, and so is the server.
     Ourselves,
     /// We are root, and the server is somebody else.
-    Other {
-        name: String,
-        uid: u32,
-        gid: u32,
-    },
+    Other { name: String, uid: u32, gid: u32 },
 }
 
 impl Account {
     /// The owner of an existing cluster, else the named account, else the first usual one that exists.
     pub(super) fn choose(named: Option<&str>, cluster: &Path) -> Result<Self, EmbeddedError> {
         let own_uid = rustix::process::geteuid();
-        let owner = fs::metadata(cluster).ok().map(|found| (found.uid(), found.gid()));
+        let owner = fs::metadata(cluster)
+            .ok()
+            .map(|found| (found.uid(), found.gid()));
         if !own_uid.is_root() {
             return match owner {
                 Some((owner, _)) if owner != own_uid.as_raw() => Err(EmbeddedError::NotOurs {
@@ -81,8 +79,9 @@ impl Account {
                 });
             }
             let opened = fs::Permissions::from_mode(found.mode() & 0o7777 | 0o001);
-            fs::set_permissions(directory, opened)
-                .map_err(|source| EmbeddedError::directory("change the mode of", directory, source))?;
+            fs::set_permissions(directory, opened).map_err(|source| {
+                EmbeddedError::directory("change the mode of", directory, source)
+            })?;
         }
         Ok(())
     }

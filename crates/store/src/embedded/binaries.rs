@@ -108,9 +108,9 @@ fn major(folder: &Path) -> String {
         .ok()
         .and_then(|output| {
             let text = String::from_utf8(output.stdout).ok()?;
-            let version = text.split_whitespace().find(|word| {
-                word.starts_with(|character: char| character.is_ascii_digit())
-            })?;
+            let version = text
+                .split_whitespace()
+                .find(|word| word.starts_with(|character: char| character.is_ascii_digit()))?;
             let digits = version.split(|character: char| !character.is_ascii_digit());
             digits.into_iter().next().map(str::to_owned)
         })
@@ -127,7 +127,10 @@ mod tests {
         let error = find(Some(folder.path()), None, Path::new("/nowhere")).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("lacks initdb"), "{text}");
-        assert!(text.contains(&folder.path().display().to_string()), "{text}");
+        assert!(
+            text.contains(&folder.path().display().to_string()),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! One cluster: made once, started, found again, stopped.
 
-use super::{
-    Durability, Settings, account::Account, binaries, error::EmbeddedError, presence,
-};
+use super::{Durability, Settings, account::Account, binaries, error::EmbeddedError, presence};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use std::{
@@ -155,9 +153,9 @@ impl Cluster {
             // The server inherits these for its whole life: whoever reads a pipe of ours would wait for its end.
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let status = command
-            .status()
-            .map_err(|source| EmbeddedError::directory("run", &self.binaries.join("pg_ctl"), source))?;
+        let status = command.status().map_err(|source| {
+            EmbeddedError::directory("run", &self.binaries.join("pg_ctl"), source)
+        })?;
         if status.success() {
             return Ok(());
         }
@@ -166,7 +164,11 @@ impl Cluster {
             log.display(),
             tail(&log, quoted_from)
         );
-        Err(EmbeddedError::program("pg_ctl start", &self.directory, &detail))
+        Err(EmbeddedError::program(
+            "pg_ctl start",
+            &self.directory,
+            &detail,
+        ))
     }
 
     fn server_options(&self) -> String {
@@ -198,9 +200,9 @@ impl Cluster {
     }
 
     fn run(&self, program: &'static str, mut command: Command) -> Result<(), EmbeddedError> {
-        let output = command
-            .output()
-            .map_err(|source| EmbeddedError::directory("run", &self.binaries.join(program), source))?;
+        let output = command.output().map_err(|source| {
+            EmbeddedError::directory("run", &self.binaries.join(program), source)
+        })?;
         if output.status.success() {
             return Ok(());
         }
@@ -225,8 +227,9 @@ impl Cluster {
                 owner: found.uid(),
             });
         }
-        fs::set_permissions(&self.sockets, fs::Permissions::from_mode(0o700))
-            .map_err(|source| EmbeddedError::directory("change the mode of", &self.sockets, source))?;
+        fs::set_permissions(&self.sockets, fs::Permissions::from_mode(0o700)).map_err(
+            |source| EmbeddedError::directory("change the mode of", &self.sockets, source),
+        )?;
         self.account.own(&self.sockets)
     }
 
@@ -249,7 +252,10 @@ fn socket_directory(data_dir: &Path) -> PathBuf {
         return beside;
     }
     let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-    let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Path::new("/tmp").join(format!("agent-orchestrator-{name}"))
 }
 
@@ -272,7 +278,9 @@ fn tail(log: &Path, from: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = fs::File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(from.max(length.saturating_sub(QUOTED_BYTES))))?;
+        file.seek(SeekFrom::Start(
+            from.max(length.saturating_sub(QUOTED_BYTES)),
+        ))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         Ok(String::from_utf8_lossy(&text).trim().to_owned())

@@ -1,11 +1,7 @@
 //! The data directory itself.
 
 use super::error::EmbeddedError;
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
 /// Makes the data directory where it is missing.
 ///

@@ -37,7 +37,9 @@ pub enum EmbeddedError {
         found: String,
     },
     /// The data directory can't be made or written.
-    #[error("cannot {action} {path}: {source}\n  choose another data directory with --data-dir, or mend its permissions")]
+    #[error(
+        "cannot {action} {path}: {source}\n  choose another data directory with --data-dir, or mend its permissions"
+    )]
     Directory {
         /// What was tried.
         action: &'static str,
@@ -47,7 +49,9 @@ pub enum EmbeddedError {
         source: std::io::Error,
     },
     /// The disk has no room.
-    #[error("no space left on the disk of {path}; free some, or choose another data directory with --data-dir\n  {detail}")]
+    #[error(
+        "no space left on the disk of {path}; free some, or choose another data directory with --data-dir\n  {detail}"
+    )]
     DiskFull {
         /// Where.
         path: PathBuf,

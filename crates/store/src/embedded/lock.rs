@@ -53,7 +53,8 @@ impl DataDirLock {
                 }
             }
         }
-        write_holder(&mut file).map_err(|source| EmbeddedError::directory("write", &path, source))?;
+        write_holder(&mut file)
+            .map_err(|source| EmbeddedError::directory("write", &path, source))?;
         let data_dir = data_dir
             .canonicalize()
             .map_err(|source| EmbeddedError::directory("read", data_dir, source))?;
@@ -108,7 +109,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = DataDirLock::take(&file.join("data")).unwrap_err().to_string();
+        let error = DataDirLock::take(&file.join("data"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--data-dir"), "{error}");
         assert!(error.contains(&file.display().to_string()), "{error}");
     }

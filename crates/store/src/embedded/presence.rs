@@ -45,7 +45,9 @@ pub(super) fn remove_stale_files(cluster: &Path, sockets: &Path) {
     ];
     for path in stale {
         match fs::remove_file(&path) {
-            Ok(()) => tracing::debug!(path = %path.display(), "removed a file of a server that is gone"),
+            Ok(()) => {
+                tracing::debug!(path = %path.display(), "removed a file of a server that is gone")
+            }
             // Absent as a rule; anything else shows when the server is started.
             Err(_) => continue,
         }

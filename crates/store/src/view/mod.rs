@@ -1,4 +1,26 @@
 //! The read side: what the interfaces show, as plain structs and named queries. Nothing here changes anything.
+//!
+//! Lists are bounded, newest first or in the order of their numbers, and paged by the last row seen.
+
+mod activity;
+mod cost;
+mod detail;
+mod event;
+mod find;
+mod merge;
+mod run;
+mod task;
+mod transcript;
+
+pub use activity::{Activity, OpenEffect};
+pub use cost::{Cost, CostLine, ModelCall, Tokens};
+pub use detail::RunDetail;
+pub use event::{EventPage, LoggedEvent};
+pub use find::FindRunError;
+pub use merge::{MergeView, ResolutionView};
+pub use run::{RunFilter, RunPage, RunSummary, TaskCounts};
+pub use task::{Action, TaskMerge, TaskView};
+pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
 
 /// A handle on the read side. Clones share the pool.
 #[derive(Clone, Debug)]

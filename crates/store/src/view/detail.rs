@@ -1,0 +1,105 @@
+//! One run, with everything but its tasks, merges and events.
+
+use super::{Cost, RunSummary, Views};
+use crate::{Error, timed::timed};
+use domain::{
+    CommitId, RunId,
+    limits::RunLimits,
+    run::{Check, CheckSource},
+};
+use serde_json::Value;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+
+/// Everything about a run but its tasks, merges and events.
+#[derive(Clone, Debug)]
+pub struct RunDetail {
+    /// As in the list.
+    pub summary: RunSummary,
+    /// Provider and model that plan.
+    pub director: (String, String),
+    /// Provider and model that work.
+    pub worker: (String, String),
+    /// How the merged tree is checked, once prepared.
+    pub check: Option<Check>,
+    /// Where everything starts, once prepared.
+    pub base: Option<CommitId>,
+    /// The branch the base was taken from.
+    pub base_branch: Option<String>,
+    /// The commit that was handed over.
+    pub delivered: Option<CommitId>,
+    /// What was done with the user's checkout, in words.
+    pub checkout: Option<String>,
+    /// 0 until there is a plan.
+    pub plan_version: i32,
+    /// The run's terms.
+    pub limits: RunLimits,
+    /// When its time is up.
+    pub deadline_at: OffsetDateTime,
+    /// Merges that ended in the branch, and all of them.
+    pub merges: (i64, i64),
+    /// The number of its newest event.
+    pub last_event: i64,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+impl Views {
+    /// One run; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn run(&self, run: RunId) -> Result<Option<RunDetail>, Error> {
+        let Some(summary) = self.run_summary(run).await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query!(
+            r#"select director_provider, director_model, worker_provider, worker_model, check_command, check_source,
+                   base, base_branch, delivered_commit, checkout, plan_version, limits as "limits: Json<RunLimits>",
+                   deadline_at, event_seq,
+                   (select count(*) from merge where run = $1) as "merges!",
+                   (select count(*) from merge where run = $1 and state = 'landed') as "landed!"
+               from run where id = $1"#,
+            run.0,
+        );
+        let row = timed("select", query.fetch_one(&self.pool)).await?;
+        let check = match row.check_source {
+            Some(source) => Some(Check {
+                command: row.check_command,
+                source: check_source(source)?,
+            }),
+            None => None,
+        };
+        Ok(Some(RunDetail {
+            summary,
+            director: (row.director_provider, row.director_model),
+            worker: (row.worker_provider, row.worker_model),
+            check,
+            base: row.base.map(CommitId),
+            base_branch: row.base_branch,
+            delivered: row.delivered_commit.map(CommitId),
+            checkout: row.checkout,
+            plan_version: row.plan_version,
+            limits: row.limits.0,
+            deadline_at: row.deadline_at,
+            merges: (row.landed, row.merges),
+            last_event: row.event_seq,
+            cost: self.cost(run).await?,
+        }))
+    }
+
+    /// The plan as the director wrote it and the checks repaired it; `None` until there is one.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn plan(&self, run: RunId) -> Result<Option<Value>, Error> {
+        let query = sqlx::query_scalar!("select plan from run where id = $1", run.0);
+        let plan = timed("select", query.fetch_optional(&self.pool)).await?;
+        Ok(plan.flatten())
+    }
+}
+
+fn check_source(text: String) -> Result<CheckSource, Error> {
+    serde_json::from_value(Value::String(text.clone()))
+        .map_err(|_| Error::corrupt("run.check_source", &text))
+}
