@@ -1,1 +1,59 @@
-//! git
+//! Everything the product does with git: the hub, worktrees, snapshots, merges, landing and delivery.
+//!
+//! Synchronous, and the only user of `git2`. At the boundary stand [`domain::CommitId`] and the small types of
+//! [`ids`]; no type of git2 is needed to use this crate.
+//!
+//! Invariants:
+//! - Nothing that a worker can write is ever executed: trees are read with plain file calls and written through
+//!   git2 from the hub; the one git process that is started (`merge-tree`) sees objects of the hub and nothing else.
+//! - A merge never happens in a working tree: objects in, a tree or a [`Conflict`] out.
+//! - A reference made here never names an object that could still be lost with the power: see [`Durable`].
+//! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
+//!   alone, except for [`fast_forward`] on a clean checkout.
+
+mod attributes;
+mod conflict;
+mod content;
+mod create;
+mod deliver;
+mod durable;
+mod error;
+mod fast;
+mod fast_forward;
+mod history;
+mod hub;
+mod hunks;
+pub mod ids;
+mod initialise;
+mod land;
+mod lock;
+mod merge;
+mod ort;
+pub mod refs;
+mod snapshot;
+mod stat_cache;
+mod tree_edit;
+mod walk;
+mod workspace;
+mod worktree;
+
+pub use conflict::{
+    Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version,
+};
+pub use deliver::{DeliverError, Delivered, deliver_branch};
+pub use durable::Durable;
+pub use error::GitError;
+pub use fast_forward::{FastForward, SkipReason, fast_forward};
+pub use history::{DiffStat, DiffText, LogEntry};
+pub use hub::Hub;
+pub use hunks::{ConflictedText, Hunk, HunkError};
+pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
+pub use initialise::{InitialiseError, Initialised, initialise};
+pub use land::{LandError, Landed, LandingState};
+pub use lock::{LandingLock, StaleLock};
+pub use merge::{CleanMerge, MergeEngine, MergeOutcome, Rebased};
+pub use ort::{GitVersion, MINIMUM_GIT, git_cli_version};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest};
+pub use walk::{TreeLimits, WalkError};
+pub use workspace::{Found, WorkspaceError, inspect};
+pub use worktree::{Worktree, WorktreeError, WorktreeStart};

@@ -1,0 +1,163 @@
+//! What can go wrong anywhere in this crate. What a caller branches on has an error of its own beside its function.
+
+use domain::CommitId;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+pub(crate) type GitResult<T> = Result<T, GitError>;
+
+/// A failure that no caller branches on, or one that several functions share.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// libgit2 refused or failed.
+    #[error("{doing}: {}", source.message())]
+    Git {
+        /// What was being done, with its values.
+        doing: String,
+        /// What libgit2 said.
+        source: git2::Error,
+    },
+    /// The operating system refused or failed.
+    #[error("{doing} {}: {source}{}", path.display(), io_way_out(source))]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text is no object id.
+    #[error("'{text}' is not an object id: 40 hexadecimal digits are expected")]
+    NotAnObjectId {
+        /// The text that was given.
+        text: String,
+    },
+    /// No commit has this name.
+    #[error(
+        "nothing in the repository is named '{revision}': give a branch, a tag or a commit id \
+         (`git branch -a` and `git tag` list them)"
+    )]
+    UnknownRevision {
+        /// The name that was given.
+        revision: String,
+    },
+    /// Something stands where the hub should be.
+    #[error("{} is not a hub of this product: move it away, and the hub is made anew", path.display())]
+    NotAHub {
+        /// Where the hub should be.
+        path: PathBuf,
+    },
+    /// A reference was moved by someone else.
+    #[error(
+        "{reference} was expected at {}, but is at {}: someone else moved it; nothing was changed",
+        shown(.expected), shown(.found)
+    )]
+    Moved {
+        /// The full name of the reference.
+        reference: String,
+        /// Where it should have been; `None`: it should not have existed.
+        expected: Option<CommitId>,
+        /// Where it is; `None`: it does not exist.
+        found: Option<CommitId>,
+    },
+    /// A lock file did not go away.
+    #[error(
+        "{} is locked, and stayed so for {waited_ms} ms: if no git process is working there, the lock was left by a \
+         crash and can be removed",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited_ms: u128,
+    },
+    /// The git program is missing, too old, or failed.
+    #[error("`{command}` failed: {said}{}", git_way_out(said))]
+    Program {
+        /// The command, without the hub's address.
+        command: String,
+        /// Its error output, or why it could not be started.
+        said: String,
+    },
+    /// The git program took too long.
+    #[error("`{command}` was stopped after {limit_s} s: the limit on one merge")]
+    ProgramTooSlow {
+        /// The command.
+        command: String,
+        /// The limit.
+        limit_s: u64,
+    },
+}
+
+impl GitError {
+    pub(crate) fn git(doing: impl Into<String>, source: git2::Error) -> Self {
+        Self::Git {
+            doing: doing.into(),
+            source,
+        }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Says what was being done when libgit2 failed.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> GitResult<T>;
+}
+
+impl<T> Doing<T> for Result<T, git2::Error> {
+    fn doing(self, what: impl FnOnce() -> String) -> GitResult<T> {
+        self.map_err(|source| GitError::git(what(), source))
+    }
+}
+
+/// Says what was being done, and to which path, when the system failed.
+pub(crate) trait At<T> {
+    fn at(self, doing: &'static str, path: &Path) -> GitResult<T>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
+    fn at(self, doing: &'static str, path: &Path) -> GitResult<T> {
+        self.map_err(|source| GitError::io(doing, path, source.into()))
+    }
+}
+
+pub(crate) fn shown(commit: &Option<CommitId>) -> String {
+    commit.as_ref().map_or_else(
+        || "no commit".to_owned(),
+        |commit| commit.short().to_owned(),
+    )
+}
+
+fn io_way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (free some space, then retry)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            " (run as the user who owns it, or change its permissions)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => " (choose a data directory that can be written)",
+        _ => "",
+    }
+}
+
+fn git_way_out(said: &str) -> &'static str {
+    if said.contains("No such file") {
+        " (install git 2.38 or newer and have it on PATH)"
+    } else if said.contains("usage: git merge-tree") || said.contains("write-tree") {
+        " (git 2.38 or newer is needed)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,343 @@
+//! The hub: a bare repository of ours in which tasks, merges and the integration branch of a workspace live.
+
+use crate::{
+    create,
+    durable::PackFiles,
+    error::{Doing, GitError, GitResult},
+    ids::{Stamp, TreeId, commit_id, commit_oid},
+    land, refs,
+};
+use domain::CommitId;
+use git2::{
+    AutotagOption, Config, ErrorCode, FetchOptions, FetchPrune, Oid, RemoteUpdateFlags, Repository,
+    Tree,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+/// How many opened repositories are kept for the next caller. More are opened when more threads ask at once.
+const KEPT_HANDLES: usize = 8;
+
+/// A hub. Cheap to share between threads: each call borrows an opened repository from a small pool.
+pub struct Hub {
+    path: PathBuf,
+    handles: Mutex<Vec<Handle>>,
+}
+
+/// One opening of the hub, twice: the two differ in what they flush to disk.
+pub(crate) struct Handle {
+    /// For references: reads the hub's own configuration alone, which says fsync.
+    pub(crate) refs: Repository,
+    /// For objects: reads no configuration, so objects are written without fsync. [`crate::Durable`] flushes all
+    /// that a reference is about to name, once.
+    pub(crate) objects: Repository,
+}
+
+impl Hub {
+    /// Opens the hub at `hub_path`, making it from the user's repository if it is not there yet, and brings in what
+    /// the user's repository has. A hub that was half made when a process died is made anew.
+    pub fn open_or_create(hub_path: &Path, user_repository: &Path) -> GitResult<Self> {
+        let hub = Self {
+            path: create::ensure(hub_path, user_repository)?,
+            handles: Mutex::default(),
+        };
+        hub.refresh(user_repository)?;
+        Ok(hub)
+    }
+
+    /// Opens a hub that was made before.
+    pub fn open(hub_path: &Path) -> GitResult<Self> {
+        Ok(Self {
+            path: create::existing(hub_path)?,
+            handles: Mutex::default(),
+        })
+    }
+
+    /// Where the hub is, in canonical form. A sandbox mounts it read-only at this very path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Brings new commits, branches and tags of the user's repository into the hub, under [`refs::WORKSPACE_BRANCHES`].
+    /// The user's repository is only read, and none of its hooks or programs run.
+    pub fn refresh(&self, user_repository: &Path) -> GitResult<()> {
+        create::follow_shallow(&self.path, user_repository)?;
+        self.with(|handle| fetch(&handle.refs, user_repository))
+    }
+
+    /// The commit a person means: a branch or tag of the user's repository, `HEAD`, or a commit id, with the usual
+    /// suffixes (`main~2`).
+    pub fn resolve(&self, revision: &str) -> GitResult<CommitId> {
+        let split = revision
+            .find(['~', '^', '@', ':'])
+            .unwrap_or(revision.len());
+        let (name, suffix) = revision.split_at(split);
+        let unknown = || GitError::UnknownRevision {
+            revision: revision.to_owned(),
+        };
+        let mut candidates = vec![
+            format!("{}{name}{suffix}", refs::WORKSPACE_BRANCHES),
+            format!("{}{name}{suffix}", refs::WORKSPACE_TAGS),
+        ];
+        if matches!(name, "" | "HEAD") {
+            candidates.insert(0, format!("{}{suffix}", refs::WORKSPACE_HEAD));
+        }
+        if name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+            || name.starts_with("refs/")
+        {
+            candidates.push(revision.to_owned());
+        }
+        self.with(|handle| {
+            candidates
+                .iter()
+                .find_map(|candidate| {
+                    handle
+                        .refs
+                        .revparse_single(candidate)
+                        .ok()?
+                        .peel_to_commit()
+                        .ok()
+                })
+                .map(|commit| commit_id(commit.id()))
+                .ok_or_else(unknown)
+        })
+    }
+
+    /// Where a reference is; `None` if it does not exist. A branch may be named without `refs/heads/`.
+    pub fn tip(&self, reference: &str) -> GitResult<Option<CommitId>> {
+        let reference = full_name(reference);
+        self.with(|handle| Ok(read_reference(&handle.refs, &reference)?.map(commit_id)))
+    }
+
+    /// Makes the commit durable, then lets `reference` name it, so that no clean-up can lose it. Again is fine;
+    /// a reference that names another commit is [`GitError::Moved`].
+    pub fn pin(&self, reference: &str, commit: &CommitId) -> GitResult<()> {
+        self.advance(reference, None, commit)
+    }
+
+    /// Makes the branch at a commit. Again is fine; a branch that stands elsewhere is [`GitError::Moved`].
+    pub fn create_branch(&self, name: &str, at: &CommitId) -> GitResult<()> {
+        self.advance(&full_name(name), None, at)
+    }
+
+    /// Makes `to` durable and moves the reference from `from` (`None`: it must not exist) to it. A reference that
+    /// is at `to` already is fine; anything else is [`GitError::Moved`], and nothing was changed.
+    pub fn advance(
+        &self,
+        reference: &str,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> GitResult<()> {
+        let durable = self.make_durable(to)?;
+        self.with(|handle| land::compare_and_swap(&handle.refs, reference, from, durable.commit()))
+    }
+
+    /// Takes a reference away if it is at `at`; one that does not exist is fine.
+    pub fn unpin(&self, reference: &str, at: &CommitId) -> GitResult<()> {
+        self.with(|handle| {
+            let doing = || format!("can't remove {reference} from the hub");
+            match handle.refs.find_reference(reference) {
+                Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
+                Err(error) => Err(GitError::git(doing(), error)),
+                // libgit2 compares with the value that was read here, under the lock.
+                Ok(mut found) if found.target() == Some(commit_oid(at)?) => {
+                    found.delete().doing(doing)
+                }
+                Ok(found) => Err(GitError::Moved {
+                    reference: reference.to_owned(),
+                    expected: Some(at.clone()),
+                    found: found.target().map(commit_id),
+                }),
+            }
+        })
+    }
+
+    /// The references that match a glob such as [`refs::all_of`], with the commits they name.
+    pub fn references(&self, glob: &str) -> GitResult<Vec<(String, CommitId)>> {
+        self.with(|handle| {
+            let found = handle
+                .refs
+                .references_glob(glob)
+                .doing(|| format!("can't list the references {glob}"))?;
+            Ok(found
+                .filter_map(Result::ok)
+                .filter_map(|reference| {
+                    Some((
+                        reference.name().ok()?.to_owned(),
+                        commit_id(reference.target()?),
+                    ))
+                })
+                .collect())
+        })
+    }
+
+    /// Makes a commit from a tree. The same tree, parents and stamp give the same commit. No reference moves.
+    pub fn commit_tree(
+        &self,
+        tree: &TreeId,
+        parents: &[CommitId],
+        stamp: &Stamp,
+    ) -> GitResult<CommitId> {
+        self.with(|handle| {
+            let tree = find_tree(&handle.objects, tree.oid()?)?;
+            write_commit(&handle.objects, &tree, parents, stamp)
+        })
+    }
+
+    /// Makes a commit without files and without parents: the base of a workspace that has no commit yet.
+    pub fn empty_root(&self, stamp: &Stamp) -> GitResult<CommitId> {
+        self.with(|handle| {
+            let empty = handle
+                .objects
+                .treebuilder(None)
+                .and_then(|builder| builder.write())
+                .doing(|| "can't write the empty tree".to_owned())?;
+            write_commit(
+                &handle.objects,
+                &find_tree(&handle.objects, empty)?,
+                &[],
+                stamp,
+            )
+        })
+    }
+
+    /// The tree of a commit.
+    pub fn tree_of(&self, commit: &CommitId) -> GitResult<TreeId> {
+        self.with(|handle| Ok(tree_of(&handle.objects, commit_oid(commit)?)?.id().into()))
+    }
+
+    /// Lends an opened repository to `work`.
+    pub(crate) fn with<T, E: From<GitError>>(
+        &self,
+        work: impl FnOnce(&Handle) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let kept = self
+            .handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let handle = match kept {
+            Some(handle) => handle,
+            None => Handle::open(&self.path)?,
+        };
+        let result = work(&handle);
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if handles.len() < KEPT_HANDLES {
+            handles.push(handle);
+        }
+        result
+    }
+}
+
+impl Handle {
+    fn open(path: &Path) -> GitResult<Self> {
+        let doing = || format!("can't open the hub {}", path.display());
+        let refs = open_isolated(path)?;
+        let objects = Repository::open_bare(path).doing(doing)?;
+        objects
+            .set_config(&Config::new().doing(doing)?)
+            .doing(doing)?;
+        Ok(Self { refs, objects })
+    }
+}
+
+/// Opens the hub with its own configuration alone: what the user's or the system's configuration says about line
+/// ends, addresses or filters must not change what we do.
+pub(crate) fn open_isolated(path: &Path) -> GitResult<Repository> {
+    let doing = || format!("can't open the hub {}", path.display());
+    let repository = Repository::open_bare(path).doing(doing)?;
+    let config = Config::open(&path.join("config")).doing(doing)?;
+    repository.set_config(&config).doing(doing)?;
+    Ok(repository)
+}
+
+fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {
+    let doing = || format!("can't read the commits of {}", user_repository.display());
+    let url = user_repository.to_str().ok_or_else(|| {
+        GitError::git(
+            doing(),
+            git2::Error::from_str("the path is not UTF-8: move the repository to a path that is"),
+        )
+    })?;
+    let mut remote = hub.remote_anonymous(url).doing(doing)?;
+    let mut options = FetchOptions::new();
+    options
+        .prune(FetchPrune::Off)
+        .download_tags(AutotagOption::None)
+        .update_fetchhead(false);
+    let refspecs = [
+        format!("+refs/heads/*:{}*", refs::WORKSPACE_BRANCHES),
+        format!("+refs/tags/*:{}*", refs::WORKSPACE_TAGS),
+        format!("+HEAD:{}", refs::WORKSPACE_HEAD),
+    ];
+    let unborn = Repository::open(user_repository)
+        .doing(doing)?
+        .head()
+        .is_err();
+    let wanted = if unborn {
+        &refspecs[..2]
+    } else {
+        &refspecs[..]
+    };
+    // In three steps, so that the objects are on disk before a reference names them.
+    let packs = PackFiles::of(hub.commondir())?;
+    remote.download(wanted, Some(&mut options)).doing(doing)?;
+    packs.flush_new()?;
+    remote
+        .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)
+        .doing(doing)?;
+    remote.prune(None).doing(doing)
+}
+
+pub(crate) fn full_name(reference: &str) -> String {
+    match reference.starts_with("refs/") {
+        true => reference.to_owned(),
+        false => format!("refs/heads/{reference}"),
+    }
+}
+
+pub(crate) fn read_reference(repository: &Repository, reference: &str) -> GitResult<Option<Oid>> {
+    match repository.find_reference(reference) {
+        Ok(found) => Ok(found.target()),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(GitError::git(format!("can't read {reference}"), error)),
+    }
+}
+
+pub(crate) fn find_tree(repository: &Repository, tree: Oid) -> GitResult<Tree<'_>> {
+    repository
+        .find_tree(tree)
+        .doing(|| format!("can't read the tree {tree}"))
+}
+
+pub(crate) fn tree_of(repository: &Repository, commit: Oid) -> GitResult<Tree<'_>> {
+    repository
+        .find_commit(commit)
+        .and_then(|commit| commit.tree())
+        .doing(|| format!("can't read the tree of commit {commit}"))
+}
+
+pub(crate) fn write_commit(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    parents: &[CommitId],
+    stamp: &Stamp,
+) -> GitResult<CommitId> {
+    let signature = stamp.signature()?;
+    let mut found = Vec::with_capacity(parents.len());
+    for parent in parents {
+        let oid = commit_oid(parent)?;
+        found.push(
+            repository
+                .find_commit(oid)
+                .doing(|| format!("can't read the parent commit {parent}"))?,
+        );
+    }
+    let parents: Vec<_> = found.iter().collect();
+    repository
+        .commit(None, &signature, &signature, &stamp.message, tree, &parents)
+        .map(commit_id)
+        .doing(|| format!("can't write a commit of tree {}", tree.id()))
+}

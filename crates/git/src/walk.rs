@@ -1,0 +1,518 @@
+//! Writing the tree of a directory that a worker filled. Nothing in it is trusted: no git configuration, hook, filter
+//! or nested repository is looked at, and no symlink is followed.
+
+use crate::{
+    error::{Doing, GitError, GitResult},
+    ids::RepoPath,
+    stat_cache::StatCache,
+};
+use git2::{FileMode, ObjectType, Oid, Repository, Tree};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::{CStr, OsStr},
+    fs::File,
+    io::{self, Read},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+/// Deeper directories are refused; each level holds a file descriptor.
+const MAX_DEPTH: usize = 128;
+const GITIGNORE_MAX_BYTES: u64 = 1 << 20;
+
+/// What one snapshot may add. What the base holds already does not count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeLimits {
+    /// New and changed files.
+    pub max_changed_files: usize,
+    /// The size of one new or changed file.
+    pub max_file_bytes: u64,
+    /// The size of all new and changed files.
+    pub max_changed_bytes: u64,
+}
+
+impl Default for TreeLimits {
+    fn default() -> Self {
+        Self {
+            max_changed_files: 20_000,
+            max_file_bytes: 20 << 20,
+            max_changed_bytes: 500 << 20,
+        }
+    }
+}
+
+/// Why a directory can't become a tree.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// A repository inside.
+    #[error(
+        "'{path}' is a git repository inside the worktree: it can't be recorded. Remove it, or name its directory in .gitignore"
+    )]
+    NestedRepository {
+        /// Its `.git`.
+        path: RepoPath,
+    },
+    /// Files where a submodule belongs.
+    #[error(
+        "'{path}' is a submodule of this repository, and files were put into it: they can't be recorded. Leave the directory empty"
+    )]
+    InsideSubmodule {
+        /// The submodule.
+        path: RepoPath,
+    },
+    /// A name that git reserves.
+    #[error(
+        "'{path}' can't be recorded: git reserves names like .git. Rename it, or name it in .gitignore"
+    )]
+    ReservedName {
+        /// The name.
+        path: RepoPath,
+    },
+    /// One file is too large.
+    #[error(
+        "'{path}' has {bytes} bytes, more than the limit of {limit} for one file. Remove it, or name it in .gitignore, or raise max_file_bytes"
+    )]
+    FileTooLarge {
+        /// The file.
+        path: RepoPath,
+        /// Its size.
+        bytes: u64,
+        /// `max_file_bytes`.
+        limit: u64,
+    },
+    /// All files together are too large.
+    #[error(
+        "the new and changed files have more than {limit} bytes together (reached at '{path}'). Name what was generated in .gitignore, or raise max_changed_bytes"
+    )]
+    TooManyBytes {
+        /// The file that was one too many.
+        path: RepoPath,
+        /// `max_changed_bytes`.
+        limit: u64,
+    },
+    /// Too many files.
+    #[error(
+        "more than {limit} files are new or changed (reached at '{path}'). Name what was generated in .gitignore, or raise max_changed_files"
+    )]
+    TooManyFiles {
+        /// The file that was one too many.
+        path: RepoPath,
+        /// `max_changed_files`.
+        limit: usize,
+    },
+    /// Too deep.
+    #[error(
+        "'{path}' is more than {MAX_DEPTH} directories deep: it can't be recorded. Remove it, or name it in .gitignore"
+    )]
+    TooDeep {
+        /// The directory.
+        path: RepoPath,
+    },
+    /// The system refused.
+    #[error("can't read '{path}' in {}: {source}. Make it readable, or remove it", root.display())]
+    Unreadable {
+        /// The directory that is being recorded.
+        root: PathBuf,
+        /// What could not be read.
+        path: RepoPath,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// Writes the tree of `root` as it differs from `base`, and returns its id.
+pub(crate) fn write_tree(
+    objects: &Repository,
+    root: &Path,
+    base: Option<Tree<'_>>,
+    stat_cache: StatCache,
+    limits: &TreeLimits,
+) -> Result<Oid, WalkError> {
+    let mut walk = Walk {
+        objects,
+        root,
+        stat_cache,
+        limits,
+        files: 0,
+        bytes: 0,
+        ignores: Vec::new(),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory =
+        openat(CWD, root, flags, Mode::empty()).map_err(|errno| walk.unreadable(b"", errno))?;
+    match walk.directory(directory, b"", base, Take::Everything)? {
+        Some(tree) => Ok(tree),
+        None => Ok(empty_tree(objects)?),
+    }
+}
+
+/// What is taken of a directory.
+#[derive(Clone, Copy, PartialEq)]
+enum Take {
+    Everything,
+    /// The directory is ignored: what the base holds is taken, and nothing new.
+    Tracked,
+}
+
+struct Walk<'a> {
+    objects: &'a Repository,
+    root: &'a Path,
+    stat_cache: StatCache,
+    limits: &'a TreeLimits,
+    files: usize,
+    bytes: u64,
+    /// The `.gitignore` files on the way down, each with the length of its directory's path.
+    ignores: Vec<(usize, Gitignore)>,
+}
+
+/// An entry of a tree.
+#[derive(Clone, Copy, PartialEq)]
+struct Entry {
+    oid: Oid,
+    mode: i32,
+}
+
+const TREE: i32 = FileMode::Tree as i32;
+const LINK: i32 = FileMode::Link as i32;
+const GITLINK: i32 = FileMode::Commit as i32;
+
+impl Walk<'_> {
+    /// The tree of a directory; `None` if nothing in it is taken.
+    fn directory(
+        &mut self,
+        directory: OwnedFd,
+        path: &[u8],
+        base: Option<Tree<'_>>,
+        take: Take,
+    ) -> Result<Option<Oid>, WalkError> {
+        if path.iter().filter(|byte| **byte == b'/').count() >= MAX_DEPTH {
+            return Err(WalkError::TooDeep {
+                path: RepoPath::new(path),
+            });
+        }
+        let ignores_before = self.ignores.len();
+        self.read_gitignore(&directory, path)?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&directory).map_err(|errno| self.unreadable(path, errno))? {
+            let entry = entry.map_err(|errno| self.unreadable(path, errno))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        names.sort_unstable();
+        let mut found = Vec::with_capacity(names.len());
+        for name in &names {
+            let before = base
+                .as_ref()
+                .and_then(|tree| entry_of(tree, name.to_bytes()));
+            if let Some(entry) =
+                self.entry(&directory, name, &join(path, name.to_bytes()), before, take)?
+            {
+                found.push((name.to_bytes(), entry));
+            }
+        }
+        self.ignores.truncate(ignores_before);
+        Ok(write_changes(self.objects, base.as_ref(), &found, path)?)
+    }
+
+    fn entry(
+        &mut self,
+        directory: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        before: Option<Entry>,
+        take: Take,
+    ) -> Result<Option<Entry>, WalkError> {
+        let at_root = path == name.to_bytes();
+        if at_root && (name == c".git" || name.to_bytes() == UNFINISHED_GIT) {
+            return Ok(None);
+        }
+        let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(self.unreadable(path, errno)),
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let ignored = take == Take::Tracked || self.is_ignored(path, kind == FileType::Directory);
+        if ignored && before.is_none() {
+            return Ok(None);
+        }
+        if name.to_bytes().eq_ignore_ascii_case(b".git") {
+            let path = RepoPath::new(path);
+            return Err(if at_root {
+                WalkError::ReservedName { path }
+            } else {
+                WalkError::NestedRepository { path }
+            });
+        }
+        match kind {
+            FileType::Directory => self.subdirectory(directory, name, path, before, ignored),
+            FileType::RegularFile => self.file(directory, name, path, before, &stat).map(Some),
+            FileType::Symlink => self.symlink(directory, name, path, before).map(Some),
+            // Pipes, sockets and devices are nothing to git.
+            _ => Ok(None),
+        }
+    }
+
+    fn subdirectory(
+        &mut self,
+        directory: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        before: Option<Entry>,
+        ignored: bool,
+    ) -> Result<Option<Entry>, WalkError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = openat(directory, name, flags, Mode::empty())
+            .map_err(|errno| self.unreadable(path, errno))?;
+        match before {
+            Some(gitlink) if gitlink.mode == GITLINK => {
+                let mut entries =
+                    Dir::read_from(&opened).map_err(|errno| self.unreadable(path, errno))?;
+                match entries.any(|entry| {
+                    entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+                }) {
+                    true => Err(WalkError::InsideSubmodule {
+                        path: RepoPath::new(path),
+                    }),
+                    false => Ok(Some(gitlink)),
+                }
+            }
+            Some(tree) if tree.mode == TREE => {
+                let base = self
+                    .objects
+                    .find_tree(tree.oid)
+                    .doing(|| format!("can't read the tree {}", tree.oid))?;
+                let take = if ignored {
+                    Take::Tracked
+                } else {
+                    Take::Everything
+                };
+                Ok(self
+                    .directory(opened, path, Some(base), take)?
+                    .map(|oid| Entry { oid, mode: TREE }))
+            }
+            // A file became a directory; an ignored one holds nothing that was tracked.
+            _ if ignored => Ok(None),
+            _ => Ok(self
+                .directory(opened, path, None, Take::Everything)?
+                .map(|oid| Entry { oid, mode: TREE })),
+        }
+    }
+
+    fn file(
+        &mut self,
+        directory: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        before: Option<Entry>,
+        stat: &Stat,
+    ) -> Result<Entry, WalkError> {
+        let mode = if stat.st_mode & 0o100 != 0 {
+            FileMode::BlobExecutable
+        } else {
+            FileMode::Blob
+        } as i32;
+        if let Some(oid) = self.stat_cache.unchanged(path, stat) {
+            return Ok(Entry { oid, mode });
+        }
+        let bytes = stat.st_size as u64;
+        let limit = self.limits.max_file_bytes;
+        let may_be_unchanged = before.is_some_and(|entry| self.blob_size(entry.oid) == Some(bytes));
+        if bytes > limit && !may_be_unchanged {
+            return Err(WalkError::FileTooLarge {
+                path: RepoPath::new(path),
+                bytes,
+                limit,
+            });
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = openat(directory, name, flags, Mode::empty())
+            .map_err(|errno| self.unreadable(path, errno))?;
+        let mut content = Vec::new();
+        File::from(opened)
+            .take(bytes.max(limit) + 1)
+            .read_to_end(&mut content)
+            .map_err(|source| self.unreadable_because(path, source))?;
+        Ok(Entry {
+            oid: self.blob(path, &content, before)?,
+            mode,
+        })
+    }
+
+    fn symlink(
+        &mut self,
+        directory: &OwnedFd,
+        name: &CStr,
+        path: &[u8],
+        before: Option<Entry>,
+    ) -> Result<Entry, WalkError> {
+        let target = readlinkat(directory, name, Vec::new())
+            .map_err(|errno| self.unreadable(path, errno))?;
+        Ok(Entry {
+            oid: self.blob(path, target.as_bytes(), before)?,
+            mode: LINK,
+        })
+    }
+
+    fn blob(
+        &mut self,
+        path: &[u8],
+        content: &[u8],
+        before: Option<Entry>,
+    ) -> Result<Oid, WalkError> {
+        let hashed =
+            Oid::hash_object(ObjectType::Blob, content).doing(|| "can't hash a file".to_owned())?;
+        if before.is_some_and(|entry| entry.oid == hashed) {
+            return Ok(hashed);
+        }
+        self.files += 1;
+        self.bytes += content.len() as u64;
+        let limits = self.limits;
+        if content.len() as u64 > limits.max_file_bytes {
+            let (bytes, limit) = (content.len() as u64, limits.max_file_bytes);
+            return Err(WalkError::FileTooLarge {
+                path: RepoPath::new(path),
+                bytes,
+                limit,
+            });
+        }
+        if self.files > limits.max_changed_files {
+            return Err(WalkError::TooManyFiles {
+                path: RepoPath::new(path),
+                limit: limits.max_changed_files,
+            });
+        }
+        if self.bytes > limits.max_changed_bytes {
+            return Err(WalkError::TooManyBytes {
+                path: RepoPath::new(path),
+                limit: limits.max_changed_bytes,
+            });
+        }
+        let doing = || format!("can't write '{}' into the hub", RepoPath::new(path));
+        Ok(self.objects.blob(content).doing(doing)?)
+    }
+
+    fn blob_size(&self, oid: Oid) -> Option<u64> {
+        Some(self.objects.odb().ok()?.read_header(oid).ok()?.0 as u64)
+    }
+
+    fn read_gitignore(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), WalkError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Missing, a symlink, or unreadable: no rules, as in git.
+        let Ok(opened) = openat(directory, ".gitignore", flags, Mode::empty()) else {
+            return Ok(());
+        };
+        let mut content = Vec::new();
+        if File::from(opened)
+            .take(GITIGNORE_MAX_BYTES)
+            .read_to_end(&mut content)
+            .is_err()
+        {
+            return Ok(());
+        }
+        let mut builder = GitignoreBuilder::new("");
+        for line in String::from_utf8_lossy(&content).lines() {
+            // A line that can't be understood ignores nothing, as in git.
+            builder.add_line(None, line).ok();
+        }
+        if let Ok(rules) = builder.build() {
+            let prefix = if path.is_empty() { 0 } else { path.len() + 1 };
+            self.ignores.push((prefix, rules));
+        }
+        Ok(())
+    }
+
+    /// The nearest `.gitignore` that says something about the path decides.
+    fn is_ignored(&self, path: &[u8], is_directory: bool) -> bool {
+        let decided = self.ignores.iter().rev().find_map(|(prefix, rules)| {
+            let relative = Path::new(OsStr::from_bytes(&path[*prefix..]));
+            let matched = rules.matched(relative, is_directory);
+            (!matched.is_none()).then(|| matched.is_ignore())
+        });
+        decided.unwrap_or(false)
+    }
+
+    fn unreadable(&self, path: &[u8], errno: rustix::io::Errno) -> WalkError {
+        self.unreadable_because(path, errno.into())
+    }
+
+    fn unreadable_because(&self, path: &[u8], source: io::Error) -> WalkError {
+        WalkError::Unreadable {
+            root: self.root.to_owned(),
+            path: RepoPath::new(path),
+            source,
+        }
+    }
+}
+
+/// The repository that [`crate::initialise`] has not finished yet.
+pub(crate) const UNFINISHED_GIT: &[u8] = b".git.orchestrator-making";
+
+fn entry_of(tree: &Tree<'_>, name: &[u8]) -> Option<Entry> {
+    tree.get_name_bytes(name).map(|entry| Entry {
+        oid: entry.id(),
+        mode: entry.filemode_raw(),
+    })
+}
+
+/// Writes only what differs from the base: a directory that is as it was costs no object.
+fn write_changes(
+    objects: &Repository,
+    base: Option<&Tree<'_>>,
+    found: &[(&[u8], Entry)],
+    path: &[u8],
+) -> GitResult<Option<Oid>> {
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let before = |name: &[u8]| base.and_then(|tree| entry_of(tree, name));
+    let changed: Vec<_> = found
+        .iter()
+        .filter(|(name, entry)| before(name) != Some(*entry))
+        .collect();
+    let gone: Vec<_> = base
+        .iter()
+        .flat_map(|tree| {
+            tree.iter()
+                .map(|entry| entry.name_bytes().to_vec())
+                .collect::<Vec<_>>()
+        })
+        .filter(|name| {
+            found
+                .binary_search_by(|(other, _)| (*other).cmp(name))
+                .is_err()
+        })
+        .collect();
+    if let (Some(base), true, true) = (base, changed.is_empty(), gone.is_empty()) {
+        return Ok(Some(base.id()));
+    }
+    let doing = || format!("can't write the tree of '{}'", RepoPath::new(path));
+    let mut builder = objects.treebuilder(base).doing(doing)?;
+    for name in &gone {
+        builder.remove(name.as_slice()).doing(doing)?;
+    }
+    for (name, entry) in changed {
+        builder.insert(*name, entry.oid, entry.mode).doing(doing)?;
+    }
+    builder.write().map(Some).doing(doing)
+}
+
+fn empty_tree(objects: &Repository) -> GitResult<Oid> {
+    objects
+        .treebuilder(None)
+        .and_then(|builder| builder.write())
+        .doing(|| "can't write the empty tree".to_owned())
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match directory {
+        [] => name.to_vec(),
+        _ => [directory, b"/", name].concat(),
+    }
+}

@@ -1,0 +1,280 @@
+//! Linked worktrees of the hub: where tasks are worked on and where gates run.
+
+use crate::{
+    error::{At, Doing, GitError, GitResult},
+    hub::{Hub, find_tree, tree_of},
+    ids::{TreeId, commit_oid},
+};
+use domain::CommitId;
+use git2::{Config, ObjectType, Oid, Repository, Tree, build::CheckoutBuilder};
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Written into the registration when the files are complete. Before that nobody has worked there.
+const READY: &str = "orchestrator-ready";
+
+/// A checkout of its own, linked to the hub, on no branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worktree {
+    /// Where it is, in canonical form.
+    pub path: PathBuf,
+    /// What its HEAD names.
+    pub head: CommitId,
+}
+
+/// What a worktree holds at first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorktreeStart {
+    /// The files of a commit.
+    At(CommitId),
+    /// The files of a tree as uncommitted changes on top of a commit: a rejected task goes on from the tip with its
+    /// work applied ([`Hub::rebase_tree`]).
+    Carrying {
+        /// What HEAD names.
+        head: CommitId,
+        /// What the files are.
+        tree: TreeId,
+    },
+}
+
+/// Why a worktree was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum WorktreeError {
+    /// Something that is no worktree of this hub is there.
+    #[error("{} is there already, and is not a worktree of this hub: it was left alone; choose another place", path.display())]
+    Occupied {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A worktree of another commit is there.
+    #[error("{} holds a worktree of {}, not of {}: it was left alone; remove it first", path.display(), at.short(), asked.short())]
+    Taken {
+        /// The place.
+        path: PathBuf,
+        /// What it is of.
+        at: CommitId,
+        /// What was asked for.
+        asked: CommitId,
+    },
+    /// Anything else.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl WorktreeStart {
+    fn head(&self) -> &CommitId {
+        match self {
+            Self::At(head) | Self::Carrying { head, .. } => head,
+        }
+    }
+}
+
+impl Hub {
+    /// Makes a worktree at `path`, which must not exist. No hook and no filter runs: files are the bytes of their
+    /// blobs. One that was made before for the same commit is returned as it is, with the work in it; one that was
+    /// half made when a process died is made anew.
+    pub fn add_worktree(
+        &self,
+        path: &Path,
+        start: &WorktreeStart,
+    ) -> Result<Worktree, WorktreeError> {
+        let path = canonical_place(path)?;
+        let worktree = Worktree {
+            path: path.clone(),
+            head: start.head().clone(),
+        };
+        let registration = self.registration(&path);
+        match fs::read_to_string(registration.join(READY)) {
+            Ok(at) if path.join(".git").is_file() => {
+                let at = CommitId(at.trim().to_owned());
+                return match at == worktree.head {
+                    true => Ok(worktree),
+                    false => Err(WorktreeError::Taken {
+                        path,
+                        at,
+                        asked: worktree.head,
+                    }),
+                };
+            }
+            _ if registration.exists() => self.remove_worktree(&path)?,
+            _ => {}
+        }
+        if fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
+            return Err(WorktreeError::Occupied { path });
+        }
+        register(&registration, &path, &worktree.head)?;
+        self.check_out(&path, start)?;
+        let ready = registration.join(READY);
+        fs::write(&ready, &worktree.head.0).at("can't write", &ready)?;
+        Ok(worktree)
+    }
+
+    /// Removes a worktree with all that is in it. One that does not exist is fine. What is not in a snapshot is lost.
+    pub fn remove_worktree(&self, path: &Path) -> GitResult<()> {
+        let path = canonical_place(path)?;
+        let registration = self.registration(&path);
+        // The mark goes first: a removal that is cut short must not look like a finished worktree.
+        remove_if_there(&registration.join(READY))?;
+        remove_directory(&path)?;
+        remove_directory(&registration)
+    }
+
+    /// The places of all worktrees of this hub, for clean-up.
+    pub fn worktrees(&self) -> GitResult<Vec<PathBuf>> {
+        let registrations = self.path().join("worktrees");
+        let entries = match fs::read_dir(&registrations) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(GitError::io(
+                    "can't list the worktrees in",
+                    &registrations,
+                    error,
+                ));
+            }
+        };
+        let gitlinks =
+            entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("gitdir")).ok());
+        Ok(gitlinks
+            .filter_map(|link| Some(Path::new(link.trim_end()).parent()?.to_owned()))
+            .collect())
+    }
+
+    /// Where the hub keeps what it knows of the worktree at `path`: out of reach of who works there.
+    pub(crate) fn registration(&self, path: &Path) -> PathBuf {
+        let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes())
+            .map(|oid| oid.to_string());
+        let hash = hash.unwrap_or_default();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let readable: String = name
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .take(40)
+            .collect();
+        self.path()
+            .join("worktrees")
+            .join(format!("{readable}-{}", hash.get(..16).unwrap_or(&hash)))
+    }
+
+    fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {
+        let doing = || {
+            format!(
+                "can't check out {} into {}",
+                start.head().short(),
+                path.display()
+            )
+        };
+        let repository = Repository::open(path).doing(doing)?;
+        repository
+            .set_config(&Config::open(&self.path().join("config")).doing(doing)?)
+            .doing(doing)?;
+        write_files(
+            &repository,
+            &tree_of(&repository, commit_oid(start.head())?)?,
+            UpdateIndex::Yes,
+        )
+        .doing(doing)?;
+        match start {
+            WorktreeStart::At(_) => Ok(()),
+            WorktreeStart::Carrying { tree, .. } => {
+                let tree = find_tree(&repository, tree.oid()?)?;
+                write_files(&repository, &tree, UpdateIndex::No).doing(doing)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum UpdateIndex {
+    Yes,
+    No,
+}
+
+fn write_files(
+    repository: &Repository,
+    tree: &Tree<'_>,
+    update_index: UpdateIndex,
+) -> Result<(), git2::Error> {
+    let mut checkout = CheckoutBuilder::new();
+    checkout
+        .force()
+        .disable_filters(true)
+        .update_index(update_index == UpdateIndex::Yes);
+    repository.checkout_tree(tree.as_object(), Some(&mut checkout))
+}
+
+/// The canonical form of a place that need not exist. Its parent is made.
+pub(crate) fn canonical_place(path: &Path) -> GitResult<PathBuf> {
+    let name = path.file_name().ok_or_else(|| {
+        GitError::io(
+            "can't make a worktree at",
+            path,
+            io::Error::other("the path must end with a name"),
+        )
+    })?;
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).at("can't make the directory", parent)?;
+    Ok(parent.canonicalize().at("can't find", parent)?.join(name))
+}
+
+/// What `git worktree add --detach` writes, without running it.
+fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> {
+    fs::create_dir_all(registration).at("can't make the directory", registration)?;
+    fs::create_dir_all(path).at("can't make the directory", path)?;
+    let gitlink = path.join(".git");
+    for (file, content) in [
+        (registration.join("HEAD"), format!("{head}\n").into_bytes()),
+        (registration.join("commondir"), b"../..\n".to_vec()),
+        (
+            registration.join("gitdir"),
+            [gitlink.as_os_str().as_bytes(), b"\n"].concat(),
+        ),
+        (
+            gitlink.clone(),
+            [b"gitdir: ", registration.as_os_str().as_bytes(), b"\n"].concat(),
+        ),
+    ] {
+        fs::write(&file, content).at("can't write", &file)?;
+    }
+    Ok(())
+}
+
+fn remove_if_there(file: &Path) -> GitResult<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(GitError::io("can't remove", file, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory, also where a worker took the permission to write from parts of it. Follows no symlink.
+fn remove_directory(directory: &Path) -> GitResult<()> {
+    match fs::remove_dir_all(directory) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(directory)?;
+            fs::remove_dir_all(directory).at("can't remove", directory)
+        }
+        Err(error) => Err(GitError::io("can't remove", directory, error)),
+    }
+}
+
+fn make_writable(directory: &Path) -> GitResult<()> {
+    let permissions = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(directory, permissions).at("can't change the permissions of", directory)?;
+    for entry in fs::read_dir(directory).at("can't read", directory)? {
+        let entry = entry.at("can't read", directory)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
