@@ -4,11 +4,10 @@ use crate::{
     chat::{Answer, Assembly, Chunk},
     error::TimeoutKind,
     failure::{Failure, FailureKind},
-    provider::ReadyProvider,
+    provider::{Client, ReadyProvider},
     retry::{FullJitter, Patience},
     settings::{Retries, Timeouts},
 };
-use async_openai::config::OpenAIConfig;
 use backon::Retryable;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -28,13 +27,15 @@ const USAGE_GRACE: Duration = Duration::from_secs(5);
 /// Everything a call needs.
 pub(crate) struct Call<'a> {
     pub(crate) provider: &'a ReadyProvider,
-    pub(crate) client: &'a async_openai::Client<OpenAIConfig>,
+    pub(crate) client: Client<'a>,
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) retries: &'a Retries,
     pub(crate) body: Value,
     /// The model's name in the metrics.
     pub(crate) label: &'a str,
     pub(crate) deadline: Instant,
+    /// From the beginning of the call to its deadline.
+    pub(crate) allowed: Duration,
 }
 
 /// An answer, and how long its first word took.
@@ -144,7 +145,7 @@ impl Call<'_> {
 
     fn out_of_time(&self, kind: TimeoutKind) -> FailureKind {
         let after = match kind {
-            TimeoutKind::Deadline => self.retries.total,
+            TimeoutKind::Deadline => self.allowed,
             TimeoutKind::Total => self.timeouts.total,
             TimeoutKind::Header => self.timeouts.header,
             TimeoutKind::StreamIdle => self.timeouts.stream_idle,
@@ -164,7 +165,8 @@ impl Call<'_> {
     }
 
     async fn exchange(&self, record: &mut AttemptRecord<'_>) -> Result<Answer, Failure> {
-        let chat = self.client.chat();
+        let (client, broken) = self.client.for_attempt();
+        let chat = client.chat();
         let mut assembly = Assembly::default();
         if !self.provider.stream {
             let chunk: Chunk = chat.create_byot(&self.body).await?;
@@ -184,7 +186,9 @@ impl Call<'_> {
                 Ok(None) => break,
                 // Only the usage is missing: no reason to throw the answer away.
                 Ok(Some(Err(_))) | Err(_) if assembly.is_complete() => break,
-                Ok(Some(Err(error))) => return Err(error.into()),
+                Ok(Some(Err(error))) => {
+                    return Err(broken.get().cloned().unwrap_or_else(|| error.into()));
+                }
                 Err(_) => return Err(Failure::accepted(self.out_of_time(TimeoutKind::StreamIdle))),
             };
             assembly.absorb(chunk)?;

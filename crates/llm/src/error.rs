@@ -65,9 +65,7 @@ pub enum Error {
         detail: String,
     },
     /// Rate limited until the retries were used up.
-    #[error(
-        "{on}: still rate limited after {attempts} attempts: {detail}; lower the concurrency or try later"
-    )]
+    #[error("{on}: still rate limited after {}: {detail}; lower the concurrency or try later")]
     RateLimited {
         /// Which model.
         on: ModelRef,
@@ -105,7 +103,7 @@ pub enum Error {
         detail: String,
     },
     /// The provider failed until the retries were used up.
-    #[error("{on}: the provider failed ({status}) in {attempts} attempts: {detail}; try later")]
+    #[error("{on}: the provider failed ({status}) in {}: {detail}; try later", times(*attempts))]
     Server {
         /// Which model.
         on: ModelRef,
@@ -117,7 +115,7 @@ pub enum Error {
         detail: String,
     },
     /// No answer in time.
-    #[error("{on}: {kind} within {} s, in {attempts} attempts; raise the timeout or try later", after.as_secs_f64())]
+    #[error("{on}: {kind} {} s, in {}; raise the timeout or try later", after.as_secs_f64(), times(*attempts))]
     Timeout {
         /// Which model.
         on: ModelRef,
@@ -130,8 +128,7 @@ pub enum Error {
     },
     /// No connection.
     #[error(
-        "{on}: the provider can't be reached ({detail}) in {attempts} attempts; check its base_url and the network"
-    )]
+        "{on}: the provider can't be reached ({detail}) in {}; check its base_url and the network", times(*attempts))]
     Unreachable {
         /// Which model.
         on: ModelRef,
@@ -141,7 +138,7 @@ pub enum Error {
         detail: String,
     },
     /// What came back is not an answer.
-    #[error("{on}: the provider's answer can't be read ({detail}) in {attempts} attempts")]
+    #[error("{on}: the provider's answer can't be read ({detail}) in {}; check that it speaks this protocol", times(*attempts))]
     Garbage {
         /// Which model.
         on: ModelRef,
@@ -151,7 +148,7 @@ pub enum Error {
         detail: String,
     },
     /// The answer stopped before its end.
-    #[error("{on}: the answer was cut off before its end in {attempts} attempts: {detail}")]
+    #[error("{on}: the answer was cut off before its end in {}: {detail}; try later", times(*attempts))]
     Truncated {
         /// Which model.
         on: ModelRef,
@@ -188,11 +185,19 @@ pub enum TimeoutKind {
 impl fmt::Display for TimeoutKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Header => "no response began",
-            Self::StreamIdle => "the stream sent nothing",
-            Self::Total => "no complete answer",
-            Self::Deadline => "no answer before the deadline,",
+            Self::Header => "no response began within",
+            Self::StreamIdle => "the stream sent nothing for",
+            Self::Total => "no complete answer within",
+            Self::Deadline => "no answer within the call's deadline of",
         })
+    }
+}
+
+fn times(attempts: u32) -> String {
+    if attempts == 1 {
+        "1 attempt".into()
+    } else {
+        format!("{attempts} attempts")
     }
 }
 

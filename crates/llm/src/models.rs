@@ -119,6 +119,7 @@ impl Models {
                 },
             )
         });
+        let deadline = self.deadline(request);
         let call = Call {
             provider,
             client,
@@ -126,7 +127,8 @@ impl Models {
             retries: &self.settings.retries,
             body: self.body(provider, request, bounds.max_output),
             label: self.label(&on.provider, &on.model),
-            deadline: self.deadline(request),
+            deadline,
+            allowed: deadline.saturating_duration_since(Instant::now()),
         };
         let CallResult {
             result,

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    failure::Key,
+    failure::{Failure, Key},
     prices::StructuredBy,
     settings::{OutputLimit, Provider, Secret, Settings, Wire},
     transport::Transport,
@@ -11,12 +11,15 @@ use async_openai::config::OpenAIConfig;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderName, HeaderValue};
 use reqwest::Url;
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::Semaphore;
 
 /// A provider that is ready to be called.
 pub(crate) struct ReadyProvider {
-    client: Result<async_openai::Client<OpenAIConfig>, String>,
+    client: Result<(async_openai::Client<OpenAIConfig>, Transport), String>,
     pub(crate) slots: Semaphore,
     pub(crate) rate: Option<DefaultDirectRateLimiter>,
     pub(crate) stream: bool,
@@ -44,14 +47,22 @@ impl ReadyProvider {
         register(api_key.iter().chain(provider.extra_headers.values()));
         let config = config(&address, provider, api_key.as_ref()).map_err(problem)?;
         let keyed = api_key.is_some();
+        if keyed && !is_local && address.scheme() == "http" {
+            tracing::warn!(
+                provider = name,
+                "the API key goes over an unencrypted connection; use https://"
+            );
+        }
         let client = http_client(&address, is_local, settings).map(|client| {
-            async_openai::Client::with_config(config).with_http_service(Transport {
+            let transport = Transport {
                 client,
                 keyed,
                 stream: provider.stream,
                 header_timeout: provider.stream.then_some(settings.timeouts.header),
                 max_answer_bytes: settings.max_answer_bytes,
-            })
+                broken: Arc::default(),
+            };
+            (async_openai::Client::with_config(config), transport)
         });
         Ok(Self {
             client,
@@ -76,17 +87,20 @@ impl ReadyProvider {
     ///
     /// A client that can't be built (a machine without root certificates) is an error only here, so that it is no
     /// trouble to those who never call this provider.
-    pub(crate) fn client(&self, name: &str) -> Result<&async_openai::Client<OpenAIConfig>, Error> {
+    pub(crate) fn client(&self, name: &str) -> Result<Client<'_>, Error> {
         if self.needs_key && self.api_key.is_none() {
             return Err(Error::MissingKey {
                 provider: name.to_owned(),
                 variable: self.api_key_env.clone(),
             });
         }
-        self.client.as_ref().map_err(|problem| Error::Settings {
-            provider: name.to_owned(),
-            problem: problem.clone(),
-        })
+        match &self.client {
+            Ok((library, transport)) => Ok(Client { library, transport }),
+            Err(problem) => Err(Error::Settings {
+                provider: name.to_owned(),
+                problem: problem.clone(),
+            }),
+        }
     }
 
     /// The key, to be kept out of error texts.
@@ -95,6 +109,27 @@ impl ReadyProvider {
             secret: self.api_key.as_ref(),
             variable: &self.api_key_env,
         }
+    }
+}
+
+/// A way to a provider that can be called.
+#[derive(Clone, Copy)]
+pub(crate) struct Client<'a> {
+    library: &'a async_openai::Client<OpenAIConfig>,
+    transport: &'a Transport,
+}
+
+impl Client<'_> {
+    /// The library's client for one attempt, and where it is kept why the attempt's stream broke.
+    pub(crate) fn for_attempt(
+        &self,
+    ) -> (async_openai::Client<OpenAIConfig>, Arc<OnceLock<Failure>>) {
+        let broken = Arc::<OnceLock<Failure>>::default();
+        let transport = Transport {
+            broken: Arc::clone(&broken),
+            ..self.transport.clone()
+        };
+        (self.library.clone().with_http_service(transport), broken)
     }
 }
 

@@ -191,7 +191,7 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How often and how patiently an attempt is repeated.
     pub retries: Retries,
-    /// Bytes of one answer; what is longer is cut off and counts as truncated.
+    /// Bytes of one answer; a longer one is not read.
     pub max_answer_bytes: u64,
 }
 

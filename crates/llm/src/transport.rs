@@ -7,7 +7,6 @@
 use crate::{
     error::TimeoutKind,
     failure::{self, Failure, FailureKind},
-    words,
 };
 use async_openai::middleware::HttpRequestFactory;
 use bytes::{Bytes, BytesMut};
@@ -15,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use std::{
     io,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Transport {
     pub(crate) header_timeout: Option<Duration>,
     /// Bytes of an answer that are read.
     pub(crate) max_answer_bytes: u64,
+    /// Why the stream of this attempt broke, which the library reduces to "error decoding response body".
+    pub(crate) broken: Arc<OnceLock<Failure>>,
 }
 
 impl tower::Service<HttpRequestFactory> for Transport {
@@ -89,7 +91,7 @@ impl Transport {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("json"));
         match (self.stream, is_json) {
-            (true, false) => Ok(bounded(response, self.max_answer_bytes)),
+            (true, false) => Ok(self.watched(response)),
             // A server that does not stream: its answer as the only event of a stream.
             (true, true) => {
                 let document = self.document(response).await?;
@@ -106,32 +108,42 @@ impl Transport {
 
     /// The body as JSON. Parsed here, because the library logs whole bodies that it can't read.
     async fn document(&self, response: reqwest::Response) -> Result<serde_json::Value, Failure> {
-        let body = read(response, self.max_answer_bytes)
-            .await
-            .map_err(|error| {
-                Failure::accepted(FailureKind::Truncated(words::shorten(&error.to_string())))
-            })?;
+        let body = read(response, self.max_answer_bytes).await?;
         serde_json::from_slice(&body)
             .map_err(|error| Failure::accepted(FailureKind::Garbage(format!("not JSON: {error}"))))
     }
+
+    /// The response with a bounded body, whose error is kept.
+    fn watched(&self, response: reqwest::Response) -> reqwest::Response {
+        let broken = Arc::clone(&self.broken);
+        let body = pieces(response, self.max_answer_bytes).map_err(move |failure| {
+            let error = io::Error::other(failure.to_string());
+            broken.get_or_init(|| failure);
+            error
+        });
+        http::Response::new(reqwest::Body::wrap_stream(body)).into()
+    }
 }
 
-/// The body's pieces up to a limit, with errors that name no address.
+/// The body's pieces, up to a limit.
 fn pieces(
     response: reqwest::Response,
     limit: u64,
-) -> impl stream::Stream<Item = io::Result<Bytes>> + Send + 'static {
+) -> impl stream::Stream<Item = Result<Bytes, Failure>> + Send + 'static {
     let mut left = limit;
     response.bytes_stream().map(move |piece| {
-        let piece = piece.map_err(|error| io::Error::other(failure::root_cause(&error)))?;
-        left = left
-            .checked_sub(piece.len() as u64)
-            .ok_or_else(|| io::Error::other(format!("the answer is longer than {limit} bytes")))?;
+        let cut = |error| Failure::accepted(FailureKind::Truncated(failure::root_cause(&error)));
+        let piece = piece.map_err(cut)?;
+        left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
+            Failure::accepted(FailureKind::Garbage(format!(
+                "longer than the limit of {limit} bytes"
+            )))
+        })?;
         Ok(piece)
     })
 }
 
-async fn read(response: reqwest::Response, limit: u64) -> io::Result<Bytes> {
+async fn read(response: reqwest::Response, limit: u64) -> Result<Bytes, Failure> {
     let body = pieces(response, limit)
         .try_fold(BytesMut::new(), async |mut body, piece| {
             body.extend_from_slice(&piece);
@@ -139,10 +151,6 @@ async fn read(response: reqwest::Response, limit: u64) -> io::Result<Bytes> {
         })
         .await?;
     Ok(body.freeze())
-}
-
-fn bounded(response: reqwest::Response, limit: u64) -> reqwest::Response {
-    http::Response::new(reqwest::Body::wrap_stream(pieces(response, limit))).into()
 }
 
 fn whole(body: Bytes) -> reqwest::Response {
