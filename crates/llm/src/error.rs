@@ -65,7 +65,7 @@ pub enum Error {
         detail: String,
     },
     /// Rate limited until the retries were used up.
-    #[error("{on}: still rate limited after {}: {detail}; lower the concurrency or try later")]
+    #[error("{on}: still rate limited after {}: {detail}; lower the concurrency or try later", times(*attempts))]
     RateLimited {
         /// Which model.
         on: ModelRef,
@@ -93,7 +93,7 @@ pub enum Error {
         detail: String,
     },
     /// The provider does not accept the request.
-    #[error("{on}: the provider rejected the request ({status}): {detail}")]
+    #[error("{on}: the provider rejected the request ({status}): {detail}; check the model's name")]
     BadRequest {
         /// Which model.
         on: ModelRef,

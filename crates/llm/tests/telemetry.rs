@@ -34,7 +34,7 @@ fn start_telemetry() -> telemetry::Telemetry {
         data_dir_for_disk: PathBuf::from("/"),
         secrets: Vec::new(),
     })
-    .unwrap()
+    .expect("telemetry starts once")
 }
 
 #[tokio::test]
