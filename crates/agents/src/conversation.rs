@@ -1,0 +1,22 @@
+//! Building a conversation that every provider accepts.
+
+use llm::Message;
+
+/// Says something to the model. Two messages of a user in a row, which some servers refuse, become one.
+pub(crate) fn say(messages: &mut Vec<Message>, text: &str) {
+    match messages.last_mut() {
+        Some(Message::User { content }) => {
+            content.push_str("\n\n");
+            content.push_str(text);
+        }
+        _ => messages.push(Message::user(text)),
+    }
+}
+
+/// An answer in text, put into the history.
+pub(crate) fn answered(messages: &mut Vec<Message>, text: String) {
+    messages.push(Message::Assistant {
+        content: Some(text),
+        tool_calls: Vec::new(),
+    });
+}

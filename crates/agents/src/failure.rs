@@ -1,0 +1,64 @@
+//! What a failed model call means for the work that needed it.
+
+use domain::run::{Reason, ReasonCode};
+use llm::{Error, Refusal, TimeoutKind};
+
+/// How to go on after a call that gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing may be asked any more, for a reason that is known elsewhere: cancelled, drained, fenced off.
+    Stopped,
+    /// Asking again can't help: no budget, no key, no such provider.
+    Final(Reason),
+    /// The model said nothing that can be used.
+    Unusable(String),
+    /// The conversation does not fit into the model's window.
+    TooLong(String),
+    /// It may go better another time.
+    Passing(Reason),
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Self {
+        let text = error.to_string();
+        let reason = |code| Reason::new(code, text.clone());
+        match error {
+            Error::Refused { refusal, .. } => match refusal {
+                Refusal::Budget { .. } | Refusal::Unpriced { .. } => {
+                    Self::Final(reason(ReasonCode::Budget))
+                }
+                Refusal::Stopped(_) => Self::Stopped,
+                Refusal::Store(_) => Self::Passing(reason(ReasonCode::Internal)),
+            },
+            Error::UnknownProvider { .. }
+            | Error::MissingKey { .. }
+            | Error::Settings { .. }
+            | Error::Prices(_)
+            | Error::Auth { .. }
+            | Error::Quota { .. } => Self::Final(reason(ReasonCode::Model)),
+            Error::ContextLength { .. } => Self::TooLong(text),
+            Error::Garbage { .. } | Error::Truncated { .. } | Error::Invalid { .. } => {
+                Self::Unusable(text)
+            }
+            Error::Timeout {
+                kind: TimeoutKind::Deadline,
+                ..
+            } => Self::Passing(reason(ReasonCode::Limit)),
+            Error::Timeout { .. }
+            | Error::RateLimited { .. }
+            | Error::ContentFilter { .. }
+            | Error::BadRequest { .. }
+            | Error::Server { .. }
+            | Error::Unreachable { .. } => Self::Passing(reason(ReasonCode::Model)),
+        }
+    }
+
+    /// The failure as a reason, for those who do not ask again.
+    pub(crate) fn into_reason(self) -> Reason {
+        match self {
+            Self::Stopped => Reason::new(ReasonCode::Asked, "the run was stopped"),
+            Self::Final(reason) | Self::Passing(reason) => reason,
+            Self::Unusable(text) | Self::TooLong(text) => Reason::new(ReasonCode::Model, text),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The resolver: one conflict of one file, decided by a model that wrote neither side.
+
+mod prompt;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    conversation::{answered, say},
+    failure::Failure,
+    schema,
+};
+use domain::{TaskKey, run::Reason};
+use llm::{CostRole, Ledger, Message, ModelRef, Models, Request};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+use telemetry::TraceContext;
+
+/// How often an answer that does not hold is sent back.
+const SENT_BACK: u32 = 1;
+/// Tokens an answer may have beyond the lines of the conflict.
+const SPARE_TOKENS: usize = 1_024;
+
+/// One conflict.
+#[derive(Clone, Debug)]
+pub struct ConflictOrder {
+    /// The task that is being merged.
+    pub task: TaskKey,
+    /// The path.
+    pub file: String,
+    /// Which hunk of the file, from 1.
+    pub hunk: u32,
+    /// How many there are.
+    pub hunks: u32,
+    /// The lines as they were.
+    pub base: String,
+    /// The lines as the branch has them.
+    pub ours: String,
+    /// The lines as the task has them.
+    pub theirs: String,
+    /// The lines before the conflict.
+    pub before: String,
+    /// The lines after it.
+    pub after: String,
+    /// What the branch's side was meant to do.
+    pub ours_intent: String,
+    /// What the task was meant to do.
+    pub theirs_intent: String,
+    /// The branch's whole difference to the base in this file.
+    pub ours_diff: String,
+    /// The task's whole difference to the base in this file.
+    pub theirs_diff: String,
+    /// The language, where the path tells.
+    pub language: Option<String>,
+    /// Who is asked.
+    pub model: ModelRef,
+    /// When an answer is no longer of use.
+    pub deadline: Option<Instant>,
+}
+
+/// How a conflict was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// This text stands in place of the conflict.
+    Replace {
+        /// The lines, with the file's own line endings.
+        text: String,
+        /// Why.
+        reason: String,
+        /// Lines that only one side added and that are gone, with why.
+        dropped: Vec<DroppedLine>,
+    },
+    /// The conflict stands.
+    Decline {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A line that is gone, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DroppedLine {
+    /// The line as its side had it.
+    pub line: String,
+    /// Why it is gone, or what it became.
+    pub why: String,
+}
+
+/// The answer a model gives.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    /// Whether both intents can be kept.
+    decision: Decision,
+    /// The lines in place of the conflict; empty for `decline`.
+    text: String,
+    /// One or two sentences.
+    reason: String,
+    /// Every line that only one side added and that the text does not hold as it was.
+    dropped_lines: Vec<DroppedLine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Replace,
+    Decline,
+}
+
+/// Asks a model to decide a conflict. An answer that does not hold goes back once; then the conflict stands.
+///
+/// # Errors
+/// The reason why no model could be asked: no budget, no key, no connection.
+pub async fn resolve(
+    order: &ConflictOrder,
+    models: &Models,
+    ledger: &dyn Ledger,
+    trace: Option<&TraceContext>,
+) -> Result<Resolution, Reason> {
+    let Some(user) = prompt::user(order) else {
+        return Ok(declined("the conflict is too large to be shown to a model"));
+    };
+    let sides = order.base.len() + order.ours.len() + order.theirs.len();
+    // Once as the text, once more for lines that are explained.
+    let length = 2 * crate::text::tokens(sides) + SPARE_TOKENS;
+    let mut request = Request {
+        schema: Some(schema::strict::<Answer>("resolution")),
+        max_output_tokens: u32::try_from(length).unwrap_or(u32::MAX),
+        deadline: order.deadline,
+        ..Request::new(
+            order.model.clone(),
+            CostRole::Resolver,
+            vec![Message::system(prompt::SYSTEM), Message::user(user)],
+        )
+    };
+    let mut problems = Vec::new();
+    for _ in 0..=SENT_BACK {
+        let document = match models.structured(&request, ledger, trace).await {
+            Ok(answer) => answer.value,
+            Err(error) => {
+                return match Failure::of(&error) {
+                    Failure::Unusable(text) | Failure::TooLong(text) => Ok(declined(&text)),
+                    failure => Err(failure.into_reason()),
+                };
+            }
+        };
+        problems = match decide(&document, order) {
+            Ok(resolution) => return Ok(resolution),
+            Err(problems) => problems,
+        };
+        answered(&mut request.messages, document.to_string());
+        say(&mut request.messages, &prompt::refused(&problems));
+    }
+    Ok(declined(&format!(
+        "the model's answer does not hold: {}",
+        problems.join("; ")
+    )))
+}
+
+fn decide(document: &serde_json::Value, order: &ConflictOrder) -> Result<Resolution, Vec<String>> {
+    let answer: Answer = serde_path_to_error::deserialize(document)
+        .map_err(|error| vec![format!("{}: {}", error.path(), error.inner())])?;
+    match answer.decision {
+        Decision::Decline => Ok(declined(&answer.reason)),
+        Decision::Replace => {
+            let text = validate::fitted(&answer.text, order);
+            validate::check(&text, &answer.dropped_lines, order)?;
+            Ok(Resolution::Replace {
+                text,
+                reason: answer.reason,
+                dropped: answer.dropped_lines,
+            })
+        }
+    }
+}
+
+fn declined(reason: &str) -> Resolution {
+    Resolution::Decline {
+        reason: reason.to_owned(),
+    }
+}

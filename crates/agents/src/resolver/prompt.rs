@@ -1,0 +1,85 @@
+//! What the resolver is shown, within a bound.
+
+use super::ConflictOrder;
+use crate::text::{head_and_tail, quoted, tokens};
+
+/// The constant part: the same bytes for every conflict.
+pub(super) const SYSTEM: &str = include_str!("../../prompts/resolver.md");
+
+/// Tokens of all that is shown of a conflict.
+const TOKENS: usize = 6_000;
+/// Bytes of one intent.
+const INTENT_BYTES: usize = 2_000;
+
+/// The conflict and its circumstances; `None` where the conflict alone is too large.
+///
+/// Where not all fits, what matters least is left out first: the lines around stay longest, then the differences,
+/// then the intents.
+pub(super) fn user(order: &ConflictOrder) -> Option<String> {
+    let mut text = conflict(order);
+    if tokens(SYSTEM.len() + text.len()) > TOKENS {
+        return None;
+    }
+    let left = |text: &String| (TOKENS * 4).saturating_sub(SYSTEM.len() + text.len());
+    for part in [around(order), differences(order), intents(order)] {
+        if part.len() <= left(&text) {
+            text.push_str(&part);
+        }
+    }
+    Some(text)
+}
+
+/// What is said to an answer that does not hold.
+pub(super) fn refused(problems: &[String]) -> String {
+    format!(
+        "The answer does not hold:\n- {}\nAnswer with the whole corrected document, or decline.",
+        problems.join("\n- ")
+    )
+}
+
+fn conflict(order: &ConflictOrder) -> String {
+    let language = order
+        .language
+        .as_ref()
+        .map(|language| format!("language: {language}\n"))
+        .unwrap_or_default();
+    format!(
+        "task: {}\nfile: {}\nhunk: {}\nof: {}\n{language}\n## Conflict\n{}{}{}",
+        order.task,
+        order.file,
+        order.hunk,
+        order.hunks,
+        part("Base, the lines as they were", &order.base),
+        part("Ours, what is in the branch", &order.ours),
+        part("Theirs, what the task made of them", &order.theirs),
+    )
+}
+
+fn around(order: &ConflictOrder) -> String {
+    let before = part("The lines before", &order.before);
+    let after = part("The lines after", &order.after);
+    format!("\n## Around it, not to be repeated\n{before}{after}")
+}
+
+fn differences(order: &ConflictOrder) -> String {
+    let ours = part("Ours against the base", &order.ours_diff);
+    let theirs = part("Theirs against the base", &order.theirs_diff);
+    format!("\n## What each side changed in this file\n{ours}{theirs}")
+}
+
+fn intents(order: &ConflictOrder) -> String {
+    let ours = head_and_tail(&order.ours_intent, INTENT_BYTES);
+    let theirs = head_and_tail(&order.theirs_intent, INTENT_BYTES);
+    format!(
+        "\n## What each side was meant to do\n{}{}",
+        part("Ours", &ours),
+        part("Theirs", &theirs)
+    )
+}
+
+fn part(title: &str, text: &str) -> String {
+    if text.is_empty() {
+        return format!("{title}: nothing\n");
+    }
+    format!("{title}:\n{}\n", quoted(text))
+}
