@@ -1,6 +1,7 @@
 //! Proves that a tier works here before anything relies on it, and says what to do where it does not.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -76,8 +77,14 @@ async fn bubblewrap_features(program: PathBuf) -> Result<Features, SandboxError>
                 .output();
             output
                 .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-                .map_err(|_| SandboxError::Missing {
-                    program: program.clone(),
+                .map_err(|source| match source.kind() {
+                    io::ErrorKind::NotFound => SandboxError::Missing {
+                        program: program.clone(),
+                    },
+                    _ => SandboxError::System {
+                        doing: "starting bubblewrap to ask for its version",
+                        source,
+                    },
                 })
         };
         let (version, help) = (answer("--version")?, answer("--help")?);

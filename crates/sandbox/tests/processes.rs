@@ -176,3 +176,11 @@ async fn a_command_that_does_not_exist_is_its_own_failure() {
         finished.output_head_tail
     );
 }
+
+#[tokio::test]
+async fn a_command_is_what_the_kernel_ends_first_when_memory_runs_out() {
+    assert_eq!(
+        run("cat /proc/self/oom_score_adj").await.output_head_tail,
+        "800\n"
+    );
+}

@@ -18,7 +18,6 @@ const PLACES_NAMED: usize = 10;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The file, relative to the worktree.
     path: String,

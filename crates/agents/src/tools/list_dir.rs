@@ -16,7 +16,6 @@ pub(super) const DESCRIPTION: &str = "Lists one folder of the worktree: folders 
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The folder, relative to the worktree; `.` is the worktree itself.
     path: String,

@@ -20,7 +20,6 @@ const BINARY_PROBE_BYTES: usize = 8_192;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The file, relative to the worktree.
     path: String,

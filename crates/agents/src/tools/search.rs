@@ -30,7 +30,6 @@ const HEAP_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The regular expression.
     pattern: String,

@@ -18,11 +18,10 @@ pub(super) const DESCRIPTION: &str = "Runs a command with sh in the worktree, in
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The command line.
     command: String,
-    /// Seconds after which it is killed; 120 if not given.
+    /// Seconds after which it is killed, where the usual limit does not fit.
     #[serde(default)]
     timeout_s: Option<u32>,
 }

@@ -13,7 +13,6 @@ pub(super) const DESCRIPTION: &str = "Writes a whole file of the worktree: makes
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "")]
 pub(super) struct Arguments {
     /// The file, relative to the worktree.
     path: String,
