@@ -1,1 +1,33 @@
-//! api
+//! What goes over the wire: the types of the HTTP interface, and a typed client.
+//!
+//! The OpenAPI document is generated from these types. Times are RFC 3339, money is given as integer nano-dollars
+//! with a floating-point figure in dollars beside it for display, and every text of a state is one of the
+//! [`domain`]'s.
+
+mod body;
+mod client;
+mod event;
+mod health;
+mod merge;
+mod money;
+mod new_run;
+mod problem;
+mod run;
+mod schema;
+mod task;
+mod transcript;
+
+pub use body::{Invalid, nearest, parse};
+pub use client::{Client, ClientError, EventStream};
+pub use event::{END_OF_EVENTS, Event};
+pub use health::{Health, Readiness};
+pub use merge::MergeList;
+pub use merge::{Merge, Resolution};
+pub use money::Amount;
+pub use new_run::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+pub use problem::Problem;
+pub use run::{
+    Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens,
+};
+pub use task::{Action, Task, TaskList, TaskMerge};
+pub use transcript::{Attempt, TaskDetail, ToolCall, Turn};

@@ -1,4 +1,5 @@
 //! Facts about the private server, with the real PostgreSQL of this machine.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{

@@ -1,4 +1,5 @@
 //! Facts about the read side, over rows as the write side leaves them.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use domain::{
     NanoDollars, RunId, TaskKey,

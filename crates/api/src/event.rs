@@ -1,0 +1,32 @@
+//! The events of a run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// The kind of the stream's last message, which is no event of the run: nothing more will come.
+pub const END_OF_EVENTS: &str = "end";
+
+/// Something that happened to a run, as its log has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its number within the run, from 1, without gaps: the `id` of the stream's message.
+    pub seq: i64,
+    /// When it was recorded.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What happened: the `event` of the stream's message.
+    pub kind: String,
+    /// Whose, if a task's: the task's key.
+    pub task: Option<String>,
+    /// The fact in full, with its `kind`.
+    pub data: Value,
+}
+
+impl Event {
+    /// The fact, where this version knows its kind.
+    pub fn fact(&self) -> Option<domain::event::Fact> {
+        serde_json::from_value(self.data.clone()).ok()
+    }
+}

@@ -1,0 +1,28 @@
+//! Whether the server is there, and whether it can work.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The server is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`
+    pub status: String,
+    /// The version of the product.
+    pub version: String,
+}
+
+/// Whether the server can work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// Whether it can.
+    pub ready: bool,
+    /// Whether the database answers.
+    pub database: bool,
+    /// The sandbox that workers run in, in words.
+    pub sandbox: String,
+    /// Whether the server is being stopped.
+    pub draining: bool,
+    /// Where it keeps its data.
+    pub data_dir: String,
+}

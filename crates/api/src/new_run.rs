@@ -1,0 +1,87 @@
+//! The request for a run.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An objective for a workspace. Everything in `orch_config` has a default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "objective": "Create a simple hello world function",
+    "workspace_path": "/tmp/test-workspace",
+    "orch_config": {
+        "director_model": {"provider": "openai", "model_name": "gpt-4"},
+        "worker_model": {"provider": "openai", "model_name": "gpt-4"}
+    }
+}))]
+pub struct NewRun {
+    /// What is wanted, in words.
+    pub objective: String,
+    /// An absolute path on the server's machine: a git repository, a folder without git, or nothing yet.
+    pub workspace_path: String,
+    /// Models, check command, limits.
+    #[serde(default)]
+    pub orch_config: OrchConfig,
+}
+
+/// How a run is to be carried out, where it differs from the server's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrchConfig {
+    /// Who plans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub director_model: Option<ModelChoice>,
+    /// Who works and resolves conflicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_model: Option<ModelChoice>,
+    /// A shell command that tells whether a merged tree is good; it decides what lands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// Dollars the run may cost. No call to a model is made that could pass it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost_dollars: Option<f64>,
+    /// Other limits.
+    #[serde(skip_serializing_if = "LimitsAsked::is_empty")]
+    pub limits: LimitsAsked,
+}
+
+/// A model of a provider that the server knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelChoice {
+    /// The provider's name in the server's configuration.
+    pub provider: String,
+    /// The model's name, as the provider knows it.
+    pub model_name: String,
+}
+
+/// Limits of a run, where they differ from the server's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsAsked {
+    /// Tasks that workers hold at one time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_tasks: Option<u32>,
+    /// Tasks in the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u32>,
+    /// Handled failures of a task before it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// Model turns in one attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turns: Option<u32>,
+    /// Seconds the run may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_s: Option<u64>,
+    /// Seconds the check command may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_s: Option<u64>,
+}
+
+impl LimitsAsked {
+    /// Whether no limit is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

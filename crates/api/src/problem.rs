@@ -1,0 +1,93 @@
+//! Errors on the wire: problem details as of RFC 9457.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+use utoipa::ToSchema;
+
+/// What went wrong, with which value, and what to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A stable name of the kind of problem: `urn:agent-orchestrator:problem:…`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, in words.
+    pub title: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// The field of the request that is meant, as a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The value that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// The media type of these documents.
+    pub const MEDIA_TYPE: &str = "application/problem+json";
+    const PREFIX: &str = "urn:agent-orchestrator:problem:";
+
+    /// A problem of a kind (`unknown-run`), with its status and both texts.
+    pub fn new(status: u16, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{}{kind}", Self::PREFIX),
+            title: title.to_owned(),
+            status,
+            detail: detail.into(),
+            field: None,
+            value: None,
+            hint: None,
+        }
+    }
+
+    /// With the field of the request that is meant.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// With the value that was found.
+    #[must_use]
+    pub fn value(mut self, value: impl Into<Value>) -> Self {
+        self.value = Some(value.into());
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kind without its prefix.
+    pub fn name(&self) -> &str {
+        self.kind.strip_prefix(Self::PREFIX).unwrap_or(&self.kind)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.detail)?;
+        if let Some(field) = &self.field {
+            write!(formatter, "\n  field: {field}")?;
+        }
+        if let Some(value) = &self.value {
+            match value {
+                Value::String(text) => write!(formatter, "\n  found: {text}")?,
+                other => write!(formatter, "\n  found: {other}")?,
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(formatter, "\n  {hint}")?;
+        }
+        Ok(())
+    }
+}

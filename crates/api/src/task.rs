@@ -1,0 +1,83 @@
+//! The tasks of a run.
+
+use crate::{Reason, schema};
+use domain::{merge::MergeState, task::TaskState};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// The tasks of a run, in the plan's order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskList {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Task {
+    /// Its name within the run.
+    pub key: String,
+    /// A line for people.
+    pub title: String,
+    /// The kind of worker.
+    pub profile: String,
+    /// Where it stands. Only landed work completes a task.
+    #[schema(schema_with = schema::task_state)]
+    pub state: TaskState,
+    /// Why it ended without success.
+    pub reason: Option<Reason>,
+    /// Attempts begun.
+    pub attempts: i32,
+    /// Handled failures, rejected merges among them.
+    pub failures: i32,
+    /// Deaths of the process under it.
+    pub crashes: i32,
+    /// Model turns, in all attempts.
+    pub turns: i64,
+    /// What its calls to models cost so far, in billionths of a dollar.
+    pub cost_nanodollars: i64,
+    /// The same in dollars, for display.
+    pub cost_dollars: f64,
+    /// Answered calls whose model has no price.
+    pub unpriced_calls: i64,
+    /// Tasks whose work must have landed first.
+    pub depends_on: Vec<String>,
+    /// Those of them that have not completed.
+    pub waits_for: Vec<String>,
+    /// What the worker is doing, while one holds it.
+    pub action: Option<Action>,
+    /// Its newest entry in the merge queue.
+    pub merge: Option<TaskMerge>,
+    /// The merge commit that landed its work.
+    pub landed_commit: Option<String>,
+    /// Milliseconds from its first start to its end, or to now.
+    pub duration_ms: Option<i64>,
+    /// When it was first claimed.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// When it reached its final state.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Action {
+    /// Which turn of the attempt; 0 before the first answer.
+    pub turn: i32,
+    /// The newest tool.
+    pub tool: Option<String>,
+    /// What the tool is to do, in a few words.
+    pub summary: Option<String>,
+}
+
+/// A task's newest entry in the merge queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskMerge {
+    /// Where it stands.
+    #[schema(schema_with = schema::merge_state)]
+    pub state: MergeState,
+    /// Conflicted paths.
+    pub conflicts: Vec<String>,
+}
