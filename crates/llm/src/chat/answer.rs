@@ -121,8 +121,8 @@ impl Assembly {
     }
 
     /// The whole answer. One without a finish reason was cut, which nothing else tells.
-    pub(crate) fn finish(self) -> Result<Answer, Failure> {
-        let Some(finish_reason) = self.finish_reason else {
+    pub(crate) fn finish(mut self) -> Result<Answer, Failure> {
+        let Some(finish_reason) = self.finish_reason.take() else {
             let kind = if self.saw_choice || self.usage.is_none() {
                 FailureKind::Truncated("it ended without a finish reason".into())
             } else {
@@ -130,6 +130,12 @@ impl Assembly {
             };
             return Err(Failure::accepted(kind));
         };
+        // A model may have nothing to say, but then its tokens are counted; this is what a broken stream leaves.
+        if !self.has_begun() && self.usage.is_none() && finish_reason != "content_filter" {
+            return Err(Failure::accepted(FailureKind::Garbage(
+                "it is empty and uncounted".into(),
+            )));
+        }
         if finish_reason == "content_filter" {
             return Err(Failure::accepted(FailureKind::ContentFilter(
                 "the answer was withheld".into(),
@@ -287,6 +293,18 @@ mod tests {
             { "index": 0, "id": "c", "function": { "name": "f", "arguments": "{\"pa" } }
         ] } }] })]);
         assert!(matches!(cut.unwrap_err().kind, FailureKind::Truncated(_)));
+    }
+
+    #[test]
+    fn an_empty_answer_counts_only_if_its_tokens_were_counted() {
+        let empty = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
+        let counted =
+            json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 0 } });
+        assert_eq!(answer(&[empty.clone(), counted]).unwrap().content, None);
+        assert!(matches!(
+            answer(&[empty]).unwrap_err().kind,
+            FailureKind::Garbage(_)
+        ));
     }
 
     #[test]
