@@ -6,5 +6,26 @@
 pub mod request;
 pub mod settings;
 
+mod engine;
+mod submit;
+
+mod step;
+mod wake;
+
+mod dispatcher;
+mod effects;
+mod merge;
+mod ports;
+
+mod heartbeat;
+mod housekeeping;
+
+mod detect;
+mod layout;
+mod trace;
+
+pub use engine::{Engine, Error};
 pub use request::{CancelError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use settings::{Identity, Settings, WorkspaceSettings};
+pub use llm::ModelRef;
+pub use store::view;

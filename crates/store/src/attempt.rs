@@ -313,6 +313,25 @@ impl Store {
         Ok(AttemptRow { base: row.base.map(CommitId), snapshot: row.snapshot.map(CommitId) })
     }
 
+    /// What the last try before this one left: its submission, else its last snapshot.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn previous_work(&self, task: TaskId, attempt: u32) -> Result<Option<CommitId>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                "select coalesce(commit, snapshot) as work from attempt
+                 where task = $1 and number < $2 order by number desc limit 1",
+                task.0,
+                attempt as i32,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(row.and_then(|row| row.work).map(CommitId))
+    }
+
     /// The turns of an attempt, oldest first.
     ///
     /// # Errors

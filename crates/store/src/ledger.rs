@@ -156,6 +156,25 @@ impl Store {
         Ok(())
     }
 
+    /// Marks one call as lost: the provider took it, and nobody knows what it cost. Its reservation stays held.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn lose_call(&self, call: i64, error: &str) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update model_call set state = 'lost', status = 'lost', settled_at = now(), error = $2
+                 where id = $1 and settled_at is null",
+                call,
+                error,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Marks calls of a dead process as lost. Nobody knows what they cost, so their reservations stay held against
     /// the cap: the bill can't surprise.
     ///

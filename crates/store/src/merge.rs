@@ -32,6 +32,8 @@ pub struct QueuedMerge {
     pub merged: Option<CommitId>,
     /// Whether the landing is intended: from then on it is finished by whoever comes.
     pub intended: bool,
+    /// Whether a conflict was met on the way.
+    pub conflicted: bool,
     /// Milliseconds since it was queued.
     pub waited_ms: i64,
 }
@@ -53,6 +55,19 @@ pub struct ResolutionRow {
     pub text: Option<String>,
     /// The reason given.
     pub reason: String,
+}
+
+/// Work that is in the branch.
+#[derive(Clone, Debug)]
+pub struct LandedWork {
+    /// Whose work.
+    pub key: TaskKey,
+    /// The task's title.
+    pub title: String,
+    /// What the task was asked.
+    pub instructions: String,
+    /// The frozen work.
+    pub commit: CommitId,
 }
 
 impl Tx {
@@ -235,7 +250,7 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select m.id, m.task, t.key, m.attempt, m.commit, m.state, m.tip, m.merged,
-                       m.intended_at is not null as "intended!",
+                       m.intended_at is not null as "intended!", m.conflicts <> '[]'::jsonb as "conflicted!",
                        (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!"
                    from merge m join task t on t.id = m.task
                    where m.run = $1 and m.ended_at is null
@@ -257,6 +272,7 @@ impl Store {
                 tip: row.tip.map(CommitId),
                 merged: row.merged.map(CommitId),
                 intended: row.intended,
+                conflicted: row.conflicted,
                 waited_ms: row.waited_ms,
             })
         })
@@ -301,6 +317,42 @@ impl Store {
         timed("update", sqlx::query!("update merge set gate = $2 where id = $1", merge.0, gate).execute(&self.pool))
             .await?;
         Ok(())
+    }
+
+    /// Forgets decisions of an earlier try at the same merge.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn clear_resolutions(&self, merge: MergeId) -> Result<(), Error> {
+        timed("delete", sqlx::query!("delete from resolution where merge = $1", merge.0).execute(&self.pool)).await?;
+        Ok(())
+    }
+
+    /// Work that has landed in a run, in the order of its landing.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn landed_work(&self, run: RunId) -> Result<Vec<LandedWork>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select t.key, t.title, t.spec as "spec: Json<domain::plan::PlannedTask>", m.commit
+                   from merge m join task t on t.id = m.task
+                   where m.run = $1 and m.state = 'landed' order by m.ended_at, m.id"#,
+                run.0,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| LandedWork {
+                key: TaskKey(row.key),
+                title: row.title,
+                instructions: row.spec.0.instructions,
+                commit: CommitId(row.commit),
+            })
+            .collect())
     }
 
     /// Notes how one conflict was decided.

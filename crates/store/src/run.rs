@@ -342,6 +342,23 @@ impl Store {
         .transpose()
     }
 
+    /// The plan of a run, once it has one.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or the stored plan can't be read.
+    pub async fn plan(&self, run: RunId) -> Result<Option<domain::plan::PlanDocument>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select plan as "plan: Json<domain::plan::PlanDocument>" from run where id = $1"#,
+                run.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(row.and_then(|row| row.plan).map(|plan| plan.0))
+    }
+
     /// Runs that are past their deadline and not at an end.
     ///
     /// # Errors
@@ -356,6 +373,19 @@ impl Store {
         )
         .await?;
         Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
+    }
+
+    /// How many runs have not ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn runs_under_way(&self) -> Result<i64, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(r#"select count(*) as "count!" from run where ended_at is null"#).fetch_one(&self.pool),
+        )
+        .await?;
+        Ok(row.count)
     }
 
     /// The smallest remainder of a capped budget over the runs under way.

@@ -256,6 +256,23 @@ pub struct TaskFacts {
     pub age_s: Option<f64>,
 }
 
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub struct TaskEnd {
+    /// Where it stands.
+    pub state: TaskState,
+    /// The kind of worker.
+    pub profile: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Seconds that workers spent on it.
+    pub worked_s: f64,
+    /// Seconds since it was first claimed; nothing for a task that never was.
+    pub age_s: f64,
+    /// The trace context of its run's root span.
+    pub trace: Value,
+}
+
 impl Store {
     /// What a merge or a worker needs to know of a task.
     ///
@@ -310,6 +327,37 @@ impl Store {
                 finish: row.finish,
             })
             .collect())
+    }
+
+    /// How a task ended, for those who are told of it.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or a stored value can't be read.
+    pub async fn task_end(&self, task: TaskId) -> Result<Option<TaskEnd>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                r#"select task.state, profile, attempt, run.trace,
+                       coalesce(extract(epoch from now() - started_at), 0)::float8 as "age_s!",
+                       coalesce((select sum(extract(epoch from coalesce(a.ended_at, now()) - a.started_at))
+                                 from attempt a where a.task = task.id), 0)::float8 as "worked_s!"
+                   from task join run on run.id = task.run where task.id = $1"#,
+                task.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        row.map(|row| {
+            Ok(TaskEnd {
+                state: state(&row.state)?,
+                profile: row.profile,
+                attempts: row.attempt as u32,
+                worked_s: row.worked_s,
+                age_s: row.age_s,
+                trace: row.trace,
+            })
+        })
+        .transpose()
     }
 
     /// How many tasks of runs under way stand in each state.

@@ -1,0 +1,76 @@
+//! Which command checks a repository, when nobody said: read off its well-known files.
+
+use domain::run::{Check, CheckSource};
+
+/// A file at the root, and the command it stands for. The first that is there decides.
+const KNOWN: [(&str, &str); 9] = [
+    ("test.sh", "sh test.sh"),
+    ("Cargo.toml", "cargo test --offline"),
+    ("go.mod", "go test ./..."),
+    ("pyproject.toml", "python3 -m pytest -q"),
+    ("pytest.ini", "python3 -m pytest -q"),
+    ("setup.py", "python3 -m pytest -q"),
+    ("package.json", "npm test"),
+    ("Makefile", "make test"),
+    ("makefile", "make test"),
+];
+
+/// The check of a run: what the request names, else what is configured, else what the files tell, else none.
+pub(crate) fn check(asked: Option<&str>, configured: Option<&str>, read: impl Fn(&str) -> Option<Vec<u8>>) -> Check {
+    if let Some(command) = asked {
+        return Check { command: Some(command.to_owned()), source: CheckSource::Request };
+    }
+    if let Some(command) = configured {
+        return Check { command: Some(command.to_owned()), source: CheckSource::Configuration };
+    }
+    let detected = KNOWN.iter().find(|(file, _)| read(file).is_some_and(|text| tells(file, &text)));
+    match detected {
+        Some((_, command)) => Check { command: Some((*command).to_owned()), source: CheckSource::Detected },
+        None => Check { command: None, source: CheckSource::NotConfigured },
+    }
+}
+
+/// Whether the file really speaks of tests, where it could be about anything.
+fn tells(file: &str, text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    match file {
+        "package.json" => serde_json::from_str::<serde_json::Value>(&text)
+            .ok()
+            .and_then(|package| package["scripts"]["test"].as_str().map(str::to_owned))
+            .is_some_and(|script| !script.contains("no test specified")),
+        "Makefile" | "makefile" => text.lines().any(|line| line.starts_with("test:")),
+        "pyproject.toml" => text.contains("pytest"),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(files: &[(&str, &str)]) -> Option<String> {
+        let read = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_bytes().to_vec());
+        check(None, None, read).command
+    }
+
+    #[test]
+    fn a_request_wins_over_the_configuration_and_both_over_the_files() {
+        let files = |name: &str| (name == "Cargo.toml").then(Vec::new);
+        assert_eq!(check(Some("a"), Some("b"), files).command.as_deref(), Some("a"));
+        assert_eq!(check(None, Some("b"), files).source, CheckSource::Configuration);
+        assert_eq!(check(None, None, files).command.as_deref(), Some("cargo test --offline"));
+    }
+
+    #[test]
+    fn the_placeholder_that_npm_writes_is_no_test() {
+        let placeholder = r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1"}}"#;
+        assert_eq!(detected(&[("package.json", placeholder)]), None);
+        assert_eq!(detected(&[("package.json", r#"{"scripts":{"test":"node --test"}}"#)]).as_deref(), Some("npm test"));
+    }
+
+    #[test]
+    fn nothing_known_means_not_configured() {
+        assert_eq!(check(None, None, |_| None).source, CheckSource::NotConfigured);
+        assert_eq!(detected(&[("Makefile", "all:\n\tcc x.c\n")]), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! Plan: the director is asked for a plan, and its tasks are saved.
+//!
+//! Twice: nothing was saved, so another plan takes its place; what the first call cost stays in the ledger.
+
+use super::Failure;
+use crate::{
+    engine::{Engine, blocking},
+    ports::{Account, PlanLog},
+    trace,
+};
+use agents::director::{self, PlanOrder, RepositoryFacts};
+use domain::{
+    CommitId,
+    event::Event,
+    profile::Change,
+    run::{Check, CheckSource, ReasonCode},
+};
+use git::RepoPath;
+use globset::GlobBuilder;
+use llm::ModelRef;
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::run::RunFacts;
+
+pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> Result<(), Failure> {
+    let base = facts.base.clone().ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
+    let order = order(engine, facts, base).await?;
+    let account = Account { engine: engine.clone(), run: facts.id, task: None, attempt: None };
+    let progress = PlanLog { engine: engine.clone(), run: facts.id };
+    let context = trace::of_run(&facts.trace);
+    let models = engine.parts.models.clone();
+    let asking = director::plan(&order, &models, &account, &progress, Some(&context));
+    let planned = match engine.parts.drain.run_until_cancelled(asking).await {
+        None => return Err(Failure::Stopped),
+        Some(Err(reason)) if reason.code == ReasonCode::Asked => return Err(Failure::Stopped),
+        Some(Err(reason)) => return Err(Failure::Final(reason)),
+        Some(Ok(planned)) => planned,
+    };
+    let changes = planned
+        .plan
+        .tasks
+        .iter()
+        .map(|task| engine.parts.profiles.get(&task.profile).map_or(Change::Required, |profile| profile.change))
+        .collect();
+    let event = Event::Planned { plan: Box::new(planned.plan), repairs: planned.repairs, changes };
+    engine.step(facts.id, None, event, async |tx| tx.finish_effect(effect).await).await?;
+    Ok(())
+}
+
+async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
+    let hub = engine.parts.hub(&facts.hub).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let at = base.clone();
+    let paths = blocking(move || hub.paths(&at)).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let listing = top_level(&paths);
+    let paths: Vec<String> = paths.iter().map(RepoPath::to_string).collect();
+    let check = facts.check.clone();
+    Ok(PlanOrder {
+        objective: facts.objective.clone(),
+        repository: RepositoryFacts {
+            listing,
+            check: check.unwrap_or(Check { command: None, source: CheckSource::NotConfigured }),
+            base,
+        },
+        profiles: engine.parts.profiles.clone(),
+        limits: facts.limits.clone(),
+        model: ModelRef::new(facts.director.0.clone(), facts.director.1.clone()),
+        file_exists: Arc::new(move |wanted| exists(&paths, wanted)),
+        deadline: remaining(facts),
+    })
+}
+
+/// Entries at the root, folders with a closing slash.
+fn top_level(paths: &[RepoPath]) -> Vec<String> {
+    let entries: BTreeSet<String> = paths
+        .iter()
+        .map(|path| {
+            let path = path.to_string();
+            match path.split_once('/') {
+                Some((folder, _)) => format!("{folder}/"),
+                None => path,
+            }
+        })
+        .collect();
+    entries.into_iter().collect()
+}
+
+/// Whether a path, a folder, or anything that a glob matches is among the paths.
+fn exists(paths: &[String], wanted: &str) -> bool {
+    let wanted = wanted.trim_end_matches('/');
+    let folder = format!("{wanted}/");
+    if paths.iter().any(|path| path == wanted || path.starts_with(&folder)) {
+        return true;
+    }
+    match GlobBuilder::new(wanted).literal_separator(true).build() {
+        Ok(glob) => {
+            let matcher = glob.compile_matcher();
+            paths.iter().any(|path| matcher.is_match(path))
+        }
+        Err(_) => false,
+    }
+}
+
+/// When the run has had its time.
+pub(super) fn remaining(facts: &RunFacts) -> Option<Instant> {
+    let left = (facts.limits.run_s as f64 - facts.age_s).max(0.0);
+    Instant::now().checked_add(Duration::from_secs_f64(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_folders_and_globs_are_found() {
+        let paths = ["src/lib.rs".to_owned(), "README.md".to_owned()];
+        for wanted in ["src/lib.rs", "src", "src/", "src/*.rs", "**/*.md", "src/**"] {
+            assert!(exists(&paths, wanted), "{wanted}");
+        }
+        for wanted in ["lib.rs", "sr", "*.rs", "[", "docs/**"] {
+            assert!(!exists(&paths, wanted), "{wanted}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What is done beside the work: bringing back what dead processes held, ending overdue runs, showing gauges.
+//! It runs in every process, and twice does no harm.
+
+use crate::{engine::Engine, step::StepError, trace};
+use domain::{
+    RunId, TaskId,
+    event::Event,
+    run::{Reason, ReasonCode, RunState},
+    task::TaskState,
+};
+use std::time::{Duration, SystemTime};
+use telemetry::{run::RunStatus, span::SpanKind, task::TaskStatus};
+
+/// How often dead processes are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(2);
+
+/// Brings back what dead processes held.
+pub(crate) async fn recover(engine: &Engine) -> Result<(), store::Error> {
+    let lost = engine.parts.store.lose_calls().await?;
+    if lost > domain::NanoDollars::ZERO {
+        tracing::warn!(upper_bound = %lost, "model calls were lost with their process; their upper bounds stay reserved");
+        telemetry::llm::discarded(lost);
+    }
+    for task in engine.parts.store.lost_tasks().await? {
+        let event = Event::ProcessLost { fence: task.fence, progressed: task.progressed };
+        match engine.step(task.run, Some(task.task), event, async |_| Ok(())).await {
+            Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
+            Err(StepError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Runs until the engine stops.
+pub(crate) async fn keep(engine: Engine) {
+    let stop = engine.parts.stop.clone();
+    loop {
+        if let Err(error) = round(&engine).await {
+            tracing::debug!(%error, "housekeeping is tried again");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn round(engine: &Engine) -> Result<(), store::Error> {
+    recover(engine).await?;
+    for run in engine.parts.store.overdue_runs().await? {
+        let reason = Reason::new(
+            ReasonCode::Limit,
+            "the run took longer than its limit run_s allows; raise limits.run_s and run again",
+        );
+        match engine.step(run, None, Event::RunFailed { reason }, async |_| Ok(())).await {
+            Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
+            Err(StepError::Store(error)) => return Err(error),
+        }
+    }
+    gauges(engine).await
+}
+
+/// Gauges that are read from the database.
+pub(crate) async fn gauges(engine: &Engine) -> Result<(), store::Error> {
+    let store = &engine.parts.store;
+    telemetry::task::states(&store.task_states().await?);
+    telemetry::merge::queue_length(store.merge_queue_length().await?);
+    telemetry::run::budget_remaining(store.smallest_budget().await?);
+    telemetry::run::active(store.runs_under_way().await?);
+    let open = store.open_effects().await?;
+    for kind in ["prepare", "plan", "deliver"] {
+        let waiting = open.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
+        telemetry::queue::length(kind, waiting);
+    }
+    let (active, idle) = store.connections();
+    telemetry::db::pool(i64::from(active), i64::from(idle));
+    Ok(())
+}
+
+/// Tells the metrics and the trace of tasks and runs that ended, with what the database has of them, and clears
+/// away what they left on the disk.
+pub(crate) async fn tell_of_ends(engine: Engine, run: RunId, tasks: Vec<TaskId>, ended: bool) {
+    for task in tasks {
+        match engine.parts.store.task_end(task).await {
+            Ok(Some(end)) => {
+                let status = match end.state {
+                    TaskState::Complete => TaskStatus::Success,
+                    TaskState::Cancelled => TaskStatus::Cancelled,
+                    TaskState::Failed
+                    | TaskState::Planned
+                    | TaskState::Ready
+                    | TaskState::Active
+                    | TaskState::Merging => TaskStatus::Failure,
+                };
+                let worked = Duration::from_secs_f64(end.worked_s.max(0.0));
+                telemetry::task::finished(status, &end.profile, worked, end.attempts.saturating_sub(1));
+                span_of_task(&end, task);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, %task, "the end of a task could not be metered"),
+        }
+    }
+    if !ended {
+        return;
+    }
+    match engine.parts.store.run_facts(run).await {
+        Ok(Some(facts)) => tell_of_run(&facts),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, %run, "the end of a run could not be metered"),
+    }
+    engine.parts.red_base.forget(run);
+    if let Err(error) = gauges(&engine).await {
+        tracing::debug!(%error, "gauges are read again later");
+    }
+}
+
+fn span_of_task(end: &store::task::TaskEnd, task: TaskId) {
+    let run = trace::of_run(&end.trace);
+    let now = SystemTime::now();
+    let start = now.checked_sub(Duration::from_secs_f64(end.age_s.max(0.0))).unwrap_or(now);
+    let kind = SpanKind::Task { profile: &end.profile, task, attempt: end.attempts };
+    let error = (end.state != TaskState::Complete).then_some(end.state.as_str());
+    telemetry::span::late(&trace::of_task(&run, task), &run, kind).finish(start, now, error);
+}
+
+fn tell_of_run(facts: &store::run::RunFacts) {
+    let (status, error) = match facts.state {
+        RunState::Complete => (RunStatus::Success, None),
+        RunState::Cancelled => (RunStatus::Cancelled, Some("cancelled")),
+        RunState::Failed | RunState::Planning | RunState::Running | RunState::Delivering => {
+            (RunStatus::Failure, Some("failed"))
+        }
+    };
+    let age = Duration::from_secs_f64(facts.age_s.max(0.0));
+    telemetry::run::finished(status, age);
+    let end = SystemTime::now();
+    let start = end.checked_sub(age).unwrap_or(end);
+    let context = trace::of_run(&facts.trace);
+    telemetry::span::run(&context).attr("run.id", facts.id.to_string()).finish(start, end, error);
+}

@@ -1,0 +1,77 @@
+//! Where things lie under the data directory. Paths of an attempt or a gate hold its fence, so that a process that
+//! wakes after its lease can't write into its successor's tree.
+
+use domain::{Fence, MergeId, RunId, TaskKey};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// The data directory's inner order.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The name of the hub of a workspace: its folder's name for people, a hash of its path for uniqueness.
+    pub(crate) fn hub_name(workspace: &Path) -> String {
+        let folder = workspace.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let readable: String = folder
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            .take(40)
+            .collect();
+        let digest = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
+        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}-{hash}.git", readable.trim_start_matches('.'))
+    }
+
+    /// The bare repository of a workspace.
+    pub(crate) fn hub(&self, name: &str) -> PathBuf {
+        self.root.join("hubs").join(name)
+    }
+
+    /// The folder of a run's worktrees.
+    pub(crate) fn run_worktrees(&self, run: RunId) -> PathBuf {
+        self.root.join("worktrees").join(run.0.simple().to_string())
+    }
+
+    /// The worktree of an attempt.
+    pub(crate) fn worktree(&self, run: RunId, task: &TaskKey, fence: Fence) -> PathBuf {
+        self.run_worktrees(run).join(format!("{task}.{fence}"))
+    }
+
+    /// The throwaway checkout of a gate.
+    pub(crate) fn gate(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
+        self.run_worktrees(run).join(format!("gate-{merge}.{fence}"))
+    }
+
+    /// Where the whole outputs of an attempt's tools go.
+    pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
+        self.root
+            .join("outputs")
+            .join(run.0.simple().to_string())
+            .join(format!("{task}.{attempt}"))
+    }
+
+    /// The whole output of a gate.
+    pub(crate) fn gate_output(&self, run: RunId, merge: MergeId) -> PathBuf {
+        self.root
+            .join("outputs")
+            .join(run.0.simple().to_string())
+            .join(format!("gate-{merge}.log"))
+    }
+
+    /// Build output that the gates of one workspace share.
+    pub(crate) fn build_cache(&self, hub: &str) -> PathBuf {
+        self.root.join("cache").join(hub.trim_end_matches(".git"))
+    }
+}

@@ -1,0 +1,165 @@
+//! How many tests ran and which failed, as far as the output of a common runner tells.
+
+use regex::Regex;
+use std::{collections::BTreeSet, sync::LazyLock};
+
+/// What an output tells. A count that can't be read is unknown, never zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Tests that passed.
+    pub(crate) passed: Option<u64>,
+    /// Tests that failed.
+    pub(crate) failed: Option<u64>,
+    /// The names of tests that failed.
+    pub(crate) failing: BTreeSet<String>,
+}
+
+/// A runner whose output is known by a line, with the way to read it.
+struct Runner {
+    /// Each match adds to the counts by its named groups `passed` and `failed`.
+    summary: &'static LazyLock<Regex>,
+    /// Each match names a failing test by its group `name`.
+    failure: &'static LazyLock<Regex>,
+}
+
+macro_rules! pattern {
+    ($name:ident, $text:literal) => {
+        static $name: LazyLock<Regex> = LazyLock::new(|| known($text));
+    };
+}
+
+/// A pattern of this file; each is compiled by the tests below.
+fn known(text: &str) -> Regex {
+    #[allow(clippy::expect_used, reason = "constant text, compiled by a test")]
+    Regex::new(text).expect("a constant pattern")
+}
+
+pattern!(CARGO, r"(?m)^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed;");
+pattern!(CARGO_FAILURE, r"(?m)^test (?P<name>\S.*?) \.\.\. FAILED$");
+pattern!(NEXTEST, r"(?m)^\s*Summary \[.*?\]\s+\d+(?:/\d+)? tests? run: (?P<passed>\d+) passed(?:[^,\n]*, (?P<failed>\d+) failed)?");
+pattern!(NEXTEST_FAILURE, r"(?m)^\s+(?:FAIL|TIMEOUT|SIG\w+) \[.*?\] (?P<name>\S.*)$");
+pattern!(PYTEST, r"(?m)^=*\s*(?:(?P<failed>\d+) failed(?:, )?)?(?:(?P<passed>\d+) passed)?[^\n]* in [\d.]+s\b");
+pattern!(PYTEST_FAILURE, r"(?m)^FAILED (?P<name>\S+)");
+pattern!(JEST, r"(?m)^Tests:\s+(?:(?P<failed>\d+) failed, )?(?:\d+ \w+, )*?(?:(?P<passed>\d+) passed, )?\d+ total");
+pattern!(JEST_FAILURE, r"(?m)^\s+● (?P<name>.+)$");
+pattern!(NODE, r"(?m)^(?:#|ℹ) pass (?P<passed>\d+)\n(?:#|ℹ) fail (?P<failed>\d+)");
+pattern!(GO_FAILURE, r"(?m)^\s*--- FAIL: (?P<name>\S+)");
+pattern!(GO, r"(?m)^\s*--- (?:(?P<ok>PASS)|(?P<bad>FAIL)): \S+");
+pattern!(TAP_LINE, r"(?m)^(?P<not>not )?ok\b(?: (?P<number>\d+))?(?: (?:- )?(?P<name>[^#\n]*))?(?P<directive>#[^\n]*)?$");
+pattern!(TAP_PLAN, r"(?m)^1\.\.\d+");
+
+const RUNNERS: [Runner; 5] = [
+    Runner { summary: &CARGO, failure: &CARGO_FAILURE },
+    Runner { summary: &NEXTEST, failure: &NEXTEST_FAILURE },
+    Runner { summary: &JEST, failure: &JEST_FAILURE },
+    Runner { summary: &NODE, failure: &TAP_NODE_FAILURE },
+    Runner { summary: &PYTEST, failure: &PYTEST_FAILURE },
+];
+pattern!(TAP_NODE_FAILURE, r"(?m)^\s*(?:not ok \d+ - |✖ )(?P<name>.+)$");
+
+/// Reads an output.
+pub(crate) fn read(output: &str) -> Counts {
+    for runner in RUNNERS {
+        if let Some(counts) = runner.read(output) {
+            return counts;
+        }
+    }
+    read_tap(output).or_else(|| read_go(output)).unwrap_or_default()
+}
+
+impl Runner {
+    fn read(&self, output: &str) -> Option<Counts> {
+        let mut counts = Counts::default();
+        for summary in self.summary.captures_iter(output) {
+            let number = |name| summary.name(name).and_then(|text| text.as_str().parse::<u64>().ok());
+            if number("passed").is_none() && number("failed").is_none() {
+                continue;
+            }
+            counts.passed = Some(counts.passed.unwrap_or(0) + number("passed").unwrap_or(0));
+            counts.failed = Some(counts.failed.unwrap_or(0) + number("failed").unwrap_or(0));
+        }
+        counts.passed?;
+        counts.failing = names(self.failure, output);
+        Some(counts)
+    }
+}
+
+fn read_tap(output: &str) -> Option<Counts> {
+    TAP_PLAN.find(output)?;
+    let mut counts = Counts { passed: Some(0), failed: Some(0), failing: BTreeSet::new() };
+    for line in TAP_LINE.captures_iter(output) {
+        let directive = line.name("directive").map_or("", |text| text.as_str()).to_ascii_lowercase();
+        let excused = directive.contains("todo") || directive.contains("skip");
+        if excused {
+            continue;
+        }
+        if line.name("not").is_none() {
+            counts.passed = counts.passed.map(|count| count + 1);
+            continue;
+        }
+        counts.failed = counts.failed.map(|count| count + 1);
+        let name = line.name("name").or(line.name("number")).map_or("", |text| text.as_str().trim());
+        counts.failing.insert(name.to_owned());
+    }
+    Some(counts)
+}
+
+fn read_go(output: &str) -> Option<Counts> {
+    let mut lines = GO.captures_iter(output).peekable();
+    lines.peek()?;
+    let (mut passed, mut failed) = (0, 0);
+    for line in lines {
+        if line.name("ok").is_some() {
+            passed += 1;
+        } else {
+            failed += 1;
+        }
+    }
+    Some(Counts { passed: Some(passed), failed: Some(failed), failing: names(&GO_FAILURE, output) })
+}
+
+fn names(pattern: &Regex, output: &str) -> BTreeSet<String> {
+    pattern.captures_iter(output).filter_map(|line| Some(line.name("name")?.as_str().trim().to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(output: &str) -> (Option<u64>, Option<u64>) {
+        let counts = read(output);
+        (counts.passed, counts.failed)
+    }
+
+    #[test]
+    fn tap_is_counted_without_skipped_and_todo_tests() {
+        let output = "1..4\nok 1 - adds\nnot ok 2 - subtracts\nok 3 - slow # SKIP no time\nnot ok 4 - later # TODO\n";
+        assert_eq!(counts(output), (Some(1), Some(1)));
+        assert_eq!(read(output).failing, BTreeSet::from(["subtracts".to_owned()]));
+    }
+
+    #[test]
+    fn cargo_binaries_are_added_up() {
+        let output = "test a ... ok\ntest b::c ... FAILED\ntest result: FAILED. 1 passed; 1 failed; 0 ignored;\n\
+                      test result: ok. 3 passed; 0 failed; 0 ignored;";
+        assert_eq!(counts(output), (Some(4), Some(1)));
+        assert_eq!(read(output).failing, BTreeSet::from(["b::c".to_owned()]));
+    }
+
+    #[test]
+    fn other_runners_are_read() {
+        assert_eq!(counts("     Summary [   0.012s] 3 tests run: 2 passed, 1 failed, 0 skipped"), (Some(2), Some(1)));
+        assert_eq!(counts("FAILED t.py::x\n==== 1 failed, 7 passed in 0.12s ===="), (Some(7), Some(1)));
+        assert_eq!(counts("7 passed in 0.12s"), (Some(7), Some(0)));
+        assert_eq!(counts("Tests:       1 failed, 4 passed, 5 total"), (Some(4), Some(1)));
+        assert_eq!(counts("# pass 3\n# fail 0"), (Some(3), Some(0)));
+        assert_eq!(counts("--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)"), (Some(1), Some(1)));
+    }
+
+    #[test]
+    fn no_tests_is_zero_and_an_unknown_output_is_unknown() {
+        assert_eq!(counts("test result: ok. 0 passed; 0 failed; 0 ignored;"), (Some(0), Some(0)));
+        assert_eq!(counts("1..0\n"), (Some(0), Some(0)));
+        assert_eq!(counts("all good"), (None, None));
+    }
+}

@@ -1,0 +1,240 @@
+//! The merger of a branch: takes the queue in order, one entry at a time, under the branch's lease.
+//!
+//! Bring together ([`bring`]), resolve ([`resolve`]), verify ([`gate`]), land ([`land`]). The compare-and-swap of
+//! the ref is the safety; lease and fence give order and liveness. No transaction is open across any of it.
+
+mod bring;
+mod counts;
+mod gate;
+mod land;
+mod resolve;
+
+pub(crate) use gate::RedBase;
+
+use crate::{engine::Engine, step::StepError, trace};
+use domain::{
+    Fence, RunId,
+    event::{Event, Fact},
+    merge::{MergeEnd, MergeState},
+    run::{Reason, ReasonCode},
+};
+use git::Hub;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{merge::QueuedMerge, run::RunFacts};
+use telemetry::{TraceContext, merge::MergeResult, span::SpanKind};
+
+/// How often a merge is tried whose failure may pass by itself.
+const TRIES: u32 = 5;
+/// The wait between two such tries.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// Why a merge did not come to an end.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It may pass: a busy disk, a lock file, a database that is restarting.
+    #[error("{0}")]
+    Passing(String),
+    /// It was taken out of the queue, or this process no longer holds the lease.
+    #[error("the merge is no longer this merger's")]
+    NotOurs,
+    /// The process is being stopped; the next goes on.
+    #[error("the process is being stopped")]
+    Stopped,
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<git::GitError> for Failure {
+    fn from(error: git::GitError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<StepError> for Failure {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Store(error) => error.into(),
+            StepError::Refused(_) | StepError::Unknown(_) => Self::NotOurs,
+        }
+    }
+}
+
+/// How a merge ended, with what its task's next attempt is to be told.
+struct Ended {
+    end: MergeEnd,
+    feedback: Option<Value>,
+    conflicted: bool,
+}
+
+impl Ended {
+    fn landed(commit: domain::CommitId, conflicted: bool) -> Self {
+        Self { end: MergeEnd::Landed { commit }, feedback: None, conflicted }
+    }
+
+    fn error(code: ReasonCode, message: impl Into<String>, conflicted: bool) -> Self {
+        Self { end: MergeEnd::Error { reason: Reason::new(code, message) }, feedback: None, conflicted }
+    }
+}
+
+/// One entry on its way through, and the lease it is merged under.
+struct Merger<'a> {
+    engine: &'a Engine,
+    facts: &'a RunFacts,
+    hub: Arc<Hub>,
+    merge: QueuedMerge,
+    lease: &'a str,
+    fence: Fence,
+    trace: TraceContext,
+    /// Time spent in the gate: not part of the merge's own duration.
+    gate_time: Duration,
+}
+
+/// Works a branch's queue until it is empty, then gives the lease back.
+pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: Fence) {
+    let held = telemetry::merge::lock_taken(lease);
+    let mut tries: HashMap<domain::MergeId, u32> = HashMap::new();
+    while !engine.parts.drain.is_cancelled() {
+        let metered = match engine.parts.store.next_merge(run).await {
+            Ok(None) => break,
+            Ok(Some(merge)) => {
+                let count = tries.entry(merge.id).and_modify(|count| *count += 1).or_insert(1);
+                let metered = telemetry::queue::started("merge");
+                match work_one(engine, run, lease, fence, merge, *count).await {
+                    Ok(()) => Ok(metered),
+                    Err(failure) => Err((failure, metered)),
+                }
+            }
+            Err(error) => Err((error.into(), telemetry::queue::started("merge"))),
+        };
+        match metered {
+            Ok(metered) => metered.succeeded(),
+            Err((Failure::NotOurs, _)) => break,
+            Err((Failure::Stopped, _)) => break,
+            Err((failure @ Failure::Passing(_), metered)) => {
+                metered.failed();
+                tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
+                engine.parts.drain.run_until_cancelled(tokio::time::sleep(WAIT)).await;
+            }
+        }
+    }
+    drop(held);
+    if let Err(error) = engine.parts.store.drop_lease(lease, fence).await {
+        tracing::warn!(%error, lease, "a lease could not be given back; it ends with this process");
+    }
+}
+
+async fn work_one(
+    engine: &Engine,
+    run: RunId,
+    lease: &str,
+    fence: Fence,
+    merge: QueuedMerge,
+    tries: u32,
+) -> Result<(), Failure> {
+    let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
+    let hub = engine.parts.hub(&facts.hub).await?;
+    let parent = trace::of_task(&trace::of_run(&facts.trace), merge.task);
+    let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
+    if tries == 1 {
+        telemetry::merge::lock_waited(waited);
+        let since = std::time::SystemTime::now().checked_sub(waited);
+        drop(telemetry::span::child_since(&parent, SpanKind::LockWait, since.unwrap_or(std::time::UNIX_EPOCH)));
+    }
+    let mut span = telemetry::span::child(&parent, SpanKind::Merge { merge: merge.id });
+    let mut merger = Merger {
+        engine,
+        facts: &facts,
+        hub,
+        merge,
+        lease,
+        fence,
+        trace: span.context(),
+        gate_time: Duration::ZERO,
+    };
+    let started = Instant::now();
+    let ended = match merger.bring_in().await {
+        Err(Failure::Passing(error)) if tries >= TRIES && !merger.merge.intended => {
+            let message = format!("the merge failed {tries} times, the last time with: {error}");
+            Ok(Ended::error(ReasonCode::Internal, message, false))
+        }
+        other => other,
+    };
+    let ended = ended.inspect_err(|_| {
+        span.fail("put_down");
+    })?;
+    if let MergeEnd::Error { reason } | MergeEnd::Rejected { reason } = &ended.end {
+        span.fail(reason.code.as_str());
+    }
+    merger.finish(ended, started.elapsed()).await
+}
+
+impl Merger<'_> {
+    /// Says that the merge moved on. Fails when it is no longer ours: then nothing more may be done.
+    async fn enter(&self, state: MergeState, conflicts: Vec<String>) -> Result<(), Failure> {
+        let mut tx = self.engine.parts.store.begin().await?;
+        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
+        if !tx.move_merge(self.merge.id, self.lease, self.fence, state).await? {
+            return Err(Failure::NotOurs);
+        }
+        let fact = Fact::MergeMoved { merge: self.merge.id, state, conflicts };
+        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        tx.commit().await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    async fn log(&self, fact: Fact) -> Result<(), Failure> {
+        self.engine.parts.store.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    /// Records the end in one transaction: the merge, the task, its dependents, the log.
+    async fn finish(&self, ended: Ended, took: Duration) -> Result<(), Failure> {
+        let own = took.saturating_sub(self.gate_time);
+        let (merge, task) = (self.merge.id, self.merge.task);
+        let event = Event::MergeEnded { merge, end: ended.end.clone() };
+        self.engine
+            .step(self.facts.id, Some(task), event, async |tx| {
+                tx.end_merge(merge, &ended.end, own.as_millis() as i64).await?;
+                if let MergeEnd::Landed { commit } = &ended.end {
+                    tx.save_landed(task, commit).await?;
+                }
+                if let Some(feedback) = &ended.feedback {
+                    tx.save_feedback(task, feedback).await?;
+                }
+                Ok(())
+            })
+            .await?;
+        let result = match &ended.end {
+            MergeEnd::Error { .. } => MergeResult::Error,
+            MergeEnd::Landed { .. } | MergeEnd::Rejected { .. } if ended.conflicted => MergeResult::Conflict,
+            MergeEnd::Landed { .. } | MergeEnd::Rejected { .. } => MergeResult::Success,
+        };
+        telemetry::merge::finished(result, own);
+        Ok(())
+    }
+
+    /// Sends the work back to its worker, with what it is to be told.
+    fn rejected(&self, code: ReasonCode, message: String, told: Value, conflicted: bool) -> Ended {
+        let message = telemetry::secrets::redact(&message);
+        let mut feedback = json!({ "attempt": self.merge.attempt, "reason": message });
+        if let (Some(feedback), Value::Object(told)) = (feedback.as_object_mut(), told) {
+            feedback.extend(told);
+        }
+        Ended {
+            end: MergeEnd::Rejected { reason: Reason::new(code, message) },
+            feedback: Some(feedback),
+            conflicted,
+        }
+    }
+}

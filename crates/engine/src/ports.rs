@@ -1,0 +1,186 @@
+//! The ports that models and agents write through, on the database: the ledger, the journal, the plan's progress.
+
+use crate::engine::Engine;
+use agents::port::{Journal, PlanProgress, Verdict};
+use async_trait::async_trait;
+use domain::{CommitId, RunId, TaskId, TaskKey, event::Fact, plan::first_line};
+use git::{Hub, SnapshotError, SnapshotRequest, TreeLimits};
+use llm::{CallId, CallOutcome, CallStatus, Ledger, Message, PlannedCall, Refusal, Reply, ToolCall};
+use std::{path::PathBuf, sync::Arc};
+use store::{
+    attempt::{Held, IntentRow, TurnRow, Writer},
+    ledger::{Reservation, Reserved, Settlement},
+};
+use telemetry::secrets::redact;
+use tokio_util::sync::CancellationToken;
+
+/// How much of a tool's arguments the log shows.
+const SUMMARY_CHARACTERS: usize = 120;
+
+/// On whose account calls are made.
+pub(crate) struct Account {
+    pub(crate) engine: Engine,
+    pub(crate) run: RunId,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) attempt: Option<i64>,
+}
+
+#[async_trait]
+impl Ledger for Account {
+    async fn reserve(&self, call: &PlannedCall) -> Result<CallId, Refusal> {
+        let asked = call.upper_bound.unwrap_or_default();
+        let reservation = Reservation {
+            run: self.run,
+            task: self.task,
+            attempt: self.attempt,
+            role: call.role.as_str(),
+            provider: call.provider.clone(),
+            model: call.model.clone(),
+            upper_bound: asked,
+        };
+        let parts = &self.engine.parts;
+        match parts.store.reserve(parts.holder, &reservation).await {
+            Ok(Reserved::Yes(call)) => Ok(CallId(call)),
+            Ok(Reserved::OverCap(spending)) => Err(Refusal::Budget {
+                limit: spending.cap.unwrap_or_default(),
+                spent: spending.spent,
+                reserved: spending.reserved,
+                asked,
+            }),
+            Ok(Reserved::Ended) => Err(Refusal::Stopped("the run has ended".into())),
+            Err(error) => Err(Refusal::Store(error.to_string())),
+        }
+    }
+
+    async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
+        let store = &self.engine.parts.store;
+        if outcome.status == CallStatus::Lost {
+            let error = outcome.error.as_deref().map(redact).unwrap_or_default();
+            return store.lose_call(call.0, &error).await.map_err(|error| error.to_string());
+        }
+        let settlement = Settlement {
+            status: outcome.status.as_str().to_owned(),
+            model: Some(outcome.model.clone()),
+            cost: outcome.cost,
+            tokens: outcome.usage.map(|usage| {
+                [usage.input, usage.output, usage.cached, usage.reasoning].map(|tokens| tokens as i64)
+            }),
+            requests: outcome.attempts as i32,
+            duration_ms: outcome.duration.as_millis() as i64,
+            first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
+            error: outcome.error.as_deref().map(redact),
+        };
+        store.settle(call.0, &settlement).await.map_err(|error| error.to_string())
+    }
+}
+
+/// The journal of one attempt. Each write names the attempt's fence; a stale one stops the worker.
+pub(crate) struct AttemptJournal {
+    pub(crate) engine: Engine,
+    pub(crate) writer: Writer,
+    pub(crate) key: TaskKey,
+    pub(crate) number: u32,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) worktree: PathBuf,
+    pub(crate) base: CommitId,
+    pub(crate) limits: TreeLimits,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl AttemptJournal {
+    fn verdict(&self, held: Result<Held, store::Error>) -> Result<Verdict, String> {
+        match held {
+            Ok(Held::Yes) if self.cancel.is_cancelled() => Ok(Verdict::Stop),
+            Ok(Held::Yes) => {
+                self.engine.parts.wake.committed();
+                Ok(Verdict::GoOn)
+            }
+            Ok(Held::No) => Ok(Verdict::Stop),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Keeps the tree as it is under the attempt's ref.
+    pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
+        let (hub, worktree, base, limits) =
+            (self.hub.clone(), self.worktree.clone(), self.base.clone(), self.limits.clone());
+        let reference = git::refs::attempt(&self.writer.run, &self.key, i64::from(self.number));
+        let message = format!("{} attempt {} turn {turn}", self.key, self.number);
+        let stamp = self.engine.parts.stamp(message);
+        let taken = crate::engine::blocking(move || {
+            hub.snapshot(&SnapshotRequest {
+                worktree: &worktree,
+                base: &base,
+                reference: &reference,
+                stamp: &stamp,
+                limits: &limits,
+            })
+        })
+        .await?;
+        Ok(taken.commit)
+    }
+}
+
+#[async_trait]
+impl Journal for AttemptJournal {
+    async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String> {
+        let message = serde_json::to_string(assistant).map_err(|error| error.to_string())?;
+        let row = TurnRow {
+            number: turn,
+            assistant: serde_json::from_str(&redact(&message)).map_err(|error| error.to_string())?,
+            model: answer.model.clone(),
+            input_tokens: answer.usage.input as i64,
+            output_tokens: answer.usage.output as i64,
+            cost: answer.cost,
+        };
+        let tools = answer.tool_calls.iter().map(|call| first_line(&call.name, SUMMARY_CHARACTERS)).collect();
+        let fact = Fact::TurnAnswered { attempt: self.number, turn, tools, cost: answer.cost };
+        self.verdict(self.engine.parts.store.record_turn(self.writer, &row, fact).await)
+    }
+
+    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
+        let summary = redact(&first_line(summary, SUMMARY_CHARACTERS));
+        let row = IntentRow {
+            turn,
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: redact(&call.arguments),
+            summary: summary.clone(),
+        };
+        let fact = Fact::ToolStarted { turn, tool: call.name.clone(), summary };
+        self.verdict(self.engine.parts.store.record_intent(self.writer, &row, fact).await)
+    }
+
+    async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String> {
+        let store = &self.engine.parts.store;
+        self.verdict(store.record_result(self.writer, turn, call_id, &redact(content), ok).await)
+    }
+
+    async fn turn_ended(&self, turn: u32) -> Result<Verdict, String> {
+        match self.snapshot(turn).await {
+            Ok(commit) => self.verdict(self.engine.parts.store.end_turn(self.writer, turn, &commit).await),
+            // What the worker left there can't be kept; it can mend that, so it is told.
+            Err(SnapshotError::Refused(refusal)) => Ok(Verdict::Message(format!(
+                "Your worktree can't be recorded as it is: {refusal}. Mend this before anything else."
+            ))),
+            Err(SnapshotError::Git(error)) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Where planning tells how it gets on.
+pub(crate) struct PlanLog {
+    pub(crate) engine: Engine,
+    pub(crate) run: RunId,
+}
+
+#[async_trait]
+impl PlanProgress for PlanLog {
+    async fn asked(&self, round: u32, problems: &[String]) {
+        let fact = Fact::PlanAsked { round, problems: problems.iter().map(|problem| redact(problem)).collect() };
+        match self.engine.parts.store.append(self.run, &[(None, fact)]).await {
+            Ok(()) => self.engine.parts.wake.committed(),
+            Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
+        }
+    }
+}

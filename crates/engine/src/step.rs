@@ -1,0 +1,175 @@
+//! One step: lock the rows, decide, save, append to the log, insert the effects. Every change of state is one.
+
+use domain::{
+    RunId, TaskId,
+    effect::Effect,
+    event::Event,
+    run::{Reason, ReasonCode, RunState},
+    task::TaskState,
+    transition::{Decision, Refusal, Snapshot, transition},
+};
+use std::collections::VecDeque;
+use store::Tx;
+
+/// Why a step changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    /// The rules refused the event: it is stale, or can't happen.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such run or task.
+    #[error("there is no run {0}, or no such task of it")]
+    Unknown(RunId),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What a step changed, for those who are told after the commit.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// Which run.
+    pub(crate) run: RunId,
+    /// The run's state before and after.
+    pub(crate) state: (RunState, RunState),
+    /// Tasks whose state changed: which, from, to.
+    pub(crate) tasks: Vec<(TaskId, Option<TaskState>, TaskState)>,
+}
+
+/// Applies an event and everything that follows from it, in the caller's transaction.
+///
+/// The caller may write rows of its own into the same transaction afterwards; the run's row stays locked.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    run: RunId,
+    task: Option<TaskId>,
+    event: Event,
+) -> Result<Applied, StepError> {
+    let before = tx.lock_run(run).await?.ok_or(StepError::Unknown(run))?.state;
+    let mut applied = Applied { run, state: (before, before), tasks: Vec::new() };
+    let mut waiting = VecDeque::from([(task, event)]);
+    let mut first = true;
+    while let Some((task, event)) = waiting.pop_front() {
+        match apply_one(tx, run, task, &event, &mut applied).await {
+            Ok(decision) => {
+                waiting.extend(decision.follow.into_iter().map(|(task, event)| (Some(task), event)));
+                if decision.cancel_open {
+                    for open in tx.open_tasks(run).await? {
+                        let landing = tx.landing_intended(open).await?;
+                        waiting.push_back((Some(open), Event::TaskCancelled { landing }));
+                    }
+                }
+            }
+            // What follows may have been overtaken within the same step: a task cancelled twice, for instance.
+            Err(StepError::Refused(_)) if !first => {}
+            Err(error) => return Err(error),
+        }
+        first = false;
+    }
+    Ok(applied)
+}
+
+async fn apply_one(
+    tx: &mut Tx,
+    run: RunId,
+    task: Option<TaskId>,
+    event: &Event,
+    applied: &mut Applied,
+) -> Result<Decision, StepError> {
+    let snapshot = read(tx, run, task).await?;
+    let decision = transition(&snapshot, event)?;
+    save(tx, &snapshot, &decision, event, applied).await?;
+    Ok(decision)
+}
+
+async fn read(tx: &mut Tx, run: RunId, task: Option<TaskId>) -> Result<Snapshot, StepError> {
+    let run_row = tx.lock_run(run).await?.ok_or(StepError::Unknown(run))?;
+    let Some(task) = task else {
+        return Ok(Snapshot { run: run_row, task: None, children: Vec::new() });
+    };
+    let row = tx.lock_task(task).await?.ok_or(StepError::Unknown(run))?;
+    let children = tx.lock_children(task).await?;
+    Ok(Snapshot { run: run_row, task: Some(row), children })
+}
+
+async fn save(
+    tx: &mut Tx,
+    snapshot: &Snapshot,
+    decision: &Decision,
+    event: &Event,
+    applied: &mut Applied,
+) -> Result<(), StepError> {
+    let run = decision.run.id;
+    if decision.run != snapshot.run {
+        tx.save_run(&decision.run).await?;
+        applied.state.1 = decision.run.state;
+    }
+    if let (Some(before), Some(after)) = (&snapshot.task, &decision.task)
+        && before != after
+    {
+        tx.save_task(after).await?;
+        note(applied, after.id, Some(before.state), after.state);
+    }
+    for (before, after) in snapshot.children.iter().zip(&decision.children) {
+        if before != after {
+            tx.save_child(after).await?;
+            note(applied, after.id, Some(before.state), after.state);
+        }
+    }
+    save_event(tx, run, decision, event, applied).await?;
+    for effect in &decision.effects {
+        save_effect(tx, run, decision, effect).await?;
+    }
+    tx.append(run, &decision.facts).await?;
+    Ok(())
+}
+
+/// What only this kind of event brings along.
+async fn save_event(
+    tx: &mut Tx,
+    run: RunId,
+    decision: &Decision,
+    event: &Event,
+    applied: &mut Applied,
+) -> Result<(), StepError> {
+    match event {
+        Event::Prepared { base, base_branch, check } => tx.save_prepared(run, base, base_branch, check).await?,
+        Event::Planned { plan, repairs: _, changes } => {
+            tx.save_plan(run, plan).await?;
+            let ids = tx.insert_tasks(run, &decision.insert, &plan.tasks, changes).await?;
+            for row in &decision.insert {
+                if let Some(id) = ids.get(&row.key) {
+                    note(applied, *id, None, row.state);
+                }
+            }
+        }
+        Event::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
+        Event::RunFailed { .. }
+        | Event::CancelAsked
+        | Event::AttemptEnded { .. }
+        | Event::ProcessLost { .. }
+        | Event::MergeEnded { .. }
+        | Event::ParentLost { .. }
+        | Event::TaskCancelled { .. } => {}
+    }
+    Ok(())
+}
+
+async fn save_effect(tx: &mut Tx, run: RunId, decision: &Decision, effect: &Effect) -> Result<(), StepError> {
+    match effect {
+        Effect::Prepare | Effect::Plan | Effect::Deliver => tx.insert_effect(run, effect).await?,
+        Effect::QueueMerge { task, commit } => tx.queue_merge(run, *task, commit).await?,
+        Effect::DropMerge { task } => {
+            let reason = decision.run.reason.clone();
+            let reason = reason.unwrap_or_else(|| Reason::new(ReasonCode::Asked, "the run ended"));
+            tx.drop_merge(*task, &reason).await?;
+        }
+    }
+    Ok(())
+}
+
+fn note(applied: &mut Applied, task: TaskId, from: Option<TaskState>, to: TaskState) {
+    if from != Some(to) {
+        applied.tasks.push((task, from, to));
+    }
+}

@@ -1,0 +1,206 @@
+//! Taking a run in: everything that can be known to be wrong is said now, before anything is spent.
+
+use crate::{
+    engine::{Engine, blocking},
+    layout::Layout,
+    request::{NewRun, SubmitError, Submitted},
+};
+use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
+use git::Found;
+use llm::ModelRef;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use store::run::{NewRunRow, Saved};
+use telemetry::TraceContext;
+
+/// The longest idempotency key, in bytes.
+const KEY_BYTES: usize = 255;
+/// The longest check command, in bytes.
+const CHECK_BYTES: usize = 8 << 10;
+
+impl Engine {
+    /// Saves a run and begins it. Returns the earlier run for a repeated idempotency key.
+    ///
+    /// # Errors
+    /// When a value can't be used, the key was used for another request, or the run can't be saved.
+    pub async fn submit(&self, new: NewRun) -> Result<Submitted, SubmitError> {
+        if self.parts.drain.is_cancelled() {
+            return Err(SubmitError::Unavailable("the server is being stopped; submit the run again when it is back".into()));
+        }
+        check_texts(&new)?;
+        let limits = new.limits.over(&self.parts.settings.limits);
+        check_limits(&limits)?;
+        let capped = limits.cost_nanodollars.is_some();
+        let director = self.model("director_model", new.director.as_ref(), self.parts.settings.director.as_ref(), capped)?;
+        let worker = self.model("worker_model", new.worker.as_ref(), self.parts.settings.worker.as_ref(), capped)?;
+        let workspace = self.workspace(&new.workspace).await?;
+        let id = RunId::new();
+        let row = NewRunRow {
+            id,
+            idempotency_key: new.idempotency_key.clone(),
+            request: json!({
+                "objective": new.objective, "workspace": new.workspace, "director": director, "worker": worker,
+                "check": new.check, "limits": new.limits,
+            }),
+            hub: Layout::hub_name(&workspace),
+            workspace_path: workspace.display().to_string(),
+            objective: new.objective,
+            director: (director.provider, director.model),
+            worker: (worker.provider, worker.model),
+            check_asked: new.check,
+            limits,
+            branch: git::refs::branch(&id),
+            trace: serde_json::to_value(TraceContext::generate()).map_err(internal)?,
+        };
+        self.save(row).await
+    }
+
+    async fn save(&self, row: NewRunRow) -> Result<Submitted, SubmitError> {
+        let mut tx = self.parts.store.begin().await.map_err(internal)?;
+        match tx.insert_run(&row).await.map_err(internal)? {
+            Saved::New => {
+                let fact = Fact::RunSubmitted { objective: row.objective.clone() };
+                tx.append(row.id, &[(None, fact)]).await.map_err(internal)?;
+                tx.insert_effect(row.id, &Effect::Prepare).await.map_err(internal)?;
+                tx.commit().await.map_err(internal)?;
+                telemetry::run::started();
+                self.parts.wake.committed();
+                Ok(Submitted { id: row.id, state: RunState::Planning, created: true })
+            }
+            Saved::Earlier { id, state, request } if request == row.request => {
+                Ok(Submitted { id, state, created: false })
+            }
+            Saved::Earlier { id, .. } => {
+                Err(SubmitError::KeyReused { key: row.idempotency_key.unwrap_or_default(), run: id })
+            }
+        }
+    }
+
+    /// The model a request names, or the configured one; known, with its key, and priced where dollars are capped.
+    fn model(
+        &self,
+        field: &'static str,
+        asked: Option<&ModelRef>,
+        configured: Option<&ModelRef>,
+        capped: bool,
+    ) -> Result<ModelRef, SubmitError> {
+        let Some(model) = asked.or(configured) else {
+            return Err(SubmitError::Invalid {
+                field,
+                value: "(none)".into(),
+                message: "no model is named, and none is configured".into(),
+                hint: format!("name provider and model in orch_config.{field}, or set models in the configuration"),
+            });
+        };
+        if model.model.trim().is_empty() || model.provider.trim().is_empty() {
+            return Err(SubmitError::Invalid {
+                field,
+                value: model.to_string(),
+                message: "provider and model name must not be empty".into(),
+                hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
+            });
+        }
+        self.parts.models.check(model, capped).map_err(|error| SubmitError::Invalid {
+            field,
+            value: model.to_string(),
+            message: error.to_string(),
+            hint: "orchestrator config shows the configured providers; orchestrator doctor checks their keys".into(),
+        })?;
+        Ok(model.clone())
+    }
+
+    /// The workspace in canonical form, checked without changing it.
+    async fn workspace(&self, asked: &Path) -> Result<PathBuf, SubmitError> {
+        let invalid = |message: String, hint: &str| SubmitError::Invalid {
+            field: "workspace_path",
+            value: asked.display().to_string(),
+            message,
+            hint: hint.to_owned(),
+        };
+        if !asked.is_absolute() {
+            return Err(invalid(
+                "the workspace must be an absolute path".into(),
+                "the server does not know the caller's folder; give the path from the root",
+            ));
+        }
+        let path = canonical(asked).map_err(|error| {
+            invalid(format!("the path can't be used: {error}"), "give a folder that this user may read and write")
+        })?;
+        let data_dir = self.parts.settings.data_dir.canonicalize().unwrap_or_else(|_| self.parts.settings.data_dir.clone());
+        if path.starts_with(&data_dir) && !path.starts_with(data_dir.join("demo")) || data_dir.starts_with(&path) {
+            return Err(invalid(
+                format!("the workspace and the data directory {} lie within each other", data_dir.display()),
+                "choose a workspace outside the data directory, or another --data-dir",
+            ));
+        }
+        let inspected = path.clone();
+        match blocking(move || git::inspect(&inspected)).await {
+            Ok(Found::Repository { .. } | Found::Missing | Found::PlainFolder) => Ok(path),
+            Err(error) => Err(invalid(error.to_string(), "a run starts from a commit of a repository that this user owns")),
+        }
+    }
+}
+
+/// The canonical path, where the last parts need not exist yet.
+fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(canonical(parent)?.join(name)),
+            _ => Err(error),
+        },
+        found => found,
+    }
+}
+
+fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
+    let invalid = |field, value: &str, message: String, hint: &str| {
+        Err(SubmitError::Invalid { field, value: first_line(value, 80), message, hint: hint.to_owned() })
+    };
+    if new.objective.trim().is_empty() {
+        return invalid("objective", &new.objective, "the objective is empty".into(), "say in words what is wanted");
+    }
+    if new.objective.len() > OBJECTIVE_BYTES {
+        let message = format!("the objective is {} bytes long; at most {OBJECTIVE_BYTES} are taken", new.objective.len());
+        return invalid("objective", &new.objective, message, "put the details into a file of the repository and name it");
+    }
+    if new.objective.contains('\0') {
+        return invalid("objective", "", "the objective holds a NUL character".into(), "remove it");
+    }
+    if let Some(key) = &new.idempotency_key
+        && (key.is_empty() || key.len() > KEY_BYTES || key.contains('\0'))
+    {
+        let message = format!("an idempotency key has 1 to {KEY_BYTES} bytes");
+        return invalid("Idempotency-Key", key, message, "use a UUID");
+    }
+    if let Some(check) = &new.check
+        && (check.trim().is_empty() || check.len() > CHECK_BYTES || check.contains('\0'))
+    {
+        let message = format!("a check command has 1 to {CHECK_BYTES} bytes");
+        return invalid("check", check, message, "name a shell command, or leave the field out for detection");
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &domain::limits::RunLimits) -> Result<(), SubmitError> {
+    let at_least_one = [
+        ("limits.active_tasks", u64::from(limits.active_tasks)),
+        ("limits.tasks", u64::from(limits.tasks)),
+        ("limits.failures", u64::from(limits.failures)),
+        ("limits.turns", u64::from(limits.turns)),
+        ("limits.run_s", limits.run_s),
+        ("limits.gate_s", limits.gate_s),
+    ];
+    match at_least_one.into_iter().find(|(_, value)| *value == 0 || *value > 1 << 31) {
+        Some((field, value)) => Err(SubmitError::Invalid {
+            field,
+            value: value.to_string(),
+            message: "the limit is out of range".into(),
+            hint: format!("give a number from 1 to {}", 1u64 << 31),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> SubmitError {
+    SubmitError::Internal(error.to_string())
+}

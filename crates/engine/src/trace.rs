@@ -1,0 +1,24 @@
+//! Where spans hang. A run's trace outlives the process, so identities are stored or derived, never remembered.
+
+use domain::TaskId;
+use sha2::{Digest, Sha256};
+use telemetry::TraceContext;
+
+/// The context of a run's root span, as it is stored with the run.
+pub(crate) fn of_run(stored: &serde_json::Value) -> TraceContext {
+    // A row that was damaged by hand costs its trace, not its work.
+    serde_json::from_value(stored.clone()).unwrap_or_else(|_| TraceContext::generate())
+}
+
+/// The context of a task's span, the same in every process: it is emitted once, when the task ends, and its
+/// attempts and merges name it as their parent long before.
+pub(crate) fn of_task(run: &TraceContext, task: TaskId) -> TraceContext {
+    let mut hash = Sha256::new();
+    hash.update(run.trace_id.to_be_bytes());
+    hash.update(task.0.to_be_bytes());
+    let digest = hash.finalize();
+    let mut span = [0; 8];
+    span.copy_from_slice(&digest[..8]);
+    // Zero means "no span" on the wire.
+    TraceContext { trace_id: run.trace_id, span_id: u64::from_be_bytes(span).max(1) }
+}
