@@ -16,3 +16,6 @@ mod conversation;
 mod failure;
 mod schema;
 mod text;
+
+#[cfg(test)]
+mod testing;

@@ -206,11 +206,14 @@ fn problem_of(file: &ProfileFile) -> Option<String> {
         Some("write = \"none\" needs change = \"none\": what may not write can't change".into())
     } else if file.write != WriteName::None && file.change == Change::None {
         Some("change = \"none\" needs write = \"none\": its changes would be dropped".into())
-    } else if let Some(tool) = writes.filter(|_| file.write == WriteName::None) {
-        Some(format!(
-            "the tool {:?} is of no use with write = \"none\"",
-            tool.name()
-        ))
+    } else if file.write == WriteName::None {
+        let of_no_use = |tool: Tool| {
+            format!(
+                "the tool {:?} is of no use with write = \"none\"",
+                tool.name()
+            )
+        };
+        writes.map(of_no_use)
     } else {
         None
     }

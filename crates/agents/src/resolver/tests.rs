@@ -1,1 +1,198 @@
+//! Conflicts, decided by a scripted model over HTTP.
 
+use super::*;
+use crate::testing::{Book, Script, sim, within};
+use domain::run::ReasonCode;
+use serde_json::{Value, json};
+use sim_llm::{Fault, Rule};
+
+fn order() -> ConflictOrder {
+    ConflictOrder {
+        task: "top-words".into(),
+        file: "lib/commands.sh".into(),
+        hunk: 1,
+        hunks: 2,
+        base: String::new(),
+        ours: "longest  the longest line\n".into(),
+        theirs: "top      the top words\n".into(),
+        before: "lines    how many lines\n".into(),
+        after: "end\n".into(),
+        ours_intent: "Add the command longest.".into(),
+        theirs_intent: "Add the command top.".into(),
+        ours_diff: "+longest  the longest line\n".into(),
+        theirs_diff: "+top      the top words\n".into(),
+        language: Some("sh".into()),
+        model: sim(),
+        deadline: None,
+    }
+}
+
+fn replace(text: &str, dropped: &[(&str, &str)]) -> Value {
+    let dropped: Vec<Value> = dropped
+        .iter()
+        .map(|(line, why)| json!({"line": line, "why": why}))
+        .collect();
+    json!({"decision": "replace", "text": text, "reason": "both", "dropped_lines": dropped})
+}
+
+async fn resolved(rules: Vec<Rule>) -> (Result<Resolution, Reason>, Script) {
+    let script = Script::play(rules).await;
+    let result = resolve(&order(), &script.models, &Book::default(), None).await;
+    (result, script)
+}
+
+fn judged(answer: &Value, order: &ConflictOrder) -> Result<Resolution, String> {
+    decide(answer, order).map_err(|problems| problems.join("; "))
+}
+
+const BOTH: &str = "longest  the longest line\ntop      the top words\n";
+
+#[tokio::test]
+async fn both_lines_are_kept() {
+    let rule = Rule::resolver("top-words")
+        .file("lib/commands.sh")
+        .json(&replace(BOTH, &[]));
+    let (result, script) = resolved(vec![rule]).await;
+    let Resolution::Replace {
+        text,
+        reason,
+        dropped,
+    } = result.unwrap()
+    else {
+        panic!("it was declined");
+    };
+    assert_eq!(
+        (text.as_str(), reason.as_str(), dropped.len()),
+        (BOTH, "both", 0)
+    );
+    let asked = script.asked();
+    assert_eq!(
+        (asked[0].role.as_str(), asked[0].hunk),
+        ("resolver", Some(1))
+    );
+}
+
+#[tokio::test]
+async fn a_decline_is_an_answer() {
+    let decline = json!({"decision": "decline", "text": "", "reason": "no", "dropped_lines": []});
+    let (result, script) = resolved(vec![Rule::any().json(&decline)]).await;
+    assert_eq!(result.unwrap(), declined("no"));
+    assert_eq!(script.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_hold_goes_back_once() {
+    let one_side = replace("longest  the longest line\n", &[]);
+    let (result, script) = resolved(vec![
+        Rule::any().turn(1).json(&one_side),
+        Rule::any()
+            .turn(2)
+            .contains("only theirs added")
+            .json(&replace(BOTH, &[])),
+    ])
+    .await;
+    assert!(matches!(result.unwrap(), Resolution::Replace { .. }));
+    assert_eq!(script.asked().len(), 2);
+
+    let (result, script) = resolved(vec![Rule::any().json(&one_side)]).await;
+    let Resolution::Decline { reason } = result.unwrap() else {
+        panic!("a side was dropped");
+    };
+    assert!(reason.contains("does not hold"), "{reason}");
+    assert_eq!(script.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn an_unusable_model_declines_and_a_broken_provider_is_an_error() {
+    let (result, _) = resolved(vec![Rule::any().say("keep both, I think")]).await;
+    assert!(matches!(result.unwrap(), Resolution::Decline { .. }));
+    let (result, _) = resolved(vec![Rule::any().fault(Fault::status(500))]).await;
+    assert_eq!(result.unwrap_err().code, ReasonCode::Model);
+}
+
+#[test]
+fn a_side_is_never_dropped_whole_whatever_is_said_about_it() {
+    let dropped = [("top      the top words", "not needed")];
+    let answer = replace("longest  the longest line\n", &dropped);
+    let problem = judged(&answer, &order()).unwrap_err();
+    assert!(problem.contains("other side as it is"), "{problem}");
+}
+
+#[test]
+fn a_line_that_is_rewritten_is_explained() {
+    let joined = "longest, top  lines and words\n";
+    let problem = judged(&replace(joined, &[]), &order()).unwrap_err();
+    assert!(problem.contains("only ours added") && problem.contains("only theirs added"));
+    let explained = [
+        ("longest  the longest line", "joined"),
+        ("top      the top words", "joined"),
+    ];
+    assert!(judged(&replace(joined, &explained), &order()).is_ok());
+    let unexplained = [
+        ("longest  the longest line", " "),
+        ("top      the top words", ""),
+    ];
+    assert!(judged(&replace(joined, &unexplained), &order()).is_err());
+}
+
+#[test]
+fn markers_and_whole_files_are_refused() {
+    let marked = format!("<<<<<<< ours\n{BOTH}>>>>>>> theirs\n");
+    assert!(
+        judged(&replace(&marked, &[]), &order())
+            .unwrap_err()
+            .contains("marker")
+    );
+    let long = format!("{BOTH}{}", "x\n".repeat(10_000));
+    assert!(
+        judged(&replace(&long, &[]), &order())
+            .unwrap_err()
+            .contains("bytes")
+    );
+
+    let mut rst = order();
+    rst.ours = "Title\n=======\n".into();
+    let text = format!("{}{}", rst.ours, rst.theirs);
+    assert!(
+        judged(&replace(&text, &[]), &rst).is_ok(),
+        "its own underline is no marker"
+    );
+}
+
+#[test]
+fn line_endings_are_those_of_the_file() {
+    let mut windows = order();
+    windows.ours = "a\r\n".into();
+    windows.theirs = "b\r\n".into();
+    let Ok(Resolution::Replace { text, .. }) = judged(&replace("a\nb", &[]), &windows) else {
+        panic!("it holds");
+    };
+    assert_eq!(text, "a\r\nb\r\n");
+}
+
+#[test]
+fn the_resolver_is_told_the_conflict_first_and_what_fits() {
+    within(prompt::SYSTEM, 700);
+    assert!(prompt::SYSTEM.starts_with("# role: resolver\n"));
+    insta::assert_snapshot!("resolver", prompt::user(&order()).unwrap());
+
+    let mut large = order();
+    large.theirs_diff = "+x\n".repeat(20_000);
+    let text = prompt::user(&large).unwrap();
+    assert!(text.contains("> lines    how many lines") && text.contains("Add the command top."));
+    assert!(!text.contains("What each side changed"));
+    within(&text, 6_000);
+
+    large.ours = "y\n".repeat(20_000);
+    assert_eq!(prompt::user(&large), None);
+}
+
+#[tokio::test]
+async fn a_conflict_too_large_to_show_is_declined_unasked() {
+    let script = Script::play(vec![]).await;
+    let mut large = order();
+    large.ours = "y\n".repeat(20_000);
+    let result = resolve(&large, &script.models, &Book::default(), None).await;
+    assert!(matches!(result.unwrap(), Resolution::Decline { .. }));
+    assert!(script.asked().is_empty());
+}

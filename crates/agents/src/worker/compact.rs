@@ -18,6 +18,9 @@ const LATEST: usize = 6;
 /// What is shorter is not worth leaving out, in bytes.
 const SHORT: usize = 200;
 
+/// Leaves something out of a message; whether there was anything.
+type Elide = fn(&mut Message) -> bool;
+
 /// How much a conversation may take, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
@@ -35,35 +38,31 @@ impl Room {
         }
     }
 
-    /// Half of it.
-    pub(super) fn half(self) -> Self {
+    /// Half of what a conversation takes now, whatever the model's window is said to be.
+    pub(super) fn half_of(messages: &[Message], tools: &[ToolSpec]) -> Self {
+        let half = length(messages, tools) / 2;
         Self {
-            high: self.high / 2,
-            low: self.low / 2,
+            high: half,
+            low: half,
         }
     }
 }
 
 /// Leaves things out until the conversation fits; whether it left out anything.
 pub(super) fn fit(messages: &mut [Message], tools: &[ToolSpec], room: Room) -> bool {
-    let fixed: usize = tools.iter().map(length_of_tool).sum();
-    let length = |messages: &[Message]| {
-        let said: usize = messages.iter().map(length_of).sum();
-        tokens(fixed + said) as u64
-    };
-    if length(messages) <= room.high {
+    if length(messages, tools) <= room.high {
         return false;
     }
     let mut changed = false;
     let older = messages.len().saturating_sub(LATEST);
-    let passes: [(usize, fn(&mut Message) -> bool); 3] = [
+    let passes: [(usize, Elide); 3] = [
         (older, elide_result),
         (older, elide_arguments),
         (messages.len(), elide_result),
     ];
     for (end, elide) in passes {
         for at in middle_out(end) {
-            if length(messages) <= room.low {
+            if length(messages, tools) <= room.low {
                 return changed;
             }
             changed |= elide(&mut messages[at]);
@@ -104,6 +103,13 @@ fn elide_arguments(message: &mut Message) -> bool {
         }
     }
     changed
+}
+
+/// About how many tokens a conversation takes.
+fn length(messages: &[Message], tools: &[ToolSpec]) -> u64 {
+    let said: usize = messages.iter().map(length_of).sum();
+    let offered: usize = tools.iter().map(length_of_tool).sum();
+    tokens(said + offered) as u64
 }
 
 fn length_of(message: &Message) -> usize {
@@ -170,18 +176,16 @@ mod tests {
 
     #[test]
     fn results_in_the_middle_go_first_and_the_request_stays() {
-        let mut messages = conversation(10, 4_000);
-        assert!(fit(&mut messages, &[], Room::of(Some(25_000))));
+        let room = Room::of(Some(49_000));
+        let mut messages = conversation(20, 4_000);
+        assert!(fit(&mut messages, &[], room));
         let gone = elided(&messages);
-        assert!(gone.contains(&7) && gone.contains(&9), "{gone:?}");
-        assert!(!gone.contains(&3) && !gone.contains(&21), "{gone:?}");
+        assert!(gone.contains(&17) && gone.contains(&19), "{gone:?}");
+        assert!(!gone.contains(&3) && !gone.contains(&41), "{gone:?}");
         assert_eq!(messages[1], Message::user("the task"));
 
         let before = messages.clone();
-        assert!(
-            !fit(&mut messages, &[], Room::of(Some(25_000))),
-            "once is enough"
-        );
+        assert!(!fit(&mut messages, &[], room), "once is enough");
         assert_eq!(messages, before);
     }
 

@@ -81,7 +81,7 @@ pub async fn work(order: &WorkOrder, means: Means<'_>) -> WorkEnd {
     };
     let end = match Attempt::new(order, means).run().await {
         Ok(finish) => judged(finish),
-        Err(end) => end,
+        Err(end) => end.into(),
     };
     if let (Some(span), WorkEnd::Failed(reason) | WorkEnd::GaveUp(reason)) = (&mut span, &end) {
         span.fail(reason.code.as_str());
@@ -99,6 +99,24 @@ fn judged(finish: Finish) -> WorkEnd {
         Outcome::Done | Outcome::Partial => WorkEnd::Finished(finish),
         Outcome::Blocked => WorkEnd::Failed(reason("blocked")),
         Outcome::Impossible => WorkEnd::GaveUp(reason("impossible")),
+    }
+}
+
+/// What ends an attempt without a report.
+#[derive(Debug)]
+enum Break {
+    Failed(Reason),
+    GaveUp(Reason),
+    Stopped,
+}
+
+impl From<Break> for WorkEnd {
+    fn from(end: Break) -> Self {
+        match end {
+            Break::Failed(reason) => Self::Failed(reason),
+            Break::GaveUp(reason) => Self::GaveUp(reason),
+            Break::Stopped => Self::Stopped,
+        }
     }
 }
 
@@ -143,7 +161,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn run(mut self) -> Result<Finish, WorkEnd> {
+    async fn run(mut self) -> Result<Finish, Break> {
         if let Some(finish) = self.replay().await? {
             return Ok(finish);
         }
@@ -169,9 +187,9 @@ impl<'a> Attempt<'a> {
     }
 
     /// Ends the attempt where it was cancelled or has had its time.
-    fn may_go_on(&self) -> Result<(), WorkEnd> {
+    fn may_go_on(&self) -> Result<(), Break> {
         if self.means.cancel.is_cancelled() {
-            return Err(WorkEnd::Stopped);
+            return Err(Break::Stopped);
         }
         if Instant::now() >= self.order.deadline {
             let limit = self.order.limits.attempt_s;
@@ -184,10 +202,10 @@ impl<'a> Attempt<'a> {
     }
 
     /// Does what the journal says.
-    fn heed(&mut self, verdict: Result<Verdict, String>) -> Result<(), WorkEnd> {
+    fn heed(&mut self, verdict: Result<Verdict, String>) -> Result<(), Break> {
         match verdict {
             Ok(Verdict::GoOn) => Ok(()),
-            Ok(Verdict::Stop) => Err(WorkEnd::Stopped),
+            Ok(Verdict::Stop) => Err(Break::Stopped),
             Ok(Verdict::Message(text)) => {
                 self.notes.push(text);
                 Ok(())
@@ -200,6 +218,6 @@ impl<'a> Attempt<'a> {
     }
 }
 
-fn failed(code: ReasonCode, message: impl Into<String>) -> WorkEnd {
-    WorkEnd::Failed(Reason::new(code, message))
+fn failed(code: ReasonCode, message: impl Into<String>) -> Break {
+    Break::Failed(Reason::new(code, message))
 }

@@ -152,10 +152,10 @@ fn hand_off(hand_off: &HandOff) -> Vec<String> {
 }
 
 fn came_back(feedback: &Feedback) -> Vec<String> {
-    let mut lines = vec![format!(
-        "Attempt {} was not enough: {}",
-        feedback.attempt, feedback.reason
-    )];
+    let mut lines = vec![
+        format!("Attempt {} was not enough:", feedback.attempt),
+        quoted(&feedback.reason),
+    ];
     if !feedback.output.trim().is_empty() {
         lines.push("What was shown then:".to_owned());
         lines.push(quoted(&head_and_tail(&feedback.output, OUTPUT_BYTES)));

@@ -1,6 +1,6 @@
 //! Going on with an attempt that was interrupted.
 
-use super::{Attempt, JournaledTurn, WorkEnd, conduct::Permission};
+use super::{Attempt, Break, JournaledTurn, conduct::Permission};
 use crate::{
     conversation::say,
     tools::{Finish, Tool},
@@ -16,7 +16,7 @@ pub(super) const NOT_BEGUN: &str =
 
 impl Attempt<'_> {
     /// Rebuilds the history from the journal; the report, if the attempt had finished before it was interrupted.
-    pub(super) async fn replay(&mut self) -> Result<Option<Finish>, WorkEnd> {
+    pub(super) async fn replay(&mut self) -> Result<Option<Finish>, Break> {
         let order = self.order;
         let turns = &order.resume;
         for (index, turn) in turns.iter().enumerate() {
@@ -36,7 +36,7 @@ impl Attempt<'_> {
                 self.replay_call(turn, call).await?;
             }
             let ended = self.conduct.turn_ended(tool_calls, false);
-            self.notes.extend(ended.map_err(WorkEnd::Failed)?);
+            self.notes.extend(ended.map_err(Break::Failed)?);
         }
         Ok(None)
     }
@@ -54,7 +54,7 @@ impl Attempt<'_> {
         result.finish
     }
 
-    async fn replay_call(&mut self, turn: &JournaledTurn, call: &ToolCall) -> Result<(), WorkEnd> {
+    async fn replay_call(&mut self, turn: &JournaledTurn, call: &ToolCall) -> Result<(), Break> {
         let journaled = turn.results.iter().find(|(id, _)| *id == call.id);
         let content = match journaled {
             Some((_, Some(content))) => content,
@@ -66,7 +66,7 @@ impl Attempt<'_> {
             // Whether it went well is not journaled with the text; taking it for a success only makes the rule
             // on repeated errors the more patient one.
             let heard = self.conduct.after(call, content, true);
-            self.notes.extend(heard.map_err(WorkEnd::Failed)?);
+            self.notes.extend(heard.map_err(Break::Failed)?);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One turn: the model's answer, and the calls it asks for, one after the other.
 
-use super::{Attempt, WorkEnd, compact, conduct::Permission, failed};
+use super::{Attempt, Break, compact, conduct::Permission, failed};
 use crate::{
     conversation::say,
     failure::Failure,
@@ -26,7 +26,7 @@ const SAID_NOTHING: &str = "(no answer)";
 
 impl Attempt<'_> {
     /// Asks the model once and does what it asks for; the report, if it has finished.
-    pub(super) async fn next_turn(&mut self, limit: u32) -> Result<Option<Finish>, WorkEnd> {
+    pub(super) async fn next_turn(&mut self, limit: u32) -> Result<Option<Finish>, Break> {
         self.may_go_on()?;
         self.turn += 1;
         let is_last = self.turn == limit;
@@ -43,7 +43,7 @@ impl Attempt<'_> {
             .map(|trace| span::child(trace, SpanKind::Turn { number }));
         let context = span.as_ref().map(span::SpanGuard::context);
         let result = self.asked_and_done(is_last, context.as_ref()).await;
-        if let (Some(span), Err(WorkEnd::Failed(reason) | WorkEnd::GaveUp(reason))) =
+        if let (Some(span), Err(Break::Failed(reason) | Break::GaveUp(reason))) =
             (&mut span, &result)
         {
             span.fail(reason.code.as_str());
@@ -55,7 +55,7 @@ impl Attempt<'_> {
         &mut self,
         is_last: bool,
         trace: Option<&TraceContext>,
-    ) -> Result<Option<Finish>, WorkEnd> {
+    ) -> Result<Option<Finish>, Break> {
         let reply = self.ask(is_last, trace).await?;
         let assistant = recorded(&reply);
         let journal = self.means.journal;
@@ -69,14 +69,14 @@ impl Attempt<'_> {
         if finish.is_none() {
             let was_cut = reply.stop == StopReason::Length;
             let heard = self.conduct.turn_ended(&reply.tool_calls, was_cut);
-            self.notes.extend(heard.map_err(WorkEnd::Failed)?);
+            self.notes.extend(heard.map_err(Break::Failed)?);
         }
         Ok(finish)
     }
 
-    async fn ask(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Reply, WorkEnd> {
+    async fn ask(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Reply, Break> {
         let window = self.means.models.window(&self.order.model);
-        let mut room = compact::Room::of(window);
+        let room = compact::Room::of(window);
         compact::fit(&mut self.messages, &self.tools, room);
         loop {
             // Tools stay as they are on the last turn, too: the history calls them, and the prefix stays cached.
@@ -98,7 +98,7 @@ impl Attempt<'_> {
             let means = &self.means;
             let answer = tokio::select! {
                 biased;
-                () = means.cancel.cancelled() => return Err(WorkEnd::Stopped),
+                () = means.cancel.cancelled() => return Err(Break::Stopped),
                 answer = means.models.complete(&request, means.ledger, trace) => answer,
             };
             let failure = match answer {
@@ -106,13 +106,13 @@ impl Attempt<'_> {
                 Err(error) => Failure::of(&error),
             };
             match failure {
-                Failure::Stopped => return Err(WorkEnd::Stopped),
-                Failure::Final(reason) => return Err(WorkEnd::GaveUp(reason)),
-                Failure::Passing(reason) => return Err(WorkEnd::Failed(reason)),
+                Failure::Stopped => return Err(Break::Stopped),
+                Failure::Final(reason) => return Err(Break::GaveUp(reason)),
+                Failure::Passing(reason) => return Err(Break::Failed(reason)),
                 Failure::Unusable(text) => return Err(failed(ReasonCode::Model, text)),
                 Failure::TooLong(text) => {
-                    // The estimate was too low for this model: make do with less room, as long as that frees any.
-                    room = room.half();
+                    // The estimate was too low: make do with half, as long as that leaves something out.
+                    let room = compact::Room::half_of(&self.messages, &self.tools);
                     if !compact::fit(&mut self.messages, &self.tools, room) {
                         return Err(failed(ReasonCode::Model, text));
                     }
@@ -127,7 +127,7 @@ impl Attempt<'_> {
         reply: &Reply,
         is_last: bool,
         trace: Option<&TraceContext>,
-    ) -> Result<Option<Finish>, WorkEnd> {
+    ) -> Result<Option<Finish>, Break> {
         let mut finish = None;
         for call in &reply.tool_calls {
             if finish.is_some() {
@@ -142,7 +142,7 @@ impl Attempt<'_> {
                 Permission::Refused(text) => self.answer(call, &text, false).await?,
                 Permission::GiveUp(reason) => {
                     self.answer(call, &reason.message, false).await?;
-                    return Err(WorkEnd::Failed(reason));
+                    return Err(Break::Failed(reason));
                 }
                 Permission::Granted if is_last && call.name != Tool::Finish.name() => {
                     self.answer(call, NO_TURNS_LEFT, false).await?;
@@ -151,7 +151,7 @@ impl Attempt<'_> {
                     let result = self.call(call, trace).await?;
                     self.answer(call, &result.content, result.ok).await?;
                     let heard = self.conduct.after(call, &result.content, result.ok);
-                    self.notes.extend(heard.map_err(WorkEnd::Failed)?);
+                    self.notes.extend(heard.map_err(Break::Failed)?);
                     finish = result.finish;
                 }
             }
@@ -165,7 +165,7 @@ impl Attempt<'_> {
         &self,
         call: &ToolCall,
         trace: Option<&TraceContext>,
-    ) -> Result<ToolResult, WorkEnd> {
+    ) -> Result<ToolResult, Break> {
         let cancel = self.means.cancel.child_token();
         let running = self
             .means
@@ -180,7 +180,7 @@ impl Attempt<'_> {
             }
         };
         if self.means.cancel.is_cancelled() {
-            return Err(WorkEnd::Stopped);
+            return Err(Break::Stopped);
         }
         Ok(result)
     }
@@ -191,7 +191,7 @@ impl Attempt<'_> {
         call: &ToolCall,
         content: &str,
         ok: bool,
-    ) -> Result<(), WorkEnd> {
+    ) -> Result<(), Break> {
         let journal = self.means.journal;
         let verdict = journal.tool_result(self.turn, &call.id, content, ok).await;
         self.messages.push(Message::tool(&call.id, content));
