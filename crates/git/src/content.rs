@@ -124,7 +124,7 @@ mod tests {
         );
         assert_eq!(
             merged(
-                "three\nfour\ntwo\none\ntwo\nthree\nfour\nfive\n",
+                "one\ntwo\nthree\nfour\none\ntwo\nthree\nfour\nfive\n",
                 "one\ntwo\nthree\nfour\n5\n"
             ),
             None

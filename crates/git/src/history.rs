@@ -73,17 +73,21 @@ impl Hub {
             let mut truncated = false;
             let printed =
                 diff(&handle.objects, from, to)?.print(DiffFormat::Patch, |_, _, line| {
-                    let prefix = match line.origin() {
-                        origin @ ('+' | '-' | ' ') => &[origin as u8][..],
-                        _ => &[],
-                    };
-                    truncated = bytes.len() + prefix.len() + line.content().len() > limit_bytes;
-                    if !truncated {
-                        bytes.extend_from_slice(prefix);
-                        bytes.extend_from_slice(line.content());
+                    let origin = line.origin();
+                    if matches!(origin, '+' | '-' | ' ') {
+                        bytes.push(origin as u8);
                     }
+                    bytes.extend_from_slice(line.content());
+                    truncated = bytes.len() > limit_bytes;
                     !truncated
                 });
+            if truncated {
+                let end = bytes[..limit_bytes]
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |end| end + 1);
+                bytes.truncate(end);
+            }
             match printed {
                 Err(error) if !truncated => {
                     Err(GitError::git(format!("can't print {from}..{to}"), error))

@@ -3,16 +3,18 @@
 use crate::{
     create,
     durable::PackFiles,
-    error::{Doing, GitError, GitResult},
+    error::{At, Doing, GitError, GitResult},
     ids::{Stamp, TreeId, commit_id, commit_oid},
     land, refs,
 };
 use domain::CommitId;
 use git2::{
     AutotagOption, Config, ErrorCode, FetchOptions, FetchPrune, Oid, RemoteUpdateFlags, Repository,
-    Tree,
+    RepositoryOpenFlags, Tree,
 };
+use rustix::fs::{FlockOperation, flock};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -63,8 +65,17 @@ impl Hub {
     /// Brings new commits, branches and tags of the user's repository into the hub, under [`refs::WORKSPACE_BRANCHES`].
     /// The user's repository is only read, and none of its hooks or programs run.
     pub fn refresh(&self, user_repository: &Path) -> GitResult<()> {
+        let path = self.path.join("orchestrator-refresh.lock");
+        let lock = File::create(&path).at("can't make the lock file", &path)?;
+        flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
         create::follow_shallow(&self.path, user_repository)?;
-        self.with(|handle| fetch(&handle.refs, user_repository))
+        // A handle of its own: one that was opened before may know an older end of a shallow history.
+        fetch(&open_isolated(&self.path)?, user_repository)?;
+        self.handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        Ok(())
     }
 
     /// The commit a person means: a branch or tag of the user's repository, `HEAD`, or a commit id, with the usual
@@ -235,7 +246,7 @@ impl Handle {
     fn open(path: &Path) -> GitResult<Self> {
         let doing = || format!("can't open the hub {}", path.display());
         let refs = open_isolated(path)?;
-        let objects = Repository::open_bare(path).doing(doing)?;
+        let objects = open(path)?;
         objects
             .set_config(&Config::new().doing(doing)?)
             .doing(doing)?;
@@ -245,12 +256,21 @@ impl Handle {
 
 /// Opens the hub with its own configuration alone: what the user's or the system's configuration says about line
 /// ends, addresses or filters must not change what we do.
-pub(crate) fn open_isolated(path: &Path) -> GitResult<Repository> {
+fn open_isolated(path: &Path) -> GitResult<Repository> {
     let doing = || format!("can't open the hub {}", path.display());
-    let repository = Repository::open_bare(path).doing(doing)?;
+    let repository = open(path)?;
     let config = Config::open(&path.join("config")).doing(doing)?;
     repository.set_config(&config).doing(doing)?;
     Ok(repository)
+}
+
+/// Unlike `open_bare`, this heeds the end of a shallow history.
+fn open(path: &Path) -> GitResult<Repository> {
+    let flags =
+        RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+    let no_ceilings: [&Path; 0] = [];
+    Repository::open_ext(path, flags, no_ceilings)
+        .doing(|| format!("can't open the hub {}", path.display()))
 }
 
 fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {

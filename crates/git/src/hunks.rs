@@ -338,7 +338,3 @@ fn number_lines(segments: &mut [Segment]) {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "hunks_tests.rs"]
-mod tests;

@@ -6,7 +6,8 @@ use crate::{
     hub::{find_tree, write_commit},
     ids::{Stamp, commit_oid},
     stat_cache::StatCache,
-    walk::{TreeLimits, UNFINISHED_GIT, WalkError, write_tree},
+    walk::{UNFINISHED_GIT, write_tree},
+    walk_error::{TreeLimits, WalkError},
     workspace::{Found, WorkspaceError, inspect},
 };
 use domain::CommitId;

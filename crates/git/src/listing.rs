@@ -17,7 +17,9 @@ impl Hub {
             let mut paths = Vec::new();
             tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
                 if entry.kind() == Some(ObjectType::Blob) {
-                    paths.push(RepoPath::new([folder.as_bytes(), entry.name_bytes()].concat()));
+                    paths.push(RepoPath::new(
+                        [folder.as_bytes(), entry.name_bytes()].concat(),
+                    ));
                 }
                 TreeWalkResult::Ok
             })
@@ -28,7 +30,11 @@ impl Hub {
 
     /// The paths in which a commit differs from its first parent; all of them for a commit without one.
     pub fn brought(&self, commit: &CommitId) -> GitResult<Vec<RepoPath>> {
-        let parent = self.log(None, commit, 1)?.into_iter().next().and_then(|entry| entry.parents.into_iter().next());
+        let parent = self
+            .log(None, commit, 1)?
+            .into_iter()
+            .next()
+            .and_then(|entry| entry.parents.into_iter().next());
         match parent {
             Some(parent) => self.changed_paths(&parent, commit),
             None => self.paths(commit),
@@ -47,7 +53,9 @@ impl Hub {
         self.with(|handle| {
             let doing = || format!("can't compare '{path}' in {from} and {to}");
             let mut options = DiffOptions::new();
-            options.pathspec(path.as_bytes()).disable_pathspec_match(true);
+            options
+                .pathspec(path.as_bytes())
+                .disable_pathspec_match(true);
             let from_tree = tree_of(&handle.objects, commit_oid(from)?)?;
             let to_tree = tree_of(&handle.objects, commit_oid(to)?)?;
             let diff = handle

@@ -6,7 +6,8 @@ use crate::{
     hub::{Hub, find_tree, tree_of},
     ids::{Stamp, TreeId, commit_oid},
     stat_cache::StatCache,
-    walk::{TreeLimits, WalkError, write_tree},
+    walk::write_tree,
+    walk_error::{TreeLimits, WalkError},
     worktree::canonical_place,
 };
 use domain::CommitId;

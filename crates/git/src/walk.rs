@@ -2,128 +2,21 @@
 //! or nested repository is looked at, and no symlink is followed.
 
 use crate::{
-    error::{Doing, GitError, GitResult},
+    error::{Doing, GitResult},
     ids::RepoPath,
+    ignores::Ignores,
     stat_cache::StatCache,
+    walk_error::{MAX_DEPTH, TreeLimits, WalkError},
 };
-use git2::{FileMode, ObjectType, Oid, Repository, Tree};
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use git2::{ObjectType, Oid, Repository, Tree};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
-use serde::{Deserialize, Serialize};
 use std::{
-    ffi::{CStr, OsStr},
+    ffi::CStr,
     fs::File,
     io::{self, Read},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::Path,
 };
-
-/// Deeper directories are refused; each level holds a file descriptor.
-const MAX_DEPTH: usize = 128;
-const GITIGNORE_MAX_BYTES: u64 = 1 << 20;
-
-/// What one snapshot may add. What the base holds already does not count.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TreeLimits {
-    /// New and changed files.
-    pub max_changed_files: usize,
-    /// The size of one new or changed file.
-    pub max_file_bytes: u64,
-    /// The size of all new and changed files.
-    pub max_changed_bytes: u64,
-}
-
-impl Default for TreeLimits {
-    fn default() -> Self {
-        Self {
-            max_changed_files: 20_000,
-            max_file_bytes: 20 << 20,
-            max_changed_bytes: 500 << 20,
-        }
-    }
-}
-
-/// Why a directory can't become a tree.
-#[derive(Debug, thiserror::Error)]
-pub enum WalkError {
-    /// A repository inside.
-    #[error(
-        "'{path}' is a git repository inside the worktree: it can't be recorded. Remove it, or name its directory in .gitignore"
-    )]
-    NestedRepository {
-        /// Its `.git`.
-        path: RepoPath,
-    },
-    /// Files where a submodule belongs.
-    #[error(
-        "'{path}' is a submodule of this repository, and files were put into it: they can't be recorded. Leave the directory empty"
-    )]
-    InsideSubmodule {
-        /// The submodule.
-        path: RepoPath,
-    },
-    /// A name that git reserves.
-    #[error(
-        "'{path}' can't be recorded: git reserves names like .git. Rename it, or name it in .gitignore"
-    )]
-    ReservedName {
-        /// The name.
-        path: RepoPath,
-    },
-    /// One file is too large.
-    #[error(
-        "'{path}' has {bytes} bytes, more than the limit of {limit} for one file. Remove it, or name it in .gitignore, or raise max_file_bytes"
-    )]
-    FileTooLarge {
-        /// The file.
-        path: RepoPath,
-        /// Its size.
-        bytes: u64,
-        /// `max_file_bytes`.
-        limit: u64,
-    },
-    /// All files together are too large.
-    #[error(
-        "the new and changed files have more than {limit} bytes together (reached at '{path}'). Name what was generated in .gitignore, or raise max_changed_bytes"
-    )]
-    TooManyBytes {
-        /// The file that was one too many.
-        path: RepoPath,
-        /// `max_changed_bytes`.
-        limit: u64,
-    },
-    /// Too many files.
-    #[error(
-        "more than {limit} files are new or changed (reached at '{path}'). Name what was generated in .gitignore, or raise max_changed_files"
-    )]
-    TooManyFiles {
-        /// The file that was one too many.
-        path: RepoPath,
-        /// `max_changed_files`.
-        limit: usize,
-    },
-    /// Too deep.
-    #[error(
-        "'{path}' is more than {MAX_DEPTH} directories deep: it can't be recorded. Remove it, or name it in .gitignore"
-    )]
-    TooDeep {
-        /// The directory.
-        path: RepoPath,
-    },
-    /// The system refused.
-    #[error("can't read '{path}' in {}: {source}. Make it readable, or remove it", root.display())]
-    Unreadable {
-        /// The directory that is being recorded.
-        root: PathBuf,
-        /// What could not be read.
-        path: RepoPath,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Git(#[from] GitError),
-}
 
 /// Writes the tree of `root` as it differs from `base`, and returns its id.
 pub(crate) fn write_tree(
@@ -140,7 +33,7 @@ pub(crate) fn write_tree(
         limits,
         files: 0,
         bytes: 0,
-        ignores: Vec::new(),
+        ignores: Ignores::default(),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory =
@@ -166,8 +59,7 @@ struct Walk<'a> {
     limits: &'a TreeLimits,
     files: usize,
     bytes: u64,
-    /// The `.gitignore` files on the way down, each with the length of its directory's path.
-    ignores: Vec<(usize, Gitignore)>,
+    ignores: Ignores,
 }
 
 /// An entry of a tree.
@@ -177,9 +69,11 @@ struct Entry {
     mode: i32,
 }
 
-const TREE: i32 = FileMode::Tree as i32;
-const LINK: i32 = FileMode::Link as i32;
-const GITLINK: i32 = FileMode::Commit as i32;
+const TREE: i32 = 0o040_000;
+const FILE: i32 = 0o100_644;
+const EXECUTABLE: i32 = 0o100_755;
+const LINK: i32 = 0o120_000;
+const GITLINK: i32 = 0o160_000;
 
 impl Walk<'_> {
     /// The tree of a directory; `None` if nothing in it is taken.
@@ -195,8 +89,7 @@ impl Walk<'_> {
                 path: RepoPath::new(path),
             });
         }
-        let ignores_before = self.ignores.len();
-        self.read_gitignore(&directory, path)?;
+        self.ignores.enter(&directory, path);
         let mut names = Vec::new();
         for entry in Dir::read_from(&directory).map_err(|errno| self.unreadable(path, errno))? {
             let entry = entry.map_err(|errno| self.unreadable(path, errno))?;
@@ -216,7 +109,7 @@ impl Walk<'_> {
                 found.push((name.to_bytes(), entry));
             }
         }
-        self.ignores.truncate(ignores_before);
+        self.ignores.leave();
         Ok(write_changes(self.objects, base.as_ref(), &found, path)?)
     }
 
@@ -238,7 +131,8 @@ impl Walk<'_> {
             Err(errno) => return Err(self.unreadable(path, errno)),
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let ignored = take == Take::Tracked || self.is_ignored(path, kind == FileType::Directory);
+        let ignored =
+            take == Take::Tracked || self.ignores.contain(path, kind == FileType::Directory);
         if ignored && before.is_none() {
             return Ok(None);
         }
@@ -314,10 +208,10 @@ impl Walk<'_> {
         stat: &Stat,
     ) -> Result<Entry, WalkError> {
         let mode = if stat.st_mode & 0o100 != 0 {
-            FileMode::BlobExecutable
+            EXECUTABLE
         } else {
-            FileMode::Blob
-        } as i32;
+            FILE
+        };
         if let Some(oid) = self.stat_cache.unchanged(path, stat) {
             return Ok(Entry { oid, mode });
         }
@@ -400,42 +294,6 @@ impl Walk<'_> {
 
     fn blob_size(&self, oid: Oid) -> Option<u64> {
         Some(self.objects.odb().ok()?.read_header(oid).ok()?.0 as u64)
-    }
-
-    fn read_gitignore(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), WalkError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        // Missing, a symlink, or unreadable: no rules, as in git.
-        let Ok(opened) = openat(directory, ".gitignore", flags, Mode::empty()) else {
-            return Ok(());
-        };
-        let mut content = Vec::new();
-        if File::from(opened)
-            .take(GITIGNORE_MAX_BYTES)
-            .read_to_end(&mut content)
-            .is_err()
-        {
-            return Ok(());
-        }
-        let mut builder = GitignoreBuilder::new("");
-        for line in String::from_utf8_lossy(&content).lines() {
-            // A line that can't be understood ignores nothing, as in git.
-            builder.add_line(None, line).ok();
-        }
-        if let Ok(rules) = builder.build() {
-            let prefix = if path.is_empty() { 0 } else { path.len() + 1 };
-            self.ignores.push((prefix, rules));
-        }
-        Ok(())
-    }
-
-    /// The nearest `.gitignore` that says something about the path decides.
-    fn is_ignored(&self, path: &[u8], is_directory: bool) -> bool {
-        let decided = self.ignores.iter().rev().find_map(|(prefix, rules)| {
-            let relative = Path::new(OsStr::from_bytes(&path[*prefix..]));
-            let matched = rules.matched(relative, is_directory);
-            (!matched.is_none()).then(|| matched.is_ignore())
-        });
-        decided.unwrap_or(false)
     }
 
     fn unreadable(&self, path: &[u8], errno: rustix::io::Errno) -> WalkError {

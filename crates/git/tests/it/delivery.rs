@@ -1,0 +1,198 @@
+use crate::support::{Fixture, fingerprint, stamp, write};
+use domain::CommitId;
+use git::{
+    DeliverError, Delivered, FastForward, SkipReason, WorktreeStart, deliver_branch, fast_forward,
+};
+use std::fs;
+
+const BRANCH: &str = "orchestrator/abc";
+
+/// A commit that exists only in the hub.
+fn result_on(fixture: &Fixture, parent: &CommitId, name: &str) -> CommitId {
+    let place = fixture.place(name);
+    fixture
+        .hub
+        .add_worktree(&place, &WorktreeStart::At(parent.clone()))
+        .unwrap();
+    write(&place.join("result").join(name), "done\n");
+    write(&place.join("README.md"), format!("{name}\n"));
+    let tree = fixture
+        .hub
+        .worktree_tree(&place, parent, &git::TreeLimits::default())
+        .unwrap();
+    fixture
+        .hub
+        .commit_tree(&tree, std::slice::from_ref(parent), &stamp(name))
+        .unwrap()
+}
+
+#[test]
+fn a_branch_is_created_updated_and_left() {
+    let fixture = Fixture::new();
+    let first = result_on(&fixture, &fixture.base, "one");
+    let second = result_on(&fixture, &first, "two");
+    let deliver =
+        |commit| deliver_branch(&fixture.user.path, &fixture.hub, commit, BRANCH).unwrap();
+    assert_eq!(deliver(&first), Delivered::Created);
+    assert_eq!(deliver(&first), Delivered::Already);
+    assert_eq!(deliver(&second), Delivered::Updated);
+    assert_eq!(fixture.user.git(&["rev-parse", BRANCH]), second.0);
+    assert_eq!(
+        fixture.user.git(&["show", &format!("{BRANCH}:result/two")]),
+        "done"
+    );
+    fixture.user.git(&["fsck", "--full", "--strict"]);
+}
+
+#[test]
+fn a_delivery_touches_nothing_but_the_branch() {
+    let fixture = Fixture::new();
+    fixture.user.write("README.md", "uncommitted\n");
+    fixture.user.write("staged", "staged\n");
+    fixture.user.git(&["add", "staged"]);
+    let commit = result_on(&fixture, &fixture.base, "one");
+    let before = fingerprint(&fixture.user.path);
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    let after = fingerprint(&fixture.user.path);
+    let touched: Vec<_> = after
+        .iter()
+        .filter(|file| !before.contains(file))
+        .map(|(path, _)| path.clone())
+        .collect();
+    for path in &touched {
+        let path = path
+            .strip_prefix(&fixture.user.path)
+            .unwrap()
+            .to_str()
+            .unwrap();
+        let expected = path.starts_with(".git/objects/pack/") || path.ends_with(BRANCH);
+        assert!(expected, "{path} was touched");
+    }
+    assert!(!touched.is_empty());
+    assert!(before.iter().all(|file| after.contains(file)));
+}
+
+#[test]
+fn a_branch_with_other_work_or_in_use_is_left_alone() {
+    let fixture = Fixture::new();
+    let first = result_on(&fixture, &fixture.base, "one");
+    let second = result_on(&fixture, &first, "two");
+    fixture.user.git(&["checkout", "-q", "-b", BRANCH]);
+    fixture.user.write("mine", "mine\n");
+    let mine = fixture.user.commit("mine");
+    let error = deliver_branch(&fixture.user.path, &fixture.hub, &first, BRANCH).unwrap_err();
+    assert!(
+        matches!(&error, DeliverError::Moved { found: Some(found), .. } if *found == mine),
+        "{error}"
+    );
+    fixture.user.git(&["checkout", "-q", "main"]);
+    fixture.user.git(&["branch", "-q", "-D", BRANCH]);
+    deliver_branch(&fixture.user.path, &fixture.hub, &first, BRANCH).unwrap();
+    let linked = fixture.directory.path().join("linked");
+    fixture
+        .user
+        .git(&["worktree", "add", "-q", linked.to_str().unwrap(), BRANCH]);
+    let error = deliver_branch(&fixture.user.path, &fixture.hub, &second, BRANCH).unwrap_err();
+    assert!(matches!(error, DeliverError::CheckedOut { .. }), "{error}");
+}
+
+#[test]
+fn a_clean_checkout_on_the_base_goes_forward_and_again() {
+    let fixture = Fixture::new();
+    let commit = result_on(&fixture, &fixture.base, "one");
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    fixture.user.write("untracked", "mine\n");
+    for _ in 0..2 {
+        assert_eq!(
+            fast_forward(&fixture.user.path, &fixture.base, &commit).unwrap(),
+            FastForward::Done
+        );
+    }
+    assert_eq!(fixture.user.head(), commit);
+    assert_eq!(
+        fixture.user.git(&["symbolic-ref", "HEAD"]),
+        "refs/heads/main"
+    );
+    assert_eq!(fixture.user.read("README.md"), "one\n");
+    assert_eq!(fixture.user.git(&["status", "--porcelain"]), "?? untracked");
+}
+
+#[test]
+fn a_fast_forward_that_died_in_between_is_finished() {
+    let fixture = Fixture::new();
+    let commit = result_on(&fixture, &fixture.base, "one");
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    fixture.user.write("README.md", "one\n");
+    assert_eq!(
+        fast_forward(&fixture.user.path, &fixture.base, &commit).unwrap(),
+        FastForward::Done
+    );
+    assert_eq!(fixture.user.git(&["status", "--porcelain"]), "");
+    assert_eq!(fixture.user.head(), commit);
+}
+
+#[test]
+fn a_checkout_that_is_not_clean_and_on_the_base_is_left_alone() {
+    let fixture = Fixture::new();
+    let commit = result_on(&fixture, &fixture.base, "one");
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    let skipped = || match fast_forward(&fixture.user.path, &fixture.base, &commit).unwrap() {
+        FastForward::Skipped(reason) => reason,
+        FastForward::Done => panic!("it was moved"),
+    };
+    fixture.user.write("src/two.txt", "uncommitted\n");
+    assert!(matches!(skipped(), SkipReason::Dirty { path } if path == "src/two.txt".into()));
+    fixture.user.git(&["checkout", "-q", "src/two.txt"]);
+    fixture.user.write("result/one", "in the way\n");
+    assert!(matches!(skipped(), SkipReason::Dirty { .. }));
+    fixture.user.write(".git/info/exclude", "result/\n");
+    assert!(
+        matches!(skipped(), SkipReason::Dirty { .. }),
+        "ignored files are the user's as well"
+    );
+    fs::remove_dir_all(fixture.user.path.join("result")).unwrap();
+    fixture.user.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(skipped(), SkipReason::Detached);
+    fixture.user.git(&["checkout", "-q", "main"]);
+    fixture.user.write("mine", "mine\n");
+    let mine = fixture.user.commit("mine");
+    assert!(matches!(skipped(), SkipReason::NotOnBase { at, .. } if at == mine));
+    assert_eq!(fixture.user.head(), mine);
+}
+
+#[test]
+fn files_that_go_through_a_filter_are_left_to_the_users_git() {
+    let fixture = Fixture::with(|user| {
+        user.write(".gitattributes", "result/* filter=lfs\n");
+        user.write("README.md", "x\n");
+    });
+    let commit = result_on(&fixture, &fixture.base, "one");
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    let outcome = fast_forward(&fixture.user.path, &fixture.base, &commit).unwrap();
+    assert!(
+        matches!(outcome, FastForward::Skipped(SkipReason::Filtered { .. })),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_repository_without_commits_receives_branch_and_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let user = crate::support::UserRepository::init(&directory.path().join("user"));
+    let hub = git::Hub::open_or_create(&directory.path().join("data/hub"), &user.path).unwrap();
+    let base = hub.empty_root(&stamp("root")).unwrap();
+    let fixture = Fixture {
+        directory,
+        user,
+        hub,
+        base,
+    };
+    let commit = result_on(&fixture, &fixture.base, "one");
+    deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
+    assert_eq!(
+        fast_forward(&fixture.user.path, &fixture.base, &commit).unwrap(),
+        FastForward::Done
+    );
+    assert_eq!(fixture.user.read("result/one"), "done\n");
+    assert_eq!(fixture.user.git(&["status", "--porcelain"]), "");
+}
