@@ -193,31 +193,42 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Notes how a merge ended and how long it worked, without the gate.
+    /// Notes how a merge ended and how long it worked, without the gate. `false` when the fence is old or the merge
+    /// has ended: then the caller's transaction must not be committed.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn end_merge(&mut self, merge: MergeId, end: &MergeEnd, merge_ms: i64) -> Result<(), Error> {
+    pub async fn end_merge(
+        &mut self,
+        merge: MergeId,
+        lease: &str,
+        fence: Fence,
+        end: &MergeEnd,
+        merge_ms: i64,
+    ) -> Result<bool, Error> {
         let (state, reason, commit) = match end {
             MergeEnd::Landed { commit } => (MergeState::Landed, None, Some(commit.0.as_str())),
             MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(Json(reason)), None),
             MergeEnd::Error { reason } => (MergeState::Error, Some(Json(reason)), None),
         };
-        timed(
+        let done = timed(
             "update",
             sqlx::query!(
                 "update merge set state = $2, reason = $3, merged = coalesce($4, merged), merge_ms = $5,
-                     ended_at = now() where id = $1 and ended_at is null",
+                     ended_at = now() where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $6 and l.fence = $7)",
                 merge.0,
                 state.as_str(),
                 reason as _,
                 commit,
                 merge_ms,
+                lease,
+                fence.0,
             )
             .execute(&mut *self.inner),
         )
         .await?;
-        Ok(())
+        Ok(done.rows_affected() == 1)
     }
 }
 

@@ -11,7 +11,11 @@ mod resolve;
 
 pub(crate) use gate::RedBase;
 
-use crate::{engine::Engine, step::StepError, trace};
+use crate::{
+    engine::Engine,
+    step::{self, StepError},
+    trace,
+};
 use domain::{
     Fence, RunId,
     event::{Event, Fact},
@@ -203,18 +207,19 @@ impl Merger<'_> {
         let own = took.saturating_sub(self.gate_time);
         let (merge, task) = (self.merge.id, self.merge.task);
         let event = Event::MergeEnded { merge, end: ended.end.clone() };
-        self.engine
-            .step(self.facts.id, Some(task), event, async |tx| {
-                tx.end_merge(merge, &ended.end, own.as_millis() as i64).await?;
-                if let MergeEnd::Landed { commit } = &ended.end {
-                    tx.save_landed(task, commit).await?;
-                }
-                if let Some(feedback) = &ended.feedback {
-                    tx.save_feedback(task, feedback).await?;
-                }
-                Ok(())
-            })
-            .await?;
+        let mut tx = self.engine.parts.store.begin().await?;
+        let applied = step::apply(&mut tx, self.facts.id, Some(task), event).await?;
+        if !tx.end_merge(merge, self.lease, self.fence, &ended.end, own.as_millis() as i64).await? {
+            return Err(Failure::NotOurs);
+        }
+        if let MergeEnd::Landed { commit } = &ended.end {
+            tx.save_landed(task, commit).await?;
+        }
+        if let Some(feedback) = &ended.feedback {
+            tx.save_feedback(task, feedback).await?;
+        }
+        tx.commit().await?;
+        self.engine.applied(&applied);
         let result = match &ended.end {
             MergeEnd::Error { .. } => MergeResult::Error,
             MergeEnd::Landed { .. } | MergeEnd::Rejected { .. } if ended.conflicted => MergeResult::Conflict,

@@ -1,0 +1,199 @@
+//! A real engine on a real Postgres, real repositories and a scripted model behind real HTTP.
+
+use domain::{RunId, limits::RunLimits, run::RunState};
+use engine::{Engine, Identity, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
+use llm::{Models, Provider};
+use serde_json::{Value, json};
+use sim_llm::{Options, Scenario, Server};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+use store::testing::TestDatabase;
+
+/// How long a run may take before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Everything a test needs.
+pub(crate) struct House {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) database: TestDatabase,
+    pub(crate) model: Server,
+    pub(crate) engine: Engine,
+}
+
+impl House {
+    pub(crate) async fn open(scenario: Scenario) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = store::testing::database().await;
+        let model = Server::start(scenario, Options::default()).await.unwrap();
+        let engine = start(folder.path(), &database, &model).await;
+        Self { folder, database, model, engine }
+    }
+
+    /// Another life of the same process, as after a restart.
+    pub(crate) async fn reopen(&mut self) {
+        self.engine.drain().await;
+        self.engine = start(self.folder.path(), &self.database, &self.model).await;
+    }
+
+    /// A repository with these files, committed on `main`.
+    pub(crate) fn repository(&self, files: &[(&str, &str)]) -> PathBuf {
+        let path = self.folder.path().join("repository");
+        for (name, text) in files {
+            let file = path.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        git(&path, &["init", "-q", "-b", "main"]);
+        git(&path, &["add", "-A"]);
+        git(&path, &["-c", "user.name=U", "-c", "user.email=u@localhost", "commit", "-q", "-m", "first"]);
+        path
+    }
+
+    pub(crate) async fn submit(&self, workspace: &Path, check: Option<&str>) -> Submitted {
+        self.submit_with(workspace, check, LimitsAsked::default()).await.unwrap()
+    }
+
+    pub(crate) async fn submit_with(
+        &self,
+        workspace: &Path,
+        check: Option<&str>,
+        limits: LimitsAsked,
+    ) -> Result<Submitted, SubmitError> {
+        let model = ModelRef::new("scripted", "scripted");
+        self.engine
+            .submit(NewRun {
+                objective: "Do what the plan says".into(),
+                workspace: workspace.to_path_buf(),
+                director: Some(model.clone()),
+                worker: Some(model),
+                check: check.map(str::to_owned),
+                limits,
+                idempotency_key: None,
+            })
+            .await
+    }
+
+    /// Waits for the run to end, and returns its state and, in words, why.
+    pub(crate) async fn end(&self, run: RunId) -> (RunState, String) {
+        let ended = async {
+            loop {
+                let detail = self.engine.views().run(run).await.unwrap().unwrap();
+                if detail.summary.state.is_final() {
+                    let reason = detail.summary.reason.map(|reason| reason.message);
+                    return (detail.summary.state, reason.unwrap_or_default());
+                }
+                self.engine.changed(run, detail.last_event).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, ended).await {
+            Ok(ended) => ended,
+            Err(_) => panic!("the run did not end; its log:\n{}", self.log(run).await),
+        }
+    }
+
+    /// The run's log, a line each.
+    pub(crate) async fn log(&self, run: RunId) -> String {
+        let page = self.engine.views().events(run, 0, 1_000).await.unwrap().unwrap();
+        let lines = page.events.iter().map(|event| format!("{} {} {}", event.seq, event.kind, event.data));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// How often an attempt's model was asked for a task.
+    pub(crate) fn calls_for(&self, task: &str) -> usize {
+        self.model.journal().iter().filter(|entry| entry.task.as_deref() == Some(task)).count()
+    }
+
+    /// That every request the product sent was one a provider takes.
+    pub(crate) fn assert_requests_were_sound(&self) {
+        let violations: Vec<_> = self.model.journal().into_iter().flat_map(|entry| entry.violations).collect();
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+
+    /// That counters and log of every run are what the rows say.
+    pub(crate) async fn assert_rows_agree(&self) {
+        let wrong: Vec<String> = sqlx::query_scalar(
+            "select r.id::text || ': ' || r.state from run r where
+               r.open <> (select count(*) from task t where t.run = r.id and t.ended_at is null)
+               or r.active <> (select count(*) from task t where t.run = r.id and t.state = 'active')
+               or r.ready <> (select count(*) from task t where t.run = r.id and t.state = 'ready')
+               or r.event_seq <> (select count(*) from event e where e.run = r.id)
+               or r.event_seq <> (select coalesce(max(seq), 0) from event e where e.run = r.id)",
+        )
+        .fetch_all(self.database.pool())
+        .await
+        .unwrap();
+        assert!(wrong.is_empty(), "counters or log differ from the rows: {wrong:?}");
+    }
+}
+
+async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine {
+    // A second call finds it installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let data_dir = folder.join("data");
+    std::fs::create_dir_all(&data_dir).unwrap();
+    let providers = BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
+    let models = Models::new(llm::Settings::new(providers).unwrap()).unwrap();
+    let sandbox = sandbox::Sandbox::probe(sandbox::Tier::Bubblewrap, sandbox::Settings::default()).await.unwrap();
+    let settings = Settings {
+        process_name: data_dir.display().to_string(),
+        data_dir,
+        version: "test".into(),
+        slots: 4,
+        director: None,
+        worker: None,
+        workspaces: BTreeMap::new(),
+        limits: RunLimits::default(),
+        profiles: None,
+        identity: Identity::default(),
+        extra_read_only: Vec::new(),
+        disk_floor_bytes: 0,
+        poll: Duration::from_millis(200),
+        heartbeat: Duration::from_secs(5),
+        lease: Duration::from_secs(15),
+        fast_forward: true,
+    };
+    Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox)).await.unwrap()
+}
+
+/// Runs git in a repository and returns what it printed.
+pub(crate) fn git(path: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git").current_dir(path).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A plan of tasks, each with the keys it waits for.
+pub(crate) fn plan(tasks: &[(&str, &[&str])]) -> Value {
+    let tasks: Vec<Value> = tasks
+        .iter()
+        .map(|(key, parents)| {
+            let depends_on: Vec<Value> = parents.iter().map(|parent| json!({"key": parent, "why": "code"})).collect();
+            json!({
+                "key": key, "title": format!("Do {key}"), "profile": "coder", "covers": ["r1"],
+                "instructions": format!("Do what {key} stands for."),
+                "acceptance": [{"id": "a1", "text": "it is done", "check": "judged"}], "check": null,
+                "depends_on": depends_on, "paths": {"owns": [], "shared": [], "creates": []},
+                "provides": [], "needs": [], "size": "S", "risk": "low", "unknowns": [],
+            })
+        })
+        .collect();
+    json!({
+        "mode": "parallel", "reason": "as the test needs it", "requirements": [{"id": "r1", "text": "all of it"}],
+        "non_goals": [], "assumptions": [], "interfaces": [], "shared_paths": [], "tasks": tasks,
+    })
+}
+
+/// The arguments of a `finish` that says done.
+pub(crate) fn done() -> Value {
+    json!({"outcome": "done", "summary": "as asked"})
+}
+
+/// The arguments of a `write_file`.
+pub(crate) fn file(path: &str, content: &str) -> Value {
+    json!({"path": path, "content": content})
+}
