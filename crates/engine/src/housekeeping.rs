@@ -135,5 +135,5 @@ fn tell_of_run(facts: &store::run::RunFacts) {
     let end = SystemTime::now();
     let start = end.checked_sub(age).unwrap_or(end);
     let context = trace::of_run(&facts.trace);
-    telemetry::span::run(&context).attr("run.id", facts.id.to_string()).finish(start, end, error);
+    telemetry::span::run(&context).attr(telemetry::span::attributes::RUN_ID, facts.id.to_string()).finish(start, end, error);
 }

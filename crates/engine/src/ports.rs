@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::{CommitId, RunId, TaskId, TaskKey, event::Fact, plan::first_line};
 use git::{Hub, SnapshotError, SnapshotRequest, TreeLimits};
 use llm::{CallId, CallOutcome, CallStatus, Ledger, Message, PlannedCall, Refusal, Reply, ToolCall};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{
     attempt::{Held, IntentRow, TurnRow, Writer},
     ledger::{Reservation, Reserved, Settlement},
@@ -71,6 +71,18 @@ impl Ledger for Account {
             error: outcome.error.as_deref().map(redact),
         };
         store.settle(call.0, &settlement).await.map_err(|error| error.to_string())
+    }
+
+    fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
+        let fact = Fact::ModelRetried { why: why.to_owned(), wait_ms: wait.as_millis() as u64 };
+        let (engine, run, task) = (self.engine.clone(), self.run, self.task);
+        // Beside the call: what is shown must not hold up what is done.
+        tokio::spawn(async move {
+            match engine.parts.store.append(run, &[(task, fact)]).await {
+                Ok(()) => engine.parts.wake.committed(),
+                Err(error) => tracing::debug!(%error, "a retry was not shown"),
+            }
+        });
     }
 }
 

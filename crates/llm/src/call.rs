@@ -36,6 +36,8 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Instant,
     /// From the beginning of the call to its deadline.
     pub(crate) allowed: Duration,
+    /// Hears of each retry: why, and after what wait.
+    pub(crate) on_retry: &'a (dyn Fn(&'static str, Duration) + Send + Sync),
 }
 
 /// An answer, and how long its first word took.
@@ -92,6 +94,7 @@ impl Call<'_> {
         let reason = failure.name();
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         telemetry::llm::retried(reason);
+        (self.on_retry)(reason, wait);
         tracing::info!(
             model = self.label,
             reason,

@@ -15,6 +15,12 @@ pub trait Ledger: Send + Sync {
 
     /// Replaces the reservation by what the call came to. The error is a sentence for the log.
     async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String>;
+
+    /// Hears that a call is tried again after a wait, so that people can see why nothing seems to happen. `why` is a
+    /// short stable name such as `rate_limited`.
+    fn retrying(&self, call: CallId, why: &'static str, wait: Duration) {
+        let _ = (call, why, wait);
+    }
 }
 
 /// The ledger's number of a call.

@@ -129,6 +129,7 @@ impl Models {
             label: self.label(&on.provider, &on.model),
             deadline,
             allowed: deadline.saturating_duration_since(Instant::now()),
+            on_retry: &|why, wait| ledger.retrying(id, why, wait),
         };
         let CallResult {
             result,

@@ -175,6 +175,25 @@ impl Store {
         Ok(())
     }
 
+    /// Marks the calls of an attempt that were dropped in the middle as lost. The attempt has ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn lose_calls_of(&self, attempt: i64) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update model_call set state = 'lost', status = 'lost', settled_at = now(),
+                     error = 'the call was dropped before its answer'
+                 where attempt = $1 and settled_at is null",
+                attempt,
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Marks calls of a dead process as lost. Nobody knows what they cost, so their reservations stay held against
     /// the cap: the bill can't surprise.
     ///

@@ -84,6 +84,9 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
     let context = trace::of_task(&trace::of_run(&attempt.facts.trace), claimed.task);
     let scope = telemetry::log::scope(&context, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
     let (end, finish) = attempt.work(&context).instrument(scope).await;
+    if let Err(error) = engine.parts.store.lose_calls_of(claimed.attempt_id).await {
+        tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
+    }
     let posted = post(engine, claimed, end, finish.as_ref()).await;
     attempt.clear().await;
     posted
