@@ -20,6 +20,7 @@ pub use find::FindRunError;
 pub use merge::{MergeView, ResolutionView};
 pub use run::{RunFilter, RunPage, RunSummary, TaskCounts};
 pub use task::{Action, TaskMerge, TaskView};
+pub use crate::Error;
 pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
 
 /// A handle on the read side. Clones share the pool.

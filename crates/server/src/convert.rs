@@ -1,0 +1,236 @@
+//! From what the store shows to what goes over the wire.
+
+use api::{Amount, Event};
+use domain::NanoDollars;
+use engine::view;
+
+pub(crate) fn counts(counts: view::TaskCounts) -> api::TaskCounts {
+    api::TaskCounts {
+        total: counts.total(),
+        planned: counts.planned,
+        ready: counts.ready,
+        active: counts.active,
+        merging: counts.merging,
+        complete: counts.complete,
+        failed: counts.failed,
+        cancelled: counts.cancelled,
+    }
+}
+
+pub(crate) fn summary(run: view::RunSummary) -> api::RunSummary {
+    api::RunSummary {
+        short: run.id.short(),
+        id: run.id,
+        state: run.state,
+        reason: run.reason.map(Into::into),
+        objective: run.objective,
+        workspace_path: run.workspace,
+        branch: run.branch,
+        tasks: counts(run.tasks),
+        cost_nanodollars: run.spent.0,
+        cost_dollars: run.spent.dollars(),
+        max_cost: run.cap.map(Amount::from),
+        created_at: run.created_at,
+        ended_at: run.ended_at,
+    }
+}
+
+pub(crate) fn run(detail: view::RunDetail) -> api::Run {
+    let summary = detail.summary;
+    let name = |(provider, model): (String, String)| format!("{provider}/{model}");
+    api::Run {
+        short: summary.id.short(),
+        id: summary.id,
+        state: summary.state,
+        reason: summary.reason.map(Into::into),
+        objective: summary.objective,
+        workspace_path: summary.workspace,
+        branch: summary.branch,
+        director_model: name(detail.director),
+        worker_model: name(detail.worker),
+        check: detail.check.map(|check| api::Check {
+            command: check.command,
+            source: check.source,
+        }),
+        base: detail.base.map(|commit| commit.0),
+        base_branch: detail.base_branch,
+        delivered_commit: detail.delivered.map(|commit| commit.0),
+        checkout: detail.checkout,
+        plan_version: detail.plan_version,
+        tasks: counts(summary.tasks),
+        merges_landed: detail.merges.0,
+        merges: detail.merges.1,
+        cost_nanodollars: detail.cost.spent.0,
+        cost_dollars: detail.cost.spent.dollars(),
+        cost: cost(detail.cost),
+        last_event: detail.last_event,
+        created_at: summary.created_at,
+        deadline_at: detail.deadline_at,
+        ended_at: summary.ended_at,
+    }
+}
+
+fn cost(cost: view::Cost) -> api::Cost {
+    api::Cost {
+        spent: cost.spent.into(),
+        reserved: cost.reserved.into(),
+        lost: cost.lost.into(),
+        cap: cost.cap.map(Amount::from),
+        calls: cost.calls,
+        unpriced_calls: cost.unpriced_calls,
+        tokens: tokens(cost.tokens),
+        by_role: cost.by_role.into_iter().map(cost_line).collect(),
+        by_model: cost.by_model.into_iter().map(cost_line).collect(),
+    }
+}
+
+fn cost_line(line: view::CostLine) -> api::CostLine {
+    api::CostLine {
+        name: line.name,
+        spent: line.spent.into(),
+        calls: line.calls,
+        unpriced_calls: line.unpriced_calls,
+        tokens: tokens(line.tokens),
+    }
+}
+
+fn tokens(tokens: view::Tokens) -> api::Tokens {
+    api::Tokens {
+        input: tokens.input,
+        output: tokens.output,
+        cached: tokens.cached,
+        reasoning: tokens.reasoning,
+    }
+}
+
+pub(crate) fn task(task: view::TaskView) -> api::Task {
+    let names = |keys: Vec<domain::TaskKey>| keys.into_iter().map(|key| key.0).collect();
+    api::Task {
+        key: task.key.0,
+        title: task.title,
+        profile: task.profile,
+        state: task.state,
+        reason: task.reason.map(Into::into),
+        attempts: task.attempts,
+        failures: task.failures,
+        crashes: task.crashes,
+        turns: task.turns,
+        cost_nanodollars: task.cost.0,
+        cost_dollars: task.cost.dollars(),
+        unpriced_calls: task.unpriced_calls,
+        depends_on: names(task.depends_on),
+        waits_for: names(task.waits_for),
+        action: task.action.map(|action| {
+            let (tool, summary) = action.tool.unzip();
+            api::Action {
+                turn: action.turn,
+                tool,
+                summary,
+            }
+        }),
+        merge: task.merge.map(|merge| api::TaskMerge {
+            state: merge.state,
+            conflicts: merge.conflicts,
+        }),
+        landed_commit: task.landed.map(|commit| commit.0),
+        duration_ms: task.duration_ms,
+        started_at: task.started_at,
+        ended_at: task.ended_at,
+    }
+}
+
+pub(crate) fn task_detail(detail: view::TaskDetail) -> api::TaskDetail {
+    api::TaskDetail {
+        task: task(detail.task),
+        spec: detail.spec,
+        feedback: detail.feedback,
+        attempts: detail.attempts.into_iter().map(attempt).collect(),
+    }
+}
+
+fn attempt(attempt: view::AttemptView) -> api::Attempt {
+    api::Attempt {
+        number: attempt.number,
+        base: attempt.base.map(|commit| commit.0),
+        commit: attempt.commit.map(|commit| commit.0),
+        finish: attempt.finish,
+        end: attempt.end.and_then(|end| serde_json::to_value(end).ok()),
+        started_at: attempt.started_at,
+        ended_at: attempt.ended_at,
+        turns: attempt.turns.into_iter().map(turn).collect(),
+    }
+}
+
+fn turn(turn: view::TurnView) -> api::Turn {
+    api::Turn {
+        number: turn.number,
+        assistant: turn.assistant,
+        model: turn.model,
+        input_tokens: turn.tokens.0,
+        output_tokens: turn.tokens.1,
+        cost_nanodollars: turn.cost.map(|cost| cost.0),
+        cost_dollars: turn.cost.map(NanoDollars::dollars),
+        answered_at: turn.answered_at,
+        calls: turn.calls.into_iter().map(tool_call).collect(),
+    }
+}
+
+fn tool_call(call: view::ToolCallView) -> api::ToolCall {
+    api::ToolCall {
+        name: call.name,
+        summary: call.summary,
+        arguments: call.arguments,
+        result: call.result,
+        result_length: call.result_length,
+        ok: call.ok,
+        intended_at: call.intended_at,
+        ended_at: call.ended_at,
+    }
+}
+
+pub(crate) fn merge(merge: view::MergeView) -> api::Merge {
+    api::Merge {
+        id: merge.id.0,
+        task: merge.task.0,
+        attempt: merge.attempt,
+        state: merge.state,
+        commit: merge.commit.0,
+        tip: merge.tip.map(|commit| commit.0),
+        merged_commit: merge.merged.map(|commit| commit.0),
+        tree: merge.tree,
+        how: merge.how,
+        conflicts: merge.conflicts,
+        gate: merge.gate,
+        reason: merge.reason.map(Into::into),
+        wait_ms: merge.wait_ms,
+        merge_ms: merge.merge_ms,
+        queued_at: merge.queued_at,
+        started_at: merge.started_at,
+        ended_at: merge.ended_at,
+        resolutions: merge.resolutions.into_iter().map(resolution).collect(),
+    }
+}
+
+fn resolution(resolution: view::ResolutionView) -> api::Resolution {
+    api::Resolution {
+        path: resolution.path,
+        hunk: resolution.hunk,
+        layer: resolution.layer,
+        result: resolution.result,
+        base: resolution.base,
+        ours: resolution.ours,
+        theirs: resolution.theirs,
+        text: resolution.text,
+        reason: resolution.reason,
+    }
+}
+
+pub(crate) fn event(event: view::LoggedEvent) -> Event {
+    Event {
+        seq: event.seq,
+        at: event.at,
+        kind: event.kind,
+        task: event.task.map(|key| key.0),
+        data: event.data,
+    }
+}

@@ -1,0 +1,77 @@
+//! Pages for people: plain HTML that works without JavaScript; a few lines of it keep a run's page fresh.
+
+mod run;
+mod runs;
+mod words;
+
+pub(crate) use run::run;
+pub(crate) use runs::runs;
+
+use axum::{
+    http::{HeaderMap, HeaderValue, header},
+    response::{Html, IntoResponse, Response},
+};
+use maud::{DOCTYPE, Markup, html};
+
+pub(crate) const STYLE: &str = include_str!("style.css");
+pub(crate) const SCRIPT: &str = include_str!("live.js");
+
+/// Whether the one who asks would rather have a page than a document.
+pub(crate) fn wanted(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accepted
+        .split(',')
+        .any(|part| part.split(';').next().unwrap_or_default().trim() == "text/html")
+}
+
+/// A page as an answer: nothing is loaded from anywhere else, and no other site may frame it.
+pub(crate) fn html(page: Markup) -> Response {
+    let mut response = Html(page.into_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// The frame of every page. `live` is the address of the events that its content depends on.
+pub(crate) fn frame(title: &str, live: Option<&str>, content: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Agent Orchestrator" }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="/assets/style.css";
+                @if live.is_some() { script src="/assets/live.js" defer {} }
+            }
+            body {
+                header {
+                    a.home href="/" { "Agent Orchestrator" }
+                    nav { a href="/" { "Runs" } a href="/docs" { "API" } a href="/metrics" { "Metrics" } }
+                }
+                main data-live=[live] { (content) }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
+
+use super::{frame, runs::progress, words};
+use domain::plan::first_line;
+use engine::view::{Cost, LoggedEvent, MergeView, RunDetail, TaskView};
+use maud::{Markup, html};
+use serde_json::Value;
+
+/// The page of a run.
+pub(crate) fn run(
+    detail: &RunDetail,
+    tasks: &[TaskView],
+    merges: &[MergeView],
+    events: &[LoggedEvent],
+) -> Markup {
+    let run = &detail.summary;
+    let content = html! {
+        h1 { (first_line(&run.objective, 160)) }
+        p {
+            (words::run_state(run.state)) " · " (progress(run.tasks)) " · "
+            (words::cost(run.spent, run.cap, detail.cost.unpriced_calls)) " · submitted " (words::ago(run.created_at))
+        }
+        @if let Some(reason) = &run.reason { p.reason { (reason.message) } }
+        (terms(detail))
+        @if run.objective.lines().nth(1).is_some() {
+            details { summary { "The whole objective" } pre { (run.objective) } }
+        }
+        section { h2 { "Tasks" } (task_table(tasks)) }
+        section { h2 { "Merges" } (merge_table(merges)) }
+        section { h2 { "Cost" } (cost_table(&detail.cost)) }
+        section { h2 { "Log" } (log(events)) }
+        section { h2 { "Next" } pre { (next_commands(detail)) } }
+    };
+    let live = format!("/runs/{}/events?after={}", run.id, detail.last_event);
+    let live = (!run.state.is_final()).then_some(live);
+    frame(&format!("Run {}", run.id.short()), live.as_deref(), content)
+}
+
+fn terms(detail: &RunDetail) -> Markup {
+    let run = &detail.summary;
+    html! {
+        dl {
+            dt { "Run" } dd { code { (run.id) } }
+            dt { "Workspace" } dd { code { (run.workspace) } }
+            dt { "Branch" } dd { code { (run.branch) }
+                @if let Some(commit) = &detail.delivered { " at " code { (commit.short()) } }
+                @if let Some(checkout) = &detail.checkout { " · " (checkout) } }
+            @if let Some(base) = &detail.base {
+                dt { "Base" } dd { code { (base.short()) } @if let Some(branch) = &detail.base_branch { " (" (branch) ")" } }
+            }
+            @if let Some(check) = &detail.check {
+                dt { "Check" } dd {
+                    @match &check.command {
+                        Some(command) => { code { (command) } }
+                        None => { "none is configured: merges land unchecked" }
+                    }
+                }
+            }
+            dt { "Models" } dd { "director " (detail.director.0) "/" (detail.director.1) ", workers " (detail.worker.0) "/" (detail.worker.1) }
+        }
+    }
+}
+
+fn task_table(tasks: &[TaskView]) -> Markup {
+    html! {
+        @if tasks.is_empty() { p.quiet { "There is no plan yet." } } @else {
+            div.scroll { table {
+                thead { tr {
+                    th { "Task" } th { "State" } th { "Profile" } th { "Now" } th.number { "Attempts" } th.number { "Turns" }
+                    th.number { "Cost" } th.number { "Time" }
+                } }
+                tbody { @for task in tasks { tr {
+                    td title=(task.title) { code { (task.key) } }
+                    td { (words::task_state(task.state)) }
+                    td { (task.profile) }
+                    td.wide { (now(task)) }
+                    td.number { (task.attempts) }
+                    td.number { (task.turns) }
+                    td.number { (words::cost(task.cost, None, task.unpriced_calls)) }
+                    td.number { @if let Some(ms) = task.duration_ms { (words::duration(ms)) } }
+                } } }
+            } }
+        }
+    }
+}
+
+/// What a task does, waits for, or came to.
+fn now(task: &TaskView) -> Markup {
+    use domain::task::TaskState;
+    html! {
+        @match task.state {
+            TaskState::Planned => {
+                @let parents: Vec<&str> = task.waits_for.iter().map(|key| key.0.as_str()).collect();
+                "waits for " (parents.join(", "))
+            }
+            TaskState::Ready => { @if let Some(reason) = &task.reason { "again: " (reason.message) } @else { "waits for a worker" } }
+            TaskState::Active => {
+                @if let Some(action) = &task.action {
+                    "turn " (action.turn)
+                    @if let Some((tool, summary)) = &action.tool { " · " (tool) " " (summary) }
+                }
+            }
+            TaskState::Merging => {
+                @if let Some(merge) = &task.merge {
+                    (merge.state.as_str())
+                    @if !merge.conflicts.is_empty() { ": conflict in " (merge.conflicts.join(", ")) }
+                }
+            }
+            TaskState::Complete => {
+                @match &task.landed { Some(commit) => { "landed " code { (commit.short()) } }, None => { "nothing had to change" } }
+            }
+            TaskState::Failed | TaskState::Cancelled => { @if let Some(reason) = &task.reason { (reason.message) } }
+        }
+    }
+}
+
+fn merge_table(merges: &[MergeView]) -> Markup {
+    html! {
+        @if merges.is_empty() { p.quiet { "Nothing has been merged yet." } } @else {
+            div.scroll { table {
+                thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Took" } } }
+                tbody { @for merge in merges { tr {
+                    td { code { (merge.task) } }
+                    td { (merge.state.as_str()) @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
+                    td { @if let Some(how) = &merge.how { (how) } }
+                    td.wide { @for decision in &merge.resolutions {
+                        div { code { (decision.path) } " " (decision.result) " by the " (decision.layer) ": " (decision.reason) }
+                    } }
+                    td { (gate(merge.gate.as_ref())) }
+                    td.number { @if let Some(ms) = merge.wait_ms { (words::duration(ms)) } }
+                    td.number { @if let Some(ms) = merge.merge_ms { (ms) " ms" } }
+                } } }
+            } }
+        }
+    }
+}
+
+fn gate(gate: Option<&Value>) -> String {
+    let verdict = gate
+        .and_then(|gate| gate.get("verdict"))
+        .and_then(Value::as_str);
+    verdict.unwrap_or_default().replace('_', " ")
+}
+
+fn cost_table(cost: &Cost) -> Markup {
+    html! {
+        @if cost.calls == 0 { p.quiet { "No model has been called yet." } } @else {
+            div.scroll { table {
+                thead { tr { th { "Role or model" } th.number { "Calls" } th.number { "Input tokens" } th.number { "Output tokens" } th.number { "Cost" } } }
+                tbody { @for line in cost.by_role.iter().chain(&cost.by_model) { tr {
+                    td { (line.name) }
+                    td.number { (line.calls) }
+                    td.number { (line.tokens.input) }
+                    td.number { (line.tokens.output) }
+                    td.number { (words::cost(line.spent, None, line.unpriced_calls)) }
+                } } }
+            } }
+            @if cost.lost.0 > 0 {
+                p.quiet { "Up to " (cost.lost) " more: answers that were lost with their process." }
+            }
+        }
+    }
+}
+
+fn log(events: &[LoggedEvent]) -> Markup {
+    html! {
+        ol.log reversed { @for event in events.iter().rev() {
+            li value=(event.seq) {
+                (words::ago(event.at)) " "
+                @if let Some(task) = &event.task { code { (task) } " " }
+                (event.kind.replace('_', " "))
+                @if let Some(text) = gist(&event.data) { ": " (first_line(text, 160)) }
+            }
+        } }
+    }
+}
+
+/// The words of a fact that say most.
+fn gist(data: &Value) -> Option<&str> {
+    ["summary", "message", "objective", "state", "path"]
+        .into_iter()
+        .find_map(|field| data.get(field).and_then(Value::as_str))
+        .or_else(|| data.pointer("/reason/message").and_then(Value::as_str))
+        .or_else(|| data.pointer("/end/reason/message").and_then(Value::as_str))
+}
+
+fn next_commands(detail: &RunDetail) -> String {
+    let run = &detail.summary;
+    let short = run.id.short();
+    if !run.state.is_final() {
+        return format!("orchestrator follow {short}\norchestrator cancel {short}");
+    }
+    match &detail.delivered {
+        Some(_) => format!(
+            "orchestrator show {short}\ngit -C {workspace} diff {base}...{branch}\ngit -C {workspace} merge {branch}",
+            workspace = run.workspace,
+            base = detail.base_branch.as_deref().unwrap_or("HEAD"),
+            branch = run.branch,
+        ),
+        None => format!("orchestrator show {short}"),
+    }
+}

@@ -1,0 +1,76 @@
+//! Numbers and states as people read them.
+
+use domain::{NanoDollars, run::RunState, task::TaskState};
+use maud::{Markup, html};
+use time::OffsetDateTime;
+
+/// `3m 07s`, `2h 05m`, `4d 2h`.
+pub(super) fn duration(ms: i64) -> String {
+    let seconds = ms.max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// How long ago that was, with the time itself on demand.
+pub(super) fn ago(at: OffsetDateTime) -> Markup {
+    let passed = OffsetDateTime::now_utc() - at;
+    let ms = i64::try_from(passed.whole_milliseconds()).unwrap_or(i64::MAX);
+    html! { time datetime=(iso(at)) title=(iso(at)) { (duration(ms)) " ago" } }
+}
+
+pub(super) fn iso(at: OffsetDateTime) -> String {
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
+}
+
+/// What was spent, of how much, and whether all of it is known.
+pub(super) fn cost(spent: NanoDollars, cap: Option<NanoDollars>, unpriced_calls: i64) -> String {
+    let mut text = spent.to_string();
+    if let Some(cap) = cap {
+        text.push_str(&format!(" of {cap}"));
+    }
+    if unpriced_calls > 0 {
+        text.push_str(&format!(" + {unpriced_calls} unpriced"));
+    }
+    text
+}
+
+/// A state of a run: the word, and a colour that means the same.
+pub(super) fn run_state(state: RunState) -> Markup {
+    let tone = match state {
+        RunState::Planning | RunState::Running => "active",
+        RunState::Delivering => "merging",
+        RunState::Complete => "complete",
+        RunState::Failed => "failed",
+        RunState::Cancelled => "waiting",
+    };
+    html! { span class={ "state " (tone) } { (state.as_str()) } }
+}
+
+/// A state of a task: a sign, the word, and a colour that means the same.
+pub(super) fn task_state(state: TaskState) -> Markup {
+    let (sign, tone) = match state {
+        TaskState::Planned | TaskState::Ready => ("○", "waiting"),
+        TaskState::Active => ("●", "active"),
+        TaskState::Merging => ("◆", "merging"),
+        TaskState::Complete => ("✓", "complete"),
+        TaskState::Failed => ("✗", "failed"),
+        TaskState::Cancelled => ("–", "waiting"),
+    };
+    html! { span class={ "state " (tone) } { (sign) " " (state.as_str()) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        let shown = [999, 61_000, 3_660_000, 90_000_000].map(duration);
+        assert_eq!(shown, ["0s", "1m 01s", "1h 01m", "1d 1h"]);
+    }
+}

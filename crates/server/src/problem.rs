@@ -1,0 +1,296 @@
+//! Errors as answers: problem+json, each naming the value and the way out.
+
+use api::{Invalid, Problem};
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use engine::{CancelError, SubmitError, view::FindRunError};
+
+/// A problem that is the answer to a request.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Box<Problem>);
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(&self.0)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(Problem::MEDIA_TYPE),
+        );
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Syntax { message } => {
+                Problem::new(400, "not-json", "The body is not JSON", message)
+                    .hint("send a JSON document; /docs shows an example")
+                    .into()
+            }
+            Invalid::Shape {
+                path,
+                value,
+                message,
+                hint,
+            } => {
+                let mut problem = Problem::new(
+                    422,
+                    "invalid-body",
+                    "The body is not what this operation takes",
+                    message,
+                );
+                problem.field = Some(path).filter(|path| !path.is_empty());
+                problem.value = value;
+                problem.hint = hint.or_else(|| Some("/docs shows every field".into()));
+                problem.into()
+            }
+        }
+    }
+}
+
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Invalid {
+                field,
+                value,
+                message,
+                hint,
+            } => Problem::new(422, "invalid-value", "A value can't be used", message)
+                .field(request_field(field))
+                .value(value)
+                .hint(hint)
+                .into(),
+            SubmitError::KeyReused { key, run } => Problem::new(
+                422,
+                "idempotency-key-reused",
+                "The idempotency key belongs to another request",
+                format!("this key made run {run}, of a request that was not the same"),
+            )
+            .field("Idempotency-Key")
+            .value(key)
+            .hint("send the same request again, or use a new key")
+            .into(),
+            SubmitError::Unavailable(message) => {
+                Problem::new(503, "unavailable", "No new runs are taken", message).into()
+            }
+            SubmitError::Internal(message) => internal(&message),
+        }
+    }
+}
+
+/// Where a field of the engine's request stands in the body.
+fn request_field(field: &str) -> String {
+    match field {
+        "director_model" | "worker_model" | "check" => format!("orch_config.{field}"),
+        field if field.starts_with("limits.") => format!("orch_config.{field}"),
+        field => field.to_owned(),
+    }
+}
+
+impl From<CancelError> for Refusal {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NotFound(run) => unknown_run(&run.to_string()),
+            CancelError::Refused(message) => Problem::new(
+                409,
+                "not-cancellable",
+                "The run can't be cancelled",
+                message,
+            )
+            .into(),
+            CancelError::Internal(message) => internal(&message),
+        }
+    }
+}
+
+impl From<FindRunError> for Refusal {
+    fn from(error: FindRunError) -> Self {
+        let text = error.to_string();
+        match error {
+            FindRunError::NotFound(run) => unknown_run(&run),
+            FindRunError::Malformed(value) => {
+                Problem::new(400, "invalid-run-id", "This is not the id of a run", text)
+                    .field("id")
+                    .value(value)
+                    .hint("GET /runs lists them")
+                    .into()
+            }
+            FindRunError::Ambiguous { text: value, .. } => Problem::new(
+                409,
+                "ambiguous-run-id",
+                "Several runs end in these digits",
+                text,
+            )
+            .field("id")
+            .value(value)
+            .into(),
+            FindRunError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<engine::view::Error> for Refusal {
+    fn from(error: engine::view::Error) -> Self {
+        if error.is_transient() {
+            tracing::warn!(%error, "a request could not be answered");
+            return Problem::new(
+                503,
+                "database",
+                "The database can't be asked",
+                error.to_string(),
+            )
+            .hint("try again in a moment; GET /readyz tells when it is back")
+            .into();
+        }
+        internal(&error.to_string())
+    }
+}
+
+pub(crate) fn unknown_run(run: &str) -> Refusal {
+    Problem::new(
+        404,
+        "unknown-run",
+        "There is no such run",
+        format!("there is no run {run}"),
+    )
+    .field("id")
+    .value(run)
+    .hint("GET /runs lists them")
+    .into()
+}
+
+/// The product's own fault, logged here and told without its inner words.
+pub(crate) fn internal(message: &str) -> Refusal {
+    tracing::error!(error = message, "a request failed");
+    Problem::new(
+        500,
+        "internal",
+        "The server failed",
+        "the request could not be carried out because of a fault in the server; its log says which",
+    )
+    .into()
+}
+
+/// No route has this path.
+pub(crate) async fn no_route(uri: Uri) -> Refusal {
+    Problem::new(
+        404,
+        "unknown-path",
+        "There is nothing here",
+        format!("no operation has the path {}", uri.path()),
+    )
+    .value(uri.path())
+    .hint("/docs lists every operation")
+    .into()
+}
+
+/// The route takes other methods.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    Problem::new(
+        405,
+        "wrong-method",
+        "This path takes other methods",
+        format!("{} can't be asked with {method}", uri.path()),
+    )
+    .value(method.as_str())
+    .hint("the Allow header names the methods; /docs shows each operation")
+    .into()
+}
+
+/// A handler panicked: a fault of ours, and the server goes on.
+pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words");
+    internal(text).into_response()
+}
+
+/// The JSON body of a request, read to a limit.
+pub(crate) async fn body<T: serde::de::DeserializeOwned>(
+    request: Request,
+    limit: usize,
+) -> Result<T, Refusal> {
+    let media_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let is_json = media_type.is_some_and(|text| {
+        let essence = text
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    });
+    if !is_json {
+        return Err(Problem::new(
+            415,
+            "not-json",
+            "The body must be JSON",
+            "the request does not say that its body is JSON",
+        )
+        .field("Content-Type")
+        .value(media_type.unwrap_or_default())
+        .hint("send the header Content-Type: application/json")
+        .into());
+    }
+    let too_large = || {
+        Problem::new(
+            413,
+            "too-large",
+            "The body is too large",
+            format!("a body may hold {limit} bytes"),
+        )
+        .hint("put large texts into the repository and name them in the objective")
+        .into()
+    };
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|bytes: usize| bytes > limit) {
+        return Err(too_large());
+    }
+    let bytes = match axum::body::to_bytes(request.into_body(), limit).await {
+        Ok(bytes) => bytes,
+        Err(error) if is_length_limit(&error) => return Err(too_large()),
+        Err(error) => {
+            return Err(
+                Problem::new(400, "broken-body", "The body broke off", error.to_string()).into(),
+            );
+        }
+    };
+    Ok(api::parse(&bytes)?)
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}

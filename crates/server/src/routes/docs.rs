@@ -1,0 +1,11 @@
+//! The description of the interface, for programs.
+
+use crate::app::App;
+use axum::{Json, extract::State};
+use utoipa::openapi::OpenApi;
+
+/// This description, as an OpenAPI 3.1 document
+#[utoipa::path(get, path = "/openapi.json", tag = "Server", responses((status = 200, body = Object)))]
+pub(crate) async fn document(State(app): State<App>) -> Json<OpenApi> {
+    Json((*app.openapi).clone())
+}

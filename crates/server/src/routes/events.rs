@@ -1,0 +1,184 @@
+//! The events of a run, as they happen.
+
+use crate::{app::App, convert, problem::Refusal};
+use api::{END_OF_EVENTS, Problem};
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderName, StatusCode},
+    response::{
+        IntoResponse, Response,
+        sse::{Event as Message, KeepAlive, Sse},
+    },
+};
+use domain::RunId;
+use engine::view::{EventPage, LoggedEvent};
+use futures_util::{Stream, stream};
+use std::{collections::VecDeque, convert::Infallible};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Events read from the log at one time.
+const PAGE: u32 = 200;
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Follow the events of a run
+///
+/// Server-sent events: the log from its beginning, then each event as it happens. The message's `id` is the event's
+/// number, its `event` the kind, its `data` an Event document. A lost connection goes on after the last event seen
+/// with the header `Last-Event-ID` (or the parameter `after`). When the run has ended and everything was sent, a
+/// message `end` without an id closes the stream; asking again after the last event answers 204.
+#[utoipa::path(
+    get,
+    path = "/runs/{id}/events",
+    operation_id = "stream_events",
+    tag = "Runs",
+    params(
+        ("id" = String, Path, description = "The run's id, or its last eight digits."),
+        ("after" = Option<i64>, Query, description = "The number of the last event seen."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The same, and stronger.")
+    ),
+    responses(
+        (status = 200, body = api::Event, content_type = "text/event-stream", description = "The stream."),
+        (status = 204, description = "The run has ended, and nothing comes after that event."),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+    )
+)]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let after = after(&headers, query.as_deref())?;
+    let run = app.engine.views().find_run(&id).await?;
+    let first = read(&app, run, after).await?;
+    if first.ended && first.events.is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let Ok(place) = app.streams.clone().try_acquire_owned() else {
+        let problem = Problem::new(
+            503,
+            "busy",
+            "The server is busy",
+            "too many event streams are open",
+        );
+        return Err(problem
+            .hint("close some, or ask GET /runs/{id} instead")
+            .into());
+    };
+    let keep_alive = KeepAlive::new().interval(app.settings.heartbeat);
+    let following = Following {
+        app,
+        run,
+        after,
+        ended: first.ended,
+        waiting: first.events.into(),
+        _place: place,
+    };
+    let response = Sse::new(messages(following))
+        .keep_alive(keep_alive)
+        .into_response();
+    // Proxies must pass each message on as it comes.
+    Ok(([("x-accel-buffering", "no")], response).into_response())
+}
+
+/// A stream under way.
+struct Following {
+    app: App,
+    run: RunId,
+    after: i64,
+    ended: bool,
+    waiting: VecDeque<LoggedEvent>,
+    _place: OwnedSemaphorePermit,
+}
+
+fn messages(following: Following) -> impl Stream<Item = Result<Message, Infallible>> {
+    stream::unfold(Some(following), |following| async move {
+        let mut following = following?;
+        match following.next().await? {
+            Some(event) => Some((Ok(message(event)), Some(following))),
+            None => Some((Ok(Message::default().event(END_OF_EVENTS).data("{}")), None)),
+        }
+    })
+}
+
+impl Following {
+    /// The next event; `Some(None)` when the run has ended, `None` when the stream breaks off here.
+    async fn next(&mut self) -> Option<Option<LoggedEvent>> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                self.after = event.seq;
+                return Some(Some(event));
+            }
+            if self.ended {
+                return Some(None);
+            }
+            tokio::select! {
+                () = self.app.stop.cancelled() => return None,
+                () = self.app.engine.changed(self.run, self.after) => {}
+            }
+            // The follower comes back by itself, from the last event it has seen.
+            let page = read(&self.app, self.run, self.after).await.ok()?;
+            self.ended = page.ended;
+            self.waiting = page.events.into();
+        }
+    }
+}
+
+async fn read(app: &App, run: RunId, after: i64) -> Result<EventPage, Refusal> {
+    let page = app.engine.views().events(run, after, PAGE).await?;
+    page.ok_or_else(|| crate::problem::unknown_run(&run.to_string()))
+}
+
+fn message(event: LoggedEvent) -> Message {
+    let (id, kind) = (event.seq.to_string(), event.kind.clone());
+    // A document of these types always has a form in JSON, and that holds no line break.
+    let data = serde_json::to_string(&convert::event(event)).unwrap_or_default();
+    Message::default().id(id).event(kind).data(data)
+}
+
+/// After which event to begin: the header is what a browser sends when it comes back.
+fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, Refusal> {
+    let header = headers
+        .get(LAST_EVENT_ID)
+        .map(|value| ("Last-Event-ID", value.to_str().unwrap_or_default()));
+    let parameter = query.and_then(|query| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("after="))
+    });
+    let Some((field, text)) = header.or_else(|| parameter.map(|text| ("after", text))) else {
+        return Ok(0);
+    };
+    match text.parse::<i64>() {
+        Ok(after) if after >= 0 => Ok(after),
+        Ok(_) | Err(_) => Err(Problem::new(
+            400,
+            "invalid-event-id",
+            "This is not the number of an event",
+            "events are numbered from 1",
+        )
+        .field(field)
+        .value(text)
+        .hint("give the id of the last event seen, or leave it out to begin at the first")
+        .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_header_is_stronger_than_the_parameter() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(after(&headers, None).unwrap(), 0);
+        assert_eq!(after(&headers, Some("x=1&after=3")).unwrap(), 3);
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_static("7"));
+        assert_eq!(after(&headers, Some("after=3")).unwrap(), 7);
+        for wrong in ["seven", "-1", ""] {
+            headers.insert(LAST_EVENT_ID, HeaderValue::from_str(wrong).unwrap());
+            assert_eq!(after(&headers, None).unwrap_err().0.status, 400, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The merges of a run.
+
+use crate::{app::App, convert, problem::Refusal};
+use api::{MergeList, Problem};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+/// List the merges of a run
+///
+/// In the order they were queued, each with its conflicts, how they were decided, and what the gate said.
+#[utoipa::path(
+    get,
+    path = "/runs/{id}/merges",
+    operation_id = "list_merges",
+    tag = "Runs",
+    params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    responses(
+        (status = 200, body = MergeList),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<MergeList>, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    let merges = app.engine.views().merges(run).await?;
+    Ok(Json(MergeList {
+        merges: merges.into_iter().map(convert::merge).collect(),
+    }))
+}

@@ -1,0 +1,32 @@
+//! One file for each group of operations.
+
+mod docs;
+mod events;
+mod health;
+mod home;
+mod merges;
+mod metrics;
+mod runs;
+mod tasks;
+
+use crate::app::App;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Every operation, each described where it is written.
+pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    router
+        .routes(routes!(runs::submit, runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(merges::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(health::health))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(metrics::metrics_again))
+        .routes(routes!(metrics::metrics_health))
+        .routes(routes!(docs::document))
+        .merge(home::pages())
+}

@@ -1,0 +1,266 @@
+//! Runs: submitting, listing, showing, cancelling.
+
+use crate::{
+    app::App,
+    convert, pages,
+    problem::{self, Refusal},
+};
+use api::{Accepted, NewRun, Problem, Run, RunPage};
+use axum::{
+    Json,
+    extract::{Path, Query, Request, State},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::{NanoDollars, RunId, run::RunState};
+use engine::{LimitsAsked, ModelRef, view::RunFilter};
+use serde::Deserialize;
+use std::path::PathBuf;
+use utoipa::IntoParams;
+
+/// Runs on one page of a list where the request names no number.
+const PAGE: u32 = 50;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Which runs to list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// Only runs that stand there: `planning`, `running`, `delivering`, `complete`, `failed`, `cancelled`.
+    pub(crate) state: Option<String>,
+    /// Only runs submitted before this one: the `next` of the page before.
+    pub(crate) before: Option<String>,
+    /// At most so many, up to 200.
+    pub(crate) limit: Option<u32>,
+}
+
+/// Submit a run
+///
+/// The run begins at once. Under the same `Idempotency-Key` a repeat of the same request returns the first run.
+#[utoipa::path(
+    post,
+    path = "/runs",
+    tag = "Runs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own, such as a UUID.")),
+    request_body = NewRun,
+    responses(
+        (status = 201, body = Accepted, description = "The run was made.", headers(("Location", description = "Where the run is."))),
+        (status = 200, body = Accepted, description = "An earlier request under this key had made it."),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
+    )
+)]
+pub(crate) async fn submit(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    let idempotency_key = idempotency_key(request.headers())?;
+    let new: NewRun = problem::body(request, app.settings.body_bytes).await?;
+    let submitted = app.engine.submit(asked(new, idempotency_key)?).await?;
+    let status = if submitted.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let location = format!("/runs/{}", submitted.id);
+    let accepted = accepted(submitted.id, submitted.state);
+    Ok((status, [(header::LOCATION, location)], Json(accepted)).into_response())
+}
+
+/// List runs
+///
+/// Newest first.
+#[utoipa::path(
+    get,
+    path = "/runs",
+    tag = "Runs",
+    params(ListQuery),
+    responses(
+        (status = 200, body = RunPage),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used.")
+    )
+)]
+pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    if pages::wanted(request.headers()) {
+        return super::home::runs(&app, request.uri()).await;
+    }
+    let query = list_query(request.uri())?;
+    let page = app.engine.views().runs(filter(&app, &query).await?).await?;
+    let runs = page.runs.into_iter().map(convert::summary).collect();
+    Ok(Json(RunPage {
+        runs,
+        next: page.next,
+    })
+    .into_response())
+}
+
+/// Show a run
+///
+/// To a browser this is a page that follows the run.
+#[utoipa::path(
+    get,
+    path = "/runs/{id}",
+    tag = "Runs",
+    params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    responses(
+        (status = 200, body = Run),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    let detail = app
+        .engine
+        .views()
+        .run(run)
+        .await?
+        .ok_or_else(|| problem::unknown_run(&id))?;
+    if pages::wanted(&headers) {
+        return super::home::run(&app, detail).await;
+    }
+    Ok(Json(convert::run(detail)).into_response())
+}
+
+/// Cancel a run
+///
+/// Its workers are stopped and nothing more lands, except work whose landing had begun. What has landed stays.
+#[utoipa::path(
+    post,
+    path = "/runs/{id}/cancel",
+    tag = "Runs",
+    params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    responses(
+        (status = 202, body = Accepted, description = "The run is cancelled."),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The run is past being cancelled.")
+    )
+)]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    app.engine.cancel(run).await?;
+    let summary = app
+        .engine
+        .views()
+        .run_summary(run)
+        .await?
+        .ok_or_else(|| problem::unknown_run(&id))?;
+    Ok((StatusCode::ACCEPTED, Json(accepted(run, summary.state))).into_response())
+}
+
+fn accepted(id: RunId, state: RunState) -> Accepted {
+    Accepted {
+        short: id.short(),
+        id,
+        state,
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) => Ok(Some(key.to_owned())),
+        Err(_) => Err(invalid(
+            "Idempotency-Key",
+            "",
+            "the key holds characters other than visible ASCII",
+            "use a UUID",
+        )),
+    }
+}
+
+/// The request as the engine takes it.
+fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun, Refusal> {
+    let config = new.orch_config;
+    let cost = match config.max_cost_dollars {
+        Some(dollars) => Some(NanoDollars::from_dollars(dollars).ok_or_else(|| {
+            invalid(
+                "orch_config.max_cost_dollars",
+                &dollars.to_string(),
+                "the cap is not an amount of dollars",
+                "give a number from 0 up, such as 5 or 0.25",
+            )
+        })?),
+        None => None,
+    };
+    let model = |choice: api::ModelChoice| ModelRef {
+        provider: choice.provider,
+        model: choice.model_name,
+    };
+    Ok(engine::NewRun {
+        objective: new.objective,
+        workspace: PathBuf::from(new.workspace_path),
+        director: config.director_model.map(model),
+        worker: config.worker_model.map(model),
+        check: config.check,
+        limits: LimitsAsked {
+            cost,
+            active_tasks: config.limits.active_tasks,
+            tasks: config.limits.tasks,
+            failures: config.limits.failures,
+            turns: config.limits.turns,
+            run_s: config.limits.run_s,
+            gate_s: config.limits.gate_s,
+        },
+        idempotency_key,
+    })
+}
+
+pub(crate) fn list_query(uri: &axum::http::Uri) -> Result<ListQuery, Refusal> {
+    let query = Query::<ListQuery>::try_from_uri(uri).map_err(|error| {
+        invalid(
+            "query",
+            uri.query().unwrap_or_default(),
+            &error.body_text(),
+            "known are: state, before, limit",
+        )
+    })?;
+    Ok(query.0)
+}
+
+pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Refusal> {
+    let state = match query.state.as_deref().filter(|text| !text.is_empty()) {
+        Some(text) => Some(RunState::parse(text).ok_or_else(|| {
+            let known = RunState::ALL.map(RunState::as_str).join(", ");
+            invalid(
+                "state",
+                text,
+                "there is no such state of a run",
+                &format!("known are: {known}"),
+            )
+        })?),
+        None => None,
+    };
+    let before = match &query.before {
+        Some(text) => Some(app.engine.views().find_run(text).await?),
+        None => None,
+    };
+    Ok(RunFilter {
+        state,
+        before,
+        limit: query.limit.unwrap_or(PAGE),
+    })
+}
+
+fn invalid(field: &str, value: &str, message: &str, hint: &str) -> Refusal {
+    Problem::new(
+        if field == "query" || field == "state" {
+            400
+        } else {
+            422
+        },
+        "invalid-value",
+        "A value can't be used",
+        message,
+    )
+    .field(field)
+    .value(value)
+    .hint(hint)
+    .into()
+}

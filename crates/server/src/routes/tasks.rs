@@ -1,0 +1,84 @@
+//! The tasks of a run.
+
+use crate::{
+    app::App,
+    convert,
+    problem::{self, Refusal},
+};
+use api::{Problem, TaskDetail, TaskList};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use domain::TaskKey;
+
+/// Characters of a tool's text that a transcript shows.
+const TEXT: u32 = 64 << 10;
+
+/// List the tasks of a run
+///
+/// In the plan's order, each with what it does or waits for.
+#[utoipa::path(
+    get,
+    path = "/runs/{id}/tasks",
+    operation_id = "list_tasks",
+    tag = "Runs",
+    params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    responses(
+        (status = 200, body = TaskList),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskList>, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    let tasks = app.engine.views().tasks(run).await?;
+    Ok(Json(TaskList {
+        tasks: tasks.into_iter().map(convert::task).collect(),
+    }))
+}
+
+/// Show a task
+///
+/// With the transcript of its attempts. Long texts of tools are cut.
+#[utoipa::path(
+    get,
+    path = "/runs/{id}/tasks/{key}",
+    operation_id = "show_task",
+    tag = "Runs",
+    params(
+        ("id" = String, Path, description = "The run's id, or its last eight digits."),
+        ("key" = String, Path, description = "The task's name within the run.")
+    ),
+    responses(
+        (status = 200, body = TaskDetail),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run or task.")
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path((id, key)): Path<(String, String)>,
+) -> Result<Json<TaskDetail>, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    let detail = app
+        .engine
+        .views()
+        .task(run, &TaskKey(key.clone()), TEXT)
+        .await?;
+    let detail = detail.ok_or_else(|| {
+        problem::Refusal::from(
+            Problem::new(
+                404,
+                "unknown-task",
+                "There is no such task",
+                format!("run {run} has no task {key}"),
+            )
+            .field("key")
+            .value(key)
+            .hint(format!("GET /runs/{run}/tasks lists them")),
+        )
+    })?;
+    Ok(Json(convert::task_detail(detail)))
+}
