@@ -44,9 +44,14 @@ pub(crate) struct Failure {
     /// One sentence.
     pub(crate) problem: String,
     /// Values that were found, by name.
+    #[serde(serialize_with = "as_object")]
     pub(crate) details: Vec<(String, String)>,
     /// What to do.
     pub(crate) hint: Option<String>,
+}
+
+fn as_object<S: serde::Serializer>(details: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(details.iter().map(|(name, value)| (name, value)))
 }
 
 impl Failure {
@@ -58,6 +63,14 @@ impl Failure {
     /// Something the machine lacks.
     pub(crate) fn environment(problem: impl Into<String>) -> Self {
         Self::new(Exit::Environment, problem)
+    }
+
+    /// Something the machine lacks, told by a lower part: its first line is the problem, the others the way out.
+    pub(crate) fn from_text_environment(text: &str) -> Self {
+        let (problem, hint) = text.split_once('\n').unwrap_or((text, ""));
+        let hint: Vec<&str> = hint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let failure = Self::environment(problem.trim());
+        if hint.is_empty() { failure } else { failure.hint(hint.join("\n")) }
     }
 
     fn new(exit: Exit, problem: impl Into<String>) -> Self {

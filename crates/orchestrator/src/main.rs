@@ -1,5 +1,53 @@
 //! The binary: configuration, commands, wiring.
+//!
+//! [`cli`] says what can be asked for and [`config`] what holds; each command is a file of [`commands`]. [`client`]
+//! finds the server that holds the data directory, or opens the whole house of [`wire`] in this process. [`following`]
+//! shows a run while it goes on, [`report`] what came of it.
+
+mod cli;
+mod commands;
+
 mod config;
 mod failure;
+mod output;
+
+mod client;
+mod presence;
+mod wire;
+
+mod changes;
+mod demo_place;
+mod following;
 mod progress;
-fn main() {}
+mod report;
+
+use clap::Parser;
+use cli::Cli;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.common.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(commands::perform(cli));
+            // What still waits for a terminal or a disk must not keep the process.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Failure::environment("the program can't start its threads").with("found", error)),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            output::note(&failure.to_string());
+            if json {
+                // The same, for the reader of the document; the exit code says it in any case.
+                output::document(&serde_json::json!({ "error": failure })).unwrap_or_default();
+            }
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}

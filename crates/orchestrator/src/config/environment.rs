@@ -52,8 +52,13 @@ pub(super) const VARIABLES: [Variable; 17] = [
 ];
 
 /// Ours as well, but no key of the configuration.
-const OTHER_NAMES: [&str; 4] =
-    ["ORCHESTRATOR_CONFIG", "ORCHESTRATOR_PROFILE", "ORCHESTRATOR_PG_BIN", "ORCHESTRATOR_PG_USER"];
+const OTHER_NAMES: [&str; 5] = [
+    "ORCHESTRATOR_CONFIG",
+    "ORCHESTRATOR_TOKEN",
+    "ORCHESTRATOR_PROFILE",
+    "ORCHESTRATOR_PG_BIN",
+    "ORCHESTRATOR_PG_USER",
+];
 
 /// Variables by name, with where each comes from.
 #[derive(Clone, Default)]
@@ -122,7 +127,7 @@ impl Environment {
 
     /// Why a `.env` may not set this variable, if it may not.
     fn refusal(&self, name: &str) -> Option<&'static str> {
-        if name == "ORCHESTRATOR_CONFIG"
+        if OTHER_NAMES.contains(&name)
             || VARIABLES.iter().any(|variable| variable.name == name && !variable.in_dot_env)
         {
             return Some("only the real environment, a configuration file or a flag may set it");

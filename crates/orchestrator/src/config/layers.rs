@@ -16,11 +16,16 @@ use toml::{Table, Value};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     /// The configuration file to read.
-    pub(crate) file: Option<PathBuf>,
+    file: Option<PathBuf>,
     values: Vec<(String, &'static str, Value)>,
 }
 
 impl Overrides {
+    /// No flags but, perhaps, the configuration file.
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self { file, values: Vec::new() }
+    }
+
     /// A flag that sets a key, if it was given.
     pub(crate) fn set(&mut self, flag: &'static str, key: &str, value: Option<impl Into<Value>>) {
         self.values.extend(value.map(|value| (key.to_owned(), flag, value.into())));
@@ -31,6 +36,8 @@ impl Overrides {
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
+    /// The configuration file that was read.
+    pub(crate) file: Option<PathBuf>,
     /// Files, variables and flags that had a say, in the order they were read.
     pub(crate) sources: Vec<String>,
     pub(crate) environment: Environment,
@@ -40,8 +47,9 @@ pub(crate) struct Loaded {
 pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Loaded, Failure> {
     let mut layers = Layers::default();
     let data_dir = data_dir(overrides, &environment)?;
-    if let Some(path) = configuration_file(overrides, &environment, &data_dir) {
-        layers.table = file::read(&path)?;
+    let file = configuration_file(overrides, &environment, &data_dir);
+    if let Some(path) = &file {
+        layers.table = file::read(path)?;
         resolve_paths(&mut layers.table, path.parent().unwrap_or(Path::new(".")));
         layers.sources.push(path.display().to_string());
     }
@@ -55,7 +63,7 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
     let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
     config.data_dir = absolute(&config.data_dir)?;
     check(&config)?;
-    Ok(Loaded { config, sources: layers.sources, environment })
+    Ok(Loaded { config, file, sources: layers.sources, environment })
 }
 
 /// The values so far, and who set which key.
@@ -214,7 +222,7 @@ mod tests {
     fn file(folder: &Path, text: &str) -> Overrides {
         let path = folder.join("orchestrator.toml");
         std::fs::write(&path, text).unwrap();
-        let mut overrides = Overrides { file: Some(path), ..Overrides::default() };
+        let mut overrides = Overrides::new(Some(path));
         overrides.set("--data-dir", "data_dir", folder.to_str());
         overrides
     }

@@ -7,11 +7,14 @@ mod environment;
 mod file;
 mod layers;
 mod model_name;
+mod providers;
 mod secrets;
 
 pub(crate) use environment::Environment;
 pub(crate) use layers::{Loaded, Overrides, load};
 pub(crate) use model_name::parse_model;
+pub(crate) use providers::model_settings;
+pub(crate) use secrets::masked_address;
 
 use domain::{NanoDollars, limits::RunLimits};
 use serde::{Deserialize, Serialize};
@@ -172,29 +175,34 @@ impl Default for SandboxSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TelemetrySection {
-    /// What is logged, as a filter: `info`, `warn,engine=debug`.
-    pub(crate) log: String,
-    /// `text` or `json`.
-    pub(crate) log_format: LogFormat,
+    /// What is logged, as a filter: `info`, `warn,engine=debug`. Each command has a sensible choice of its own.
+    pub(crate) log: Option<String>,
+    /// `text` or `json`; text on a terminal, JSON elsewhere.
+    pub(crate) log_format: Option<LogFormat>,
     /// Where traces are sent (OTLP over HTTP); nowhere without one.
     pub(crate) otlp_endpoint: Option<String>,
+    /// Whether metrics also appear under the names that older dashboards use.
+    pub(crate) compatibility_names: bool,
+    /// Where this runs, such as `production`.
+    pub(crate) environment: String,
 }
 
 impl Default for TelemetrySection {
     fn default() -> Self {
         Self {
-            log: "info".to_owned(),
-            log_format: LogFormat::default(),
+            log: None,
+            log_format: None,
             otlp_endpoint: None,
+            compatibility_names: true,
+            environment: "development".to_owned(),
         }
     }
 }
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LogFormat {
-    #[default]
     Text,
     Json,
 }
@@ -203,16 +211,22 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ProviderSection {
-    /// The address of its OpenAI-compatible interface.
+    /// The address of its OpenAI-compatible interface, without `/chat/completions`.
     pub(crate) base_url: Option<String>,
-    /// The environment variable that holds its key.
+    /// The environment variable that holds its key; `<NAME>_API_KEY` where it is not named.
     pub(crate) api_key_env: Option<String>,
-    /// Requests a minute.
+    /// Requests a minute, retries among them.
     pub(crate) requests_per_minute: Option<u32>,
     /// Requests at one time.
     pub(crate) concurrency: Option<u32>,
     /// Whether answers are streamed.
     pub(crate) stream: Option<bool>,
+    /// Headers sent with every request.
+    pub(crate) extra_headers: BTreeMap<String, String>,
+    /// How it is told the most it may answer: `max_completion_tokens` or `max_tokens`.
+    pub(crate) output_limit: Option<String>,
+    /// How it is asked for an answer of a given shape: `json_schema` or `tool`.
+    pub(crate) structured: Option<String>,
 }
 
 /// `[workspaces.<name>]`

@@ -14,6 +14,8 @@ impl Config {
         }
         for provider in config.providers.values_mut() {
             provider.base_url = provider.base_url.as_deref().map(masked_address);
+            // A header is where some providers want their key.
+            provider.extra_headers.values_mut().for_each(|value| MASK.clone_into(value));
         }
         config
     }

@@ -1,0 +1,217 @@
+//! The command line.
+
+use crate::{config::Overrides, failure::EXIT_CODES};
+use clap::{Args, Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Turns an objective into merged, tested code.
+///
+/// A director plans tasks, workers do them side by side in sandboxes, a merge queue brings them together, and what
+/// lands has passed your own check command.
+#[derive(Debug, Parser)]
+#[command(name = "orchestrator", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The configuration file [default: orchestrator.toml in the data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept, and by which a running server is found
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// One JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Work on an objective and follow it to its end
+    Run(RunArguments),
+    /// Play the demo: the whole product on a small repository, with a scripted model
+    Demo(DemoArguments),
+    /// Run the server, until a signal
+    Serve(ServeArguments),
+    /// List runs, newest first
+    Runs(RunsArguments),
+    /// Show one run: its tasks, merges, gate results and cost
+    Show(OneRun),
+    /// Come back to a run and follow it to its end
+    Follow(FollowArguments),
+    /// Print a run's log, one fact a line
+    Logs(LogsArguments),
+    /// Print what a run changed, as a patch
+    Diff(OneRun),
+    /// End a run; what has landed stays
+    Cancel(OneRun),
+    /// Check this machine: what is missing, and how to get it
+    Doctor,
+    /// Print the effective configuration, secrets masked
+    Config,
+    /// Measure the orchestration's own costs on this machine
+    Bench(BenchArguments),
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// What is wanted, in words; - reads it from standard input
+    pub(crate) objective: String,
+    #[command(flatten)]
+    pub(crate) house: HouseArguments,
+    /// The repository to work on; a path that does not exist becomes a new one
+    #[arg(short, long, value_name = "PATH", default_value = ".")]
+    pub(crate) workspace: PathBuf,
+    /// The command that checks the merged tree [default: configured or detected]
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) check: Option<String>,
+    /// Who plans
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(crate) director_model: Option<String>,
+    /// Who works and resolves conflicts
+    #[arg(long, value_name = "PROVIDER/MODEL")]
+    pub(crate) worker_model: Option<String>,
+    /// Dollars the run may cost
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_cost: Option<f64>,
+    /// Tasks worked on at one time
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_active: Option<u32>,
+    /// Print the run's id and leave it to the server
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// No progress, only the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What a command that may start everything in-process can be told about it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HouseArguments {
+    /// How strongly workers' commands are shut in: bubblewrap or none
+    #[arg(long, value_name = "TIER")]
+    pub(crate) sandbox: Option<String>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where to listen [default: 127.0.0.1:8000]; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) house: HouseArguments,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Keep the server up afterwards, to look around
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Where to listen with --serve [default: 127.0.0.1:8000]; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) house: HouseArguments,
+    /// Rules that go before the resolver's own script: a file, or the word decline
+    #[arg(long, value_name = "FILE|decline")]
+    pub(crate) resolver_scenario: Option<String>,
+    /// No progress, only the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `runs`
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// How many
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    pub(crate) limit: u32,
+}
+
+/// Commands on one run.
+#[derive(Debug, Args)]
+pub(crate) struct OneRun {
+    /// The run: its id, or the last digits of it
+    pub(crate) run: String,
+}
+
+/// `follow`
+#[derive(Debug, Args)]
+pub(crate) struct FollowArguments {
+    /// The run: its id, or the last digits of it
+    pub(crate) run: String,
+    /// No progress, only the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// The run: its id, or the last digits of it
+    pub(crate) run: String,
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Trivial tasks per measurement
+    #[arg(long, default_value_t = 24, value_name = "NUMBER")]
+    pub(crate) tasks: u32,
+}
+
+impl Cli {
+    /// What the flags say about the configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::new(self.common.config.clone());
+        let data_dir = self.common.data_dir.as_ref().map(|path| path.display().to_string());
+        overrides.set("--data-dir", "data_dir", data_dir);
+        let (listen, house) = match &self.command {
+            Command::Run(arguments) => (None, Some(&arguments.house)),
+            Command::Serve(arguments) => (arguments.listen, Some(&arguments.house)),
+            Command::Demo(arguments) => (arguments.listen, Some(&arguments.house)),
+            Command::Runs(_)
+            | Command::Show(_)
+            | Command::Follow(_)
+            | Command::Logs(_)
+            | Command::Diff(_)
+            | Command::Cancel(_)
+            | Command::Doctor
+            | Command::Config
+            | Command::Bench(_) => (None, None),
+        };
+        overrides.set("--listen", "server.listen", listen.map(|address| address.to_string()));
+        overrides.set("--sandbox", "sandbox.tier", house.and_then(|house| house.sandbox.clone()));
+        overrides
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from(["orchestrator", "show", "7f3a12bc", "--json", "--data-dir", "x"]).unwrap();
+        assert!(cli.common.json);
+    }
+}

@@ -1,0 +1,248 @@
+//! `orchestrator demo`: the real product on a small repository, with a model that plays a script.
+
+use super::{end, serve};
+use crate::{
+    cli::DemoArguments,
+    client::{Attached, exit, failure},
+    config::Loaded,
+    demo_place::{self, Place},
+    failure::{Exit, Failure},
+    following::{self, Ending, Interrupts},
+    output,
+    report::{self, Report},
+    wire::Scripted,
+};
+use api::{ModelChoice, NewRun, OrchConfig};
+use llm::ModelFacts;
+use serde::Serialize;
+use sim_llm::{Entry, Options, Scenario, Server};
+use std::path::Path;
+
+const SCENARIO: &str = include_str!("../../demo/scenario.toml");
+const DECLINE: &str = include_str!("../../demo/scenario-decline.toml");
+const PROVIDER: &str = "scripted";
+const DIRECTOR: &str = "director";
+const WORKER: &str = "worker";
+const CHECK: &str = "sh test.sh";
+const OBJECTIVE: &str = "Extend the command report: the length of the longest line, the three most frequent words, \
+    and a summary of all facts with their values lined up; empty texts work, the README names every command.";
+/// Runs of one demo directory that are looked through for one on its repository.
+const RUNS: u32 = 50;
+
+/// The report of a demo: that of any run, and what the scripted model saw.
+#[derive(Debug, Serialize)]
+struct DemoReport {
+    #[serde(flatten)]
+    report: Report,
+    /// Always true: no real model was asked.
+    scripted_model: bool,
+    model_journal: ModelJournal,
+    data_dir: Option<String>,
+}
+
+/// Sums of the model server's own journal.
+#[derive(Debug, Default, Serialize)]
+struct ModelJournal {
+    requests: usize,
+    rate_limited: usize,
+    violations: usize,
+    prompt_tokens: u64,
+    cached_tokens: u64,
+    completion_tokens: u64,
+}
+
+/// Plays the demo. On a data directory that holds one already it goes on with it.
+pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
+    let place = Place::choose(&loaded, arguments.serve)?;
+    loaded.config.data_dir = place.data_dir.clone();
+    let scenario = scenario(arguments.resolver_scenario.as_deref())?;
+    let server = start_model(&place, scenario).await?;
+    if !arguments.quiet {
+        introduce(&place, json)?;
+    }
+    let played = play(&loaded, &place, &arguments, &server, json).await;
+    server.stop().await;
+    place.clean();
+    played
+}
+
+async fn play(
+    loaded: &Loaded,
+    place: &Place,
+    arguments: &DemoArguments,
+    server: &Server,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let listen = if arguments.serve { loaded.config.server.listen } else { ([127, 0, 0, 1], 0).into() };
+    let attached = Attached::scripted(loaded, listen, scripted(server)).await?;
+    let run = match run(&attached, place).await {
+        Ok(run) => run,
+        Err(failure) => {
+            attached.close().await;
+            return Err(failure);
+        }
+    };
+    let mode = end::mode(json, arguments.quiet);
+    let (attached, ending) = following::follow(attached, loaded, &run, mode).await?;
+    let Ending::Over(state) = ending else {
+        attached.close().await;
+        if !place.is_temporary {
+            output::note("stopped; started again on the same data directory, the demo goes on");
+        }
+        return Ok(Exit::Detached);
+    };
+    let report = end::report(&attached, &run).await;
+    let printed = match report {
+        Ok(report) => print(loaded, place, report, &server.journal(), json),
+        Err(failure) => Err(failure),
+    };
+    if arguments.serve && printed.is_ok() {
+        let address = attached.client.address();
+        output::note(&format!("\nserving at {address} (runs, /docs, /metrics); ctrl-c stops"));
+        serve::until_signal(attached.close(), Interrupts::new()?).await?;
+    } else {
+        attached.close().await;
+    }
+    printed.map(|()| exit(state))
+}
+
+fn scenario(resolver: Option<&str>) -> Result<Scenario, Failure> {
+    let problem = |error: sim_llm::ScenarioError| {
+        Failure::usage("the script of the model can't be used").with("found", error).hint("see --resolver-scenario")
+    };
+    let parse = |text: &str| Scenario::parse(text, Path::new(".")).map_err(problem);
+    let base = parse(SCENARIO)?;
+    match resolver {
+        None => Ok(base),
+        Some("decline") => Ok(base.merge(parse(DECLINE)?)),
+        Some(file) => Ok(base.merge(Scenario::load(Path::new(file)).map_err(problem)?)),
+    }
+}
+
+async fn start_model(place: &Place, scenario: Scenario) -> Result<Server, Failure> {
+    // Its journal is kept with the data, so that counting goes on after a restart.
+    let journal = Some(place.data_dir.join("sim-llm.jsonl"));
+    Server::start(scenario, Options { journal, ..Options::default() })
+        .await
+        .map_err(|error| Failure::environment("the scripted model can't start").with("found", error))
+}
+
+/// The models' names say what they are; their prices are invented, so that there is something to count.
+fn scripted(server: &Server) -> Scripted {
+    let priced = |input: f64, output: f64| ModelFacts {
+        input: Some(input),
+        output: Some(output),
+        window: Some(200_000),
+        ..ModelFacts::default()
+    };
+    Scripted {
+        provider: PROVIDER.to_owned(),
+        base_url: server.base_url(),
+        models: vec![(DIRECTOR.to_owned(), priced(2.0, 8.0)), (WORKER.to_owned(), priced(0.5, 2.0))],
+    }
+}
+
+/// The run of this place: an unfinished one, else a complete one, else a new one.
+async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
+    let page = attached.client.runs(None, None, RUNS).await.map_err(failure)?;
+    let repository = place.repository.display().to_string();
+    let mut earlier = page.runs.into_iter().filter(|run| run.workspace_path == repository);
+    let earlier = earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
+    if let Some(run) = earlier {
+        return Ok(run.id.to_string());
+    }
+    demo_place::unpack(&place.repository)?;
+    let model = |name: &str| Some(ModelChoice { provider: PROVIDER.to_owned(), model_name: name.to_owned() });
+    let request = NewRun {
+        objective: OBJECTIVE.to_owned(),
+        workspace_path: repository,
+        orch_config: OrchConfig {
+            director_model: model(DIRECTOR),
+            worker_model: model(WORKER),
+            check: Some(CHECK.to_owned()),
+            ..OrchConfig::default()
+        },
+    };
+    let accepted = attached.client.submit(&request, None).await.map_err(failure)?;
+    Ok(accepted.id.to_string())
+}
+
+fn introduce(place: &Place, json: bool) -> Result<(), Failure> {
+    let text = format!(
+        "This is the real product (database, sandbox, git, merge queue) on a small real repository:\n  {}\n\
+         Only the model is not real: it plays a script, and its prices are invented.\n",
+        place.repository.display()
+    );
+    if json {
+        output::note(&text);
+        return Ok(());
+    }
+    output::line(&text)
+}
+
+fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json: bool) -> Result<(), Failure> {
+    let journal = ModelJournal::of(journal);
+    if json {
+        let data_dir = (!place.is_temporary).then(|| place.data_dir.display().to_string());
+        return output::document(&DemoReport { report, scripted_model: true, model_journal: journal, data_dir });
+    }
+    let mut lines = report::lines(&report, &next_commands(loaded, place, &report), end::columns());
+    lines.push(String::new());
+    lines.push(format!(
+        "The scripted model answered {} requests ({} of them: rate limited).",
+        journal.requests, journal.rate_limited
+    ));
+    output::line(&lines.join("\n"))
+}
+
+fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String> {
+    if !place.is_temporary {
+        let data_dir = end::quoted(&loaded.config.data_dir.display().to_string());
+        return vec![
+            format!("orchestrator show {} --json --data-dir {data_dir}", report.short),
+            format!("orchestrator diff {} --data-dir {data_dir}", report.short),
+            format!("git -C {} log --graph --oneline", end::quoted(&report.repository)),
+        ];
+    }
+    let repository = end::quoted(&report.repository);
+    let mut next = vec![format!("git -C {repository} log --graph --oneline --all")];
+    if let (Some(base), Some(commit)) = (&report.base, &report.commit) {
+        next.push(format!("git -C {repository} diff {} {}", short(base), short(commit)));
+        next.push("orchestrator run \"your objective\" -w path/to/your/repository".to_owned());
+    }
+    next
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+impl ModelJournal {
+    fn of(entries: &[Entry]) -> Self {
+        entries.iter().fold(Self::default(), |sums, entry| Self {
+            requests: sums.requests + 1,
+            rate_limited: sums.rate_limited + usize::from(entry.status == sim_llm::Status::Http(429)),
+            violations: sums.violations + entry.violations.len(),
+            prompt_tokens: sums.prompt_tokens + entry.prompt_tokens,
+            cached_tokens: sums.cached_tokens + entry.cached_tokens,
+            completion_tokens: sums.completion_tokens + entry.completion_tokens,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scripts_of_the_demo_can_be_read() {
+        let base = scenario(None).unwrap();
+        assert!(scenario(Some("decline")).unwrap().len() > base.len());
+    }
+
+    #[test]
+    fn a_missing_script_is_named() {
+        let failure = scenario(Some("/nowhere.toml")).unwrap_err().to_string();
+        assert!(failure.contains("/nowhere.toml"), "{failure}");
+    }
+}

@@ -1,0 +1,38 @@
+//! `orchestrator diff`: what a run changed.
+
+use crate::{
+    changes,
+    client::{Attached, failure},
+    config::Loaded,
+    failure::{Exit, Failure},
+    output,
+    wire::Purpose,
+};
+use std::path::Path;
+
+/// Prints the difference between a run's base and the branch it delivered.
+pub(crate) async fn diff(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
+    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let run = attached.client.run(run).await;
+    attached.close().await;
+    let run = run.map_err(failure)?;
+    let (Some(base), Some(commit)) = (&run.base, &run.delivered_commit) else {
+        return Err(Failure::usage("the run has delivered nothing yet")
+            .with("run", &run.short)
+            .with("state", run.state)
+            .hint("only a complete run has a branch to compare with"));
+    };
+    let repository = Path::new(&run.workspace_path);
+    let patch = changes::patch(repository, base, commit).ok_or_else(|| {
+        Failure::environment("the difference can't be read")
+            .with("repository", repository.display())
+            .with("commits", format!("{base}..{commit}"))
+            .hint("is the repository still there, and readable by this account?")
+    })?;
+    if json {
+        output::document(&serde_json::json!({ "run": run.id, "base": base, "commit": commit, "patch": patch }))?;
+    } else {
+        output::line(patch.trim_end())?;
+    }
+    Ok(Exit::Complete)
+}

@@ -1,0 +1,232 @@
+//! `orchestrator doctor`: what this machine has, and what to install.
+
+use crate::{
+    client,
+    config::{Loaded, model_settings, parse_model},
+    failure::{Exit, Failure},
+    output, wire,
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use store::embedded;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: &'static str,
+    state: State,
+    /// What was found.
+    found: String,
+    /// What to do, where something is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    /// Some things will not work.
+    Warning,
+    /// Nothing will work.
+    Missing,
+}
+
+/// Looks at everything a run needs.
+pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
+    wire::install_crypto();
+    let server = client::find(loaded).await;
+    let running = server.as_ref().map(|found| found.address.clone());
+    let mut findings = vec![data_directory(loaded), disk(loaded)];
+    findings.push(database(loaded, running.as_deref()).await);
+    findings.push(git());
+    findings.push(sandbox(loaded).await);
+    findings.push(models(loaded));
+    findings.push(port(loaded, running.as_deref()).await);
+    let missing = findings.iter().any(|finding| finding.state == State::Missing);
+    if json {
+        output::document(&serde_json::json!({ "ready": !missing, "findings": findings }))?;
+    } else {
+        output::line(&lines(&findings).join("\n"))?;
+    }
+    Ok(if missing { Exit::Environment } else { Exit::Complete })
+}
+
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for finding in findings {
+        let mark = match finding.state {
+            State::Ok => "✓",
+            State::Warning => "!",
+            State::Missing => "✗",
+        };
+        lines.push(format!("  {mark} {:<width$}  {}", finding.name, finding.found));
+        let advice = finding.advice.iter().flat_map(|advice| advice.lines());
+        lines.extend(advice.map(|line| format!("    {:<width$}  {line}", "")));
+    }
+    lines
+}
+
+fn ok(name: &'static str, found: impl Into<String>) -> Finding {
+    Finding { name, state: State::Ok, found: found.into(), advice: None }
+}
+
+fn not_ok(name: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { name, state, found: found.into(), advice: Some(advice.into()) }
+}
+
+/// A failure of one of the parts, as a finding.
+fn failed(name: &'static str, failure: &Failure) -> Finding {
+    let advice = failure.hint.clone().unwrap_or_default();
+    let details = failure.details.iter().map(|(name, value)| format!(" ({name}: {value})"));
+    let found = format!("{}{}", failure.problem, details.collect::<String>());
+    Finding { name, state: State::Missing, found, advice: (!advice.is_empty()).then_some(advice) }
+}
+
+fn data_directory(loaded: &Loaded) -> Finding {
+    let path = &loaded.config.data_dir;
+    let existing = existing(path);
+    let writable = rustix::fs::access(&existing, rustix::fs::Access::WRITE_OK).is_ok();
+    match (writable, existing == *path) {
+        (true, true) => ok("data", path.display().to_string()),
+        (true, false) => ok("data", format!("{} (will be made)", path.display())),
+        (false, _) => not_ok(
+            "data",
+            State::Missing,
+            format!("{} can't be written by this account", existing.display()),
+            "choose another with --data-dir or ORCHESTRATOR_DATA_DIR",
+        ),
+    }
+}
+
+/// The path, or the nearest folder above it that exists.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+}
+
+fn disk(loaded: &Loaded) -> Finding {
+    let floor = loaded.config.engine.disk_floor_bytes;
+    let path = existing(&loaded.config.data_dir);
+    let Ok(disk) = rustix::fs::statvfs(&path) else {
+        return not_ok("disk", State::Warning, format!("the disk of {} can't be asked", path.display()), "");
+    };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let words = format!("{} MiB free at {}", free >> 20, path.display());
+    if free < floor {
+        let advice = format!("at least {} MiB are needed (engine.disk_floor_bytes); free some", floor >> 20);
+        return not_ok("disk", State::Missing, words, advice);
+    }
+    ok("disk", words)
+}
+
+/// A server of the person's own is asked; a private one is tried out in a folder of its own.
+async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
+    const NAME: &str = "database";
+    if let Some(address) = running {
+        return ok(NAME, format!("in use by the server at {address}"));
+    }
+    if loaded.config.database.url.is_some() {
+        return match wire::try_database(loaded).await {
+            Ok(server) => ok(NAME, server),
+            Err(failure) => failed(NAME, &failure),
+        };
+    }
+    let tried = tokio::task::spawn_blocking(try_private_server).await;
+    match tried.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(programs) => ok(NAME, format!("a private PostgreSQL starts, from {programs}")),
+        Err(error) => failed(NAME, &Failure::from_text_environment(&error)),
+    }
+}
+
+fn try_private_server() -> Result<String, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
+    let settings = embedded::Settings { durability: embedded::Durability::None, ..embedded::Settings::default() };
+    // A folder of its own mode: the server's account must be able to pass through.
+    let running = embedded::start(&folder.path().join("data"), &settings).map_err(|error| error.to_string())?;
+    let programs = running.binaries().display().to_string();
+    running.stop().map_err(|error| error.to_string())?;
+    Ok(programs)
+}
+
+fn git() -> Finding {
+    match git::git_cli_version() {
+        Ok(version) if version >= git::MINIMUM_GIT => ok("git", version.to_string()),
+        Ok(version) => not_ok(
+            "git",
+            State::Missing,
+            format!("{version} is too old; {} or newer is needed", git::MINIMUM_GIT),
+            "install a newer git (Ubuntu: add-apt-repository ppa:git-core/ppa && apt-get install -y git)",
+        ),
+        Err(error) => not_ok("git", State::Missing, error.to_string(), "apt-get install -y git"),
+    }
+}
+
+async fn sandbox(loaded: &Loaded) -> Finding {
+    match wire::probe(loaded).await {
+        Ok(sandbox) if sandbox.tier() == sandbox::Tier::None => {
+            not_ok("sandbox", State::Warning, sandbox.describe(), "commands of models run with your own rights")
+        }
+        Ok(sandbox) => ok("sandbox", sandbox.describe()),
+        Err(failure) => failed("sandbox", &failure),
+    }
+}
+
+fn models(loaded: &Loaded) -> Finding {
+    const NAME: &str = "models";
+    let models = model_settings(loaded).and_then(|settings| {
+        llm::Models::new(settings).map_err(|error| Failure::usage("the models can't be used").with("found", error))
+    });
+    let models = match models {
+        Ok(models) => models,
+        Err(failure) => return failed(NAME, &failure),
+    };
+    let chosen = [&loaded.config.models.director, &loaded.config.models.worker];
+    let named: Vec<&str> = chosen.into_iter().flatten().map(String::as_str).collect();
+    let capped = loaded.config.run_limits().cost_nanodollars.is_some();
+    for name in &named {
+        let usable = parse_model(name).map_err(|failure| failure.problem).and_then(|model| {
+            models.check(&model, capped).map_err(|error| error.to_string())
+        });
+        if let Err(error) = usable {
+            return not_ok(NAME, State::Missing, format!("{name}: {error}"), "see docs/configuration.md, providers");
+        }
+    }
+    let providers: Vec<&str> = models.providers().collect();
+    match named.len() {
+        2 => ok(NAME, format!("{} plans, {} works", named[0], named[1])),
+        _ => not_ok(
+            NAME,
+            State::Warning,
+            format!("no default models; providers: {}", providers.join(", ")),
+            "set ORCHESTRATOR_DIRECTOR_MODEL and ORCHESTRATOR_WORKER_MODEL, or name them with each run",
+        ),
+    }
+}
+
+async fn port(loaded: &Loaded, running: Option<&str>) -> Finding {
+    if let Some(address) = running {
+        return ok("server", format!("running at {address}"));
+    }
+    let address = loaded.config.server.listen;
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(_) => ok("server", format!("not running; {address} is free")),
+        Err(error) => not_ok(
+            "server",
+            State::Warning,
+            format!("not running, and {address} can't be used: {error}"),
+            "choose another with --listen or ORCHESTRATOR_LISTEN",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_line_up_and_advice_stands_below() {
+        let findings = [ok("git", "2.47.3"), not_ok("sandbox", State::Missing, "no bwrap", "install it")];
+        assert_eq!(lines(&findings), ["  ✓ git      2.47.3", "  ✗ sandbox  no bwrap", "             install it"]);
+    }
+}

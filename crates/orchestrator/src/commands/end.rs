@@ -1,0 +1,115 @@
+//! The end of a command that followed a run: the report, the next commands, the exit code.
+
+use crate::{
+    changes::Changes,
+    client::{Attached, exit, failure},
+    config::Loaded,
+    failure::{Exit, Failure},
+    following::{Ending, Mode},
+    output,
+    report::{self, Report},
+};
+use std::path::Path;
+
+/// How progress is shown for these flags.
+pub(super) fn mode(json: bool, quiet: bool) -> Mode {
+    match (quiet, json) {
+        (true, _) => Mode::Quiet,
+        (false, true) => Mode::Document,
+        (false, false) => Mode::People,
+    }
+}
+
+/// Everything there is to say about a run now.
+pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Failure> {
+    let run = attached.client.run(run).await.map_err(failure)?;
+    let id = run.id.to_string();
+    let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
+    let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
+    let changes = match (&run.base, &run.delivered_commit) {
+        (Some(base), Some(commit)) => Changes::between(Path::new(&run.workspace_path), base, commit),
+        (Some(_) | None, _) => None,
+    };
+    Ok(Report::new(run, tasks, merges, changes))
+}
+
+/// Prints the report of a run that is over, or where to find one that was left.
+pub(super) async fn end(
+    attached: Attached,
+    loaded: &Loaded,
+    run: &str,
+    ending: Ending,
+    json: bool,
+) -> Result<Exit, Failure> {
+    let printed = match ending {
+        Ending::Over(state) => print(&attached, loaded, run, json).await.map(|()| exit(state)),
+        Ending::Detached => detached(&attached, loaded, run).map(|()| Exit::Detached),
+    };
+    attached.close().await;
+    printed
+}
+
+async fn print(attached: &Attached, loaded: &Loaded, run: &str, json: bool) -> Result<(), Failure> {
+    let report = report(attached, run).await?;
+    if json {
+        return output::document(&report);
+    }
+    let next = next_commands(loaded, &report);
+    output::line(&report::lines(&report, &next, columns()).join("\n"))
+}
+
+fn detached(attached: &Attached, loaded: &Loaded, run: &str) -> Result<(), Failure> {
+    let follow = command(loaded, &format!("follow {run}"));
+    output::note(&if attached.is_here() {
+        format!("stopping; what is under way is kept, and goes on with: {follow}")
+    } else {
+        format!("detached; the run goes on, come back with: {follow}")
+    });
+    Ok(())
+}
+
+/// The three things one does next.
+pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
+    let mut next = vec![
+        command(loaded, &format!("diff {}", report.short)),
+        command(loaded, &format!("show {} --json", report.short)),
+    ];
+    let merged = report.checkout.as_deref().is_some_and(|checkout| checkout.contains("fast-forwarded"));
+    let repository = quoted(&report.repository);
+    next.push(match (&report.commit, merged) {
+        (None, _) => command(loaded, &format!("logs {}", report.short)),
+        (Some(_), true) => format!("git -C {repository} log --graph --oneline {}", report.branch),
+        (Some(_), false) => format!("git -C {repository} merge {}", report.branch),
+    });
+    next
+}
+
+/// A command of this program on the same data directory.
+pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
+    let named = loaded.sources.iter().any(|source| source == "--data-dir");
+    let data_dir = if named { format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string())) } else { String::new() };
+    format!("orchestrator {arguments}{data_dir}")
+}
+
+/// As a shell reads it back.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// How wide text may be.
+pub(super) fn columns() -> usize {
+    crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).clamp(60, 120)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("/a/b-c.d"), "/a/b-c.d");
+        assert_eq!(quoted("/it's here"), "'/it'\\''s here'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,46 @@
+//! One file for each command.
+
+mod bench;
+mod cancel;
+mod config;
+mod demo;
+mod diff;
+mod doctor;
+mod end;
+mod follow;
+mod logs;
+mod run;
+mod runs;
+mod serve;
+mod show;
+
+use crate::{
+    cli::{Cli, Command},
+    config::{Environment, load},
+    failure::{Exit, Failure},
+    output,
+};
+
+/// Does what the command line asks for.
+pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
+    let environment = Environment::of_this_process()?;
+    for warning in environment.warnings() {
+        output::note(&format!("warning: {warning}"));
+    }
+    let loaded = load(&cli.overrides(), environment)?;
+    let json = cli.common.json;
+    match cli.command {
+        Command::Run(arguments) => run::run(&loaded, arguments, json).await,
+        Command::Demo(arguments) => demo::demo(loaded, arguments, json).await,
+        Command::Serve(_) => serve::serve(&loaded, json).await,
+        Command::Runs(arguments) => runs::runs(&loaded, &arguments, json).await,
+        Command::Show(one) => show::show(&loaded, &one.run, json).await,
+        Command::Follow(arguments) => follow::follow(&loaded, &arguments, json).await,
+        Command::Logs(arguments) => logs::logs(&loaded, &arguments, json).await,
+        Command::Diff(one) => diff::diff(&loaded, &one.run, json).await,
+        Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
+        Command::Doctor => doctor::doctor(&loaded, json).await,
+        Command::Config => config::config(&loaded, json),
+        Command::Bench(arguments) => bench::bench(&loaded, &arguments, json).await,
+    }
+}

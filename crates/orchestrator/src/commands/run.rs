@@ -1,0 +1,139 @@
+//! `orchestrator run`: one objective, followed to its end.
+
+use super::end;
+use crate::{
+    cli::RunArguments,
+    client::{self, Attached, failure},
+    config::{Loaded, parse_model},
+    failure::{Exit, Failure},
+    following, output,
+    wire::Purpose,
+};
+use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+use std::{
+    io::Read,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use store::embedded::DataDirLock;
+
+/// How long a server that was started in the background may take to answer.
+const START: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// More can't be an objective; the server says so in its own words.
+const STANDARD_INPUT_BYTES: u64 = 1 << 20;
+
+/// Submits an objective and follows the run.
+pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) -> Result<Exit, Failure> {
+    let request = request(&arguments)?;
+    if arguments.detach {
+        return detach(loaded, &arguments, &request, json).await;
+    }
+    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let accepted = match attached.client.submit(&request, None).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            attached.close().await;
+            return Err(failure(error));
+        }
+    };
+    let id = accepted.id.to_string();
+    let (attached, ending) = following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
+    end::end(attached, loaded, &accepted.short, ending, json).await
+}
+
+fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
+    let model = |name: &Option<String>| -> Result<Option<ModelChoice>, Failure> {
+        let Some(name) = name else { return Ok(None) };
+        let model = parse_model(name)?;
+        Ok(Some(ModelChoice { provider: model.provider, model_name: model.model }))
+    };
+    Ok(NewRun {
+        objective: objective(&arguments.objective)?,
+        workspace_path: workspace(&arguments.workspace)?,
+        orch_config: OrchConfig {
+            director_model: model(&arguments.director_model)?,
+            worker_model: model(&arguments.worker_model)?,
+            check: arguments.check.clone(),
+            max_cost_dollars: arguments.max_cost,
+            limits: LimitsAsked { active_tasks: arguments.max_active, ..LimitsAsked::default() },
+        },
+    })
+}
+
+fn objective(text: &str) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut objective = String::new();
+    std::io::stdin()
+        .take(STANDARD_INPUT_BYTES)
+        .read_to_string(&mut objective)
+        .map_err(|error| Failure::usage("the objective can't be read from standard input").with("found", error))?;
+    Ok(objective)
+}
+
+/// The server may have another working directory.
+fn workspace(path: &Path) -> Result<String, Failure> {
+    let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let problem = |found: String| Failure::usage("the workspace can't be used").with("path", path.display()).with("found", found);
+    let absolute = absolute.map_err(|error| problem(error.to_string()))?;
+    absolute.into_os_string().into_string().map_err(|_| problem("a path that is not UTF-8".to_owned()))
+}
+
+/// Leaves the run to a server, which is started in the background where there is none.
+async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, json: bool) -> Result<Exit, Failure> {
+    let found = match client::find(loaded).await {
+        Some(found) => found,
+        None => start_server(loaded, arguments).await?,
+    };
+    let accepted = found.client.submit(request, None).await.map_err(failure)?;
+    if json {
+        output::document(&accepted)?;
+    } else {
+        let follow = end::command(loaded, &format!("follow {}", accepted.short));
+        output::line(&format!("run {} goes on at {}\ncome back with: {follow}", accepted.short, found.address))?;
+    }
+    Ok(Exit::Complete)
+}
+
+async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<client::Found, Failure> {
+    let data_dir = &loaded.config.data_dir;
+    // Makes the directory with the rights it needs; the server takes the lock itself.
+    let made = DataDirLock::take(data_dir).map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+    drop(made);
+    let log = data_dir.join("server.log");
+    let problem = |error: std::io::Error| {
+        Failure::environment("a server can't be started in the background").with("log", log.display()).with("found", error)
+    };
+    let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(problem)?;
+    let mut command = Command::new(std::env::current_exe().map_err(problem)?);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    if let Some(tier) = &arguments.house.sandbox {
+        command.args(["--sandbox", tier]);
+    }
+    if let Some(file) = &loaded.file {
+        command.arg("--config").arg(file);
+    }
+    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(problem)?).stderr(output);
+    // A group of its own: ctrl-c in this terminal is not meant for it.
+    let mut server = command.process_group(0).spawn().map_err(problem)?;
+    let deadline = Instant::now() + START;
+    loop {
+        if let Some(found) = client::find(loaded).await {
+            return Ok(found);
+        }
+        let ended = server.try_wait().map_err(problem)?;
+        if ended.is_some() || Instant::now() > deadline {
+            let tail = std::fs::read_to_string(&log).unwrap_or_default();
+            let tail: Vec<&str> = tail.lines().rev().take(6).collect();
+            let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+            return Err(Failure::environment("the server in the background did not come up")
+                .with("log", log.display())
+                .hint(tail));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}

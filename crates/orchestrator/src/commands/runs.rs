@@ -1,0 +1,43 @@
+//! `orchestrator runs`: what there is.
+
+use super::end;
+use crate::{
+    cli::RunsArguments,
+    client::{Attached, failure},
+    config::Loaded,
+    failure::{Exit, Failure},
+    output,
+    progress::{clean, elapsed, shortened},
+    wire::Purpose,
+};
+use api::RunSummary;
+use domain::NanoDollars;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// Lists runs, newest first.
+pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool) -> Result<Exit, Failure> {
+    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let page = attached.client.runs(None, None, arguments.limit).await;
+    attached.close().await;
+    let page = page.map_err(failure)?;
+    if json {
+        output::document(&page)?;
+    } else if page.runs.is_empty() {
+        output::line(&format!("no runs yet; start one: {}", end::command(loaded, "run \"OBJECTIVE\"")))?;
+    } else {
+        let now = OffsetDateTime::now_utc();
+        let lines: Vec<String> = page.runs.iter().map(|run| line(run, now, end::columns())).collect();
+        output::line(&lines.join("\n"))?;
+    }
+    Ok(Exit::Complete)
+}
+
+fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
+    let age = Duration::try_from(now - run.created_at).unwrap_or_default();
+    let cost = NanoDollars(run.cost_nanodollars).to_string();
+    let tasks = format!("{}/{}", run.tasks.complete, run.tasks.total);
+    let left = format!("{}  {:<10} {tasks:>7} {cost:>9} {:>7}  ", run.short, run.state.to_string(), elapsed(age));
+    let room = columns.saturating_sub(left.chars().count()).max(20);
+    format!("{left}{}", shortened(&clean(&run.objective), room))
+}

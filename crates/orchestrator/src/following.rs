@@ -1,0 +1,353 @@
+//! Following a run to its end: events come in, the board changes, people see it.
+
+use crate::{
+    client::{Attached, failure},
+    config::Loaded,
+    failure::Failure,
+    output,
+    progress::{
+        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, clean, elapsed, finished_task, header, news,
+    },
+};
+use api::{ClientError, Event, Run};
+use domain::{NanoDollars, RunId, event::Fact, run::RunState};
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The block is drawn at most so often.
+const FRAME: Duration = Duration::from_millis(100);
+/// And at least so often: its clocks go on.
+const CLOCK: Duration = Duration::from_secs(1);
+/// What facts don't tell, such as the director's cost, is asked for so often.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a second press of the key counts as a yes.
+const CONFIRMATION: Duration = Duration::from_secs(5);
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A block that is redrawn, where standard output is a terminal; else lines.
+    People,
+    /// Lines on standard error: standard output is for a document.
+    Document,
+    /// Nothing.
+    Quiet,
+}
+
+/// How following ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Over(RunState),
+    /// The person left before the run's end.
+    Detached,
+}
+
+/// Follows a run. A server that goes away is replaced by its successor, or by this process.
+pub(crate) async fn follow(
+    mut attached: Attached,
+    loaded: &Loaded,
+    run: &str,
+    mode: Mode,
+) -> Result<(Attached, Ending), Failure> {
+    let look = attached.client.run(run).await.map_err(failure)?;
+    let id = look.id;
+    let mut follower = Follower { board: Board::new(run_facts(&look)), view: View::open(mode), asked: None };
+    follower.view.begin(&follower.board);
+    let mut interrupts = Interrupts::new()?;
+    loop {
+        match follower.session(&attached, id, &mut interrupts).await? {
+            Session::Ended(ending) => {
+                follower.view.end(&follower.board);
+                return Ok((attached, ending));
+            }
+            Session::Lost => attached = attached.again(loaded).await?,
+        }
+    }
+}
+
+/// How one connection ended.
+enum Session {
+    Ended(Ending),
+    Lost,
+}
+
+struct Follower {
+    board: Board,
+    view: View,
+    /// When the person first asked to cancel.
+    asked: Option<Instant>,
+}
+
+impl Follower {
+    async fn session(&mut self, attached: &Attached, id: RunId, interrupts: &mut Interrupts) -> Result<Session, Failure> {
+        let mut events = attached.client.events(id, self.board.seq);
+        let (mut frames, mut looks) = (tokio::time::interval(FRAME), tokio::time::interval(LOOK));
+        loop {
+            // Kept while the clock ticks: a wait that is begun anew each time might never end.
+            let mut next = pin!(events.next());
+            let event = loop {
+                tokio::select! {
+                    event = &mut next => break event,
+                    _ = looks.tick() => match attached.client.run(&id.to_string()).await {
+                        Ok(run) => self.board.look(run_facts(&run)),
+                        Err(ClientError::Unreachable { .. }) => return Ok(Session::Lost),
+                        Err(error) => return Err(failure(error)),
+                    },
+                    _ = frames.tick() => self.view.frame(&self.board, self.is_asking()),
+                    key = self.view.key() => if let Some(ending) = self.key(key, attached, id).await? {
+                        return Ok(Session::Ended(ending));
+                    },
+                    () = interrupts.next() => return Ok(Session::Ended(Ending::Detached)),
+                }
+            };
+            match event {
+                Some(Ok(event)) => self.event(attached, id, event).await?,
+                Some(Err(ClientError::Unreachable { .. })) => return Ok(Session::Lost),
+                Some(Err(error)) => return Err(failure(error)),
+                None => return self.finish(attached, id).await,
+            }
+        }
+    }
+
+    async fn event(&mut self, attached: &Attached, id: RunId, event: Event) -> Result<(), Failure> {
+        let Some(entry) = entry(&event) else {
+            // A kind of fact that a newer server knows; its number still counts.
+            self.board.seq = self.board.seq.max(event.seq);
+            return Ok(());
+        };
+        self.board.apply(&entry);
+        if self.board.wants_tasks() || matches!(entry.fact, Fact::PlanSaved { .. }) {
+            let list = attached.client.tasks(&id.to_string()).await.map_err(failure)?;
+            self.board.look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
+        }
+        self.view.news(&self.board, &entry);
+        Ok(())
+    }
+
+    /// The log has ended; the run itself has the last word.
+    async fn finish(&mut self, attached: &Attached, id: RunId) -> Result<Session, Failure> {
+        match attached.client.run(&id.to_string()).await {
+            Ok(run) if run.state.is_final() => {
+                self.board.look(run_facts(&run));
+                Ok(Session::Ended(Ending::Over(run.state)))
+            }
+            // A server that is being stopped ends its streams early.
+            Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(Session::Lost),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn key(&mut self, key: Key, attached: &Attached, id: RunId) -> Result<Option<Ending>, Failure> {
+        match key {
+            Key::Detach => return Ok(Some(Ending::Detached)),
+            Key::Cancel if self.is_asking() => {
+                self.asked = None;
+                attached.client.cancel(&id.to_string()).await.map_err(failure)?;
+                self.board.doing = "cancelling; what has landed stays".to_owned();
+            }
+            Key::Cancel => self.asked = Some(Instant::now()),
+            Key::Other => self.asked = None,
+        }
+        Ok(None)
+    }
+
+    fn is_asking(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < CONFIRMATION)
+    }
+}
+
+/// Signals that ask this process to leave.
+pub(crate) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// From now on these signals no longer end the process by themselves.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::environment("signals can't be listened to").with("found", error))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Where progress goes.
+enum View {
+    Screen(Box<Live>),
+    Lines { to_output: bool },
+    Nothing,
+}
+
+struct Live {
+    screen: Screen,
+    keys: Option<Keys>,
+    /// Lines that wait to be put above the block.
+    above: Vec<String>,
+    shown: BTreeSet<String>,
+    has_header: bool,
+    drawn_at: Option<Instant>,
+    changed: bool,
+}
+
+impl View {
+    fn open(mode: Mode) -> Self {
+        match mode {
+            Mode::Quiet => Self::Nothing,
+            Mode::Document => Self::Lines { to_output: false },
+            Mode::People => {
+                let keys = Keys::read();
+                match Screen::open(keys.is_some()) {
+                    Some(screen) => Self::Screen(Box::new(Live {
+                        screen,
+                        keys,
+                        above: Vec::new(),
+                        shown: BTreeSet::new(),
+                        has_header: false,
+                        drawn_at: None,
+                        changed: true,
+                    })),
+                    None => Self::Lines { to_output: true },
+                }
+            }
+        }
+    }
+
+    fn begin(&self, board: &Board) {
+        if let Self::Lines { to_output } = self {
+            print(*to_output, &format!("run {} ({})", board.run.id, clean(&board.run.objective)));
+        }
+    }
+
+    fn news(&mut self, board: &Board, entry: &Entry) {
+        match self {
+            Self::Nothing => {}
+            Self::Lines { to_output } => {
+                if let Some(news) = news(entry) {
+                    let since = Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
+                    print(*to_output, &format!("{:>7}  {news}", elapsed(since)));
+                }
+            }
+            Self::Screen(live) => live.take_in(board),
+        }
+    }
+
+    fn frame(&mut self, board: &Board, asking: bool) {
+        if let Self::Screen(live) = self {
+            live.frame(board, asking);
+        }
+    }
+
+    async fn key(&mut self) -> Key {
+        if let Self::Screen(live) = self
+            && let Some(keys) = &mut live.keys
+            && let Some(key) = keys.next().await
+        {
+            return key;
+        }
+        std::future::pending().await
+    }
+
+    /// The last picture: everything that happened, and nothing that moves.
+    fn end(&mut self, board: &Board) {
+        if let Self::Screen(live) = self {
+            live.take_in(board);
+            live.keys = None;
+            live.draw(&[]);
+        }
+    }
+}
+
+impl Live {
+    fn take_in(&mut self, board: &Board) {
+        self.changed = true;
+        let look = self.screen.look();
+        if !self.has_header && (board.plan.is_some() || board.run.state.is_final()) {
+            self.has_header = true;
+            self.above.extend(header(board, look));
+            self.above.push(String::new());
+        }
+        if !self.has_header {
+            return;
+        }
+        for task in board.tasks.iter().filter(|task| task.state.is_final()) {
+            if self.shown.insert(task.key.0.clone()) {
+                self.above.push(finished_task(board, task, look));
+            }
+        }
+    }
+
+    fn frame(&mut self, board: &Board, asking: bool) {
+        let late = self.drawn_at.is_none_or(|drawn| drawn.elapsed() >= CLOCK);
+        if !self.changed && !late && !asking {
+            return;
+        }
+        let mut lines = block(board, OffsetDateTime::now_utc(), self.screen.look());
+        if asking {
+            lines.push("  cancel this run? press c again; any other key goes on".to_owned());
+        }
+        self.draw(&lines);
+    }
+
+    fn draw(&mut self, lines: &[String]) {
+        let above = std::mem::take(&mut self.above);
+        if let Err(error) = self.screen.draw(&above, lines) {
+            tracing::debug!(%error, "the terminal could not be drawn on");
+        }
+        self.changed = false;
+        self.drawn_at = Some(Instant::now());
+    }
+}
+
+fn print(to_output: bool, text: &str) {
+    if to_output {
+        // A reader that went away is noticed when the result is printed.
+        output::line(text).unwrap_or_default();
+    } else {
+        output::note(text);
+    }
+}
+
+pub(crate) fn entry(event: &Event) -> Option<Entry> {
+    Some(Entry {
+        seq: event.seq,
+        at: event.at,
+        task: event.task.as_deref().map(Into::into),
+        fact: event.fact()?,
+    })
+}
+
+fn run_facts(run: &Run) -> RunFacts {
+    RunFacts {
+        id: run.id,
+        objective: run.objective.clone(),
+        state: run.state,
+        reason: run.reason.as_ref().map(|reason| domain::run::Reason::new(reason.code, &reason.message)),
+        cap: run.cost.cap.map(|cap| NanoDollars(cap.nanodollars)),
+        spent: NanoDollars(run.cost_nanodollars),
+        slots: None,
+        created_at: run.created_at,
+        ended_at: run.ended_at,
+    }
+}
+
+fn task_facts(task: api::Task) -> TaskFacts {
+    TaskFacts {
+        key: task.key.as_str().into(),
+        profile: task.profile,
+        waits_for: task.depends_on.iter().map(|key| key.as_str().into()).collect(),
+    }
+}

@@ -1,0 +1,256 @@
+//! What came of a run: one document, shown as text or as JSON, with the same facts in both.
+
+mod text;
+
+pub(crate) use text::lines;
+
+use crate::{changes::Changes, progress::clean};
+use api::{Check, Cost, Merge, Reason, Run, Task};
+use domain::{
+    merge::{GateVerdict, MergeState},
+    run::RunState,
+    task::TaskState,
+};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// The document.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) run: String,
+    pub(crate) short: String,
+    pub(crate) state: RunState,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) objective: String,
+    /// Where the branch is.
+    pub(crate) repository: String,
+    pub(crate) branch: String,
+    pub(crate) base: Option<String>,
+    pub(crate) base_branch: Option<String>,
+    /// The commit that was handed over.
+    pub(crate) commit: Option<String>,
+    /// What was done with the checkout, in words.
+    pub(crate) checkout: Option<String>,
+    pub(crate) duration_ms: Option<i64>,
+    pub(crate) director_model: String,
+    pub(crate) worker_model: String,
+    pub(crate) tasks: Vec<TaskReport>,
+    pub(crate) merges: Vec<MergeReport>,
+    pub(crate) check: Option<Check>,
+    pub(crate) gate: GateSums,
+    /// What differs between base and branch.
+    pub(crate) changes: Option<Changes>,
+    pub(crate) cost: Cost,
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TaskReport {
+    pub(crate) key: String,
+    pub(crate) title: String,
+    pub(crate) profile: String,
+    pub(crate) state: TaskState,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) depends_on: Vec<String>,
+    pub(crate) attempts: i32,
+    pub(crate) failures: i32,
+    pub(crate) crashes: i32,
+    pub(crate) turns: i64,
+    pub(crate) cost_dollars: f64,
+    pub(crate) landed_commit: Option<String>,
+    pub(crate) started_at_ms: Option<i64>,
+    pub(crate) ended_at_ms: Option<i64>,
+    pub(crate) duration_ms: Option<i64>,
+}
+
+/// An entry of the merge queue.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct MergeReport {
+    pub(crate) task: String,
+    pub(crate) attempt: i32,
+    pub(crate) state: MergeState,
+    /// `already`, `fast` or `ort`.
+    pub(crate) how: Option<String>,
+    pub(crate) commit: String,
+    pub(crate) merged_commit: Option<String>,
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) resolutions: Vec<Decision>,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) wait_ms: Option<i64>,
+    pub(crate) merge_ms: Option<i64>,
+}
+
+/// A conflicting path, with the blobs that met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Conflict {
+    pub(crate) path: String,
+    pub(crate) kind: String,
+    pub(crate) base: Option<String>,
+    pub(crate) ours: Option<String>,
+    pub(crate) theirs: Option<String>,
+}
+
+/// How one conflict was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Decision {
+    pub(crate) path: String,
+    pub(crate) hunk: i32,
+    pub(crate) layer: String,
+    pub(crate) result: String,
+    pub(crate) reason: String,
+}
+
+/// One run of the check command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Gate {
+    pub(crate) verdict: String,
+    pub(crate) passed: Option<u64>,
+    pub(crate) failed: Option<u64>,
+    pub(crate) duration_ms: Option<u64>,
+}
+
+/// All runs of the check command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct GateSums {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) could_not_run: usize,
+    pub(crate) unchecked: usize,
+    /// Tests of the last tree that passed, where their number is known.
+    pub(crate) tests: Option<u64>,
+}
+
+impl Report {
+    /// From what the server says.
+    pub(crate) fn new(run: Run, tasks: Vec<Task>, merges: Vec<Merge>, changes: Option<Changes>) -> Self {
+        let merges: Vec<MergeReport> = merges.into_iter().map(MergeReport::new).collect();
+        let duration = run.ended_at.map(|end| end - run.created_at);
+        Self {
+            run: run.id.to_string(),
+            short: run.short,
+            state: run.state,
+            reason: run.reason,
+            objective: run.objective,
+            repository: run.workspace_path,
+            branch: run.branch,
+            base: run.base,
+            base_branch: run.base_branch,
+            commit: run.delivered_commit,
+            checkout: run.checkout,
+            duration_ms: duration.map(|duration| duration.whole_milliseconds() as i64),
+            director_model: run.director_model,
+            worker_model: run.worker_model,
+            tasks: tasks.into_iter().map(TaskReport::new).collect(),
+            gate: GateSums::of(&merges),
+            merges,
+            check: run.check,
+            changes,
+            cost: run.cost,
+        }
+    }
+
+    /// Merges in which something met.
+    pub(crate) fn conflicted(&self) -> impl Iterator<Item = &MergeReport> {
+        self.merges.iter().filter(|merge| !merge.conflicts.is_empty())
+    }
+
+    /// Merges that did not land.
+    pub(crate) fn sent_back(&self) -> impl Iterator<Item = &MergeReport> {
+        self.merges.iter().filter(|merge| matches!(merge.state, MergeState::Rejected | MergeState::Error))
+    }
+}
+
+impl TaskReport {
+    fn new(task: Task) -> Self {
+        let unix_ms = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
+        Self {
+            key: task.key,
+            title: task.title,
+            profile: task.profile,
+            state: task.state,
+            reason: task.reason,
+            depends_on: task.depends_on,
+            attempts: task.attempts,
+            failures: task.failures,
+            crashes: task.crashes,
+            turns: task.turns,
+            cost_dollars: task.cost_dollars,
+            landed_commit: task.landed_commit,
+            started_at_ms: task.started_at.map(unix_ms),
+            ended_at_ms: task.ended_at.map(unix_ms),
+            duration_ms: task.duration_ms,
+        }
+    }
+}
+
+impl MergeReport {
+    fn new(merge: Merge) -> Self {
+        let conflicts = merge.conflicts.as_array().map(|files| files.iter().map(Conflict::new).collect());
+        let decisions = merge.resolutions.into_iter().map(|resolution| Decision {
+            path: resolution.path,
+            hunk: resolution.hunk,
+            layer: resolution.layer,
+            result: resolution.result,
+            reason: clean(&resolution.reason),
+        });
+        Self {
+            task: merge.task,
+            attempt: merge.attempt,
+            state: merge.state,
+            how: merge.how,
+            commit: merge.commit,
+            merged_commit: merge.merged_commit,
+            conflicts: conflicts.unwrap_or_default(),
+            resolutions: decisions.collect(),
+            gate: merge.gate.as_ref().map(Gate::new),
+            reason: merge.reason,
+            wait_ms: merge.wait_ms,
+            merge_ms: merge.merge_ms,
+        }
+    }
+}
+
+impl Conflict {
+    /// A conflict is recorded as the git room has it; a bare path is one whose versions are not known.
+    fn new(file: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let blob = |side: &str| file.get(side).and_then(|version| version.get("blob")).and_then(text);
+        Self {
+            path: file.get("path").and_then(text).or_else(|| text(file)).unwrap_or_default(),
+            kind: file.get("kind").and_then(text).unwrap_or_else(|| "other".to_owned()),
+            base: blob("base"),
+            ours: blob("ours"),
+            theirs: blob("theirs"),
+        }
+    }
+}
+
+impl Gate {
+    fn new(gate: &Value) -> Self {
+        let number = |name: &str| gate.get(name).and_then(Value::as_u64);
+        let verdict = gate.get("verdict").and_then(Value::as_str).unwrap_or_default();
+        Self {
+            verdict: verdict.to_owned(),
+            passed: number("passed"),
+            failed: number("failed"),
+            duration_ms: number("duration_ms"),
+        }
+    }
+}
+
+impl GateSums {
+    fn of(merges: &[MergeReport]) -> Self {
+        let gates: Vec<&Gate> = merges.iter().filter_map(|merge| merge.gate.as_ref()).collect();
+        let count = |verdict: GateVerdict| gates.iter().filter(|gate| gate.verdict == verdict.as_str()).count();
+        let landed = merges.iter().rev().find(|merge| merge.state == MergeState::Landed);
+        Self {
+            passed: count(GateVerdict::Passed),
+            failed: count(GateVerdict::Failed),
+            could_not_run: count(GateVerdict::CouldNotRun),
+            unchecked: count(GateVerdict::NotConfigured),
+            tests: landed.and_then(|merge| merge.gate.as_ref()).and_then(|gate| gate.passed),
+        }
+    }
+}
