@@ -206,7 +206,11 @@ impl Cluster {
         if output.status.success() {
             return Ok(());
         }
-        let said = [output.stdout, output.stderr].concat();
+        // What went well is told on the standard output, and is of no interest now.
+        let said = match output.stderr.is_empty() {
+            true => output.stdout,
+            false => output.stderr,
+        };
         Err(EmbeddedError::program(
             program,
             &self.directory,

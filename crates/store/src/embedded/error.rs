@@ -119,7 +119,7 @@ impl EmbeddedError {
     /// The error for a program that ended with a failure and these words.
     pub(super) fn program(program: &'static str, directory: &Path, detail: &str) -> Self {
         let detail = detail.trim();
-        if detail.contains("No space left on device") {
+        if speaks_of_a_full_disk(detail) || has_no_room(directory) {
             return Self::DiskFull {
                 path: directory.to_owned(),
                 detail: detail.to_owned(),
@@ -131,6 +131,27 @@ impl EmbeddedError {
             detail: detail.to_owned(),
         }
     }
+}
+
+/// Below this a cluster can neither be made nor started.
+const LEAST_ROOM_BYTES: u64 = 64 << 20;
+
+fn speaks_of_a_full_disk(detail: &str) -> bool {
+    [
+        "No space left on device",
+        "Check free disk space",
+        "Disk quota exceeded",
+    ]
+    .iter()
+    .any(|words| detail.contains(words))
+}
+
+/// A server on a full disk can't always write down why it ended.
+fn has_no_room(directory: &Path) -> bool {
+    let existing = directory.ancestors().find(|path| path.exists());
+    existing
+        .and_then(|path| rustix::fs::statvfs(path).ok())
+        .is_some_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM_BYTES)
 }
 
 /// Why the data directory could not be taken.
