@@ -145,6 +145,21 @@ const EXECUTABLE: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
 impl Conflict {
+    /// The conflicting paths; for a conflict about directories, the ones that git names.
+    pub fn paths(&self) -> Vec<RepoPath> {
+        if !self.files.is_empty() {
+            return self.files.iter().map(|file| file.path.clone()).collect();
+        }
+        let conflicts = self
+            .messages
+            .iter()
+            .filter(|message| message.kind.starts_with("CONFLICT"));
+        let named: BTreeSet<_> = conflicts
+            .flat_map(|message| message.paths.iter().cloned())
+            .collect();
+        named.into_iter().collect()
+    }
+
     pub(crate) fn from_ort(
         repository: &Repository,
         tip: &CommitId,

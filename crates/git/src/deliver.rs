@@ -53,6 +53,17 @@ pub enum DeliverError {
         /// The checkout.
         checkout: PathBuf,
     },
+    /// A branch has the name that ours needs as a folder.
+    #[error(
+        "a branch named '{existing}' stands in the way of '{branch}': rename it \
+         (`git branch -m {existing} {existing}-kept`), then deliver again"
+    )]
+    NameTaken {
+        /// The branch that was to be made.
+        branch: String,
+        /// The branch in the way.
+        existing: String,
+    },
     /// Anything else.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -90,6 +101,13 @@ pub fn deliver_branch(
                 branch: branch.to_owned(),
                 checkout,
             });
+        }
+    }
+    for (slash, _) in branch.match_indices('/') {
+        let existing = &branch[..slash];
+        if read_reference(&user, &format!("refs/heads/{existing}"))?.is_some() {
+            let (branch, existing) = (branch.to_owned(), existing.to_owned());
+            return Err(DeliverError::NameTaken { branch, existing });
         }
     }
     copy_objects(hub, &user, target)?;

@@ -63,6 +63,14 @@ pub enum GitError {
         /// Where it is; `None`: it does not exist.
         found: Option<CommitId>,
     },
+    /// Two commits have no common ancestor.
+    #[error("{} and {} have no common history: they can't be merged", tip.short(), theirs.short())]
+    Unrelated {
+        /// The branch.
+        tip: CommitId,
+        /// The commit that was to be merged.
+        theirs: CommitId,
+    },
     /// A lock file did not go away.
     #[error(
         "{} is locked, and stayed so for {waited_ms} ms: if no git process is working there, the lock was left by a \

@@ -11,7 +11,7 @@ use crate::{
     workspace::{Found, WorkspaceError, inspect},
 };
 use domain::CommitId;
-use git2::{Repository, RepositoryInitOptions, build::CheckoutBuilder};
+use git2::{Repository, RepositoryInitOptions};
 use std::{
     ffi::OsStr,
     fs, io,
@@ -60,7 +60,6 @@ pub fn initialise(
     let git = path.join(".git");
     fs::rename(&making, &git).at("can't put the new repository in place at", &git)?;
     sync_directory(path)?;
-    record_files(path)?;
     Ok(Initialised { head })
 }
 
@@ -109,7 +108,8 @@ fn make(
         .initial_head(BRANCH);
     let repository = Repository::init_opts(making, &options).doing(doing)?;
     let tree = write_tree(&repository, path, None, StatCache::default(), limits)?;
-    let head = write_commit(&repository, &find_tree(&repository, tree)?, &[], stamp)?;
+    let tree = find_tree(&repository, tree)?;
+    let head = write_commit(&repository, &tree, &[], stamp)?;
     let branch = format!("refs/heads/{BRANCH}");
     repository
         .reference(
@@ -119,31 +119,16 @@ fn make(
             "orchestrator: first commit",
         )
         .doing(doing)?;
+    // Without times, which `git status` fills in: the files are as the index says.
+    let mut index = repository.index().doing(doing)?;
+    index
+        .read_tree(&tree)
+        .and_then(|()| index.write())
+        .doing(doing)?;
     let mut config = repository.config().doing(doing)?;
     config.set_bool("core.bare", false).doing(doing)?;
     config
         .set_bool("core.logAllRefUpdates", true)
         .doing(doing)?;
     Ok(head)
-}
-
-/// Fills the index, so that `git status` there is clean. No file is written.
-fn record_files(path: &Path) -> Result<(), GitError> {
-    let doing = || format!("can't write the index of {}", path.display());
-    let repository = Repository::open(path).doing(doing)?;
-    let tree = repository
-        .head()
-        .and_then(|head| head.peel_to_tree())
-        .doing(doing)?;
-    let mut index = repository.index().doing(doing)?;
-    index
-        .read_tree(&tree)
-        .and_then(|()| index.write())
-        .doing(doing)?;
-    // A safe checkout of what is there writes nothing but the stat data of the index.
-    let mut checkout = CheckoutBuilder::new();
-    checkout.safe();
-    repository
-        .checkout_tree(tree.as_object(), Some(&mut checkout))
-        .doing(doing)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     conflict::Conflict,
-    error::{Doing, GitResult},
+    error::{Doing, GitError, GitResult},
     fast,
     history::{is_ancestor, merge_bases},
     hub::Hub,
@@ -85,7 +85,7 @@ impl Hub {
     pub fn merge_with_ort(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<MergeOutcome> {
         let (ours_oid, theirs_oid) = (commit_oid(tip)?, commit_oid(theirs)?);
         if self.with(|handle| {
-            Ok::<_, crate::GitError>(merge_bases(&handle.objects, ours_oid, theirs_oid)?.is_empty())
+            Ok::<_, GitError>(merge_bases(&handle.objects, ours_oid, theirs_oid)?.is_empty())
         })? {
             return Ok(MergeOutcome::NoMergeBase);
         }
@@ -125,23 +125,23 @@ impl Hub {
     /// The work of `theirs` on top of `tip`, for a worker to go on from: conflicts stand in the files between
     /// markers. Not a result that may land.
     pub fn rebase_tree(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<Rebased> {
-        Ok(match self.merge(tip, theirs)? {
-            MergeOutcome::AlreadyMerged | MergeOutcome::NoMergeBase => Rebased {
+        match self.merge(tip, theirs)? {
+            MergeOutcome::AlreadyMerged => Ok(Rebased {
                 tree: self.tree_of(tip)?,
                 conflicts: Vec::new(),
-            },
-            MergeOutcome::Clean(clean) => Rebased {
+            }),
+            MergeOutcome::Clean(clean) => Ok(Rebased {
                 tree: clean.tree,
                 conflicts: Vec::new(),
-            },
-            MergeOutcome::Conflicted(conflict) => Rebased {
-                conflicts: conflict
-                    .files
-                    .iter()
-                    .map(|file| file.path.clone())
-                    .collect(),
+            }),
+            MergeOutcome::Conflicted(conflict) => Ok(Rebased {
+                conflicts: conflict.paths(),
                 tree: conflict.tree_with_markers,
-            },
-        })
+            }),
+            MergeOutcome::NoMergeBase => Err(GitError::Unrelated {
+                tip: tip.clone(),
+                theirs: theirs.clone(),
+            }),
+        }
     }
 }

@@ -97,6 +97,18 @@ fn a_branch_with_other_work_or_in_use_is_left_alone() {
 }
 
 #[test]
+fn a_branch_in_the_way_of_the_name_is_named() {
+    let fixture = Fixture::new();
+    fixture.user.git(&["branch", "orchestrator"]);
+    let commit = result_on(&fixture, &fixture.base, "one");
+    let error = deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap_err();
+    assert!(
+        matches!(&error, DeliverError::NameTaken { existing, .. } if existing == "orchestrator"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_clean_checkout_on_the_base_goes_forward_and_again() {
     let fixture = Fixture::new();
     let commit = result_on(&fixture, &fixture.base, "one");

@@ -202,6 +202,25 @@ fn a_pin_is_made_once_and_never_moved() {
 }
 
 #[test]
+fn the_references_of_a_run_are_listed_and_no_others() {
+    let fixture = Fixture::new();
+    let (run, other, task) = (RunId::new(), RunId::new(), TaskKey::from("task"));
+    let pins = [
+        refs::attempt(&run, &task, 1),
+        refs::base(&run),
+        refs::submission(&run, &task, &fixture.base),
+    ];
+    for pin in pins.iter().chain([&refs::base(&other)]) {
+        fixture.hub.pin(pin, &fixture.base).unwrap();
+    }
+    let found = fixture.hub.references(&refs::all_of(&run)).unwrap();
+    let mut names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
+    names.sort();
+    assert_eq!(names, pins);
+    assert!(found.iter().all(|(_, commit)| *commit == fixture.base));
+}
+
+#[test]
 fn the_same_stamp_on_the_same_tree_is_the_same_commit() {
     let fixture = Fixture::new();
     let tree = fixture.hub.tree_of(&fixture.base).unwrap();

@@ -1,5 +1,10 @@
 //! The crate on real repositories, made with the git program.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests: clippy knows only the functions marked as such"
+)]
+
 mod delivery;
 mod differential;
 mod hostile;

@@ -28,8 +28,8 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(|user| {
             user.write("README.md", "hello\n");
-            user.write("src/one.txt", &numbered(30));
-            user.write("src/two.txt", &numbered(10));
+            user.write("src/one.txt", numbered(30));
+            user.write("src/two.txt", numbered(10));
         })
     }
 

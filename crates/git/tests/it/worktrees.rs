@@ -28,7 +28,7 @@ fn a_worktree_holds_the_commit_and_git_works_in_it() {
         "M README.md"
     );
     assert_eq!(said(&worktree.path, &["log", "--format=%s"]), "base");
-    assert_eq!(fixture.hub.worktrees().unwrap(), [worktree.path.clone()]);
+    assert_eq!(fixture.hub.worktrees().unwrap(), [worktree.path]);
 }
 
 #[test]
