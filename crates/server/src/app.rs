@@ -111,6 +111,7 @@ fn router(
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(app)
+        .layer(middleware::from_fn(problem::reworded))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn_with_state(bounds, observe::bound))
         .layer(middleware::from_fn_with_state(guard, guard::guard))

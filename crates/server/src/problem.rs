@@ -5,9 +5,13 @@ use axum::{
     Json,
     extract::Request,
     http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use engine::{CancelError, SubmitError, view::FindRunError};
+
+/// The longest text of the framework's that is repeated.
+const REWORDED_BYTES: usize = 4 << 10;
 
 /// A problem that is the answer to a request.
 #[derive(Debug)]
@@ -219,6 +223,26 @@ pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     .value(method.as_str())
     .hint("the Allow header names the methods; /docs shows each operation")
     .into()
+}
+
+/// Refusals that the framework words itself, such as a path that is not UTF-8, become problems like all others.
+pub(crate) async fn reworded(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let is_text = media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    if !is_error || !is_text {
+        return response;
+    }
+    let text = match axum::body::to_bytes(response.into_body(), REWORDED_BYTES).await {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    };
+    let title = status
+        .canonical_reason()
+        .unwrap_or("The request was refused");
+    Refusal::from(Problem::new(status.as_u16(), "refused", title, text)).into_response()
 }
 
 /// A handler panicked: a fault of ours, and the server goes on.

@@ -269,6 +269,7 @@ async fn unknown_paths_methods_and_runs_are_problems_too() {
     );
     assert_eq!(wrong.problem().1, "wrong-method");
     assert_eq!(house.get("/runs/ffffffff").await.problem().1, "unknown-run");
+    assert_eq!(house.get("/runs/%ff").await.problem().0, 400);
     assert_eq!(house.get("/runs/zzz").await.problem().1, "invalid-run-id");
     assert_eq!(
         house.get("/runs?state=asleep").await.problem().3,
