@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// End a run; what has landed stays
     Cancel(OneRun),
     /// Check this machine: what is missing, and how to get it
-    Doctor,
+    Doctor(HouseArguments),
     /// Print the effective configuration, secrets masked
     Config,
     /// Measure the orchestration's own costs on this machine
@@ -183,13 +183,13 @@ impl Cli {
             Command::Run(arguments) => (None, Some(&arguments.house)),
             Command::Serve(arguments) => (arguments.listen, Some(&arguments.house)),
             Command::Demo(arguments) => (arguments.listen, Some(&arguments.house)),
+            Command::Doctor(house) => (None, Some(house)),
             Command::Runs(_)
             | Command::Show(_)
             | Command::Follow(_)
             | Command::Logs(_)
             | Command::Diff(_)
             | Command::Cancel(_)
-            | Command::Doctor
             | Command::Config
             | Command::Bench(_) => (None, None),
         };

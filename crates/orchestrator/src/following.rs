@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
     output,
     progress::{
-        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, clean, elapsed, finished_task, header, news,
+        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task, header, news,
     },
 };
 use api::{ClientError, Event, Run};
@@ -228,7 +228,7 @@ impl View {
 
     fn begin(&self, board: &Board) {
         if let Self::Lines { to_output } = self {
-            print(*to_output, &format!("run {} ({})", board.run.id, clean(&board.run.objective)));
+            print(*to_output, &format!("run {}", board.run.id));
         }
     }
 

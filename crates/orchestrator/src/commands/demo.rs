@@ -21,8 +21,8 @@ use std::path::Path;
 const SCENARIO: &str = include_str!("../../demo/scenario.toml");
 const DECLINE: &str = include_str!("../../demo/scenario-decline.toml");
 const PROVIDER: &str = "scripted";
-const DIRECTOR: &str = "director";
-const WORKER: &str = "worker";
+const DIRECTOR: &str = "demo-director";
+const WORKER: &str = "demo-worker";
 const CHECK: &str = "sh test.sh";
 const OBJECTIVE: &str = "Extend the command report: the length of the longest line, the three most frequent words, \
     and a summary of all facts with their values lined up; empty texts work, the README names every command.";

@@ -1,10 +1,13 @@
 //! `orchestrator doctor`: what this machine has, and what to install.
 
+use super::end;
 use crate::{
     client,
     config::{Loaded, model_settings, parse_model},
     failure::{Exit, Failure},
-    output, wire,
+    output,
+    progress::wrapped,
+    wire,
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -47,12 +50,12 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     if json {
         output::document(&serde_json::json!({ "ready": !missing, "findings": findings }))?;
     } else {
-        output::line(&lines(&findings).join("\n"))?;
+        output::line(&lines(&findings, end::columns()).join("\n"))?;
     }
     Ok(if missing { Exit::Environment } else { Exit::Complete })
 }
 
-fn lines(findings: &[Finding]) -> Vec<String> {
+fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     for finding in findings {
@@ -61,7 +64,11 @@ fn lines(findings: &[Finding]) -> Vec<String> {
             State::Warning => "!",
             State::Missing => "✗",
         };
-        lines.push(format!("  {mark} {:<width$}  {}", finding.name, finding.found));
+        let found = wrapped(&finding.found, columns.saturating_sub(width + 7).max(30));
+        for (at, line) in found.into_iter().enumerate() {
+            let (mark, name) = if at == 0 { (mark, finding.name) } else { ("", "") };
+            lines.push(format!("  {mark:<1} {name:<width$}  {line}"));
+        }
         let advice = finding.advice.iter().flat_map(|advice| advice.lines());
         lines.extend(advice.map(|line| format!("    {:<width$}  {line}", "")));
     }
@@ -227,6 +234,6 @@ mod tests {
     #[test]
     fn findings_line_up_and_advice_stands_below() {
         let findings = [ok("git", "2.47.3"), not_ok("sandbox", State::Missing, "no bwrap", "install it")];
-        assert_eq!(lines(&findings), ["  ✓ git      2.47.3", "  ✗ sandbox  no bwrap", "             install it"]);
+        assert_eq!(lines(&findings, 80), ["  ✓ git      2.47.3", "  ✗ sandbox  no bwrap", "             install it"]);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     output,
     report::{self, Report},
 };
-use std::path::Path;
+use std::{io::IsTerminal, path::Path};
 
 /// How progress is shown for these flags.
 pub(super) fn mode(json: bool, quiet: bool) -> Mode {
@@ -99,6 +99,9 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// How wide text may be.
 pub(super) fn columns() -> usize {
+    if !std::io::stdout().is_terminal() {
+        return 100;
+    }
     crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).clamp(60, 120)
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(arguments) => logs::logs(&loaded, &arguments, json).await,
         Command::Diff(one) => diff::diff(&loaded, &one.run, json).await,
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
-        Command::Doctor => doctor::doctor(&loaded, json).await,
+        Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&loaded, &arguments, json).await,
     }

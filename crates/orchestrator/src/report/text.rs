@@ -110,7 +110,7 @@ fn tasks(report: &Report, columns: usize) -> Vec<String> {
         let time = task.duration_ms.map(|ms| elapsed(milliseconds(ms))).unwrap_or_default();
         let left = format!("  {mark} {:<keys$}  {:<profiles$}  {end}", task.key, task.profile);
         let right = format!(
-            "{:>11} {:>10} {:>9} {time:>7}",
+            "{:>10} {:>9} {:>8} {time:>6}",
             plural(task.attempts.max(0) as usize, "attempt"),
             plural(task.turns.max(0) as usize, "turn"),
             dollars(task.cost_dollars),
@@ -154,14 +154,16 @@ fn sent_back(merge: &MergeReport, columns: usize) -> Vec<String> {
 fn cost(report: &Report) -> Vec<String> {
     let cap = report.cost.cap.map_or(String::new(), |cap| format!(" of {}", amount(cap)));
     let mut lines = vec![format!("  spent {}{cap} in {}", amount(report.cost.spent), plural(report.cost.calls.max(0) as usize, "call"))];
-    let all: Vec<&CostLine> = report.cost.by_role.iter().chain(&report.cost.by_model).collect();
-    let names = all.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-    lines.extend(all.into_iter().map(|line| {
+    let by_role = report.cost.by_role.iter().map(|line| (clean(&line.name), line));
+    let by_model = report.cost.by_model.iter().map(|line| (format!("model {}", clean(&line.name)), line));
+    let all: Vec<(String, &CostLine)> = by_role.chain(by_model).collect();
+    let names = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    lines.extend(all.into_iter().map(|(name, line)| {
         let cached = if line.tokens.cached > 0 { format!("   {} cached", line.tokens.cached) } else { String::new() };
         let unpriced = if line.unpriced_calls > 0 { format!("   {} unpriced", line.unpriced_calls) } else { String::new() };
         format!(
             "  {:<names$}  {:>9}  {:>10}  {:>8} tokens in  {:>7} out{cached}{unpriced}",
-            line.name,
+            name,
             amount(line.spent),
             plural(line.calls.max(0) as usize, "call"),
             line.tokens.input,
