@@ -1,1 +1,376 @@
-//! e2e
+//! The product as its users meet it: the real binary in a process of its own, on its private Postgres, with a
+//! scripted model behind real HTTP.
+//!
+//! The binary is the one beside the tests in the target directory: `cargo build --workspace` makes it, and `./test`
+//! does that first.
+
+use api::Client;
+use domain::RunId;
+use serde_json::{Value, json};
+use sim_llm::{Entry, Options, Scenario, Server};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+use tokio::process::Child;
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a fact is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The binary under test.
+pub fn binary() -> PathBuf {
+    // target/<profile>/deps/<test> → target/<profile>/orchestrator
+    let test = std::env::current_exe().expect("the test has a path");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("the test lies in target/<profile>/deps");
+    let binary = folder.join("orchestrator");
+    assert!(
+        binary.is_file(),
+        "{} is missing: run `cargo build --workspace` first",
+        binary.display()
+    );
+    binary
+}
+
+/// A folder that the database's user may enter, even where the test runs as root.
+pub fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .prefix("orchestrator-")
+        .permissions(open)
+        .tempdir()
+        .expect("a temporary folder")
+}
+
+/// A server process, its model and its place.
+pub struct Product {
+    /// Data directory, repositories and logs.
+    pub folder: tempfile::TempDir,
+    /// The scripted model.
+    pub model: Server,
+    /// The typed client of the running server.
+    pub client: Client,
+    /// Where it listens: `http://127.0.0.1:…`.
+    pub address: String,
+    server: Child,
+    /// Further variables of the server's environment.
+    environment: Vec<(String, String)>,
+}
+
+impl Product {
+    /// Starts `orchestrator serve` beside a model that plays a scenario.
+    pub async fn start(scenario: Scenario) -> Self {
+        Self::start_with(scenario, &[]).await
+    }
+
+    /// The same, with variables added to the server's environment.
+    pub async fn start_with(scenario: Scenario, environment: &[(&str, &str)]) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let folder = folder();
+        let model = Server::start(scenario, Options::default())
+            .await
+            .expect("the scripted model starts");
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (server, address) = serve(folder.path(), &model.base_url(), &environment).await;
+        let client = Client::new(&address, None).expect("a client");
+        Self {
+            folder,
+            model,
+            client,
+            address,
+            server,
+            environment,
+        }
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Kills the server as a power cut would: SIGKILL, no last word.
+    pub async fn kill(&mut self) {
+        self.server.kill().await.expect("the server is killed");
+    }
+
+    /// Starts the server again on the same data directory.
+    pub async fn start_again(&mut self) {
+        let (server, address) = serve(
+            self.folder.path(),
+            &self.model.base_url(),
+            &self.environment,
+        )
+        .await;
+        self.server = server;
+        self.client = Client::new(&address, None).expect("a client");
+        self.address = address;
+    }
+
+    /// Asks the server to stop (SIGTERM) and waits until it has; its exit code.
+    pub async fn stop(&mut self) -> Option<i32> {
+        let pid = self
+            .server
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("the server runs"), rustix::process::Signal::TERM)
+            .expect("the server is told to stop");
+        let status = tokio::time::timeout(PATIENCE, self.server.wait())
+            .await
+            .expect("the server stops in time");
+        status.expect("the server's status").code()
+    }
+
+    /// A repository on `main` with these files committed.
+    pub fn repository(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        repository(&self.folder.path().join(name), files)
+    }
+
+    /// Submits a run over HTTP as a user's body has it.
+    pub async fn submit(&self, workspace: &Path, check: Option<&str>) -> RunId {
+        let model = json!({"provider": "openai", "model_name": "scripted"});
+        let mut config = json!({"director_model": model, "worker_model": model});
+        if let Some(check) = check {
+            config["check"] = json!(check);
+        }
+        let body = json!({"objective": "Do what the plan says", "workspace_path": workspace, "orch_config": config});
+        let answer = reqwest::Client::new()
+            .post(format!("{}/runs", self.address))
+            .json(&body)
+            .send()
+            .await
+            .expect("the server answers");
+        let status = answer.status();
+        let body: Value = answer.json().await.expect("the answer is JSON");
+        assert_eq!(status, 201, "{body}");
+        body["id"]
+            .as_str()
+            .and_then(|id| id.parse().ok())
+            .expect("the answer has an id")
+    }
+
+    /// Waits for the run to end; the run as the API shows it.
+    pub async fn end(&self, run: RunId) -> Value {
+        let url = format!("{}/runs/{run}", self.address);
+        eventually("the run ends", || async {
+            let body: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
+            matches!(
+                body["state"].as_str(),
+                Some("complete" | "failed" | "cancelled")
+            )
+            .then_some(body)
+        })
+        .await
+    }
+
+    /// The private database of the data directory.
+    pub async fn database(&self) -> PgPool {
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(socket_folder(&self.data_dir()))
+            .username("orchestrator")
+            .database("postgres");
+        PgPoolOptions::new()
+            .max_connections(2)
+            .connect_with(options)
+            .await
+            .expect("the private database answers")
+    }
+
+    /// How many calls the model got for a task.
+    pub fn calls_for(&self, task: &str) -> usize {
+        self.journal()
+            .iter()
+            .filter(|entry| entry.task.as_deref() == Some(task))
+            .count()
+    }
+
+    /// What the model was asked.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.model.journal()
+    }
+
+    /// What the server has said on standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
+    }
+}
+
+/// Where a data directory's Postgres has its socket, as its own pid file says.
+fn socket_folder(data_dir: &Path) -> PathBuf {
+    for entry in walk(data_dir) {
+        if entry
+            .file_name()
+            .is_some_and(|name| name == "postmaster.pid")
+        {
+            let text = std::fs::read_to_string(&entry).expect("the pid file can be read");
+            return text
+                .lines()
+                .nth(4)
+                .map(PathBuf::from)
+                .expect("the pid file names the socket's folder");
+        }
+    }
+    panic!("no private Postgres under {}", data_dir.display());
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| {
+            let inner = entry.path().join("postmaster.pid");
+            [entry.path(), inner]
+        })
+        .filter(|path| path.is_file())
+        .collect()
+}
+
+async fn serve(folder: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("server.log"))
+        .expect("a file for the log");
+    let data_dir = folder.join("data");
+    let published = data_dir.join("server.json");
+    // A killed server leaves its word behind; what is read below must be the new one's.
+    drop(std::fs::remove_file(&published));
+    let child = tokio::process::Command::new(binary())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data_dir)
+        .current_dir(folder)
+        .env("OPENAI_BASE_URL", model)
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env_remove("DATABASE_URL")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the server starts");
+    let address = eventually("the server is ready", || async {
+        let text = std::fs::read_to_string(&published).ok()?;
+        let address = serde_json::from_str::<Value>(&text).ok()?["address"]
+            .as_str()?
+            .to_owned();
+        reqwest::get(format!("{address}/readyz"))
+            .await
+            .ok()?
+            .status()
+            .is_success()
+            .then_some(address)
+    })
+    .await;
+    (child, address)
+}
+
+/// Waits for a fact.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+    }
+}
+
+/// Runs the binary's command line to its end, with nothing of the caller's own settings.
+pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], folder: &Path) -> Output {
+    Command::new(binary())
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("DATABASE_URL")
+        .env_remove("OPENAI_BASE_URL")
+        .env_remove("OPENAI_API_KEY")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs")
+}
+
+/// A repository on `main` with these files committed.
+pub fn repository(path: &Path, files: &[(&str, &str)]) -> PathBuf {
+    for (name, text) in files {
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().expect("a file lies in a folder"))
+            .expect("a folder for a file");
+        std::fs::write(file, text).expect("a file of the repository");
+    }
+    git(path, &["init", "-q", "-b", "main"]);
+    git(path, &["add", "-A"]);
+    git(
+        path,
+        &[
+            "-c",
+            "user.name=U",
+            "-c",
+            "user.email=u@localhost",
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            "first",
+        ],
+    );
+    path.to_owned()
+}
+
+/// Runs git in a repository and returns what it printed.
+pub fn git(path: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(path)
+        .args(arguments)
+        .output()
+        .expect("git runs");
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A plan of coder tasks, each with the keys it waits for, as the director's model answers it.
+pub fn plan(tasks: &[(&str, &[&str])]) -> Value {
+    let tasks: Vec<Value> = tasks
+        .iter()
+        .map(|(key, parents)| {
+            let depends_on: Vec<Value> = parents.iter().map(|parent| json!({"key": parent, "why": "code"})).collect();
+            json!({
+                "key": key, "title": format!("Do {key}"), "profile": "coder", "covers": ["r1"],
+                "instructions": format!("Do what {key} stands for."),
+                "acceptance": [{"id": "a1", "text": "it is done", "check": "judged"}], "check": null,
+                "depends_on": depends_on, "paths": {"owns": [], "shared": [], "creates": []},
+                "provides": [], "needs": [], "size": "S", "risk": "low", "unknowns": [],
+            })
+        })
+        .collect();
+    json!({
+        "mode": "parallel", "reason": "as the test needs it", "requirements": [{"id": "r1", "text": "all of it"}],
+        "non_goals": [], "assumptions": [], "interfaces": [], "shared_paths": [], "tasks": tasks,
+    })
+}
+
+/// The arguments of a `finish` that says done.
+pub fn done() -> Value {
+    json!({"outcome": "done", "summary": "as asked"})
+}
