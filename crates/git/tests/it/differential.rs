@@ -187,7 +187,7 @@ fn apply(files: &mut Files, change: &Change) {
                 (FILE, rule.as_bytes().to_vec()),
             );
         }
-        Change::Submodule(at, commit) => put(files, path(at), (SUBMODULE, vec![commit; 20])),
+        Change::Submodule(at, commit) => put(files, path(at), (SUBMODULE, vec![commit.max(1); 20])),
         Change::FileToDirectory(file) => {
             let name = pick(file);
             if let Some(content) = files.remove(&name) {
