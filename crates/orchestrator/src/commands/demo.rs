@@ -55,6 +55,7 @@ struct ModelJournal {
 pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
     let place = Place::choose(&loaded, arguments.serve)?;
     loaded.config.data_dir = place.data_dir.clone();
+    loaded.names_data_dir = true;
     let scenario = scenario(arguments.resolver_scenario.as_deref())?;
     let server = start_model(&place, scenario).await?;
     if !arguments.quiet {
@@ -197,12 +198,7 @@ fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json
 
 fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String> {
     if !place.is_temporary {
-        let data_dir = end::quoted(&loaded.config.data_dir.display().to_string());
-        return vec![
-            format!("orchestrator show {} --json --data-dir {data_dir}", report.short),
-            format!("orchestrator diff {} --data-dir {data_dir}", report.short),
-            format!("git -C {} log --graph --oneline", end::quoted(&report.repository)),
-        ];
+        return end::next_commands(loaded, report);
     }
     let repository = end::quoted(&report.repository);
     let mut next = vec![format!("git -C {repository} log --graph --oneline --all")];

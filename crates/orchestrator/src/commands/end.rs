@@ -70,24 +70,20 @@ fn detached(attached: &Attached, loaded: &Loaded, run: &str) -> Result<(), Failu
 
 /// The three things one does next.
 pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
-    let mut next = vec![
-        command(loaded, &format!("diff {}", report.short)),
-        command(loaded, &format!("show {} --json", report.short)),
-    ];
-    let merged = report.checkout.as_deref().is_some_and(|checkout| checkout.contains("fast-forwarded"));
+    let of_run = |name: &str| command(loaded, &format!("{name} {}", report.short));
     let repository = quoted(&report.repository);
-    next.push(match (&report.commit, merged) {
-        (None, _) => command(loaded, &format!("logs {}", report.short)),
-        (Some(_), true) => format!("git -C {repository} log --graph --oneline {}", report.branch),
-        (Some(_), false) => format!("git -C {repository} merge {}", report.branch),
-    });
-    next
+    if report.commit.is_none() {
+        let go_on = if report.state.is_final() { "logs" } else { "follow" };
+        return vec![of_run(go_on), of_run("show --json"), format!("git -C {repository} status")];
+    }
+    let is_merged = report.checkout.as_deref().is_some_and(|checkout| checkout.contains("fast-forwarded"));
+    let in_git = if is_merged { "log --graph --oneline" } else { "merge" };
+    vec![of_run("diff"), of_run("show --json"), format!("git -C {repository} {in_git} {}", report.branch)]
 }
 
 /// A command of this program on the same data directory.
 pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
-    let named = loaded.sources.iter().any(|source| source == "--data-dir");
-    let data_dir = if named { format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string())) } else { String::new() };
+    let data_dir = if loaded.names_data_dir { format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string())) } else { String::new() };
     format!("orchestrator {arguments}{data_dir}")
 }
 
@@ -102,7 +98,7 @@ pub(super) fn columns() -> usize {
     if !std::io::stdout().is_terminal() {
         return 100;
     }
-    crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).clamp(60, 120)
+    crate::progress::terminal_size().0.clamp(60, 120)
 }
 
 #[cfg(test)]

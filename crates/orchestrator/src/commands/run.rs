@@ -36,12 +36,32 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
         Ok(accepted) => accepted,
         Err(error) => {
             attached.close().await;
-            return Err(failure(error));
+            return Err(in_flags(failure(error)));
         }
     };
     let id = accepted.id.to_string();
     let (attached, ending) = following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
     end::end(attached, loaded, &accepted.short, ending, json).await
+}
+
+/// Names what the request calls its fields as this command calls them.
+fn in_flags(mut failure: Failure) -> Failure {
+    const FLAGS: [(&str, &str); 5] = [
+        ("workspace_path", "--workspace"),
+        ("orch_config.director_model", "--director-model"),
+        ("orch_config.worker_model", "--worker-model"),
+        ("orch_config.check", "--check"),
+        ("orch_config.max_cost_dollars", "--max-cost"),
+    ];
+    for (field, flag) in FLAGS {
+        for (name, value) in &mut failure.details {
+            if name == "field" && value == field {
+                *value = flag.to_owned();
+            }
+        }
+        failure.hint = failure.hint.map(|hint| hint.replace(field, flag));
+    }
+    failure
 }
 
 fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
@@ -89,7 +109,7 @@ async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, jso
         Some(found) => found,
         None => start_server(loaded, arguments).await?,
     };
-    let accepted = found.client.submit(request, None).await.map_err(failure)?;
+    let accepted = found.client.submit(request, None).await.map_err(|error| in_flags(failure(error)))?;
     if json {
         output::document(&accepted)?;
     } else {

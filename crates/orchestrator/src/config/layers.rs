@@ -38,6 +38,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The configuration file that was read.
     pub(crate) file: Option<PathBuf>,
+    /// Whether a person's next command must name the data directory, as this one did.
+    pub(crate) names_data_dir: bool,
     /// Files, variables and flags that had a say, in the order they were read.
     pub(crate) sources: Vec<String>,
     pub(crate) environment: Environment,
@@ -63,7 +65,8 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
     let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
     config.data_dir = absolute(&config.data_dir)?;
     check(&config)?;
-    Ok(Loaded { config, file, sources: layers.sources, environment })
+    let names_data_dir = overrides.values.iter().any(|(key, ..)| key == "data_dir");
+    Ok(Loaded { config, file, names_data_dir, sources: layers.sources, environment })
 }
 
 /// The values so far, and who set which key.

@@ -12,5 +12,5 @@ mod words;
 pub(crate) use board::{Board, Entry, RunFacts, TaskFacts};
 pub(crate) use news::{count, news};
 pub(crate) use render::{block, finished_task, header};
-pub(crate) use screen::{Key, Keys, Screen};
+pub(crate) use screen::{Key, Keys, Screen, terminal_size};
 pub(crate) use words::{clean, elapsed, shortened, wrapped};

@@ -43,16 +43,16 @@ impl Screen {
 
     /// How things are to be drawn now.
     pub(crate) fn look(&self) -> Look {
-        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        let (columns, rows) = terminal_size();
         // The last column is left free: writing into it makes some terminals wrap.
-        let columns = usize::from(columns).saturating_sub(1).max(20);
-        Look { columns, rows: usize::from(rows), colour: self.colour, keys: self.keys }
+        let columns = columns.saturating_sub(1).max(20);
+        Look { columns, rows, colour: self.colour, keys: self.keys }
     }
 
     /// Puts lines above the block for good, and draws the block anew.
     pub(crate) fn draw(&mut self, above: &[String], block: &[String]) -> io::Result<()> {
         let mut output = Vec::new();
-        let columns = usize::from(terminal::size().map_or(80, |(columns, _)| columns)).max(1);
+        let (columns, _) = terminal_size();
         let up: usize = self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
         queue!(output, cursor::Hide, cursor::MoveToColumn(0))?;
         if up > 0 {
@@ -68,6 +68,14 @@ impl Screen {
         let mut terminal = io::stdout().lock();
         terminal.write_all(&output)?;
         terminal.flush()
+    }
+}
+
+/// Columns and rows of the terminal; a common size where it does not say.
+pub(crate) fn terminal_size() -> (usize, usize) {
+    match terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => (usize::from(columns), usize::from(rows)),
+        Ok(_) | Err(_) => (80, 24),
     }
 }
 
