@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 pub(crate) fn page(document: &Value) -> Markup {
     let content = html! {
         h1 { (text(document, "/info/title")) " " (text(document, "/info/version")) }
-        p { (text(document, "/info/description")) }
+        p { (prose(text(document, "/info/description"))) }
         p { "For programs: " a href="/openapi.json" { "openapi.json" } "." }
         h2 { "Operations" }
         @for (path, method, operation) in operations(document) { (self::operation(path, method, operation)) }
@@ -42,7 +42,7 @@ fn operation(path: &str, method: &str, operation: &Value) -> Markup {
     html! {
         section id=(id) {
             h3 { span.method { (method.to_uppercase()) } " " code { (path) } }
-            p { (text(operation, "/summary")) ". " (text(operation, "/description")) }
+            p { (prose(text(operation, "/summary"))) ". " (prose(text(operation, "/description"))) }
             @let parameters = operation.get("parameters").and_then(Value::as_array);
             @if let Some(parameters) = parameters { (parameter_table(parameters)) }
             @for (media_type, body) in entries(operation.pointer("/requestBody/content")) {
@@ -50,6 +50,15 @@ fn operation(path: &str, method: &str, operation: &Value) -> Markup {
                 @if let Some(example) = body.get("example") { pre { (pretty(example)) } }
             }
             (response_table(operation.get("responses")))
+        }
+    }
+}
+
+/// A text with its `code` set as such.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -62,7 +71,7 @@ fn parameter_table(parameters: &[Value]) -> Markup {
                 td { code { (text(parameter, "/name")) } @if parameter.get("required") == Some(&Value::Bool(true)) { " *" } }
                 td { (text(parameter, "/in")) }
                 td { (type_of(parameter.get("schema"))) }
-                td.wide { (text(parameter, "/description")) }
+                td.wide { (prose(text(parameter, "/description"))) }
             } } }
         } }
     }
@@ -77,7 +86,7 @@ fn response_table(responses: Option<&Value>) -> Markup {
                 td { @for (media_type, body) in entries(response.get("content")) {
                     (type_of(body.get("schema"))) " " span.quiet { (media_type) }
                 } }
-                td.wide { (text(response, "/description")) }
+                td.wide { (prose(text(response, "/description"))) }
             } } }
         } }
     }
@@ -94,14 +103,14 @@ fn schema_section(name: &str, schema: &Value) -> Markup {
     html! {
         section id=(anchor(name)) {
             h3 { (name) }
-            p { (text(schema, "/description")) }
+            p { (prose(text(schema, "/description"))) }
             @if let Some(example) = schema.get("example") { pre { (pretty(example)) } }
             div.scroll { table {
                 thead { tr { th { "Field" } th { "Type" } th { "" } } }
                 tbody { @for (field, schema) in entries(schema.get("properties")) { tr {
                     td { code { (field) } @if required.contains(&field) { " *" } }
                     td { (type_of(Some(schema))) }
-                    td.wide { (text(schema, "/description")) (allowed(schema)) }
+                    td.wide { (prose(text(schema, "/description"))) (allowed(schema)) }
                 } } }
             } }
         }

@@ -2,7 +2,7 @@
 
 use super::{frame, runs::progress, words};
 use domain::plan::first_line;
-use engine::view::{Cost, LoggedEvent, MergeView, RunDetail, TaskView};
+use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -121,7 +121,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                 thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Took" } } }
                 tbody { @for merge in merges { tr {
                     td { code { (merge.task) } }
-                    td { (merge.state.as_str()) @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
+                    td.wide { (merge.state.as_str()) @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
                     td { @if let Some(how) = &merge.how { (how) } }
                     td.wide { @for decision in &merge.resolutions {
                         div { code { (decision.path) } " " (decision.result) " by the " (decision.layer) ": " (decision.reason) }
@@ -145,20 +145,28 @@ fn gate(gate: Option<&Value>) -> String {
 fn cost_table(cost: &Cost) -> Markup {
     html! {
         @if cost.calls == 0 { p.quiet { "No model has been called yet." } } @else {
-            div.scroll { table {
-                thead { tr { th { "Role or model" } th.number { "Calls" } th.number { "Input tokens" } th.number { "Output tokens" } th.number { "Cost" } } }
-                tbody { @for line in cost.by_role.iter().chain(&cost.by_model) { tr {
-                    td { (line.name) }
-                    td.number { (line.calls) }
-                    td.number { (line.tokens.input) }
-                    td.number { (line.tokens.output) }
-                    td.number { (words::cost(line.spent, None, line.unpriced_calls)) }
-                } } }
-            } }
+            (cost_lines("Role", &cost.by_role))
+            (cost_lines("Model", &cost.by_model))
             @if cost.lost.0 > 0 {
                 p.quiet { "Up to " (cost.lost) " more: answers that were lost with their process." }
             }
         }
+    }
+}
+
+/// The same money, divided one way.
+fn cost_lines(by: &str, lines: &[CostLine]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { (by) } th.number { "Calls" } th.number { "Input tokens" } th.number { "Output tokens" } th.number { "Cost" } } }
+            tbody { @for line in lines { tr {
+                td { (line.name) }
+                td.number { (line.calls) }
+                td.number { (line.tokens.input) }
+                td.number { (line.tokens.output) }
+                td.number { (words::cost(line.spent, None, line.unpriced_calls)) }
+            } } }
+        } }
     }
 }
 
@@ -169,19 +177,39 @@ fn log(events: &[LoggedEvent]) -> Markup {
                 (words::ago(event.at)) " "
                 @if let Some(task) = &event.task { code { (task) } " " }
                 (event.kind.replace('_', " "))
-                @if let Some(text) = gist(&event.data) { ": " (first_line(text, 160)) }
+                @if let Some(text) = gist(&event.data) { ": " (first_line(&text, 160)) }
             }
         } }
     }
 }
 
 /// The words of a fact that say most.
-fn gist(data: &Value) -> Option<&str> {
-    ["summary", "message", "objective", "state", "path"]
-        .into_iter()
-        .find_map(|field| data.get(field).and_then(Value::as_str))
-        .or_else(|| data.pointer("/reason/message").and_then(Value::as_str))
-        .or_else(|| data.pointer("/end/reason/message").and_then(Value::as_str))
+fn gist(data: &Value) -> Option<String> {
+    const FIELDS: [&str; 14] = [
+        "/summary",
+        "/objective",
+        "/state",
+        "/path",
+        "/verdict",
+        "/why",
+        "/reason/message",
+        "/end/reason/message",
+        "/checkout",
+        "/base_branch",
+        "/end/commit",
+        "/commit",
+        "/end/end",
+        "/outcome",
+    ];
+    if let Some(tools) = data.get("tools").and_then(Value::as_array) {
+        let names: Vec<&str> = tools.iter().filter_map(Value::as_str).collect();
+        return Some(names.join(", "));
+    }
+    FIELDS.into_iter().find_map(|field| {
+        data.pointer(field)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    })
 }
 
 fn next_commands(detail: &RunDetail) -> String {
