@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Written last into a hub's configuration: a directory without it was never finished, or is not ours.
+/// The configuration that our own handles read: the hub's, and what only libgit2 understands (git would warn of it
+/// in every command of a worker).
+pub(crate) const OWN_CONFIG: &str = "orchestrator.config";
+/// Written last into our configuration: a directory without it was never finished, or is not ours.
 const MARK: &str = "orchestrator.hubVersion";
 const VERSION: i32 = 1;
 /// The files of the user's repository change while they are read (`git gc`); so often is a pass begun again.
@@ -23,7 +26,7 @@ const ALTERNATES_DEPTH: usize = 5;
 
 /// The canonical path of the hub, which is made if it does not exist.
 pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
-    if hub.join("config").exists() {
+    if hub.join(OWN_CONFIG).exists() {
         return existing(hub);
     }
     let parent = hub
@@ -42,7 +45,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
     let lock_path = parent.join(format!(".{name}.making.lock"));
     let lock = File::create(&lock_path).at("can't make the lock file", &lock_path)?;
     flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &lock_path)?;
-    if hub.join("config").exists() {
+    if hub.join(OWN_CONFIG).exists() {
         return existing(hub);
     }
     if fs::read_dir(hub).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -66,7 +69,7 @@ pub(crate) fn existing(hub: &Path) -> GitResult<PathBuf> {
         path: hub.to_owned(),
     };
     let path = hub.canonicalize().at("can't find the hub", hub)?;
-    let config = Config::open(&path.join("config")).map_err(|_| not_ours())?;
+    let config = Config::open(&path.join(OWN_CONFIG)).map_err(|_| not_ours())?;
     match config.get_i32(MARK) {
         Ok(VERSION) => Ok(path),
         _ => Err(not_ours()),
@@ -109,7 +112,10 @@ fn make(making: &Path, user_repository: &Path) -> GitResult<()> {
         let ours = making.join("shallow");
         fs::write(&ours, shallow).at("can't write", &ours)?;
     }
-    configure(&making.join("config")).doing(doing)?;
+    let (shared, own) = (making.join("config"), making.join(OWN_CONFIG));
+    configure(&shared).doing(doing)?;
+    fs::copy(&shared, &own).at("can't write", &own)?;
+    mark(&own).doing(doing)?;
     sync_tree(making)
 }
 
@@ -123,14 +129,18 @@ fn configure(path: &Path) -> Result<(), git2::Error> {
         ("core.autocrlf", false),
         ("core.fsmonitor", false),
         ("core.logAllRefUpdates", false),
-        ("core.fsyncObjectFiles", true),
         ("maintenance.auto", false),
     ] {
         config.set_bool(key, value)?;
     }
     config.set_i32("gc.auto", 0)?;
     config.set_str("core.hooksPath", "/dev/null")?;
-    config.set_str("protocol.ext.allow", "never")?;
+    config.set_str("protocol.ext.allow", "never")
+}
+
+fn mark(path: &Path) -> Result<(), git2::Error> {
+    let mut config = Config::open(path)?;
+    config.set_bool("core.fsyncObjectFiles", true)?;
     config.set_i32(MARK, VERSION)
 }
 

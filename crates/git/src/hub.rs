@@ -259,7 +259,7 @@ impl Handle {
 fn open_isolated(path: &Path) -> GitResult<Repository> {
     let doing = || format!("can't open the hub {}", path.display());
     let repository = open(path)?;
-    let config = Config::open(&path.join("config")).doing(doing)?;
+    let config = Config::open(&path.join(create::OWN_CONFIG)).doing(doing)?;
     repository.set_config(&config).doing(doing)?;
     Ok(repository)
 }

@@ -1,6 +1,7 @@
 //! Linked worktrees of the hub: where tasks are worked on and where gates run.
 
 use crate::{
+    create,
     error::{At, Doing, GitError, GitResult},
     hub::{Hub, find_tree, tree_of},
     ids::{TreeId, commit_oid},
@@ -169,7 +170,7 @@ impl Hub {
         };
         let repository = Repository::open(path).doing(doing)?;
         repository
-            .set_config(&Config::open(&self.path().join("config")).doing(doing)?)
+            .set_config(&Config::open(&self.path().join(create::OWN_CONFIG)).doing(doing)?)
             .doing(doing)?;
         write_files(
             &repository,

@@ -66,7 +66,7 @@ impl Fixture {
         change(&self.user);
         let commit = self.user.commit("change");
         self.user
-            .git(&["branch", &format!("side-{commit}"), &commit.0]);
+            .git(&["branch", "-f", &format!("side-{commit}"), &commit.0]);
         self.user.git(&["checkout", "-q", "main"]);
         self.hub.refresh(&self.user.path).unwrap();
         commit

@@ -4,7 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 fn said(directory: &std::path::Path, arguments: &[&str]) -> String {
     let output = git_in(directory, arguments);
-    assert!(output.status.success(), "{output:?}");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
