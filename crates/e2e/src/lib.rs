@@ -4,6 +4,8 @@
 //! The binary is the one beside the tests in the target directory: `cargo build --workspace` makes it, and `./test`
 //! does that first.
 
+pub mod aimock;
+
 use api::Client;
 use domain::RunId;
 use serde_json::{Value, json};

@@ -74,7 +74,7 @@ fn metadata() -> Metadata {
     MetadataCommand::new()
         .other_options(vec!["--offline".into()])
         .exec()
-        .unwrap()
+        .expect("cargo tells what depends on what")
 }
 
 fn shipped(package: &Package) -> BTreeSet<String> {
