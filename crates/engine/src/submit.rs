@@ -141,10 +141,12 @@ impl Engine {
     }
 }
 
-/// The canonical path, where the last parts need not exist yet.
+/// The canonical path, where the last parts need not exist yet. What stands in the way of them is told by
+/// [`git::inspect`] in better words.
 fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    use std::io::ErrorKind;
     match path.canonicalize() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match (path.parent(), path.file_name()) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => Ok(canonical(parent)?.join(name)),
             _ => Err(error),
         },

@@ -5,7 +5,12 @@ use axum::{Json, extract::State};
 use utoipa::openapi::OpenApi;
 
 /// This description, as an OpenAPI 3.1 document
-#[utoipa::path(get, path = "/openapi.json", tag = "Server", responses((status = 200, body = Object)))]
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "Server",
+    responses((status = 200, body = Object, description = "The document."))
+)]
 pub(crate) async fn document(State(app): State<App>) -> Json<OpenApi> {
     Json((*app.openapi).clone())
 }

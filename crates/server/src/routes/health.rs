@@ -7,7 +7,12 @@ use axum::{Json, extract::State, http::StatusCode};
 /// Is the server there
 ///
 /// Answers without asking anybody else, and without a token.
-#[utoipa::path(get, path = "/healthz", tag = "Server", responses((status = 200, body = Health)))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "Server",
+    responses((status = 200, body = Health, description = "It is."))
+)]
 pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         status: "ok".into(),

@@ -17,7 +17,7 @@ use axum::{
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
-        (status = 200, body = MergeList),
+        (status = 200, body = MergeList, description = "The merges."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
     )
 )]

@@ -20,13 +20,23 @@ pub(crate) struct MetricsHealth {
 }
 
 /// Metrics in the Prometheus text format
-#[utoipa::path(get, path = "/metrics", tag = "Server", responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "Server",
+    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."))
+)]
 pub(crate) async fn metrics() -> Response {
     text()
 }
 
 /// The same metrics
-#[utoipa::path(get, path = "/api/metrics", tag = "Server", responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(
+    get,
+    path = "/api/metrics",
+    tag = "Server",
+    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."))
+)]
 pub(crate) async fn metrics_again() -> Response {
     text()
 }

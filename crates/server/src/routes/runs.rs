@@ -74,7 +74,7 @@ pub(crate) async fn submit(State(app): State<App>, request: Request) -> Result<R
     tag = "Runs",
     params(ListQuery),
     responses(
-        (status = 200, body = RunPage),
+        (status = 200, body = RunPage, description = "The runs, and where the next page begins."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used.")
     )
 )]
@@ -101,7 +101,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
-        (status = 200, body = Run),
+        (status = 200, body = Run, description = "The run."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
     )
 )]

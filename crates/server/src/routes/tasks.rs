@@ -25,7 +25,7 @@ const TEXT: u32 = 64 << 10;
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
-        (status = 200, body = TaskList),
+        (status = 200, body = TaskList, description = "The tasks; none until there is a plan."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
     )
 )]
@@ -53,7 +53,7 @@ pub(crate) async fn list(
         ("key" = String, Path, description = "The task's name within the run.")
     ),
     responses(
-        (status = 200, body = TaskDetail),
+        (status = 200, body = TaskDetail, description = "The task."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run or task.")
     )
 )]
