@@ -1,0 +1,150 @@
+//! The newcomer's last step: the product works on a clone of its own repository, gated by that repository's own
+//! tests, which a compiler in the sandbox builds from the registry and the toolchain it is granted read-only.
+
+use e2e::{aimock::Aimock, done, git, orchestrator, plan};
+use serde_json::{Value, json};
+use sim_llm::{Options, Rule, Scenario, Server};
+use std::path::{Path, PathBuf};
+
+/// The gate: a cold build of one crate and what it needs, about 20 seconds on two cores.
+const CHECK: &str = "cargo test -p domain --offline";
+/// A file of the repository in which one task edits a comment.
+const EDITED: &str = "crates/domain/src/ids.rs";
+/// A test file that the other one adds.
+const ADDED: &str = "crates/domain/tests/short_names.rs";
+/// A test file that the task of aimock's script adds.
+const ADDED_BY_AIMOCK: &str = "crates/domain/tests/two_names.rs";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
+    let place = Place::new();
+    let model = Server::start(scenario(&place.clone), Options::default())
+        .await
+        .expect("the scripted model starts");
+
+    let report = place.run("Test short names, and say so", &model.base_url());
+    assert_eq!(place.changed(&report), [EDITED, ADDED]);
+    let [before, with_it] = tests_passed(&report)[..] else {
+        panic!("two merges, each gated: {report:#}")
+    };
+    assert_eq!(with_it, before + 1, "the added test ran in the gate");
+
+    // The same once more from what was delivered, with models that nobody here wrote, and a warm build.
+    let Some(aimock) = Aimock::start(place.folder.path()).await else {
+        return;
+    };
+    let report = place.run("Test that two runs have two names", &aimock.base_url);
+    assert_eq!(place.changed(&report), [ADDED_BY_AIMOCK]);
+    assert_eq!(tests_passed(&report), [with_it + 1]);
+}
+
+/// Two tasks: one edits a comment, one adds a test behind it.
+fn scenario(clone: &Path) -> Scenario {
+    let text = std::fs::read_to_string(clone.join(EDITED)).expect("the file can be read");
+    let first = text.lines().next().expect("the file begins with a comment");
+    let edit =
+        json!({"path": EDITED, "old": first, "new": format!("{first} Short ones are tested.")});
+    let added = "//! Names that people type.\n\n#[test]\nfn a_short_name_is_the_end_of_the_id() {\n    \
+                 let run = domain::RunId::new();\n    \
+                 assert!(run.0.simple().to_string().ends_with(&run.short()));\n}\n";
+    Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("comment", &[]), ("test", &["comment"])])),
+        Rule::worker("comment").turn(1).call("edit_file", edit),
+        Rule::worker("test")
+            .turn(1)
+            .call("write_file", json!({"path": ADDED, "content": added})),
+        Rule::worker("*").turn(2).call("finish", done()),
+    ])
+}
+
+/// How many tests each merge's gate saw pass, in the order of landing.
+fn tests_passed(report: &Value) -> Vec<u64> {
+    let merges = report["merges"]
+        .as_array()
+        .expect("the report lists merges");
+    let passed = merges.iter().map(|merge| {
+        assert_eq!(merge["gate"]["verdict"], "passed", "{merge:#}");
+        merge["gate"]["passed"]
+            .as_u64()
+            .expect("the gate counts tests")
+    });
+    passed.collect()
+}
+
+/// A clone of this repository, and a data directory of its own.
+struct Place {
+    folder: tempfile::TempDir,
+    clone: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = e2e::folder();
+        let clone = folder.path().join("clone");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        git(
+            &own,
+            &["clone", "--quiet", ".", &clone.display().to_string()],
+        );
+        // Whatever this checkout stands on, a branch or a bare commit.
+        git(&clone, &["checkout", "--quiet", "-B", "main"]);
+        Self { folder, clone }
+    }
+
+    /// `orchestrator run` to the end; its report.
+    fn run(&self, objective: &str, model: &str) -> Value {
+        let data_dir = self.folder.path().join("data").display().to_string();
+        let workspace = self.clone.display().to_string();
+        let arguments = [
+            "run",
+            objective,
+            "--workspace",
+            &workspace,
+            "--check",
+            CHECK,
+            "--json",
+        ];
+        let house = ["--data-dir", &data_dir];
+        let models = [
+            "--director-model",
+            "openai/scripted",
+            "--worker-model",
+            "openai/scripted",
+        ];
+        let arguments = [&arguments[..], &house, &models].concat();
+        let environment = [
+            ("OPENAI_BASE_URL", model),
+            ("OPENAI_API_KEY", "sk-0123456789abcdef"),
+        ];
+        let output = tokio::task::block_in_place(|| {
+            orchestrator(&arguments, &environment, self.folder.path())
+        });
+
+        let (told, said) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{said}\n{told}");
+        let report: Value = serde_json::from_str(&told).expect("one JSON document");
+        assert_eq!(report["state"], "complete", "{report:#}");
+        report
+    }
+
+    /// What the run changed, as its branch has it; the checkout followed, and nothing was built in it.
+    fn changed(&self, report: &Value) -> Vec<String> {
+        let branch = report["branch"]
+            .as_str()
+            .expect("the report names the branch");
+        let base = report["base"].as_str().expect("the report names the base");
+        assert_eq!(
+            git(&self.clone, &["rev-parse", "main"]),
+            git(&self.clone, &["rev-parse", branch])
+        );
+        assert_eq!(
+            git(&self.clone, &["status", "--porcelain", "--ignored"]),
+            ""
+        );
+        let changed = git(&self.clone, &["diff", "--name-only", base, branch]);
+        changed.lines().map(str::to_owned).collect()
+    }
+}
