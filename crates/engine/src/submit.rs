@@ -9,12 +9,17 @@ use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::
 use git::Found;
 use llm::ModelRef;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+};
 use store::run::{NewRunRow, Saved};
 use telemetry::TraceContext;
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES: usize = 255;
+/// The longest path of a workspace, in bytes: the system's own limit.
+const PATH_BYTES: usize = 4_096;
 /// The longest check command, in bytes.
 const CHECK_BYTES: usize = 8 << 10;
 
@@ -113,10 +118,17 @@ impl Engine {
     async fn workspace(&self, asked: &Path) -> Result<PathBuf, SubmitError> {
         let invalid = |message: String, hint: &str| SubmitError::Invalid {
             field: "workspace_path",
-            value: asked.display().to_string(),
+            value: first_line(&asked.display().to_string(), PATH_BYTES),
             message,
             hint: hint.to_owned(),
         };
+        let length = asked.as_os_str().len();
+        if length > PATH_BYTES {
+            return Err(invalid(
+                format!("the path is {length} bytes long; at most {PATH_BYTES} are taken"),
+                "give a shorter one, through a symbolic link if need be",
+            ));
+        }
         if !asked.is_absolute() {
             return Err(invalid(
                 "the workspace must be an absolute path".into(),
@@ -143,15 +155,22 @@ impl Engine {
 
 /// The canonical path, where the last parts need not exist yet. What stands in the way of them is told by
 /// [`git::inspect`] in better words.
-fn canonical(path: &Path) -> std::io::Result<PathBuf> {
-    use std::io::ErrorKind;
-    match path.canonicalize() {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => Ok(canonical(parent)?.join(name)),
-            _ => Err(error),
-        },
-        found => found,
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    use io::ErrorKind;
+    // One after the other, not by recursion: a path may have thousands of parts.
+    for existing in path.ancestors() {
+        let found = match existing.canonicalize() {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            found => found?,
+        };
+        let missing = path.strip_prefix(existing).unwrap_or(Path::new(""));
+        if !missing.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it leads up from a folder that does not exist"));
+        }
+        // Joining nothing would add a slash.
+        return Ok(if missing.as_os_str().is_empty() { found } else { found.join(missing) });
     }
+    path.canonicalize()
 }
 
 fn check_texts(new: &NewRun) -> Result<(), SubmitError> {

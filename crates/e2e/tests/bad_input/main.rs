@@ -1,0 +1,8 @@
+//! Bad input from every side: requests, command lines, workspaces, databases, disks and models. Each is told in words
+//! that name the value and the way out, and nothing is lost by it.
+
+mod following;
+mod protocol;
+mod requests;
+mod support;
+mod workspaces;

@@ -1,0 +1,188 @@
+//! What these tests share: requests whose answers are looked at closely, and the state of a repository.
+
+use e2e::{Product, git, orchestrator};
+use reqwest::{Method, RequestBuilder, header::HeaderMap};
+use serde_json::{Value, json};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+/// What was answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the server answers");
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.expect("the answer has a body"),
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self
+            .headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no header {name}: {:?}", self.headers));
+        value.to_str().expect("the header is text")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The answer as a problem of RFC 9457 with this status and kind.
+    pub(crate) fn problem(&self, status: u16, kind: &str) -> Value {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
+        let problem = self.json();
+        assert_eq!(self.status, status, "{problem:#}");
+        assert_eq!(problem["status"], status, "{problem:#}");
+        assert_eq!(
+            problem["type"],
+            format!("urn:agent-orchestrator:problem:{kind}"),
+            "{problem:#}"
+        );
+        for text in ["title", "detail"] {
+            assert!(
+                problem[text].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem:#}"
+            );
+        }
+        problem
+    }
+}
+
+/// Asks the server.
+pub(crate) async fn ask(product: &Product, method: Method, path: &str) -> Answer {
+    Answer::to(reqwest::Client::new().request(method, format!("{}{path}", product.address))).await
+}
+
+pub(crate) async fn get(product: &Product, path: &str) -> Answer {
+    ask(product, Method::GET, path).await
+}
+
+/// Posts a run.
+pub(crate) async fn post(product: &Product, body: &Value) -> Answer {
+    Answer::to(
+        reqwest::Client::new()
+            .post(format!("{}/runs", product.address))
+            .json(body),
+    )
+    .await
+}
+
+/// A request for a run whose models go by a name that rules can match on.
+pub(crate) fn body(workspace: &Path, model: &str) -> Value {
+    let model = json!({"provider": "openai", "model_name": model});
+    json!({
+        "objective": "Do what the plan says", "workspace_path": workspace,
+        "orch_config": {"director_model": model, "worker_model": model, "check": "true"},
+    })
+}
+
+/// The body with another value at a JSON pointer.
+pub(crate) fn with(mut body: Value, pointer: &str, value: Value) -> Value {
+    let (parent, last) = pointer.rsplit_once('/').expect("a pointer");
+    body.pointer_mut(parent).expect("the parent is there")[last] = value;
+    body
+}
+
+/// That a text says all of these.
+pub(crate) fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not said in:\n{text}");
+    }
+}
+
+/// Everything of a repository that a run must leave as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Untouched {
+    head: String,
+    refs: String,
+    status: String,
+    config: String,
+    worktrees: String,
+}
+
+impl Untouched {
+    pub(crate) fn now(repository: &Path) -> Self {
+        Self {
+            head: git(repository, &["rev-parse", "--symbolic-full-name", "HEAD"]),
+            refs: git(repository, &["for-each-ref"]),
+            status: git(repository, &["status", "--porcelain", "--ignored"]),
+            config: git(repository, &["config", "--local", "--list"]),
+            worktrees: git(repository, &["worktree", "list", "--porcelain"]),
+        }
+    }
+}
+
+/// That the server still answers, is ready, and has said nothing of a panic or a fault of its own.
+pub(crate) async fn goes_on(product: &Product) {
+    assert_eq!(get(product, "/readyz").await.status, 200);
+    let log = product.log();
+    for word in ["panicked", "RUST_BACKTRACE", "\"level\":\"ERROR\""] {
+        assert!(!log.contains(word), "{word} in the log:\n{log}");
+    }
+}
+
+/// That a command line was refused with this exit code, in words for people; what it said.
+pub(crate) fn refused(output: &Output, code: i32, words: &[&str]) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in [
+        "panicked",
+        "RUST_BACKTRACE",
+        "stack backtrace",
+        "Error {",
+        "Err(",
+    ] {
+        assert!(!said.contains(word), "{word} in:\n{said}");
+    }
+    says(&said, words);
+    said
+}
+
+/// A command line that is expected to be refused.
+pub(crate) struct Refused<'a> {
+    pub(crate) arguments: &'a [&'a str],
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+    pub(crate) code: i32,
+    pub(crate) says: &'a [&'a str],
+}
+
+impl Refused<'_> {
+    pub(crate) fn check(&self, folder: &Path) {
+        let output = orchestrator(self.arguments, self.environment, folder);
+        println!("{:?} {:?}", self.arguments, self.environment);
+        let said = refused(&output, self.code, self.says);
+        println!("{said}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "",
+            "results only on standard output"
+        );
+    }
+}
+
+/// Runs a program of the machine to its end.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,206 @@
+//! Folders that no run can work on are refused before anything is spent, and stay as they are.
+
+use crate::support::{Untouched, body, get, goes_on, post, run, says, with};
+use e2e::{Product, git, repository};
+use serde_json::json;
+use sim_llm::Scenario;
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A path, and what is said of it.
+type Refused = (PathBuf, &'static [&'static str]);
+
+/// Everything that can be wrong with a path, below a folder.
+fn unusable(folder: &Path) -> Vec<Refused> {
+    let good = repository(&folder.join("good"), &[("a", "1\n"), ("sub/b", "2\n")]);
+    let good_path = good.display().to_string();
+
+    let file = folder.join("file");
+    fs::write(&file, "text").unwrap();
+    let dangling = folder.join("dangling");
+    symlink(folder.join("nowhere"), &dangling).unwrap();
+    let endless = folder.join("endless");
+    symlink(&endless, &endless).unwrap();
+    let bare = folder.join("bare.git");
+    run(
+        "git",
+        &[
+            "clone",
+            "-q",
+            "--bare",
+            &good_path,
+            &bare.display().to_string(),
+        ],
+    );
+    let broken = repository(&folder.join("broken"), &[("a", "1\n")]);
+    fs::write(broken.join(".git/HEAD"), "nonsense\n").unwrap();
+    vec![
+        (file.clone(), &["is a file"]),
+        (file.join("below"), &["is a file"]),
+        (dangling, &["symlink to nothing"]),
+        (endless, &["can't be"]),
+        (bare, &["bare repository", "git clone"]),
+        (broken, &["can't be used", "git fsck"]),
+        (good.join("sub"), &["lies inside the repository"]),
+        (good.join("sub/new"), &["lies inside the repository"]),
+        (
+            merging(folder),
+            &["in the middle of a merge", "git merge --abort"],
+        ),
+        (
+            rebasing(folder),
+            &["in the middle of a rebase", "git rebase --abort"],
+        ),
+        (
+            of_another_user(folder),
+            &["owned by another user", "safe.directory"],
+        ),
+    ]
+}
+
+/// A repository whose two branches changed the same line.
+fn diverged(path: &Path) -> PathBuf {
+    let path = repository(path, &[("a", "1\n")]);
+    let commit = |text: &str| {
+        fs::write(path.join("a"), text).unwrap();
+        git(
+            &path,
+            &[
+                "-c",
+                "user.name=U",
+                "-c",
+                "user.email=u@localhost",
+                "commit",
+                "-qam",
+                text.trim(),
+            ],
+        );
+    };
+    git(&path, &["checkout", "-qb", "other"]);
+    commit("2\n");
+    git(&path, &["checkout", "-q", "main"]);
+    commit("3\n");
+    path
+}
+
+/// Runs what stops at a conflict.
+fn stopped(path: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=U", "-c", "user.email=u@localhost"];
+    let output = Command::new("git")
+        .current_dir(path)
+        .args(identity)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        !output.status.success(),
+        "git {arguments:?} met no conflict"
+    );
+}
+
+fn merging(folder: &Path) -> PathBuf {
+    let path = diverged(&folder.join("merging"));
+    stopped(&path, &["merge", "other"]);
+    path
+}
+
+fn rebasing(folder: &Path) -> PathBuf {
+    let path = diverged(&folder.join("rebasing"));
+    stopped(&path, &["rebase", "other"]);
+    path
+}
+
+/// As root a repository of somebody else's; as an ordinary user one of the system's folders.
+fn of_another_user(folder: &Path) -> PathBuf {
+    if !rustix::process::geteuid().is_root() {
+        return PathBuf::from("/usr/share");
+    }
+    let path = repository(&folder.join("theirs"), &[("a", "1\n")]);
+    run("chown", &["-R", "65534:65534", &path.display().to_string()]);
+    path
+}
+
+/// Permissions do not hold root back, but a loop of symlinks and a path below a file do; see [`unusable`].
+fn unreadable(folder: &Path) -> Option<Refused> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let path = repository(&folder.join("unreadable"), &[("a", "1\n")]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    Some((path, &["can't be read", "permissions"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
+    // Without the person's own settings: safe.directory may name everything.
+    let home = e2e::folder();
+    let environment = [
+        ("HOME", home.path().to_str().unwrap()),
+        ("XDG_CONFIG_HOME", "/nonexistent"),
+    ];
+    let product = Product::start_with(Scenario::from_rules(vec![]), &environment).await;
+    let folder = product.folder.path();
+    let good = folder.join("good");
+    let mut refused = unusable(folder);
+    refused.extend(unreadable(folder));
+    let data_dir = product.data_dir();
+    refused.push((data_dir.clone(), &["data directory"]));
+    refused.push((data_dir.join("new"), &["data directory", "--data-dir"]));
+    refused.push((folder.to_owned(), &["data directory"]));
+    refused.push((PathBuf::from("/"), &["data directory"]));
+
+    let before = Untouched::now(&good);
+    let listing = listing(folder, &data_dir);
+    for (path, words) in &refused {
+        let problem = post(&product, &body(path, "scripted"))
+            .await
+            .problem(422, "invalid-value");
+        println!("{problem:#}");
+        assert_eq!(problem["field"], "workspace_path");
+        assert_eq!(problem["value"], path.display().to_string());
+        assert!(problem["hint"].is_string());
+        says(&problem.to_string(), words);
+    }
+    let far_too_long = with(
+        body(&good, "scripted"),
+        "/workspace_path",
+        json!(format!("/{}", "x/".repeat(5_000))),
+    );
+    post(&product, &far_too_long)
+        .await
+        .problem(422, "invalid-value");
+
+    assert_eq!(
+        self::listing(folder, &data_dir),
+        listing,
+        "looking at a workspace changed something"
+    );
+    assert_eq!(Untouched::now(&good), before);
+    assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));
+    goes_on(&product).await;
+}
+
+/// Every file below a folder with its size and time of change, but for what is below another.
+fn listing(folder: &Path, except: &Path) -> String {
+    let (folder, except) = (folder.display().to_string(), except.display().to_string());
+    let log = format!("{folder}/server.log");
+    let arguments = [
+        &folder,
+        "-path",
+        &except,
+        "-prune",
+        "-o",
+        "!",
+        "-path",
+        &log,
+        "-printf",
+        "%p %s %T@ %m\n",
+    ];
+    let mut lines: Vec<String> = run("find", &arguments).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines.join("\n")
+}
