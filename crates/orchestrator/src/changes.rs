@@ -14,7 +14,17 @@ pub(crate) struct Changes {
 impl Changes {
     /// Between two commits of a repository; `None` where that can't be told here.
     pub(crate) fn between(repository: &Path, from: &str, to: &str) -> Option<Self> {
-        let text = git(repository, &["diff", "--shortstat", "--no-ext-diff", "--no-textconv", from, to])?;
+        let text = git(
+            repository,
+            &[
+                "diff",
+                "--shortstat",
+                "--no-ext-diff",
+                "--no-textconv",
+                from,
+                to,
+            ],
+        )?;
         Some(Self::parse(&text))
     }
 
@@ -22,15 +32,31 @@ impl Changes {
     fn parse(text: &str) -> Self {
         let number = |noun: &str| {
             let part = text.split(',').find(|part| part.contains(noun));
-            part.and_then(|part| part.split_whitespace().next()).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+            part.and_then(|part| part.split_whitespace().next())
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0)
         };
-        Self { files: number("file"), insertions: number("insertion"), deletions: number("deletion") }
+        Self {
+            files: number("file"),
+            insertions: number("insertion"),
+            deletions: number("deletion"),
+        }
     }
 }
 
 /// The difference itself, as a patch.
 pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<String> {
-    git(repository, &["diff", "--no-color", "--no-ext-diff", "--no-textconv", from, to])
+    git(
+        repository,
+        &[
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            from,
+            to,
+        ],
+    )
 }
 
 fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
@@ -38,13 +64,21 @@ fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
         .arg("-C")
         .arg(repository)
         // Nothing that a repository's configuration names is started.
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.hooksPath=/dev/null",
+        ])
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("LC_ALL", "C")
         .output()
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
@@ -54,9 +88,23 @@ mod tests {
     #[test]
     fn sums_are_read_whatever_is_missing() {
         let found = Changes::parse(" 3 files changed, 12 insertions(+), 1 deletion(-)\n");
-        assert_eq!(found, Changes { files: 3, insertions: 12, deletions: 1 });
+        assert_eq!(
+            found,
+            Changes {
+                files: 3,
+                insertions: 12,
+                deletions: 1
+            }
+        );
         let found = Changes::parse(" 1 file changed, 1 insertion(+)\n");
-        assert_eq!(found, Changes { files: 1, insertions: 1, deletions: 0 });
+        assert_eq!(
+            found,
+            Changes {
+                files: 1,
+                insertions: 1,
+                deletions: 0
+            }
+        );
         assert_eq!(Changes::parse(""), Changes::default());
     }
 }

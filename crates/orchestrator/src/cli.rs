@@ -177,7 +177,11 @@ impl Cli {
     /// What the flags say about the configuration.
     pub(crate) fn overrides(&self) -> Overrides {
         let mut overrides = Overrides::new(self.common.config.clone());
-        let data_dir = self.common.data_dir.as_ref().map(|path| path.display().to_string());
+        let data_dir = self
+            .common
+            .data_dir
+            .as_ref()
+            .map(|path| path.display().to_string());
         overrides.set("--data-dir", "data_dir", data_dir);
         let (listen, house) = match &self.command {
             Command::Run(arguments) => (None, Some(&arguments.house)),
@@ -193,8 +197,16 @@ impl Cli {
             | Command::Config
             | Command::Bench(_) => (None, None),
         };
-        overrides.set("--listen", "server.listen", listen.map(|address| address.to_string()));
-        overrides.set("--sandbox", "sandbox.tier", house.and_then(|house| house.sandbox.clone()));
+        overrides.set(
+            "--listen",
+            "server.listen",
+            listen.map(|address| address.to_string()),
+        );
+        overrides.set(
+            "--sandbox",
+            "sandbox.tier",
+            house.and_then(|house| house.sandbox.clone()),
+        );
         overrides
     }
 }
@@ -211,7 +223,15 @@ mod tests {
 
     #[test]
     fn global_flags_may_stand_behind_the_command() {
-        let cli = Cli::try_parse_from(["orchestrator", "show", "7f3a12bc", "--json", "--data-dir", "x"]).unwrap();
+        let cli = Cli::try_parse_from([
+            "orchestrator",
+            "show",
+            "7f3a12bc",
+            "--json",
+            "--data-dir",
+            "x",
+        ])
+        .unwrap();
         assert!(cli.common.json);
     }
 }

@@ -31,9 +31,15 @@ pub(crate) async fn find(loaded: &Loaded) -> Option<Found> {
     let data_dir = &loaded.config.data_dir;
     let presence = Presence::read(data_dir)?;
     let client = Client::new(&presence.address, token(loaded).ok()?.as_deref()).ok()?;
-    let readiness = tokio::time::timeout(PROBE, client.readiness()).await.ok()?.ok()?;
+    let readiness = tokio::time::timeout(PROBE, client.readiness())
+        .await
+        .ok()?
+        .ok()?;
     // The port of a dead server may have gone to another one.
-    (canonical(Path::new(&readiness.data_dir)) == canonical(data_dir)).then_some(Found { address: presence.address, client })
+    (canonical(Path::new(&readiness.data_dir)) == canonical(data_dir)).then_some(Found {
+        address: presence.address,
+        client,
+    })
 }
 
 fn canonical(path: &Path) -> std::path::PathBuf {
@@ -45,7 +51,9 @@ pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
     if let Some(token) = loaded.environment.get("ORCHESTRATOR_TOKEN") {
         return Ok(Some(token.to_owned()));
     }
-    let Some(path) = &loaded.config.server.token_file else { return Ok(None) };
+    let Some(path) = &loaded.config.server.token_file else {
+        return Ok(None);
+    };
     let problem = |found: String| {
         Failure::usage("the token file can't be used")
             .with("file", path.display())
@@ -71,7 +79,10 @@ impl Attached {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = find(loaded).await {
-                return Ok(Self { client: found.client, house: None });
+                return Ok(Self {
+                    client: found.client,
+                    house: None,
+                });
             }
             let plan = Plan {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -82,16 +93,29 @@ impl Attached {
             match House::open(loaded, plan).await {
                 Ok(house) => return Self::in_process(loaded, house),
                 // Somebody has the directory: perhaps it is still on its way up, or down.
-                Err(OpenError::Held(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(OpenError::Held(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK_AGAIN).await
+                }
                 Err(error) => return Err(error.failure()),
             }
         }
     }
 
     /// Everything here, with a model that plays a script.
-    pub(crate) async fn scripted(loaded: &Loaded, listen: SocketAddr, scripted: Scripted) -> Result<Self, Failure> {
-        let plan = Plan { listen, log: QUIET_LOG, scripted: Some(scripted), purpose: Purpose::Work };
-        let house = House::open(loaded, plan).await.map_err(OpenError::failure)?;
+    pub(crate) async fn scripted(
+        loaded: &Loaded,
+        listen: SocketAddr,
+        scripted: Scripted,
+    ) -> Result<Self, Failure> {
+        let plan = Plan {
+            listen,
+            log: QUIET_LOG,
+            scripted: Some(scripted),
+            purpose: Purpose::Work,
+        };
+        let house = House::open(loaded, plan)
+            .await
+            .map_err(OpenError::failure)?;
         Self::in_process(loaded, house)
     }
 
@@ -100,7 +124,10 @@ impl Attached {
         let deadline = Instant::now() + PATIENCE / 2;
         while Instant::now() < deadline {
             if let Some(found) = find(loaded).await {
-                return Ok(Self { client: found.client, house: self.house });
+                return Ok(Self {
+                    client: found.client,
+                    house: self.house,
+                });
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -111,7 +138,10 @@ impl Attached {
     fn in_process(loaded: &Loaded, house: House) -> Result<Self, Failure> {
         let address = format!("http://{}", house.address);
         let client = Client::new(&address, token(loaded)?.as_deref()).map_err(failure)?;
-        Ok(Self { client, house: Some(Box::new(house)) })
+        Ok(Self {
+            client,
+            house: Some(Box::new(house)),
+        })
     }
 
     /// Whether everything runs in this process, and ends with it.
@@ -135,12 +165,21 @@ pub(crate) fn failure(error: ClientError) -> Failure {
     let Some(problem) = error.problem() else {
         return Failure::from_text_environment(&error.to_string());
     };
-    let mut failure = if problem.status < 500 { Failure::usage(&problem.detail) } else { Failure::environment(&problem.detail) };
+    let mut failure = if problem.status < 500 {
+        Failure::usage(&problem.detail)
+    } else {
+        Failure::environment(&problem.detail)
+    };
     if let Some(field) = &problem.field {
         failure = failure.with("field", field);
     }
     if let Some(value) = &problem.value {
-        failure = failure.with("found", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        failure = failure.with(
+            "found",
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        );
     }
     match &problem.hint {
         Some(hint) => failure.hint(hint),
@@ -154,6 +193,8 @@ pub(crate) fn exit(state: domain::run::RunState) -> Exit {
     match state {
         RunState::Failed => Exit::RunFailed,
         RunState::Cancelled => Exit::Cancelled,
-        RunState::Complete | RunState::Planning | RunState::Running | RunState::Delivering => Exit::Complete,
+        RunState::Complete | RunState::Planning | RunState::Running | RunState::Delivering => {
+            Exit::Complete
+        }
     }
 }

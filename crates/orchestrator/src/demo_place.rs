@@ -13,14 +13,42 @@ use store::embedded::DataDirLock;
 const FILES: [(&str, &str, bool); 10] = [
     ("README.md", include_str!("../demo/repo/README.md"), false),
     ("bin/report", include_str!("../demo/repo/bin/report"), true),
-    ("lib/commands.sh", include_str!("../demo/repo/lib/commands.sh"), false),
-    ("lib/count.sh", include_str!("../demo/repo/lib/count.sh"), false),
-    ("lib/table.sh", include_str!("../demo/repo/lib/table.sh"), false),
+    (
+        "lib/commands.sh",
+        include_str!("../demo/repo/lib/commands.sh"),
+        false,
+    ),
+    (
+        "lib/count.sh",
+        include_str!("../demo/repo/lib/count.sh"),
+        false,
+    ),
+    (
+        "lib/table.sh",
+        include_str!("../demo/repo/lib/table.sh"),
+        false,
+    ),
     ("test.sh", include_str!("../demo/repo/test.sh"), true),
-    ("tests/helper.sh", include_str!("../demo/repo/tests/helper.sh"), false),
-    ("tests/poem.txt", include_str!("../demo/repo/tests/poem.txt"), false),
-    ("tests/report.t", include_str!("../demo/repo/tests/report.t"), false),
-    ("tests/table.t", include_str!("../demo/repo/tests/table.t"), false),
+    (
+        "tests/helper.sh",
+        include_str!("../demo/repo/tests/helper.sh"),
+        false,
+    ),
+    (
+        "tests/poem.txt",
+        include_str!("../demo/repo/tests/poem.txt"),
+        false,
+    ),
+    (
+        "tests/report.t",
+        include_str!("../demo/repo/tests/report.t"),
+        false,
+    ),
+    (
+        "tests/table.t",
+        include_str!("../demo/repo/tests/table.t"),
+        false,
+    ),
 ];
 
 /// Two folders.
@@ -36,7 +64,10 @@ pub(crate) struct Place {
 impl Place {
     /// The named data directory; else, for a server that stays, one of the demo's own; else a temporary one.
     pub(crate) fn choose(loaded: &Loaded, stays: bool) -> Result<Self, Failure> {
-        let is_named = loaded.sources.iter().any(|source| source == "--data-dir" || source.starts_with("ORCHESTRATOR_DATA_DIR"));
+        let is_named = loaded
+            .sources
+            .iter()
+            .any(|source| source == "--data-dir" || source.starts_with("ORCHESTRATOR_DATA_DIR"));
         let place = match (is_named, stays) {
             (true, _) => Self::beside(loaded.config.data_dir.clone()),
             (false, true) => Self::beside(with_suffix(&loaded.config.data_dir, "-demo")),
@@ -51,22 +82,35 @@ impl Place {
     fn beside(data_dir: PathBuf) -> Self {
         let repository = with_suffix(&data_dir, "-repository");
         // As the server will name it: by its real path.
-        let parent = repository.parent().and_then(|parent| parent.canonicalize().ok());
+        let parent = repository
+            .parent()
+            .and_then(|parent| parent.canonicalize().ok());
         let repository = match (parent, repository.file_name()) {
             (Some(parent), Some(name)) => parent.join(name),
             _ => repository,
         };
-        Self { data_dir, repository, is_temporary: false }
+        Self {
+            data_dir,
+            repository,
+            is_temporary: false,
+        }
     }
 
     fn temporary() -> Result<Self, Failure> {
-        let made = tempfile::Builder::new().prefix("orchestrator-demo-").tempdir().and_then(|folder| {
-            // The account of the database server passes through.
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-            folder.keep().canonicalize()
-        });
+        let made = tempfile::Builder::new()
+            .prefix("orchestrator-demo-")
+            .tempdir()
+            .and_then(|folder| {
+                // The account of the database server passes through.
+                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+                folder.keep().canonicalize()
+            });
         let folder = made.map_err(|error| failure(&std::env::temp_dir(), &error))?;
-        Ok(Self { data_dir: folder.join("data"), repository: folder.join("repository"), is_temporary: true })
+        Ok(Self {
+            data_dir: folder.join("data"),
+            repository: folder.join("repository"),
+            is_temporary: true,
+        })
     }
 
     /// Removes what does not stay.
@@ -85,7 +129,11 @@ pub(crate) fn unpack(repository: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     write_files(repository).map_err(|error| failure(repository, &error))?;
-    let steps: [&[&str]; 3] = [&["init", "--quiet", "--initial-branch=main"], &["add", "--all"], &["commit", "--quiet", "--message=A small report"]];
+    let steps: [&[&str]; 3] = [
+        &["init", "--quiet", "--initial-branch=main"],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message=A small report"],
+    ];
     for step in steps {
         git(repository, step)?;
     }
@@ -111,8 +159,20 @@ fn git(repository: &Path, arguments: &[&str]) -> Result<(), Failure> {
     let output = Command::new("git")
         .arg("-C")
         .arg(repository)
-        .args(["-c", "user.name=Demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false"])
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"])
+        .args([
+            "-c",
+            "user.name=Demo",
+            "-c",
+            "user.email=demo@localhost",
+            "-c",
+            "commit.gpgsign=false",
+        ])
+        .args([
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.autocrlf=false",
+        ])
         .args(arguments)
         .output()
         .map_err(|error| failure(repository, &error))?;
@@ -148,14 +208,31 @@ mod tests {
         unpack(&repository).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/repo");
         let listed = |root: &Path| {
-            let output = Command::new("find").args([".", "-path", "./.git", "-prune", "-o", "-type", "f", "-print"]).current_dir(root).output();
-            let mut files: Vec<String> = String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect();
+            let output = Command::new("find")
+                .args([
+                    ".", "-path", "./.git", "-prune", "-o", "-type", "f", "-print",
+                ])
+                .current_dir(root)
+                .output();
+            let mut files: Vec<String> = String::from_utf8(output.unwrap().stdout)
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect();
             files.sort();
             files
         };
         assert_eq!(listed(&repository), listed(&source));
-        let tests = Command::new("sh").arg("test.sh").current_dir(&repository).output().unwrap();
-        assert!(tests.status.success(), "{}", String::from_utf8_lossy(&tests.stdout));
+        let tests = Command::new("sh")
+            .arg("test.sh")
+            .current_dir(&repository)
+            .output()
+            .unwrap();
+        assert!(
+            tests.status.success(),
+            "{}",
+            String::from_utf8_lossy(&tests.stdout)
+        );
     }
 
     #[test]

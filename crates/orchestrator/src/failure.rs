@@ -50,7 +50,10 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-fn as_object<S: serde::Serializer>(details: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_object<S: serde::Serializer>(
+    details: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(details.iter().map(|(name, value)| (name, value)))
 }
 
@@ -68,9 +71,17 @@ impl Failure {
     /// Something the machine lacks, told by a lower part: its first line is the problem, the others the way out.
     pub(crate) fn from_text_environment(text: &str) -> Self {
         let (problem, hint) = text.split_once('\n').unwrap_or((text, ""));
-        let hint: Vec<&str> = hint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let hint: Vec<&str> = hint
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
         let failure = Self::environment(problem.trim());
-        if hint.is_empty() { failure } else { failure.hint(hint.join("\n")) }
+        if hint.is_empty() {
+            failure
+        } else {
+            failure.hint(hint.join("\n"))
+        }
     }
 
     fn new(exit: Exit, problem: impl Into<String>) -> Self {

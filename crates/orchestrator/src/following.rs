@@ -6,7 +6,8 @@ use crate::{
     failure::Failure,
     output,
     progress::{
-        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task, header, news,
+        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task,
+        header, news,
     },
 };
 use api::{ClientError, Event, Run};
@@ -56,7 +57,11 @@ pub(crate) async fn follow(
 ) -> Result<(Attached, Ending), Failure> {
     let look = attached.client.run(run).await.map_err(failure)?;
     let id = look.id;
-    let mut follower = Follower { board: Board::new(run_facts(&look)), view: View::open(mode), asked: None };
+    let mut follower = Follower {
+        board: Board::new(run_facts(&look)),
+        view: View::open(mode),
+        asked: None,
+    };
     follower.view.begin(&follower.board);
     let mut interrupts = Interrupts::new()?;
     loop {
@@ -84,7 +89,12 @@ struct Follower {
 }
 
 impl Follower {
-    async fn session(&mut self, attached: &Attached, id: RunId, interrupts: &mut Interrupts) -> Result<Session, Failure> {
+    async fn session(
+        &mut self,
+        attached: &Attached,
+        id: RunId,
+        interrupts: &mut Interrupts,
+    ) -> Result<Session, Failure> {
         let mut events = attached.client.events(id, self.board.seq);
         let (mut frames, mut looks) = (tokio::time::interval(FRAME), tokio::time::interval(LOOK));
         loop {
@@ -122,8 +132,13 @@ impl Follower {
         };
         self.board.apply(&entry);
         if self.board.wants_tasks() || matches!(entry.fact, Fact::PlanSaved { .. }) {
-            let list = attached.client.tasks(&id.to_string()).await.map_err(failure)?;
-            self.board.look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
+            let list = attached
+                .client
+                .tasks(&id.to_string())
+                .await
+                .map_err(failure)?;
+            self.board
+                .look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
         }
         self.view.news(&self.board, &entry);
         Ok(())
@@ -142,12 +157,21 @@ impl Follower {
         }
     }
 
-    async fn key(&mut self, key: Key, attached: &Attached, id: RunId) -> Result<Option<Ending>, Failure> {
+    async fn key(
+        &mut self,
+        key: Key,
+        attached: &Attached,
+        id: RunId,
+    ) -> Result<Option<Ending>, Failure> {
         match key {
             Key::Detach => return Ok(Some(Ending::Detached)),
             Key::Cancel if self.is_asking() => {
                 self.asked = None;
-                attached.client.cancel(&id.to_string()).await.map_err(failure)?;
+                attached
+                    .client
+                    .cancel(&id.to_string())
+                    .await
+                    .map_err(failure)?;
                 self.board.doing = "cancelling; what has landed stays".to_owned();
             }
             Key::Cancel => self.asked = Some(Instant::now()),
@@ -157,7 +181,8 @@ impl Follower {
     }
 
     fn is_asking(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < CONFIRMATION)
+        self.asked
+            .is_some_and(|asked| asked.elapsed() < CONFIRMATION)
     }
 }
 
@@ -171,9 +196,14 @@ impl Interrupts {
     /// From now on these signals no longer end the process by themselves.
     pub(crate) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::environment("signals can't be listened to").with("found", error))
+            signal(kind).map_err(|error| {
+                Failure::environment("signals can't be listened to").with("found", error)
+            })
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     /// The next one.
@@ -237,7 +267,8 @@ impl View {
             Self::Nothing => {}
             Self::Lines { to_output } => {
                 if let Some(news) = news(entry) {
-                    let since = Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
+                    let since =
+                        Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
                     print(*to_output, &format!("{:>7}  {news}", elapsed(since)));
                 }
             }
@@ -335,7 +366,10 @@ fn run_facts(run: &Run) -> RunFacts {
         id: run.id,
         objective: run.objective.clone(),
         state: run.state,
-        reason: run.reason.as_ref().map(|reason| domain::run::Reason::new(reason.code, &reason.message)),
+        reason: run
+            .reason
+            .as_ref()
+            .map(|reason| domain::run::Reason::new(reason.code, &reason.message)),
         cap: run.cost.cap.map(|cap| NanoDollars(cap.nanodollars)),
         spent: NanoDollars(run.cost_nanodollars),
         slots: None,
@@ -348,6 +382,10 @@ fn task_facts(task: api::Task) -> TaskFacts {
     TaskFacts {
         key: task.key.as_str().into(),
         profile: task.profile,
-        waits_for: task.depends_on.iter().map(|key| key.as_str().into()).collect(),
+        waits_for: task
+            .depends_on
+            .iter()
+            .map(|key| key.as_str().into())
+            .collect(),
     }
 }

@@ -15,6 +15,7 @@ mod client;
 mod presence;
 mod wire;
 
+mod bench;
 mod changes;
 mod demo_place;
 mod following;
@@ -29,7 +30,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.common.json;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(commands::perform(cli));
@@ -37,7 +40,9 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             outcome
         }
-        Err(error) => Err(Failure::environment("the program can't start its threads").with("found", error)),
+        Err(error) => {
+            Err(Failure::environment("the program can't start its threads").with("found", error))
+        }
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit.code()),

@@ -1,12 +1,28 @@
 //! `orchestrator bench`: what the orchestration itself costs on this machine.
 
 use crate::{
+    bench,
     cli::BenchArguments,
-    config::Loaded,
     failure::{Exit, Failure},
+    output,
 };
 
-/// Measures and prints.
-pub(crate) async fn bench(_loaded: &Loaded, _arguments: &BenchArguments, _json: bool) -> Result<Exit, Failure> {
-    Err(Failure::usage("not yet"))
+/// More is not a measurement of a plan any more.
+const TASKS: std::ops::RangeInclusive<u32> = 8..=500;
+
+/// Measures in a folder of its own, which goes away, and prints the figures.
+pub(crate) async fn bench(arguments: &BenchArguments, json: bool) -> Result<Exit, Failure> {
+    if !TASKS.contains(&arguments.tasks) {
+        return Err(Failure::usage("--tasks must be from 8 to 500").with("found", arguments.tasks));
+    }
+    let figures = bench::measure(arguments.tasks, |next| {
+        output::note(&format!("measuring: {next}"))
+    })
+    .await?;
+    if json {
+        output::document(&figures)?;
+    } else {
+        output::line(&bench::lines(&figures).join("\n"))?;
+    }
+    Ok(Exit::Complete)
 }

@@ -17,7 +17,10 @@ pub(crate) async fn cancel(loaded: &Loaded, run: &str, json: bool) -> Result<Exi
     if json {
         output::document(&accepted)?;
     } else {
-        output::line(&format!("run {} is {}; what has landed stays", accepted.short, accepted.state))?;
+        output::line(&format!(
+            "run {} is {}; what has landed stays",
+            accepted.short, accepted.state
+        ))?;
     }
     Ok(Exit::Complete)
 }

@@ -13,8 +13,13 @@ pub(crate) fn config(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
         output::document(&config)?;
         return Ok(Exit::Complete);
     }
-    let text = toml::to_string(&config).map_err(|error| Failure::usage("the configuration can't be shown").with("found", error))?;
-    let sources = if loaded.sources.is_empty() { "defaults only".to_owned() } else { loaded.sources.join(", ") };
+    let text = toml::to_string(&config)
+        .map_err(|error| Failure::usage("the configuration can't be shown").with("found", error))?;
+    let sources = if loaded.sources.is_empty() {
+        "defaults only".to_owned()
+    } else {
+        loaded.sources.join(", ")
+    };
     output::line(&format!("# from: {sources}\n{}", text.trim_end()))?;
     Ok(Exit::Complete)
 }

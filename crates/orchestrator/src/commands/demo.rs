@@ -52,7 +52,11 @@ struct ModelJournal {
 }
 
 /// Plays the demo. On a data directory that holds one already it goes on with it.
-pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn demo(
+    mut loaded: Loaded,
+    arguments: DemoArguments,
+    json: bool,
+) -> Result<Exit, Failure> {
     let place = Place::choose(&loaded, arguments.serve)?;
     loaded.config.data_dir = place.data_dir.clone();
     loaded.names_data_dir = true;
@@ -74,7 +78,11 @@ async fn play(
     server: &Server,
     json: bool,
 ) -> Result<Exit, Failure> {
-    let listen = if arguments.serve { loaded.config.server.listen } else { ([127, 0, 0, 1], 0).into() };
+    let listen = if arguments.serve {
+        loaded.config.server.listen
+    } else {
+        ([127, 0, 0, 1], 0).into()
+    };
     let attached = Attached::scripted(loaded, listen, scripted(server)).await?;
     let run = match run(&attached, place).await {
         Ok(run) => run,
@@ -99,7 +107,9 @@ async fn play(
     };
     if arguments.serve && printed.is_ok() {
         let address = attached.client.address();
-        output::note(&format!("\nserving at {address} (runs, /docs, /metrics); ctrl-c stops"));
+        output::note(&format!(
+            "\nserving at {address} (runs, /docs, /metrics); ctrl-c stops"
+        ));
         serve::until_signal(attached.close(), Interrupts::new()?).await?;
     } else {
         attached.close().await;
@@ -109,7 +119,9 @@ async fn play(
 
 fn scenario(resolver: Option<&str>) -> Result<Scenario, Failure> {
     let problem = |error: sim_llm::ScenarioError| {
-        Failure::usage("the script of the model can't be used").with("found", error).hint("see --resolver-scenario")
+        Failure::usage("the script of the model can't be used")
+            .with("found", error)
+            .hint("see --resolver-scenario")
     };
     let parse = |text: &str| Scenario::parse(text, Path::new(".")).map_err(problem);
     let base = parse(SCENARIO)?;
@@ -123,9 +135,15 @@ fn scenario(resolver: Option<&str>) -> Result<Scenario, Failure> {
 async fn start_model(place: &Place, scenario: Scenario) -> Result<Server, Failure> {
     // Its journal is kept with the data, so that counting goes on after a restart.
     let journal = Some(place.data_dir.join("sim-llm.jsonl"));
-    Server::start(scenario, Options { journal, ..Options::default() })
-        .await
-        .map_err(|error| Failure::environment("the scripted model can't start").with("found", error))
+    Server::start(
+        scenario,
+        Options {
+            journal,
+            ..Options::default()
+        },
+    )
+    .await
+    .map_err(|error| Failure::environment("the scripted model can't start").with("found", error))
 }
 
 /// The models' names say what they are; their prices are invented, so that there is something to count.
@@ -139,21 +157,37 @@ fn scripted(server: &Server) -> Scripted {
     Scripted {
         provider: PROVIDER.to_owned(),
         base_url: server.base_url(),
-        models: vec![(DIRECTOR.to_owned(), priced(2.0, 8.0)), (WORKER.to_owned(), priced(0.5, 2.0))],
+        models: vec![
+            (DIRECTOR.to_owned(), priced(2.0, 8.0)),
+            (WORKER.to_owned(), priced(0.5, 2.0)),
+        ],
     }
 }
 
 /// The run of this place: an unfinished one, else a complete one, else a new one.
 async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
-    let page = attached.client.runs(None, None, RUNS).await.map_err(failure)?;
+    let page = attached
+        .client
+        .runs(None, None, RUNS)
+        .await
+        .map_err(failure)?;
     let repository = place.repository.display().to_string();
-    let mut earlier = page.runs.into_iter().filter(|run| run.workspace_path == repository);
-    let earlier = earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
+    let mut earlier = page
+        .runs
+        .into_iter()
+        .filter(|run| run.workspace_path == repository);
+    let earlier =
+        earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
     if let Some(run) = earlier {
         return Ok(run.id.to_string());
     }
     demo_place::unpack(&place.repository)?;
-    let model = |name: &str| Some(ModelChoice { provider: PROVIDER.to_owned(), model_name: name.to_owned() });
+    let model = |name: &str| {
+        Some(ModelChoice {
+            provider: PROVIDER.to_owned(),
+            model_name: name.to_owned(),
+        })
+    };
     let request = NewRun {
         objective: OBJECTIVE.to_owned(),
         workspace_path: repository,
@@ -164,7 +198,11 @@ async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
             ..OrchConfig::default()
         },
     };
-    let accepted = attached.client.submit(&request, None).await.map_err(failure)?;
+    let accepted = attached
+        .client
+        .submit(&request, None)
+        .await
+        .map_err(failure)?;
     Ok(accepted.id.to_string())
 }
 
@@ -181,13 +219,28 @@ fn introduce(place: &Place, json: bool) -> Result<(), Failure> {
     output::line(&text)
 }
 
-fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json: bool) -> Result<(), Failure> {
+fn print(
+    loaded: &Loaded,
+    place: &Place,
+    report: Report,
+    journal: &[Entry],
+    json: bool,
+) -> Result<(), Failure> {
     let journal = ModelJournal::of(journal);
     if json {
         let data_dir = (!place.is_temporary).then(|| place.data_dir.display().to_string());
-        return output::document(&DemoReport { report, scripted_model: true, model_journal: journal, data_dir });
+        return output::document(&DemoReport {
+            report,
+            scripted_model: true,
+            model_journal: journal,
+            data_dir,
+        });
     }
-    let mut lines = report::lines(&report, &next_commands(loaded, place, &report), end::columns());
+    let mut lines = report::lines(
+        &report,
+        &next_commands(loaded, place, &report),
+        end::columns(),
+    );
     lines.push(String::new());
     lines.push(format!(
         "The scripted model answered {} requests ({} of them: rate limited).",
@@ -203,7 +256,11 @@ fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String>
     let repository = end::quoted(&report.repository);
     let mut next = vec![format!("git -C {repository} log --graph --oneline --all")];
     if let (Some(base), Some(commit)) = (&report.base, &report.commit) {
-        next.push(format!("git -C {repository} diff {} {}", short(base), short(commit)));
+        next.push(format!(
+            "git -C {repository} diff {} {}",
+            short(base),
+            short(commit)
+        ));
         next.push("orchestrator run \"your objective\" -w path/to/your/repository".to_owned());
     }
     next
@@ -217,7 +274,8 @@ impl ModelJournal {
     fn of(entries: &[Entry]) -> Self {
         entries.iter().fold(Self::default(), |sums, entry| Self {
             requests: sums.requests + 1,
-            rate_limited: sums.rate_limited + usize::from(entry.status == sim_llm::Status::Http(429)),
+            rate_limited: sums.rate_limited
+                + usize::from(entry.status == sim_llm::Status::Http(429)),
             violations: sums.violations + entry.violations.len(),
             prompt_tokens: sums.prompt_tokens + entry.prompt_tokens,
             cached_tokens: sums.cached_tokens + entry.cached_tokens,

@@ -46,17 +46,27 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     findings.push(sandbox(loaded).await);
     findings.push(models(loaded));
     findings.push(port(loaded, running.as_deref()).await);
-    let missing = findings.iter().any(|finding| finding.state == State::Missing);
+    let missing = findings
+        .iter()
+        .any(|finding| finding.state == State::Missing);
     if json {
         output::document(&serde_json::json!({ "ready": !missing, "findings": findings }))?;
     } else {
         output::line(&lines(&findings, end::columns()).join("\n"))?;
     }
-    Ok(if missing { Exit::Environment } else { Exit::Complete })
+    Ok(if missing {
+        Exit::Environment
+    } else {
+        Exit::Complete
+    })
 }
 
 fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
-    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
+    let width = findings
+        .iter()
+        .map(|finding| finding.name.len())
+        .max()
+        .unwrap_or(0);
     let mut lines = Vec::new();
     for finding in findings {
         let mark = match finding.state {
@@ -66,7 +76,11 @@ fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
         };
         let found = wrapped(&finding.found, columns.saturating_sub(width + 7).max(30));
         for (at, line) in found.into_iter().enumerate() {
-            let (mark, name) = if at == 0 { (mark, finding.name) } else { ("", "") };
+            let (mark, name) = if at == 0 {
+                (mark, finding.name)
+            } else {
+                ("", "")
+            };
             lines.push(format!("  {mark:<1} {name:<width$}  {line}"));
         }
         let advice = finding.advice.iter().flat_map(|advice| advice.lines());
@@ -76,19 +90,42 @@ fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
 }
 
 fn ok(name: &'static str, found: impl Into<String>) -> Finding {
-    Finding { name, state: State::Ok, found: found.into(), advice: None }
+    Finding {
+        name,
+        state: State::Ok,
+        found: found.into(),
+        advice: None,
+    }
 }
 
-fn not_ok(name: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { name, state, found: found.into(), advice: Some(advice.into()) }
+fn not_ok(
+    name: &'static str,
+    state: State,
+    found: impl Into<String>,
+    advice: impl Into<String>,
+) -> Finding {
+    Finding {
+        name,
+        state,
+        found: found.into(),
+        advice: Some(advice.into()),
+    }
 }
 
 /// A failure of one of the parts, as a finding.
 fn failed(name: &'static str, failure: &Failure) -> Finding {
     let advice = failure.hint.clone().unwrap_or_default();
-    let details = failure.details.iter().map(|(name, value)| format!(" ({name}: {value})"));
+    let details = failure
+        .details
+        .iter()
+        .map(|(name, value)| format!(" ({name}: {value})"));
     let found = format!("{}{}", failure.problem, details.collect::<String>());
-    Finding { name, state: State::Missing, found, advice: (!advice.is_empty()).then_some(advice) }
+    Finding {
+        name,
+        state: State::Missing,
+        found,
+        advice: (!advice.is_empty()).then_some(advice),
+    }
 }
 
 fn data_directory(loaded: &Loaded) -> Finding {
@@ -109,19 +146,30 @@ fn data_directory(loaded: &Loaded) -> Finding {
 
 /// The path, or the nearest folder above it that exists.
 fn existing(path: &Path) -> PathBuf {
-    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+    path.ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"))
+        .to_owned()
 }
 
 fn disk(loaded: &Loaded) -> Finding {
     let floor = loaded.config.engine.disk_floor_bytes;
     let path = existing(&loaded.config.data_dir);
     let Ok(disk) = rustix::fs::statvfs(&path) else {
-        return not_ok("disk", State::Warning, format!("the disk of {} can't be asked", path.display()), "");
+        return not_ok(
+            "disk",
+            State::Warning,
+            format!("the disk of {} can't be asked", path.display()),
+            "",
+        );
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let words = format!("{} MiB free at {}", free >> 20, path.display());
     if free < floor {
-        let advice = format!("at least {} MiB are needed (engine.disk_floor_bytes); free some", floor >> 20);
+        let advice = format!(
+            "at least {} MiB are needed (engine.disk_floor_bytes); free some",
+            floor >> 20
+        );
         return not_ok("disk", State::Missing, words, advice);
     }
     ok("disk", words)
@@ -141,16 +189,24 @@ async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
     }
     let tried = tokio::task::spawn_blocking(try_private_server).await;
     match tried.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(programs) => ok(NAME, format!("a private PostgreSQL starts, from {programs}")),
+        Ok(programs) => ok(
+            NAME,
+            format!("a private PostgreSQL starts, from {programs}"),
+        ),
         Err(error) => failed(NAME, &Failure::from_text_environment(&error)),
     }
 }
 
 fn try_private_server() -> Result<String, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
-    let settings = embedded::Settings { durability: embedded::Durability::None, ..embedded::Settings::default() };
+    let folder =
+        tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
+    let settings = embedded::Settings {
+        durability: embedded::Durability::None,
+        ..embedded::Settings::default()
+    };
     // A folder of its own mode: the server's account must be able to pass through.
-    let running = embedded::start(&folder.path().join("data"), &settings).map_err(|error| error.to_string())?;
+    let running = embedded::start(&folder.path().join("data"), &settings)
+        .map_err(|error| error.to_string())?;
     let programs = running.binaries().display().to_string();
     running.stop().map_err(|error| error.to_string())?;
     Ok(programs)
@@ -162,18 +218,29 @@ fn git() -> Finding {
         Ok(version) => not_ok(
             "git",
             State::Missing,
-            format!("{version} is too old; {} or newer is needed", git::MINIMUM_GIT),
+            format!(
+                "{version} is too old; {} or newer is needed",
+                git::MINIMUM_GIT
+            ),
             "install a newer git (Ubuntu: add-apt-repository ppa:git-core/ppa && apt-get install -y git)",
         ),
-        Err(error) => not_ok("git", State::Missing, error.to_string(), "apt-get install -y git"),
+        Err(error) => not_ok(
+            "git",
+            State::Missing,
+            error.to_string(),
+            "apt-get install -y git",
+        ),
     }
 }
 
 async fn sandbox(loaded: &Loaded) -> Finding {
     match wire::probe(loaded).await {
-        Ok(sandbox) if sandbox.tier() == sandbox::Tier::None => {
-            not_ok("sandbox", State::Warning, sandbox.describe(), "commands of models run with your own rights")
-        }
+        Ok(sandbox) if sandbox.tier() == sandbox::Tier::None => not_ok(
+            "sandbox",
+            State::Warning,
+            sandbox.describe(),
+            "commands of models run with your own rights",
+        ),
         Ok(sandbox) => ok("sandbox", sandbox.describe()),
         Err(failure) => failed("sandbox", &failure),
     }
@@ -182,7 +249,8 @@ async fn sandbox(loaded: &Loaded) -> Finding {
 fn models(loaded: &Loaded) -> Finding {
     const NAME: &str = "models";
     let models = model_settings(loaded).and_then(|settings| {
-        llm::Models::new(settings).map_err(|error| Failure::usage("the models can't be used").with("found", error))
+        llm::Models::new(settings)
+            .map_err(|error| Failure::usage("the models can't be used").with("found", error))
     });
     let models = match models {
         Ok(models) => models,
@@ -192,11 +260,20 @@ fn models(loaded: &Loaded) -> Finding {
     let named: Vec<&str> = chosen.into_iter().flatten().map(String::as_str).collect();
     let capped = loaded.config.run_limits().cost_nanodollars.is_some();
     for name in &named {
-        let usable = parse_model(name).map_err(|failure| failure.problem).and_then(|model| {
-            models.check(&model, capped).map_err(|error| error.to_string())
-        });
+        let usable = parse_model(name)
+            .map_err(|failure| failure.problem)
+            .and_then(|model| {
+                models
+                    .check(&model, capped)
+                    .map_err(|error| error.to_string())
+            });
         if let Err(error) = usable {
-            return not_ok(NAME, State::Missing, format!("{name}: {error}"), "see docs/configuration.md, providers");
+            return not_ok(
+                NAME,
+                State::Missing,
+                format!("{name}: {error}"),
+                "see docs/configuration.md, providers",
+            );
         }
     }
     let providers: Vec<&str> = models.providers().collect();
@@ -233,7 +310,17 @@ mod tests {
 
     #[test]
     fn findings_line_up_and_advice_stands_below() {
-        let findings = [ok("git", "2.47.3"), not_ok("sandbox", State::Missing, "no bwrap", "install it")];
-        assert_eq!(lines(&findings, 80), ["  ✓ git      2.47.3", "  ✗ sandbox  no bwrap", "             install it"]);
+        let findings = [
+            ok("git", "2.47.3"),
+            not_ok("sandbox", State::Missing, "no bwrap", "install it"),
+        ];
+        assert_eq!(
+            lines(&findings, 80),
+            [
+                "  ✓ git      2.47.3",
+                "  ✗ sandbox  no bwrap",
+                "             install it"
+            ]
+        );
     }
 }

@@ -27,7 +27,9 @@ pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Fai
     let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
     let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
     let changes = match (&run.base, &run.delivered_commit) {
-        (Some(base), Some(commit)) => Changes::between(Path::new(&run.workspace_path), base, commit),
+        (Some(base), Some(commit)) => {
+            Changes::between(Path::new(&run.workspace_path), base, commit)
+        }
         (Some(_) | None, _) => None,
     };
     Ok(Report::new(run, tasks, merges, changes))
@@ -42,7 +44,9 @@ pub(super) async fn end(
     json: bool,
 ) -> Result<Exit, Failure> {
     let printed = match ending {
-        Ending::Over(state) => print(&attached, loaded, run, json).await.map(|()| exit(state)),
+        Ending::Over(state) => print(&attached, loaded, run, json)
+            .await
+            .map(|()| exit(state)),
         Ending::Detached => detached(&attached, loaded, run).map(|()| Exit::Detached),
     };
     attached.close().await;
@@ -73,24 +77,54 @@ pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
     let of_run = |name: &str| command(loaded, &format!("{name} {}", report.short));
     let repository = quoted(&report.repository);
     if report.commit.is_none() {
-        let go_on = if report.state.is_final() { "logs" } else { "follow" };
-        return vec![of_run(go_on), of_run("show --json"), format!("git -C {repository} status")];
+        let go_on = if report.state.is_final() {
+            "logs"
+        } else {
+            "follow"
+        };
+        return vec![
+            of_run(go_on),
+            of_run("show --json"),
+            format!("git -C {repository} status"),
+        ];
     }
-    let is_merged = report.checkout.as_deref().is_some_and(|checkout| checkout.contains("fast-forwarded"));
-    let in_git = if is_merged { "log --graph --oneline" } else { "merge" };
-    vec![of_run("diff"), of_run("show --json"), format!("git -C {repository} {in_git} {}", report.branch)]
+    let is_merged = report
+        .checkout
+        .as_deref()
+        .is_some_and(|checkout| checkout.contains("fast-forwarded"));
+    let in_git = if is_merged {
+        "log --graph --oneline"
+    } else {
+        "merge"
+    };
+    vec![
+        of_run("diff"),
+        of_run("show --json"),
+        format!("git -C {repository} {in_git} {}", report.branch),
+    ]
 }
 
 /// A command of this program on the same data directory.
 pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
-    let data_dir = if loaded.names_data_dir { format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string())) } else { String::new() };
+    let data_dir = if loaded.names_data_dir {
+        format!(
+            " --data-dir {}",
+            quoted(&loaded.config.data_dir.display().to_string())
+        )
+    } else {
+        String::new()
+    };
     format!("orchestrator {arguments}{data_dir}")
 }
 
 /// As a shell reads it back.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// How wide text may be.

@@ -41,6 +41,6 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
-        Command::Bench(arguments) => bench::bench(&loaded, &arguments, json).await,
+        Command::Bench(arguments) => bench::bench(&arguments, json).await,
     }
 }

@@ -26,7 +26,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const STANDARD_INPUT_BYTES: u64 = 1 << 20;
 
 /// Submits an objective and follows the run.
-pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    loaded: &Loaded,
+    arguments: RunArguments,
+    json: bool,
+) -> Result<Exit, Failure> {
     let request = request(&arguments)?;
     if arguments.detach {
         return detach(loaded, &arguments, &request, json).await;
@@ -40,7 +44,8 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
         }
     };
     let id = accepted.id.to_string();
-    let (attached, ending) = following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
+    let (attached, ending) =
+        following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
     end::end(attached, loaded, &accepted.short, ending, json).await
 }
 
@@ -68,7 +73,10 @@ fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
     let model = |name: &Option<String>| -> Result<Option<ModelChoice>, Failure> {
         let Some(name) = name else { return Ok(None) };
         let model = parse_model(name)?;
-        Ok(Some(ModelChoice { provider: model.provider, model_name: model.model }))
+        Ok(Some(ModelChoice {
+            provider: model.provider,
+            model_name: model.model,
+        }))
     };
     Ok(NewRun {
         objective: objective(&arguments.objective)?,
@@ -78,7 +86,10 @@ fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
             worker_model: model(&arguments.worker_model)?,
             check: arguments.check.clone(),
             max_cost_dollars: arguments.max_cost,
-            limits: LimitsAsked { active_tasks: arguments.max_active, ..LimitsAsked::default() },
+            limits: LimitsAsked {
+                active_tasks: arguments.max_active,
+                ..LimitsAsked::default()
+            },
         },
     })
 }
@@ -91,30 +102,51 @@ fn objective(text: &str) -> Result<String, Failure> {
     std::io::stdin()
         .take(STANDARD_INPUT_BYTES)
         .read_to_string(&mut objective)
-        .map_err(|error| Failure::usage("the objective can't be read from standard input").with("found", error))?;
+        .map_err(|error| {
+            Failure::usage("the objective can't be read from standard input").with("found", error)
+        })?;
     Ok(objective)
 }
 
 /// The server may have another working directory.
 fn workspace(path: &Path) -> Result<String, Failure> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
-    let problem = |found: String| Failure::usage("the workspace can't be used").with("path", path.display()).with("found", found);
+    let problem = |found: String| {
+        Failure::usage("the workspace can't be used")
+            .with("path", path.display())
+            .with("found", found)
+    };
     let absolute = absolute.map_err(|error| problem(error.to_string()))?;
-    absolute.into_os_string().into_string().map_err(|_| problem("a path that is not UTF-8".to_owned()))
+    absolute
+        .into_os_string()
+        .into_string()
+        .map_err(|_| problem("a path that is not UTF-8".to_owned()))
 }
 
 /// Leaves the run to a server, which is started in the background where there is none.
-async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, json: bool) -> Result<Exit, Failure> {
+async fn detach(
+    loaded: &Loaded,
+    arguments: &RunArguments,
+    request: &NewRun,
+    json: bool,
+) -> Result<Exit, Failure> {
     let found = match client::find(loaded).await {
         Some(found) => found,
         None => start_server(loaded, arguments).await?,
     };
-    let accepted = found.client.submit(request, None).await.map_err(|error| in_flags(failure(error)))?;
+    let accepted = found
+        .client
+        .submit(request, None)
+        .await
+        .map_err(|error| in_flags(failure(error)))?;
     if json {
         output::document(&accepted)?;
     } else {
         let follow = end::command(loaded, &format!("follow {}", accepted.short));
-        output::line(&format!("run {} goes on at {}\ncome back with: {follow}", accepted.short, found.address))?;
+        output::line(&format!(
+            "run {} goes on at {}\ncome back with: {follow}",
+            accepted.short, found.address
+        ))?;
     }
     Ok(Exit::Complete)
 }
@@ -122,22 +154,34 @@ async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, jso
 async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<client::Found, Failure> {
     let data_dir = &loaded.config.data_dir;
     // Makes the directory with the rights it needs; the server takes the lock itself.
-    let made = DataDirLock::take(data_dir).map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+    let made = DataDirLock::take(data_dir)
+        .map_err(|error| Failure::from_text_environment(&error.to_string()))?;
     drop(made);
     let log = data_dir.join("server.log");
     let problem = |error: std::io::Error| {
-        Failure::environment("a server can't be started in the background").with("log", log.display()).with("found", error)
+        Failure::environment("a server can't be started in the background")
+            .with("log", log.display())
+            .with("found", error)
     };
-    let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(problem)?;
+    let output = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(problem)?;
     let mut command = Command::new(std::env::current_exe().map_err(problem)?);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir);
     if let Some(tier) = &arguments.house.sandbox {
         command.args(["--sandbox", tier]);
     }
     if let Some(file) = &loaded.file {
         command.arg("--config").arg(file);
     }
-    command.stdin(Stdio::null()).stdout(output.try_clone().map_err(problem)?).stderr(output);
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(problem)?)
+        .stderr(output);
     // A group of its own: ctrl-c in this terminal is not meant for it.
     let mut server = command.process_group(0).spawn().map_err(problem)?;
     let deadline = Instant::now() + START;
@@ -150,9 +194,11 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
             let tail = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = tail.lines().rev().take(6).collect();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(Failure::environment("the server in the background did not come up")
-                .with("log", log.display())
-                .hint(tail));
+            return Err(
+                Failure::environment("the server in the background did not come up")
+                    .with("log", log.display())
+                    .hint(tail),
+            );
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -16,7 +16,11 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Lists runs, newest first.
-pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn runs(
+    loaded: &Loaded,
+    arguments: &RunsArguments,
+    json: bool,
+) -> Result<Exit, Failure> {
     let attached = Attached::open(loaded, Purpose::Look).await?;
     let page = attached.client.runs(None, None, arguments.limit).await;
     attached.close().await;
@@ -24,10 +28,17 @@ pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool)
     if json {
         output::document(&page)?;
     } else if page.runs.is_empty() {
-        output::line(&format!("no runs yet; start one: {}", end::command(loaded, "run \"OBJECTIVE\"")))?;
+        output::line(&format!(
+            "no runs yet; start one: {}",
+            end::command(loaded, "run \"OBJECTIVE\"")
+        ))?;
     } else {
         let now = OffsetDateTime::now_utc();
-        let lines: Vec<String> = page.runs.iter().map(|run| line(run, now, end::columns())).collect();
+        let lines: Vec<String> = page
+            .runs
+            .iter()
+            .map(|run| line(run, now, end::columns()))
+            .collect();
         output::line(&lines.join("\n"))?;
     }
     Ok(Exit::Complete)
@@ -37,7 +48,12 @@ fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
     let age = Duration::try_from(now - run.created_at).unwrap_or_default();
     let cost = NanoDollars(run.cost_nanodollars).to_string();
     let tasks = format!("{}/{}", run.tasks.complete, run.tasks.total);
-    let left = format!("{}  {:<10} {tasks:>7} {cost:>9} {:>7}  ", run.short, run.state.to_string(), elapsed(age));
+    let left = format!(
+        "{}  {:<10} {tasks:>7} {cost:>9} {:>7}  ",
+        run.short,
+        run.state.to_string(),
+        elapsed(age)
+    );
     let room = columns.saturating_sub(left.chars().count()).max(20);
     format!("{left}{}", shortened(&clean(&run.objective), room))
 }

@@ -11,7 +11,12 @@ use crate::{
 /// Serves. The first signal puts everything down in order, a second one stops at once; nothing is lost either way.
 pub(crate) async fn serve(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::new()?;
-    let plan = Plan { listen: loaded.config.server.listen, log: "", scripted: None, purpose: Purpose::Work };
+    let plan = Plan {
+        listen: loaded.config.server.listen,
+        log: "",
+        scripted: None,
+        purpose: Purpose::Work,
+    };
     let house = tokio::select! {
         house = House::open(loaded, plan) => house.map_err(OpenError::failure)?,
         () = interrupts.next() => return Ok(Exit::Complete),
@@ -21,7 +26,10 @@ pub(crate) async fn serve(loaded: &Loaded, json: bool) -> Result<Exit, Failure> 
 }
 
 /// Waits for a signal, then closes what was open; a second signal does not wait for that.
-pub(super) async fn until_signal(close: impl Future<Output = ()>, mut interrupts: Interrupts) -> Result<Exit, Failure> {
+pub(super) async fn until_signal(
+    close: impl Future<Output = ()>,
+    mut interrupts: Interrupts,
+) -> Result<Exit, Failure> {
     interrupts.next().await;
     output::note("stopping: what is under way is put down and kept; once more stops at once");
     tokio::select! {
@@ -43,5 +51,8 @@ fn announce(house: &House, loaded: &Loaded, json: bool) -> Result<(), Failure> {
             .to_string(),
         );
     }
-    output::line(&format!("ready at {address}   data {}", loaded.config.data_dir.display()))
+    output::line(&format!(
+        "ready at {address}   data {}",
+        loaded.config.data_dir.display()
+    ))
 }

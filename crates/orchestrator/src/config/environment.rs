@@ -27,28 +27,83 @@ pub(super) struct Variable {
 }
 
 const fn variable(name: &'static str, key: &'static str, kind: Kind, in_dot_env: bool) -> Variable {
-    Variable { name, key, kind, in_dot_env }
+    Variable {
+        name,
+        key,
+        kind,
+        in_dot_env,
+    }
 }
 
 /// Every variable that sets a key.
 pub(super) const VARIABLES: [Variable; 17] = [
     variable("DATABASE_URL", "database.url", Kind::Text, true),
-    variable("OPENAI_BASE_URL", "providers.openai.base_url", Kind::Text, true),
+    variable(
+        "OPENAI_BASE_URL",
+        "providers.openai.base_url",
+        Kind::Text,
+        true,
+    ),
     variable("ORCHESTRATOR_DATA_DIR", "data_dir", Kind::Text, true),
     variable("ORCHESTRATOR_LISTEN", "server.listen", Kind::Text, true),
-    variable("ORCHESTRATOR_ALLOWED_HOSTS", "server.allowed_hosts", Kind::List, true),
-    variable("ORCHESTRATOR_TOKEN_FILE", "server.token_file", Kind::Text, true),
-    variable("ORCHESTRATOR_DIRECTOR_MODEL", "models.director", Kind::Text, true),
-    variable("ORCHESTRATOR_WORKER_MODEL", "models.worker", Kind::Text, true),
+    variable(
+        "ORCHESTRATOR_ALLOWED_HOSTS",
+        "server.allowed_hosts",
+        Kind::List,
+        true,
+    ),
+    variable(
+        "ORCHESTRATOR_TOKEN_FILE",
+        "server.token_file",
+        Kind::Text,
+        true,
+    ),
+    variable(
+        "ORCHESTRATOR_DIRECTOR_MODEL",
+        "models.director",
+        Kind::Text,
+        true,
+    ),
+    variable(
+        "ORCHESTRATOR_WORKER_MODEL",
+        "models.worker",
+        Kind::Text,
+        true,
+    ),
     variable("ORCHESTRATOR_PRICES", "models.prices", Kind::Text, true),
-    variable("ORCHESTRATOR_RUN_DOLLARS", "budget.run_dollars", Kind::Decimal, true),
+    variable(
+        "ORCHESTRATOR_RUN_DOLLARS",
+        "budget.run_dollars",
+        Kind::Decimal,
+        true,
+    ),
     variable("ORCHESTRATOR_WORKERS", "engine.workers", Kind::Number, true),
-    variable("ORCHESTRATOR_PROFILES", "engine.profiles", Kind::Text, false),
+    variable(
+        "ORCHESTRATOR_PROFILES",
+        "engine.profiles",
+        Kind::Text,
+        false,
+    ),
     variable("ORCHESTRATOR_SANDBOX", "sandbox.tier", Kind::Text, false),
-    variable("ORCHESTRATOR_BUBBLEWRAP", "sandbox.bubblewrap", Kind::Text, false),
+    variable(
+        "ORCHESTRATOR_BUBBLEWRAP",
+        "sandbox.bubblewrap",
+        Kind::Text,
+        false,
+    ),
     variable("ORCHESTRATOR_LOG", "telemetry.log", Kind::Text, true),
-    variable("ORCHESTRATOR_LOG_FORMAT", "telemetry.log_format", Kind::Text, true),
-    variable("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint", Kind::Text, false),
+    variable(
+        "ORCHESTRATOR_LOG_FORMAT",
+        "telemetry.log_format",
+        Kind::Text,
+        true,
+    ),
+    variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "telemetry.otlp_endpoint",
+        Kind::Text,
+        false,
+    ),
 ];
 
 /// Ours as well, but no key of the configuration.
@@ -73,29 +128,46 @@ impl Environment {
         let process = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Ok(Self { process, dot_env: read_dot_env(Path::new(".env"))? })
+        Ok(Self {
+            process,
+            dot_env: read_dot_env(Path::new(".env"))?,
+        })
     }
 
     /// An environment of these variables only.
     #[cfg(test)]
     pub(super) fn of(process: &[(&str, &str)], dot_env: &[(&str, &str)]) -> Self {
         let owned = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
         };
-        Self { process: owned(process), dot_env: owned(dot_env) }
+        Self {
+            process: owned(process),
+            dot_env: owned(dot_env),
+        }
     }
 
     /// The value of a variable; an empty one counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.process(name).or_else(|| {
-            let value = self.dot_env.get(name).map(String::as_str).filter(|value| !value.is_empty())?;
+            let value = self
+                .dot_env
+                .get(name)
+                .map(String::as_str)
+                .filter(|value| !value.is_empty())?;
             self.refusal(name).is_none().then_some(value)
         })
     }
 
     /// Where the value of a variable comes from, for people.
     pub(super) fn source(&self, name: &str) -> String {
-        if self.process(name).is_some() { name.to_owned() } else { format!("{name} in .env") }
+        if self.process(name).is_some() {
+            name.to_owned()
+        } else {
+            format!("{name} in .env")
+        }
     }
 
     /// Whether the value of a variable comes from a `.env`.
@@ -105,15 +177,27 @@ impl Environment {
 
     /// What was set and does nothing, each with the reason.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let ignored = self.dot_env.keys().filter(|name| self.process(name).is_none()).filter_map(|name| {
-            self.refusal(name).map(|why| format!("{name} in .env is not used: {why}"))
-        });
-        let names = || VARIABLES.iter().map(|variable| variable.name).chain(OTHER_NAMES);
+        let ignored = self
+            .dot_env
+            .keys()
+            .filter(|name| self.process(name).is_none())
+            .filter_map(|name| {
+                self.refusal(name)
+                    .map(|why| format!("{name} in .env is not used: {why}"))
+            });
+        let names = || {
+            VARIABLES
+                .iter()
+                .map(|variable| variable.name)
+                .chain(OTHER_NAMES)
+        };
         let unknown = self
             .process
             .keys()
             .chain(self.dot_env.keys())
-            .filter(|name| name.starts_with("ORCHESTRATOR_") && !names().any(|known| known == name.as_str()))
+            .filter(|name| {
+                name.starts_with("ORCHESTRATOR_") && !names().any(|known| known == name.as_str())
+            })
             .map(|name| match super::file::nearest(name, names()) {
                 Some(near) => format!("{name} is set and means nothing; did you mean {near}?"),
                 None => format!("{name} is set and means nothing"),
@@ -122,22 +206,34 @@ impl Environment {
     }
 
     fn process(&self, name: &str) -> Option<&str> {
-        self.process.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.process
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// Why a `.env` may not set this variable, if it may not.
     fn refusal(&self, name: &str) -> Option<&'static str> {
         if OTHER_NAMES.contains(&name)
-            || VARIABLES.iter().any(|variable| variable.name == name && !variable.in_dot_env)
+            || VARIABLES
+                .iter()
+                .any(|variable| variable.name == name && !variable.in_dot_env)
         {
             return Some("only the real environment, a configuration file or a flag may set it");
         }
         if name == "OPENAI_BASE_URL" && self.process("OPENAI_API_KEY").is_some() {
-            return Some("it would send the OPENAI_API_KEY of your environment to an address of this folder's");
+            return Some(
+                "it would send the OPENAI_API_KEY of your environment to an address of this folder's",
+            );
         }
-        let ours = self.dot_env.keys().any(|name| name.starts_with("ORCHESTRATOR_"));
+        let ours = self
+            .dot_env
+            .keys()
+            .any(|name| name.starts_with("ORCHESTRATOR_"));
         if name == "DATABASE_URL" && !ours {
-            return Some("the file looks like another project's; set an ORCHESTRATOR_ name in it, or export it");
+            return Some(
+                "the file looks like another project's; set an ORCHESTRATOR_ name in it, or export it",
+            );
         }
         None
     }
@@ -158,9 +254,15 @@ fn parse_dot_env(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| {
             let line = line.trim();
-            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+            let (name, value) = line
+                .strip_prefix("export ")
+                .unwrap_or(line)
+                .split_once('=')?;
             let name = name.trim();
-            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let is_name = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             is_name.then(|| (name.to_owned(), unquoted(value.trim()).to_owned()))
         })
         .collect()
@@ -183,21 +285,37 @@ mod tests {
 
     #[test]
     fn a_dot_env_holds_names_values_quotes_and_comments() {
-        let found = parse_dot_env("# x\nexport A=1\nB=\"two # words\" # c\nC='q'\nD=plain # c\nnot a line\nE-F=1\n");
+        let found = parse_dot_env(
+            "# x\nexport A=1\nB=\"two # words\" # c\nC='q'\nD=plain # c\nnot a line\nE-F=1\n",
+        );
         let expected = [("A", "1"), ("B", "two # words"), ("C", "q"), ("D", "plain")];
-        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(
+            found,
+            expected
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into()
+        );
     }
 
     #[test]
     fn the_real_environment_goes_before_a_dot_env() {
-        let environment = Environment::of(&[("API_PORT", "1")], &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")]);
+        let environment = Environment::of(
+            &[("API_PORT", "1")],
+            &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")],
+        );
         assert_eq!(environment.get("API_PORT"), Some("1"));
         assert_eq!(environment.get("OPENAI_API_KEY"), Some("k"));
     }
 
     #[test]
     fn a_dot_env_can_not_weaken_the_sandbox() {
-        let environment = Environment::of(&[], &[("ORCHESTRATOR_SANDBOX", "none"), ("ORCHESTRATOR_CONFIG", "x")]);
+        let environment = Environment::of(
+            &[],
+            &[
+                ("ORCHESTRATOR_SANDBOX", "none"),
+                ("ORCHESTRATOR_CONFIG", "x"),
+            ],
+        );
         assert_eq!(environment.get("ORCHESTRATOR_SANDBOX"), None);
         assert_eq!(environment.get("ORCHESTRATOR_CONFIG"), None);
         assert_eq!(environment.warnings().len(), 2);
@@ -206,8 +324,14 @@ mod tests {
     #[test]
     fn a_dot_env_can_not_redirect_a_key_of_the_real_environment() {
         let evil = [("OPENAI_BASE_URL", "http://elsewhere")];
-        assert_eq!(Environment::of(&[("OPENAI_API_KEY", "k")], &evil).get("OPENAI_BASE_URL"), None);
-        assert_eq!(Environment::of(&[], &evil).get("OPENAI_BASE_URL"), Some("http://elsewhere"));
+        assert_eq!(
+            Environment::of(&[("OPENAI_API_KEY", "k")], &evil).get("OPENAI_BASE_URL"),
+            None
+        );
+        assert_eq!(
+            Environment::of(&[], &evil).get("OPENAI_BASE_URL"),
+            Some("http://elsewhere")
+        );
     }
 
     #[test]
@@ -221,6 +345,9 @@ mod tests {
     #[test]
     fn a_mistyped_variable_is_named_with_the_nearest_one() {
         let warnings = Environment::of(&[("ORCHESTRATOR_LISTN", "x")], &[]).warnings();
-        assert_eq!(warnings, ["ORCHESTRATOR_LISTN is set and means nothing; did you mean ORCHESTRATOR_LISTEN?"]);
+        assert_eq!(
+            warnings,
+            ["ORCHESTRATOR_LISTN is set and means nothing; did you mean ORCHESTRATOR_LISTEN?"]
+        );
     }
 }

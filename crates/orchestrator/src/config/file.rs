@@ -13,13 +13,17 @@ pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
             .hint("check --config and ORCHESTRATOR_CONFIG, or make the file readable")
     })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line = error.span().map_or(1, |span| {
+            text[..span.start.min(text.len())].lines().count().max(1)
+        });
         Failure::usage("the configuration file is not valid TOML")
             .with("in", format!("{}:{line}", path.display()))
             .with("found", error.message())
     })?;
     typed(&table).map_err(|mistake| {
-        let line = mistake.line_in(&text).map_or(String::new(), |line| format!(":{line}"));
+        let line = mistake
+            .line_in(&text)
+            .map_or(String::new(), |line| format!(":{line}"));
         mistake.failure(&format!("{}{line}", path.display()))
     })?;
     Ok(table)
@@ -73,7 +77,12 @@ impl Mistake {
 
     /// The unknown key and its known neighbours, out of serde's own words for it.
     fn unknown_field(&self) -> Option<(&str, Vec<&str>)> {
-        let mut quoted = self.message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+        let mut quoted = self
+            .message
+            .strip_prefix("unknown field ")?
+            .split('`')
+            .skip(1)
+            .step_by(2);
         Some((quoted.next()?, quoted.collect()))
     }
 
@@ -85,7 +94,11 @@ impl Mistake {
             Some((section, last)) if last == unknown => section,
             _ => &self.key,
         };
-        if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+        if section.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{section}.{name}")
+        }
     }
 }
 

@@ -23,12 +23,16 @@ pub(crate) struct Overrides {
 impl Overrides {
     /// No flags but, perhaps, the configuration file.
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
-        Self { file, values: Vec::new() }
+        Self {
+            file,
+            values: Vec::new(),
+        }
     }
 
     /// A flag that sets a key, if it was given.
     pub(crate) fn set(&mut self, flag: &'static str, key: &str, value: Option<impl Into<Value>>) {
-        self.values.extend(value.map(|value| (key.to_owned(), flag, value.into())));
+        self.values
+            .extend(value.map(|value| (key.to_owned(), flag, value.into())));
     }
 }
 
@@ -60,13 +64,21 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
         layers.set(key, value.clone(), (*flag).to_owned());
     }
     if !layers.table.contains_key("data_dir") {
-        layers.table.insert("data_dir".to_owned(), path_value(&data_dir));
+        layers
+            .table
+            .insert("data_dir".to_owned(), path_value(&data_dir));
     }
     let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
     config.data_dir = absolute(&config.data_dir)?;
     check(&config)?;
     let names_data_dir = overrides.values.iter().any(|(key, ..)| key == "data_dir");
-    Ok(Loaded { config, file, names_data_dir, sources: layers.sources, environment })
+    Ok(Loaded {
+        config,
+        file,
+        names_data_dir,
+        sources: layers.sources,
+        environment,
+    })
 }
 
 /// The values so far, and who set which key.
@@ -84,10 +96,13 @@ impl Layers {
             self.set("server.listen", listen, environment.source("API_PORT"));
         }
         for variable in &VARIABLES {
-            let Some(text) = environment.get(variable.name) else { continue };
+            let Some(text) = environment.get(variable.name) else {
+                continue;
+            };
             let source = environment.source(variable.name);
             let value = parse(text, variable.kind).ok_or_else(|| {
-                Failure::usage(format!("the variable {} must be a number", variable.name)).with("found", text)
+                Failure::usage(format!("the variable {} must be a number", variable.name))
+                    .with("found", text)
             })?;
             self.set(variable.key, value, source);
         }
@@ -99,7 +114,9 @@ impl Layers {
         let Some(last) = parts.pop() else { return };
         let mut table = &mut self.table;
         for part in parts {
-            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let entry = table
+                .entry(part)
+                .or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(inner) = entry else { return };
             table = inner;
         }
@@ -118,7 +135,10 @@ fn parse(text: &str, kind: Kind) -> Option<Value> {
     match kind {
         Kind::Text => Some(Value::String(text.to_owned())),
         Kind::List => {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             Some(parts.map(Value::from).collect::<Vec<_>>().into())
         }
         Kind::Number => text.parse::<i64>().ok().map(Value::Integer),
@@ -138,12 +158,21 @@ fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf,
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/agent-orchestrator"));
     }
-    let share = environment.get("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let share = share.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".local/share")));
-    share.map(|share| share.join("agent-orchestrator")).ok_or_else(|| {
-        Failure::usage("there is no home folder to keep data in")
-            .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
-    })
+    let share = environment
+        .get("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let share = share.or_else(|| {
+        environment
+            .get("HOME")
+            .map(|home| Path::new(home).join(".local/share"))
+    });
+    share
+        .map(|share| share.join("agent-orchestrator"))
+        .ok_or_else(|| {
+            Failure::usage("there is no home folder to keep data in")
+                .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
+        })
 }
 
 fn configuration_file(
@@ -158,7 +187,10 @@ fn configuration_file(
     // A cloned folder's .env must not lead to a configuration of that folder's own.
     let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     let here = std::env::current_dir().unwrap_or_default();
-    if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && here.join(data_dir).starts_with(&here) {
+    if !flag
+        && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR")
+        && here.join(data_dir).starts_with(&here)
+    {
         return None;
     }
     Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
@@ -166,9 +198,15 @@ fn configuration_file(
 
 /// Paths in a file are meant from where the file is.
 fn resolve_paths(table: &mut Table, folder: &Path) {
-    const PATHS: [(&str, &str); 3] = [("server", "token_file"), ("models", "prices"), ("engine", "profiles")];
+    const PATHS: [(&str, &str); 3] = [
+        ("server", "token_file"),
+        ("models", "prices"),
+        ("engine", "profiles"),
+    ];
     for (section, key) in PATHS {
-        let value = table.get_mut(section).and_then(|section| section.get_mut(key));
+        let value = table
+            .get_mut(section)
+            .and_then(|section| section.get_mut(key));
         if let Some(Value::String(path)) = value {
             *path = folder.join(&*path).display().to_string();
         }
@@ -192,9 +230,15 @@ fn check(config: &Config) -> Result<(), Failure> {
     if let Some(dollars) = config.budget.run_dollars
         && domain::NanoDollars::from_dollars(dollars).is_none()
     {
-        return Err(Failure::usage("budget.run_dollars must be an amount of dollars").with("found", dollars));
+        return Err(
+            Failure::usage("budget.run_dollars must be an amount of dollars")
+                .with("found", dollars),
+        );
     }
-    for (key, model) in [("models.director", &config.models.director), ("models.worker", &config.models.worker)] {
+    for (key, model) in [
+        ("models.director", &config.models.director),
+        ("models.worker", &config.models.worker),
+    ] {
         if let Some(model) = model {
             super::parse_model(model).map_err(|failure| failure.with("setting", key))?;
         }
@@ -210,7 +254,9 @@ fn check(config: &Config) -> Result<(), Failure> {
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| {
-        Failure::usage("the data directory can't be used").with("path", path.display()).with("found", error)
+        Failure::usage("the data directory can't be used")
+            .with("path", path.display())
+            .with("found", error)
     })
 }
 
@@ -236,7 +282,13 @@ mod tests {
         let text = "[server]\nlisten = \"127.0.0.1:1\"\n[engine]\nworkers = 1\n[sandbox]\ntier = \"none\"\n";
         let mut overrides = file(folder.path(), text);
         overrides.set("--listen", "server.listen", Some("127.0.0.1:3"));
-        let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "127.0.0.1:2"), ("ORCHESTRATOR_WORKERS", "2")], &[]);
+        let environment = Environment::of(
+            &[
+                ("ORCHESTRATOR_LISTEN", "127.0.0.1:2"),
+                ("ORCHESTRATOR_WORKERS", "2"),
+            ],
+            &[],
+        );
         let config = load(&overrides, environment).unwrap().config;
         assert_eq!(config.server.listen.port(), 3);
         assert_eq!(config.engine.workers, 2);
@@ -261,7 +313,10 @@ mod tests {
     #[test]
     fn paths_in_a_file_are_meant_from_where_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let overrides = file(folder.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
+        let overrides = file(
+            folder.path(),
+            "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n",
+        );
         let config = load(&overrides, Environment::default()).unwrap().config;
         assert_eq!(config.workspaces["api"].path, folder.path().join("api"));
     }
@@ -271,13 +326,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut overrides = file(folder.path(), "[engine]\nworkers = 9\n");
         overrides.file = None;
-        assert_eq!(load(&overrides, Environment::default()).unwrap().config.engine.workers, 9);
+        assert_eq!(
+            load(&overrides, Environment::default())
+                .unwrap()
+                .config
+                .engine
+                .workers,
+            9
+        );
     }
 
     #[test]
     fn a_dollar_budget_caps_every_run() {
         let folder = tempfile::tempdir().unwrap();
-        let config = load(&file(folder.path(), "[budget]\nrun_dollars = 2.5\n"), Environment::default()).unwrap().config;
-        assert_eq!(config.run_limits().cost_nanodollars, domain::NanoDollars::from_dollars(2.5));
+        let config = load(
+            &file(folder.path(), "[budget]\nrun_dollars = 2.5\n"),
+            Environment::default(),
+        )
+        .unwrap()
+        .config;
+        assert_eq!(
+            config.run_limits().cost_nanodollars,
+            domain::NanoDollars::from_dollars(2.5)
+        );
     }
 }

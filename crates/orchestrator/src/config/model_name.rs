@@ -10,9 +10,11 @@ pub(crate) fn parse_model(text: &str) -> Result<ModelRef, Failure> {
             provider: provider.to_owned(),
             model: model.to_owned(),
         }),
-        _ => Err(Failure::usage("a model is named by its provider and its name")
-            .with("found", format!("{text:?}"))
-            .hint("write provider/model, for example openai/gpt-4.1")),
+        _ => Err(
+            Failure::usage("a model is named by its provider and its name")
+                .with("found", format!("{text:?}"))
+                .hint("write provider/model, for example openai/gpt-4.1"),
+        ),
     }
 }
 
@@ -23,7 +25,10 @@ mod tests {
     #[test]
     fn a_model_name_may_hold_slashes() {
         let model = parse_model("openrouter/meta/llama-4").unwrap();
-        assert_eq!((model.provider.as_str(), model.model.as_str()), ("openrouter", "meta/llama-4"));
+        assert_eq!(
+            (model.provider.as_str(), model.model.as_str()),
+            ("openrouter", "meta/llama-4")
+        );
     }
 
     #[test]

@@ -37,7 +37,11 @@ fn provider(name: &str, section: &ProviderSection) -> Result<ProviderConfig, Fai
     let value = toml::Value::try_from(section);
     value
         .map_err(|error| error.to_string())
-        .and_then(|value| value.try_into().map_err(|error: toml::de::Error| error.message().to_owned()))
+        .and_then(|value| {
+            value
+                .try_into()
+                .map_err(|error: toml::de::Error| error.message().to_owned())
+        })
         .map_err(|error| {
             Failure::usage(format!("the provider {name} can't be used"))
                 .with("setting", format!("providers.{name}"))
@@ -74,7 +78,12 @@ mod tests {
     #[test]
     fn a_provider_without_an_address_is_refused_unless_it_is_openai() {
         assert!(provider("mine", &ProviderSection::default()).is_err());
-        assert_eq!(provider(OPENAI, &ProviderSection::default()).unwrap().base_url, OPENAI_BASE_URL);
+        assert_eq!(
+            provider(OPENAI, &ProviderSection::default())
+                .unwrap()
+                .base_url,
+            OPENAI_BASE_URL
+        );
     }
 
     #[test]
@@ -85,6 +94,9 @@ mod tests {
             ..ProviderSection::default()
         };
         let failure = provider("mine", &section).unwrap_err().to_string();
-        assert!(failure.contains("providers.mine") && failure.contains("magic"), "{failure}");
+        assert!(
+            failure.contains("providers.mine") && failure.contains("magic"),
+            "{failure}"
+        );
     }
 }

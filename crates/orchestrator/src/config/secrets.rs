@@ -9,13 +9,22 @@ impl Config {
     /// A copy without passwords and tokens.
     pub(crate) fn masked(&self) -> Self {
         let mut config = self.clone();
-        for address in [&mut config.database.url, &mut config.telemetry.otlp_endpoint].into_iter().flatten() {
+        for address in [
+            &mut config.database.url,
+            &mut config.telemetry.otlp_endpoint,
+        ]
+        .into_iter()
+        .flatten()
+        {
             *address = masked_address(address);
         }
         for provider in config.providers.values_mut() {
             provider.base_url = provider.base_url.as_deref().map(masked_address);
             // A header is where some providers want their key.
-            provider.extra_headers.values_mut().for_each(|value| MASK.clone_into(value));
+            provider
+                .extra_headers
+                .values_mut()
+                .for_each(|value| MASK.clone_into(value));
         }
         config
     }
@@ -30,7 +39,9 @@ pub(crate) fn masked_address(address: &str) -> String {
     let mut masked = masked_password(address);
     if let Some(query) = query {
         let names = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if name.contains("pass") || name.contains("key") || name.contains("token") => {
+            Some((name, _))
+                if name.contains("pass") || name.contains("key") || name.contains("token") =>
+            {
                 format!("{name}={MASK}")
             }
             _ => pair.to_owned(),
@@ -42,8 +53,12 @@ pub(crate) fn masked_address(address: &str) -> String {
 }
 
 fn masked_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return address.to_owned();
+    };
+    let (authority, path) = rest
+        .find('/')
+        .map_or((rest, ""), |slash| rest.split_at(slash));
     match authority.rsplit_once('@') {
         Some((user, host)) if user.contains(':') => {
             let name = user.split(':').next().unwrap_or_default();
@@ -60,10 +75,19 @@ mod tests {
     #[test]
     fn passwords_and_keys_are_hidden_and_the_rest_stays() {
         let shown = [
-            ("postgres://me:s3cret@host:5432/db?sslmode=require", "postgres://me:***@host:5432/db?sslmode=require"),
-            ("postgres:///db?host=/run&password=s3cret", "postgres:///db?host=/run&password=***"),
+            (
+                "postgres://me:s3cret@host:5432/db?sslmode=require",
+                "postgres://me:***@host:5432/db?sslmode=require",
+            ),
+            (
+                "postgres:///db?host=/run&password=s3cret",
+                "postgres:///db?host=/run&password=***",
+            ),
             ("postgres://me@host/db", "postgres://me@host/db"),
-            ("https://host/v1?api_key=s3cret", "https://host/v1?api_key=***"),
+            (
+                "https://host/v1?api_key=s3cret",
+                "https://host/v1?api_key=***",
+            ),
             ("postgres://me:a@b@host/db", "postgres://me:***@host/db"),
         ];
         for (address, expected) in shown {

@@ -23,23 +23,46 @@ pub(crate) fn news(entry: &Entry) -> Option<String> {
 fn words(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::RunSubmitted { objective } => format!("submitted: {}", clean(objective)),
-        Fact::WorkspacePrepared { base, base_branch, check } => {
-            format!("hub ready at {} ({}), {}", base.short(), clean(base_branch), check_words(check))
+        Fact::WorkspacePrepared {
+            base,
+            base_branch,
+            check,
+        } => {
+            format!(
+                "hub ready at {} ({}), {}",
+                base.short(),
+                clean(base_branch),
+                check_words(check)
+            )
         }
         Fact::PlanAsked { round, problems } if *round > 1 => {
-            format!("the director mends its plan, round {round}: {}", clean(&problems.join("; ")))
+            format!(
+                "the director mends its plan, round {round}: {}",
+                clean(&problems.join("; "))
+            )
         }
         Fact::PlanAsked { .. } => "the director plans".to_owned(),
-        Fact::PlanSaved { version, tasks, levels, repairs } => {
+        Fact::PlanSaved {
+            version,
+            tasks,
+            levels,
+            repairs,
+        } => {
             let repairs = match repairs.len() {
                 0 => String::new(),
                 _ => format!("; repaired: {}", clean(&repairs.join("; "))),
             };
-            format!("plan v{version}: {}, {}{repairs}", count(*tasks, "task"), count(*levels, "level"))
+            format!(
+                "plan v{version}: {}, {}{repairs}",
+                count(*tasks, "task"),
+                count(*levels, "level")
+            )
         }
         Fact::TaskReady | Fact::ToolStarted { .. } | Fact::LandingIntended { .. } => return None,
         Fact::TaskClaimed { attempt, .. } => format!("attempt {attempt} starts"),
-        Fact::TurnAnswered { turn, tools, cost, .. } => {
+        Fact::TurnAnswered {
+            turn, tools, cost, ..
+        } => {
             let tools = match tools.len() {
                 0 => "answers".to_owned(),
                 _ => clean(&tools.join(", ")),
@@ -52,25 +75,58 @@ fn words(fact: &Fact) -> Option<String> {
         }
         Fact::AttemptEnded { attempt, end, .. } => return attempt_words(*attempt, end),
         Fact::MergeQueued { commit } => format!("work {} waits to be merged", commit.short()),
-        Fact::MergeMoved { state, conflicts, .. } => return move_words(*state, conflicts),
-        Fact::ConflictDecided { path, layer, result, reason, .. } => {
-            let reason = if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) };
-            format!("conflict in {} {result} by the {}{reason}", clean(path), clean(layer))
+        Fact::MergeMoved {
+            state, conflicts, ..
+        } => return move_words(*state, conflicts),
+        Fact::ConflictDecided {
+            path,
+            layer,
+            result,
+            reason,
+            ..
+        } => {
+            let reason = if reason.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", clean(reason))
+            };
+            format!(
+                "conflict in {} {result} by the {}{reason}",
+                clean(path),
+                clean(layer)
+            )
         }
-        Fact::GateFinished { verdict, passed, failed, .. } => {
-            gate_words(Gate { verdict: *verdict, passed: *passed, failed: *failed })
-        }
+        Fact::GateFinished {
+            verdict,
+            passed,
+            failed,
+            ..
+        } => gate_words(Gate {
+            verdict: *verdict,
+            passed: *passed,
+            failed: *failed,
+        }),
         // The task's own fact says where its work landed or why it went back.
-        Fact::MergeEnded { end: MergeEnd::Landed { .. } | MergeEnd::Rejected { .. }, .. } => return None,
-        Fact::MergeEnded { end: MergeEnd::Error { reason }, .. } => format!("merge failed: {}", clean(&reason.message)),
-        Fact::TaskCompleted { commit: Some(commit) } => format!("landed {}", commit.short()),
+        Fact::MergeEnded {
+            end: MergeEnd::Landed { .. } | MergeEnd::Rejected { .. },
+            ..
+        } => return None,
+        Fact::MergeEnded {
+            end: MergeEnd::Error { reason },
+            ..
+        } => format!("merge failed: {}", clean(&reason.message)),
+        Fact::TaskCompleted {
+            commit: Some(commit),
+        } => format!("landed {}", commit.short()),
         Fact::TaskCompleted { commit: None } => "complete, nothing had to change".to_owned(),
         Fact::TaskReturned { reason } => format!("goes back: {}", clean(&reason.message)),
         Fact::TaskFailed { reason } => format!("failed: {}", clean(&reason.message)),
         Fact::TaskCancelled { reason } => format!("cancelled: {}", clean(&reason.message)),
         Fact::TaskRecovered { .. } => "its process was lost; it goes on where it was".to_owned(),
         Fact::RunDelivering => "everything has landed, the branch is handed over".to_owned(),
-        Fact::RunCompleted { commit, checkout } => format!("complete at {}: {}", commit.short(), clean(checkout)),
+        Fact::RunCompleted { commit, checkout } => {
+            format!("complete at {}: {}", commit.short(), clean(checkout))
+        }
         Fact::RunFailed { reason } => format!("failed: {}", clean(&reason.message)),
         Fact::RunCancelled => "cancelled".to_owned(),
     })
@@ -80,18 +136,29 @@ fn attempt_words(attempt: u32, end: &AttemptEnd) -> Option<String> {
     match end {
         AttemptEnd::Submitted { .. } | AttemptEnd::Released => None,
         AttemptEnd::Unchanged => Some(format!("attempt {attempt} changed nothing")),
-        AttemptEnd::Failed { reason } => Some(format!("attempt {attempt} failed: {}", clean(&reason.message))),
-        AttemptEnd::GaveUp { reason } => Some(format!("attempt {attempt} gave up: {}", clean(&reason.message))),
+        AttemptEnd::Failed { reason } => Some(format!(
+            "attempt {attempt} failed: {}",
+            clean(&reason.message)
+        )),
+        AttemptEnd::GaveUp { reason } => Some(format!(
+            "attempt {attempt} gave up: {}",
+            clean(&reason.message)
+        )),
     }
 }
 
 fn move_words(state: MergeState, conflicts: &[String]) -> Option<String> {
     match state {
-        MergeState::Resolving => Some(format!("conflict in {}, resolver at work", clean(&conflicts.join(", ")))),
+        MergeState::Resolving => Some(format!(
+            "conflict in {}, resolver at work",
+            clean(&conflicts.join(", "))
+        )),
         MergeState::Verifying => Some("merged, the gate runs".to_owned()),
-        MergeState::Queued | MergeState::Merging | MergeState::Landed | MergeState::Rejected | MergeState::Error => {
-            None
-        }
+        MergeState::Queued
+        | MergeState::Merging
+        | MergeState::Landed
+        | MergeState::Rejected
+        | MergeState::Error => None,
     }
 }
 
@@ -114,7 +181,10 @@ pub(crate) fn gate_words(gate: Gate) -> String {
     let tests = match (gate.passed, gate.failed) {
         (None, None) => String::new(),
         (passed, None | Some(0)) => format!(", {}", count(passed.unwrap_or(0), "test")),
-        (passed, Some(failed)) => format!(", {failed} of {} failed", count(passed.unwrap_or(0) + failed, "test")),
+        (passed, Some(failed)) => format!(
+            ", {failed} of {} failed",
+            count(passed.unwrap_or(0) + failed, "test")
+        ),
     };
     match gate.verdict {
         GateVerdict::Passed => format!("gate passed{tests}"),
@@ -139,7 +209,12 @@ mod tests {
     use time::OffsetDateTime;
 
     fn line(task: Option<&str>, fact: Fact) -> Option<String> {
-        news(&Entry { seq: 1, at: OffsetDateTime::UNIX_EPOCH, task: task.map(Into::into), fact })
+        news(&Entry {
+            seq: 1,
+            at: OffsetDateTime::UNIX_EPOCH,
+            task: task.map(Into::into),
+            fact,
+        })
     }
 
     #[test]
@@ -151,18 +226,27 @@ mod tests {
             failed: Some(1),
             duration_ms: 5,
         };
-        assert_eq!(line(Some("docs"), gate).unwrap(), "docs: gate failed, 1 of 3 tests failed");
+        assert_eq!(
+            line(Some("docs"), gate).unwrap(),
+            "docs: gate failed, 1 of 3 tests failed"
+        );
     }
 
     #[test]
     fn a_task_that_went_back_says_why() {
         let reason = Reason::new(ReasonCode::Gate, "the gate\nfailed");
-        assert_eq!(line(Some("docs"), Fact::TaskReturned { reason }).unwrap(), "docs: goes back: the gate failed");
+        assert_eq!(
+            line(Some("docs"), Fact::TaskReturned { reason }).unwrap(),
+            "docs: goes back: the gate failed"
+        );
     }
 
     #[test]
     fn a_missing_check_is_said_plainly() {
-        let check = Check { command: None, source: CheckSource::NotConfigured };
+        let check = Check {
+            command: None,
+            source: CheckSource::NotConfigured,
+        };
         assert_eq!(check_words(&check), "unchecked: there is no check command");
     }
 }

@@ -5,12 +5,7 @@ use super::{
     news::{check_words, count},
     words::{clean, elapsed, shortened},
 };
-use domain::{
-    NanoDollars,
-    merge::MergeState,
-    run::RunState,
-    task::TaskState,
-};
+use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -34,17 +29,30 @@ const FRAME_ROWS: usize = 4;
 /// The run's first two lines, once its plan is known.
 pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
     let name = format!("Run {}  ", board.run.id.short());
-    let budget = board.run.cap.map_or(String::new(), |cap| format!("  budget {cap}"));
-    let room = look.columns.saturating_sub(name.chars().count() + budget.chars().count());
+    let budget = board
+        .run
+        .cap
+        .map_or(String::new(), |cap| format!("  budget {cap}"));
+    let room = look
+        .columns
+        .saturating_sub(name.chars().count() + budget.chars().count());
     let objective = shortened(&clean(&board.run.objective), room);
     let gap = " ".repeat(room.saturating_sub(objective.chars().count()));
-    let first = if budget.is_empty() { format!("{name}{objective}") } else { format!("{name}{objective}{gap}{budget}") };
+    let first = if budget.is_empty() {
+        format!("{name}{objective}")
+    } else {
+        format!("{name}{objective}{gap}{budget}")
+    };
     let mut facts = Vec::new();
     if let Some((base, branch)) = &board.base {
         facts.push(format!("hub ready at {} ({branch})", base.short()));
     }
     if let Some(plan) = board.plan {
-        let size = format!("{}, {}", count(plan.tasks, "task"), count(plan.levels, "level"));
+        let size = format!(
+            "{}, {}",
+            count(plan.tasks, "task"),
+            count(plan.levels, "level")
+        );
         facts.push(format!("plan v{}: {size}", plan.version));
     }
     facts.extend(board.check.as_ref().map(check_words));
@@ -55,7 +63,11 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
 pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<String> {
     let mut lines = vec![String::new()];
     let room = look.rows.saturating_sub(FRAME_ROWS).max(1);
-    let mut open: Vec<&Task> = board.tasks.iter().filter(|task| !task.state.is_final()).collect();
+    let mut open: Vec<&Task> = board
+        .tasks
+        .iter()
+        .filter(|task| !task.state.is_final())
+        .collect();
     let hidden = open.len().saturating_sub(room);
     if hidden > 0 {
         // What moves is worth more than what waits.
@@ -66,12 +78,26 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
         });
         open.truncate(room - 1);
     }
-    lines.extend(open.into_iter().map(|task| task_line(board, task, now, look)));
+    lines.extend(
+        open.into_iter()
+            .map(|task| task_line(board, task, now, look)),
+    );
     if hidden > 0 {
-        lines.push(paint(&format!("  … and {} more wait", hidden + 1), Colour::Grey, look));
+        lines.push(paint(
+            &format!("  … and {} more wait", hidden + 1),
+            Colour::Grey,
+            look,
+        ));
     }
     if !board.doing.is_empty() {
-        lines.push(format!("  {}", paint(&shortened(&board.doing, look.columns.saturating_sub(2)), Colour::Blue, look)));
+        lines.push(format!(
+            "  {}",
+            paint(
+                &shortened(&board.doing, look.columns.saturating_sub(2)),
+                Colour::Blue,
+                look
+            )
+        ));
     }
     if lines.len() > 1 {
         lines.push(String::new());
@@ -82,7 +108,12 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
 
 /// The line of a task that is finished, to scroll away above the block.
 pub(crate) fn finished_task(board: &Board, task: &Task, look: Look) -> String {
-    task_line(board, task, task.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH), look)
+    task_line(
+        board,
+        task,
+        task.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        look,
+    )
 }
 
 fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> String {
@@ -92,30 +123,61 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
     let key = shortened(&task.key.0, key_columns);
     let profile = shortened(&task.profile, profile_columns);
     let left = format!("{key:<key_columns$}  {profile:<profile_columns$}  ");
-    let cost = if task.cost == NanoDollars::ZERO { String::new() } else { task.cost.to_string() };
-    let time = task.started_at.map_or(String::new(), |start| elapsed(between(start, task.ended_at.unwrap_or(now))));
+    let cost = if task.cost == NanoDollars::ZERO {
+        String::new()
+    } else {
+        task.cost.to_string()
+    };
+    let time = task.started_at.map_or(String::new(), |start| {
+        elapsed(between(start, task.ended_at.unwrap_or(now)))
+    });
     let right = format!("{cost:>COST_COLUMNS$} {time:>TIME_COLUMNS$}");
-    let room = look.columns.saturating_sub(4 + left.chars().count() + right.chars().count() + 1);
+    let room = look
+        .columns
+        .saturating_sub(4 + left.chars().count() + right.chars().count() + 1);
     let status = shortened(&status(board, task), room);
-    format!("  {} {left}{status:<room$} {right}", paint(mark, colour, look)).trim_end().to_owned()
+    format!(
+        "  {} {left}{status:<room$} {right}",
+        paint(mark, colour, look)
+    )
+    .trim_end()
+    .to_owned()
 }
 
 /// What a task does, or what it waits for.
 fn status(board: &Board, task: &Task) -> String {
-    let reason = || task.reason.as_ref().map(|reason| clean(&reason.message)).unwrap_or_default();
+    let reason = || {
+        task.reason
+            .as_ref()
+            .map(|reason| clean(&reason.message))
+            .unwrap_or_default()
+    };
     match task.state {
         TaskState::Planned => {
             let open = |key: &&domain::ids::TaskKey| {
                 let parent = board.tasks.iter().find(|other| other.key == **key);
                 parent.is_none_or(|parent| parent.state != TaskState::Complete)
             };
-            let parents: Vec<&str> = task.waits_for.iter().filter(open).map(|key| key.0.as_str()).collect();
-            if parents.is_empty() { "planned".to_owned() } else { format!("waits for {}", parents.join(", ")) }
+            let parents: Vec<&str> = task
+                .waits_for
+                .iter()
+                .filter(open)
+                .map(|key| key.0.as_str())
+                .collect();
+            if parents.is_empty() {
+                "planned".to_owned()
+            } else {
+                format!("waits for {}", parents.join(", "))
+            }
         }
         TaskState::Ready if task.reason.is_some() => format!("goes back: {}", reason()),
         TaskState::Ready => "waits for a free worker".to_owned(),
         TaskState::Active => {
-            let attempt = if task.attempts > 1 { format!("attempt {} · ", task.attempts) } else { String::new() };
+            let attempt = if task.attempts > 1 {
+                format!("attempt {} · ", task.attempts)
+            } else {
+                String::new()
+            };
             format!("{attempt}turn {} · {}", task.turn.max(1), task.doing)
         }
         TaskState::Merging => merging(task),
@@ -124,7 +186,11 @@ fn status(board: &Board, task: &Task) -> String {
                 || "complete, nothing had to change".to_owned(),
                 |commit| format!("landed {}", commit.short()),
             );
-            format!("{landed}   {}   {}", count(task.attempts, "attempt"), count(task.turns, "turn"))
+            format!(
+                "{landed}   {}   {}",
+                count(task.attempts, "attempt"),
+                count(task.turns, "turn")
+            )
         }
         TaskState::Failed => format!("failed: {}", reason()),
         TaskState::Cancelled => format!("cancelled: {}", reason()),
@@ -135,16 +201,25 @@ fn merging(task: &Task) -> String {
     match task.merge {
         MergeState::Queued => "waits for its merge".to_owned(),
         MergeState::Merging => "merging".to_owned(),
-        MergeState::Resolving => format!("merging: conflict in {}, resolver at work", task.conflicts.join(", ")),
+        MergeState::Resolving => format!(
+            "merging: conflict in {}, resolver at work",
+            task.conflicts.join(", ")
+        ),
         MergeState::Verifying if task.conflicts.is_empty() => "merged, the gate runs".to_owned(),
-        MergeState::Verifying => format!("conflict in {} resolved, the gate runs", task.conflicts.join(", ")),
+        MergeState::Verifying => format!(
+            "conflict in {} resolved, the gate runs",
+            task.conflicts.join(", ")
+        ),
         MergeState::Landed => "landing".to_owned(),
         MergeState::Rejected | MergeState::Error => "its merge was refused".to_owned(),
     }
 }
 
 fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
-    let slots = board.run.slots.map_or(String::new(), |slots| format!("/{slots}"));
+    let slots = board
+        .run
+        .slots
+        .map_or(String::new(), |slots| format!("/{slots}"));
     let spent: NanoDollars = board.tasks.iter().map(|task| task.cost).sum();
     let state = match board.run.state {
         RunState::Planning => "planning   ",
@@ -158,12 +233,23 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
         board.landed,
         board.total(),
         spent.max(board.run.spent),
-        elapsed(between(board.run.created_at, board.run.ended_at.unwrap_or(now))),
+        elapsed(between(
+            board.run.created_at,
+            board.run.ended_at.unwrap_or(now)
+        )),
     );
-    let keys = if look.keys { "q detach · c cancel" } else { "" };
+    let keys = if look.keys {
+        "q detach · c cancel"
+    } else {
+        ""
+    };
     let text = shortened(&text, look.columns);
     let room = look.columns.saturating_sub(text.chars().count());
-    if room < keys.chars().count() + 3 { text } else { format!("{text}{keys:>room$}").trim_end().to_owned() }
+    if room < keys.chars().count() + 3 {
+        text
+    } else {
+        format!("{text}{keys:>room$}").trim_end().to_owned()
+    }
 }
 
 fn mark(state: TaskState) -> (&'static str, Colour) {
@@ -211,104 +297,4 @@ fn between(start: OffsetDateTime, end: OffsetDateTime) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::board::tests::{Script, board}, *};
-    use domain::{
-        event::Fact,
-        ids::{CommitId, Fence, MergeId},
-        run::{Check, CheckSource, Reason, ReasonCode},
-    };
-
-    const LOOK: Look = Look { columns: 96, rows: 24, colour: false, keys: true };
-
-    fn under_way() -> Board {
-        let mut board = board();
-        let mut script = Script::new(&mut board);
-        script.work("limits-core", 1);
-        script.task("limits-core", Fact::TaskCompleted { commit: Some(CommitId("9e1d04c".repeat(5))) });
-        script.work("limits-http", 2);
-        let conflicts = vec!["src/router.rs".to_owned()];
-        let (merge, state) = (MergeId(1), MergeState::Resolving);
-        script.task("limits-http", Fact::MergeMoved { merge, state, conflicts });
-        script.task("docs", Fact::TaskClaimed { attempt: 1, fence: Fence(1) });
-        let (tool, summary) = ("shell".to_owned(), "cargo test".to_owned());
-        script.task("docs", Fact::ToolStarted { turn: 3, tool, summary });
-        board
-    }
-
-    fn at(second: i64) -> OffsetDateTime {
-        OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second)
-    }
-
-    #[test]
-    fn a_run_under_way() {
-        let board = under_way();
-        let mut lines = header(&board, LOOK);
-        lines.push(finished_task(&board, &board.tasks[0], LOOK));
-        lines.extend(block(&board, at(131), LOOK));
-        insta::assert_snapshot!(lines.join("\n"), @"
-        Run 7f3a12bc  Add rate limiting to the public API                                   budget $5.00
-        hub ready at 3f9c2ab (main)   plan v1: 4 tasks, 2 levels   check: cargo test (detected)
-          ✓ limits-core  coder   landed 9e1d04c   1 attempt   1 turn                     $0.1050    3.0s
-
-          ◆ limits-http  coder   merging: conflict in src/router.rs, resolver at work    $0.1050   2m04s
-          ● docs         coder   turn 3 · shell cargo test                                         2m00s
-          ○ limits-e2e   tester  waits for limits-http, docs
-
-          active 1/4   merges 1   landed 1/4   spent $0.2100   2m11s                 q detach · c cancel
-        ");
-    }
-
-    #[test]
-    fn no_line_is_wider_than_the_terminal() {
-        let board = under_way();
-        for columns in [40, 60, 80, 200] {
-            let look = Look { columns, ..LOOK };
-            for line in header(&board, look).into_iter().chain(block(&board, at(131), look)) {
-                assert!(line.chars().count() <= columns.max(50), "{columns}: {line}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_low_terminal_shows_what_moves() {
-        let lines = block(&under_way(), at(131), Look { rows: 6, ..LOOK });
-        insta::assert_snapshot!(lines.join("\n"), @"
-
-        ◆ limits-http  coder   merging: conflict in src/router.rs, resolver at work    $0.1050   2m04s
-        … and 2 more wait
-
-        active 1/4   merges 1   landed 1/4   spent $0.2100   2m11s                 q detach · c cancel
-        ");
-    }
-
-    #[test]
-    fn a_task_that_went_back_says_why_and_a_missing_check_is_said() {
-        let mut board = board();
-        board.check = Some(Check { command: None, source: CheckSource::NotConfigured });
-        let mut script = Script::new(&mut board);
-        script.work("docs", 1);
-        script.task("docs", Fact::TaskReturned { reason: Reason::new(ReasonCode::Gate, "1 of 3 tests failed") });
-        let lines: Vec<_> = header(&board, LOOK).into_iter().chain(block(&board, at(9), LOOK)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"
-        Run 7f3a12bc  Add rate limiting to the public API                                   budget $5.00
-        hub ready at 3f9c2ab (main)   plan v1: 4 tasks, 2 levels   unchecked: there is no check command
-
-          ○ limits-core  coder   planned
-          ○ limits-http  coder   planned
-          ○ docs         coder   goes back: 1 of 3 tests failed                          $0.1050    6.0s
-          ○ limits-e2e   tester  waits for limits-http, docs
-
-          active 0/4   merges 0   landed 0/4   spent $0.1050   9.0s                  q detach · c cancel
-        ");
-    }
-
-    #[test]
-    fn colour_is_only_added_around_the_marks() {
-        let board = under_way();
-        let plain = block(&board, at(131), LOOK).join("\n");
-        let coloured = block(&board, at(131), Look { colour: true, ..LOOK }).join("\n");
-        let codes = ["\u{1b}[90m", "\u{1b}[34m", "\u{1b}[35m", "\u{1b}[32m", "\u{1b}[31m", "\u{1b}[0m"];
-        assert_eq!(codes.iter().fold(coloured, |text, code| text.replace(code, "")), plain);
-    }
-}
+mod tests;

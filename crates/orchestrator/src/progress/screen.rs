@@ -38,7 +38,11 @@ impl Screen {
         if !io::stdout().is_terminal() || dumb || terminal::size().is_err() {
             return None;
         }
-        Some(Self { drawn: Vec::new(), colour: wants_colour(), keys })
+        Some(Self {
+            drawn: Vec::new(),
+            colour: wants_colour(),
+            keys,
+        })
     }
 
     /// How things are to be drawn now.
@@ -46,14 +50,23 @@ impl Screen {
         let (columns, rows) = terminal_size();
         // The last column is left free: writing into it makes some terminals wrap.
         let columns = columns.saturating_sub(1).max(20);
-        Look { columns, rows, colour: self.colour, keys: self.keys }
+        Look {
+            columns,
+            rows,
+            colour: self.colour,
+            keys: self.keys,
+        }
     }
 
     /// Puts lines above the block for good, and draws the block anew.
     pub(crate) fn draw(&mut self, above: &[String], block: &[String]) -> io::Result<()> {
         let mut output = Vec::new();
         let (columns, _) = terminal_size();
-        let up: usize = self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
+        let up: usize = self
+            .drawn
+            .iter()
+            .map(|width| width.div_ceil(columns).max(1))
+            .sum();
         queue!(output, cursor::Hide, cursor::MoveToColumn(0))?;
         if up > 0 {
             queue!(output, cursor::MoveUp(up.min(usize::from(u16::MAX)) as u16))?;
@@ -124,7 +137,10 @@ pub(crate) struct Keys {
 impl Keys {
     /// Starts to read keys; `None` where standard input is no terminal.
     pub(crate) fn read() -> Option<Self> {
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() || terminal::enable_raw_mode().is_err() {
+        if !io::stdin().is_terminal()
+            || !io::stdout().is_terminal()
+            || terminal::enable_raw_mode().is_err()
+        {
             return None;
         }
         let (sender, pressed) = mpsc::channel(KEY_QUEUE);
@@ -132,7 +148,9 @@ impl Keys {
         let seen = Arc::clone(&ended);
         let reader = std::thread::spawn(move || {
             while !seen.load(Ordering::Relaxed) {
-                let Ok(true) = event::poll(KEY_PATIENCE) else { continue };
+                let Ok(true) = event::poll(KEY_PATIENCE) else {
+                    continue;
+                };
                 if let Ok(event) = event::read()
                     && let Some(key) = key(&event)
                     && sender.blocking_send(key).is_err()
@@ -141,7 +159,11 @@ impl Keys {
                 }
             }
         });
-        Some(Self { pressed, ended, reader: Some(reader) })
+        Some(Self {
+            pressed,
+            ended,
+            reader: Some(reader),
+        })
     }
 
     /// The next key.

@@ -1,0 +1,169 @@
+//! One task of the board.
+
+use crate::progress::words::clean;
+use domain::{
+    NanoDollars,
+    event::Fact,
+    ids::{CommitId, TaskKey},
+    merge::{GateVerdict, MergeState},
+    run::Reason,
+    task::TaskState,
+};
+use time::OffsetDateTime;
+
+/// A task as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Task {
+    pub(crate) key: TaskKey,
+    pub(crate) profile: String,
+    pub(crate) waits_for: Vec<TaskKey>,
+    pub(crate) state: TaskState,
+    pub(crate) attempts: u32,
+    /// Turns of all attempts.
+    pub(crate) turns: u32,
+    /// The turn of this attempt.
+    pub(crate) turn: u32,
+    pub(crate) doing: String,
+    pub(crate) merge: MergeState,
+    pub(crate) conflicts: Vec<String>,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) commit: Option<CommitId>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) cost: NanoDollars,
+    pub(crate) started_at: Option<OffsetDateTime>,
+    pub(crate) ended_at: Option<OffsetDateTime>,
+}
+
+/// What the gate said last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    pub(crate) verdict: GateVerdict,
+    pub(crate) passed: Option<u64>,
+    pub(crate) failed: Option<u64>,
+}
+
+impl Task {
+    pub(super) fn new(key: TaskKey) -> Self {
+        Self {
+            key,
+            profile: String::new(),
+            waits_for: Vec::new(),
+            state: TaskState::Planned,
+            attempts: 0,
+            turns: 0,
+            turn: 0,
+            doing: String::new(),
+            merge: MergeState::Queued,
+            conflicts: Vec::new(),
+            gate: None,
+            commit: None,
+            reason: None,
+            cost: NanoDollars::ZERO,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    pub(super) fn apply(&mut self, at: OffsetDateTime, fact: &Fact) {
+        match fact {
+            Fact::TaskReady => self.state = TaskState::Ready,
+            Fact::TaskClaimed { attempt, .. } => {
+                self.state = TaskState::Active;
+                // A recovered attempt goes on where it was.
+                if self.attempts != *attempt {
+                    self.turn = 0;
+                }
+                self.attempts = *attempt;
+                self.doing = "starts".to_owned();
+                self.started_at.get_or_insert(at);
+            }
+            Fact::TurnAnswered {
+                turn, tools, cost, ..
+            } => {
+                self.turn = *turn;
+                self.turns += 1;
+                self.cost += cost.unwrap_or(NanoDollars::ZERO);
+                self.doing = tools
+                    .first()
+                    .map_or_else(|| "answers".to_owned(), |tool| clean(tool));
+            }
+            Fact::ToolStarted {
+                turn,
+                tool,
+                summary,
+            } => {
+                self.turn = *turn;
+                self.doing = tool_words(tool, summary);
+            }
+            Fact::ModelRetried { why, wait_ms } => {
+                self.doing = format!("the model makes it wait {wait_ms} ms: {}", clean(why));
+            }
+            Fact::AttemptEnded { .. } => self.doing = "its work is being saved".to_owned(),
+            Fact::MergeQueued { .. } => {
+                self.state = TaskState::Merging;
+                self.merge = MergeState::Queued;
+                self.conflicts.clear();
+            }
+            Fact::MergeMoved {
+                state, conflicts, ..
+            } => {
+                self.merge = *state;
+                if !conflicts.is_empty() {
+                    self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
+                }
+            }
+            Fact::GateFinished {
+                verdict,
+                passed,
+                failed,
+                ..
+            } => {
+                self.gate = Some(Gate {
+                    verdict: *verdict,
+                    passed: *passed,
+                    failed: *failed,
+                });
+            }
+            Fact::ConflictDecided { .. }
+            | Fact::LandingIntended { .. }
+            | Fact::MergeEnded { .. } => {}
+            Fact::TaskCompleted { commit } => {
+                self.commit = commit.clone();
+                self.end(at, TaskState::Complete, None);
+            }
+            Fact::TaskReturned { reason } => {
+                self.state = TaskState::Ready;
+                self.reason = Some(reason.clone());
+            }
+            Fact::TaskRecovered { .. } => self.state = TaskState::Ready,
+            Fact::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
+            Fact::TaskCancelled { reason } => {
+                self.end(at, TaskState::Cancelled, Some(reason.clone()))
+            }
+            // Facts of the run, which name no task.
+            Fact::RunSubmitted { .. }
+            | Fact::WorkspacePrepared { .. }
+            | Fact::PlanAsked { .. }
+            | Fact::PlanSaved { .. }
+            | Fact::RunDelivering
+            | Fact::RunCompleted { .. }
+            | Fact::RunFailed { .. }
+            | Fact::RunCancelled => {}
+        }
+    }
+
+    fn end(&mut self, at: OffsetDateTime, state: TaskState, reason: Option<Reason>) {
+        self.state = state;
+        self.reason = reason;
+        self.ended_at = Some(at);
+    }
+}
+
+/// `shell cargo test`; the summary often begins with the tool's name itself.
+fn tool_words(tool: &str, summary: &str) -> String {
+    let (tool, summary) = (clean(tool), clean(summary));
+    if summary.is_empty() || summary.starts_with(&tool) {
+        return if summary.is_empty() { tool } else { summary };
+    }
+    format!("{tool} {summary}")
+}

@@ -1,0 +1,170 @@
+use super::*;
+use domain::{
+    ids::{Fence, MergeId},
+    merge::MergeState,
+    run::{CheckSource, ReasonCode},
+};
+
+pub(crate) fn board() -> Board {
+    let mut board = Board::new(RunFacts {
+        id: "019a0000-0000-7000-8000-00007f3a12bc".parse().unwrap(),
+        objective: "Add rate limiting to the public API".to_owned(),
+        state: RunState::Planning,
+        reason: None,
+        cap: NanoDollars::from_dollars(5.0),
+        spent: NanoDollars::ZERO,
+        slots: Some(4),
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        ended_at: None,
+    });
+    let facts = |key: &str, profile: &str, waits_for: &[&str]| TaskFacts {
+        key: key.into(),
+        profile: profile.to_owned(),
+        waits_for: waits_for.iter().map(|key| (*key).into()).collect(),
+    };
+    let mut script = Script::new(&mut board);
+    script.run(Fact::WorkspacePrepared {
+        base: CommitId("3f9c2ab0000000000000000000000000000000ff".to_owned()),
+        base_branch: "main".to_owned(),
+        check: Check {
+            command: Some("cargo test".to_owned()),
+            source: CheckSource::Detected,
+        },
+    });
+    script.run(Fact::PlanSaved {
+        version: 1,
+        tasks: 4,
+        levels: 2,
+        repairs: vec![],
+    });
+    board.look_at_tasks(vec![
+        facts("limits-core", "coder", &[]),
+        facts("limits-http", "coder", &[]),
+        facts("docs", "coder", &[]),
+        facts("limits-e2e", "tester", &["limits-http", "docs"]),
+    ]);
+    board
+}
+
+/// Facts a second apart.
+pub(crate) struct Script<'board>(pub(crate) &'board mut Board);
+
+impl<'board> Script<'board> {
+    pub(crate) fn new(board: &'board mut Board) -> Self {
+        Self(board)
+    }
+
+    fn add(&mut self, task: Option<&str>, fact: Fact) {
+        let seq = self.0.seq + 1;
+        let at = OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seq);
+        self.0.apply(&Entry {
+            seq,
+            at,
+            task: task.map(Into::into),
+            fact,
+        });
+    }
+
+    pub(crate) fn run(&mut self, fact: Fact) {
+        self.add(None, fact);
+    }
+
+    pub(crate) fn task(&mut self, key: &str, fact: Fact) {
+        self.add(Some(key), fact);
+    }
+
+    /// Claimed, one turn, work handed in.
+    pub(crate) fn work(&mut self, key: &str, attempt: u32) {
+        self.task(
+            key,
+            Fact::TaskClaimed {
+                attempt,
+                fence: Fence(i64::from(attempt)),
+            },
+        );
+        let tools = vec!["edit src/lib.rs".to_owned()];
+        let cost = NanoDollars::from_dollars(0.105);
+        self.task(
+            key,
+            Fact::TurnAnswered {
+                attempt,
+                turn: 1,
+                tools,
+                cost,
+            },
+        );
+        self.task(
+            key,
+            Fact::MergeQueued {
+                commit: CommitId("ab".repeat(20)),
+            },
+        );
+    }
+}
+
+#[test]
+fn a_fact_that_comes_again_changes_nothing() {
+    let mut board = board();
+    Script::new(&mut board).work("docs", 1);
+    let before = board.clone();
+    let fact = Fact::TurnAnswered {
+        attempt: 1,
+        turn: 1,
+        tools: vec![],
+        cost: NanoDollars::from_dollars(1.0),
+    };
+    let entry = Entry {
+        seq: 2,
+        at: OffsetDateTime::UNIX_EPOCH,
+        task: Some("docs".into()),
+        fact,
+    };
+    board.apply(&entry);
+    assert_eq!(board, before);
+}
+
+#[test]
+fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
+    let mut board = board();
+    let mut script = Script::new(&mut board);
+    script.work("docs", 1);
+    let reason = Reason::new(ReasonCode::Gate, "1 of 3 tests failed");
+    script.task(
+        "docs",
+        Fact::TaskReturned {
+            reason: reason.clone(),
+        },
+    );
+    let docs = board
+        .tasks
+        .iter()
+        .find(|task| task.key.0 == "docs")
+        .unwrap();
+    assert_eq!(
+        (docs.state, docs.reason.as_ref()),
+        (TaskState::Ready, Some(&reason))
+    );
+    assert_eq!(docs.cost, NanoDollars::from_dollars(0.105).unwrap());
+}
+
+#[test]
+fn facts_of_tasks_that_were_never_looked_at_are_kept() {
+    let mut board = Board::new(board().run);
+    let fact = Fact::MergeMoved {
+        merge: MergeId(1),
+        state: MergeState::Merging,
+        conflicts: vec![],
+    };
+    Script::new(&mut board).task("new", fact);
+    assert!(board.wants_tasks());
+    assert_eq!(board.tasks.len(), 1);
+}
+
+#[test]
+fn a_late_look_does_not_reopen_a_run_that_ended() {
+    let mut board = board();
+    let early = board.run.clone();
+    Script::new(&mut board).run(Fact::RunCancelled);
+    board.look(early);
+    assert_eq!(board.run.state, RunState::Cancelled);
+}

@@ -1,0 +1,94 @@
+//! The database: a server of the person's own, or a private one in the data directory.
+
+use super::{blocking, process_name};
+use crate::{
+    config::{Loaded, masked_address},
+    failure::Failure,
+};
+use domain::run::RunState;
+use std::path::Path;
+use store::{
+    Store,
+    connect::{Database, PoolSettings},
+    embedded::{self, Running},
+    view::RunFilter,
+};
+
+/// Connects, starting the private server where no other is named.
+pub(super) async fn open_database(
+    loaded: &Loaded,
+    data_dir: &Path,
+) -> Result<(Store, Option<Running>), Failure> {
+    let settings = PoolSettings {
+        process_name: process_name(data_dir),
+        ..PoolSettings::default()
+    };
+    let (database, postgres) = match &loaded.config.database.url {
+        Some(url) => (Database::Url(url.clone()), None),
+        None => {
+            let folder = data_dir.to_owned();
+            let started =
+                blocking(move || embedded::start(&folder, &embedded::Settings::default())).await;
+            let postgres =
+                started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            (Database::from(postgres.options.clone()), Some(postgres))
+        }
+    };
+    match Store::open(database, &settings).await {
+        Ok(store) => Ok((store, postgres)),
+        Err(error) => {
+            stop_postgres(postgres).await;
+            let failure = Failure::from_text_environment(&error.to_string());
+            Err(match &loaded.config.database.url {
+                Some(url) => failure.with("DATABASE_URL", masked_address(url)),
+                None => failure,
+            })
+        }
+    }
+}
+
+/// Whether a named database server can be used, in words.
+pub(crate) async fn try_database(loaded: &Loaded) -> Result<String, Failure> {
+    let (store, postgres) = open_database(loaded, &loaded.config.data_dir).await?;
+    close_database(store, postgres).await;
+    let url = loaded.config.database.url.as_deref().unwrap_or_default();
+    Ok(format!("{} can be used", masked_address(url)))
+}
+
+pub(super) async fn nothing_unfinished(store: &Store) -> Result<(), Failure> {
+    for state in RunState::ALL.into_iter().filter(|state| !state.is_final()) {
+        let page = store
+            .views()
+            .runs(RunFilter {
+                state: Some(state),
+                before: None,
+                limit: 1,
+            })
+            .await;
+        let page = page.map_err(|error| {
+            Failure::environment("the runs can't be listed").with("found", error)
+        })?;
+        if let Some(run) = page.runs.first() {
+            return Err(Failure::environment("no server is running, and a run is unfinished")
+                .with("run", run.id)
+                .with("state", run.state)
+                .hint(format!(
+                    "go on with it: orchestrator follow {}\nor start a server and ask again: orchestrator serve",
+                    run.id.short()
+                )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn close_database(store: Store, postgres: Option<Running>) {
+    store.close().await;
+    stop_postgres(postgres).await;
+}
+
+async fn stop_postgres(postgres: Option<Running>) {
+    let Some(postgres) = postgres else { return };
+    if let Err(error) = blocking(move || postgres.stop()).await {
+        tracing::warn!(%error, "the private database server could not be stopped; the next start finds it");
+    }
+}

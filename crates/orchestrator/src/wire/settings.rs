@@ -1,0 +1,170 @@
+//! The configuration as each part takes it.
+
+use super::{Scripted, process_name};
+use crate::{
+    client,
+    config::{Loaded, LogFormat, parse_model},
+    failure::Failure,
+};
+use engine::{Identity, WorkspaceSettings};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long requests under way may take once the server is to stop.
+const LAST_REQUESTS: Duration = Duration::from_secs(3);
+
+pub(super) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
+    Ok(server::Settings {
+        token: client::token(loaded)?.as_deref().map(server::Token::new),
+        allowed_hosts: loaded.config.server.allowed_hosts.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        stop_within: LAST_REQUESTS,
+        ..server::Settings::default()
+    })
+}
+
+pub(super) fn add_scripted(models: &mut llm::Settings, scripted: &Scripted) -> Result<(), Failure> {
+    let provider = llm::Provider::new(scripted.base_url.clone(), None);
+    models.providers.insert(scripted.provider.clone(), provider);
+    let prices = scripted
+        .models
+        .iter()
+        .map(|(name, facts)| (format!("{}/{name}", scripted.provider), facts.clone()));
+    models.prices = std::mem::replace(&mut models.prices, vendored()?)
+        .with(prices.collect())
+        .map_err(|error| Failure::usage("the prices can't be used").with("found", error))?;
+    Ok(())
+}
+
+fn vendored() -> Result<llm::Prices, Failure> {
+    llm::Prices::vendored()
+        .map_err(|error| Failure::usage("the prices can't be used").with("found", error))
+}
+
+/// Grants and limits of every command.
+pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
+    let section = &loaded.config.sandbox;
+    sandbox::Settings {
+        bubblewrap: section.bubblewrap.clone(),
+        extra_read_only: section.extra_read_only.clone(),
+        temporary_bytes: section.temporary_bytes,
+        file_bytes: section.file_bytes,
+        address_space_bytes: section.address_space_bytes,
+        processes: section.processes,
+        output_file_bytes: section.output_file_bytes,
+        ..sandbox::Settings::default()
+    }
+}
+
+pub(super) fn telemetry_settings(
+    loaded: &Loaded,
+    data_dir: &Path,
+    models: &llm::Settings,
+    log: &'static str,
+) -> Result<telemetry::Settings, Failure> {
+    let section = &loaded.config.telemetry;
+    let profiles = profiles(loaded)?;
+    let mut names: Vec<String> = models.prices.names().map(str::to_owned).collect();
+    for model in [&loaded.config.models.director, &loaded.config.models.worker]
+        .into_iter()
+        .flatten()
+    {
+        names.push(parse_model(model)?.model);
+    }
+    let keys = models
+        .providers
+        .values()
+        .filter_map(|provider| provider.api_key.as_ref());
+    let headers = models
+        .providers
+        .values()
+        .flat_map(|provider| provider.extra_headers.values());
+    let mut secrets: Vec<String> = keys
+        .chain(headers)
+        .map(|secret| secret.expose().to_owned())
+        .collect();
+    secrets.extend(loaded.config.database.url.clone());
+    let terminal = std::io::stderr().is_terminal();
+    let format = section.log_format.unwrap_or(if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
+    Ok(telemetry::Settings {
+        profiles: profiles.names(),
+        models: names,
+        tools: agents::tools::Tool::ALL
+            .iter()
+            .map(|tool| tool.name().to_owned())
+            .collect(),
+        compatibility_names: section.compatibility_names,
+        metrics_enabled: true,
+        environment: section.environment.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        otlp_endpoint: section.otlp_endpoint.clone(),
+        log_format: match format {
+            LogFormat::Text => telemetry::LogFormat::Human,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        },
+        log_filter: section
+            .log
+            .clone()
+            .or_else(|| (!log.is_empty()).then(|| log.to_owned())),
+        data_dir_for_disk: data_dir.to_owned(),
+        secrets,
+    })
+}
+
+fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
+    let profiles = match &loaded.config.engine.profiles {
+        Some(folder) => agents::profile::Profiles::with_folder(folder),
+        None => agents::profile::Profiles::built_in(),
+    };
+    profiles
+        .map_err(|error| Failure::usage("the worker profiles can't be used").with("found", error))
+}
+
+/// The engine's part of the configuration.
+pub(super) fn engine_settings(
+    loaded: &Loaded,
+    data_dir: &Path,
+) -> Result<engine::Settings, Failure> {
+    let config = &loaded.config;
+    let model = |name: &Option<String>| name.as_deref().map(parse_model).transpose();
+    let workspaces = config.workspaces.values().map(|workspace| {
+        let path = workspace
+            .path
+            .canonicalize()
+            .unwrap_or_else(|_| workspace.path.clone());
+        let settings = WorkspaceSettings {
+            check: workspace.check.clone(),
+            read_only: workspace.read_only.clone(),
+        };
+        (path, settings)
+    });
+    Ok(engine::Settings {
+        data_dir: data_dir.to_owned(),
+        process_name: process_name(data_dir),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        slots: config.engine.workers,
+        director: model(&config.models.director)?,
+        worker: model(&config.models.worker)?,
+        workspaces: workspaces.collect(),
+        limits: config.run_limits(),
+        profiles: config.engine.profiles.clone(),
+        identity: Identity {
+            name: config.engine.commit_name.clone(),
+            email: config.engine.commit_email.clone(),
+        },
+        // The sandbox grants these itself, to every job.
+        extra_read_only: Vec::<PathBuf>::new(),
+        disk_floor_bytes: config.engine.disk_floor_bytes,
+        poll: Duration::from_millis(config.engine.poll_ms),
+        heartbeat: Duration::from_secs(config.engine.heartbeat_s),
+        lease: Duration::from_secs(config.engine.lease_s),
+        fast_forward: config.engine.fast_forward,
+    })
+}
