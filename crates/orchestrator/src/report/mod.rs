@@ -15,6 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+/// Lines that are shown of what a gate printed that did not pass.
+const OUTPUT_LINES: usize = 6;
+
 /// The document.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
@@ -109,6 +112,8 @@ pub(crate) struct Gate {
     pub(crate) passed: Option<u64>,
     pub(crate) failed: Option<u64>,
     pub(crate) duration_ms: Option<u64>,
+    /// The last lines of what it printed, where it did not pass.
+    pub(crate) output_end: Vec<String>,
 }
 
 /// All runs of the check command.
@@ -257,13 +262,31 @@ impl Gate {
             .get("verdict")
             .and_then(Value::as_str)
             .unwrap_or_default();
+        let printed = match verdict == GateVerdict::Passed.as_str() {
+            true => "",
+            false => gate
+                .get("output")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        };
         Self {
             verdict: verdict.to_owned(),
             passed: number("passed"),
             failed: number("failed"),
             duration_ms: number("duration_ms"),
+            output_end: last_lines(printed),
         }
     }
+}
+
+/// Where runners sum up.
+fn last_lines(output: &str) -> Vec<String> {
+    let lines: Vec<String> = output
+        .lines()
+        .map(clean)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(OUTPUT_LINES)..].to_vec()
 }
 
 impl GateSums {

@@ -228,11 +228,14 @@ fn sent_back(merge: &MergeReport, columns: usize) -> Vec<String> {
         .as_ref()
         .map(|reason| clean(&reason.message))
         .unwrap_or_else(|| merge.state.to_string());
-    indented(
+    let mut lines = indented(
         &format!("{}, attempt {}: {why}", merge.task, merge.attempt),
         2,
         columns,
-    )
+    );
+    let printed = merge.gate.iter().flat_map(|gate| &gate.output_end);
+    lines.extend(printed.map(|line| shortened(&format!("    | {line}"), columns)));
+    lines
 }
 
 fn cost(report: &Report) -> Vec<String> {

@@ -46,7 +46,8 @@ fn report() -> Report {
     let resolution = json!([{"path": "src/router.rs", "hunk": 1, "layer": "model", "result": "resolved",
         "base": null, "ours": null, "theirs": null, "text": null, "reason": "both routes belong there"}]);
     let passed = json!({"verdict": "passed", "passed": 12, "failed": 0, "duration_ms": 5});
-    let failed = json!({"verdict": "failed", "passed": 11, "failed": 1, "duration_ms": 5});
+    let failed = json!({"verdict": "failed", "passed": 11, "failed": 1, "duration_ms": 5,
+        "output": "ok 11\n\nnot ok 12 - a limit holds\n"});
     let reason = json!({"code": "gate", "message": "the check failed: 1 of 12 tests"});
     let merges = json!([
         merge(
@@ -108,6 +109,8 @@ fn a_complete_run() {
 
         Sent back
           limits-core, attempt 1: the check failed: 1 of 12 tests
+            | ok 11
+            | not ok 12 - a limit holds
 
         Cost
           spent $0.3400 of $5.00 in 24 calls
