@@ -9,17 +9,20 @@ const DROPPED: [&str; 6] = [
     "$schema", "title", "default", "format", "minimum", "maximum",
 ];
 
-/// The strict schema of a type: objects closed, every property required, nothing referred to.
+/// The strict schema of a type: objects closed, every property required, nothing referred to. An answer may leave
+/// out what has a default.
 pub(crate) fn strict<T: JsonSchema>(name: &str) -> OutputSchema {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
     });
     let schema = settings.into_generator().into_root_schema_for::<T>();
-    let mut schema = schema.to_value();
+    let accepts = schema.to_value();
+    let mut schema = accepts.clone();
     tighten(&mut schema);
     OutputSchema {
         name: name.to_owned(),
         schema,
+        accepts,
     }
 }
 
@@ -111,5 +114,13 @@ mod tests {
         let task = &schema["properties"]["tasks"]["items"]["properties"];
         assert_eq!(task["size"]["enum"], serde_json::json!(["S", "M", "L"]));
         assert_eq!(task["check"]["type"], serde_json::json!(["object", "null"]));
+    }
+
+    #[test]
+    fn an_answer_may_leave_out_what_has_a_default() {
+        let accepts = strict::<PlanDocument>("plan").accepts;
+        let needed = serde_json::json!(["key", "title", "profile", "instructions"]);
+        assert_eq!(accepts["properties"]["tasks"]["items"]["required"], needed);
+        assert_eq!(accepts["additionalProperties"], false);
     }
 }

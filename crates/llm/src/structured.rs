@@ -68,7 +68,7 @@ fn validator(request: &Request) -> Result<Validator, Error> {
     let schema = request
         .schema
         .as_ref()
-        .map_or(&anything, |schema| &schema.schema);
+        .map_or(&anything, |schema| &schema.accepts);
     jsonschema::validator_for(schema).map_err(|error| {
         invalid(
             request,

@@ -128,8 +128,11 @@ pub enum ToolChoice {
 pub struct OutputSchema {
     /// A short name for it: letters, digits, `_` and `-`.
     pub name: String,
-    /// The JSON schema.
+    /// The JSON schema that the model is asked to follow.
     pub schema: serde_json::Value,
+    /// The JSON schema that an answer is held to. Not every provider holds its models to the letter while they
+    /// write, so this one may forgive what does no harm, such as an optional field that is missing.
+    pub accepts: serde_json::Value,
 }
 
 /// On whose account a call is made.

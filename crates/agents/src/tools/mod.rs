@@ -79,6 +79,15 @@ impl Tool {
         }
     }
 
+    /// Whether it can change the worktree.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        match self {
+            Tool::EditFile | Tool::Shell | Tool::WriteFile => true,
+            Tool::Finish | Tool::ListDir | Tool::ReadFile | Tool::Search => false,
+        }
+    }
+
     /// The tool of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Tool> {

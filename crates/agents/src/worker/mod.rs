@@ -33,10 +33,7 @@ use domain::{
 use llm::{Ledger, Message, Models, ToolSpec};
 use sandbox::CancellationToken;
 use std::time::Instant;
-use telemetry::{
-    TraceContext,
-    span::{self, SpanKind},
-};
+use telemetry::TraceContext;
 
 /// What an attempt works with.
 #[derive(Clone, Copy)]
@@ -51,7 +48,7 @@ pub struct Means<'a> {
     pub journal: &'a dyn Journal,
     /// Ends the attempt at once.
     pub cancel: &'a CancellationToken,
-    /// The span of the task.
+    /// The span of the attempt, under which turns hang.
     pub trace: Option<&'a TraceContext>,
 }
 
@@ -70,23 +67,10 @@ pub enum WorkEnd {
 
 /// Does an attempt, or goes on with one that was interrupted.
 pub async fn work(order: &WorkOrder, means: Means<'_>) -> WorkEnd {
-    let agent = SpanKind::Agent {
-        profile: &order.profile.name,
-    };
-    let mut span = means.trace.map(|trace| span::child(trace, agent));
-    let context = span.as_ref().map(span::SpanGuard::context);
-    let means = Means {
-        trace: context.as_ref(),
-        ..means
-    };
-    let end = match Attempt::new(order, means).run().await {
+    match Attempt::new(order, means).run().await {
         Ok(finish) => judged(finish),
         Err(end) => end.into(),
-    };
-    if let (Some(span), WorkEnd::Failed(reason) | WorkEnd::GaveUp(reason)) = (&mut span, &end) {
-        span.fail(reason.code.as_str());
     }
-    end
 }
 
 /// What the worker's own word means for the attempt.

@@ -194,6 +194,7 @@ mod tests {
         request.schema = Some(OutputSchema {
             name: "plan".into(),
             schema: json!({ "type": "object" }),
+            accepts: json!({ "type": "object" }),
         });
         let by_schema = body(&request, 10, dialect(StructuredBy::JsonSchema));
         assert_eq!(by_schema["response_format"]["json_schema"]["name"], "plan");

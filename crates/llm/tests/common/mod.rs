@@ -53,6 +53,7 @@ pub(crate) fn request_for(schema: Value) -> Request {
     Request {
         schema: Some(OutputSchema {
             name: "answer".into(),
+            accepts: schema.clone(),
             schema,
         }),
         ..request()
