@@ -40,6 +40,15 @@ pub(crate) enum Mode {
     Quiet,
 }
 
+/// Which facts are told as lines. What happened before shows in where things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// All of them: the run was just submitted.
+    Beginning,
+    /// Those to come.
+    Now,
+}
+
 /// How following ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -53,11 +62,20 @@ pub(crate) async fn follow(
     mut attached: Attached,
     loaded: &Loaded,
     run: &str,
+    since: Since,
     mode: Mode,
 ) -> Result<(Attached, Ending), Failure> {
     let look = attached.client.run(run).await.map_err(failure)?;
     let id = look.id;
+    if since == Since::Now && look.state.is_final() {
+        return Ok((attached, Ending::Over(look.state)));
+    }
+    let told = match since {
+        Since::Beginning => 0,
+        Since::Now => look.last_event,
+    };
     let mut follower = Follower {
+        told,
         board: Board::new(run_facts(&look)),
         view: View::open(mode),
         asked: None,
@@ -82,6 +100,8 @@ enum Session {
 }
 
 struct Follower {
+    /// The last fact that was known before.
+    told: i64,
     board: Board,
     view: View,
     /// When the person first asked to cancel.
@@ -140,7 +160,7 @@ impl Follower {
             self.board
                 .look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
         }
-        self.view.news(&self.board, &entry);
+        self.view.news(&self.board, &entry, entry.seq > self.told);
         Ok(())
     }
 
@@ -262,11 +282,12 @@ impl View {
         }
     }
 
-    fn news(&mut self, board: &Board, entry: &Entry) {
+    /// Shows a fact that the board has taken in.
+    fn news(&mut self, board: &Board, entry: &Entry, is_new: bool) {
         match self {
             Self::Nothing => {}
             Self::Lines { to_output } => {
-                if let Some(news) = news(entry) {
+                if let Some(news) = news(entry).filter(|_| is_new) {
                     let since =
                         Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
                     print(*to_output, &format!("{:>7}  {news}", elapsed(since)));

@@ -28,6 +28,7 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    explain_panics();
     let cli = Cli::parse();
     let json = cli.common.json;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,4 +56,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit.code())
         }
     }
+}
+
+/// A panic is a bug of ours: says so, and how to report it, behind what the standard hook prints.
+fn explain_panics() {
+    let standard = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        standard(panic);
+        output::note(
+            "this is a bug in orchestrator; nothing that was recorded is lost. Please report it with the lines \
+             above and what `orchestrator logs RUN --json` prints",
+        );
+    }));
 }

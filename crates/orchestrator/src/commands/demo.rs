@@ -7,7 +7,7 @@ use crate::{
     config::Loaded,
     demo_place::{self, Place},
     failure::{Exit, Failure},
-    following::{self, Ending, Interrupts},
+    following::{self, Ending, Interrupts, Since},
     output,
     report::{self, Report},
     wire::Scripted,
@@ -84,7 +84,7 @@ async fn play(
         ([127, 0, 0, 1], 0).into()
     };
     let attached = Attached::scripted(loaded, listen, scripted(server)).await?;
-    let run = match run(&attached, place).await {
+    let (run, from) = match run(&attached, place).await {
         Ok(run) => run,
         Err(failure) => {
             attached.close().await;
@@ -92,7 +92,7 @@ async fn play(
         }
     };
     let mode = end::mode(json, arguments.quiet);
-    let (attached, ending) = following::follow(attached, loaded, &run, mode).await?;
+    let (attached, ending) = following::follow(attached, loaded, &run, from, mode).await?;
     let Ending::Over(state) = ending else {
         attached.close().await;
         if !place.is_temporary {
@@ -165,7 +165,7 @@ fn scripted(server: &Server) -> Scripted {
 }
 
 /// The run of this place: an unfinished one, else a complete one, else a new one.
-async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
+async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Failure> {
     let page = attached
         .client
         .runs(None, None, RUNS)
@@ -179,7 +179,7 @@ async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
     let earlier =
         earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
     if let Some(run) = earlier {
-        return Ok(run.id.to_string());
+        return Ok((run.id.to_string(), Since::Now));
     }
     demo_place::unpack(&place.repository)?;
     let model = |name: &str| {
@@ -203,7 +203,7 @@ async fn run(attached: &Attached, place: &Place) -> Result<String, Failure> {
         .submit(&request, None)
         .await
         .map_err(failure)?;
-    Ok(accepted.id.to_string())
+    Ok((accepted.id.to_string(), Since::Beginning))
 }
 
 fn introduce(place: &Place, json: bool) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use crate::{
     client::{Attached, failure},
     config::Loaded,
     failure::{Exit, Failure},
-    following,
+    following::{self, Since},
     wire::Purpose,
 };
 
@@ -25,7 +25,13 @@ pub(crate) async fn follow(
         }
     };
     let id = run.id.to_string();
-    let (attached, ending) =
-        following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
+    let (attached, ending) = following::follow(
+        attached,
+        loaded,
+        &id,
+        Since::Now,
+        end::mode(json, arguments.quiet),
+    )
+    .await?;
     end::end(attached, loaded, &run.short, ending, json).await
 }

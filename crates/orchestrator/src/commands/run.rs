@@ -6,7 +6,8 @@ use crate::{
     client::{self, Attached, failure},
     config::{Loaded, parse_model},
     failure::{Exit, Failure},
-    following, output,
+    following::{self, Since},
+    output,
     wire::Purpose,
 };
 use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
@@ -44,8 +45,14 @@ pub(crate) async fn run(
         }
     };
     let id = accepted.id.to_string();
-    let (attached, ending) =
-        following::follow(attached, loaded, &id, end::mode(json, arguments.quiet)).await?;
+    let (attached, ending) = following::follow(
+        attached,
+        loaded,
+        &id,
+        Since::Beginning,
+        end::mode(json, arguments.quiet),
+    )
+    .await?;
     end::end(attached, loaded, &accepted.short, ending, json).await
 }
 
