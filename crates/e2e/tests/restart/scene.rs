@@ -1,0 +1,143 @@
+//! A server with a lease that no test could wait out, and a run of two tasks, one after the other.
+
+use domain::RunId;
+use e2e::{Product, done, eventually, plan};
+use serde_json::{Value, json};
+use sim_llm::{Rule, Scenario};
+use sqlx::PgPool;
+use std::path::{Path, PathBuf};
+
+/// Seconds that a lease lasts here: whoever waits for one to run out does not come back in time.
+const LEASE_S: u32 = 600;
+
+/// A running product, and what the test holds in its hands.
+pub(crate) struct Scene {
+    pub(crate) product: Product,
+    pub(crate) database: PgPool,
+    pub(crate) repository: PathBuf,
+    /// A folder that the sandboxes may read: a file in it tells a command to go on.
+    pub(crate) signals: tempfile::TempDir,
+}
+
+/// What was so when the server was killed.
+pub(crate) struct Before {
+    /// Until when the dead process's lease would have lasted, as the database writes it.
+    lease_until: String,
+    /// Calls to the model for each task that was complete.
+    finished: Vec<(String, usize)>,
+}
+
+impl Scene {
+    pub(crate) async fn open(scenario: Scenario) -> Self {
+        let signals = e2e::folder();
+        let config = signals.path().join("orchestrator.toml");
+        let text = format!(
+            "[engine]\nlease_s = {LEASE_S}\nworkers = 3\n[limits]\ncrashes = 50\n[sandbox]\nextra_read_only = [{:?}]\n",
+            signals.path()
+        );
+        std::fs::write(&config, text).unwrap();
+        let environment = [("ORCHESTRATOR_CONFIG", config.to_str().unwrap())];
+        let product = Product::start_with(scenario, &environment).await;
+        let database = product.database().await;
+        let files = [("README.md", "read me\n"), ("test.sh", SUITE), ("shared", "one\ntwo\nthree\n")];
+        let repository = product.repository("repository", &files);
+        Self { product, database, repository, signals }
+    }
+
+    /// Submits a run with the repository's own test suite as its gate.
+    pub(crate) async fn submit(&self) -> RunId {
+        self.product.submit(&self.repository, Some("sh test.sh")).await
+    }
+
+    /// SIGKILL, and what was so at that moment.
+    pub(crate) async fn kill(&mut self) -> Before {
+        self.product.kill().await;
+        self.before().await
+    }
+
+    /// What is so now. The server is dead; its database lives on.
+    pub(crate) async fn before(&self) -> Before {
+        let lease_until = "select max(expires_at)::text from process";
+        let complete: Vec<String> = sqlx::query_scalar("select key from task where state = 'complete' order by id")
+            .fetch_all(&self.database)
+            .await
+            .unwrap();
+        Before {
+            lease_until: sqlx::query_scalar(lease_until).fetch_one(&self.database).await.unwrap(),
+            finished: complete.into_iter().map(|key| (key.clone(), self.product.calls_for(&key))).collect(),
+        }
+    }
+
+    /// Waits for the run's end after a restart: it is complete, and everything that is said of it is true.
+    pub(crate) async fn assert_completes(&self, run: RunId, before: &Before) {
+        let end = self.product.end(run).await;
+        assert_eq!(end["state"], "complete", "{end}\n{}", self.product.log());
+        let ended_within_the_lease: bool =
+            sqlx::query_scalar("select ended_at < $2::timestamptz from run where id = $1")
+                .bind(run.0)
+                .bind(&before.lease_until)
+                .fetch_one(&self.database)
+                .await
+                .unwrap();
+        assert!(ended_within_the_lease, "the restart waited for the old lease to run out");
+        for (key, calls) in &before.finished {
+            assert_eq!(self.product.calls_for(key), *calls, "the finished task {key} was worked on again");
+        }
+        crate::truth::assert_told(self, run).await;
+    }
+
+    /// Looks for a row until there is one.
+    pub(crate) async fn fact(&self, what: &str, query: &'static str) {
+        eventually(what, || async { sqlx::query(query).fetch_optional(&self.database).await.ok()? }).await;
+    }
+
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
+    }
+
+    /// The bare repository of ours.
+    pub(crate) fn hub(&self) -> PathBuf {
+        let hubs = self.product.data_dir().join("hubs");
+        let mut found = std::fs::read_dir(hubs).unwrap().map(|entry| entry.unwrap().path());
+        found.find(|path| path.is_dir()).expect("the workspace has a hub")
+    }
+
+    /// Where the run's integration branch stands.
+    pub(crate) fn tip(&self, run: RunId) -> String {
+        e2e::git(&self.hub(), &["rev-parse", &branch(run)])
+    }
+}
+
+/// A test suite that passes where no file says `broken`.
+const SUITE: &str = "echo 1..1\nif grep -rqs broken work; then echo 'not ok 1 - whole'; exit 1; fi\necho 'ok 1 - whole'\n";
+
+/// The run's branch, in the hub and in the user's repository.
+pub(crate) fn branch(run: RunId) -> String {
+    format!("orchestrator/{}", run.short())
+}
+
+/// Two tasks, one after the other; the second does its work in two turns, the first of them a command.
+pub(crate) fn two_tasks() -> Scenario {
+    Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
+        Rule::worker("first").call("write_file", file("work/first", "1\n")).call("finish", done()),
+        Rule::worker("second").turn(1).call("shell", json!({"command": "mkdir -p work; echo half > work/half"})),
+        Rule::worker("second").call("write_file", file("work/second", "2\n")).call("finish", done()),
+    ])
+}
+
+/// The arguments of a `write_file`.
+pub(crate) fn file(path: &str, content: &str) -> Value {
+    json!({"path": path, "content": content})
+}
+
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+            _ => vec![entry.path()],
+        })
+        .collect()
+}
