@@ -397,6 +397,7 @@ fn journaled(turn: store::attempt::ReplayedTurn) -> Option<JournaledTurn> {
         turn: turn.number,
         assistant: serde_json::from_value(turn.assistant).ok()?,
         results: turn.results,
+        ended: turn.ended,
     })
 }
 
