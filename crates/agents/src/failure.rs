@@ -37,14 +37,14 @@ impl Failure {
             | Error::Auth { .. }
             | Error::Quota { .. } => Self::Final(reason(ReasonCode::Model)),
             Error::ContextLength { .. } => Self::TooLong(text),
-            Error::Garbage { .. } | Error::Truncated { .. } | Error::Invalid { .. } => {
-                Self::Unusable(text)
-            }
+            Error::Garbage { .. } | Error::Invalid { .. } => Self::Unusable(text),
             Error::Timeout {
                 kind: TimeoutKind::Deadline,
                 ..
             } => Self::Passing(reason(ReasonCode::Limit)),
+            // Cut answers were asked for again often enough; telling the model of it mends no connection.
             Error::Timeout { .. }
+            | Error::Truncated { .. }
             | Error::RateLimited { .. }
             | Error::ContentFilter { .. }
             | Error::BadRequest { .. }

@@ -115,7 +115,7 @@ pub enum Error {
         detail: String,
     },
     /// No answer in time.
-    #[error("{on}: {kind} {} s, in {}; raise the timeout or try later", after.as_secs_f64(), times(*attempts))]
+    #[error("{on}: {kind} {}, in {}; raise the timeout or try later", seconds(*after), times(*attempts))]
     Timeout {
         /// Which model.
         on: ModelRef,
@@ -191,6 +191,12 @@ impl fmt::Display for TimeoutKind {
             Self::Deadline => "no answer within the call's deadline of",
         })
     }
+}
+
+/// To a tenth: limits are whole seconds, what is left of a deadline is not.
+fn seconds(duration: Duration) -> String {
+    let tenths = (duration.as_secs_f64() * 10.0).round() / 10.0;
+    format!("{tenths} s")
 }
 
 fn times(attempts: u32) -> String {

@@ -50,7 +50,7 @@ impl Models {
             Err(problems) => problems,
         };
         let mut repair = request.clone();
-        repair.messages.extend(repair_turn(&reply, &problems));
+        repair.messages.extend(repair_turn(answer_in(&reply, request.schema.as_ref()), &problems));
         let reply = self.complete(&repair, ledger, trace).await?;
         match document(&reply, request.schema.as_ref(), &validator) {
             Ok(value) => Ok(Structured {
@@ -90,23 +90,27 @@ fn invalid(request: &Request, problems: Vec<String>) -> Error {
     }
 }
 
-/// The document in a reply, or what is wrong with it.
-fn document(
-    reply: &Reply,
-    schema: Option<&OutputSchema>,
-    validator: &Validator,
-) -> Result<Value, Vec<String>> {
-    // A model that was given a tool to answer with may still answer in text, and the reverse.
+/// The text that answers: a model that was given a tool to answer with may still answer in text, and the reverse.
+fn answer_in<'a>(reply: &'a Reply, schema: Option<&OutputSchema>) -> &'a str {
     let by_tool = schema.and_then(|schema| {
         reply
             .tool_calls
             .iter()
             .find(|call| call.name == schema.name)
     });
-    let text = by_tool
+    by_tool
         .map(|call| call.arguments.as_str())
         .or(reply.content.as_deref())
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// The document in a reply, or what is wrong with it.
+fn document(
+    reply: &Reply,
+    schema: Option<&OutputSchema>,
+    validator: &Validator,
+) -> Result<Value, Vec<String>> {
+    let text = answer_in(reply, schema);
     let value: Value = serde_json::from_str(without_fence(text)).map_err(|error| {
         let mut problems = vec![match text.trim().is_empty() {
             true => "the answer is empty".to_owned(),
@@ -151,33 +155,22 @@ fn without_fence(text: &str) -> &str {
         .map_or(text, str::trim)
 }
 
-/// The faulty answer and what is wrong with it. Every tool call is answered, since providers insist on that.
-fn repair_turn(reply: &Reply, problems: &[String]) -> Vec<Message> {
+/// The faulty answer and what is wrong with it, as text alone: a history that calls a tool which is not offered is
+/// refused by providers, and the model may have called any.
+fn repair_turn(answer: &str, problems: &[String]) -> [Message; 2] {
     let complaint = format!(
         "Your answer does not follow the schema:\n- {}\nGive the whole answer again, corrected, and nothing else.",
         problems.join("\n- ")
     );
-    let mut turn = Vec::new();
-    if reply.tool_calls.is_empty() {
-        let said = reply
-            .content
-            .clone()
-            .unwrap_or_else(|| "(no answer)".into());
-        turn.push(Message::Assistant {
-            content: Some(said),
-            tool_calls: Vec::new(),
-        });
-    } else {
-        turn.push(reply.message());
-        turn.extend(
-            reply
-                .tool_calls
-                .iter()
-                .map(|call| Message::tool(&call.id, "rejected")),
-        );
-    }
-    turn.push(Message::user(complaint));
-    turn
+    let said = match answer.trim() {
+        "" => "(no answer)",
+        _ => answer,
+    };
+    let said = Message::Assistant {
+        content: Some(said.to_owned()),
+        tool_calls: Vec::new(),
+    };
+    [said, Message::user(complaint)]
 }
 
 #[cfg(test)]

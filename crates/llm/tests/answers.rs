@@ -332,6 +332,26 @@ mod structured {
     }
 
     #[tokio::test]
+    async fn a_call_of_a_tool_that_was_not_offered_is_not_repeated_to_the_provider() {
+        let call = json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
+        let flight = Act::stream(
+            [
+                json!({ "choices": [{ "delta": { "tool_calls": [call] } }] }),
+                finish("tool_calls"),
+            ],
+            Ending::Done,
+        );
+        let provider = Provider::play([flight, say("{\"count\": 3}")]).await;
+        let answer = models(&provider)
+            .structured(&request_for(schema()), &Book::default(), None)
+            .await
+            .unwrap();
+        assert_eq!(answer.value, json!({ "count": 3 }));
+        let sent = provider.seen()[1].body["messages"].clone();
+        assert_eq!(sent[2], json!({ "role": "assistant", "content": "(no answer)" }));
+    }
+
+    #[tokio::test]
     async fn models_without_schemas_answer_through_a_tool() {
         let call = |arguments: &str| {
             let call = json!({ "index": 0, "id": "c", "function": { "name": "answer", "arguments": arguments } });
@@ -355,7 +375,8 @@ mod structured {
         assert_eq!(answer.value, json!({ "count": 3 }));
         let seen = provider.seen();
         assert_eq!(seen[0].body["tool_choice"]["function"]["name"], "answer");
-        assert_eq!(seen[1].body["messages"][3]["tool_call_id"], "c");
+        // The faulty answer goes back as text, whichever way it came.
+        assert_eq!(seen[1].body["messages"][2]["content"], "{}");
         assert!(answer.reply.duration < Duration::from_secs(20));
     }
 }
