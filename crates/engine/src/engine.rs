@@ -88,11 +88,7 @@ impl Engine {
         sandbox: Arc<Sandbox>,
     ) -> Result<Self, Error> {
         let layout = Layout::new(settings.data_dir.clone());
-        for folder in ["hubs", "worktrees", "outputs", "cache"] {
-            let path = layout.root().join(folder);
-            std::fs::create_dir_all(&path)
-                .map_err(|source| Error::Folder { path: path.display().to_string(), source })?;
-        }
+        layout.make().map_err(|(path, source)| Error::Folder { path: path.display().to_string(), source })?;
         let profiles = match &settings.profiles {
             Some(folder) => Profiles::with_folder(folder)?,
             None => Profiles::built_in()?,
@@ -228,7 +224,9 @@ impl Engine {
             applied.tasks.iter().filter(|(_, _, to)| to.is_final()).map(|(task, ..)| *task).collect();
         let ended = applied.state.0 != applied.state.1 && applied.state.1.is_final();
         if ended || !finished.is_empty() {
-            tokio::spawn(housekeeping::tell_of_ends(self.clone(), applied.run, finished, ended));
+            // Tracked, so that a process that is being stopped still tells of what it ended.
+            let telling = housekeeping::tell_of_ends(self.clone(), applied.run, finished, ended);
+            self.parts.under_way.spawn(telling);
         }
         self.parts.wake.committed();
     }

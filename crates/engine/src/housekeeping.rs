@@ -38,6 +38,7 @@ pub(crate) async fn keep(engine: Engine) {
         if let Err(error) = round(&engine).await {
             tracing::debug!(%error, "housekeeping is tried again");
         }
+        crate::engine::blocking(telemetry::system::observe).await;
         if stop.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_none() {
             return;
         }
@@ -62,8 +63,13 @@ async fn round(engine: &Engine) -> Result<(), store::Error> {
 /// Gauges that are read from the database.
 pub(crate) async fn gauges(engine: &Engine) -> Result<(), store::Error> {
     let store = &engine.parts.store;
-    telemetry::task::states(&store.task_states().await?);
-    telemetry::merge::queue_length(store.merge_queue_length().await?);
+    let states = store.task_states().await?;
+    telemetry::task::states(&states);
+    let ready = states.iter().find(|(state, _)| *state == TaskState::Ready).map_or(0, |(_, count)| *count);
+    telemetry::queue::length("work", ready);
+    let merges = store.merge_queue_length().await?;
+    telemetry::merge::queue_length(merges);
+    telemetry::queue::length("merge", merges);
     telemetry::run::budget_remaining(store.smallest_budget().await?);
     telemetry::run::active(store.runs_under_way().await?);
     let open = store.open_effects().await?;
@@ -93,7 +99,10 @@ pub(crate) async fn tell_of_ends(engine: Engine, run: RunId, tasks: Vec<TaskId>,
                 };
                 let worked = Duration::from_secs_f64(end.worked_s.max(0.0));
                 telemetry::task::finished(status, &end.profile, worked, end.attempts.saturating_sub(1));
-                span_of_task(&end, task);
+                if status != TaskStatus::Success {
+                    telemetry::llm::discarded(end.cost);
+                }
+                span_of_task(&engine, &end, task).await;
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, %task, "the end of a task could not be metered"),
@@ -113,13 +122,20 @@ pub(crate) async fn tell_of_ends(engine: Engine, run: RunId, tasks: Vec<TaskId>,
     }
 }
 
-fn span_of_task(end: &store::task::TaskEnd, task: TaskId) {
+async fn span_of_task(engine: &Engine, end: &store::task::TaskEnd, task: TaskId) {
     let run = trace::of_run(&end.trace);
-    let now = SystemTime::now();
-    let start = now.checked_sub(Duration::from_secs_f64(end.age_s.max(0.0))).unwrap_or(now);
     let kind = SpanKind::Task { profile: &end.profile, task, attempt: end.attempts };
+    let mut span = telemetry::span::late(&trace::of_task(&run, task), &run, kind);
+    match engine.parts.store.task_states_passed(task).await {
+        Ok(passed) => {
+            for (state, ago_s) in passed {
+                span = span.event(state, trace::seconds_ago(ago_s));
+            }
+        }
+        Err(error) => tracing::debug!(%error, %task, "the span of a task lacks its changes of state"),
+    }
     let error = (end.state != TaskState::Complete).then_some(end.state.as_str());
-    telemetry::span::late(&trace::of_task(&run, task), &run, kind).finish(start, now, error);
+    span.finish(trace::seconds_ago(end.ended_s + end.age_s), trace::seconds_ago(end.ended_s), error);
 }
 
 fn tell_of_run(facts: &store::run::RunFacts) {

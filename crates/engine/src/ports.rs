@@ -74,6 +74,9 @@ impl Ledger for Account {
     }
 
     fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
+        if self.task.is_some() && why == "rate_limited" {
+            telemetry::task::blocked("rate_limit", wait);
+        }
         let fact = Fact::ModelRetried { why: why.to_owned(), wait_ms: wait.as_millis() as u64 };
         let (engine, run, task) = (self.engine.clone(), self.run, self.task);
         // Beside the call: what is shown must not hold up what is done.

@@ -2,6 +2,7 @@
 
 use domain::TaskId;
 use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime};
 use telemetry::TraceContext;
 
 /// The context of a run's root span, as it is stored with the run.
@@ -13,12 +14,29 @@ pub(crate) fn of_run(stored: &serde_json::Value) -> TraceContext {
 /// The context of a task's span, the same in every process: it is emitted once, when the task ends, and its
 /// attempts and merges name it as their parent long before.
 pub(crate) fn of_task(run: &TraceContext, task: TaskId) -> TraceContext {
+    derived(run, &[task.0])
+}
+
+/// The context of an attempt's span, emitted once, when the attempt ends: its turns may be of several processes,
+/// and the merge of its work points to it.
+pub(crate) fn of_attempt(run: &TraceContext, task: TaskId, attempt: u32) -> TraceContext {
+    derived(run, &[task.0, i64::from(attempt)])
+}
+
+fn derived(run: &TraceContext, path: &[i64]) -> TraceContext {
     let mut hash = Sha256::new();
     hash.update(run.trace_id.to_be_bytes());
-    hash.update(task.0.to_be_bytes());
+    path.iter().for_each(|part| hash.update(part.to_be_bytes()));
     let digest = hash.finalize();
     let mut span = [0; 8];
     span.copy_from_slice(&digest[..8]);
     // Zero means "no span" on the wire.
     TraceContext { trace_id: run.trace_id, span_id: u64::from_be_bytes(span).max(1) }
+}
+
+/// The time so many seconds ago, for spans that are emitted late.
+pub(crate) fn seconds_ago(seconds: f64) -> SystemTime {
+    let ago = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+    let now = SystemTime::now();
+    now.checked_sub(ago).unwrap_or(now)
 }

@@ -81,6 +81,8 @@ pub struct AttemptRow {
     pub base: Option<CommitId>,
     /// The newest commit of its chain of snapshots.
     pub snapshot: Option<CommitId>,
+    /// Seconds since it was first opened, by whichever process.
+    pub age_s: f64,
 }
 
 impl Tx {
@@ -307,10 +309,19 @@ impl Store {
     pub async fn attempt(&self, attempt: i64) -> Result<AttemptRow, Error> {
         let row = timed(
             "select",
-            sqlx::query!("select base, snapshot from attempt where id = $1", attempt).fetch_one(&self.pool),
+            sqlx::query!(
+                r#"select base, snapshot, extract(epoch from now() - started_at)::float8 as "age_s!"
+                   from attempt where id = $1"#,
+                attempt
+            )
+            .fetch_one(&self.pool),
         )
         .await?;
-        Ok(AttemptRow { base: row.base.map(CommitId), snapshot: row.snapshot.map(CommitId) })
+        Ok(AttemptRow {
+            base: row.base.map(CommitId),
+            snapshot: row.snapshot.map(CommitId),
+            age_s: row.age_s,
+        })
     }
 
     /// What the last try before this one left: its submission, else its last snapshot.

@@ -22,6 +22,8 @@ pub struct Claimed {
     pub attempt_id: i64,
     /// Milliseconds it was ready before it was claimed.
     pub waited_ms: i64,
+    /// Milliseconds it had waited for other tasks before that; 0 when it was claimed before.
+    pub depended_ms: i64,
 }
 
 /// A task whose process is gone.
@@ -65,13 +67,15 @@ impl Store {
                            attempt = attempt + case when resume then 0 else 1 end, resume = false,
                            process = $1, epoch = $2, started_at = coalesce(started_at, now())
                        from picked p where t.id = p.id
-                       returning t.id, t.run, t.key, t.profile, t.fence, t.attempt, t.ready_at, t.priority),
+                       returning t.id, t.run, t.key, t.profile, t.fence, t.attempt, t.ready_at, t.created_at, t.priority),
                    counted as (
                        update run r set active = active + n.taken, ready = ready - n.taken
                        from (select count(*) as taken from taken) n, chosen c
                        where r.id = c.id and n.taken > 0)
                    select id, run, key, profile, fence, attempt,
-                       (extract(epoch from now() - ready_at) * 1000)::bigint as waited_ms
+                       (extract(epoch from now() - ready_at) * 1000)::bigint as waited_ms,
+                       case when fence = 1 then (extract(epoch from ready_at - created_at) * 1000)::bigint end
+                           as depended_ms
                    from taken order by priority desc, id"#,
                 holder.process.0,
                 holder.epoch.0,
@@ -88,6 +92,7 @@ impl Store {
             let fact = Fact::TaskClaimed { attempt, fence };
             tx.append(run, &[(Some(task), fact)]).await?;
             let waited_ms = row.waited_ms.unwrap_or_default();
+            let depended_ms = row.depended_ms.unwrap_or_default();
             claimed.push(Claimed {
                 run,
                 task,
@@ -97,6 +102,7 @@ impl Store {
                 attempt,
                 attempt_id,
                 waited_ms,
+                depended_ms,
             });
         }
         tx.commit().await?;

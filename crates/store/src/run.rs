@@ -312,7 +312,7 @@ impl Store {
                 r#"select r.state, r.objective, w.path, w.hub, r.director_provider, r.director_model,
                        r.worker_provider, r.worker_model, r.check_asked, r.check_command, r.check_source, r.base,
                        r.base_branch, r.branch, r.limits as "limits: Json<RunLimits>", r.trace,
-                       extract(epoch from now() - r.created_at)::float8 as "age_s!"
+                       extract(epoch from coalesce(r.ended_at, now()) - r.created_at)::float8 as "age_s!"
                    from run r join workspace w on w.id = r.workspace where r.id = $1"#,
                 run.0,
             )

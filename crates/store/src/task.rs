@@ -2,7 +2,7 @@
 
 use crate::{Error, Store, timed::timed, tx::Tx};
 use domain::{
-    CommitId, Fence, RunId, TaskId, TaskKey,
+    CommitId, Fence, NanoDollars, RunId, TaskId, TaskKey,
     plan::PlannedTask,
     profile::Change,
     run::Reason,
@@ -267,8 +267,12 @@ pub struct TaskEnd {
     pub attempts: u32,
     /// Seconds that workers spent on it.
     pub worked_s: f64,
-    /// Seconds since it was first claimed; nothing for a task that never was.
+    /// What its model calls cost.
+    pub cost: NanoDollars,
+    /// Seconds from its first claim to its end; nothing for a task that was never claimed.
     pub age_s: f64,
+    /// Seconds since its end.
+    pub ended_s: f64,
     /// The trace context of its run's root span.
     pub trace: Value,
 }
@@ -338,7 +342,10 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select task.state, profile, attempt, run.trace,
-                       coalesce(extract(epoch from now() - started_at), 0)::float8 as "age_s!",
+                       coalesce(extract(epoch from coalesce(task.ended_at, now()) - started_at), 0)::float8 as "age_s!",
+                       coalesce(extract(epoch from now() - task.ended_at), 0)::float8 as "ended_s!",
+                       coalesce((select sum(c.cost) from model_call c
+                                 where c.run = task.run and c.task = task.id), 0)::bigint as "cost!",
                        coalesce((select sum(extract(epoch from coalesce(a.ended_at, now()) - a.started_at))
                                  from attempt a where a.task = task.id), 0)::float8 as "worked_s!"
                    from task join run on run.id = task.run where task.id = $1"#,
@@ -353,11 +360,36 @@ impl Store {
                 profile: row.profile,
                 attempts: row.attempt as u32,
                 worked_s: row.worked_s,
+                cost: NanoDollars(row.cost),
                 age_s: row.age_s,
+                ended_s: row.ended_s,
                 trace: row.trace,
             })
         })
         .transpose()
+    }
+
+    /// Through which states a task went, and how many seconds ago: taken by a worker, handed to the merge queue,
+    /// ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn task_states_passed(&self, task: TaskId) -> Result<Vec<(String, f64)>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"with passed (state, at) as (
+                       select 'active', started_at from attempt where task = $1
+                       union all select 'merging', queued_at from merge
+                           where run = (select run from task where id = $1) and task = $1
+                       union all select state, ended_at from task where id = $1 and ended_at is not null)
+                   select state as "state!", extract(epoch from now() - at)::float8 as "ago_s!" from passed order by at"#,
+                task.0,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.state, row.ago_s)).collect())
     }
 
     /// How many tasks of runs under way stand in each state.

@@ -2,7 +2,8 @@
 //! then tasks by id.
 
 use crate::{Error, Store, timed::timed};
-use sqlx::Postgres;
+use sqlx::{Postgres, Transaction};
+use std::time::Instant;
 
 /// A transaction under way. Dropped without [`Tx::commit`], it changes nothing.
 pub struct Tx {
@@ -15,7 +16,11 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        let inner = timed("begin", self.pool.begin()).await?;
+        // `Pool::begin` in its two parts, so that waiting for a connection is not taken for a slow statement.
+        let asked = Instant::now();
+        let connection = self.pool.acquire().await?;
+        telemetry::db::waited(asked.elapsed());
+        let inner = timed("begin", Transaction::begin(connection, None)).await?;
         Ok(Tx { inner })
     }
 }

@@ -90,7 +90,7 @@ pub fn retried(reason: &'static str) {
     RETRIES.add(1, [reason]);
 }
 
-/// So much was paid for answers whose work was thrown away.
+/// So much was spent on a task whose work did not land, or may have been on calls that were lost with a process.
 pub fn discarded(cost: NanoDollars) {
     DISCARDED_COST.add(cost.dollars(), []);
 }

@@ -53,7 +53,7 @@ fn change_active(task_name: &str, by: i64) {
     CELERY_ACTIVE.change(by, [task_name]);
 }
 
-/// So many effects of a kind wait, as the database has it.
+/// So many effects of a kind wait or are under way, as the database has it; of `work`, only what waits.
 pub fn length(queue: &'static str, effects: i64) {
     LENGTH.set(effects as f64, [queue]);
     CELERY_LENGTH.set(effects as f64, [queue]);

@@ -178,6 +178,7 @@ pub struct LateSpan<'a> {
     parent: Option<TraceContext>,
     kind: SpanKind<'a>,
     attributes: Vec<(&'static str, Value)>,
+    events: Vec<(String, SystemTime)>,
 }
 
 /// The root span of a run, whose identity is `context`.
@@ -187,6 +188,7 @@ pub fn run<'a>(context: &TraceContext) -> LateSpan<'a> {
         parent: None,
         kind: SpanKind::Run,
         attributes: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -197,6 +199,7 @@ pub fn late<'a>(context: &TraceContext, parent: &TraceContext, kind: SpanKind<'a
         parent: Some(*parent),
         kind,
         attributes: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -204,6 +207,12 @@ impl LateSpan<'_> {
     /// Sets an attribute; the names are in [`attributes`].
     pub fn attr(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.attributes.push((name, value.into()));
+        self
+    }
+
+    /// Notes that something happened at that time, such as a change of state.
+    pub fn event(mut self, name: impl Into<String>, at: SystemTime) -> Self {
+        self.events.push((name.into(), at));
         self
     }
 
@@ -217,6 +226,9 @@ impl LateSpan<'_> {
             guard.fail(error_type);
         }
         if let Some(span) = &mut guard.span {
+            for (name, at) in self.events {
+                span.add_event_with_timestamp(name, at, Vec::new());
+            }
             span.end_with_timestamp(end.max(start));
         }
     }

@@ -41,8 +41,8 @@ pub(crate) fn start(data_dir: PathBuf) {
     }
 }
 
-/// Looks at processors, memory, disk and this process. A timer of the server calls it; some milliseconds of work,
-/// without waiting for anything.
+/// Looks at processors, memory, disk and this process. The engine calls it every few seconds; it reads files and
+/// waits for nothing else.
 pub fn observe() {
     if let Some(observer) = OBSERVER.get() {
         let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,9 +75,10 @@ impl Drop for Working {
     }
 }
 
-/// A worker took a task that had been ready for so long.
+/// A worker took a task that had been ready for so long: it waited for a slot.
 pub fn attempt_started(profile: &str, waited: Duration) -> Working {
     SCHEDULE_TO_START.observe(waited, []);
+    blocked("slot", waited);
     ACTIVE_WORKERS.change(1, [profile]);
     Working {
         profile: profile.to_owned(),

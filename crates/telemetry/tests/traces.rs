@@ -36,7 +36,10 @@ fn a_run_goes_its_way(run: &TraceContext) {
     let stored = task.to_string();
     let mut agent = span::child(
         &stored.parse().unwrap(),
-        SpanKind::Agent { profile: "coder" },
+        SpanKind::Agent {
+            profile: "coder",
+            attempt: 1,
+        },
     );
     agent.attr("note", "the key is planted-secret-value");
     let turn = span::child(&agent.context(), SpanKind::Turn { number: 1 });
@@ -61,7 +64,9 @@ fn a_run_goes_its_way(run: &TraceContext) {
         task: TaskId(3),
         attempt: 1,
     };
-    span::late(&task, run, kind).finish(submitted, SystemTime::now(), None);
+    span::late(&task, run, kind)
+        .event("active", submitted)
+        .finish(submitted, SystemTime::now(), None);
     let root = span::run(run).attr(attributes::RUN_ID, "01890000-0000-7000-8000-000000000000");
     root.finish(submitted, SystemTime::now(), Some("budget"));
 }
@@ -127,6 +132,7 @@ fn a_run_is_one_trace_with_the_right_parents() {
     assert_eq!(chat.attributes["gen_ai.provider.name"], "sim");
     assert_eq!(chat.attributes["gen_ai.response.model"], "gpt-4-0613");
     assert_eq!(chat.events, ["retry"]);
+    assert_eq!(named("task coder").events, ["active"]);
     assert_eq!(
         named("execute_tool read_file").attributes["error.type"],
         "not_found"

@@ -12,6 +12,7 @@ use domain::{
 };
 use std::time::Duration;
 use store::effect::ClaimedEffect;
+use telemetry::queue::EffectRunning;
 
 /// How often an effect is tried whose failure may pass by itself.
 const TRIES: u32 = 5;
@@ -53,9 +54,9 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
         Err(error) => return give_back(engine, &effect, &error.to_string()).await,
     };
     let (metered, outcome) = match effect.kind.as_str() {
-        "prepare" => (telemetry::queue::started("prepare"), prepare::perform(engine, &facts, effect.id).await),
-        "plan" => (telemetry::queue::started("plan"), plan::perform(engine, &facts, effect.id).await),
-        "deliver" => (telemetry::queue::started("deliver"), deliver::perform(engine, &facts, effect.id).await),
+        "prepare" => (metered("prepare", &effect), prepare::perform(engine, &facts, effect.id).await),
+        "plan" => (metered("plan", &effect), plan::perform(engine, &facts, effect.id).await),
+        "deliver" => (metered("deliver", &effect), deliver::perform(engine, &facts, effect.id).await),
         unknown => {
             tracing::error!(kind = unknown, "an effect of a kind this version does not know was left alone");
             return;
@@ -82,6 +83,13 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
             fail(engine, &effect, reason).await;
         }
     }
+}
+
+fn metered(kind: &'static str, effect: &ClaimedEffect) -> EffectRunning {
+    if effect.tries > 1 {
+        telemetry::queue::retried(kind);
+    }
+    telemetry::queue::started(kind)
 }
 
 async fn fail(engine: &Engine, effect: &ClaimedEffect, reason: Reason) {

@@ -29,9 +29,10 @@ use serde_json::{Value, json};
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
+use telemetry::span::SpanKind;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -51,6 +52,8 @@ struct Attempt<'a> {
     conflicted: Vec<String>,
     limits: TreeLimits,
     cancel: CancellationToken,
+    /// When the attempt was opened, by whichever process.
+    started: SystemTime,
 }
 
 /// Performs an attempt and posts how it ended.
@@ -58,6 +61,10 @@ pub(crate) async fn perform(engine: &Engine, claimed: Claimed) {
     let metered = telemetry::queue::started("work");
     let waited = Duration::from_millis(claimed.waited_ms.max(0) as u64);
     let working = telemetry::task::attempt_started(&claimed.profile, waited);
+    telemetry::task::blocked("dependency", Duration::from_millis(claimed.depended_ms.max(0) as u64));
+    if claimed.attempt > 1 {
+        telemetry::queue::retried("work");
+    }
     let cancel = engine.parts.drain.child_token();
     engine.parts.working.lock().unwrap_or_else(PoisonError::into_inner).insert(claimed.task, cancel.clone());
     let posted = attempt(engine, &claimed, cancel).await;
@@ -81,12 +88,13 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
             return post(engine, claimed, AttemptEnd::Failed { reason }, None).await;
         }
     };
-    let context = trace::of_task(&trace::of_run(&attempt.facts.trace), claimed.task);
+    let context = trace::of_attempt(&trace::of_run(&attempt.facts.trace), claimed.task, claimed.attempt);
     let scope = telemetry::log::scope(&context, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
     let (end, finish) = attempt.work(&context).instrument(scope).await;
     if let Err(error) = engine.parts.store.lose_calls_of(claimed.attempt_id).await {
         tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
     }
+    attempt.emit_span(&end);
     let posted = post(engine, claimed, end, finish.as_ref()).await;
     attempt.clear().await;
     posted
@@ -148,6 +156,7 @@ impl<'a> Attempt<'a> {
                 tip
             }
         };
+        let started = trace::seconds_ago(row.age_s);
         let previous = store.previous_work(claimed.task, claimed.attempt).await.map_err(broken)?;
         let worktree = engine.parts.layout.worktree(claimed.run, &claimed.key, claimed.fence);
         let limits = TreeLimits {
@@ -158,7 +167,7 @@ impl<'a> Attempt<'a> {
         let place = Place { hub: hub.clone(), base: base.clone(), snapshot: row.snapshot, previous };
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;
-        Ok(Self { engine, claimed, facts, task, profile, hub, base, worktree, conflicted, limits, cancel })
+        Ok(Self { engine, claimed, facts, task, profile, hub, base, worktree, conflicted, limits, cancel, started })
     }
 
     /// The worker's loop, then what its tree is worth.
@@ -192,6 +201,23 @@ impl<'a> Attempt<'a> {
             WorkEnd::GaveUp(reason) => (AttemptEnd::GaveUp { reason }, None),
             WorkEnd::Stopped => (AttemptEnd::Released, None),
         }
+    }
+
+    /// The span of the attempt, once it has ended; one that is given back goes on in the next process.
+    fn emit_span(&self, end: &AttemptEnd) {
+        let error = match end {
+            AttemptEnd::Released => return,
+            AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged => None,
+            AttemptEnd::Failed { reason } | AttemptEnd::GaveUp { reason } => Some(reason.code.as_str()),
+        };
+        let run = trace::of_run(&self.facts.trace);
+        let context = trace::of_attempt(&run, self.claimed.task, self.claimed.attempt);
+        let kind = SpanKind::Agent { profile: &self.claimed.profile, attempt: self.claimed.attempt };
+        telemetry::span::late(&context, &trace::of_task(&run, self.claimed.task), kind).finish(
+            self.started,
+            SystemTime::now(),
+            error,
+        );
     }
 
     /// The tree, not the model, says what was done.

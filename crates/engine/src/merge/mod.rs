@@ -30,7 +30,11 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{merge::QueuedMerge, run::RunFacts};
-use telemetry::{TraceContext, merge::MergeResult, span::SpanKind};
+use telemetry::{
+    TraceContext,
+    merge::MergeResult,
+    span::{self, SpanGuard, SpanKind},
+};
 
 /// How often a merge is tried whose failure may pass by itself.
 const TRIES: u32 = 5;
@@ -146,14 +150,7 @@ async fn work_one(
 ) -> Result<(), Failure> {
     let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
     let hub = engine.parts.hub(&facts.hub).await?;
-    let parent = trace::of_task(&trace::of_run(&facts.trace), merge.task);
-    let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
-    if tries == 1 {
-        telemetry::merge::lock_waited(waited);
-        let since = std::time::SystemTime::now().checked_sub(waited);
-        drop(telemetry::span::child_since(&parent, SpanKind::LockWait, since.unwrap_or(std::time::UNIX_EPOCH)));
-    }
-    let mut span = telemetry::span::child(&parent, SpanKind::Merge { merge: merge.id });
+    let mut span = begin_span(&facts, &merge, tries);
     let mut merger = Merger {
         engine,
         facts: &facts,
@@ -179,6 +176,25 @@ async fn work_one(
         span.fail(reason.code.as_str());
     }
     merger.finish(ended, started.elapsed()).await
+}
+
+/// The span of a merge. At its first try it goes back to when the work was queued: the wait is a part of it.
+fn begin_span(facts: &RunFacts, merge: &QueuedMerge, tries: u32) -> SpanGuard {
+    let run = trace::of_run(&facts.trace);
+    let (task, kind) = (trace::of_task(&run, merge.task), SpanKind::Merge { merge: merge.id });
+    let mut span = if tries == 1 {
+        let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
+        telemetry::merge::lock_waited(waited);
+        let queued = trace::seconds_ago(waited.as_secs_f64());
+        let span = span::child_since(&task, kind, queued);
+        drop(span::child_since(&span.context(), SpanKind::LockWait, queued));
+        span
+    } else {
+        telemetry::queue::retried("merge");
+        span::child(&task, kind)
+    };
+    span.link(&trace::of_attempt(&run, merge.task, merge.attempt));
+    span
 }
 
 impl Merger<'_> {

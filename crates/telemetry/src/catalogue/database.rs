@@ -68,7 +68,7 @@ pub(crate) static POOL_WAIT: Distribution = Distribution::new(
         "db.pool.wait",
         "s",
         "db_pool_wait_seconds",
-        "Time to get a connection from the pool.",
+        "Time a transaction waited for a connection from the pool.",
     )
     .buckets(&[
         0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0,

@@ -153,5 +153,5 @@ pub(crate) static DISCARDED_COST: Amount = Amount::new(Declaration::new(
     "llm.discarded.cost.dollars",
     "USD",
     "llm_discarded_cost_dollars_total",
-    "Dollars paid for answers whose work was thrown away.",
+    "Dollars spent on tasks whose work did not land, and the upper bounds of calls that were lost with a process.",
 ));

@@ -55,7 +55,7 @@ pub(crate) static LENGTH: Gauge<1> = Gauge::new(
         "queue.length",
         "{task}",
         "queue_length",
-        "Effects that wait, from the database.",
+        "Effects that wait or are under way, tasks that wait for a worker as work; from the database.",
     )
     .labels(&[QUEUE]),
 );

@@ -20,10 +20,12 @@ pub enum SpanKind<'a> {
         /// Which try, counted from 1.
         attempt: u32,
     },
-    /// A worker's loop.
+    /// A worker's loop: one attempt, through all processes that worked on it.
     Agent {
         /// What kind of worker.
         profile: &'a str,
+        /// Which try at the task, counted from 1.
+        attempt: u32,
     },
     /// One answer of a model and the tool calls it asked for.
     Turn {
@@ -42,7 +44,7 @@ pub enum SpanKind<'a> {
         /// The tool.
         name: &'a str,
     },
-    /// A merge, from taken up to landed or refused.
+    /// A merge, from queued to landed or refused.
     Merge {
         /// Which merge.
         merge: MergeId,
@@ -61,7 +63,7 @@ impl SpanKind<'_> {
             Self::Run => "invoke_workflow".to_owned(),
             Self::Plan => "plan director".to_owned(),
             Self::Task { profile, .. } => format!("task {profile}"),
-            Self::Agent { profile } => format!("invoke_agent {profile}"),
+            Self::Agent { profile, .. } => format!("invoke_agent {profile}"),
             Self::Turn { number } => format!("turn {number}"),
             Self::Chat { model, .. } => format!("chat {model}"),
             Self::Tool { name } => format!("execute_tool {name}"),
@@ -109,10 +111,11 @@ impl SpanKind<'_> {
                 KeyValue::new(attributes::TASK_ID, task.0),
                 KeyValue::new(attributes::ATTEMPT, i64::from(*attempt)),
             ],
-            Self::Agent { profile } => {
+            Self::Agent { profile, attempt } => {
                 vec![
                     operation("invoke_agent"),
                     text(attributes::AGENT_NAME, profile),
+                    KeyValue::new(attributes::ATTEMPT, i64::from(*attempt)),
                 ]
             }
             Self::Turn { number } => vec![KeyValue::new(attributes::TURN, i64::from(*number))],
