@@ -3,7 +3,14 @@
 
 use domain::{Fence, MergeId, RunId, TaskKey};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// The folders that hold copies of repositories, what was built of them, and what commands printed.
+const FOLDERS: [&str; 4] = ["hubs", "worktrees", "outputs", "cache"];
 
 /// The data directory's inner order.
 #[derive(Clone, Debug)]
@@ -14,6 +21,18 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    /// Makes the folders. The data directory may have to let the database's account through, so each of them is
+    /// closed to other accounts by itself.
+    pub(crate) fn make(&self) -> Result<(), (PathBuf, io::Error)> {
+        for name in FOLDERS {
+            let folder = self.root.join(name);
+            let made = fs::create_dir_all(&folder)
+                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)));
+            made.map_err(|error| (folder, error))?;
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -73,5 +92,21 @@ impl Layout {
     /// Build output that the gates of one workspace share.
     pub(crate) fn build_cache(&self, hub: &str) -> PathBuf {
         self.root.join("cache").join(hub.trim_end_matches(".git"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_accounts_see_nothing_of_the_repositories() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("hubs")).unwrap();
+        Layout::new(root.path().to_owned()).make().unwrap();
+        for name in FOLDERS {
+            let mode = fs::metadata(root.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{name}");
+        }
     }
 }
