@@ -8,6 +8,8 @@ use std::{
 
 /// Shorter values are not masked: they would mask ordinary words.
 const MIN_SECRET_LENGTH: usize = 8;
+/// So long is no word.
+const SURELY_RANDOM: usize = 32;
 const MASK: &str = "[redacted]";
 
 /// The registered values, longest first, so that one that holds another is masked as a whole.
@@ -15,10 +17,9 @@ static SECRETS: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
 /// What looks like a secret wherever it comes from. The part before the secret is kept, to show what was masked.
 static PATTERNS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let credentials = r"(?P<scheme>(?i:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}";
-    let header = r#"(?P<header>(?i:x-api-key|api-key|authorization|proxy-authorization)["']?\s*[:=]\s*["']?)[A-Za-z0-9._~+/=-]{8,}"#;
-    let key =
-        r"\b(?P<kind>sk-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|AIza)[A-Za-z0-9_-]{12,}";
+    let credentials = r"(?P<scheme>(?i:bearer|basic)\s+)(?P<token>[A-Za-z0-9._~+/=-]{8,})";
+    let header = r#"(?P<header>(?i:x-api-key|api-key|authorization|proxy-authorization)["']?\s*[:=]\s*["']?)(?P<value>[A-Za-z0-9._~+/=-]{8,})"#;
+    let key = r"\b(?P<kind>sk-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|AIza)(?P<rest>[A-Za-z0-9_-]{12,})";
     let address = r"(?P<address>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@";
     Regex::new(&format!("{credentials}|{header}|{key}|{address}")).ok()
 });
@@ -53,7 +54,7 @@ pub fn redact(text: &str) -> String {
 }
 
 /// The same, without a copy where nothing had to be masked.
-pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+pub fn redacted(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for secret in SECRETS
         .read()
@@ -72,6 +73,10 @@ pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     }
     let masked = patterns.replace_all(&text, |found: &regex::Captures<'_>| {
         let named = |name| found.name(name).map(|part| part.as_str());
+        let candidate = ["token", "value", "rest"].into_iter().find_map(named);
+        if candidate.is_some_and(|candidate| !is_random(candidate)) {
+            return found[0].to_owned();
+        }
         match named("address") {
             Some(address) => format!("{address}{MASK}@"),
             None => {
@@ -83,6 +88,11 @@ pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
         }
     });
     Cow::Owned(masked.into_owned())
+}
+
+/// Whether it may be a secret, not a word: "basic functionality", "authorization: required", "sk-learn-pipeline".
+fn is_random(candidate: &str) -> bool {
+    candidate.bytes().any(|byte| byte.is_ascii_digit()) || candidate.len() >= SURELY_RANDOM
 }
 
 #[cfg(test)]
@@ -129,6 +139,10 @@ mod tests {
                 "risk-taking is not a key, nor is task-0123456789abcdef",
             ),
             ("the bearer of news", "the bearer of news"),
+            (
+                "basic functionality, Basic authentication; authorization: required; sk-learn-pipeline",
+                "basic functionality, Basic authentication; authorization: required; sk-learn-pipeline",
+            ),
         ] {
             assert_eq!(redact(text), expected);
         }
