@@ -165,6 +165,7 @@ impl Conflict {
         tip: &CommitId,
         theirs: &CommitId,
         found: Conflicts,
+        tree_with_markers: TreeId,
     ) -> GitResult<Self> {
         let bases = merge_bases(repository, commit_oid(tip)?, commit_oid(theirs)?)?;
         let base = if let [base] = bases[..] {
@@ -207,7 +208,7 @@ impl Conflict {
             theirs: theirs.clone(),
             base,
             files,
-            tree_with_markers: found.tree,
+            tree_with_markers,
             messages: messages.collect(),
         })
     }

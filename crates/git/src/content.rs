@@ -1,131 +1,67 @@
-//! Merging the contents of one file, where the answer does not depend on the diff algorithm.
-//!
-//! The rule: some line stands exactly once in each of the three versions, one side left everything up to it alone,
-//! and the other side left everything from it on alone. Then the merge is one side's upper part and the other
-//! side's lower part. Every diff algorithm must match that line with itself: nothing else is equal to it, and the
-//! unchanged part on one side of it anchors it. So no hunk of either side can reach over it, hunks of the two sides
-//! are never adjacent, and ORT (histogram) has no other answer.
+//! Merging the contents of one file as git's ORT does, with the very function it uses.
 
-use std::collections::HashMap;
+use crate::xdiff;
 
-/// Larger files are git's job.
-const MAX_BYTES: usize = 4 << 20;
+/// Larger files are git's job. The limits also bound how deep the histogram diff calls itself, which it does to the
+/// left of the longest, rarest run: each deeper call needs a shorter or more frequent run than the one before.
+const MAX_BYTES: usize = 2 << 20;
+const MAX_LINES: usize = 50_000;
 
-/// The merged content, if it is beyond doubt.
-pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> {
-    if [base, ours, theirs]
-        .iter()
-        .any(|content| content.len() > MAX_BYTES || content.contains(&0))
-    {
-        return None;
-    }
-    let (base, ours, theirs) = (lines(base), lines(ours), lines(theirs));
-    join_at_anchor(&base, &ours, &theirs).or_else(|| join_at_anchor(&base, &theirs, &ours))
+/// What came of merging contents.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Merged {
+    /// Both sides' changes.
+    Clean(Vec<u8>),
+    /// Both sides changed the same lines.
+    Conflict,
+    /// Binary, or too large to be decided here.
+    NotText,
 }
 
-/// `upper` changed only above some anchor, `lower` only below it.
-fn join_at_anchor(base: &[&[u8]], upper: &[&[u8]], lower: &[&[u8]]) -> Option<Vec<u8>> {
-    // Lines that `lower` left alone at the top, and `upper` at the bottom: anchors lie in both.
-    let alike_above = base
-        .iter()
-        .zip(lower)
-        .take_while(|(one, two)| one == two)
-        .count();
-    let alike_below = base
-        .iter()
-        .rev()
-        .zip(upper.iter().rev())
-        .take_while(|(one, two)| one == two)
-        .count();
-    let anchors = (base.len() - alike_below)..alike_above;
-    let anchor = unique_in_all(base, anchors, upper, lower)?;
-    let upper_end = upper.len() - (base.len() - anchor);
-    Some([&upper[..upper_end], &lower[anchor..]].concat().concat())
-}
-
-/// The position in `base` of a line that stands once in each version.
-fn unique_in_all(
-    base: &[&[u8]],
-    within: std::ops::Range<usize>,
-    one: &[&[u8]],
-    two: &[&[u8]],
-) -> Option<usize> {
-    if within.is_empty() {
-        return None;
+/// Merges three versions of a file.
+pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merged {
+    // git looks for a zero byte in the first 8000 only; a file with a later one is rare enough to ask git.
+    let is_text = |content: &&[u8]| {
+        content.len() <= MAX_BYTES
+            && !content.contains(&0)
+            && content.iter().filter(|byte| **byte == b'\n').count() <= MAX_LINES
+    };
+    if ![base, ours, theirs].iter().all(is_text) {
+        return Merged::NotText;
     }
-    let mut candidates: HashMap<&[u8], [u32; 3]> = base[within.clone()]
-        .iter()
-        .map(|line| (*line, [0; 3]))
-        .collect();
-    for (version, content) in [base, one, two].into_iter().enumerate() {
-        for line in content {
-            if let Some(counts) = candidates.get_mut(line) {
-                counts[version] += 1;
-            }
-        }
-    }
-    within
-        .into_iter()
-        .find(|position| candidates.get(base[*position]) == Some(&[1; 3]))
-}
-
-/// The lines with their line ends, so that a missing last line end is a difference.
-fn lines(content: &[u8]) -> Vec<&[u8]> {
-    content.split_inclusive(|byte| *byte == b'\n').collect()
+    xdiff::merge(base, ours, theirs).map_or(Merged::Conflict, Merged::Clean)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::merge;
+    use super::{MAX_LINES, Merged, merge};
 
     const BASE: &str = "one\ntwo\nthree\nfour\nfive\n";
 
     fn merged(ours: &str, theirs: &str) -> Option<String> {
-        merge(BASE.as_bytes(), ours.as_bytes(), theirs.as_bytes())
-            .map(|bytes| String::from_utf8(bytes).unwrap())
+        match merge(BASE.as_bytes(), ours.as_bytes(), theirs.as_bytes()) {
+            Merged::Clean(bytes) => Some(String::from_utf8(bytes).unwrap()),
+            Merged::Conflict | Merged::NotText => None,
+        }
     }
 
     #[test]
-    fn edits_on_either_side_of_an_anchor_are_joined() {
-        let expected = Some("ONE\ntwo\nthree\nfour\nFIVE\nsix\n".to_owned());
+    fn interleaved_edits_are_joined() {
         assert_eq!(
             merged(
-                "ONE\ntwo\nthree\nfour\nfive\n",
-                "one\ntwo\nthree\nfour\nFIVE\nsix\n"
+                "ONE\ntwo\nthree\nfour\nFIVE\n",
+                "one\ntwo\nTHREE\nfour\nfive\n"
             ),
-            expected
-        );
-        assert_eq!(
-            merged(
-                "one\ntwo\nthree\nfour\nFIVE\nsix\n",
-                "ONE\ntwo\nthree\nfour\nfive\n"
-            ),
-            expected
+            Some("ONE\ntwo\nTHREE\nfour\nFIVE\n".to_owned())
         );
     }
 
     #[test]
-    fn adjacent_edits_are_left_to_git() {
+    fn edits_of_neighbouring_lines_conflict() {
         assert_eq!(
             merged(
                 "one\nTWO\nthree\nfour\nfive\n",
                 "one\ntwo\nTHREE\nfour\nfive\n"
-            ),
-            None
-        );
-    }
-
-    #[test]
-    fn an_anchor_that_a_side_repeats_is_no_anchor() {
-        let base = "a\nb\nb\nb\nc\n";
-        assert_eq!(
-            merge(base.as_bytes(), b"A\nb\nb\nb\nc\n", b"a\nb\nb\nb\nC\n"),
-            None
-        );
-        assert_eq!(
-            merged(
-                "one\ntwo\nthree\nfour\none\ntwo\nthree\nfour\nfive\n",
-                "one\ntwo\nthree\nfour\n5\n"
             ),
             None
         );
@@ -143,7 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn binary_contents_are_left_to_git() {
-        assert_eq!(merge(b"a\nb\nc\n", b"A\nb\nc\n", b"a\nb\nc\0\n"), None);
+    fn binary_and_huge_contents_are_left_to_git() {
+        assert_eq!(
+            merge(b"a\nb\nc\n", b"A\nb\nc\n", b"a\nb\nc\0\n"),
+            Merged::NotText
+        );
+        let long = "x\n".repeat(MAX_LINES + 1);
+        assert_eq!(merge(b"x\n", b"x\n", long.as_bytes()), Merged::NotText);
     }
 }

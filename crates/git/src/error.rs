@@ -50,6 +50,12 @@ pub enum GitError {
         /// Where the hub should be.
         path: PathBuf,
     },
+    /// git can't be told of objects at such a path.
+    #[error("{} has a line break in its name, which git can't follow: rename the directory", path.display())]
+    NotAnAlternate {
+        /// The directory of objects.
+        path: PathBuf,
+    },
     /// A reference was moved by someone else.
     #[error(
         "{reference} was expected at {}, but is at {}: someone else moved it; nothing was changed",

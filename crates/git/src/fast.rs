@@ -1,160 +1,155 @@
 //! The fast merge: three-way over tree entries, never opening a subtree that only one side changed.
 //!
-//! It decides only where git's ORT can't do anything else, and gives up on the slightest doubt:
-//! - Renames matter to ORT only where the other side touched the old path, its directory or the new path. Each of
-//!   those is a deletion on one side meeting a change on the other, or a path that both sides added: given up.
+//! It decides where git's ORT can do nothing else, and gives up on the slightest doubt. What ORT can do beyond taking
+//! the side that changed is to follow renames and to merge contents:
+//!
+//! - ORT looks for the new name of a path that a side removed only if the other side changed or removed that path
+//!   too, or added something to a directory that the first side removed whole. The first and the last are a change
+//!   that meets a deletion: given up. Where both removed a path, a side that added no file has no new name for it;
+//!   otherwise: given up.
 //! - A path that becomes a directory, or a directory that becomes a path, on any side: given up.
-//! - Both sides changed one file: decided only by [`content::merge`], where no attribute speaks of the path.
+//! - Contents that both changed are merged by git's own line merge ([`content::merge`]), unless attributes speak of
+//!   the path.
 //!
 //! Deciding only reads. Objects are written once everything is decided, so giving up leaves nothing behind.
 
 use crate::{
     attributes::Attributes,
-    content,
-    error::{Doing, GitResult},
+    content::{self, Merged},
+    error::{Doing, GitError, GitResult},
+    fast_plan::{Change, EXECUTABLE, Entry, FILE, LINK, Plan, SUBMODULE, TREE, differing, entry},
     hub::tree_of,
 };
 use git2::{Oid, Repository, Tree};
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
 
-const TREE: i32 = 0o040_000;
-const FILE: i32 = 0o100_644;
-const EXECUTABLE: i32 = 0o100_755;
+/// Deeper directories are left to git, which has the whole stack of a process for them.
+const MAX_DEPTH: usize = 128;
 
-/// The merged tree of two commits with one base; `None` if it is not trivially safe.
+/// Why the fast engine left a merge to git.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GaveUp {
+    /// The histories have more than one best common ancestor.
+    SeveralBases,
+    /// One side changed what the other removed or renamed.
+    ChangeMeetsDeletion,
+    /// Both sides removed a path, and one of them added files: they may be renames.
+    BothDeleted,
+    /// Both sides added a path, with different contents.
+    BothAdded,
+    /// A directory, file, symlink or submodule became something else, or both sides changed a symlink or submodule.
+    KindChanged,
+    /// Attributes say how a file that both sides changed is to be merged.
+    Attributes,
+    /// Both sides changed a file that is binary or very large.
+    NotText,
+    /// Both sides changed the same lines.
+    Lines,
+    /// A mode that git writes no more, or directories that are nested very deep.
+    Unusual,
+}
+
+/// The merged tree of two commits with one base, unless it is not trivially safe.
 pub(crate) fn merge(
     repository: &Repository,
     base: Oid,
     ours: Oid,
     theirs: Oid,
-) -> GitResult<Option<Oid>> {
-    let sides = Sides {
-        base: Some(tree_of(repository, base)?),
-        ours: Some(tree_of(repository, ours)?),
-        theirs: Some(tree_of(repository, theirs)?),
-    };
-    let mut merge = FastMerge {
-        repository,
-        attributes: Attributes::default(),
-        one_side_deleted: false,
-        both_added: false,
-    };
-    match merge.directory(&sides, &mut Vec::new())? {
-        // A path that both sides added alike may be the target of a rename on one of them.
-        Some(_) if merge.one_side_deleted && merge.both_added => Ok(None),
-        Some(plan) => plan.write(repository).map(Some),
-        None => Ok(None),
+) -> GitResult<Result<Oid, GaveUp>> {
+    let trees = [
+        tree_of(repository, base)?,
+        tree_of(repository, ours)?,
+        tree_of(repository, theirs)?,
+    ];
+    match decide(repository, trees) {
+        Ok(plan) => plan.write(repository).map(Ok),
+        Err(Stop::GaveUp(reason)) => Ok(Err(reason)),
+        Err(Stop::Failed(error)) => Err(error),
     }
 }
 
-struct Sides<'a> {
-    base: Option<Tree<'a>>,
-    ours: Option<Tree<'a>>,
-    theirs: Option<Tree<'a>>,
+fn decide(repository: &Repository, trees: [Tree<'_>; 3]) -> Result<Plan, Stop> {
+    let mut merge = FastMerge {
+        repository,
+        attributes: Attributes::default(),
+        both_deleted: false,
+    };
+    let [base, ours, theirs] = trees.each_ref().map(|tree| Entry {
+        mode: TREE,
+        oid: tree.id(),
+    });
+    let plan = match merge.step(Some(base), Some(ours), Some(theirs), &mut Vec::new())? {
+        Step::Keep => Plan::unchanged(ours.oid),
+        Step::Change(Change::Take(entry)) => Plan::unchanged(entry.oid),
+        Step::Change(Change::Directory(plan)) => plan,
+        // The root is there even when it is empty.
+        Step::Change(_) => Plan::empty(),
+    };
+    if merge.both_deleted
+        && (merge.adds(Some(base), Some(ours))? || merge.adds(Some(base), Some(theirs))?)
+    {
+        return Err(Stop::GaveUp(GaveUp::BothDeleted));
+    }
+    Ok(plan)
 }
 
-#[derive(Clone, Copy, PartialEq)]
-struct Entry {
-    mode: i32,
-    oid: Oid,
+enum Stop {
+    GaveUp(GaveUp),
+    Failed(GitError),
 }
 
-/// What becomes of a directory: our tree, with some entries changed.
-struct Plan {
-    ours: Option<Oid>,
-    changes: Vec<(Vec<u8>, Change)>,
-}
-
-enum Change {
-    Remove,
-    Take(Entry),
-    Content(i32, Vec<u8>),
-    Directory(Plan),
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// What to do with one name.
 enum Step {
     Keep,
     Change(Change),
-    GiveUp,
 }
 
 struct FastMerge<'a> {
     repository: &'a Repository,
     attributes: Attributes,
-    one_side_deleted: bool,
-    both_added: bool,
+    both_deleted: bool,
 }
 
 impl<'a> FastMerge<'a> {
-    fn directory(&mut self, sides: &Sides<'a>, path: &mut Vec<u8>) -> GitResult<Option<Plan>> {
-        let all = [&sides.base, &sides.ours, &sides.theirs];
-        self.attributes
-            .enter(self.repository, path, all.into_iter().flatten());
-        let mut names = BTreeSet::new();
-        for tree in all.into_iter().flatten() {
-            names.extend(tree.iter().map(|entry| entry.name_bytes().to_vec()));
-        }
-        let mut plan = Plan {
-            ours: sides.ours.as_ref().map(Tree::id),
-            changes: Vec::new(),
-        };
-        let mut left = 0;
-        for name in names {
-            let [base, ours, theirs] =
-                all.map(|tree| tree.as_ref().and_then(|tree| entry(tree, &name)));
-            let length = path.len();
-            path.extend_from_slice(&name);
-            let step = self.step(base, ours, theirs, path)?;
-            path.truncate(length);
-            match step {
-                Step::GiveUp => return Ok(None),
-                Step::Keep => left += usize::from(ours.is_some()),
-                Step::Change(Change::Remove) => plan.changes.push((name, Change::Remove)),
-                Step::Change(change) => {
-                    left += 1;
-                    plan.changes.push((name, change));
-                }
-            }
-        }
-        self.attributes.leave();
-        // git has no empty directories; which one goes is a question of renames.
-        Ok((left > 0 || path.is_empty()).then_some(plan))
-    }
-
+    /// Decides one path. The path ends without a slash; the root is the empty path.
     fn step(
         &mut self,
         base: Option<Entry>,
         ours: Option<Entry>,
         theirs: Option<Entry>,
         path: &mut Vec<u8>,
-    ) -> GitResult<Step> {
-        let kinds = [base, ours, theirs].map(|entry| entry.map(|entry| entry.mode == TREE));
-        if kinds.contains(&Some(true)) && kinds.contains(&Some(false)) {
-            return Ok(Step::GiveUp);
+    ) -> Result<Step, Stop> {
+        let found = [base, ours, theirs].into_iter().flatten();
+        let trees = found.clone().filter(|entry| entry.mode == TREE).count();
+        if trees > 0 && trees < found.count() {
+            return Err(Stop::GaveUp(GaveUp::KindChanged));
         }
         if ours == theirs {
-            return Ok(if self.same_change(base, ours)? {
-                Step::Keep
-            } else {
-                Step::GiveUp
-            });
+            self.same_change(base, ours)?;
+            return Ok(Step::Keep);
         }
         if theirs == base {
-            self.one_side_deleted |= self.deletes(base, ours)?;
             return Ok(Step::Keep);
         }
         if ours == base {
-            self.one_side_deleted |= self.deletes(base, theirs)?;
             return Ok(Step::Change(theirs.map_or(Change::Remove, Change::Take)));
         }
         match (base, ours, theirs) {
-            (base, Some(ours), Some(theirs)) if ours.mode == TREE => {
+            (base, Some(ours), Some(theirs)) if trees > 0 => {
                 self.both_directories(base, ours, theirs, path)
             }
-            (Some(base), Some(ours), Some(theirs)) => self.both_files(base, ours, theirs, path),
-            // A change meets a deletion, or two additions differ.
-            _ => Ok(Step::GiveUp),
+            (Some(base), Some(ours), Some(theirs)) => {
+                self.both_files(base, ours, theirs, path).map(Step::Change)
+            }
+            (None, _, _) => Err(Stop::GaveUp(GaveUp::BothAdded)),
+            (Some(_), _, _) => Err(Stop::GaveUp(GaveUp::ChangeMeetsDeletion)),
         }
     }
 
@@ -164,16 +159,57 @@ impl<'a> FastMerge<'a> {
         ours: Entry,
         theirs: Entry,
         path: &mut Vec<u8>,
-    ) -> GitResult<Step> {
-        let sides = Sides {
-            base: base.map(|base| self.tree(base)).transpose()?,
-            ours: Some(self.tree(ours)?),
-            theirs: Some(self.tree(theirs)?),
-        };
-        path.push(b'/');
-        let plan = self.directory(&sides, path)?;
-        path.pop();
-        Ok(plan.map_or(Step::GiveUp, |plan| Step::Change(Change::Directory(plan))))
+    ) -> Result<Step, Stop> {
+        let base = base.map(|base| self.tree(base)).transpose()?;
+        let (ours, theirs) = (self.tree(ours)?, self.tree(theirs)?);
+        let length = path.len();
+        if length > 0 {
+            path.push(b'/');
+        }
+        if path.iter().filter(|byte| **byte == b'/').count() > MAX_DEPTH {
+            return Err(Stop::GaveUp(GaveUp::Unusual));
+        }
+        self.attributes
+            .enter(self.repository, path, base.iter().chain([&ours, &theirs]));
+        let plan = self.directory(base.as_ref(), &ours, &theirs, path)?;
+        self.attributes.leave();
+        path.truncate(length);
+        Ok(Step::Change(match plan {
+            Some(plan) => Change::Directory(plan),
+            None => Change::Remove,
+        }))
+    }
+
+    /// What becomes of a directory that both sides have and changed; `None`: nothing is left in it.
+    fn directory(
+        &mut self,
+        base: Option<&Tree<'_>>,
+        ours: &Tree<'_>,
+        theirs: &Tree<'_>,
+        path: &mut Vec<u8>,
+    ) -> Result<Option<Plan>, Stop> {
+        let mut plan = Plan::unchanged(ours.id());
+        let mut left = ours.len();
+        let names = differing(base, ours, theirs).ok_or(Stop::GaveUp(GaveUp::Unusual))?;
+        for name in names {
+            let before = base.and_then(|base| entry(base, &name));
+            let (our_entry, their_entry) = (entry(ours, &name), entry(theirs, &name));
+            let length = path.len();
+            path.extend_from_slice(&name);
+            let step = self.step(before, our_entry, their_entry, path)?;
+            path.truncate(length);
+            let Step::Change(change) = step else {
+                continue;
+            };
+            match (&change, our_entry.is_some()) {
+                (Change::Remove, true) => left -= 1,
+                (Change::Remove, false) => continue,
+                (_, true) => {}
+                (_, false) => left += 1,
+            }
+            plan.changes.push((name, change));
+        }
+        Ok((left > 0).then_some(plan))
     }
 
     fn both_files(
@@ -182,77 +218,85 @@ impl<'a> FastMerge<'a> {
         ours: Entry,
         theirs: Entry,
         path: &[u8],
-    ) -> GitResult<Step> {
-        let one_mode = base.mode == ours.mode && base.mode == theirs.mode;
-        if !one_mode || !matches!(base.mode, FILE | EXECUTABLE) {
-            return Ok(Step::GiveUp);
+    ) -> Result<Change, Stop> {
+        let modes = [base.mode, ours.mode, theirs.mode];
+        if !modes.iter().all(|mode| matches!(*mode, FILE | EXECUTABLE)) {
+            return Err(Stop::GaveUp(GaveUp::KindChanged));
         }
-        let attributes = self.attributes.of(path);
-        if !attributes.merge_is_plain() {
-            return Ok(Step::GiveUp);
+        // Two modes among three versions: one side left it alone, or both changed it alike.
+        let mode = if ours.mode == base.mode {
+            theirs.mode
+        } else {
+            ours.mode
+        };
+        if ours.oid == theirs.oid || theirs.oid == base.oid {
+            return Ok(Change::Take(Entry {
+                mode,
+                oid: ours.oid,
+            }));
         }
-        let mut contents = Vec::with_capacity(3);
-        for entry in [base, ours, theirs] {
-            let blob = self
-                .repository
+        if ours.oid == base.oid {
+            return Ok(Change::Take(Entry {
+                mode,
+                oid: theirs.oid,
+            }));
+        }
+        if self.attributes.speak_of(path) {
+            return Err(Stop::GaveUp(GaveUp::Attributes));
+        }
+        let blob = |entry: Entry| {
+            self.repository
                 .find_blob(entry.oid)
-                .doing(|| format!("can't read the blob {}", entry.oid))?;
-            if blob.content().contains(&b'\r') && !attributes.line_ends_are_plain() {
-                return Ok(Step::GiveUp);
-            }
-            contents.push(blob);
-        }
-        let merged = content::merge(
-            contents[0].content(),
-            contents[1].content(),
-            contents[2].content(),
-        );
-        Ok(merged.map_or(Step::GiveUp, |bytes| {
-            Step::Change(Change::Content(base.mode, bytes))
-        }))
-    }
-
-    /// Both sides made the same change. A deletion in it may be half of two different renames: false.
-    fn same_change(&mut self, base: Option<Entry>, side: Option<Entry>) -> GitResult<bool> {
-        match (base, side) {
-            (base, side) if base == side => Ok(true),
-            (_, None) => Ok(false),
-            (None, Some(_)) => {
-                self.both_added = true;
-                Ok(true)
-            }
-            (Some(base), Some(side)) if base.mode == TREE && side.mode == TREE => {
-                let (base, side) = (self.tree(base)?, self.tree(side)?);
-                for name in names(&base, &side) {
-                    let (before, after) = (entry(&base, &name), entry(&side, &name));
-                    let kinds = [before, after].map(|entry| entry.map(|entry| entry.mode == TREE));
-                    let kind_changed = before.is_some() && after.is_some() && kinds[0] != kinds[1];
-                    if kind_changed || !self.same_change(before, after)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            (Some(_), Some(_)) => Ok(true),
+                .doing(|| format!("can't read the blob {}", entry.oid))
+        };
+        let (base, ours, theirs) = (blob(base)?, blob(ours)?, blob(theirs)?);
+        match content::merge(base.content(), ours.content(), theirs.content()) {
+            Merged::Clean(bytes) => Ok(Change::Content(mode, bytes)),
+            Merged::Conflict => Err(Stop::GaveUp(GaveUp::Lines)),
+            Merged::NotText => Err(Stop::GaveUp(GaveUp::NotText)),
         }
     }
 
-    /// Whether a change that one side made deletes a file somewhere.
-    fn deletes(&self, base: Option<Entry>, side: Option<Entry>) -> GitResult<bool> {
+    /// Looks for deletions in a change that both sides made alike.
+    fn same_change(&mut self, base: Option<Entry>, side: Option<Entry>) -> Result<(), Stop> {
         match (base, side) {
-            // It is known already, and nothing depends on it a second time.
-            _ if self.one_side_deleted => Ok(true),
-            (base, side) if base == side => Ok(false),
-            (None, _) => Ok(false),
-            (Some(_), None) => Ok(true),
+            (base, side) if base == side => {}
+            (None, _) => {}
+            (Some(_), None) => self.both_deleted = true,
             (Some(base), Some(side)) if base.mode == TREE && side.mode == TREE => {
                 let (base, side) = (self.tree(base)?, self.tree(side)?);
                 for found in &base {
+                    let name = found.name_bytes();
                     let before = Entry {
                         mode: found.filemode_raw(),
                         oid: found.id(),
                     };
-                    if self.deletes(Some(before), entry(&side, found.name_bytes()))? {
+                    let after = entry(&side, name);
+                    if after.is_some_and(|after| (after.mode == TREE) != (before.mode == TREE)) {
+                        return Err(Stop::GaveUp(GaveUp::KindChanged));
+                    }
+                    self.same_change(Some(before), after)?;
+                }
+            }
+            (Some(_), Some(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a side added a path that the base does not have.
+    fn adds(&self, base: Option<Entry>, side: Option<Entry>) -> GitResult<bool> {
+        match (base, side) {
+            (base, side) if base == side => Ok(false),
+            (_, None) => Ok(false),
+            (None, Some(_)) => Ok(true),
+            (Some(base), Some(side)) if base.mode == TREE && side.mode == TREE => {
+                let (base, side) = (self.tree(base)?, self.tree(side)?);
+                for found in &side {
+                    let after = Entry {
+                        mode: found.filemode_raw(),
+                        oid: found.id(),
+                    };
+                    if self.adds(entry(&base, found.name_bytes()), Some(after))? {
                         return Ok(true);
                     }
                 }
@@ -269,50 +313,7 @@ impl<'a> FastMerge<'a> {
     }
 }
 
-impl Plan {
-    fn write(self, repository: &Repository) -> GitResult<Oid> {
-        let doing = || "can't write a merged tree".to_owned();
-        if let (Some(ours), true) = (self.ours, self.changes.is_empty()) {
-            return Ok(ours);
-        }
-        let ours = self
-            .ours
-            .map(|oid| repository.find_tree(oid))
-            .transpose()
-            .doing(doing)?;
-        let mut builder = repository.treebuilder(ours.as_ref()).doing(doing)?;
-        for (name, change) in self.changes {
-            let entry = match change {
-                Change::Remove => {
-                    builder.remove(name).doing(doing)?;
-                    continue;
-                }
-                Change::Take(entry) => entry,
-                Change::Content(mode, bytes) => Entry {
-                    mode,
-                    oid: repository.blob(&bytes).doing(doing)?,
-                },
-                Change::Directory(plan) => Entry {
-                    mode: TREE,
-                    oid: plan.write(repository)?,
-                },
-            };
-            builder.insert(name, entry.oid, entry.mode).doing(doing)?;
-        }
-        builder.write().doing(doing)
-    }
-}
-
-fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Entry> {
-    tree.get_name_bytes(name).map(|entry| Entry {
-        mode: entry.filemode_raw(),
-        oid: entry.id(),
-    })
-}
-
-fn names(one: &Tree<'_>, two: &Tree<'_>) -> BTreeSet<Vec<u8>> {
-    one.iter()
-        .chain(two.iter())
-        .map(|entry| entry.name_bytes().to_vec())
-        .collect()
+/// Whether git writes this mode today; trees of old have others, which git changes in passing.
+pub(crate) fn is_usual(mode: i32) -> bool {
+    matches!(mode, TREE | FILE | EXECUTABLE | LINK | SUBMODULE)
 }

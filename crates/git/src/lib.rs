@@ -12,6 +12,8 @@
 //!   alone, except for [`fast_forward`] on a clean checkout.
 
 mod attributes;
+mod audit;
+mod audit_report;
 mod conflict;
 mod content;
 mod create;
@@ -20,6 +22,7 @@ mod durable;
 mod error;
 mod fast;
 mod fast_forward;
+mod fast_plan;
 mod history;
 mod hub;
 mod hunks;
@@ -39,13 +42,17 @@ mod walk;
 mod walk_error;
 mod workspace;
 mod worktree;
+mod xdiff;
 
+pub use audit::merge_audit;
+pub use audit_report::{AuditReport, Suspect, Times, Verdict};
 pub use conflict::{
     Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version,
 };
 pub use deliver::{DeliverError, Delivered, deliver_branch};
 pub use durable::Durable;
 pub use error::GitError;
+pub use fast::GaveUp;
 pub use fast_forward::{FastForward, SkipReason, fast_forward};
 pub use history::{DiffStat, DiffText, LogEntry};
 pub use hub::Hub;

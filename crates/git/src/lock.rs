@@ -9,7 +9,7 @@ use domain::Fence;
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -78,6 +78,44 @@ impl Hub {
         fs::remove_file(&path).at("can't remove the lock", &path)?;
         Ok(StaleLock::Removed)
     }
+
+    /// Removes the lock files of all references, of any age, that no process has open. Only for who knows that the
+    /// hub has no other user: the process that had it before is dead, and this one has not begun. Returns what was
+    /// removed.
+    pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
+        let single = [
+            "HEAD.lock",
+            "config.lock",
+            "packed-refs.lock",
+            "shallow.lock",
+        ];
+        let mut locks: Vec<PathBuf> = single.map(|name| self.path().join(name)).into();
+        find_locks(&self.path().join("refs"), &mut locks)?;
+        let mut removed = Vec::new();
+        for path in locks {
+            let Ok(metadata) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            if process_with_open(metadata.dev(), metadata.ino()).is_none() {
+                fs::remove_file(&path).at("can't remove the lock", &path)?;
+                removed.push(path);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {
+    for entry in fs::read_dir(folder).at("can't read", folder)? {
+        let entry = entry.at("can't read", folder)?;
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            find_locks(&path, found)?;
+        } else if path.extension().is_some_and(|ending| ending == "lock") {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// A process that has the file open. Processes of other users can't be looked into, and can't have made a lock in a

@@ -3,14 +3,22 @@
 use crate::{
     conflict::Conflict,
     error::{Doing, GitError, GitResult},
-    fast,
-    history::{is_ancestor, merge_bases},
-    hub::Hub,
+    fast::{self, GaveUp},
+    history::merge_bases,
+    hub::{Hub, find_tree},
     ids::{RepoPath, Stamp, TreeId, commit_oid},
-    ort,
+    ort::{self, Answer, ConflictStyle, Conflicts},
+    tree_edit::{self, Edit},
 };
 use domain::CommitId;
+use git2::Repository;
 use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 /// What came of a merge. A tree without conflicts, or conflicts without a claim to be a result: never both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,62 +61,110 @@ pub struct Rebased {
     pub conflicts: Vec<RepoPath>,
 }
 
+/// What the fast engine says: an outcome, or why it leaves the merge to git.
+pub(crate) fn fast_outcome(
+    objects: &Repository,
+    tip: &CommitId,
+    theirs: &CommitId,
+) -> GitResult<Result<MergeOutcome, GaveUp>> {
+    let (ours_oid, theirs_oid) = (commit_oid(tip)?, commit_oid(theirs)?);
+    match merge_bases(objects, ours_oid, theirs_oid)?[..] {
+        [] => Ok(Ok(MergeOutcome::NoMergeBase)),
+        [base] if base == theirs_oid => Ok(Ok(MergeOutcome::AlreadyMerged)),
+        [base] => {
+            let tree = fast::merge(objects, base, ours_oid, theirs_oid)?;
+            Ok(tree.map(|tree| {
+                MergeOutcome::Clean(CleanMerge {
+                    tree: tree.into(),
+                    engine: MergeEngine::Fast,
+                })
+            }))
+        }
+        _ => Ok(Err(GaveUp::SeveralBases)),
+    }
+}
+
+/// What git says of two commits that have a common history.
+pub(crate) fn ort_outcome(
+    objects: &Repository,
+    tip: &CommitId,
+    theirs: &CommitId,
+) -> GitResult<MergeOutcome> {
+    let answer = ort::merge_tree(objects.path(), tip, theirs, ConflictStyle::Plain)?;
+    let plain = match answer {
+        Answer::Clean(tree) => {
+            refresh(objects)?;
+            return Ok(MergeOutcome::Clean(CleanMerge {
+                tree,
+                engine: MergeEngine::Ort,
+            }));
+        }
+        Answer::Conflicted(plain) => plain,
+    };
+    // Those who decide conflicts want to see the base.
+    let shown = ort::merge_tree(objects.path(), tip, theirs, ConflictStyle::WithBase)?;
+    refresh(objects)?;
+    let tree_with_markers = match shown {
+        Answer::Conflicted(shown) => decided_as_in(objects, &plain, &shown)?,
+        Answer::Clean(_) => plain.tree.clone(),
+    };
+    Conflict::from_ort(objects, tip, theirs, plain, tree_with_markers).map(MergeOutcome::Conflicted)
+}
+
+/// The tree that shows bases, but with the files of `plain` where only showing the base made a conflict.
+fn decided_as_in(objects: &Repository, plain: &Conflicts, shown: &Conflicts) -> GitResult<TreeId> {
+    let conflicting: BTreeSet<_> = plain.stages.iter().map(|stage| &stage.path).collect();
+    let only_shown: BTreeSet<_> = shown
+        .stages
+        .iter()
+        .map(|stage| &stage.path)
+        .filter(|path| !conflicting.contains(path))
+        .collect();
+    if only_shown.is_empty() {
+        return Ok(shown.tree.clone());
+    }
+    let plain_tree = find_tree(objects, plain.tree.oid()?)?;
+    let mut edits = BTreeMap::new();
+    for path in only_shown {
+        let entry = plain_tree.get_path(Path::new(OsStr::from_bytes(path.as_bytes())));
+        let edit = match entry {
+            Ok(entry) => Edit::Put {
+                oid: entry.id(),
+                mode: entry.filemode_raw() as u32,
+            },
+            Err(_) => Edit::Remove,
+        };
+        edits.insert(path.clone(), edit);
+    }
+    Ok(tree_edit::apply(objects, shown.tree.oid()?, &edits)?.into())
+}
+
+/// The process wrote objects behind libgit2's back.
+fn refresh(objects: &Repository) -> GitResult<()> {
+    objects
+        .odb()
+        .and_then(|odb| odb.refresh())
+        .doing(|| "can't re-read the hub's objects".to_owned())
+}
+
 impl Hub {
     /// Merges `theirs` into `tip` without touching any reference or worktree.
     pub fn merge(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<MergeOutcome> {
-        let (ours_oid, theirs_oid) = (commit_oid(tip)?, commit_oid(theirs)?);
-        let fast = self.with(|handle| {
-            if is_ancestor(&handle.objects, theirs_oid, ours_oid)? {
-                return Ok(Some(MergeOutcome::AlreadyMerged));
-            }
-            match merge_bases(&handle.objects, ours_oid, theirs_oid)?[..] {
-                [] => Ok(Some(MergeOutcome::NoMergeBase)),
-                [base] => {
-                    let tree = fast::merge(&handle.objects, base, ours_oid, theirs_oid)?;
-                    Ok(tree.map(|tree| {
-                        MergeOutcome::Clean(CleanMerge {
-                            tree: tree.into(),
-                            engine: MergeEngine::Fast,
-                        })
-                    }))
-                }
-                _ => Ok(None),
-            }
-        })?;
-        match fast {
-            Some(outcome) => Ok(outcome),
-            None => self.merge_with_ort(tip, theirs),
-        }
+        self.with(|handle| match fast_outcome(&handle.objects, tip, theirs)? {
+            Ok(outcome) => Ok(outcome),
+            Err(_) => ort_outcome(&handle.objects, tip, theirs),
+        })
     }
 
     /// Merges with C git alone: the reference that [`Hub::merge`] is measured against.
     pub fn merge_with_ort(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<MergeOutcome> {
         let (ours_oid, theirs_oid) = (commit_oid(tip)?, commit_oid(theirs)?);
-        if self.with(|handle| {
-            Ok::<_, GitError>(merge_bases(&handle.objects, ours_oid, theirs_oid)?.is_empty())
-        })? {
-            return Ok(MergeOutcome::NoMergeBase);
-        }
-        let answer = ort::merge_tree(self.path(), tip, theirs)?;
-        // The process wrote objects behind our back.
-        self.with(|handle| {
-            handle
-                .objects
-                .odb()
-                .and_then(|odb| odb.refresh())
-                .doing(|| "can't re-read the hub's objects".to_owned())
-        })?;
-        match answer {
-            ort::Answer::Clean(tree) => Ok(MergeOutcome::Clean(CleanMerge {
-                tree,
-                engine: MergeEngine::Ort,
-            })),
-            ort::Answer::Conflicted(found) => {
-                Ok(MergeOutcome::Conflicted(self.with(|handle| {
-                    Conflict::from_ort(&handle.objects, tip, theirs, found)
-                })?))
-            }
-        }
+        self.with(
+            |handle| match merge_bases(&handle.objects, ours_oid, theirs_oid)?.is_empty() {
+                true => Ok(MergeOutcome::NoMergeBase),
+                false => ort_outcome(&handle.objects, tip, theirs),
+            },
+        )
     }
 
     /// Makes the merge commit: parents `tip` and `theirs`, in this order. The same arguments give the same commit.

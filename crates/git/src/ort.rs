@@ -107,11 +107,26 @@ pub fn git_cli_version() -> GitResult<GitVersion> {
     }
 }
 
-/// Merges `theirs` into `ours` within the hub.
-pub(crate) fn merge_tree(hub: &Path, ours: &CommitId, theirs: &CommitId) -> GitResult<Answer> {
+/// How conflicts are written into files. It is more than looks: where both versions of a conflict turn out to be the
+/// same, git resolves it, but not while it has the base to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConflictStyle {
+    /// git's own default: decides whether there is a conflict.
+    Plain,
+    /// With the base between the sides.
+    WithBase,
+}
+
+/// Merges `theirs` into `ours` within a bare repository.
+pub(crate) fn merge_tree(
+    git_directory: &Path,
+    ours: &CommitId,
+    theirs: &CommitId,
+    style: ConflictStyle,
+) -> GitResult<Answer> {
     let mut command = isolated("git");
     command
-        .arg(join("--git-dir=", hub))
+        .arg(join("--git-dir=", git_directory))
         .args([
             "-c",
             "core.hooksPath=/dev/null",
@@ -122,7 +137,10 @@ pub(crate) fn merge_tree(hub: &Path, ours: &CommitId, theirs: &CommitId) -> GitR
         ])
         .args([
             "-c",
-            "merge.conflictStyle=diff3",
+            match style {
+                ConflictStyle::Plain => "merge.conflictStyle=merge",
+                ConflictStyle::WithBase => "merge.conflictStyle=diff3",
+            },
             "-c",
             "merge.renormalize=false",
         ])
@@ -152,7 +170,7 @@ pub(crate) fn merge_tree(hub: &Path, ours: &CommitId, theirs: &CommitId) -> GitR
 }
 
 /// A command that sees none of the user's, the system's or the caller's configuration.
-fn isolated(program: &str) -> Command {
+pub(crate) fn isolated(program: &str) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()

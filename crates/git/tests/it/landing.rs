@@ -202,6 +202,30 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
 }
 
 #[test]
+fn a_start_removes_every_lock_that_nobody_holds() {
+    let fixture = Fixture::new();
+    let hub = &fixture.hub;
+    let (branch, pin) = (refs::integration(&RunId::new()), refs::base(&RunId::new()));
+    hub.create_branch(&branch, &fixture.base).unwrap();
+    let dead = [
+        hub.path().join(format!("{pin}.lock")),
+        hub.path().join("packed-refs.lock"),
+    ];
+    dead.iter().for_each(|path| write(path, ""));
+    let held = hub.path().join(format!("{branch}.lock"));
+    let open = File::create(&held).unwrap();
+
+    let mut removed = hub.remove_dead_locks().unwrap();
+    removed.sort_by_key(|path| path.ends_with("packed-refs.lock"));
+    assert_eq!(removed, dead);
+    hub.pin(&pin, &fixture.base).unwrap();
+    assert!(held.exists());
+    drop(open);
+    assert_eq!(hub.remove_dead_locks().unwrap(), [held]);
+    assert!(hub.remove_dead_locks().unwrap().is_empty());
+}
+
+#[test]
 fn a_lock_that_goes_away_is_waited_for() {
     let fixture = Fixture::new();
     let branch = refs::integration(&RunId::new());
