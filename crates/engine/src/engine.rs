@@ -1,7 +1,7 @@
 //! The engine: its parts, its start and its end.
 
 use crate::{
-    dispatcher, heartbeat::Heartbeat, housekeeping, layout::Layout, merge::RedBase,
+    clear, dispatcher, heartbeat::Heartbeat, housekeeping, layout::Layout, merge::RedBase,
     request::{CancelError, Readiness},
     settings::Settings,
     step::{self, Applied, StepError},
@@ -113,6 +113,7 @@ impl Engine {
             settings,
         };
         let engine = Self { parts: Arc::new(parts) };
+        clear::clear(&engine.parts.layout, &engine.parts.under_way).await;
         housekeeping::recover(&engine).await?;
         engine.spawn_parts();
         Ok(engine)

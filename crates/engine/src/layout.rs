@@ -55,22 +55,28 @@ impl Layout {
 
     /// The bare repository of a workspace.
     pub(crate) fn hub(&self, name: &str) -> PathBuf {
-        self.root.join("hubs").join(name)
+        self.hubs().join(name)
     }
 
-    /// The folder of a run's worktrees.
-    pub(crate) fn run_worktrees(&self, run: RunId) -> PathBuf {
-        self.root.join("worktrees").join(run.0.simple().to_string())
+    /// The folder of the bare repositories.
+    pub(crate) fn hubs(&self) -> PathBuf {
+        self.root.join("hubs")
+    }
+
+    /// The folder of the worktrees of all runs. There are no folders within it: one that is empty would have to be
+    /// removed while another makes its worktree there.
+    pub(crate) fn worktrees(&self) -> PathBuf {
+        self.root.join("worktrees")
     }
 
     /// The worktree of an attempt.
     pub(crate) fn worktree(&self, run: RunId, task: &TaskKey, fence: Fence) -> PathBuf {
-        self.run_worktrees(run).join(format!("{task}.{fence}"))
+        self.worktrees().join(format!("{}.{task}.{fence}", run.0.simple()))
     }
 
     /// The throwaway checkout of a gate.
     pub(crate) fn gate(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
-        self.run_worktrees(run).join(format!("gate-{merge}.{fence}"))
+        self.worktrees().join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
     }
 
     /// Where the whole outputs of an attempt's tools go.

@@ -17,6 +17,7 @@ mod effects;
 mod merge;
 mod ports;
 
+mod clear;
 mod heartbeat;
 mod housekeeping;
 

@@ -1,0 +1,74 @@
+//! Clearing away what earlier lives of this process left on the disk.
+//!
+//! Whoever starts holds the data directory's lock: nobody works in these folders any more. Lock files go before
+//! anything begins, because they would stand in its way; worktrees go beside it. What was worth keeping of them is in
+//! the snapshots of their attempts. Twice, or cut short by another death: what is still there is found again.
+
+use crate::{engine::blocking, layout::Layout};
+use git::Hub;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use tokio_util::task::TaskTracker;
+
+/// What is to be removed, found before anything new is made.
+#[derive(Default)]
+struct Left {
+    /// Worktrees, with the hub that knows them.
+    registered: Vec<(Hub, Vec<PathBuf>)>,
+    /// Everything in the folder of worktrees.
+    folders: Vec<PathBuf>,
+}
+
+/// Removes lock files now and worktrees in time.
+pub(crate) async fn clear(layout: &Layout, under_way: &TaskTracker) {
+    let layout = layout.clone();
+    let left = blocking(move || Left::find(&layout)).await;
+    under_way.spawn(blocking(move || left.remove()));
+}
+
+impl Left {
+    fn find(layout: &Layout) -> Self {
+        let mut left = Self { folders: entries(&layout.worktrees()), ..Self::default() };
+        for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
+            let Ok(hub) = Hub::open(&path) else {
+                // Half made: it is made anew by the run that needs it.
+                continue;
+            };
+            match hub.remove_dead_locks() {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => tracing::info!(?removed, "lock files of a process that died were removed"),
+                Err(error) => tracing::warn!(%error, "lock files of a process that died may be left"),
+            }
+            match hub.worktrees() {
+                Ok(worktrees) => left.registered.push((hub, worktrees)),
+                Err(error) => tracing::warn!(%error, "worktrees of a process that died are left"),
+            }
+        }
+        left
+    }
+
+    fn remove(self) {
+        for (hub, worktrees) in &self.registered {
+            for worktree in worktrees {
+                if let Err(error) = hub.remove_worktree(worktree) {
+                    tracing::warn!(%error, "a worktree of a process that died is left");
+                }
+            }
+        }
+        // What no hub knows of: a hub was taken away.
+        for folder in self.folders {
+            match fs::remove_dir_all(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%error, folder = %folder.display(), "a worktree of a process that died is left"),
+            }
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
