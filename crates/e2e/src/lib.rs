@@ -236,7 +236,12 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-async fn serve(folder: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
+/// Starts `orchestrator serve` with its data in a folder; the process, and its address once it is ready.
+pub async fn serve(
+    folder: &Path,
+    model: &str,
+    environment: &[(String, String)],
+) -> (Child, String) {
     let log = std::fs::File::options()
         .create(true)
         .append(true)

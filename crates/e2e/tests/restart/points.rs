@@ -75,7 +75,7 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
     scene.assert_completes(run, &before).await;
     assert_eq!((asked(&scene, "second", 1), asked(&scene, "second", 2)), (1, 1));
     // The same try under a new fence: a restart is no failure of the task.
-    assert_eq!(scene.count("select max(attempt) from task where key = 'second'").await, 1);
+    assert_eq!(scene.count("select max(attempt)::bigint from task where key = 'second'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

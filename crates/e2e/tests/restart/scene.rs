@@ -2,6 +2,7 @@
 
 use domain::RunId;
 use e2e::{Product, done, eventually, plan};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use sqlx::PgPool;
@@ -28,7 +29,13 @@ pub(crate) struct Before {
 }
 
 impl Scene {
+    /// On the private database of the data directory.
     pub(crate) async fn open(scenario: Scenario) -> Self {
+        Self::open_on(scenario, None).await
+    }
+
+    /// On the database at an address, where one is given, with connections to it for the test.
+    pub(crate) async fn open_on(scenario: Scenario, elsewhere: Option<(String, PgPool)>) -> Self {
         let signals = e2e::folder();
         let config = signals.path().join("orchestrator.toml");
         let text = format!(
@@ -36,9 +43,13 @@ impl Scene {
             signals.path()
         );
         std::fs::write(&config, text).unwrap();
-        let environment = [("ORCHESTRATOR_CONFIG", config.to_str().unwrap())];
+        let mut environment = vec![("ORCHESTRATOR_CONFIG", config.to_str().unwrap())];
+        environment.extend(elsewhere.as_ref().map(|(url, _)| ("DATABASE_URL", url.as_str())));
         let product = Product::start_with(scenario, &environment).await;
-        let database = product.database().await;
+        let database = match elsewhere {
+            Some((_, pool)) => pool,
+            None => product.database().await,
+        };
         let files = [("README.md", "read me\n"), ("test.sh", SUITE), ("shared", "one\ntwo\nthree\n")];
         let repository = product.repository("repository", &files);
         Self { product, database, repository, signals }
@@ -95,6 +106,11 @@ impl Scene {
         sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
     }
 
+    /// The process of the private database.
+    pub(crate) fn postmaster(&self) -> Pid {
+        postmaster(&self.product.data_dir().join("postgres"))
+    }
+
     /// The bare repository of ours.
     pub(crate) fn hub(&self) -> PathBuf {
         let hubs = self.product.data_dir().join("hubs");
@@ -105,6 +121,20 @@ impl Scene {
     /// Where the run's integration branch stands.
     pub(crate) fn tip(&self, run: RunId) -> String {
         e2e::git(&self.hub(), &["rev-parse", &branch(run)])
+    }
+}
+
+/// The process that works in a cluster's folder.
+pub(crate) fn postmaster(cluster: &Path) -> Pid {
+    let text = std::fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
+    Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
+}
+
+/// SIGKILL to a process that is no child of the test.
+pub(crate) fn kill_process(process: Pid) {
+    match rustix::process::kill_process(process, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("{process:?}: {error}"),
     }
 }
 

@@ -1,1 +1,132 @@
-//! later
+//! One larger run, killed again and again at random points, in every way a machine has.
+
+use crate::scene::{Before, Scene, file, kill_process};
+use domain::RunId;
+use e2e::{done, eventually, plan};
+use serde_json::{Value, json};
+use sim_llm::{Rule, Scenario};
+
+/// Where the points come from; another seed gives other ones.
+const SEED: u64 = 2_026;
+
+/// A way to go down.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    /// SIGKILL of the server.
+    Server,
+    /// SIGKILL of the database, and a moment later of the server.
+    Both,
+    /// SIGTERM.
+    Stop,
+}
+
+const BLOWS: [Blow; 9] = [
+    Blow::Server,
+    Blow::Server,
+    Blow::Both,
+    Blow::Server,
+    Blow::Stop,
+    Blow::Server,
+    Blow::Server,
+    Blow::Both,
+    Blow::Server,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() {
+    println!("seed {SEED}");
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let mut blows = BLOWS;
+    random.shuffle(&mut blows);
+    let mut scene = Scene::open(eight_tasks()).await;
+    let run = scene.submit().await;
+    let mut struck: Vec<Before> = Vec::new();
+    for blow in blows {
+        let more = random.i64(1..10);
+        if !goes_on(&scene, run, more).await {
+            break;
+        }
+        struck.push(scene.before().await);
+        println!("{blow:?} after {more} more facts");
+        match blow {
+            Blow::Server => scene.product.kill().await,
+            Blow::Both => {
+                kill_process(scene.postmaster());
+                scene.product.kill().await;
+            }
+            Blow::Stop => assert_eq!(scene.product.stop().await, Some(0)),
+        }
+        scene.product.start_again().await;
+    }
+    assert!(struck.len() >= 8, "the run ended after {} blows", struck.len());
+    for before in &struck {
+        scene.assert_completes(run, before).await;
+    }
+    assert_work(&scene).await;
+}
+
+/// Waits until the log has grown by so many facts; `false` when the run ended before.
+async fn goes_on(scene: &Scene, run: RunId, more: i64) -> bool {
+    let state = "select event_seq, ended_at is not null from run where id = $1";
+    let look = || async {
+        let found = sqlx::query_as::<_, (i64, bool)>(state).bind(run.0).fetch_one(&scene.database).await;
+        found.ok()
+    };
+    let (from, _) = eventually("the database answers", look).await;
+    eventually("the run goes on", || async {
+        let (seq, ended) = look().await?;
+        (ended || seq >= from + more).then_some(!ended)
+    })
+    .await
+}
+
+/// Every file is there, each task took the tries it had to, and the conflict and the red gate were met.
+async fn assert_work(scene: &Scene) {
+    for key in ["a1", "a2", "a3", "b2", "b3", "c2"] {
+        let text = std::fs::read_to_string(scene.repository.join(format!("work/{key}"))).unwrap();
+        assert_eq!(text, format!("{key}\n"));
+    }
+    let shared = std::fs::read_to_string(scene.repository.join("shared")).unwrap();
+    assert_eq!(shared, "one\ntwo b\ntwo c\nthree\n");
+    let tries: Vec<(String, i32, i32)> = sqlx::query_as("select key, attempt, failures from task order by key")
+        .fetch_all(&scene.database)
+        .await
+        .unwrap();
+    for (key, attempts, failures) in tries {
+        let rejected = i32::from(key == "a2");
+        assert_eq!((attempts, failures), (1 + rejected, rejected), "{key}");
+    }
+    let resolved = "select count(*) from resolution where layer = 'model' and result = 'resolved'";
+    assert_eq!(scene.count(resolved).await, 1);
+}
+
+/// Three columns. The first tasks of two of them change the same line; one task fails its gate the first time.
+fn eight_tasks() -> Scenario {
+    let edges: [(&str, &[&str]); 8] = [
+        ("a1", &[]),
+        ("b1", &[]),
+        ("c1", &[]),
+        ("a2", &["a1"]),
+        ("b2", &["b1"]),
+        ("c2", &["c1"]),
+        ("a3", &["a2"]),
+        ("b3", &["b2"]),
+    ];
+    let both = json!({"decision": "replace", "text": "two b\ntwo c\n", "reason": "both", "dropped_lines": []});
+    let mut rules = vec![
+        Rule::director().json(&plan(&edges)),
+        Rule::resolver("*").json(&both),
+        work("a2", "write_file", file("work/a2", "broken\n")).attempt(1),
+        work("b1", "edit_file", json!({"path": "shared", "old": "two\n", "new": "two b\n"})),
+        work("c1", "edit_file", json!({"path": "shared", "old": "two\n", "new": "two c\n"})),
+    ];
+    for key in ["a1", "a2", "a3", "b2", "b3", "c2"] {
+        rules.push(work(key, "write_file", file(&format!("work/{key}"), &format!("{key}\n"))));
+    }
+    Scenario::from_rules(rules)
+}
+
+/// A worker that thinks for a moment, does one thing, and says so.
+fn work(key: &str, tool: &str, arguments: Value) -> Rule {
+    Rule::worker(key).latency_ms(40).call(tool, arguments).call("finish", done())
+}
