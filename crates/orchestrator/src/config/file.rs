@@ -31,10 +31,27 @@ pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
 
 /// The table as the configuration.
 pub(super) fn typed(table: &toml::Table) -> Result<Config, Mistake> {
-    serde_path_to_error::deserialize(toml::Value::Table(table.clone())).map_err(|error| Mistake {
-        key: error.path().to_string(),
-        message: error.inner().message().to_owned(),
+    serde_path_to_error::deserialize(toml::Value::Table(table.clone())).map_err(|error| {
+        let key = error.path().to_string();
+        Mistake {
+            value: shown(table, &key),
+            message: error.inner().message().to_owned(),
+            key,
+        }
     })
+}
+
+/// The value of a key, as long as it is no place for secrets and short enough to be read.
+fn shown(table: &toml::Table, key: &str) -> Option<String> {
+    const LONGEST: usize = 80;
+    const SECRET: [&str; 3] = ["url", "endpoint", "extra_headers"];
+    if SECRET.iter().any(|word| key.contains(word)) {
+        return None;
+    }
+    let mut parts = key.split('.');
+    let first = table.get(parts.next()?)?;
+    let value = parts.try_fold(first, |value, part| value.get(part))?;
+    Some(value.to_string()).filter(|text| text.chars().count() <= LONGEST)
 }
 
 /// One key that can't be used.
@@ -42,6 +59,8 @@ pub(super) fn typed(table: &toml::Table) -> Result<Config, Mistake> {
 pub(super) struct Mistake {
     /// Its path, as `server.listen`.
     pub(super) key: String,
+    /// Its value, where it may be shown.
+    value: Option<String>,
     /// What serde says of it.
     message: String,
 }
@@ -50,8 +69,14 @@ impl Mistake {
     /// The error for people; `source` is the file, the variable or the flag that set the key.
     pub(super) fn failure(&self, source: &str) -> Failure {
         let Some((unknown, known)) = self.unknown_field() else {
+            let found = match &self.value {
+                Some(value) if !self.message.contains(value.trim_matches('"')) => {
+                    format!("{value}: {}", self.message)
+                }
+                Some(_) | None => self.message.clone(),
+            };
             return Failure::usage(format!("the setting {} can't be used", self.key))
-                .with("found", &self.message)
+                .with("found", found)
                 .with("in", source)
                 .hint("docs/configuration.md lists every setting with its default");
         };
@@ -136,6 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_can_not_be_read_is_repeated_but_not_a_secret() {
+        insta::assert_snapshot!(failure("[server]\nlisten = \"here\"\n"), @r#"
+        error: the setting server.listen can't be used
+          found: "here": invalid socket address syntax
+          in: /folder/orchestrator.toml:2
+          docs/configuration.md lists every setting with its default
+        "#);
+        let headers = "[providers.mine]\nextra_headers = [\"hidden\"]\n";
+        assert!(!failure(headers).contains("hidden"), "{}", failure(headers));
+    }
+
+    #[test]
     fn an_unknown_section_is_named_with_the_nearest_one() {
         insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"
         error: there is no setting databse
@@ -146,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_named_with_its_line() {
-        insta::assert_snapshot!(failure("# mine\n[limits]\nturns = \"many\"\n"), @r#"
-        error: the setting limits.turns can't be used
+        insta::assert_snapshot!(failure("# mine\n[engine]\nworkers = \"many\"\n"), @r#"
+        error: the setting engine.workers can't be used
           found: invalid type: string "many", expected u32
           in: /folder/orchestrator.toml:3
           docs/configuration.md lists every setting with its default
