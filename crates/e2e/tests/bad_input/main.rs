@@ -1,8 +1,12 @@
 //! Bad input from every side: requests, command lines, workspaces, databases, disks and models. Each is told in words
 //! that name the value and the way out, and nothing is lost by it.
 
+mod command_line;
+mod databases;
 mod following;
 mod protocol;
 mod requests;
+mod secrets;
 mod support;
+mod tools;
 mod workspaces;
