@@ -8,7 +8,7 @@ use domain::{
     run::{Reason, ReasonCode, RunState},
     task::TaskState,
 };
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use telemetry::{run::RunStatus, span::SpanKind, task::TaskStatus};
 
 /// How often dead processes are looked for.
@@ -128,14 +128,14 @@ async fn span_of_task(engine: &Engine, end: &store::task::TaskEnd, task: TaskId)
     let mut span = telemetry::span::late(&trace::of_task(&run, task), &run, kind);
     match engine.parts.store.task_states_passed(task).await {
         Ok(passed) => {
-            for (state, ago_s) in passed {
-                span = span.event(state, trace::seconds_ago(ago_s));
+            for (state, at_unix_s) in passed {
+                span = span.event(state, trace::at(at_unix_s));
             }
         }
         Err(error) => tracing::debug!(%error, %task, "the span of a task lacks its changes of state"),
     }
     let error = (end.state != TaskState::Complete).then_some(end.state.as_str());
-    span.finish(trace::seconds_ago(end.ended_s + end.age_s), trace::seconds_ago(end.ended_s), error);
+    span.finish(trace::at(end.began_unix_s), trace::at(end.ended_unix_s), error);
 }
 
 fn tell_of_run(facts: &store::run::RunFacts) {
@@ -148,8 +148,7 @@ fn tell_of_run(facts: &store::run::RunFacts) {
     };
     let age = Duration::from_secs_f64(facts.age_s.max(0.0));
     telemetry::run::finished(status, age);
-    let end = SystemTime::now();
-    let start = end.checked_sub(age).unwrap_or(end);
+    let (start, end) = (trace::at(facts.began_unix_s), trace::at(facts.began_unix_s + facts.age_s));
     let context = trace::of_run(&facts.trace);
     telemetry::span::run(&context).attr(telemetry::span::attributes::RUN_ID, facts.id.to_string()).finish(start, end, error);
 }

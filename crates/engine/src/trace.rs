@@ -34,9 +34,8 @@ fn derived(run: &TraceContext, path: &[i64]) -> TraceContext {
     TraceContext { trace_id: run.trace_id, span_id: u64::from_be_bytes(span).max(1) }
 }
 
-/// The time so many seconds ago, for spans that are emitted late.
-pub(crate) fn seconds_ago(seconds: f64) -> SystemTime {
-    let ago = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
-    let now = SystemTime::now();
-    now.checked_sub(ago).unwrap_or(now)
+/// A moment of the database's, for spans that are emitted late.
+pub(crate) fn at(unix_s: f64) -> SystemTime {
+    let since = Duration::try_from_secs_f64(unix_s.max(0.0)).unwrap_or_default();
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or_else(SystemTime::now)
 }

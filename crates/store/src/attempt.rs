@@ -81,8 +81,8 @@ pub struct AttemptRow {
     pub base: Option<CommitId>,
     /// The newest commit of its chain of snapshots.
     pub snapshot: Option<CommitId>,
-    /// Seconds since it was first opened, by whichever process.
-    pub age_s: f64,
+    /// When it was first opened, by whichever process, in seconds since 1970.
+    pub began_unix_s: f64,
 }
 
 impl Tx {
@@ -310,7 +310,7 @@ impl Store {
         let row = timed(
             "select",
             sqlx::query!(
-                r#"select base, snapshot, extract(epoch from now() - started_at)::float8 as "age_s!"
+                r#"select base, snapshot, extract(epoch from started_at)::float8 as "began_unix_s!"
                    from attempt where id = $1"#,
                 attempt
             )
@@ -320,7 +320,7 @@ impl Store {
         Ok(AttemptRow {
             base: row.base.map(CommitId),
             snapshot: row.snapshot.map(CommitId),
-            age_s: row.age_s,
+            began_unix_s: row.began_unix_s,
         })
     }
 

@@ -36,6 +36,8 @@ pub struct QueuedMerge {
     pub conflicted: bool,
     /// Milliseconds since it was queued.
     pub waited_ms: i64,
+    /// When it was queued, in seconds since 1970.
+    pub queued_unix_s: f64,
 }
 
 /// A conflict or hunk that was decided.
@@ -262,7 +264,8 @@ impl Store {
             sqlx::query!(
                 r#"select m.id, m.task, t.key, m.attempt, m.commit, m.state, m.tip, m.merged,
                        m.intended_at is not null as "intended!", m.conflicts <> '[]'::jsonb as "conflicted!",
-                       (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!"
+                       (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!",
+                       extract(epoch from m.queued_at)::float8 as "queued_unix_s!"
                    from merge m join task t on t.id = m.task
                    where m.run = $1 and m.ended_at is null
                    order by (m.intended_at is null), m.queued_at, m.id limit 1"#,
@@ -285,6 +288,7 @@ impl Store {
                 intended: row.intended,
                 conflicted: row.conflicted,
                 waited_ms: row.waited_ms,
+                queued_unix_s: row.queued_unix_s,
             })
         })
         .transpose()

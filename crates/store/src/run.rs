@@ -85,8 +85,10 @@ pub struct RunFacts {
     pub limits: RunLimits,
     /// The trace context of the run's root span.
     pub trace: Value,
-    /// Seconds since it was submitted.
+    /// Seconds since it was submitted, up to its end.
     pub age_s: f64,
+    /// When it was submitted, in seconds since 1970.
+    pub began_unix_s: f64,
 }
 
 impl Tx {
@@ -312,7 +314,8 @@ impl Store {
                 r#"select r.state, r.objective, w.path, w.hub, r.director_provider, r.director_model,
                        r.worker_provider, r.worker_model, r.check_asked, r.check_command, r.check_source, r.base,
                        r.base_branch, r.branch, r.limits as "limits: Json<RunLimits>", r.trace,
-                       extract(epoch from coalesce(r.ended_at, now()) - r.created_at)::float8 as "age_s!"
+                       extract(epoch from coalesce(r.ended_at, now()) - r.created_at)::float8 as "age_s!",
+                       extract(epoch from r.created_at)::float8 as "began_unix_s!"
                    from run r join workspace w on w.id = r.workspace where r.id = $1"#,
                 run.0,
             )
@@ -337,6 +340,7 @@ impl Store {
                 limits: row.limits.0,
                 trace: row.trace,
                 age_s: row.age_s,
+                began_unix_s: row.began_unix_s,
             })
         })
         .transpose()

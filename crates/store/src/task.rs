@@ -269,10 +269,10 @@ pub struct TaskEnd {
     pub worked_s: f64,
     /// What its model calls cost.
     pub cost: NanoDollars,
-    /// Seconds from its first claim to its end; nothing for a task that was never claimed.
-    pub age_s: f64,
-    /// Seconds since its end.
-    pub ended_s: f64,
+    /// When it was first claimed, else when it was made, in seconds since 1970.
+    pub began_unix_s: f64,
+    /// When it ended.
+    pub ended_unix_s: f64,
     /// The trace context of its run's root span.
     pub trace: Value,
 }
@@ -342,8 +342,8 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select task.state, profile, attempt, run.trace,
-                       coalesce(extract(epoch from coalesce(task.ended_at, now()) - started_at), 0)::float8 as "age_s!",
-                       coalesce(extract(epoch from now() - task.ended_at), 0)::float8 as "ended_s!",
+                       extract(epoch from coalesce(started_at, task.created_at))::float8 as "began_unix_s!",
+                       extract(epoch from coalesce(task.ended_at, now()))::float8 as "ended_unix_s!",
                        coalesce((select sum(c.cost) from model_call c
                                  where c.run = task.run and c.task = task.id), 0)::bigint as "cost!",
                        coalesce((select sum(extract(epoch from coalesce(a.ended_at, now()) - a.started_at))
@@ -361,16 +361,16 @@ impl Store {
                 attempts: row.attempt as u32,
                 worked_s: row.worked_s,
                 cost: NanoDollars(row.cost),
-                age_s: row.age_s,
-                ended_s: row.ended_s,
+                began_unix_s: row.began_unix_s,
+                ended_unix_s: row.ended_unix_s,
                 trace: row.trace,
             })
         })
         .transpose()
     }
 
-    /// Through which states a task went, and how many seconds ago: taken by a worker, handed to the merge queue,
-    /// ended.
+    /// Through which states a task went, and when, in seconds since 1970: taken by a worker, handed to the merge
+    /// queue, ended.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -383,13 +383,13 @@ impl Store {
                        union all select 'merging', queued_at from merge
                            where run = (select run from task where id = $1) and task = $1
                        union all select state, ended_at from task where id = $1 and ended_at is not null)
-                   select state as "state!", extract(epoch from now() - at)::float8 as "ago_s!" from passed order by at"#,
+                   select state as "state!", extract(epoch from at)::float8 as "at_unix_s!" from passed order by at"#,
                 task.0,
             )
             .fetch_all(&self.pool),
         )
         .await?;
-        Ok(rows.into_iter().map(|row| (row.state, row.ago_s)).collect())
+        Ok(rows.into_iter().map(|row| (row.state, row.at_unix_s)).collect())
     }
 
     /// How many tasks of runs under way stand in each state.

@@ -156,7 +156,7 @@ impl<'a> Attempt<'a> {
                 tip
             }
         };
-        let started = trace::seconds_ago(row.age_s);
+        let started = trace::at(row.began_unix_s);
         let previous = store.previous_work(claimed.task, claimed.attempt).await.map_err(broken)?;
         let worktree = engine.parts.layout.worktree(claimed.run, &claimed.key, claimed.fence);
         let limits = TreeLimits {

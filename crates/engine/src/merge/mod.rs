@@ -185,7 +185,7 @@ fn begin_span(facts: &RunFacts, merge: &QueuedMerge, tries: u32) -> SpanGuard {
     let mut span = if tries == 1 {
         let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
         telemetry::merge::lock_waited(waited);
-        let queued = trace::seconds_ago(waited.as_secs_f64());
+        let queued = trace::at(merge.queued_unix_s);
         let span = span::child_since(&task, kind, queued);
         drop(span::child_since(&span.context(), SpanKind::LockWait, queued));
         span

@@ -1,0 +1,68 @@
+//! The demo's script and repository, played by a server of the test's own.
+
+use domain::RunId;
+use e2e::{Product, git};
+use serde_json::{Value, json};
+use sim_llm::Scenario;
+use std::path::{Path, PathBuf};
+
+/// The models of the run: names that the built-in price table knows.
+pub(crate) const DIRECTOR: &str = "gpt-4o";
+pub(crate) const WORKER: &str = "gpt-4o-mini";
+
+/// The demo's script.
+pub(crate) fn scenario() -> Scenario {
+    Scenario::load(&folder().join("scenario.toml")).expect("the demo's script can be read")
+}
+
+/// A copy of the demo's repository, committed.
+pub(crate) fn repository(product: &Product) -> PathBuf {
+    let repository = product.folder.path().join("repository");
+    copy(&folder().join("repo"), &repository);
+    git(&repository, &["init", "-q", "-b", "main"]);
+    git(&repository, &["add", "-A"]);
+    let committer = ["-c", "user.name=U", "-c", "user.email=u@localhost"];
+    git(
+        &repository,
+        &[&committer[..], &["commit", "-q", "-m", "first"]].concat(),
+    );
+    repository
+}
+
+/// Submits the objective; the gate is the repository's own test suite.
+pub(crate) async fn submit(product: &Product, repository: &Path) -> RunId {
+    let model = |name: &str| json!({"provider": "openai", "model_name": name});
+    let body = json!({
+        "objective": "Extend the command report", "workspace_path": repository,
+        "orch_config": {"director_model": model(DIRECTOR), "worker_model": model(WORKER), "check": "sh test.sh",
+            "max_cost_dollars": 5.0},
+    });
+    let request = reqwest::Client::new()
+        .post(format!("{}/runs", product.address))
+        .json(&body);
+    let answer: Value = request
+        .send()
+        .await
+        .expect("the server answers")
+        .json()
+        .await
+        .expect("JSON");
+    let id = answer["id"].as_str().and_then(|id| id.parse().ok());
+    id.unwrap_or_else(|| panic!("the run was refused: {answer}"))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../orchestrator/demo")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("the demo's repository") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.file_type().expect("its type").is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).expect("a copy")),
+        }
+    }
+}
