@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Config,
     /// Measure the orchestration's own costs on this machine
     Bench(BenchArguments),
+    /// Make every merge of a repository again, beside git's own, without writing to it
+    MergeAudit(MergeAuditArguments),
 }
 
 /// `run`
@@ -165,6 +167,16 @@ pub(crate) struct LogsArguments {
     pub(crate) follow: bool,
 }
 
+/// `merge-audit`
+#[derive(Debug, Args)]
+pub(crate) struct MergeAuditArguments {
+    /// The repository
+    pub(crate) repository: PathBuf,
+    /// Only the newest merges, so many
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) last: Option<usize>,
+}
+
 /// `bench`
 #[derive(Debug, Args)]
 pub(crate) struct BenchArguments {
@@ -195,7 +207,8 @@ impl Cli {
             | Command::Diff(_)
             | Command::Cancel(_)
             | Command::Config
-            | Command::Bench(_) => (None, None),
+            | Command::Bench(_)
+            | Command::MergeAudit(_) => (None, None),
         };
         overrides.set(
             "--listen",

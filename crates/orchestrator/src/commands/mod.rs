@@ -9,6 +9,7 @@ mod doctor;
 mod end;
 mod follow;
 mod logs;
+mod merge_audit;
 mod run;
 mod runs;
 mod serve;
@@ -42,5 +43,6 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&arguments, json).await,
+        Command::MergeAudit(arguments) => merge_audit::merge_audit(arguments, json).await,
     }
 }
