@@ -3,6 +3,7 @@
 
 mod command_line;
 mod databases;
+mod disk;
 mod following;
 mod protocol;
 mod requests;

@@ -1,11 +1,15 @@
 //! What these tests share: requests whose answers are looked at closely, and the state of a repository.
 
-use e2e::{Product, git, orchestrator};
+use e2e::{PATIENCE, Product, git, orchestrator};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use std::{
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
 };
 
 /// What was answered.
@@ -176,6 +180,17 @@ pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String
         mistakes.push(format!("it printed {printed}"));
     }
     mistakes
+}
+
+/// Starts a `serve --json` and waits for what it announces; what it logs goes to a file.
+pub(crate) async fn announced(mut command: Command, log: &Path) -> (Child, Value) {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(log).unwrap());
+    let mut server = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it announces itself").unwrap();
+    let line = line.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(log).unwrap()));
+    (server, serde_json::from_str(&line).unwrap())
 }
 
 /// Runs a program of the machine to its end.
