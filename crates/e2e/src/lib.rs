@@ -207,6 +207,21 @@ impl Product {
     }
 }
 
+impl Drop for Product {
+    /// The server dies with its handle; its private database would live on until it misses its folder.
+    fn drop(&mut self) {
+        // Both may be gone already.
+        drop(self.server.start_kill());
+        let text = std::fs::read_to_string(self.data_dir().join("postgres/postmaster.pid"));
+        let pid = text
+            .ok()
+            .and_then(|text| text.lines().next()?.trim().parse().ok());
+        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+            rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap_or_default();
+        }
+    }
+}
+
 /// Where a data directory's Postgres has its socket, as its own pid file says.
 fn socket_folder(data_dir: &Path) -> PathBuf {
     for entry in walk(data_dir) {
@@ -242,6 +257,7 @@ pub async fn serve(
     model: &str,
     environment: &[(String, String)],
 ) -> (Child, String) {
+    drop(rustls::crypto::ring::default_provider().install_default());
     let log = std::fs::File::options()
         .create(true)
         .append(true)

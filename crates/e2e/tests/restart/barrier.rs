@@ -5,8 +5,9 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolConnection};
 
 /// The lock that whoever comes to the barrier waits for: an arbitrary number.
 const LOCK: i64 = 4_711;
-/// Who waits for it.
-const WAITING: &str = "select pid from pg_locks where locktype = 'advisory' and objid = 4711 and not granted";
+/// Who waits for it. Other databases of the server may have barriers of their own.
+const WAITING: &str = "select l.pid from pg_locks l join pg_database d on d.oid = l.database
+     where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 4711 and not l.granted";
 
 /// A shut barrier. Lifted, it stays open for good.
 pub(crate) struct Barrier {
@@ -25,14 +26,23 @@ impl Barrier {
                  'begin perform pg_advisory_xact_lock_shared({LOCK}); return new; end';
              create trigger barrier before {happening} for each row when ({when}) execute function wait_at_barrier();"
         );
-        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *holder).await.unwrap();
-        Self { pool: pool.clone(), holder }
+        sqlx::raw_sql(AssertSqlSafe(statements))
+            .execute(&mut *holder)
+            .await
+            .unwrap();
+        Self {
+            pool: pool.clone(),
+            holder,
+        }
     }
 
     /// Waits until the product stands there.
     pub(crate) async fn reached(&self) {
         eventually("the product comes to the barrier", || async {
-            sqlx::query(WAITING).fetch_optional(&self.pool).await.unwrap()
+            sqlx::query(WAITING)
+                .fetch_optional(&self.pool)
+                .await
+                .unwrap()
         })
         .await;
     }
@@ -40,12 +50,16 @@ impl Barrier {
     /// Ends what a killed server left waiting there, so that it changes nothing, and opens the way.
     pub(crate) async fn lift(mut self) {
         eventually("nobody waits at the barrier any more", || async {
-            let end = "select pg_terminate_backend(pid) from pg_locks
-                       where locktype = 'advisory' and objid = 4711 and not granted";
+            let end = AssertSqlSafe(format!(
+                "select pg_terminate_backend(w.pid) from ({WAITING}) w"
+            ));
             let ended = sqlx::query(end).fetch_all(&self.pool).await.unwrap();
             ended.is_empty().then_some(())
         })
         .await;
-        sqlx::query("select pg_advisory_unlock_all()").execute(&mut *self.holder).await.unwrap();
+        sqlx::query("select pg_advisory_unlock_all()")
+            .execute(&mut *self.holder)
+            .await
+            .unwrap();
     }
 }

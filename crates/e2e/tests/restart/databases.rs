@@ -10,13 +10,21 @@ use std::path::Path;
 use store::embedded;
 
 /// The second task's work is written, and that is not recorded.
-const IN_A_TOOL: (&str, &str) = ("update on tool_call", "new.result is not null and new.name = 'shell'");
+const IN_A_TOOL: (&str, &str) = (
+    "update on tool_call",
+    "new.result is not null and new.name = 'shell'",
+);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_killed_under_the_server_is_brought_up_by_the_next_start() {
     let mut scene = Scene::open(two_tasks()).await;
     let run = scene.submit().await;
-    scene.fact("the first task is complete", "select 1 from task where key = 'first' and state = 'complete'").await;
+    scene
+        .fact(
+            "the first task is complete",
+            "select 1 from task where key = 'first' and state = 'complete'",
+        )
+        .await;
     let before = scene.before().await;
     kill_process(scene.postmaster());
     scene.product.kill().await;
@@ -33,7 +41,10 @@ async fn everything_killed_at_once_goes_on() {
     let before = scene.before().await;
     let cluster = scene.product.data_dir().join("postgres");
     let processes = working_in(&cluster);
-    assert!(processes.len() > 3, "the server and its backends: {processes:?}");
+    assert!(
+        processes.len() > 3,
+        "the server and its backends: {processes:?}"
+    );
     processes.into_iter().for_each(kill_process);
     scene.product.kill().await;
     drop(barrier);
@@ -46,14 +57,20 @@ async fn a_database_that_dies_under_a_living_server_is_waited_for() {
     let folder = e2e::folder();
     let cluster = folder.path().join("postgres");
     let options = start(folder.path()).await;
-    let url = format!("postgres://orchestrator@localhost/postgres?host={}", folder.path().join("sockets").display());
+    let url = format!(
+        "postgres://orchestrator@localhost/postgres?host={}",
+        folder.path().join("sockets").display()
+    );
     let scene = Scene::open_on(two_tasks(), Some((url, connect(options).await))).await;
     let barrier = Barrier::before(&scene.database, IN_A_TOOL.0, IN_A_TOOL.1).await;
     let run = scene.submit().await;
     barrier.reached().await;
     let before = scene.before().await;
     kill_process(postmaster(&cluster));
-    eventually("the backends follow", || async { working_in(&cluster).is_empty().then_some(()) }).await;
+    eventually("the backends follow", || async {
+        working_in(&cluster).is_empty().then_some(())
+    })
+    .await;
     drop(barrier);
     drop(start(folder.path()).await);
     // Nobody started the server again.
@@ -63,29 +80,44 @@ async fn a_database_that_dies_under_a_living_server_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_somebody_else_runs_is_used_by_its_address() {
-    let elsewhere = store::testing::database().await;
-    let mut scene = Scene::open_on(two_tasks(), Some((elsewhere.url(), elsewhere.pool().clone()))).await;
+    let mut scene = Scene::open_shared(two_tasks()).await;
     let run = scene.submit().await;
-    scene.fact("the first task is complete", "select 1 from task where key = 'first' and state = 'complete'").await;
+    scene
+        .fact(
+            "the first task is complete",
+            "select 1 from task where key = 'first' and state = 'complete'",
+        )
+        .await;
     let before = scene.kill().await;
     scene.product.start_again().await;
     scene.assert_completes(run, &before).await;
     assert!(!scene.product.data_dir().join("postgres").exists());
     assert_eq!(scene.product.stop().await, Some(0));
     // It belongs to somebody else: the server's end is not its end.
-    assert_eq!(scene.count("select count(*) from run where state = 'complete'").await, 1);
+    assert_eq!(
+        scene
+            .count("select count(*) from run where state = 'complete'")
+            .await,
+        1
+    );
 }
 
 /// A cluster of the test's own in a folder, made if it is not there, running.
 async fn start(folder: &Path) -> PgConnectOptions {
     let folder = folder.to_owned();
     let settings = embedded::Settings::default();
-    let started = tokio::task::spawn_blocking(move || embedded::start(&folder, &settings)).await.unwrap();
+    let started = tokio::task::spawn_blocking(move || embedded::start(&folder, &settings))
+        .await
+        .unwrap();
     started.unwrap().options
 }
 
 async fn connect(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap()
+    PgPoolOptions::new()
+        .max_connections(2)
+        .connect_with(options)
+        .await
+        .unwrap()
 }
 
 /// Every process whose working directory is a cluster's folder: the server and what it has forked.
@@ -93,7 +125,9 @@ fn working_in(cluster: &Path) -> Vec<rustix::process::Pid> {
     let cluster = cluster.canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
-        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == cluster))
+        .filter(|process| {
+            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == cluster)
+        })
         .filter_map(|process| process.file_name().to_str()?.parse().ok())
         .filter_map(rustix::process::Pid::from_raw)
         .collect()

@@ -4,6 +4,8 @@
 //! stands still ([`barrier`]), a lock file beside a branch, a check that takes its time. What came of it is read off
 //! the database and the repositories ([`truth`]).
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
+
 mod barrier;
 mod scene;
 mod truth;
@@ -11,5 +13,5 @@ mod truth;
 mod points;
 
 mod databases;
-mod storm;
 mod starting;
+mod storm;

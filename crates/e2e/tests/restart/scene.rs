@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use sqlx::PgPool;
 use std::path::{Path, PathBuf};
+use store::testing::TestDatabase;
 
 /// Seconds that a lease lasts here: whoever waits for one to run out does not come back in time.
 const LEASE_S: u32 = 600;
@@ -18,6 +19,8 @@ pub(crate) struct Scene {
     pub(crate) repository: PathBuf,
     /// A folder that the sandboxes may read: a file in it tells a command to go on.
     pub(crate) signals: tempfile::TempDir,
+    /// Where the database is one of the server that tests share.
+    _shared: Option<TestDatabase>,
 }
 
 /// What was so when the server was killed.
@@ -34,6 +37,15 @@ impl Scene {
         Self::open_on(scenario, None).await
     }
 
+    /// On a database of the server that tests share: where it is the orchestrator alone that is killed, a cluster of
+    /// its own would only take time.
+    pub(crate) async fn open_shared(scenario: Scenario) -> Self {
+        let shared = store::testing::database().await;
+        let mut scene = Self::open_on(scenario, Some((shared.url(), shared.pool().clone()))).await;
+        scene._shared = Some(shared);
+        scene
+    }
+
     /// On the database at an address, where one is given, with connections to it for the test.
     pub(crate) async fn open_on(scenario: Scenario, elsewhere: Option<(String, PgPool)>) -> Self {
         let signals = e2e::folder();
@@ -44,20 +56,36 @@ impl Scene {
         );
         std::fs::write(&config, text).unwrap();
         let mut environment = vec![("ORCHESTRATOR_CONFIG", config.to_str().unwrap())];
-        environment.extend(elsewhere.as_ref().map(|(url, _)| ("DATABASE_URL", url.as_str())));
+        environment.extend(
+            elsewhere
+                .as_ref()
+                .map(|(url, _)| ("DATABASE_URL", url.as_str())),
+        );
         let product = Product::start_with(scenario, &environment).await;
         let database = match elsewhere {
             Some((_, pool)) => pool,
             None => product.database().await,
         };
-        let files = [("README.md", "read me\n"), ("test.sh", SUITE), ("shared", "one\ntwo\nthree\n")];
+        let files = [
+            ("README.md", "read me\n"),
+            ("test.sh", SUITE),
+            ("shared", "one\ntwo\nthree\n"),
+        ];
         let repository = product.repository("repository", &files);
-        Self { product, database, repository, signals }
+        Self {
+            product,
+            database,
+            repository,
+            signals,
+            _shared: None,
+        }
     }
 
     /// Submits a run with the repository's own test suite as its gate.
     pub(crate) async fn submit(&self) -> RunId {
-        self.product.submit(&self.repository, Some("sh test.sh")).await
+        self.product
+            .submit(&self.repository, Some("sh test.sh"))
+            .await
     }
 
     /// SIGKILL, and what was so at that moment.
@@ -69,13 +97,20 @@ impl Scene {
     /// What is so now. The server is dead; its database lives on.
     pub(crate) async fn before(&self) -> Before {
         let lease_until = "select max(expires_at)::text from process";
-        let complete: Vec<String> = sqlx::query_scalar("select key from task where state = 'complete' order by id")
-            .fetch_all(&self.database)
-            .await
-            .unwrap();
+        let complete: Vec<String> =
+            sqlx::query_scalar("select key from task where state = 'complete' order by id")
+                .fetch_all(&self.database)
+                .await
+                .unwrap();
         Before {
-            lease_until: sqlx::query_scalar(lease_until).fetch_one(&self.database).await.unwrap(),
-            finished: complete.into_iter().map(|key| (key.clone(), self.product.calls_for(&key))).collect(),
+            lease_until: sqlx::query_scalar(lease_until)
+                .fetch_one(&self.database)
+                .await
+                .unwrap(),
+            finished: complete
+                .into_iter()
+                .map(|key| (key.clone(), self.product.calls_for(&key)))
+                .collect(),
         }
     }
 
@@ -90,20 +125,36 @@ impl Scene {
                 .fetch_one(&self.database)
                 .await
                 .unwrap();
-        assert!(ended_within_the_lease, "the restart waited for the old lease to run out");
+        assert!(
+            ended_within_the_lease,
+            "the restart waited for the old lease to run out"
+        );
         for (key, calls) in &before.finished {
-            assert_eq!(self.product.calls_for(key), *calls, "the finished task {key} was worked on again");
+            assert_eq!(
+                self.product.calls_for(key),
+                *calls,
+                "the finished task {key} was worked on again"
+            );
         }
         crate::truth::assert_told(self, run).await;
     }
 
     /// Looks for a row until there is one.
     pub(crate) async fn fact(&self, what: &str, query: &'static str) {
-        eventually(what, || async { sqlx::query(query).fetch_optional(&self.database).await.ok()? }).await;
+        eventually(what, || async {
+            sqlx::query(query)
+                .fetch_optional(&self.database)
+                .await
+                .ok()?
+        })
+        .await;
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
+        sqlx::query_scalar(query)
+            .fetch_one(&self.database)
+            .await
+            .unwrap()
     }
 
     /// The process of the private database.
@@ -114,8 +165,12 @@ impl Scene {
     /// The bare repository of ours.
     pub(crate) fn hub(&self) -> PathBuf {
         let hubs = self.product.data_dir().join("hubs");
-        let mut found = std::fs::read_dir(hubs).unwrap().map(|entry| entry.unwrap().path());
-        found.find(|path| path.is_dir()).expect("the workspace has a hub")
+        let mut found = std::fs::read_dir(hubs)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        found
+            .find(|path| path.is_dir())
+            .expect("the workspace has a hub")
     }
 
     /// Where the run's integration branch stands.
@@ -150,9 +205,16 @@ pub(crate) fn branch(run: RunId) -> String {
 pub(crate) fn two_tasks() -> Scenario {
     Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
-        Rule::worker("first").call("write_file", file("work/first", "1\n")).call("finish", done()),
-        Rule::worker("second").turn(1).call("shell", json!({"command": "mkdir -p work; echo half > work/half"})),
-        Rule::worker("second").call("write_file", file("work/second", "2\n")).call("finish", done()),
+        Rule::worker("first")
+            .call("write_file", file("work/first", "1\n"))
+            .call("finish", done()),
+        Rule::worker("second").turn(1).call(
+            "shell",
+            json!({"command": "mkdir -p work; echo half > work/half"}),
+        ),
+        Rule::worker("second")
+            .call("write_file", file("work/second", "2\n"))
+            .call("finish", done()),
     ])
 }
 

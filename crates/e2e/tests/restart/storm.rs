@@ -58,7 +58,11 @@ async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() 
         }
         scene.product.start_again().await;
     }
-    assert!(struck.len() >= 8, "the run ended after {} blows", struck.len());
+    assert!(
+        struck.len() >= 8,
+        "the run ended after {} blows",
+        struck.len()
+    );
     for before in &struck {
         scene.assert_completes(run, before).await;
     }
@@ -69,7 +73,10 @@ async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() 
 async fn goes_on(scene: &Scene, run: RunId, more: i64) -> bool {
     let state = "select event_seq, ended_at is not null from run where id = $1";
     let look = || async {
-        let found = sqlx::query_as::<_, (i64, bool)>(state).bind(run.0).fetch_one(&scene.database).await;
+        let found = sqlx::query_as::<_, (i64, bool)>(state)
+            .bind(run.0)
+            .fetch_one(&scene.database)
+            .await;
         found.ok()
     };
     let (from, _) = eventually("the database answers", look).await;
@@ -88,10 +95,11 @@ async fn assert_work(scene: &Scene) {
     }
     let shared = std::fs::read_to_string(scene.repository.join("shared")).unwrap();
     assert_eq!(shared, "one\ntwo b\ntwo c\nthree\n");
-    let tries: Vec<(String, i32, i32)> = sqlx::query_as("select key, attempt, failures from task order by key")
-        .fetch_all(&scene.database)
-        .await
-        .unwrap();
+    let tries: Vec<(String, i32, i32)> =
+        sqlx::query_as("select key, attempt, failures from task order by key")
+            .fetch_all(&scene.database)
+            .await
+            .unwrap();
     for (key, attempts, failures) in tries {
         let rejected = i32::from(key == "a2");
         assert_eq!((attempts, failures), (1 + rejected, rejected), "{key}");
@@ -117,16 +125,31 @@ fn eight_tasks() -> Scenario {
         Rule::director().json(&plan(&edges)),
         Rule::resolver("*").json(&both),
         work("a2", "write_file", file("work/a2", "broken\n")).attempt(1),
-        work("b1", "edit_file", json!({"path": "shared", "old": "two\n", "new": "two b\n"})),
-        work("c1", "edit_file", json!({"path": "shared", "old": "two\n", "new": "two c\n"})),
+        work(
+            "b1",
+            "edit_file",
+            json!({"path": "shared", "old": "two\n", "new": "two b\n"}),
+        ),
+        work(
+            "c1",
+            "edit_file",
+            json!({"path": "shared", "old": "two\n", "new": "two c\n"}),
+        ),
     ];
     for key in ["a1", "a2", "a3", "b2", "b3", "c2"] {
-        rules.push(work(key, "write_file", file(&format!("work/{key}"), &format!("{key}\n"))));
+        rules.push(work(
+            key,
+            "write_file",
+            file(&format!("work/{key}"), &format!("{key}\n")),
+        ));
     }
     Scenario::from_rules(rules)
 }
 
 /// A worker that thinks for a moment, does one thing, and says so.
 fn work(key: &str, tool: &str, arguments: Value) -> Rule {
-    Rule::worker(key).latency_ms(40).call(tool, arguments).call("finish", done())
+    Rule::worker(key)
+        .latency_ms(40)
+        .call(tool, arguments)
+        .call("finish", done())
 }

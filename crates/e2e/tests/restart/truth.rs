@@ -63,23 +63,37 @@ pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
     // The last words of a run are written in the moments after it: a branch's lease is given back, a folder removed.
     eventually("the branch's lease is given back", || async {
         let free = "select 1 where not exists (select 1 from lease where process is not null)";
-        sqlx::query(free).fetch_optional(&scene.database).await.unwrap()
+        sqlx::query(free)
+            .fetch_optional(&scene.database)
+            .await
+            .unwrap()
     })
     .await;
     for (what, query) in CONTRADICTIONS {
-        let found: Vec<String> = sqlx::query_scalar(query).fetch_all(&scene.database).await.unwrap();
+        let found: Vec<String> = sqlx::query_scalar(query)
+            .fetch_all(&scene.database)
+            .await
+            .unwrap();
         assert!(found.is_empty(), "{what}: {found:?}\n{}", told(scene).await);
     }
     assert_each_once(scene, run).await;
     assert_nothing_left(scene).await;
-    let violations: Vec<_> = scene.product.journal().into_iter().flat_map(|entry| entry.violations).collect();
+    let violations: Vec<_> = scene
+        .product
+        .journal()
+        .into_iter()
+        .flat_map(|entry| entry.violations)
+        .collect();
     assert!(violations.is_empty(), "{violations:?}");
 }
 
 /// The delivered branch is the hub's, and holds one commit and one merge of each task.
 async fn assert_each_once(scene: &Scene, run: RunId) {
     let branch = branch(run);
-    assert_eq!(git(&scene.repository, &["rev-parse", &branch]), scene.tip(run));
+    assert_eq!(
+        git(&scene.repository, &["rev-parse", &branch]),
+        scene.tip(run)
+    );
     let format = "--format=%(trailers:key=Task,valueonly,separator=%x2C) %P";
     let log = git(&scene.repository, &["log", format, &branch]);
     let mut commits: BTreeMap<(&str, bool), usize> = BTreeMap::new();
@@ -95,7 +109,11 @@ async fn assert_each_once(scene: &Scene, run: RunId) {
         .unwrap();
     for key in &keys {
         for is_merge in [false, true] {
-            assert_eq!(commits.get(&(key.as_str(), is_merge)), Some(&1), "{key}, merge: {is_merge}\n{log}");
+            assert_eq!(
+                commits.get(&(key.as_str(), is_merge)),
+                Some(&1),
+                "{key}, merge: {is_merge}\n{log}"
+            );
         }
     }
     // Ours, and the one that the user made.
@@ -119,8 +137,13 @@ async fn assert_nothing_left(scene: &Scene) {
         left.extend(locks);
         left
     };
-    let cleared = eventually("worktrees and locks are cleared away", || async { left().is_empty().then_some(()) });
-    if tokio::time::timeout(std::time::Duration::from_secs(10), cleared).await.is_err() {
+    let cleared = eventually("worktrees and locks are cleared away", || async {
+        left().is_empty().then_some(())
+    });
+    if tokio::time::timeout(std::time::Duration::from_secs(10), cleared)
+        .await
+        .is_err()
+    {
         panic!("left behind: {:#?}\n{}", left(), scene.product.log());
     }
     let place = data.join("worktrees").display().to_string();
@@ -140,9 +163,11 @@ pub(crate) fn commands_with(path: &str) -> Vec<String> {
 
 /// The log of every run, for the message of a test that failed.
 async fn told(scene: &Scene) -> String {
-    let lines: Vec<String> = sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by run, seq")
-        .fetch_all(&scene.database)
-        .await
-        .unwrap();
+    let lines: Vec<String> = sqlx::query_scalar(
+        "select seq || ' ' || kind || ' ' || data::text from event order by run, seq",
+    )
+    .fetch_all(&scene.database)
+    .await
+    .unwrap();
     lines.join("\n")
 }
