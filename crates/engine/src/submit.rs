@@ -94,7 +94,11 @@ impl Engine {
                 field,
                 value: "(none)".into(),
                 message: "no model is named, and none is configured".into(),
-                hint: format!("name provider and model in orch_config.{field}, or set models in the configuration"),
+                hint: format!(
+                    "name provider and model in orch_config.{field} (such as openai and gpt-4.1), or set \
+                     ORCHESTRATOR_{}, or models in the configuration",
+                    field.to_uppercase()
+                ),
             });
         };
         if model.model.trim().is_empty() || model.provider.trim().is_empty() {

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 /// A director plans tasks, workers do them side by side in sandboxes, a merge queue brings them together, and what
 /// lands has passed your own check command.
 #[derive(Debug, Parser)]
-#[command(name = "orchestrator", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "orchestrator", bin_name = "orchestrator", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -261,7 +261,10 @@ fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String>
             short(base),
             short(commit)
         ));
-        next.push("orchestrator run \"your objective\" -w path/to/your/repository".to_owned());
+        next.push(format!(
+            "{} run \"your objective\" -w path/to/your/repository",
+            end::program()
+        ));
     }
     next
 }

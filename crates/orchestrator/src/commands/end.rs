@@ -114,7 +114,17 @@ pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
     } else {
         String::new()
     };
-    format!("orchestrator {arguments}{data_dir}")
+    format!("{} {arguments}{data_dir}", program())
+}
+
+/// This program as it was called, so that what is printed can be typed again where it is not on the search path.
+pub(super) fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.contains('/') {
+        quoted(&called)
+    } else {
+        "orchestrator".to_owned()
+    }
 }
 
 /// As a shell reads it back.
