@@ -55,7 +55,10 @@ fn serve(mut client: TcpStream, greeting: Greeting) -> std::io::Result<()> {
         Greeting::Version(version) => version,
     };
     client.write_all(&message(b'R', &0_u32.to_be_bytes()))?;
-    client.write_all(&message(b'S', format!("server_version\0{version}\0").as_bytes()))?;
+    client.write_all(&message(
+        b'S',
+        format!("server_version\0{version}\0").as_bytes(),
+    ))?;
     client.write_all(&message(b'Z', b"I"))?;
     answer(&mut client, version)
 }
@@ -69,7 +72,15 @@ fn answer(client: &mut TcpStream, version: &str) -> std::io::Result<()> {
         let reply = match kind[0] {
             b'P' => message(b'1', &[]),
             b'D' => {
-                let column = [&[0, 1][..], b"version\0", &[0; 6], &25_u32.to_be_bytes(), &[0xff, 0xff], &[0xff; 4], &[0; 2]];
+                let column = [
+                    &[0, 1][..],
+                    b"version\0",
+                    &[0; 6],
+                    &25_u32.to_be_bytes(),
+                    &[0xff, 0xff],
+                    &[0xff; 4],
+                    &[0; 2],
+                ];
                 [message(b't', &[0, 0]), message(b'T', &column.concat())].concat()
             }
             b'B' => message(b'2', &[]),
@@ -102,8 +113,13 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The address of a database of the product's own private server.
 fn private(options: &PgConnectOptions, name: &str) -> String {
-    let socket = options.get_socket().expect("the private server has a socket");
-    format!("postgres:///{name}?host={}&user=orchestrator", socket.display())
+    let socket = options
+        .get_socket()
+        .expect("the private server has a socket");
+    format!(
+        "postgres:///{name}?host={}&user=orchestrator",
+        socket.display()
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +129,10 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let options = database.connect_options();
     let missing = private(&options, "nowhere");
     let newer = private(&options, "newer");
-    sqlx::query("create database newer").execute(&database).await.unwrap();
+    sqlx::query("create database newer")
+        .execute(&database)
+        .await
+        .unwrap();
     let place = product.folder.path().to_owned();
     from_the_future(&place, &newer).await;
 
@@ -121,17 +140,32 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let closed = nobody.local_addr().unwrap().to_string();
     drop(nobody);
     let closed_url = format!("postgres://me:{PASSWORD}@{closed}/work");
-    let refused = server(Greeting::Refusal("28P01", "password authentication failed for user \"me\""));
-    let full = server(Greeting::Refusal("53300", "sorry, too many clients already"));
+    let refused = server(Greeting::Refusal(
+        "28P01",
+        "password authentication failed for user \"me\"",
+    ));
+    let full = server(Greeting::Refusal(
+        "53300",
+        "sorry, too many clients already",
+    ));
     let old = server(Greeting::Version("9.6.24"));
     let foreign = server(Greeting::Foreign);
     let lines: [(&str, &[&str]); 11] = [
-        ("mysql://me@localhost/work", &["DATABASE_URL", "postgres://"]),
+        (
+            "mysql://me@localhost/work",
+            &["DATABASE_URL", "postgres://"],
+        ),
         ("postgres://me:p@ss:w/ord@host:port/x", &["DATABASE_URL"]),
         ("postgres://me@localhost:99999999/x", &["DATABASE_URL"]),
         ("not an address", &["DATABASE_URL", "postgres://"]),
-        (&closed_url, &[&closed, "can't be reached", "start it", "DATABASE_URL"]),
-        ("postgres:///x?host=/nowhere", &["/nowhere", "can't be reached"]),
+        (
+            &closed_url,
+            &[&closed, "can't be reached", "start it", "DATABASE_URL"],
+        ),
+        (
+            "postgres:///x?host=/nowhere",
+            &["/nowhere", "can't be reached"],
+        ),
         (&refused, &["refuses user me", "password", "DATABASE_URL"]),
         (&full, &["too many clients"]),
         (&old, &["9.6.24", "13 or later"]),
@@ -141,16 +175,36 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let other = place.join("other");
     let other = other.to_str().unwrap();
     let arguments = &["serve", "--listen", "127.0.0.1:0", "--data-dir", other];
-    let environments: Vec<_> = lines.iter().map(|(url, _)| [("DATABASE_URL", *url)]).collect();
+    let environments: Vec<_> = lines
+        .iter()
+        .map(|(url, _)| [("DATABASE_URL", *url)])
+        .collect();
     let lines = lines.iter().zip(&environments);
-    let lines = lines.map(|((_, says), environment)| Refused { arguments, environment, code: 3, says });
+    let lines = lines.map(|((_, says), environment)| Refused {
+        arguments,
+        environment,
+        code: 3,
+        says,
+    });
     all_refused(lines, &place);
     let environment = &[("DATABASE_URL", newer.as_str())];
     let says: &[&str] = &["20990101000000", "newer orchestrator", "another database"];
-    all_refused([Refused { arguments, environment, code: 3, says }], &place);
+    all_refused(
+        [Refused {
+            arguments,
+            environment,
+            code: 3,
+            says,
+        }],
+        &place,
+    );
     for url in [&refused, &closed_url, &old] {
         let output = e2e::orchestrator(arguments, &[("DATABASE_URL", url)], &place);
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
         assert!(!said.contains(PASSWORD), "{said}");
     }
     assert!(!Path::new(other).join("server.json").exists());
@@ -160,7 +214,11 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
 /// A database that this version has made, and a later one has been at.
 async fn from_the_future(place: &Path, url: &str) {
     let doctor = e2e::orchestrator(
-        &["doctor", "--data-dir", place.join("other").to_str().unwrap()],
+        &[
+            "doctor",
+            "--data-dir",
+            place.join("other").to_str().unwrap(),
+        ],
         &[("DATABASE_URL", url)],
         place,
     );
@@ -185,9 +243,16 @@ fn a_private_server_that_can_not_start_names_the_way_out() {
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
     let arguments = &["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir];
-    let lines: [(&[(&str, &str)], &[&str]); 1] =
-        [(&[("ORCHESTRATOR_PG_BIN", "/nowhere/bin")], &["/nowhere/bin", "ORCHESTRATOR_PG_BIN"])];
-    let lines = lines.iter().map(|(environment, says)| Refused { arguments, environment, code: 3, says });
+    let lines: [(&[(&str, &str)], &[&str]); 1] = [(
+        &[("ORCHESTRATOR_PG_BIN", "/nowhere/bin")],
+        &["/nowhere/bin", "ORCHESTRATOR_PG_BIN"],
+    )];
+    let lines = lines.iter().map(|(environment, says)| Refused {
+        arguments,
+        environment,
+        code: 3,
+        says,
+    });
     all_refused(lines, place.path());
 
     // A cluster that is broken is not thrown away, and not written over.
@@ -195,6 +260,17 @@ fn a_private_server_that_can_not_start_names_the_way_out() {
     std::fs::create_dir_all(&cluster).unwrap();
     std::fs::write(cluster.join("PG_VERSION"), "7\n").unwrap();
     let cluster_path = cluster.to_str().unwrap();
-    all_refused([Refused { arguments, environment: &[], code: 3, says: &["7", cluster_path] }], place.path());
-    assert_eq!(std::fs::read_to_string(cluster.join("PG_VERSION")).unwrap(), "7\n");
+    all_refused(
+        [Refused {
+            arguments,
+            environment: &[],
+            code: 3,
+            says: &["7", cluster_path],
+        }],
+        place.path(),
+    );
+    assert_eq!(
+        std::fs::read_to_string(cluster.join("PG_VERSION")).unwrap(),
+        "7\n"
+    );
 }

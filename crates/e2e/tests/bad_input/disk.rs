@@ -17,12 +17,27 @@ use tokio::process::Child;
 /// A command whose data directory lies on a disk of this size.
 fn on_a_disk(data_dir: &Path, bytes: u64, arguments: &[&str]) -> Command {
     let mut command = Command::new("bwrap");
-    command.args(["--dev-bind", "/", "/", "--die-with-parent", "--size", &bytes.to_string(), "--tmpfs"]).arg(data_dir);
+    command
+        .args([
+            "--dev-bind",
+            "/",
+            "/",
+            "--die-with-parent",
+            "--size",
+            &bytes.to_string(),
+            "--tmpfs",
+        ])
+        .arg(data_dir);
     if rustix::process::geteuid().is_root() {
         // Root keeps its rights, as it would without the disk.
         command.args(["--cap-add", "ALL"]);
     }
-    command.arg("--").arg(binary()).args(arguments).arg("--data-dir").arg(data_dir);
+    command
+        .arg("--")
+        .arg(binary())
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(data_dir);
     command.env_remove("DATABASE_URL").stdin(Stdio::null());
     command
 }
@@ -34,9 +49,19 @@ fn a_disk_too_small_for_the_private_server_is_told_as_one() {
     std::fs::create_dir(&data_dir).unwrap();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--sandbox", "none"];
     for megabytes in [1, 30] {
-        let output = on_a_disk(&data_dir, megabytes << 20, &arguments).output().unwrap();
-        let wrong = mistakes(&output, 3, &["no space left", data_dir.to_str().unwrap(), "--data-dir"]);
-        assert!(wrong.is_empty(), "{megabytes} MiB: {wrong:?}\n{}", String::from_utf8_lossy(&output.stderr));
+        let output = on_a_disk(&data_dir, megabytes << 20, &arguments)
+            .output()
+            .unwrap();
+        let wrong = mistakes(
+            &output,
+            3,
+            &["no space left", data_dir.to_str().unwrap(), "--data-dir"],
+        );
+        assert!(
+            wrong.is_empty(),
+            "{megabytes} MiB: {wrong:?}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -54,22 +79,47 @@ impl Served {
         let data_dir = place.join("data");
         std::fs::create_dir_all(&data_dir).unwrap();
         let configuration = place.join("orchestrator.toml");
-        std::fs::write(&configuration, format!("[engine]\ndisk_floor_bytes = {floor}\n")).unwrap();
+        std::fs::write(
+            &configuration,
+            format!("[engine]\ndisk_floor_bytes = {floor}\n"),
+        )
+        .unwrap();
         let model = Server::start(scenario, Options::default()).await.unwrap();
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--sandbox", "none", "--json", "--config"];
+        let arguments = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--sandbox",
+            "none",
+            "--json",
+            "--config",
+        ];
         let arguments = [&arguments[..], &[configuration.to_str().unwrap()]].concat();
         let log = place.join("server.log");
         let mut command = on_a_disk(&data_dir, bytes, &arguments);
-        command.env("OPENAI_BASE_URL", model.base_url()).env("OPENAI_API_KEY", "sk-test-0123456789abcdef");
+        command
+            .env("OPENAI_BASE_URL", model.base_url())
+            .env("OPENAI_API_KEY", "sk-test-0123456789abcdef");
         let (server, announced) = announced(command, &log).await;
-        Self { server, announced, log, _model: model }
+        Self {
+            server,
+            announced,
+            log,
+            _model: model,
+        }
     }
 
     /// Stops it in order: its private Postgres would outlive it, and keep the disk.
     async fn stop(mut self) {
-        let pid = i32::try_from(self.announced["pid"].as_i64().unwrap()).ok().and_then(Pid::from_raw).unwrap();
+        let pid = i32::try_from(self.announced["pid"].as_i64().unwrap())
+            .ok()
+            .and_then(Pid::from_raw)
+            .unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        let status = tokio::time::timeout(PATIENCE, self.server.wait()).await.expect("it stops").unwrap();
+        let status = tokio::time::timeout(PATIENCE, self.server.wait())
+            .await
+            .expect("it stops")
+            .unwrap();
         assert!(status.success(), "{status}: {}", self.log());
     }
 
@@ -78,13 +128,25 @@ impl Served {
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
-        Client::new().get(self.url(path)).send().await.ok()?.json().await.ok()
+        Client::new()
+            .get(self.url(path))
+            .send()
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()
     }
 
     async fn submit(&self, workspace: &Path) -> String {
-        let request = Client::new().post(self.url("/runs")).json(&body(workspace, "scripted"));
+        let request = Client::new()
+            .post(self.url("/runs"))
+            .json(&body(workspace, "scripted"));
         let accepted: Value = request.send().await.unwrap().json().await.unwrap();
-        accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted:#}")).to_owned()
+        accepted["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{accepted:#}"))
+            .to_owned()
     }
 
     fn log(&self) -> String {
@@ -96,10 +158,13 @@ impl Served {
 
 /// A worker that fills the disk before it does what it should.
 fn filling() -> Scenario {
-    let fill = "dd if=/dev/zero of=fill bs=1M count=4000 2>&1 | grep -v records; rm -f fill; echo 2 > b";
+    let fill =
+        "dd if=/dev/zero of=fill bs=1M count=4000 2>&1 | grep -v records; rm -f fill; echo 2 > b";
     Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("fill", &[])])),
-        Rule::worker("fill").turn(1).call("shell", json!({"command": fill})),
+        Rule::worker("fill")
+            .turn(1)
+            .call("shell", json!({"command": fill})),
         Rule::worker("fill").turn(2).call("finish", done()),
     ])
 }
@@ -115,10 +180,24 @@ async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
         matches!(run["state"].as_str(), Some("complete" | "failed")).then_some(run)
     })
     .await;
-    let task = served.get(&format!("/runs/{run}/tasks/fill")).await.unwrap();
-    assert_eq!(ended["state"], "complete", "{ended:#}\n{task:#}\n{}", served.log());
+    let task = served
+        .get(&format!("/runs/{run}/tasks/fill"))
+        .await
+        .unwrap();
+    assert_eq!(
+        ended["state"],
+        "complete",
+        "{ended:#}\n{task:#}\n{}",
+        served.log()
+    );
     says(&task.to_string(), &["No space left on device"]);
-    assert_eq!(git(&workspace, &["show", &format!("{}:b", ended["branch"].as_str().unwrap())]), "2");
+    assert_eq!(
+        git(
+            &workspace,
+            &["show", &format!("{}:b", ended["branch"].as_str().unwrap())]
+        ),
+        "2"
+    );
     served.stop().await;
 }
 

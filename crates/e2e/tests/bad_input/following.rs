@@ -40,12 +40,18 @@ async fn stream(product: &Product, run: &str, after: Option<i64>, most: usize) -
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the stream goes on or ends");
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("the stream goes on or ends");
     messages
 }
 
 fn parsed(message: &str) -> Option<Message> {
-    let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let field = |name: &str| {
+        message
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
     Some(Message {
         id: field("id").map(|id| id.parse().unwrap()),
         event: field("event")?.to_owned(),
@@ -64,12 +70,17 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
         Rule::worker("first")
             .call("write_file", json!({"path": "first", "content": "1\n"}))
             .call("finish", done()),
-        Rule::worker("second").turn(1).call("shell", json!({"command": "echo 2 > second; sleep 1"})),
+        Rule::worker("second")
+            .turn(1)
+            .call("shell", json!({"command": "echo 2 > second; sleep 1"})),
         Rule::worker("second").turn(2).call("finish", done()),
     ]);
     let mut product = Product::start(scenario).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
-    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"].as_str().unwrap().to_owned();
+    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     let mut heard = stream(&product, &run, None, 3).await;
     assert_eq!(ids(&heard), [1, 2, 3]);
@@ -85,9 +96,14 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
             early = &mut following => Some(early),
             () = in_tool => None,
         };
-        assert!(early.is_none(), "the stream ended before the run: {early:?}");
+        assert!(
+            early.is_none(),
+            "the stream ended before the run: {early:?}"
+        );
         let pid = std::fs::read_to_string(product.data_dir().join("server.json")).unwrap();
-        let pid = serde_json::from_str::<Value>(&pid).unwrap()["pid"].as_i64().unwrap();
+        let pid = serde_json::from_str::<Value>(&pid).unwrap()["pid"]
+            .as_i64()
+            .unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         following.await
@@ -100,18 +116,35 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
     let last = heard.last().unwrap().id;
     heard.extend(stream(&product, &run, last, usize::MAX).await);
     let end = heard.pop().unwrap();
-    assert_eq!((end.id, end.event.as_str()), (None, "end"), "the stream says that nothing more will come");
+    assert_eq!(
+        (end.id, end.event.as_str()),
+        (None, "end"),
+        "the stream says that nothing more will come"
+    );
     let count = i64::try_from(heard.len()).unwrap();
     assert_eq!(ids(&heard), (1..=count).collect::<Vec<_>>());
 
     let state = get(&product, &format!("/runs/{run}")).await.json();
-    assert_eq!((&state["state"], &state["last_event"]), (&json!("complete"), &json!(count)));
+    assert_eq!(
+        (&state["state"], &state["last_event"]),
+        (&json!("complete"), &json!(count))
+    );
     let mut whole = stream(&product, &run, None, usize::MAX).await;
     whole.pop();
     assert_eq!(whole, heard, "what was heard in pieces is the log");
-    assert_eq!(get(&product, &format!("/runs/{run}/events?after={count}")).await.status, 204);
+    assert_eq!(
+        get(&product, &format!("/runs/{run}/events?after={count}"))
+            .await
+            .status,
+        204
+    );
     let tail = get(&product, &format!("/runs/{run}/events?after={}", count - 2)).await;
-    assert_eq!(tail.text.matches("\nid: ").count() + usize::from(tail.text.starts_with("id: ")), 2, "{}", tail.text);
+    assert_eq!(
+        tail.text.matches("\nid: ").count() + usize::from(tail.text.starts_with("id: ")),
+        2,
+        "{}",
+        tail.text
+    );
     goes_on(&product).await;
 }
 
@@ -120,7 +153,11 @@ fn runs(text: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
-        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
+        .any(|line| {
+            String::from_utf8_lossy(&line)
+                .replace('\0', " ")
+                .contains(text)
+        })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,19 +167,34 @@ async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[]), ("after", &["long"])])),
         // In a session of its own and deaf to the polite signals.
-        Rule::worker("long").call("shell", json!({"command": format!("trap '' TERM INT HUP; setsid {sleep} & {sleep}")})),
+        Rule::worker("long").call(
+            "shell",
+            json!({"command": format!("trap '' TERM INT HUP; setsid {sleep} & {sleep}")}),
+        ),
     ]);
     let product = Product::start(scenario).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
     let before = Untouched::now(&workspace);
-    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"].as_str().unwrap().to_owned();
+    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     eventually("the command runs", || async { runs(&sleep).then_some(()) }).await;
 
     let answer = ask(&product, Method::POST, &format!("/runs/{run}/cancel")).await;
-    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("cancelled")));
-    eventually("the command is dead", || async { (!runs(&sleep)).then_some(()) }).await;
+    assert_eq!(
+        (answer.status, &answer.json()["state"]),
+        (202, &json!("cancelled"))
+    );
+    eventually("the command is dead", || async {
+        (!runs(&sleep)).then_some(())
+    })
+    .await;
     let ended = product.end(run.parse().unwrap()).await;
-    assert_eq!((&ended["state"], &ended["reason"]["code"]), (&json!("cancelled"), &json!("asked")));
+    assert_eq!(
+        (&ended["state"], &ended["reason"]["code"]),
+        (&json!("cancelled"), &json!("asked"))
+    );
     let tasks = get(&product, &format!("/runs/{run}/tasks")).await.json();
     for task in tasks["tasks"].as_array().unwrap() {
         assert_eq!(task["state"], "cancelled", "{task:#}");
@@ -156,7 +208,14 @@ async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
         202 => assert_eq!(again.json()["state"], "cancelled"),
         _ => drop(again.problem(409, "not-cancellable")),
     }
-    let events = Answer::to(reqwest::Client::new().get(format!("{}/runs/{run}/events", product.address))).await;
-    assert_eq!(events.text.matches("event: run_cancelled").count(), 1, "{}", events.text);
+    let events =
+        Answer::to(reqwest::Client::new().get(format!("{}/runs/{run}/events", product.address)))
+            .await;
+    assert_eq!(
+        events.text.matches("event: run_cancelled").count(),
+        1,
+        "{}",
+        events.text
+    );
     goes_on(&product).await;
 }

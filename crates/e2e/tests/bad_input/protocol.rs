@@ -274,26 +274,57 @@ async fn pages_are_self_contained(product: &Product, document: &Value) {
 async fn a_server_that_others_can_reach_answers_only_who_bears_its_token() {
     let place = folder();
     let mut command = Command::new(binary());
-    command.args(["serve", "--json", "--listen", "0.0.0.0:0", "--data-dir"]).arg(place.path().join("data"));
-    command.env_remove("DATABASE_URL").env("ORCHESTRATOR_TOKEN", "a-token-of-this-test");
+    command
+        .args(["serve", "--json", "--listen", "0.0.0.0:0", "--data-dir"])
+        .arg(place.path().join("data"));
+    command
+        .env_remove("DATABASE_URL")
+        .env("ORCHESTRATOR_TOKEN", "a-token-of-this-test");
     let log = place.path().join("server.log");
     let (mut server, announced) = announced(command, &log).await;
-    let address = announced["address"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
+    let address = announced["address"]
+        .as_str()
+        .unwrap()
+        .replace("0.0.0.0", "127.0.0.1");
     let client = reqwest::Client::new();
-    for path in ["/runs", "/readyz", "/metrics", "/docs", "/openapi.json", "/nothing"] {
+    for path in [
+        "/runs",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/nothing",
+    ] {
         let get = || client.get(format!("{address}{path}"));
         let refused = Answer::to(get()).await;
         refused.problem(401, "unauthorized");
         assert_eq!(refused.header("www-authenticate"), "Bearer");
-        Answer::to(get().bearer_auth("a-token-of-this-tesT")).await.problem(401, "unauthorized");
-        Answer::to(get().basic_auth("a-token-of-this-test", None::<&str>)).await.problem(401, "unauthorized");
+        Answer::to(get().bearer_auth("a-token-of-this-tesT"))
+            .await
+            .problem(401, "unauthorized");
+        Answer::to(get().basic_auth("a-token-of-this-test", None::<&str>))
+            .await
+            .problem(401, "unauthorized");
         let answer = Answer::to(get().bearer_auth("a-token-of-this-test")).await;
-        assert_eq!(answer.status, if path == "/nothing" { 404 } else { 200 }, "{path}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            if path == "/nothing" { 404 } else { 200 },
+            "{path}: {}",
+            answer.text
+        );
     }
     let submit = client.post(format!("{address}/runs")).json(&json!({}));
     Answer::to(submit).await.problem(401, "unauthorized");
-    assert_eq!(Answer::to(client.get(format!("{address}/healthz"))).await.status, 200);
+    assert_eq!(
+        Answer::to(client.get(format!("{address}/healthz")))
+            .await
+            .status,
+        200
+    );
     let log = std::fs::read_to_string(&log).unwrap();
-    assert!(!log.contains("a-token-of-this-test") && !log.contains("panicked"), "{log}");
+    assert!(
+        !log.contains("a-token-of-this-test") && !log.contains("panicked"),
+        "{log}"
+    );
     server.kill().await.unwrap();
 }

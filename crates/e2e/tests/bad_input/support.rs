@@ -155,13 +155,21 @@ impl Refused<'_> {
         let said = String::from_utf8_lossy(&output.stderr);
         println!("{:?} {:?}\n{said}", self.arguments, self.environment);
         let mistakes = mistakes(&output, self.code, self.says);
-        (!mistakes.is_empty()).then(|| format!("{:?} {:?}: {mistakes:?}\n{said}", self.arguments, self.environment))
+        (!mistakes.is_empty()).then(|| {
+            format!(
+                "{:?} {:?}: {mistakes:?}\n{said}",
+                self.arguments, self.environment
+            )
+        })
     }
 }
 
 /// Checks all of them, and tells of all that were refused in another way.
 pub(crate) fn all_refused<'a>(lines: impl IntoIterator<Item = Refused<'a>>, folder: &Path) {
-    let mistakes: Vec<String> = lines.into_iter().filter_map(|line| line.mistake(folder)).collect();
+    let mistakes: Vec<String> = lines
+        .into_iter()
+        .filter_map(|line| line.mistake(folder))
+        .collect();
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n\n"));
 }
 
@@ -170,11 +178,31 @@ pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String
     let said = String::from_utf8_lossy(&output.stderr);
     let mut mistakes = Vec::new();
     if output.status.code() != Some(code) {
-        mistakes.push(format!("exit code {:?} instead of {code}", output.status.code()));
+        mistakes.push(format!(
+            "exit code {:?} instead of {code}",
+            output.status.code()
+        ));
     }
-    let inner = ["panicked", "RUST_BACKTRACE", "stack backtrace", "Error {", "Err(", "Some("];
-    mistakes.extend(inner.iter().filter(|word| said.contains(**word)).map(|word| format!("it says {word}")));
-    mistakes.extend(words.iter().filter(|word| !said.contains(**word)).map(|word| format!("it does not say {word}")));
+    let inner = [
+        "panicked",
+        "RUST_BACKTRACE",
+        "stack backtrace",
+        "Error {",
+        "Err(",
+        "Some(",
+    ];
+    mistakes.extend(
+        inner
+            .iter()
+            .filter(|word| said.contains(**word))
+            .map(|word| format!("it says {word}")),
+    );
+    mistakes.extend(
+        words
+            .iter()
+            .filter(|word| !said.contains(**word))
+            .map(|word| format!("it does not say {word}")),
+    );
     let printed = String::from_utf8_lossy(&output.stdout);
     if !printed.is_empty() && serde_json::from_str::<Value>(&printed).is_err() {
         mistakes.push(format!("it printed {printed}"));
@@ -185,10 +213,18 @@ pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String
 /// Starts a `serve --json` and waits for what it announces; what it logs goes to a file.
 pub(crate) async fn announced(mut command: Command, log: &Path) -> (Child, Value) {
     drop(rustls::crypto::ring::default_provider().install_default());
-    command.stdout(Stdio::piped()).stderr(std::fs::File::create(log).unwrap());
-    let mut server = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+    command
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(log).unwrap());
+    let mut server = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it announces itself").unwrap();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line())
+        .await
+        .expect("it announces itself")
+        .unwrap();
     let line = line.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(log).unwrap()));
     (server, serde_json::from_str(&line).unwrap())
 }

@@ -12,10 +12,18 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
     let read = |path: &str| json!({"path": path});
     vec![
         ("read_file", read(secret), "outside"),
-        ("read_file", read("../../../../../../../../etc/passwd"), "outside"),
+        (
+            "read_file",
+            read("../../../../../../../../etc/passwd"),
+            "outside",
+        ),
         ("list_dir", read("/"), "outside"),
         ("list_dir", read("../.."), "outside"),
-        ("search", json!({"pattern": "root", "path": "/etc"}), "outside"),
+        (
+            "search",
+            json!({"pattern": "root", "path": "/etc"}),
+            "outside",
+        ),
         ("write_file", write(outside), "outside"),
         ("write_file", write("../escaped"), "outside"),
         ("write_file", write(".git/hooks/pre-commit"), ".git"),
@@ -25,10 +33,18 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
         ("write_file", write("link/owned"), "link"),
         ("write_file", write("up/owned"), "up"),
         ("read_file", read("file-link"), "link"),
-        ("edit_file", json!({"path": "file-link", "old": "root", "new": "owned"}), "link"),
+        (
+            "edit_file",
+            json!({"path": "file-link", "old": "root", "new": "owned"}),
+            "link",
+        ),
         ("list_dir", read("link"), "link"),
         ("read_file", read("nothing-here"), "nothing-here"),
-        ("edit_file", json!({"path": "a", "old": "not in it", "new": "x"}), "a"),
+        (
+            "edit_file",
+            json!({"path": "a", "old": "not in it", "new": "x"}),
+            "a",
+        ),
         ("read_file", json!({"file": "a"}), "path"),
         ("read_file", json!({"path": 7}), "path"),
         ("shell", json!({"command": ""}), "command"),
@@ -45,17 +61,29 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
     let calls = reaching(secret, outside);
 
     let links = "ln -s /etc link; ln -s ../../../.. up; ln -s /etc/passwd file-link";
-    let shell = format!("cat {secret}; echo owned > {outside}; cat /proc/*/environ | tr '\\0' '\\n' | grep sk-test; true");
+    let shell = format!(
+        "cat {secret}; echo owned > {outside}; cat /proc/*/environ | tr '\\0' '\\n' | grep sk-test; true"
+    );
     let mut rules = vec![
         Rule::director().json(&plan(&[("reach", &[])])),
-        Rule::worker("reach").turn(1).call("shell", json!({"command": links})),
+        Rule::worker("reach")
+            .turn(1)
+            .call("shell", json!({"command": links})),
     ];
     // One call for each turn: an answer of many would end with the first that is told to be too much.
     for (turn, (tool, arguments, _)) in (2..).zip(&calls) {
-        rules.push(Rule::worker("reach").turn(turn).call(tool, arguments.clone()));
+        rules.push(
+            Rule::worker("reach")
+                .turn(turn)
+                .call(tool, arguments.clone()),
+        );
     }
     let after = u32::try_from(calls.len()).unwrap() + 2;
-    rules.push(Rule::worker("reach").turn(after).call("shell", json!({"command": shell})));
+    rules.push(
+        Rule::worker("reach")
+            .turn(after)
+            .call("shell", json!({"command": shell})),
+    );
     rules.push(
         Rule::worker("reach")
             .turn(after + 1)
@@ -65,23 +93,43 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
     );
     let product = Product::start(Scenario::from_rules(rules)).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
-    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"].as_str().unwrap().to_owned();
+    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let ended = product.end(run.parse().unwrap()).await;
-    let task = get(&product, &format!("/runs/{run}/tasks/reach")).await.json();
+    let task = get(&product, &format!("/runs/{run}/tasks/reach"))
+        .await
+        .json();
     assert_eq!(ended["state"], "complete", "{ended:#}\n{task:#}");
 
-    let turns = task["attempts"][0]["turns"].as_array().unwrap_or_else(|| panic!("{task:#}"));
+    let turns = task["attempts"][0]["turns"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{task:#}"));
     for ((tool, arguments, said), turn) in calls.iter().zip(&turns[1..]) {
         let call = &turn["calls"][0];
-        assert_eq!((call["name"].as_str(), call["ok"].as_bool()), (Some(*tool), Some(false)), "{arguments}: {call:#}");
+        assert_eq!(
+            (call["name"].as_str(), call["ok"].as_bool()),
+            (Some(*tool), Some(false)),
+            "{arguments}: {call:#}"
+        );
         says(call["result"].as_str().unwrap(), &[said]);
     }
-    assert!(!task.to_string().contains("words of the secret"), "{task:#}");
-    assert!(!task.to_string().contains("sk-test-"), "the key is in reach of commands: {task:#}");
+    assert!(
+        !task.to_string().contains("words of the secret"),
+        "{task:#}"
+    );
+    assert!(
+        !task.to_string().contains("sk-test-"),
+        "the key is in reach of commands: {task:#}"
+    );
     assert!(!Path::new(outside).exists());
     assert!(!Path::new("/etc/owned").exists());
     let branch = ended["branch"].as_str().unwrap();
-    assert_eq!(git(&workspace, &["diff", "--name-only", "HEAD~1", branch]), "b");
+    assert_eq!(
+        git(&workspace, &["diff", "--name-only", "HEAD~1", branch]),
+        "b"
+    );
     assert!(!workspace.join(".git/hooks/pre-commit").exists());
     goes_on(&product).await;
 }
@@ -92,12 +140,21 @@ async fn a_link_out_of_the_tree_is_never_followed() {
     let place = e2e::folder();
     let target = place.path().join("target");
     std::fs::write(&target, "the words of the target\n").unwrap();
-    let link = format!("ln -s {} out; ln -s ../../../../../.. up; ln -s out chain", target.display());
+    let link = format!(
+        "ln -s {} out; ln -s ../../../../../.. up; ln -s out chain",
+        target.display()
+    );
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("link", &[]), ("after", &["link"])])),
-        Rule::worker("link").call("shell", json!({"command": link})).call("finish", done()),
-        Rule::worker("after").turn(1).call("write_file", json!({"path": "out", "content": "owned\n"})),
-        Rule::worker("after").turn(2).call("read_file", json!({"path": "chain"})),
+        Rule::worker("link")
+            .call("shell", json!({"command": link}))
+            .call("finish", done()),
+        Rule::worker("after")
+            .turn(1)
+            .call("write_file", json!({"path": "out", "content": "owned\n"})),
+        Rule::worker("after")
+            .turn(2)
+            .call("read_file", json!({"path": "chain"})),
         Rule::worker("after")
             .turn(3)
             .call("write_file", json!({"path": "b", "content": "2\n"}))
@@ -105,13 +162,24 @@ async fn a_link_out_of_the_tree_is_never_followed() {
     ]);
     let product = Product::start(scenario).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
-    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"].as_str().unwrap().to_owned();
+    let run = post(&product, &body(&workspace, "scripted")).await.json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let ended = product.end(run.parse().unwrap()).await;
-    let tasks = get(&product, &format!("/runs/{run}/tasks/after")).await.text;
+    let tasks = get(&product, &format!("/runs/{run}/tasks/after"))
+        .await
+        .text;
     assert!(!tasks.contains("words of the target"), "{tasks}");
-    assert_eq!(std::fs::read_to_string(&target).unwrap(), "the words of the target\n");
+    assert_eq!(
+        std::fs::read_to_string(&target).unwrap(),
+        "the words of the target\n"
+    );
     assert_eq!(ended["state"], "complete", "{ended:#}\n{tasks}");
-    let listed = git(&workspace, &["ls-tree", "-r", ended["branch"].as_str().unwrap()]);
+    let listed = git(
+        &workspace,
+        &["ls-tree", "-r", ended["branch"].as_str().unwrap()],
+    );
     assert_eq!(listed.matches("120000 blob").count(), 3, "{listed}");
     goes_on(&product).await;
 }

@@ -124,14 +124,18 @@ fn of_another_user(folder: &Path) -> PathBuf {
     path
 }
 
-/// Permissions do not hold root back, but a loop of symlinks and a path below a file do; see [`unusable`].
+/// Permissions do not hold root back; for root a path below a file stands for it, see [`unusable`].
 fn unreadable(folder: &Path) -> Option<Refused> {
     if rustix::process::geteuid().is_root() {
         return None;
     }
     let path = repository(&folder.join("unreadable"), &[("a", "1\n")]);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    permit(&path, 0o000);
     Some((path, &["can't be read", "permissions"]))
+}
+
+fn permit(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +150,8 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     let folder = product.folder.path();
     let good = folder.join("good");
     let mut refused = unusable(folder);
-    refused.extend(unreadable(folder));
+    let unreadable = unreadable(home.path());
+    refused.extend(unreadable.clone());
     let data_dir = product.data_dir();
     refused.push((data_dir.clone(), &["data directory"]));
     refused.push((data_dir.join("new"), &["data directory", "--data-dir"]));
@@ -182,6 +187,10 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     assert_eq!(Untouched::now(&good), before);
     assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));
     goes_on(&product).await;
+    if let Some((path, _)) = unreadable {
+        // So that the folder can be removed.
+        permit(&path, 0o755);
+    }
 }
 
 /// Every file below a folder with its size and time of change, but for what is below another.
