@@ -56,7 +56,9 @@ impl Ledger for Account {
         let store = &self.engine.parts.store;
         if outcome.status == CallStatus::Lost {
             let error = outcome.error.as_deref().map(redact).unwrap_or_default();
-            return store.lose_call(call.0, &error).await.map_err(|error| error.to_string());
+            let (requests, duration_ms) = (outcome.attempts as i32, outcome.duration.as_millis() as i64);
+            let lost = store.lose_call(call.0, &error, requests, duration_ms).await;
+            return lost.map_err(|error| error.to_string());
         }
         let settlement = Settlement {
             status: outcome.status.as_str().to_owned(),

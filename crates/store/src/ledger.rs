@@ -157,17 +157,21 @@ impl Store {
     }
 
     /// Marks one call as lost: the provider took it, and nobody knows what it cost. Its reservation stays held.
+    /// `requests` and `duration_ms` are what it took all the same.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn lose_call(&self, call: i64, error: &str) -> Result<(), Error> {
+    pub async fn lose_call(&self, call: i64, error: &str, requests: i32, duration_ms: i64) -> Result<(), Error> {
         timed(
             "update",
             sqlx::query!(
-                "update model_call set state = 'lost', status = 'lost', settled_at = now(), error = $2
+                "update model_call set state = 'lost', status = 'lost', settled_at = now(), error = $2,
+                     requests = $3, duration_ms = $4
                  where id = $1 and settled_at is null",
                 call,
                 error,
+                requests,
+                duration_ms,
             )
             .execute(&self.pool),
         )

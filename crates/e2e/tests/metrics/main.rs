@@ -8,6 +8,8 @@ mod exposition;
 mod prometheus;
 mod rows;
 
+mod mishaps;
+
 use domain::RunId;
 use e2e::{Product, eventually};
 use exposition::Exposition;
@@ -205,7 +207,11 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
         let status = match entry.status {
             Status::Http(200) => "success",
             Status::Http(429) => "rate_limited",
-            other => panic!("the demo knows no {other}"),
+            Status::Http(_) | Status::Cut | Status::Reset | Status::Garbage | Status::Empty => {
+                "error"
+            }
+            // Nobody waits for these: the run is cancelled meanwhile.
+            Status::Hang | Status::Stall => "cancelled",
         };
         *requests
             .entry(vec![entry.model.clone(), status.into()])
