@@ -18,6 +18,8 @@ mod conflict;
 mod content;
 mod create;
 mod deliver;
+#[cfg(test)]
+mod differential;
 mod durable;
 mod error;
 mod fast;

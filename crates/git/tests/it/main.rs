@@ -5,6 +5,9 @@
     reason = "the helpers of tests are tests: clippy knows only the functions marked as such"
 )]
 
+#[path = "../generate/mod.rs"]
+mod generate;
+
 mod delivery;
 mod differential;
 mod hostile;
