@@ -57,6 +57,8 @@ create table run (
     ended_at          timestamptz
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 create index run_created on run (created_at desc, id desc);
+-- What is asked again and again concerns runs under way, however many have ended. `ended_at` changes once in a life.
+create index run_open on run (id) where ended_at is null;
 
 -- Apart from the run's row, so that reserving money never waits for a step.
 create table budget (
@@ -86,7 +88,7 @@ create table task (
     resume      boolean     not null default false,    -- the next claim goes on with the last attempt
     process     bigint,
     epoch       bigint,
-    wake_at     timestamptz,
+    wake_at     timestamptz,                           -- not claimed before
     reason      jsonb,
     feedback    jsonb,                                 -- what the last try was told: reason, gate output, conflict
     commit      text,                                  -- the merge commit that landed its work
@@ -229,7 +231,8 @@ create table effect (
     run        uuid        not null references run (id) on delete cascade,
     kind       text        not null,
     key        text        not null unique,
-    tries      integer     not null default 0,
+    tries      integer     not null default 0,         -- claims so far, but for those given back by a drain
+    fence      bigint      not null default 0,         -- grows with each claim
     process    bigint,
     epoch      bigint,
     wake_at    timestamptz,

@@ -93,6 +93,8 @@ pub struct Task {
     pub change: Change,
     /// Why it ended without success.
     pub reason: Option<Reason>,
+    /// Seconds for which it is not to be claimed again; written only, from the moment of the decision on.
+    pub wait_s: u32,
 }
 
 /// A direct dependent, as far as completing its parent concerns it.
@@ -157,4 +159,17 @@ pub enum AttemptEnd {
     },
     /// It was stopped on purpose (drain) and is to go on later; it does not count.
     Released,
+}
+
+impl AttemptEnd {
+    /// The same end with its sentence rewritten: workers quote what they saw, and that may hold a secret.
+    #[must_use]
+    pub fn redacted(self, rewrite: impl Fn(&str) -> String) -> Self {
+        let rewritten = |reason: Reason| Reason::new(reason.code, rewrite(&reason.message));
+        match self {
+            Self::Failed { reason } => Self::Failed { reason: rewritten(reason) },
+            Self::GaveUp { reason } => Self::GaveUp { reason: rewritten(reason) },
+            Self::Submitted { .. } | Self::Unchanged | Self::Released => self,
+        }
+    }
 }

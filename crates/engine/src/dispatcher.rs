@@ -1,32 +1,75 @@
 //! Claims what can be done and starts it: tasks into free slots, effects, and a merger for each branch with a
 //! queue. Claims only what has a free place: nothing is fetched ahead.
+//!
+//! Nothing else in the process claims, so what the database says is held here and nobody here works on was lost on
+//! the way (an answer that never came, a panic), and is taken up again.
 
-use crate::{effects, engine::Engine, merge};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use domain::RunId;
+use crate::{
+    effects,
+    engine::Engine,
+    merge,
+    step::StepError,
+    working::{Claim, Place},
+};
+use domain::{RunId, event::Event, task::TaskState};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use store::claim::Claimed;
 
 /// Effects performed here at one time.
 const EFFECTS_AT_ONCE: usize = 8;
 /// Branches merged onto here at one time.
 const MERGERS_AT_ONCE: usize = 4;
+/// How often what runs here is compared with what the database says.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
-/// What runs here, by kind.
+/// Effects and merges that run here.
 #[derive(Clone, Default)]
 struct Busy {
-    inner: Arc<Mutex<Counts>>,
+    inner: Arc<Mutex<UnderWay>>,
 }
 
 #[derive(Default)]
-struct Counts {
-    working: usize,
-    effects: usize,
+struct UnderWay {
+    effects: HashSet<i64>,
     merging: HashSet<RunId>,
 }
 
+/// One of them; over when this is dropped, by a panic, too.
+struct Entry {
+    busy: Busy,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Effect(i64),
+    Merging(RunId),
+}
+
 impl Busy {
-    fn with<T>(&self, use_counts: impl FnOnce(&mut Counts) -> T) -> T {
-        use_counts(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, look: impl FnOnce(&mut UnderWay) -> T) -> T {
+        look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn enter(&self, what: What) -> Entry {
+        self.with(|under_way| match what {
+            What::Effect(effect) => under_way.effects.insert(effect),
+            What::Merging(run) => under_way.merging.insert(run),
+        });
+        Entry { busy: self.clone(), what }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.busy.with(|under_way| match self.what {
+            What::Effect(effect) => under_way.effects.remove(&effect),
+            What::Merging(run) => under_way.merging.remove(&run),
+        });
     }
 }
 
@@ -35,6 +78,7 @@ pub(crate) async fn dispatch(engine: Engine) {
     let busy = Busy::default();
     let mut tick = engine.parts.wake.watch();
     let poll = engine.parts.settings.poll;
+    let mut compared = Instant::now();
     while !engine.parts.drain.is_cancelled() {
         tick.mark_unchanged();
         let mut claimed = false;
@@ -42,6 +86,12 @@ pub(crate) async fn dispatch(engine: Engine) {
             match claim(&engine, &busy).await {
                 Ok(some) => claimed = some,
                 Err(error) => tracing::warn!(%error, "nothing could be claimed; it is tried again"),
+            }
+        }
+        if compared.elapsed() >= COMPARE_EVERY {
+            compared = Instant::now();
+            if let Err(error) = compare(&engine).await {
+                tracing::debug!(%error, "what runs here is compared with the database later");
             }
         }
         if !claimed {
@@ -54,74 +104,104 @@ pub(crate) async fn dispatch(engine: Engine) {
 
 /// Claims a round; `true` if there was anything, so that there may be more.
 async fn claim(engine: &Engine, busy: &Busy) -> Result<bool, store::Error> {
-    let tasks = claim_tasks(engine, busy).await?;
+    let tasks = claim_tasks(engine).await?;
     let effects = claim_effects(engine, busy).await?;
     let merges = claim_merges(engine, busy).await?;
     Ok(tasks || effects || merges)
 }
 
-async fn claim_tasks(engine: &Engine, busy: &Busy) -> Result<bool, store::Error> {
-    let slots = engine.parts.settings.slots as usize;
-    let working = busy.with(|counts| counts.working);
+async fn claim_tasks(engine: &Engine) -> Result<bool, store::Error> {
+    let parts = &engine.parts;
+    let slots = parts.settings.slots as usize;
+    let working = parts.working.count();
     telemetry::task::worker_slots(working as i64, slots.saturating_sub(working) as i64);
     if working >= slots {
         return Ok(false);
     }
-    let claimed = engine.parts.store.claim(engine.parts.holder, (slots - working) as i64).await?;
+    let claimed = parts.store.claim(parts.holder, (slots - working) as i64).await?;
     let any = !claimed.is_empty();
     for task in claimed {
-        busy.with(|counts| counts.working += 1);
-        telemetry::task::transition(Some(domain::task::TaskState::Ready), domain::task::TaskState::Active);
-        let (engine, done) = (engine.clone(), busy.clone());
-        engine.parts.under_way.clone().spawn(async move {
-            effects::work::perform(&engine, task).await;
-            done.with(|counts| counts.working -= 1);
-            engine.parts.wake.committed();
-        });
+        telemetry::task::transition(Some(TaskState::Ready), TaskState::Active);
+        // Entered before anything else happens, so that whoever takes the task away finds its worker.
+        let place = parts.working.enter((task.task, task.fence), parts.drain.child_token());
+        parts.under_way.spawn(work(engine.clone(), task, place));
     }
     if any {
-        engine.parts.wake.committed();
+        parts.wake.committed();
     }
     Ok(any)
 }
 
+async fn work(engine: Engine, task: Claimed, place: Place) {
+    effects::work::perform(&engine, task, &place.cancel).await;
+    drop(place);
+    engine.parts.wake.committed();
+}
+
 async fn claim_effects(engine: &Engine, busy: &Busy) -> Result<bool, store::Error> {
-    if busy.with(|counts| counts.effects) >= EFFECTS_AT_ONCE {
+    let performing: Vec<i64> = busy.with(|under_way| under_way.effects.iter().copied().collect());
+    if performing.len() >= EFFECTS_AT_ONCE {
         return Ok(false);
     }
-    let Some(effect) = engine.parts.store.claim_effect(engine.parts.holder).await? else {
+    let Some(effect) = engine.parts.store.claim_effect(engine.parts.holder, &performing).await? else {
         return Ok(false);
     };
-    busy.with(|counts| counts.effects += 1);
-    let (engine, done) = (engine.clone(), busy.clone());
+    let entry = busy.enter(What::Effect(effect.id));
+    let engine = engine.clone();
     engine.parts.under_way.clone().spawn(async move {
         effects::perform(&engine, effect).await;
-        done.with(|counts| counts.effects -= 1);
+        drop(entry);
         engine.parts.wake.committed();
     });
     Ok(true)
 }
 
 async fn claim_merges(engine: &Engine, busy: &Busy) -> Result<bool, store::Error> {
+    let parts = &engine.parts;
+    let merging: Vec<RunId> = busy.with(|under_way| under_way.merging.iter().copied().collect());
+    let free = MERGERS_AT_ONCE.saturating_sub(merging.len());
+    if free == 0 {
+        return Ok(false);
+    }
     let mut any = false;
-    for run in engine.parts.store.merge_targets().await? {
-        if busy.with(|counts| counts.merging.len() >= MERGERS_AT_ONCE || counts.merging.contains(&run)) {
-            continue;
-        }
+    for run in parts.store.merge_targets(parts.holder, &merging).await?.into_iter().take(free) {
         let lease = store::merge::merge_lease(run);
-        let Some(fence) = engine.parts.store.take_lease(&lease, engine.parts.holder).await? else {
+        let Some(fence) = parts.store.take_lease(&lease, parts.holder).await? else {
             continue;
         };
         any = true;
-        busy.with(|counts| counts.merging.insert(run));
-        let (engine, done) = (engine.clone(), busy.clone());
-        engine.parts.under_way.clone().spawn(async move {
+        let entry = busy.enter(What::Merging(run));
+        let engine = engine.clone();
+        parts.under_way.spawn(async move {
             merge::work_queue(&engine, run, &lease, fence).await;
-            done.with(|counts| counts.merging.remove(&run));
+            drop(entry);
             engine.parts.wake.committed();
         });
     }
     Ok(any)
+}
+
+/// Stops workers whose task was taken away elsewhere (a cancel asked of another process, a lease that ran out while
+/// this process was held up), and takes up tasks that are held here with nobody at work on them.
+async fn compare(engine: &Engine) -> Result<(), store::Error> {
+    let parts = &engine.parts;
+    // Read before the question: what is entered from here on is not in its answer.
+    let working = parts.working.claims();
+    let held = parts.store.held_tasks(parts.holder).await?;
+    let claims: HashSet<Claim> = held.iter().map(|task| (task.task, task.fence)).collect();
+    for claim in working.into_iter().filter(|claim| !claims.contains(claim)) {
+        parts.working.stop(claim);
+    }
+    for task in held.into_iter().filter(|task| !parts.working.has((task.task, task.fence))) {
+        let event = Event::ProcessLost { fence: task.fence, progressed: task.progressed };
+        match engine.step(task.run, Some(task.task), event, async |_| Ok(())).await {
+            Ok(()) => tracing::warn!(run = %task.run, task = %task.task, "a task was held with nobody at work on it; it can be claimed again"),
+            // It ended between the question and now.
+            Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
+            Err(StepError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the disk has more room than the floor: a full disk is no reason to lose work, so nothing new begins.

@@ -6,16 +6,12 @@ use crate::{
     settings::Settings,
     step::{self, Applied, StepError},
     wake::Wake,
+    working::Working,
 };
 use agents::profile::Profiles;
 use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
 use sandbox::Sandbox;
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Holder, Store, Tx, view::Views};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -49,7 +45,7 @@ pub(crate) struct Parts {
     /// What is under way.
     pub(crate) under_way: TaskTracker,
     /// Attempts that run here, so that a cancelled task's worker is stopped at once.
-    pub(crate) working: Mutex<HashMap<TaskId, CancellationToken>>,
+    pub(crate) working: Working,
     pub(crate) red_base: RedBase,
 }
 
@@ -108,7 +104,7 @@ impl Engine {
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             under_way: TaskTracker::new(),
-            working: Mutex::default(),
+            working: Working::default(),
             red_base: RedBase::default(),
             settings,
         };
@@ -124,7 +120,8 @@ impl Engine {
         tokio::spawn(parts.wake.clone().tell(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(housekeeping::keep(self.clone()));
-        tokio::spawn(dispatcher::dispatch(self.clone()));
+        // Tracked: what it claims while the drain begins must be waited for.
+        parts.under_way.spawn(dispatcher::dispatch(self.clone()));
     }
 
     /// The read side: what the interfaces show.
@@ -203,7 +200,7 @@ impl Engine {
         beside: W,
     ) -> Result<(), StepError>
     where
-        W: AsyncFnOnce(&mut Tx) -> Result<(), store::Error>,
+        W: AsyncFnOnce(&mut Tx) -> Result<(), StepError>,
     {
         let mut tx = self.parts.store.begin().await?;
         let applied = step::apply(&mut tx, run, task, event).await?;
@@ -218,7 +215,7 @@ impl Engine {
         for (task, from, to) in &applied.tasks {
             telemetry::task::transition(*from, *to);
             if *from == Some(TaskState::Active) && to.is_final() {
-                self.stop_working(*task);
+                self.parts.working.stop_task(*task);
             }
         }
         let finished: Vec<TaskId> =
@@ -230,13 +227,6 @@ impl Engine {
             self.parts.under_way.spawn(telling);
         }
         self.parts.wake.committed();
-    }
-
-    fn stop_working(&self, task: TaskId) {
-        let working = self.parts.working.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = working.get(&task) {
-            token.cancel();
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{engine::Engine, step::StepError, trace};
 use domain::{
     RunId, TaskId,
     event::Event,
+    limits::RunLimits,
     run::{Reason, ReasonCode, RunState},
     task::TaskState,
 };
@@ -16,12 +17,12 @@ const REAP_EVERY: Duration = Duration::from_secs(2);
 
 /// Brings back what dead processes held.
 pub(crate) async fn recover(engine: &Engine) -> Result<(), store::Error> {
-    let lost = engine.parts.store.lose_calls().await?;
+    let lost = engine.parts.store.lose_calls(engine.parts.holder).await?;
     if lost > domain::NanoDollars::ZERO {
         tracing::warn!(upper_bound = %lost, "model calls were lost with their process; their upper bounds stay reserved");
         telemetry::llm::discarded(lost);
     }
-    for task in engine.parts.store.lost_tasks().await? {
+    for task in engine.parts.store.lost_tasks(engine.parts.holder).await? {
         let event = Event::ProcessLost { fence: task.fence, progressed: task.progressed };
         match engine.step(task.run, Some(task.task), event, async |_| Ok(())).await {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
@@ -47,17 +48,28 @@ pub(crate) async fn keep(engine: Engine) {
 
 async fn round(engine: &Engine) -> Result<(), store::Error> {
     recover(engine).await?;
+    end_overdue_runs(engine).await?;
+    gauges(engine).await
+}
+
+/// Why a run whose time is up ends.
+pub(crate) fn overdue(limits: &RunLimits) -> Reason {
+    let limit = limits.run_s;
+    let text = format!("the run took longer than it may (limit run_s = {limit}); raise limits.run_s and run again");
+    Reason::new(ReasonCode::Limit, text)
+}
+
+/// Ends the runs whose time is up, with all that is under way for them.
+pub(crate) async fn end_overdue_runs(engine: &Engine) -> Result<(), store::Error> {
     for run in engine.parts.store.overdue_runs().await? {
-        let reason = Reason::new(
-            ReasonCode::Limit,
-            "the run took longer than its limit run_s allows; raise limits.run_s and run again",
-        );
+        let Some(facts) = engine.parts.store.run_facts(run).await? else { continue };
+        let reason = overdue(&facts.limits);
         match engine.step(run, None, Event::RunFailed { reason }, async |_| Ok(())).await {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
         }
     }
-    gauges(engine).await
+    Ok(())
 }
 
 /// Gauges that are read from the database.

@@ -79,6 +79,11 @@ impl Layout {
         self.worktrees().join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
     }
 
+    /// The throwaway checkout of the base, for a gate whose result is compared with it.
+    pub(crate) fn gate_base(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
+        self.worktrees().join(format!("{}.gate-{merge}-base.{fence}", run.0.simple()))
+    }
+
     /// Where the whole outputs of an attempt's tools go.
     pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
         self.root

@@ -11,8 +11,10 @@ mod submit;
 
 mod step;
 mod wake;
+mod patience;
 
 mod dispatcher;
+mod working;
 mod effects;
 mod merge;
 mod ports;

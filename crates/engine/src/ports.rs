@@ -1,14 +1,24 @@
 //! The ports that models and agents write through, on the database: the ledger, the journal, the plan's progress.
 
-use crate::engine::Engine;
-use agents::port::{Journal, PlanProgress, Verdict};
+use crate::{engine::Engine, patience::patiently};
+use agents::{
+    port::{Journal, PlanProgress, Verdict},
+    tools::Tool,
+};
 use async_trait::async_trait;
 use domain::{CommitId, RunId, TaskId, TaskKey, event::Fact, plan::first_line};
 use git::{Hub, SnapshotError, SnapshotRequest, TreeLimits};
 use llm::{CallId, CallOutcome, CallStatus, Ledger, Message, PlannedCall, Refusal, Reply, ToolCall};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use store::{
-    attempt::{Held, IntentRow, TurnRow, Writer},
+    attempt::{Held, IntentRow, ResultRow, TurnRow, Writer},
     ledger::{Reservation, Reserved, Settlement},
 };
 use telemetry::secrets::redact;
@@ -39,7 +49,7 @@ impl Ledger for Account {
             upper_bound: asked,
         };
         let parts = &self.engine.parts;
-        match parts.store.reserve(parts.holder, &reservation).await {
+        match patiently(&parts.drain, || parts.store.reserve(parts.holder, &reservation)).await {
             Ok(Reserved::Yes(call)) => Ok(CallId(call)),
             Ok(Reserved::OverCap(spending)) => Err(Refusal::Budget {
                 limit: spending.cap.unwrap_or_default(),
@@ -53,11 +63,11 @@ impl Ledger for Account {
     }
 
     async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
-        let store = &self.engine.parts.store;
+        let (store, drain) = (&self.engine.parts.store, &self.engine.parts.drain);
         if outcome.status == CallStatus::Lost {
             let error = outcome.error.as_deref().map(redact).unwrap_or_default();
             let (requests, duration_ms) = (outcome.attempts as i32, outcome.duration.as_millis() as i64);
-            let lost = store.lose_call(call.0, &error, requests, duration_ms).await;
+            let lost = patiently(drain, || store.lose_call(call.0, &error, requests, duration_ms)).await;
             return lost.map_err(|error| error.to_string());
         }
         let settlement = Settlement {
@@ -72,7 +82,7 @@ impl Ledger for Account {
             first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
             error: outcome.error.as_deref().map(redact),
         };
-        store.settle(call.0, &settlement).await.map_err(|error| error.to_string())
+        patiently(drain, || store.settle(call.0, &settlement)).await.map_err(|error| error.to_string())
     }
 
     fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
@@ -102,12 +112,18 @@ pub(crate) struct AttemptJournal {
     pub(crate) base: CommitId,
     pub(crate) limits: TreeLimits,
     pub(crate) cancel: CancellationToken,
+    /// Whether a tool that can change the tree has run since the last snapshot.
+    pub(crate) changed: AtomicBool,
 }
 
 impl AttemptJournal {
-    fn verdict(&self, held: Result<Held, store::Error>) -> Result<Verdict, String> {
-        match held {
-            Ok(Held::Yes) if self.cancel.is_cancelled() => Ok(Verdict::Stop),
+    /// Writes, however long the database is away, and says whether to go on.
+    async fn write<Written>(&self, write: impl FnMut() -> Written) -> Result<Verdict, String>
+    where
+        Written: Future<Output = Result<Held, store::Error>>,
+    {
+        match patiently(&self.cancel, write).await {
+            _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
                 self.engine.parts.wake.committed();
                 Ok(Verdict::GoOn)
@@ -115,6 +131,16 @@ impl AttemptJournal {
             Ok(Held::No) => Ok(Verdict::Stop),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// The snapshot of the tree, if it may have changed since the last one.
+    async fn snapshot_of_changes(&self, turn: u32) -> Result<Option<CommitId>, SnapshotError> {
+        if !self.changed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let commit = self.snapshot(turn).await?;
+        self.changed.store(false, Ordering::Relaxed);
+        Ok(Some(commit))
     }
 
     /// Keeps the tree as it is under the attempt's ref.
@@ -152,30 +178,47 @@ impl Journal for AttemptJournal {
         };
         let tools = answer.tool_calls.iter().map(|call| first_line(&call.name, SUMMARY_CHARACTERS)).collect();
         let fact = Fact::TurnAnswered { attempt: self.number, turn, tools, cost: answer.cost };
-        self.verdict(self.engine.parts.store.record_turn(self.writer, &row, fact).await)
+        let store = &self.engine.parts.store;
+        self.write(|| store.record_turn(self.writer, &row, fact.clone())).await
     }
 
     async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
         let summary = redact(&first_line(summary, SUMMARY_CHARACTERS));
+        let name = redact(&first_line(&call.name, SUMMARY_CHARACTERS));
         let row = IntentRow {
             turn,
             call_id: call.id.clone(),
-            name: call.name.clone(),
+            name: name.clone(),
             arguments: redact(&call.arguments),
             summary: summary.clone(),
         };
-        let fact = Fact::ToolStarted { turn, tool: call.name.clone(), summary };
-        self.verdict(self.engine.parts.store.record_intent(self.writer, &row, fact).await)
+        if Tool::named(&call.name).is_some_and(Tool::changes) {
+            self.changed.store(true, Ordering::Relaxed);
+        }
+        let fact = Fact::ToolStarted { turn, tool: name, summary };
+        let store = &self.engine.parts.store;
+        self.write(|| store.record_intent(self.writer, &row, fact.clone())).await
     }
 
     async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String> {
+        // What a recorded result says was done is in the snapshot that is recorded with it: whoever goes on with the
+        // attempt finds the tree as the history tells it.
+        let snapshot = match self.snapshot_of_changes(turn).await {
+            Ok(snapshot) => snapshot,
+            // The worker is told at the end of the turn.
+            Err(SnapshotError::Refused(_)) => None,
+            Err(SnapshotError::Git(error)) => return Err(error.to_string()),
+        };
+        let content = redact(content);
+        let row = ResultRow { call_id, content: &content, ok };
         let store = &self.engine.parts.store;
-        self.verdict(store.record_result(self.writer, turn, call_id, &redact(content), ok).await)
+        self.write(|| store.record_result(self.writer, turn, &row, snapshot.as_ref())).await
     }
 
     async fn turn_ended(&self, turn: u32) -> Result<Verdict, String> {
-        match self.snapshot(turn).await {
-            Ok(commit) => self.verdict(self.engine.parts.store.end_turn(self.writer, turn, &commit).await),
+        let store = &self.engine.parts.store;
+        match self.snapshot_of_changes(turn).await {
+            Ok(snapshot) => self.write(|| store.end_turn(self.writer, turn, snapshot.as_ref())).await,
             // What the worker left there can't be kept; it can mend that, so it is told.
             Err(SnapshotError::Refused(refusal)) => Ok(Verdict::Message(format!(
                 "Your worktree can't be recorded as it is: {refusal}. Mend this before anything else."

@@ -103,11 +103,17 @@ async fn save(
     if decision.run != snapshot.run {
         tx.save_run(&decision.run).await?;
         applied.state.1 = decision.run.state;
+        if decision.run.state.is_final() && !snapshot.run.state.is_final() {
+            tx.drop_effects(run).await?;
+        }
     }
     if let (Some(before), Some(after)) = (&snapshot.task, &decision.task)
         && before != after
     {
         tx.save_task(after).await?;
+        if before.state == TaskState::Active && !matches!(event, Event::AttemptEnded { .. }) {
+            tx.abandon_attempts(after.id).await?;
+        }
         note(applied, after.id, Some(before.state), after.state);
     }
     for (before, after) in snapshot.children.iter().zip(&decision.children) {

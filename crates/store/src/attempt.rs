@@ -2,10 +2,14 @@
 //!
 //! Every write names the fence the attempt was claimed under. A stale one changes nothing and is told so.
 
-use crate::{Error, Store, timed::timed, tx::Tx};
+use crate::{
+    Error, Store,
+    storable::{self, document, text},
+    timed::timed,
+    tx::Tx,
+};
 use domain::{CommitId, Fence, NanoDollars, RunId, TaskId, event::Fact, task::AttemptEnd};
 use serde_json::Value;
-use sqlx::types::Json;
 
 /// Whether the attempt is still the one that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,17 @@ pub struct IntentRow {
     pub arguments: String,
     /// What it is to do, in a few words.
     pub summary: String,
+}
+
+/// What a tool said.
+#[derive(Clone, Copy, Debug)]
+pub struct ResultRow<'a> {
+    /// The provider's name for the call.
+    pub call_id: &'a str,
+    /// What the model is told.
+    pub content: &'a str,
+    /// Whether it did what it was asked.
+    pub ok: bool,
 }
 
 /// A turn read back, with what its tools said: `None` where the process died before the answer.
@@ -117,7 +132,7 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn held(&mut self, writer: Writer) -> Result<Held, Error> {
-        timed("select", sqlx::query!("select id from run where id = $1 for update", writer.run.0).fetch_optional(&mut *self.inner))
+        timed("select", sqlx::query!("select id from run where id = $1 for no key update", writer.run.0).fetch_optional(&mut *self.inner))
             .await?;
         let row = timed(
             "select",
@@ -130,6 +145,20 @@ impl Tx {
         )
         .await?;
         Ok(if row.is_some_and(|row| row.held) { Held::Yes } else { Held::No })
+    }
+
+    /// Closes what is open of a task's attempts: it was taken from its worker, who could not say so.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn abandon_attempts(&mut self, task: TaskId) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!("update attempt set ended_at = now() where task = $1 and ended_at is null", task.0)
+                .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
     }
 
     /// Closes an attempt: how it ended, and the worker's own report.
@@ -149,9 +178,9 @@ impl Tx {
                 "update attempt set finish_end = $2, commit = coalesce($3, commit), finish = coalesce($4, finish),
                      ended_at = now() where id = $1",
                 attempt,
-                Json(end) as _,
+                document("attempt.finish_end", end)?,
                 commit.map(|commit| commit.0.as_str()),
-                finish,
+                finish.map(storable::json),
             )
             .execute(&mut *self.inner),
         )
@@ -181,15 +210,15 @@ impl Store {
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
         }
-        timed(
+        let inserted = timed(
             "insert",
             sqlx::query!(
                 "insert into turn (attempt, number, assistant, model, input_tokens, output_tokens, cost)
-                 values ($1, $2, $3, $4, $5, $6, $7)",
+                 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
                 writer.attempt,
                 turn.number as i32,
-                turn.assistant,
-                turn.model,
+                storable::json(&turn.assistant),
+                &*text(&turn.model),
                 turn.input_tokens,
                 turn.output_tokens,
                 turn.cost.map(|cost| cost.0),
@@ -197,7 +226,10 @@ impl Store {
             .execute(&mut *tx.inner),
         )
         .await?;
-        tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        // Said again because the answer to the first time was lost: it is written already, fact and all.
+        if inserted.rows_affected() == 1 {
+            tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        }
         tx.commit().await?;
         Ok(Held::Yes)
     }
@@ -211,27 +243,31 @@ impl Store {
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
         }
-        timed(
+        let inserted = timed(
             "insert",
             sqlx::query!(
                 "insert into tool_call (attempt, turn, ordinal, call_id, name, arguments, summary)
-                 values ($1, $2, (select count(*) from tool_call where attempt = $1 and turn = $2), $3, $4, $5, $6)",
+                 select $1, $2, (select count(*) from tool_call where attempt = $1 and turn = $2), $3, $4, $5, $6
+                 where not exists (select 1 from tool_call where attempt = $1 and turn = $2 and call_id = $3)",
                 writer.attempt,
                 intent.turn as i32,
-                intent.call_id,
-                intent.name,
-                intent.arguments,
-                intent.summary,
+                &*text(&intent.call_id),
+                &*text(&intent.name),
+                &*text(&intent.arguments),
+                &*text(&intent.summary),
             )
             .execute(&mut *tx.inner),
         )
         .await?;
-        tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        if inserted.rows_affected() == 1 {
+            tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+        }
         tx.commit().await?;
         Ok(Held::Yes)
     }
 
-    /// Records what a tool said.
+    /// Records what a tool said, and the snapshot that holds what it did. A call that was never begun has no row to
+    /// write to; then only the fence is looked at.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -239,46 +275,54 @@ impl Store {
         &self,
         writer: Writer,
         turn: u32,
-        call_id: &str,
-        result: &str,
-        ok: bool,
+        result: &ResultRow<'_>,
+        snapshot: Option<&CommitId>,
     ) -> Result<Held, Error> {
-        let done = timed(
+        let row = timed(
             "update",
             sqlx::query!(
-                "update tool_call set result = $4, ok = $5, ended_at = now()
-                 where attempt = $1 and turn = $2 and call_id = $3 and result is null
-                   and exists (select 1 from task t where t.id = $6 and t.fence = $7 and t.state = 'active')",
+                r#"with held as (
+                       select 1 from task t where t.id = $6 and t.fence = $7 and t.state = 'active'),
+                   snapshotted as (
+                       update attempt set snapshot = $8
+                       where id = $1 and $8::text is not null and exists (select 1 from held)),
+                   answered as (
+                       update tool_call set result = $4, ok = $5, ended_at = now()
+                       where attempt = $1 and turn = $2 and call_id = $3 and result is null
+                         and exists (select 1 from held))
+                   select exists (select 1 from held) as "held!""#,
                 writer.attempt,
                 turn as i32,
-                call_id,
-                result,
-                ok,
+                &*text(result.call_id),
+                &*text(result.content),
+                result.ok,
                 writer.task.0,
                 writer.fence.0,
+                snapshot.map(|commit| commit.0.as_str()),
             )
-            .execute(&self.pool),
+            .fetch_one(&self.pool),
         )
         .await?;
-        Ok(if done.rows_affected() > 0 { Held::Yes } else { Held::No })
+        Ok(if row.held { Held::Yes } else { Held::No })
     }
 
-    /// Records that a turn's tools have run and the tree was snapshotted.
+    /// Records that a turn's tools have run, and the snapshot of the tree, where it has changed.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn end_turn(&self, writer: Writer, turn: u32, snapshot: &CommitId) -> Result<Held, Error> {
+    pub async fn end_turn(&self, writer: Writer, turn: u32, snapshot: Option<&CommitId>) -> Result<Held, Error> {
         let done = timed(
             "update",
             sqlx::query!(
                 "with held as (
                      select 1 from task t where t.id = $4 and t.fence = $5 and t.state = 'active'),
                  snapshotted as (
-                     update attempt set snapshot = $3 where id = $1 and exists (select 1 from held))
+                     update attempt set snapshot = $3
+                     where id = $1 and $3::text is not null and exists (select 1 from held))
                  update turn set ended_at = now() where attempt = $1 and number = $2 and exists (select 1 from held)",
                 writer.attempt,
                 turn as i32,
-                snapshot.0,
+                snapshot.map(|commit| commit.0.as_str()),
                 writer.task.0,
                 writer.fence.0,
             )

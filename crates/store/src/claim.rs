@@ -26,7 +26,7 @@ pub struct Claimed {
     pub depended_ms: i64,
 }
 
-/// A task whose process is gone.
+/// A task that a process holds, or that has lost its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Its run.
@@ -54,14 +54,14 @@ impl Store {
             sqlx::query!(
                 r#"with chosen as (
                        select id, max_active - active as room from run
-                       where state = 'running' and ready > 0 and active < max_active
+                       where ended_at is null and state = 'running' and ready > 0 and active < max_active
                          and exists (select 1 from task t where t.run = run.id and t.claimable
                                      and (t.wake_at is null or t.wake_at <= now()))
-                       order by vtime, created_at limit 1 for update skip locked),
+                       order by vtime, created_at limit 1 for no key update skip locked),
                    picked as (
                        select t.id from task t, chosen c
                        where t.run = c.id and t.claimable and (t.wake_at is null or t.wake_at <= now())
-                       order by t.priority desc, t.id limit least($3, (select room from chosen)) for update of t),
+                       order by t.priority desc, t.id limit least($3, (select room from chosen)) for no key update of t),
                    taken as (
                        update task t set claimable = false, state = 'active', fence = fence + 1,
                            attempt = attempt + case when resume then 0 else 1 end, resume = false,
@@ -109,11 +109,12 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Active tasks whose process is gone: its life is over, or it has been silent past its lease.
+    /// Active tasks whose process is gone: its life is over, or it has been silent past its lease. The caller's own
+    /// are none of them: it lives, whatever the database has heard of it while it could not be reached.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn lost_tasks(&self) -> Result<Vec<Lost>, Error> {
+    pub async fn lost_tasks(&self, holder: Holder) -> Result<Vec<Lost>, Error> {
         let rows = timed(
             "select",
             sqlx::query!(
@@ -122,9 +123,12 @@ impl Store {
                                where a.task = t.id and a.fence = t.fence and u.ended_at > a.claimed_at)
                            as "progressed!"
                    from run r join task t on t.run = r.id left join process p on p.id = t.process
-                   where r.active > 0 and t.state = 'active'
+                   where r.ended_at is null and r.active > 0 and t.state = 'active'
+                     and (t.process, t.epoch) is distinct from ($1, $2)
                      and (p.id is null or p.epoch <> t.epoch or p.expires_at < now())
-                   order by t.run, t.id limit 1000"#
+                   order by t.run, t.id limit 1000"#,
+                holder.process.0,
+                holder.epoch.0,
             )
             .fetch_all(&self.pool),
         )
@@ -138,5 +142,34 @@ impl Store {
                 progressed: row.progressed,
             })
             .collect())
+    }
+
+    /// Active tasks that this life of this process holds, as the database has it.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn held_tasks(&self, holder: Holder) -> Result<Vec<Lost>, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select t.run, t.id, t.fence,
+                       exists (select 1 from attempt a join turn u on u.attempt = a.id
+                               where a.task = t.id and a.fence = t.fence and u.ended_at > a.claimed_at)
+                           as "progressed!"
+                   from run r join task t on t.run = r.id
+                   where r.ended_at is null and r.active > 0 and t.state = 'active' and t.process = $1 and t.epoch = $2"#,
+                holder.process.0,
+                holder.epoch.0,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        let held = rows.into_iter().map(|row| Lost {
+            run: RunId(row.run),
+            task: TaskId(row.id),
+            fence: Fence(row.fence),
+            progressed: row.progressed,
+        });
+        Ok(held.collect())
     }
 }

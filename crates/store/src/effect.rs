@@ -1,7 +1,7 @@
 //! Effects other than work and merges: claimed by lease, performed, marked done.
 
-use crate::{Error, Holder, Store, timed::timed, tx::Tx};
-use domain::{RunId, effect::Effect};
+use crate::{Error, Holder, Store, storable::text, timed::timed, tx::Tx};
+use domain::{Fence, RunId, effect::Effect};
 use std::time::Duration;
 
 /// An effect that this process holds from now on.
@@ -15,6 +15,8 @@ pub struct ClaimedEffect {
     pub kind: String,
     /// How often it was claimed, this time among them.
     pub tries: u32,
+    /// What its outcome names.
+    pub fence: Fence,
 }
 
 impl Tx {
@@ -38,15 +40,37 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks an effect done, in the transaction that saves its outcome.
+    /// Marks an effect done, in the transaction that saves its outcome. `false` when it was claimed by another
+    /// meanwhile: then the caller's transaction must not be committed.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn finish_effect(&mut self, effect: i64) -> Result<(), Error> {
+    pub async fn finish_effect(&mut self, effect: &ClaimedEffect) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update effect set done_at = now(), error = null where id = $1 and fence = $2",
+                effect.id,
+                effect.fence.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Marks what is still to be done for a run that ended as done unperformed.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn drop_effects(&mut self, run: RunId) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update effect set done_at = now() where id = $1 and done_at is null", effect)
-                .execute(&mut *self.inner),
+            sqlx::query!(
+                "update effect set done_at = now(), error = 'the run had ended' where run = $1 and done_at is null",
+                run.0,
+            )
+            .execute(&mut *self.inner),
         )
         .await?;
         Ok(())
@@ -54,33 +78,30 @@ impl Tx {
 }
 
 impl Store {
-    /// Claims one effect that nobody alive holds. Effects of runs that have ended are marked done unperformed.
+    /// Claims one effect that nobody alive holds. `performing` are those that this process is at: any other that it
+    /// holds was lost on the way, by an answer that never came, and is claimed anew.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn claim_effect(&self, holder: Holder) -> Result<Option<ClaimedEffect>, Error> {
-        timed(
-            "update",
-            sqlx::query!(
-                "update effect e set done_at = now(), error = 'the run had ended'
-                 from run r where r.id = e.run and e.done_at is null and r.ended_at is not null"
-            )
-            .execute(&self.pool),
-        )
-        .await?;
+    pub async fn claim_effect(&self, holder: Holder, performing: &[i64]) -> Result<Option<ClaimedEffect>, Error> {
+        // A row that another claimed and let go of since this statement began is read anew when it is locked, but
+        // what it is joined with is not: it would look as if nobody held it. So it is taken only as it was seen.
         let row = timed(
             "update",
             sqlx::query!(
-                "update effect set process = $1, epoch = $2, tries = tries + 1
+                "update effect set process = $1, epoch = $2, tries = tries + 1, fence = fence + 1
                  where id = (
                      select e.id from effect e
-                     where e.done_at is null and (e.wake_at is null or e.wake_at <= now())
-                       and not exists (select 1 from process p
-                                       where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now())
+                     where e.done_at is null and (e.wake_at is null or e.wake_at <= now()) and e.id <> all ($3)
+                       and ((e.process, e.epoch) = ($1, $2)
+                            or not exists (select 1 from process p
+                                           where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now()))
+                       and e.fence = (select seen.fence from effect seen where seen.id = e.id)
                      order by e.id limit 1 for update of e skip locked)
-                 returning id, run, kind, tries",
+                 returning id, run, kind, tries, fence",
                 holder.process.0,
                 holder.epoch.0,
+                performing,
             )
             .fetch_optional(&self.pool),
         )
@@ -90,22 +111,43 @@ impl Store {
             run: RunId(row.run),
             kind: row.kind,
             tries: row.tries as u32,
+            fence: Fence(row.fence),
         }))
     }
 
-    /// Gives an effect back to be tried again after a while.
+    /// Gives an effect back to be tried again after a while, unless another has claimed it meanwhile.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn retry_effect(&self, effect: i64, error: &str, wait: Duration) -> Result<(), Error> {
+    pub async fn retry_effect(&self, effect: &ClaimedEffect, error: &str, wait: Duration) -> Result<(), Error> {
         timed(
             "update",
             sqlx::query!(
-                "update effect set process = null, epoch = null, error = $2,
-                     wake_at = now() + make_interval(secs => $3) where id = $1 and done_at is null",
-                effect,
-                error,
+                "update effect set process = null, epoch = null, error = $3,
+                     wake_at = now() + make_interval(secs => $4) where id = $1 and fence = $2 and done_at is null",
+                effect.id,
+                effect.fence.0,
+                &*text(error),
                 wait.as_secs_f64(),
+            )
+            .execute(&self.pool),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Gives an effect back as if it had not been claimed: the process is being stopped.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn release_effect(&self, effect: &ClaimedEffect) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update effect set process = null, epoch = null, tries = tries - 1
+                 where id = $1 and fence = $2 and done_at is null",
+                effect.id,
+                effect.fence.0,
             )
             .execute(&self.pool),
         )

@@ -1,6 +1,6 @@
 //! The log of a run: facts in a sequence without gaps.
 
-use crate::{Error, Store, timed::timed, tx::Tx};
+use crate::{Error, Store, storable::document, timed::timed, tx::Tx};
 use domain::{RunId, TaskId, event::Fact};
 use serde_json::Value;
 
@@ -26,8 +26,7 @@ impl Tx {
         let first = row.event_seq - count + 1;
         let kinds: Vec<String> = facts.iter().map(|(_, fact)| fact.kind().to_owned()).collect();
         let tasks: Vec<Option<i64>> = facts.iter().map(|(task, _)| task.map(|task| task.0)).collect();
-        let data = facts.iter().map(|(_, fact)| serde_json::to_value(fact)).collect::<Result<Vec<Value>, _>>();
-        let data = data.map_err(|error| Error::corrupt("event.data", &error.to_string()))?;
+        let data = facts.iter().map(|(_, fact)| document("event.data", fact)).collect::<Result<Vec<Value>, _>>()?;
         timed(
             "insert",
             sqlx::query!(

@@ -7,19 +7,23 @@ use crate::{Error, Holder, Store, timed::timed};
 use domain::Fence;
 
 impl Store {
-    /// Takes a lease that nobody alive holds. `None` while another, or another part of this process, holds it.
+    /// Takes a lease that nobody else alive holds. `None` while another does. One of this process is taken anew under
+    /// a higher fence: its caller knows that no part of it still works under the old one.
     ///
     /// # Errors
     /// When the database can't be reached.
     pub async fn take_lease(&self, name: &str, holder: Holder) -> Result<Option<Fence>, Error> {
+        // Taken only as it was when this statement began: a holder that has registered since is not seen by it.
         let row = timed(
             "insert",
             sqlx::query!(
                 "insert into lease (name, process, epoch, fence) values ($1, $2, $3, 1)
                  on conflict (name) do update
                      set process = excluded.process, epoch = excluded.epoch, fence = lease.fence + 1, taken_at = now()
-                     where not exists (select 1 from process p
-                         where p.id = lease.process and p.epoch = lease.epoch and p.expires_at >= now())
+                     where lease.fence = (select seen.fence from lease seen where seen.name = lease.name)
+                         and ((lease.process, lease.epoch) = (excluded.process, excluded.epoch)
+                              or not exists (select 1 from process p where p.id = lease.process
+                                                 and p.epoch = lease.epoch and p.expires_at >= now()))
                  returning fence",
                 name,
                 holder.process.0,

@@ -1,6 +1,6 @@
 //! The ledger: money is reserved before a model is called and settled after, in one place.
 
-use crate::{Error, Holder, Store, timed::timed};
+use crate::{Error, Holder, Store, storable::text, timed::timed};
 use domain::{NanoDollars, RunId, TaskId, run::Spending};
 
 /// A call that is about to be made.
@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Settles a call: the reservation is given back and what was really spent takes its place. Settling twice
-    /// changes nothing.
+    /// changes nothing; a call that was taken for lost, and is answered after all, is settled like any other.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -134,7 +134,7 @@ impl Store {
                      update model_call set state = 'settled', status = $2, model = $3, cost = $4, input_tokens = $5,
                          output_tokens = $6, cached_tokens = $7, reasoning_tokens = $8, requests = $9,
                          duration_ms = $10, first_token_ms = $11, error = $12, settled_at = now()
-                     where id = $1 and settled_at is null returning run, reserved)
+                     where id = $1 and state <> 'settled' returning run, reserved)
                  update budget b set reserved = b.reserved - s.reserved, spent = b.spent + coalesce($4, 0)
                  from settled s where b.run = s.run",
                 call,
@@ -148,7 +148,7 @@ impl Store {
                 settlement.requests,
                 settlement.duration_ms,
                 settlement.first_token_ms,
-                settlement.error,
+                settlement.error.as_deref().map(|error| text(error).into_owned()),
             )
             .execute(&self.pool),
         )
@@ -169,7 +169,7 @@ impl Store {
                      requests = $3, duration_ms = $4
                  where id = $1 and settled_at is null",
                 call,
-                error,
+                &*text(error),
                 requests,
                 duration_ms,
             )
@@ -198,25 +198,27 @@ impl Store {
         Ok(())
     }
 
-    /// Marks calls of a dead process as lost. Nobody knows what they cost, so their reservations stay held against
-    /// the cap: the bill can't surprise.
+    /// Marks calls of dead processes as lost; the caller's own are none of them. Nobody knows what they cost, so
+    /// their reservations stay held against the cap: the bill can't surprise.
     ///
     /// Returns the sum of the upper bounds of the calls that were marked now.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn lose_calls(&self) -> Result<NanoDollars, Error> {
+    pub async fn lose_calls(&self, holder: Holder) -> Result<NanoDollars, Error> {
         let row = timed(
             "update",
             sqlx::query!(
                 r#"with lost as (
-                       update model_call m set state = 'lost', settled_at = now(),
+                       update model_call m set state = 'lost', status = 'lost', settled_at = now(),
                            error = 'the process died before the answer was recorded'
-                       where m.settled_at is null and not exists (
+                       where m.settled_at is null and (m.process, m.epoch) is distinct from ($1, $2) and not exists (
                            select 1 from process p
                            where p.id = m.process and p.epoch = m.epoch and p.expires_at >= now())
                        returning m.reserved)
-                   select coalesce(sum(reserved), 0)::bigint as "lost!" from lost"#
+                   select coalesce(sum(reserved), 0)::bigint as "lost!" from lost"#,
+                holder.process.0,
+                holder.epoch.0,
             )
             .fetch_one(&self.pool),
         )

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod embedded;
 mod error;
 
+mod storable;
 mod timed;
 pub mod tx;
 

@@ -1,6 +1,11 @@
 //! The merge queue: one row for each piece of finished work, from queued to landed or sent back.
 
-use crate::{Error, Store, timed::timed, tx::Tx};
+use crate::{
+    Error, Holder, Store,
+    storable::{self, document, text},
+    timed::timed,
+    tx::Tx,
+};
 use domain::{
     CommitId, Fence, MergeId, RunId, TaskId, TaskKey,
     merge::{MergeEnd, MergeState},
@@ -108,7 +113,7 @@ impl Tx {
                 "update merge set state = 'rejected', reason = $2, ended_at = now()
                  where task = $1 and ended_at is null and intended_at is null",
                 task.0,
-                Json(reason) as _,
+                document("merge.reason", reason)?,
             )
             .execute(&mut *self.inner),
         )
@@ -210,9 +215,10 @@ impl Tx {
     ) -> Result<bool, Error> {
         let (state, reason, commit) = match end {
             MergeEnd::Landed { commit } => (MergeState::Landed, None, Some(commit.0.as_str())),
-            MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(Json(reason)), None),
-            MergeEnd::Error { reason } => (MergeState::Error, Some(Json(reason)), None),
+            MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(reason), None),
+            MergeEnd::Error { reason } => (MergeState::Error, Some(reason), None),
         };
+        let reason = reason.map(|reason| document("merge.reason", reason)).transpose()?;
         let done = timed(
             "update",
             sqlx::query!(
@@ -221,7 +227,7 @@ impl Tx {
                    and exists (select 1 from lease l where l.name = $6 and l.fence = $7)",
                 merge.0,
                 state.as_str(),
-                reason as _,
+                reason,
                 commit,
                 merge_ms,
                 lease,
@@ -235,18 +241,24 @@ impl Tx {
 }
 
 impl Store {
-    /// Runs with work in the queue whose branch nobody alive merges onto, oldest work first.
+    /// Runs with work in the queue whose branch nobody alive merges onto, oldest work first. `merging` are those that
+    /// this process is at: a lease on any other that it holds could not be given back, and counts for nothing.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn merge_targets(&self) -> Result<Vec<RunId>, Error> {
+    pub async fn merge_targets(&self, holder: Holder, merging: &[RunId]) -> Result<Vec<RunId>, Error> {
+        let merging: Vec<uuid::Uuid> = merging.iter().map(|run| run.0).collect();
         let rows = timed(
             "select",
             sqlx::query!(
-                r#"select m.run, min(m.id) as first from merge m where m.ended_at is null
+                r#"select m.run, min(m.id) as first from merge m where m.ended_at is null and m.run <> all ($3)
                      and not exists (select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
-                         where l.name = 'merge:' || m.run::text and p.expires_at >= now())
-                   group by m.run order by first limit 100"#
+                         where l.name = 'merge:' || m.run::text and p.expires_at >= now()
+                           and (l.process, l.epoch) is distinct from ($1, $2))
+                   group by m.run order by first limit 100"#,
+                holder.process.0,
+                holder.epoch.0,
+                &merging,
             )
             .fetch_all(&self.pool),
         )
@@ -314,7 +326,7 @@ impl Store {
                 merge.0,
                 tip.0,
                 how,
-                conflicts,
+                storable::json(conflicts),
                 merged.map(|(commit, _)| commit.0.as_str()),
                 merged.map(|(_, tree)| tree),
             )
@@ -329,7 +341,7 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_gate(&self, merge: MergeId, gate: &Value) -> Result<(), Error> {
-        timed("update", sqlx::query!("update merge set gate = $2 where id = $1", merge.0, gate).execute(&self.pool))
+        timed("update", sqlx::query!("update merge set gate = $2 where id = $1", merge.0, storable::json(gate)).execute(&self.pool))
             .await?;
         Ok(())
     }
@@ -386,11 +398,11 @@ impl Store {
                 row.hunk as i32,
                 row.layer,
                 row.result,
-                base,
-                ours,
-                theirs,
-                row.text,
-                row.reason,
+                &*text(base),
+                &*text(ours),
+                &*text(theirs),
+                row.text.as_deref().map(|own| text(own).into_owned()),
+                &*text(&row.reason),
             )
             .execute(&self.pool),
         )

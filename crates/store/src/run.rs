@@ -1,6 +1,11 @@
 //! Runs: their rows, and the row lock that every change of a run begins with.
 
-use crate::{Error, Store, timed::timed, tx::Tx};
+use crate::{
+    Error, Store,
+    storable::{document, text},
+    timed::timed,
+    tx::Tx,
+};
 use domain::{
     CommitId, NanoDollars, RunId,
     limits::RunLimits,
@@ -111,7 +116,7 @@ impl Tx {
                      deadline_at, vtime)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
                      now() + make_interval(secs => $15),
-                     coalesce((select min(vtime) from run where state in ('planning', 'running')), 0))
+                     coalesce((select min(vtime) from run where ended_at is null), 0))
                  on conflict (idempotency_key) do nothing",
                 new.id.0,
                 new.idempotency_key,
@@ -189,7 +194,7 @@ impl Tx {
             sqlx::query!(
                 r#"select state, open, active, ready, failed, base, reason as "reason: Json<Reason>",
                        limits as "limits: Json<RunLimits>"
-                   from run where id = $1 for update"#,
+                   from run where id = $1 for no key update"#,
                 run.0,
             )
             .fetch_optional(&mut *self.inner),
@@ -216,6 +221,7 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_run(&mut self, run: &Run) -> Result<(), Error> {
+        let reason = run.reason.as_ref().map(|reason| document("run.reason", reason)).transpose()?;
         timed(
             "update",
             sqlx::query!(
@@ -228,7 +234,7 @@ impl Tx {
                 run.active,
                 run.ready,
                 run.failed,
-                run.reason.as_ref().map(Json) as _,
+                reason,
                 run.state.is_final(),
             )
             .execute(&mut *self.inner),
@@ -269,12 +275,13 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_plan(&mut self, run: RunId, plan: &domain::plan::PlanDocument) -> Result<(), Error> {
+        let plan = document("run.plan", plan)?;
         timed(
             "update",
             sqlx::query!(
                 "update run set plan = $2, plan_version = plan_version + 1 where id = $1",
                 run.0,
-                Json(plan) as _,
+                plan,
             )
             .execute(&mut *self.inner),
         )
@@ -293,7 +300,7 @@ impl Tx {
                 "update run set delivered_commit = $2, checkout = $3 where id = $1",
                 run.0,
                 commit.0,
-                checkout,
+                &*text(checkout),
             )
             .execute(&mut *self.inner),
         )

@@ -1,6 +1,11 @@
 //! Tasks and the edges between them.
 
-use crate::{Error, Store, timed::timed, tx::Tx};
+use crate::{
+    Error, Store,
+    storable::{self, document, text},
+    timed::timed,
+    tx::Tx,
+};
 use domain::{
     CommitId, Fence, NanoDollars, RunId, TaskId, TaskKey,
     plan::PlannedTask,
@@ -38,10 +43,10 @@ impl Tx {
                     run.0,
                     row.key.0,
                     ordinal as i32,
-                    spec.title,
+                    &*text(&spec.title),
                     spec.profile,
                     change_name(*change),
-                    Json(spec) as _,
+                    document("task.spec", spec)?,
                     row.state.as_str(),
                     ready,
                     row.pending,
@@ -79,7 +84,7 @@ impl Tx {
             sqlx::query!(
                 r#"select key, state, pending, fence, failures, crashes, resume, change,
                        reason as "reason: Json<Reason>"
-                   from task where id = $1 for update"#,
+                   from task where id = $1 for no key update"#,
                 task.0,
             )
             .fetch_optional(&mut *self.inner),
@@ -97,6 +102,7 @@ impl Tx {
                 resume: row.resume,
                 change: change(&row.change)?,
                 reason: row.reason.map(|reason| reason.0),
+                wait_s: 0,
             })
         })
         .transpose()
@@ -111,7 +117,7 @@ impl Tx {
             "select",
             sqlx::query!(
                 "select t.id, t.key, t.state, t.pending from dependency d join task t on t.id = d.child
-                 where d.parent = $1 order by t.id for update of t",
+                 where d.parent = $1 order by t.id for no key update of t",
                 task.0,
             )
             .fetch_all(&mut *self.inner),
@@ -134,11 +140,13 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_task(&mut self, task: &Task) -> Result<(), Error> {
+        let reason = task.reason.as_ref().map(|reason| document("task.reason", reason)).transpose()?;
         timed(
             "update",
             sqlx::query!(
                 "update task set state = $2, claimable = $3, pending = $4, failures = $5, crashes = $6,
                      resume = $7, reason = $8,
+                     wake_at = case when $10::float8 > 0 then now() + make_interval(secs => $10 * (0.5 + random() / 2)) end,
                      ready_at = case when $3 then now() else ready_at end,
                      ended_at = case when $9 then coalesce(ended_at, now()) end
                  where id = $1",
@@ -149,8 +157,9 @@ impl Tx {
                 task.failures as i32,
                 task.crashes as i32,
                 task.resume,
-                task.reason.as_ref().map(Json) as _,
+                reason,
                 task.state.is_final(),
+                f64::from(task.wait_s),
             )
             .execute(&mut *self.inner),
         )
@@ -200,7 +209,7 @@ impl Tx {
     pub async fn save_feedback(&mut self, task: TaskId, feedback: &Value) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update task set feedback = $2 where id = $1", task.0, feedback)
+            sqlx::query!("update task set feedback = $2 where id = $1", task.0, storable::json(feedback))
                 .execute(&mut *self.inner),
         )
         .await?;

@@ -11,6 +11,11 @@ use crate::{
     task::{AttemptEnd, Task, TaskState},
 };
 
+/// Seconds before the second try after a trouble that may pass.
+const FIRST_WAIT_S: u32 = 2;
+/// Seconds that such a wait grows to at most.
+const LONGEST_WAIT_S: u32 = 120;
+
 pub(super) fn attempt_ended(
     mut decision: Decision,
     fence: Fence,
@@ -237,6 +242,7 @@ fn try_again(decision: &mut Decision, reason: &Reason) {
         return;
     }
     task.state = TaskState::Ready;
+    task.wait_s = backoff_s(reason.code, task.failures);
     decision.run.ready += 1;
     decision.facts.push((
         Some(id),
@@ -244,6 +250,30 @@ fn try_again(decision: &mut Decision, reason: &Reason) {
             reason: reason.clone(),
         },
     ));
+}
+
+/// How long a failed task waits for its next try: not at all where the work was wrong, longer each time where the
+/// model's provider or the machine was, so that a passing trouble does not use up every try in a moment.
+fn backoff_s(code: ReasonCode, failures: u32) -> u32 {
+    match code {
+        ReasonCode::Model | ReasonCode::Internal => {
+            let doubled = FIRST_WAIT_S.saturating_mul(1 << failures.saturating_sub(1).min(16));
+            doubled.min(LONGEST_WAIT_S)
+        }
+        ReasonCode::Workspace
+        | ReasonCode::Plan
+        | ReasonCode::Budget
+        | ReasonCode::Limit
+        | ReasonCode::Worker
+        | ReasonCode::Gate
+        | ReasonCode::Conflict
+        | ReasonCode::Task
+        | ReasonCode::Dependency
+        | ReasonCode::Poison
+        | ReasonCode::Moved
+        | ReasonCode::Delivery
+        | ReasonCode::Asked => 0,
+    }
 }
 
 /// The task failed for good; what waits for it will not be done.

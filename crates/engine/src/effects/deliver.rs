@@ -2,14 +2,14 @@
 //!
 //! Twice: the branch points there already, and a checkout that was moved is no longer on the base.
 
-use super::Failure;
+use super::{Failure, finish};
 use crate::engine::{Engine, blocking};
 use domain::{event::Event, run::{Reason, ReasonCode}};
 use git::FastForward;
 use std::path::PathBuf;
-use store::run::RunFacts;
+use store::{effect::ClaimedEffect, run::RunFacts};
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> Result<(), Failure> {
+pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let hub = engine.parts.hub(&facts.hub).await.map_err(|error| Failure::Passing(error.to_string()))?;
     let integration = git::refs::integration(&facts.id);
     let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
@@ -21,8 +21,9 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> R
             format!("the branch {} could not be delivered: {error}; the work is in the hub", facts.branch),
         ))
     };
-    let tip = hub
-        .tip(&integration)
+    let own = hub.clone();
+    let tip = blocking(move || own.tip(&integration))
+        .await
         .map_err(|error| Failure::Passing(error.to_string()))?
         .ok_or_else(|| undelivered(&"the integration branch is gone"))?;
     let commit = tip.clone();
@@ -37,7 +38,11 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> R
         })
     })
     .await;
-    let checkout = delivered.map_err(|error| undelivered(&error))?;
-    engine.step(facts.id, None, Event::Delivered { commit, checkout }, async |tx| tx.finish_effect(effect).await).await?;
+    let checkout = delivered.map_err(|error| match error {
+        // A lock that the user's own git holds for a moment, a busy disk: everything has landed, so it is worth waiting.
+        git::DeliverError::Git(error) => Failure::Passing(error.to_string()),
+        refused => undelivered(&refused),
+    })?;
+    engine.step(facts.id, None, Event::Delivered { commit, checkout }, async |tx| finish(tx, effect).await).await?;
     Ok(())
 }

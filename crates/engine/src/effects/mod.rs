@@ -9,9 +9,10 @@ use crate::{engine::Engine, step::StepError};
 use domain::{
     event::Event,
     run::{Reason, ReasonCode},
+    transition::Refusal,
 };
 use std::time::Duration;
-use store::effect::ClaimedEffect;
+use store::{Tx, effect::ClaimedEffect};
 use telemetry::queue::EffectRunning;
 
 /// How often an effect is tried whose failure may pass by itself.
@@ -27,6 +28,8 @@ pub(crate) enum Failure {
     Final(Reason),
     /// The process is being stopped; the effect is done by the next.
     Stopped,
+    /// The outcome is recorded already, another process is at it, or the run has ended: nothing is left to do.
+    Overtaken(String),
 }
 
 impl From<store::Error> for Failure {
@@ -39,12 +42,14 @@ impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
         match error {
             StepError::Store(error) => error.into(),
-            // The outcome is recorded already, or the run has ended: either way there is nothing left to do.
-            StepError::Refused(refusal) => Self::Passing(refusal.to_string()),
-            StepError::Unknown(run) => Self::Passing(format!("run {run} is gone")),
+            StepError::Refused(refusal) => Self::Overtaken(refusal.to_string()),
+            StepError::Unknown(run) => Self::Overtaken(format!("run {run} is gone")),
         }
     }
 }
+
+/// How often an effect is begun, the ends of processes under it counted: beyond that it is what ends them.
+const BEGINNINGS: u32 = 20;
 
 /// Performs an effect and sees to what becomes of a failure.
 pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
@@ -53,10 +58,14 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
         Ok(None) => return,
         Err(error) => return give_back(engine, &effect, &error.to_string()).await,
     };
+    if effect.tries > BEGINNINGS {
+        let message = format!("{} was begun {BEGINNINGS} times and never came to an end", effect.kind);
+        return fail(engine, &effect, Reason::new(ReasonCode::Poison, message)).await;
+    }
     let (metered, outcome) = match effect.kind.as_str() {
-        "prepare" => (metered("prepare", &effect), prepare::perform(engine, &facts, effect.id).await),
-        "plan" => (metered("plan", &effect), plan::perform(engine, &facts, effect.id).await),
-        "deliver" => (metered("deliver", &effect), deliver::perform(engine, &facts, effect.id).await),
+        "prepare" => (metered("prepare", &effect), prepare::perform(engine, &facts, &effect).await),
+        "plan" => (metered("plan", &effect), plan::perform(engine, &facts, &effect).await),
+        "deliver" => (metered("deliver", &effect), deliver::perform(engine, &facts, &effect).await),
         unknown => {
             tracing::error!(kind = unknown, "an effect of a kind this version does not know was left alone");
             return;
@@ -64,7 +73,11 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
     };
     match outcome {
         Ok(()) => metered.succeeded(),
-        Err(Failure::Stopped) => give_back(engine, &effect, "the process was stopped").await,
+        Err(Failure::Stopped) => release(engine, &effect).await,
+        Err(Failure::Overtaken(why)) => {
+            tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
+            retire(engine, &effect).await;
+        }
         Err(Failure::Passing(error)) if effect.tries < TRIES => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
@@ -95,16 +108,42 @@ fn metered(kind: &'static str, effect: &ClaimedEffect) -> EffectRunning {
 async fn fail(engine: &Engine, effect: &ClaimedEffect, reason: Reason) {
     let reason = Reason::new(reason.code, telemetry::secrets::redact(&reason.message));
     tracing::warn!(run = %effect.run, kind = effect.kind, reason = %reason, "the run failed");
-    let id = effect.id;
-    let ended = engine.step(effect.run, None, Event::RunFailed { reason }, async |tx| tx.finish_effect(id).await).await;
-    if let Err(error) = ended {
-        give_back(engine, effect, &error.to_string()).await;
+    match engine.step(effect.run, None, Event::RunFailed { reason }, async |tx| finish(tx, effect).await).await {
+        Ok(()) => {}
+        Err(StepError::Refused(_) | StepError::Unknown(_)) => retire(engine, effect).await,
+        Err(error @ StepError::Store(_)) => give_back(engine, effect, &error.to_string()).await,
+    }
+}
+
+/// Marks an effect done beside its outcome; refuses where another process has claimed it meanwhile.
+async fn finish(tx: &mut Tx, effect: &ClaimedEffect) -> Result<(), StepError> {
+    match tx.finish_effect(effect).await? {
+        true => Ok(()),
+        false => Err(Refusal::Stale(format!("{} was claimed by another process meanwhile", effect.kind)).into()),
+    }
+}
+
+/// Marks an effect done that has nothing left to do, if it is still held here.
+async fn retire(engine: &Engine, effect: &ClaimedEffect) {
+    let retired = async {
+        let mut tx = engine.parts.store.begin().await?;
+        tx.finish_effect(effect).await?;
+        tx.commit().await
+    };
+    if let Err(error) = retired.await {
+        tracing::debug!(%error, "an effect without anything left to do is claimed once more");
+    }
+}
+
+async fn release(engine: &Engine, effect: &ClaimedEffect) {
+    if let Err(error) = engine.parts.store.release_effect(effect).await {
+        tracing::warn!(%error, "an effect could not be released; the next start takes it up");
     }
 }
 
 async fn give_back(engine: &Engine, effect: &ClaimedEffect, error: &str) {
     let wait = FIRST_WAIT * 2u32.saturating_pow(effect.tries.saturating_sub(1).min(6));
-    if let Err(error) = engine.parts.store.retry_effect(effect.id, &telemetry::secrets::redact(error), wait).await {
-        tracing::warn!(%error, "an effect could not be given back; it is once this process's lease is over");
+    if let Err(error) = engine.parts.store.retry_effect(effect, &telemetry::secrets::redact(error), wait).await {
+        tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Twice: nothing was saved, so another plan takes its place; what the first call cost stays in the ledger.
 
-use super::Failure;
+use super::{Failure, finish};
 use crate::{
     engine::{Engine, blocking},
+    housekeeping::overdue,
     ports::{Account, PlanLog},
     trace,
 };
@@ -23,9 +24,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::run::RunFacts;
+use store::{effect::ClaimedEffect, run::RunFacts};
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> Result<(), Failure> {
+pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let base = facts.base.clone().ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
     let order = order(engine, facts, base).await?;
     let account = Account { engine: engine.clone(), run: facts.id, task: None, attempt: None };
@@ -36,6 +37,9 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> R
     let planned = match engine.parts.drain.run_until_cancelled(asking).await {
         None => return Err(Failure::Stopped),
         Some(Err(reason)) if reason.code == ReasonCode::Asked => return Err(Failure::Stopped),
+        Some(Err(_)) if order.deadline.is_some_and(|ends| ends <= Instant::now()) => {
+            return Err(Failure::Final(overdue(&facts.limits)));
+        }
         Some(Err(reason)) => return Err(Failure::Final(reason)),
         Some(Ok(planned)) => planned,
     };
@@ -46,7 +50,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> R
         .map(|task| engine.parts.profiles.get(&task.profile).map_or(Change::Required, |profile| profile.change))
         .collect();
     let event = Event::Planned { plan: Box::new(planned.plan), repairs: planned.repairs, changes };
-    engine.step(facts.id, None, event, async |tx| tx.finish_effect(effect).await).await?;
+    engine.step(facts.id, None, event, async |tx| finish(tx, effect).await).await?;
     Ok(())
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Twice: the hub is found and refreshed, pins and branch are there already.
 
-use super::Failure;
+use super::{Failure, finish};
 use crate::{detect, engine::{Engine, blocking}};
 use domain::{CommitId, event::Event, run::{Reason, ReasonCode}};
 use git::{Found, Hub, RepoPath, TreeLimits};
 use std::path::{Path, PathBuf};
-use store::run::RunFacts;
+use store::{effect::ClaimedEffect, run::RunFacts};
 
 /// What preparing found.
 struct Prepared {
@@ -16,14 +16,14 @@ struct Prepared {
     check: domain::run::Check,
 }
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: i64) -> Result<(), Failure> {
+pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let workspace = PathBuf::from(&facts.workspace_path);
     let hub = engine.parts.layout.hub(&facts.hub);
     let configured = engine.parts.settings.workspaces.get(&workspace).and_then(|own| own.check.clone());
     let (own, stamp) = (facts.clone(), engine.parts.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &hub, configured, &stamp)).await?;
     let event = Event::Prepared { base: prepared.base, base_branch: prepared.branch, check: prepared.check };
-    engine.step(facts.id, None, event, async |tx| tx.finish_effect(effect).await).await?;
+    engine.step(facts.id, None, event, async |tx| finish(tx, effect).await).await?;
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 use super::plan::remaining;
 use crate::{
     engine::{Engine, blocking},
+    housekeeping::end_overdue_runs,
+    patience::patiently,
     ports::{Account, AttemptJournal},
     step::StepError,
     trace,
@@ -28,7 +30,7 @@ use llm::ModelRef;
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError},
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
@@ -57,7 +59,7 @@ struct Attempt<'a> {
 }
 
 /// Performs an attempt and posts how it ended.
-pub(crate) async fn perform(engine: &Engine, claimed: Claimed) {
+pub(crate) async fn perform(engine: &Engine, claimed: Claimed, cancel: &CancellationToken) {
     let metered = telemetry::queue::started("work");
     let waited = Duration::from_millis(claimed.waited_ms.max(0) as u64);
     let working = telemetry::task::attempt_started(&claimed.profile, waited);
@@ -65,10 +67,7 @@ pub(crate) async fn perform(engine: &Engine, claimed: Claimed) {
     if claimed.attempt > 1 {
         telemetry::queue::retried("work");
     }
-    let cancel = engine.parts.drain.child_token();
-    engine.parts.working.lock().unwrap_or_else(PoisonError::into_inner).insert(claimed.task, cancel.clone());
-    let posted = attempt(engine, &claimed, cancel).await;
-    engine.parts.working.lock().unwrap_or_else(PoisonError::into_inner).remove(&claimed.task);
+    let posted = attempt(engine, &claimed, cancel.clone()).await;
     drop(working);
     match posted {
         Ok(()) => metered.succeeded(),
@@ -107,10 +106,15 @@ async fn post(
     end: AttemptEnd,
     finish: Option<&Finish>,
 ) -> Result<(), StepError> {
+    // Where the time of the whole run is up, that is what is told, not that this attempt ran into it.
+    if let AttemptEnd::Failed { .. } = end {
+        end_overdue_runs(engine).await.map_err(StepError::Store)?;
+    }
     let commit = match &end {
         AttemptEnd::Submitted { commit } => Some(commit.clone()),
         AttemptEnd::Unchanged | AttemptEnd::Failed { .. } | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
     };
+    let end = end.redacted(telemetry::secrets::redact);
     let feedback = match &end {
         AttemptEnd::Failed { reason } => Some(json!({ "attempt": claimed.attempt, "reason": reason.message })),
         AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
@@ -124,15 +128,18 @@ async fn post(
     };
     let (run, task, row) = (claimed.run, claimed.task, claimed.attempt_id);
     let event = Event::AttemptEnded { fence: claimed.fence, end: end.clone() };
-    engine
-        .step(run, Some(task), event, async |tx| {
+    // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
+    patiently(&engine.parts.drain, || {
+        engine.step(run, Some(task), event.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
             if let Some(feedback) = &feedback {
                 tx.save_feedback(task, feedback).await?;
             }
-            tx.append(run, &[(Some(task), fact)]).await
+            tx.append(run, &[(Some(task), fact.clone())]).await?;
+            Ok(())
         })
-        .await
+    })
+    .await
 }
 
 impl<'a> Attempt<'a> {
@@ -150,7 +157,8 @@ impl<'a> Attempt<'a> {
         let base = match row.base {
             Some(base) => base,
             None => {
-                let tip = hub.tip(&git::refs::integration(&claimed.run)).map_err(broken)?;
+                let (own, integration) = (hub.clone(), git::refs::integration(&claimed.run));
+                let tip = blocking(move || own.tip(&integration)).await.map_err(broken)?;
                 let tip = tip.ok_or_else(|| broken("the integration branch is gone from the hub"))?;
                 store.save_attempt_base(claimed.attempt_id, &tip).await.map_err(broken)?;
                 tip
@@ -361,6 +369,7 @@ impl<'a> Attempt<'a> {
             base: self.base.clone(),
             limits: self.limits.clone(),
             cancel: self.cancel.clone(),
+            changed: AtomicBool::new(false),
         }
     }
 
@@ -400,7 +409,11 @@ impl Place {
             Some(tree) => WorktreeStart::Carrying { head: self.base.clone(), tree },
             None => WorktreeStart::At(self.base.clone()),
         };
-        self.hub.add_worktree(at, &start).map_err(broken)?;
+        if let Err(error) = self.hub.add_worktree(at, &start) {
+            // What is half made is in nobody's way; without it the disk is, should that be what was missing.
+            self.hub.remove_worktree(at).ok();
+            return Err(broken(error));
+        }
         let conflicts = carried.map(|carried| carried.conflicts).unwrap_or_default();
         Ok(conflicts.iter().map(RepoPath::to_string).collect())
     }

@@ -117,11 +117,11 @@ pub(crate) async fn check_merge(
     let gate = Gate { engine, facts, hub, command };
     let place = engine.parts.layout.gate(facts.id, merge, fence);
     let output_file = engine.parts.layout.gate_output(facts.id, merge);
-    let report = gate.run(commit, place.clone(), output_file.clone()).await?;
+    let report = gate.run(commit, place, output_file).await?;
     if report.verdict != GateVerdict::Failed || report.failing.is_empty() {
         return Ok(report);
     }
-    gate.compare_with_base(report, place).await
+    gate.compare_with_base(report, engine.parts.layout.gate_base(facts.id, merge, fence)).await
 }
 
 struct Gate<'a> {
@@ -179,8 +179,8 @@ impl Gate<'_> {
             Some(red) => red,
             None => {
                 let Some(base) = &self.facts.base else { return Ok(report) };
-                let output_file = place.with_extension("base.log");
-                let on_base = self.run(base, place.with_extension("base"), output_file.clone()).await?;
+                let output_file = place.with_added_extension("log");
+                let on_base = self.run(base, place, output_file.clone()).await?;
                 // The base's output is of no use once its failing tests are known.
                 drop(tokio::fs::remove_file(output_file).await);
                 self.engine.parts.red_base.learn(run, on_base.failing.clone());

@@ -132,6 +132,7 @@ impl World {
             resume: false,
             change: changes[id as usize],
             reason: None,
+            wait_s: 0,
         };
         self.tasks.insert(id, task);
         let parents = new.parents.iter().map(|key| place(key) as i64).collect();
@@ -149,6 +150,7 @@ impl World {
             row.state = TaskState::Active;
             row.fence.0 += 1;
             row.resume = false;
+            row.wait_s = 0;
             self.run.ready -= 1;
             self.run.active += 1;
         }

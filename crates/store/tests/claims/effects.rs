@@ -1,0 +1,84 @@
+//! Effects: each is performed by one process at a time.
+
+use crate::place::Place;
+use std::{collections::BTreeMap, time::Duration};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn eight_processes_never_claim_the_same_effect() {
+    let place = Place::new().await;
+    let run = place.run(1, 0.0).await;
+    place
+        .sql(format!(
+            "insert into effect (run, kind, key) select '{run}', 'plan', 'plan:' || n from generate_series(1, 400) n"
+        ))
+        .await;
+    let mut claimers = Vec::new();
+    for number in 0..8 {
+        let holder = place.process(&format!("p{number}")).await;
+        let store = place.database.store();
+        claimers.push(tokio::spawn(async move {
+            let mut claimed = Vec::new();
+            // One that finds everything locked by others looks again: nothing is done before the end.
+            let mut empty = 0;
+            while empty < 20 {
+                match store.claim_effect(holder, &claimed).await.unwrap() {
+                    Some(effect) => claimed.push(effect.id),
+                    None => empty += 1,
+                }
+            }
+            claimed
+        }));
+    }
+    let mut times: BTreeMap<i64, u32> = BTreeMap::new();
+    for claimer in claimers {
+        for effect in claimer.await.unwrap() {
+            *times.entry(effect).or_default() += 1;
+        }
+    }
+    let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "claimed more than once: {twice:?}");
+    assert_eq!(times.len(), 400);
+}
+
+/// An effect of a run of its own.
+async fn effect(place: &Place) {
+    let run = place.run(1, 0.0).await;
+    place.sql(format!("insert into effect (run, kind, key) values ('{run}', 'plan', 'plan:{run}')")).await;
+}
+
+#[tokio::test]
+async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
+    let place = Place::new().await;
+    effect(&place).await;
+    let (slow, quick) = (place.process("slow").await, place.process("quick").await);
+    let store = place.database.store();
+    let first = store.claim_effect(slow, &[]).await.unwrap().unwrap();
+    assert!(store.claim_effect(quick, &[]).await.unwrap().is_none(), "it is held");
+    place.silent(slow).await;
+    let second = store.claim_effect(quick, &[]).await.unwrap().unwrap();
+    assert!(second.fence > first.fence);
+
+    store.retry_effect(&first, "too slow", Duration::ZERO).await.unwrap();
+    store.release_effect(&first).await.unwrap();
+    let third = place.process("third").await;
+    assert!(store.claim_effect(third, &[]).await.unwrap().is_none(), "a stale return changes nothing");
+    let mut tx = store.begin().await.unwrap();
+    assert!(!tx.finish_effect(&first).await.unwrap(), "a stale end changes nothing");
+    assert!(tx.finish_effect(&second).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(store.claim_effect(third, &[]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_effect_whose_claim_was_never_answered_is_claimed_again_by_its_holder() {
+    let place = Place::new().await;
+    effect(&place).await;
+    let holder = place.process("p").await;
+    let store = place.database.store();
+    let first = store.claim_effect(holder, &[]).await.unwrap().unwrap();
+    assert!(store.claim_effect(holder, &[first.id]).await.unwrap().is_none(), "it is being performed");
+    let again = store.claim_effect(holder, &[]).await.unwrap().unwrap();
+    assert_eq!((again.id, again.tries), (first.id, 2));
+    store.release_effect(&again).await.unwrap();
+    assert_eq!(store.claim_effect(holder, &[]).await.unwrap().unwrap().tries, 2, "a drain costs no try");
+}

@@ -1,0 +1,8 @@
+//! What is claimed, by whom, and how often: against real rows, with many claimers at once.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+mod attempts;
+mod effects;
+mod leases;
+mod place;
+mod tasks;
