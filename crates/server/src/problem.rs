@@ -3,15 +3,19 @@
 use api::{Invalid, Problem};
 use axum::{
     Json,
+    body::Body,
     extract::Request,
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use engine::{CancelError, SubmitError, view::FindRunError};
+use futures_util::StreamExt;
 
 /// The longest text of the framework's that is repeated.
 const REWORDED_BYTES: usize = 4 << 10;
+/// Bytes beyond a body's limit that are read before the answer.
+const DROPPED_BYTES: usize = 16 << 20;
 
 /// A problem that is the answer to a request.
 #[derive(Debug)]
@@ -293,28 +297,30 @@ pub(crate) async fn body<T: serde::de::DeserializeOwned>(
             format!("a body may hold {limit} bytes"),
         )
         .hint("put large texts into the repository and name them in the objective")
-        .into()
     };
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|bytes: usize| bytes > limit) {
-        return Err(too_large());
-    }
-    let bytes = match axum::body::to_bytes(request.into_body(), limit).await {
-        Ok(bytes) => bytes,
-        Err(error) if is_length_limit(&error) => return Err(too_large()),
+    match read(request.into_body(), limit).await {
+        Ok(Some(bytes)) => Ok(api::parse(&bytes)?),
+        Ok(None) => Err(too_large().into()),
         Err(error) => {
-            return Err(
-                Problem::new(400, "broken-body", "The body broke off", error.to_string()).into(),
-            );
+            Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into())
         }
-    };
-    Ok(api::parse(&bytes)?)
+    }
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+/// Reads a body; `None` if it holds more than it may. What goes beyond is read as well, to a limit, and dropped: a
+/// caller that finds the connection closed while it is still sending never hears why.
+async fn read(body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        length = length.saturating_add(piece.len());
+        if length > limit.saturating_add(DROPPED_BYTES) {
+            break;
+        }
+        if length <= limit {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    Ok((length <= limit).then_some(bytes))
 }

@@ -5,6 +5,8 @@ mod command_line;
 mod databases;
 mod disk;
 mod following;
+mod models;
+mod plans;
 mod protocol;
 mod requests;
 mod secrets;
