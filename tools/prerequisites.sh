@@ -136,10 +136,10 @@ need() {
         brew) command="brew install ${packages[*]}" ;;
         *) command="install with your package manager: ${missing[*]}" ;;
     esac
-    say "missing: ${missing[*]}; installing ${packages[*]}"
     if [[ $manager != brew && $(id -u) != 0 ]] && ! sudo -n true >/dev/null 2>&1; then
         fail "${missing[*]}: not installed, and this account can't install them" "$command" "then run this again"
     fi
+    say "missing: ${missing[*]}; installing ${packages[*]}"
     install_packages "$manager" "${packages[@]}" || fail "$manager could not install ${packages[*]}" "$command"
     hash -r
     for name in "${missing[@]}"; do
