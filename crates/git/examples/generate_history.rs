@@ -6,11 +6,13 @@
     reason = "the generator belongs to the tests, where it fails as they do"
 )]
 
-#[path = "../tests/generate/mod.rs"]
-mod generate;
+#[path = "../tests/generate/ordinary.rs"]
+mod ordinary;
+#[path = "../tests/generate/source.rs"]
+mod source;
 
-use generate::ordinary::{self, Shape};
 use git2::Repository;
+use ordinary::Shape;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -7,25 +7,26 @@ use crate::{
     ids::commit_id,
     merge::{MergeOutcome, fast_outcome},
     merge_audit,
-    ort::isolated,
+    process::isolated,
 };
 use fastrand::Rng;
-use generate::{
-    ordinary::{self, Shape},
-    rough::{self, FILE, Files},
-    source,
-};
 use git2::{Config, Oid, Repository};
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    ops::ControlFlow,
-    process::{Command, Stdio},
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
 };
+use std::{collections::BTreeMap, io::Write, ops::ControlFlow, process::Stdio};
 use tempfile::TempDir;
 
-#[path = "../tests/generate/mod.rs"]
-mod generate;
+#[path = "../tests/generate/ordinary.rs"]
+mod ordinary;
+#[path = "../tests/generate/rough.rs"]
+mod rough;
+#[path = "../tests/generate/source.rs"]
+mod source;
+
+use ordinary::Shape;
+use rough::{FILE, Files};
 
 /// The merges that one temporary repository holds.
 const BATCH: usize = 1_000;
@@ -57,11 +58,25 @@ impl Bench {
         }
     }
 
-    /// What C git makes of some merges: whether each is clean, its tree, and the paths that conflict. The attributes
-    /// are read from the first of ours: all must have the same.
-    fn git(&self, merges: &[[Oid; 2]]) -> Vec<(bool, String, Vec<String>)> {
-        let mut command: Command = isolated("git");
-        let mut child = command
+    /// What C git makes of some merges; `None` for one at which it crashes. The attributes are read from the first of
+    /// ours: all must have the same.
+    fn git(&self, merges: &[[Oid; 2]]) -> Vec<Option<Answer>> {
+        match (self.answers(merges), merges) {
+            (Some(answers), _) => answers.into_iter().map(Some).collect(),
+            (None, [_]) => vec![None],
+            // A crash takes the answers of the whole process along.
+            (None, merges) => {
+                let (one, two) = merges.split_at(merges.len() / 2);
+                [self.git(one), self.git(two)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        }
+    }
+
+    fn answers(&self, merges: &[[Oid; 2]]) -> Option<Vec<Answer>> {
+        let mut child = isolated("git")
             .arg("--git-dir")
             .arg(self.directory.path())
             .args(["merge-tree", "--write-tree", "--stdin"])
@@ -69,6 +84,7 @@ impl Bench {
             .env("GIT_ATTR_SOURCE", merges[0][0].to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
@@ -76,26 +92,31 @@ impl Bench {
             .iter()
             .map(|[ours, theirs]| format!("{ours} {theirs}\n"))
             .collect();
-        let writer = std::thread::spawn(move || input.write_all(pairs.as_bytes()).unwrap());
+        // A crash closes the pipe: the exit status tells.
+        let writer = std::thread::spawn(move || input.write_all(pairs.as_bytes()).ok());
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        assert!(output.status.success());
+        if !output.status.success() {
+            return None;
+        }
         let text = String::from_utf8(output.stdout).unwrap();
         let mut fields = text.split('\0').map(str::to_owned);
-        let answers: Vec<_> = merges
-            .iter()
-            .map(|_| {
-                let clean = fields.next().unwrap() == "1";
-                let tree = fields.next().unwrap();
-                let conflicts = fields
-                    .by_ref()
-                    .take_while(|name| !name.is_empty())
-                    .collect();
-                (clean, tree, conflicts)
-            })
-            .collect();
-        answers
+        let answers = merges.iter().map(|_| Answer {
+            clean: fields.next().unwrap() == "1",
+            tree: fields.next().unwrap(),
+            conflicts: fields
+                .by_ref()
+                .take_while(|name| !name.is_empty())
+                .collect(),
+        });
+        Some(answers.collect())
     }
+}
+
+struct Answer {
+    clean: bool,
+    tree: String,
+    conflicts: Vec<String>,
 }
 
 #[derive(Default)]
@@ -103,14 +124,20 @@ struct Counts {
     merges: usize,
     clean: usize,
     decided: usize,
+    /// Where git crashes, nothing can be compared.
+    crashed: usize,
     /// Clean for git, but left to it.
     left: BTreeMap<GaveUp, usize>,
 }
 
 impl Counts {
     /// Compares one merge; panics on the first that differs.
-    fn compare(&mut self, bench: &Bench, [ours, theirs]: [Oid; 2], clean: bool, tree: &str) {
+    fn compare(&mut self, bench: &Bench, [ours, theirs]: [Oid; 2], answer: Option<Answer>) {
         self.merges += 1;
+        let Some(Answer { clean, tree, .. }) = answer else {
+            self.crashed += 1;
+            return;
+        };
         self.clean += usize::from(clean);
         let [ours_id, theirs_id] = [ours, theirs].map(commit_id);
         let decided = match fast_outcome(&bench.repository, &ours_id, &theirs_id).unwrap() {
@@ -134,8 +161,8 @@ impl Counts {
 
     fn print(&self, what: &str) {
         println!(
-            "{what}: {} merges, {} clean, {} decided, 0 wrong; clean but left to git: {:?}",
-            self.merges, self.clean, self.decided, self.left
+            "{what}: {} merges, {} clean, {} decided, 0 wrong, {} crash git; clean but left to git: {:?}",
+            self.merges, self.clean, self.decided, self.crashed, self.left
         );
     }
 }
@@ -143,6 +170,7 @@ impl Counts {
 #[test]
 fn rough_merges_never_differ_from_gits() {
     let mut random = Rng::with_seed(11);
+    let mut changes = TestRunner::deterministic();
     let mut counts = Counts::default();
     let all = cases(1_000);
     while counts.merges < all {
@@ -150,12 +178,12 @@ fn rough_merges_never_differ_from_gits() {
         // Merges by what the attribute files of our side say: git reads one such set a process.
         let mut groups: BTreeMap<Files, Vec<[Oid; 2]>> = BTreeMap::new();
         for _ in 0..BATCH.min(all - counts.merges) {
-            let (attributes, merge) = rough_merge(&bench.repository, &mut random);
+            let (attributes, merge) = rough_merge(&bench.repository, &mut random, &mut changes);
             groups.entry(attributes).or_default().push(merge);
         }
         for merges in groups.values() {
-            for (merge, (clean, tree, _)) in merges.iter().zip(bench.git(merges)) {
-                counts.compare(&bench, *merge, clean, &tree);
+            for (merge, answer) in merges.iter().zip(bench.git(merges)) {
+                counts.compare(&bench, *merge, answer);
             }
         }
     }
@@ -163,14 +191,19 @@ fn rough_merges_never_differ_from_gits() {
     assert!(counts.decided * 3 > counts.clean);
 }
 
-fn rough_merge(repository: &Repository, random: &mut Rng) -> (Files, [Oid; 2]) {
+fn rough_merge(
+    repository: &Repository,
+    random: &mut Rng,
+    runner: &mut TestRunner,
+) -> (Files, [Oid; 2]) {
+    let mut changes = || rough::changes().new_tree(runner).unwrap().current();
     let root = rough::base_files(random.u8(..7));
-    let first = rough::changes(random);
+    let first = changes();
     let base = rough::changed(&root, &first[..1]);
-    let (our_changes, their_changes) = (rough::changes(random), rough::changes(random));
+    let (our_changes, their_changes) = (changes(), changes());
     // In every third, both sides make some of the same changes too.
     let common = match random.u8(..3) {
-        0 => rough::changes(random),
+        0 => changes(),
         _ => Vec::new(),
     };
     let mut ours = rough::changed(&rough::changed(&base, &our_changes), &common);
@@ -213,7 +246,9 @@ fn contents_never_merge_differently_from_gits() {
         }
         let root = rough::commit(&bench.repository, &base, &[]);
         let merge = [&ours, &theirs].map(|files| rough::commit(&bench.repository, files, &[root]));
-        let (_, tree, conflicts) = bench.git(&[merge]).remove(0);
+        let Answer {
+            tree, conflicts, ..
+        } = bench.git(&[merge]).remove(0).unwrap();
         let tree = bench.repository.find_tree(tree.parse().unwrap()).unwrap();
         for (name, (_, before)) in &base {
             files += 1;

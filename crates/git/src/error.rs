@@ -98,7 +98,7 @@ pub enum GitError {
         said: String,
     },
     /// The git program took too long.
-    #[error("`{command}` was stopped after {limit_s} s: the limit on one merge")]
+    #[error("`{command}` was stopped after {limit_s} s, which is its limit")]
     ProgramTooSlow {
         /// The command.
         command: String,

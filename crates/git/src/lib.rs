@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! - Nothing that a worker can write is ever executed: trees are read with plain file calls and written through
-//!   git2 from the hub; the one git process that is started (`merge-tree`) sees objects of the hub and nothing else.
+//!   git2 from the hub; the git processes that are started (`merge-tree`; `ls-remote` and `push` for a remote that the
+//!   user names) see objects of the hub, no configuration of the user's, and no hook.
 //! - A merge never happens in a working tree: objects in, a tree or a [`Conflict`] out.
 //! - A reference made here never names an object that could still be lost with the power: see [`Durable`].
 //! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
@@ -36,7 +37,10 @@ mod listing;
 mod lock;
 mod merge;
 mod ort;
+mod process;
+mod push;
 pub mod refs;
+mod remote;
 mod snapshot;
 mod stat_cache;
 mod tree_edit;
@@ -65,6 +69,8 @@ pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
 pub use merge::{CleanMerge, MergeEngine, MergeOutcome, Rebased};
 pub use ort::{GitVersion, MINIMUM_GIT, git_cli_version};
+pub use push::{PushError, PushRejection, Pushed};
+pub use remote::{PushAccess, Remote};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest};
 pub use walk_error::{TreeLimits, WalkError};
 pub use workspace::{Found, WorkspaceError, inspect};

@@ -3,18 +3,10 @@
 use crate::{
     error::{GitError, GitResult},
     ids::{BlobId, RepoPath, TreeId},
+    process::{self, isolated, join},
 };
 use domain::CommitId;
-use std::{
-    ffi::OsString,
-    fmt,
-    io::Read,
-    path::Path,
-    process::{Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, path::Path, time::Duration};
 
 /// The oldest git that can merge without a worktree.
 pub const MINIMUM_GIT: GitVersion = GitVersion {
@@ -154,7 +146,7 @@ pub(crate) fn merge_tree(
         ])
         // A bare repository has no files to read attributes from; ours is what a merge in a checkout would read.
         .env("GIT_ATTR_SOURCE", &ours.0);
-    let output = run(command)?;
+    let output = process::run(command, COMMAND, TIME_LIMIT)?;
     match output.status {
         Some(0 | 1) => {
             parse(&output.stdout, output.status == Some(0)).ok_or_else(|| GitError::Program {
@@ -167,82 +159,6 @@ pub(crate) fn merge_tree(
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         }),
     }
-}
-
-/// A command that sees none of the user's, the system's or the caller's configuration.
-pub(crate) fn isolated(program: &str) -> Command {
-    let mut command = Command::new(program);
-    command
-        .env_clear()
-        .env(
-            "PATH",
-            std::env::var_os("PATH")
-                .unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
-        )
-        .env("LC_ALL", "C")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_ATTR_NOSYSTEM", "1")
-        .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null());
-    command
-}
-
-fn join(option: &str, path: &Path) -> OsString {
-    let mut joined = OsString::from(option);
-    joined.push(path);
-    joined
-}
-
-struct Output {
-    status: Option<i32>,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-/// Runs to the end or to the limit, whichever comes first.
-fn run(mut command: Command) -> GitResult<Output> {
-    let failed = |error: std::io::Error| GitError::Program {
-        command: COMMAND.to_owned(),
-        said: error.to_string(),
-    };
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
-    let Ok(stdout) = stdout.recv_timeout(TIME_LIMIT) else {
-        child.kill().and_then(|()| child.wait()).map_err(failed)?;
-        return Err(GitError::ProgramTooSlow {
-            command: COMMAND.to_owned(),
-            limit_s: TIME_LIMIT.as_secs(),
-        });
-    };
-    let status = child.wait().map_err(failed)?;
-    // The process has ended, so its end of the pipe is closed.
-    Ok(Output {
-        status: status.code(),
-        stdout,
-        stderr: stderr.recv().unwrap_or_default(),
-    })
-}
-
-fn drain(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What was read before an error still says more than nothing.
-            pipe.read_to_end(&mut bytes).ok();
-        }
-        // The receiver is gone only after the time limit.
-        sender.send(bytes).ok();
-    });
-    receiver
 }
 
 /// Reads the `-z` format: the tree; for a conflict the stages, an empty field, and messages of

@@ -144,6 +144,25 @@ impl Hub {
             .collect())
     }
 
+    /// Removes what the hub knows of worktrees that are not there: they were half made, or half removed, when a process
+    /// died. Only for who knows that nobody is making one.
+    pub fn forget_missing_worktrees(&self) -> GitResult<()> {
+        let registrations = self.path().join("worktrees");
+        let entries = match fs::read_dir(&registrations) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at("can't list the worktrees in", &registrations),
+        };
+        for registration in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
+            let place = Path::new(gitlink.trim_end()).parent();
+            if !place.is_some_and(|place| fs::symlink_metadata(place).is_ok()) {
+                remove_directory(&registration)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the hub keeps what it knows of the worktree at `path`: out of reach of who works there.
     pub(crate) fn registration(&self, path: &Path) -> PathBuf {
         let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes())

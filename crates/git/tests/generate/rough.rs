@@ -1,7 +1,7 @@
 //! Trees and changes that meet each other often: few paths, many kinds of changes.
 
-use fastrand::Rng;
 use git2::{Index, IndexEntry, IndexTime, Oid, Repository, Signature, Time};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 pub(crate) const FILE: u32 = 0o100_644;
@@ -227,32 +227,32 @@ pub(crate) fn changed(files: &Files, changes: &[Change]) -> Files {
     files
 }
 
-/// One to four changes.
-pub(crate) fn changes(random: &mut Rng) -> Vec<Change> {
-    (0..random.usize(1..5)).map(|_| change(random)).collect()
+fn change() -> impl Strategy<Value = Change> {
+    let n = any::<u8>;
+    prop_oneof![
+        6 => (n(), n(), n()).prop_map(|(a, b, c)| Change::EditLine(a, b, c)),
+        4 => (n(), n(), n()).prop_map(|(a, b, c)| Change::InsertLine(a, b, c)),
+        2 => (n(), n()).prop_map(|(a, b)| Change::DeleteLine(a, b)),
+        1 => (n(), n(), n()).prop_map(|(a, b, c)| Change::MoveLines(a, b, c)),
+        2 => n().prop_map(Change::Delete),
+        3 => (n(), n()).prop_map(|(a, b)| Change::Rename(a, b)),
+        2 => (n(), n()).prop_map(|(a, b)| Change::RenameDirectory(a, b)),
+        1 => n().prop_map(Change::SwitchMode),
+        3 => (n(), n()).prop_map(|(a, b)| Change::Add(a, b)),
+        1 => (n(), n()).prop_map(|(a, b)| Change::Link(a, b)),
+        1 => n().prop_map(Change::LineEnds),
+        1 => (n(), n()).prop_map(|(a, b)| Change::Binary(a, b)),
+        1 => n().prop_map(Change::Empty),
+        1 => n().prop_map(Change::Attributes),
+        1 => (n(), n()).prop_map(|(a, b)| Change::Submodule(a, b)),
+        1 => n().prop_map(Change::FileToDirectory),
+        1 => n().prop_map(Change::DeleteDirectory),
+    ]
 }
 
-fn change(random: &mut Rng) -> Change {
-    let [a, b, c] = [random.u8(..), random.u8(..), random.u8(..)];
-    match random.u8(..33) {
-        0..6 => Change::EditLine(a, b, c),
-        6..10 => Change::InsertLine(a, b, c),
-        10..12 => Change::DeleteLine(a, b),
-        12 => Change::MoveLines(a, b, c),
-        13..15 => Change::Delete(a),
-        15..18 => Change::Rename(a, b),
-        18..20 => Change::RenameDirectory(a, b),
-        20..22 => Change::SwitchMode(a),
-        22..25 => Change::Add(a, b),
-        25 => Change::Link(a, b),
-        26 => Change::LineEnds(a),
-        27 => Change::Binary(a, b),
-        28 => Change::Empty(a),
-        29 => Change::Attributes(a),
-        30 => Change::Submodule(a, b),
-        31 => Change::FileToDirectory(a),
-        _ => Change::DeleteDirectory(a),
-    }
+/// One to four changes.
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
+    prop::collection::vec(change(), 1..5)
 }
 
 fn entry(path: &str, mode: u32, id: Oid) -> IndexEntry {

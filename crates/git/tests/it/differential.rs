@@ -1,6 +1,6 @@
 //! Our merge beside C git's over generated histories: it never differs.
 
-use crate::generate::rough::{self, Change, FILE, Files, base_files, changed};
+use crate::rough::{self, FILE, Files, base_files, changed, changes};
 use crate::support::{Fixture, git_in};
 use domain::CommitId;
 use git::{CleanMerge, MergeEngine, MergeOutcome};
@@ -8,31 +8,18 @@ use git2::{Oid, Repository};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn change() -> impl Strategy<Value = Change> {
-    let n = any::<u8>;
-    prop_oneof![
-        6 => (n(), n(), n()).prop_map(|(a, b, c)| Change::EditLine(a, b, c)),
-        4 => (n(), n(), n()).prop_map(|(a, b, c)| Change::InsertLine(a, b, c)),
-        2 => (n(), n()).prop_map(|(a, b)| Change::DeleteLine(a, b)),
-        1 => (n(), n(), n()).prop_map(|(a, b, c)| Change::MoveLines(a, b, c)),
-        2 => n().prop_map(Change::Delete),
-        3 => (n(), n()).prop_map(|(a, b)| Change::Rename(a, b)),
-        2 => (n(), n()).prop_map(|(a, b)| Change::RenameDirectory(a, b)),
-        1 => n().prop_map(Change::SwitchMode),
-        3 => (n(), n()).prop_map(|(a, b)| Change::Add(a, b)),
-        1 => (n(), n()).prop_map(|(a, b)| Change::Link(a, b)),
-        1 => n().prop_map(Change::LineEnds),
-        1 => (n(), n()).prop_map(|(a, b)| Change::Binary(a, b)),
-        1 => n().prop_map(Change::Empty),
-        1 => n().prop_map(Change::Attributes),
-        1 => (n(), n()).prop_map(|(a, b)| Change::Submodule(a, b)),
-        1 => n().prop_map(Change::FileToDirectory),
-        1 => n().prop_map(Change::DeleteDirectory),
-    ]
+struct Writer {
+    repository: Repository,
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
-    prop::collection::vec(change(), 1..5)
+impl Writer {
+    fn commit(&self, files: &Files, parents: &[&CommitId]) -> CommitId {
+        let parents: Vec<Oid> = parents
+            .iter()
+            .map(|parent| parent.0.parse().unwrap())
+            .collect();
+        CommitId(rough::commit(&self.repository, files, &parents).to_string())
+    }
 }
 
 /// What C git answers: the exit status and the tree.
@@ -73,20 +60,6 @@ fn compare(
         MergeOutcome::NoMergeBase => prop_assert!(status > 1),
     }
     Ok(outcome)
-}
-
-struct Writer {
-    repository: Repository,
-}
-
-impl Writer {
-    fn commit(&self, files: &Files, parents: &[&CommitId]) -> CommitId {
-        let parents: Vec<Oid> = parents
-            .iter()
-            .map(|parent| parent.0.parse().unwrap())
-            .collect();
-        CommitId(rough::commit(&self.repository, files, &parents).to_string())
-    }
 }
 
 fn cases() -> u32 {

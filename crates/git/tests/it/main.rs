@@ -5,8 +5,8 @@
     reason = "the helpers of tests are tests: clippy knows only the functions marked as such"
 )]
 
-#[path = "../generate/mod.rs"]
-mod generate;
+#[path = "../generate/rough.rs"]
+mod rough;
 
 mod delivery;
 mod differential;
@@ -15,6 +15,7 @@ mod hub;
 mod hunks;
 mod landing;
 mod merging;
+mod pushing;
 mod snapshots;
 mod support;
 mod workspaces;

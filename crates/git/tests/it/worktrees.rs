@@ -99,6 +99,23 @@ fn removing_a_worktree_leaves_nothing_and_can_be_repeated() {
 }
 
 #[test]
+fn what_is_known_of_a_worktree_that_is_not_there_is_forgotten() {
+    let fixture = Fixture::new();
+    let start = WorktreeStart::At(fixture.base.clone());
+    let (there, gone) = (fixture.place("there"), fixture.place("gone"));
+    fixture.hub.add_worktree(&there, &start).unwrap();
+    fixture.hub.add_worktree(&gone, &start).unwrap();
+    fs::remove_dir_all(&gone).unwrap();
+    let registrations = fixture.hub.path().join("worktrees");
+    fs::create_dir(registrations.join("half-made")).unwrap();
+
+    fixture.hub.forget_missing_worktrees().unwrap();
+    assert_eq!(fs::read_dir(&registrations).unwrap().count(), 1);
+    assert_eq!(fixture.hub.worktrees().unwrap(), [there]);
+    fixture.hub.add_worktree(&gone, &start).unwrap();
+}
+
+#[test]
 fn no_filter_and_no_line_end_conversion_runs_at_checkout() {
     let fixture = Fixture::with(|user| {
         user.write(".gitattributes", "*.txt filter=evil text eol=crlf\n");
