@@ -39,17 +39,19 @@ impl Engine {
         let director = self.model("director_model", new.director.as_ref(), self.parts.settings.director.as_ref(), capped)?;
         let worker = self.model("worker_model", new.worker.as_ref(), self.parts.settings.worker.as_ref(), capped)?;
         let workspace = self.workspace(&new.workspace).await?;
+        // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
+        let objective = telemetry::secrets::mask_known(&new.objective).into_owned();
         let id = RunId::new();
         let row = NewRunRow {
             id,
             idempotency_key: new.idempotency_key.clone(),
             request: json!({
-                "objective": new.objective, "workspace": new.workspace, "director": director, "worker": worker,
+                "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
                 "check": new.check, "limits": new.limits,
             }),
             hub: Layout::hub_name(&workspace),
             workspace_path: workspace.display().to_string(),
-            objective: new.objective,
+            objective,
             director: (director.provider, director.model),
             worker: (worker.provider, worker.model),
             check_asked: new.check,

@@ -1,19 +1,22 @@
-//! Texts as Postgres takes them: it holds any character but NUL, which models and commands do write.
+//! Texts as they are stored. Postgres holds any character but NUL, which models and commands do write; and no secret
+//! that is known is written down, whoever repeats it.
 
 use crate::Error;
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
+use telemetry::secrets::mask_known;
 
-/// The text, with a replacement character for each NUL.
+/// The text, with a replacement character for each NUL and every known secret masked.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
-    match text.contains('\0') {
-        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
-        false => Cow::Borrowed(text),
+    let masked = mask_known(text);
+    match masked.contains('\0') {
+        true => Cow::Owned(masked.replace('\0', "\u{fffd}")),
+        false => masked,
     }
 }
 
-/// The document, with a replacement character for each NUL in any of its texts.
+/// The document, with each of its texts as [`text`] has it.
 pub(crate) fn json(value: &Value) -> Value {
     match value {
         Value::String(string) => Value::String(text(string).into_owned()),
@@ -38,6 +41,13 @@ pub(crate) fn document(column: &'static str, value: &impl Serialize) -> Result<V
 mod tests {
     use super::*;
     use serde_json::json as literal;
+
+    #[test]
+    fn a_known_secret_is_masked_wherever_it_stands() {
+        telemetry::secrets::register_secret("a-secret-of-this-test".into());
+        let value = literal!({"a": ["the a-secret-of-this-test!"]});
+        assert_eq!(json(&value), literal!({"a": ["the [redacted]!"]}));
+    }
 
     #[test]
     fn a_nul_is_replaced_wherever_it_stands() {

@@ -53,8 +53,9 @@ pub fn redact(text: &str) -> String {
     redacted(text).into_owned()
 }
 
-/// The same, without a copy where nothing had to be masked.
-pub fn redacted(text: &str) -> Cow<'_, str> {
+/// The text with every registered secret masked, and nothing that merely looks like one: for what is worked with, such
+/// as a task's instructions.
+pub fn mask_known(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     for secret in SECRETS
         .read()
@@ -65,6 +66,12 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
             text = Cow::Owned(text.replace(secret.as_str(), MASK));
         }
     }
+    text
+}
+
+/// What [`redact`] does, without a copy where nothing had to be masked.
+pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
+    let text = mask_known(text);
     let Some(patterns) = PATTERNS.as_ref() else {
         return text;
     };

@@ -9,6 +9,7 @@ mod prometheus;
 mod rows;
 
 mod mishaps;
+mod secrets;
 
 use domain::RunId;
 use e2e::{Product, eventually};
