@@ -41,6 +41,9 @@ impl Left {
                 Ok(removed) => tracing::info!(?removed, "lock files of a process that died were removed"),
                 Err(error) => tracing::warn!(%error, "lock files of a process that died may be left"),
             }
+            if let Err(error) = hub.forget_missing_worktrees() {
+                tracing::warn!(%error, "the hub knows of worktrees that are not there");
+            }
             match hub.worktrees() {
                 Ok(worktrees) => left.registered.push((hub, worktrees)),
                 Err(error) => tracing::warn!(%error, "worktrees of a process that died are left"),
