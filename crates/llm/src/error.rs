@@ -115,7 +115,7 @@ pub enum Error {
         detail: String,
     },
     /// No answer in time.
-    #[error("{on}: {kind} {}, in {}; raise the timeout or try later", seconds(*after), times(*attempts))]
+    #[error("{on}: {kind} {}, in {}; raise {} or try later", seconds(*after), times(*attempts), kind.setting())]
     Timeout {
         /// Which model.
         on: ModelRef,
@@ -180,6 +180,18 @@ pub enum TimeoutKind {
     Total,
     /// The caller's deadline passed.
     Deadline,
+}
+
+impl TimeoutKind {
+    /// What the limit is called in the configuration.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Header => "calls.header_s",
+            Self::StreamIdle => "calls.stream_idle_s",
+            Self::Total => "calls.total_s",
+            Self::Deadline => "calls.call_s, or the limits of the run,",
+        }
+    }
 }
 
 impl fmt::Display for TimeoutKind {

@@ -50,7 +50,10 @@ impl Models {
             Err(problems) => problems,
         };
         let mut repair = request.clone();
-        repair.messages.extend(repair_turn(answer_in(&reply, request.schema.as_ref()), &problems));
+        repair.messages.extend(repair_turn(
+            answer_in(&reply, request.schema.as_ref()),
+            &problems,
+        ));
         let reply = self.complete(&repair, ledger, trace).await?;
         match document(&reply, request.schema.as_ref(), &validator) {
             Ok(value) => Ok(Structured {

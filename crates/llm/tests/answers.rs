@@ -333,7 +333,8 @@ mod structured {
 
     #[tokio::test]
     async fn a_call_of_a_tool_that_was_not_offered_is_not_repeated_to_the_provider() {
-        let call = json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
+        let call =
+            json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
         let flight = Act::stream(
             [
                 json!({ "choices": [{ "delta": { "tool_calls": [call] } }] }),
@@ -348,7 +349,10 @@ mod structured {
             .unwrap();
         assert_eq!(answer.value, json!({ "count": 3 }));
         let sent = provider.seen()[1].body["messages"].clone();
-        assert_eq!(sent[2], json!({ "role": "assistant", "content": "(no answer)" }));
+        assert_eq!(
+            sent[2],
+            json!({ "role": "assistant", "content": "(no answer)" })
+        );
     }
 
     #[tokio::test]

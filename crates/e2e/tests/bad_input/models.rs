@@ -329,6 +329,51 @@ async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
     goes_on(&product).await;
 }
 
+/// Without limits of the run's own, the configured patience with a provider ends a call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
+    let place = e2e::folder();
+    let configuration = place.path().join("orchestrator.toml");
+    std::fs::write(
+        &configuration,
+        "[calls]\nheader_s = 1\nstream_idle_s = 1\nattempts = 2\n",
+    )
+    .unwrap();
+    let environment = [("ORCHESTRATOR_CONFIG", configuration.to_str().unwrap())];
+    let cases = [
+        case(
+            "hang",
+            vec![Rule::director().fault(Fault::Hang)],
+            "model",
+            &[
+                "no response began within 1 s, in 2 attempts",
+                "calls.header_s",
+            ],
+            2,
+        ),
+        case(
+            "stall",
+            vec![
+                Rule::director()
+                    .say(&"word ".repeat(200))
+                    .fault(Fault::Stall),
+            ],
+            "model",
+            &["sent nothing for 1 s, in 2 attempts", "calls.stream_idle_s"],
+            2,
+        ),
+    ];
+    let rules = cases.iter().flat_map(|case| {
+        let rules = case.rules.iter().cloned();
+        rules.map(|rule| rule.model(case.name))
+    });
+    let product = Product::start_with(Scenario::from_rules(rules.collect()), &environment).await;
+    let ends = join_all(cases.iter().map(|case| end(&product, case))).await;
+    let mistakes: Vec<String> = ends.into_iter().flatten().collect();
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n\n"));
+    goes_on(&product).await;
+}
+
 /// What is wrong with how a case ended.
 async fn end(product: &Product, case: &Case) -> Option<String> {
     let workspace: PathBuf = product.repository(case.name, &[("a", "1\n")]);

@@ -3,6 +3,7 @@
 //! Values come from a file, then the environment, then flags; a later one wins. A key that nothing knows is an
 //! error that names the nearest one.
 
+mod calls;
 mod environment;
 mod file;
 mod layers;
@@ -10,6 +11,7 @@ mod model_name;
 mod providers;
 mod secrets;
 
+use calls::CallsSection;
 pub(crate) use environment::Environment;
 pub(crate) use layers::{Loaded, Overrides, load};
 pub(crate) use model_name::parse_model;
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) server: ServerSection,
     pub(crate) database: DatabaseSection,
     pub(crate) models: ModelsSection,
+    pub(crate) calls: CallsSection,
     pub(crate) budget: BudgetSection,
     pub(crate) engine: EngineSection,
     pub(crate) sandbox: SandboxSection,

@@ -18,6 +18,8 @@ pub(crate) fn model_settings(loaded: &Loaded) -> Result<llm::Settings, Failure> 
         .collect::<Result<BTreeMap<String, ProviderConfig>, Failure>>()?;
     let variable = |name: &str| loaded.environment.get(name).map(str::to_owned);
     let mut settings = llm::Settings::from_environment(&providers, variable).map_err(failure)?;
+    settings.timeouts = loaded.config.calls.timeouts();
+    settings.retries = loaded.config.calls.retries();
     if let Some(path) = &loaded.config.models.prices {
         settings.prices = settings.prices.with(prices(path)?).map_err(failure)?;
     }
