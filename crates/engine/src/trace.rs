@@ -1,9 +1,13 @@
 //! Where spans hang. A run's trace outlives the process, so identities are stored or derived, never remembered.
 
-use domain::TaskId;
+use domain::{TaskId, task::AttemptEnd};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
-use telemetry::TraceContext;
+use store::claim::Claimed;
+use telemetry::{
+    TraceContext,
+    span::{self, SpanKind},
+};
 
 /// The context of a run's root span, as it is stored with the run.
 pub(crate) fn of_run(stored: &serde_json::Value) -> TraceContext {
@@ -32,6 +36,19 @@ fn derived(run: &TraceContext, path: &[i64]) -> TraceContext {
     span.copy_from_slice(&digest[..8]);
     // Zero means "no span" on the wire.
     TraceContext { trace_id: run.trace_id, span_id: u64::from_be_bytes(span).max(1) }
+}
+
+/// Emits the span of an attempt that has ended; one that is given back goes on in the next process.
+pub(crate) fn attempt_ended(stored: &serde_json::Value, claimed: &Claimed, started: SystemTime, end: &AttemptEnd) {
+    let error = match end {
+        AttemptEnd::Released => return,
+        AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged => None,
+        AttemptEnd::Failed { reason } | AttemptEnd::GaveUp { reason } => Some(reason.code.as_str()),
+    };
+    let run = of_run(stored);
+    let own = of_attempt(&run, claimed.task, claimed.attempt);
+    let kind = SpanKind::Agent { profile: &claimed.profile, attempt: claimed.attempt };
+    span::late(&own, &of_task(&run, claimed.task), kind).finish(started, SystemTime::now(), error);
 }
 
 /// A moment of the database's, for spans that are emitted late.

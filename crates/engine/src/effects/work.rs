@@ -34,7 +34,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
-use telemetry::span::SpanKind;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -93,7 +92,7 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
     if let Err(error) = engine.parts.store.lose_calls_of(claimed.attempt_id).await {
         tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
     }
-    attempt.emit_span(&end);
+    trace::attempt_ended(&attempt.facts.trace, claimed, attempt.started, &end);
     let posted = post(engine, claimed, end, finish.as_ref()).await;
     attempt.clear().await;
     posted
@@ -209,23 +208,6 @@ impl<'a> Attempt<'a> {
             WorkEnd::GaveUp(reason) => (AttemptEnd::GaveUp { reason }, None),
             WorkEnd::Stopped => (AttemptEnd::Released, None),
         }
-    }
-
-    /// The span of the attempt, once it has ended; one that is given back goes on in the next process.
-    fn emit_span(&self, end: &AttemptEnd) {
-        let error = match end {
-            AttemptEnd::Released => return,
-            AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged => None,
-            AttemptEnd::Failed { reason } | AttemptEnd::GaveUp { reason } => Some(reason.code.as_str()),
-        };
-        let run = trace::of_run(&self.facts.trace);
-        let context = trace::of_attempt(&run, self.claimed.task, self.claimed.attempt);
-        let kind = SpanKind::Agent { profile: &self.claimed.profile, attempt: self.claimed.attempt };
-        telemetry::span::late(&context, &trace::of_task(&run, self.claimed.task), kind).finish(
-            self.started,
-            SystemTime::now(),
-            error,
-        );
     }
 
     /// The tree, not the model, says what was done.
