@@ -95,9 +95,12 @@ pub(crate) async fn dispatch(engine: Engine) {
             }
         }
         if !claimed {
-            let woken = tokio::time::timeout(poll, tick.changed());
             // A wake, the next poll and the drain all lead to another look.
-            drop(engine.parts.drain.run_until_cancelled(woken).await);
+            tokio::select! {
+                _ = tick.changed() => {}
+                () = tokio::time::sleep(poll) => {}
+                () = engine.parts.drain.cancelled() => {}
+            }
         }
     }
 }

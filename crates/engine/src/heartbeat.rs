@@ -71,11 +71,18 @@ impl Heartbeat {
 }
 
 async fn beat(shared: Arc<Shared>, store: Store, holder: Holder, every: Duration, lease: Duration) {
-    let alone = store.alone();
+    let mut alone = store.alone();
     while shared.stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         // From before the question, so that a slow answer never makes the lease look longer than it is.
         let asked_ms = boot_clock_ms();
-        match alone.heartbeat(holder, lease, shared.draining.load(Ordering::Relaxed)).await {
+        let said = alone.heartbeat(holder, lease, shared.draining.load(Ordering::Relaxed));
+        // A connection to a machine that went silent would never answer: the next word goes over another.
+        let Ok(said) = tokio::time::timeout(lease, said).await else {
+            tracing::warn!("the heartbeat got no answer; it is tried again");
+            alone = store.alone();
+            continue;
+        };
+        match said {
             Ok(true) => shared.holds_until_ms.store(asked_ms + lease.as_millis() as i64, Ordering::Relaxed),
             Ok(false) => {
                 tracing::error!("another process has taken over this data directory's name; nothing more is claimed here");

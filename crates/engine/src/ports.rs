@@ -7,7 +7,7 @@ use agents::{
 };
 use async_trait::async_trait;
 use domain::{CommitId, RunId, TaskId, TaskKey, event::Fact, plan::first_line};
-use git::{Hub, SnapshotError, SnapshotRequest, TreeLimits};
+use git::{GitError, Hub, SnapshotError, SnapshotRequest, TreeLimits};
 use llm::{CallId, CallOutcome, CallStatus, Ledger, Message, PlannedCall, Refusal, Reply, ToolCall};
 use std::{
     path::PathBuf,
@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How much of a tool's arguments the log shows.
 const SUMMARY_CHARACTERS: usize = 120;
+/// How often a snapshot is taken again because its reference was moved meanwhile.
+const SNAPSHOT_TRIES: u32 = 3;
 
 /// On whose account calls are made.
 pub(crate) struct Account {
@@ -143,8 +145,19 @@ impl AttemptJournal {
         Ok(Some(commit))
     }
 
-    /// Keeps the tree as it is under the attempt's ref.
+    /// Keeps the tree as it is under the attempt's ref. Should whoever held the task before still write there, too,
+    /// one of the two is later: neither's commit is lost, and which of them counts is in the database.
     pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
+        for _ in 0..SNAPSHOT_TRIES {
+            match self.take_snapshot(turn).await {
+                Err(SnapshotError::Git(GitError::Moved { .. })) => {}
+                done => return done,
+            }
+        }
+        self.take_snapshot(turn).await
+    }
+
+    async fn take_snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
         let (hub, worktree, base, limits) =
             (self.hub.clone(), self.worktree.clone(), self.base.clone(), self.limits.clone());
         let reference = git::refs::attempt(&self.writer.run, &self.key, i64::from(self.number));

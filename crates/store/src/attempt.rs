@@ -85,8 +85,6 @@ pub struct ReplayedTurn {
     pub assistant: Value,
     /// Call and answer, in the order of the calls.
     pub results: Vec<(String, Option<String>)>,
-    /// Whether the tree was snapshotted after its last tool.
-    pub ended: bool,
 }
 
 /// Where an attempt stands, for a process that goes on with it.
@@ -394,7 +392,7 @@ impl Store {
     pub async fn replay(&self, attempt: i64) -> Result<Vec<ReplayedTurn>, Error> {
         let turns = timed(
             "select",
-            sqlx::query!("select number, assistant, ended_at is not null as \"ended!\" from turn where attempt = $1 order by number", attempt)
+            sqlx::query!("select number, assistant from turn where attempt = $1 order by number", attempt)
                 .fetch_all(&self.pool),
         )
         .await?;
@@ -417,7 +415,6 @@ impl Store {
                 results: results(turn.number),
                 number: turn.number as u32,
                 assistant: turn.assistant,
-                ended: turn.ended,
             })
             .collect())
     }

@@ -90,6 +90,4 @@ pub struct JournaledTurn {
     pub assistant: Message,
     /// The calls whose intent is journaled, each with its result if that is, too.
     pub results: Vec<(String, Option<String>)>,
-    /// Whether the tree was recorded after its last tool. Where it was not, the worktree is as it was before the turn.
-    pub ended: bool,
 }

@@ -7,12 +7,10 @@ use crate::{
 };
 use llm::{Message, ToolCall};
 
-/// Answers a call that was begun and has no result. Providers refuse calls without an answer.
-pub(super) const INTERRUPTED: &str =
-    "interrupted: the process died while this ran; its effects are unknown";
-/// Said after a turn whose changes died with the process: the worktree was made anew without them.
-pub(super) const CHANGES_LOST: &str = "The process died before the changes of your last turn were recorded: the \
-     worktree is as it was before that turn, whatever its results say. Look, and make again what is still needed.";
+/// Answers a call that was begun and has no result. Providers refuse calls without an answer. A result is journaled
+/// with the tree as the call left it, so this is true of the tree that the attempt goes on with.
+pub(super) const INTERRUPTED: &str = "interrupted: the process died while this ran; the worktree is as it was before \
+     this call, whatever it had done by then";
 /// Answers a call that was never begun.
 pub(super) const NOT_BEGUN: &str =
     "not run: the process died before this call began; call again if it is still needed";
@@ -40,19 +38,13 @@ impl Attempt<'_> {
             }
             let ended = self.conduct.turn_ended(tool_calls, false);
             self.notes.extend(ended.map_err(Break::Failed)?);
-            if index + 1 == turns.len() && !turn.ended && tool_calls.iter().any(|call| may_have_changed(turn, call)) {
-                self.notes.push(CHANGES_LOST.to_owned());
-            }
         }
         Ok(None)
     }
 
-    /// The report of a `finish` that had begun. It touches nothing, so calling it again is safe; but what it reports
-    /// must be in the tree.
+    /// The report of a `finish` that had begun. It touches nothing, so calling it again is safe, and what it reports is
+    /// in the tree: the results before it are journaled with theirs.
     async fn finished(&self, turn: &JournaledTurn, calls: &[ToolCall]) -> Option<Finish> {
-        if !turn.ended && calls.iter().any(|call| may_have_changed(turn, call)) {
-            return None;
-        }
         let mut finishing = calls.iter().filter(|call| call.name == Tool::Finish.name());
         let call = finishing.find(|call| begun(turn, call))?;
         let means = &self.means;
@@ -83,9 +75,4 @@ impl Attempt<'_> {
 
 fn begun(turn: &JournaledTurn, call: &ToolCall) -> bool {
     turn.results.iter().any(|(id, _)| *id == call.id)
-}
-
-/// Whether a call had begun that can change the worktree.
-fn may_have_changed(turn: &JournaledTurn, call: &ToolCall) -> bool {
-    begun(turn, call) && Tool::named(&call.name).is_some_and(Tool::changes)
 }

@@ -275,14 +275,13 @@ fn a_trouble_that_may_pass_is_waited_out_and_wrong_work_is_not() {
     };
     let waits = |code| {
         let mut world = World::planned(&graph);
-        let waits = [1, 2].map(|fence| {
+        [1, 2].map(|fence| {
             world.claim(0);
             let (fence, reason) = (Fence(fence), reason(code));
             let end = AttemptEnd::Failed { reason };
             world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
             world.tasks[&0].wait_s
-        });
-        waits
+        })
     };
     assert_eq!(waits(ReasonCode::Worker), [0, 0]);
     assert_eq!(waits(ReasonCode::Gate), [0, 0]);

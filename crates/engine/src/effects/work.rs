@@ -355,12 +355,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Removes the worktree. Its work is in the attempt's snapshots; where the last could not be taken, it stays.
+    /// Removes the worktree. Its work is in the attempt's snapshots: each result was recorded with one. None is taken
+    /// here: the task may be another's by now, and so is the reference.
     async fn clear(&self) {
-        if self.journal().snapshot(0).await.is_err() {
-            tracing::warn!(worktree = %self.worktree.display(), "the worktree is kept: its last state could not be recorded");
-            return;
-        }
         let (hub, worktree) = (self.hub.clone(), self.worktree.clone());
         if let Err(error) = blocking(move || hub.remove_worktree(&worktree)).await {
             tracing::warn!(%error, "a worktree could not be removed");
@@ -418,7 +415,6 @@ fn journaled(turn: store::attempt::ReplayedTurn) -> Option<JournaledTurn> {
         turn: turn.number,
         assistant: serde_json::from_value(turn.assistant).ok()?,
         results: turn.results,
-        ended: turn.ended,
     })
 }
 

@@ -29,9 +29,9 @@ impl Merger<'_> {
         }
         self.enter(MergeState::Merging, Vec::new()).await?;
         let integration = git::refs::integration(&self.facts.id);
-        let tip = self
-            .hub
-            .tip(&integration)?
+        let (hub, branch) = (self.hub.clone(), integration.clone());
+        let tip = blocking(move || hub.tip(&branch))
+            .await?
             .ok_or_else(|| Failure::Passing(format!("the branch {integration} is gone from the hub")))?;
         let (hub, onto, work) = (self.hub.clone(), tip.clone(), self.merge.commit.clone());
         let brought = match blocking(move || hub.merge(&onto, &work)).await? {
@@ -83,8 +83,15 @@ impl Merger<'_> {
             "Merge {}: {title}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
             self.merge.key, self.facts.id, self.merge.key, self.merge.attempt
         ));
-        let merged = self.hub.commit_merge(&brought.tree, &tip, &self.merge.commit, &stamp)?;
-        self.hub.pin(&git::refs::candidate(&self.facts.id, &self.merge.key, &merged), &merged)?;
+        let (hub, tree, onto, work) =
+            (self.hub.clone(), brought.tree.clone(), tip.clone(), self.merge.commit.clone());
+        let (run, key) = (self.facts.id, self.merge.key.clone());
+        let merged = blocking(move || -> Result<CommitId, git::GitError> {
+            let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
+            hub.pin(&git::refs::candidate(&run, &key, &merged), &merged)?;
+            Ok(merged)
+        })
+        .await?;
         let known = Some((&merged, brought.tree.0.as_str()));
         let store = &self.engine.parts.store;
         store.save_merged(self.merge.id, &tip, brought.how, &brought.conflicts, known).await?;

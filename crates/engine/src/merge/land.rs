@@ -78,7 +78,8 @@ impl Merger<'_> {
         };
         let branch = git::refs::integration(&self.facts.id);
         let conflicted = self.merge.conflicted;
-        match self.hub.landing_state(&branch, &tip, &merged)? {
+        let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
+        match blocking(move || hub.landing_state(&own, &from, &to)).await? {
             LandingState::Landed => Ok(Ended::landed(merged, conflicted)),
             LandingState::NotYet => {
                 let (hub, commit) = (self.hub.clone(), merged.clone());

@@ -38,8 +38,9 @@ use telemetry::{
 
 /// How often a merge is tried whose failure may pass by itself.
 const TRIES: u32 = 5;
-/// The wait between two such tries.
-const WAIT: Duration = Duration::from_millis(500);
+/// The wait before the second of them; it doubles with each, up to the longest. An intended landing is tried for good.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a merge did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,7 @@ impl Ended {
     }
 
     fn error(code: ReasonCode, message: impl Into<String>, conflicted: bool) -> Self {
+        let message = telemetry::secrets::redact(&message.into());
         Self { end: MergeEnd::Error { reason: Reason::new(code, message) }, feedback: None, conflicted }
     }
 }
@@ -110,6 +112,7 @@ struct Merger<'a> {
 pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: Fence) {
     let held = telemetry::merge::lock_taken(lease);
     let mut tries: HashMap<domain::MergeId, u32> = HashMap::new();
+    let mut failures = 0u32;
     while !engine.parts.drain.is_cancelled() {
         let metered = match engine.parts.store.next_merge(run).await {
             Ok(None) => break,
@@ -124,19 +127,28 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
             Err(error) => Err((error.into(), telemetry::queue::started("merge"))),
         };
         match metered {
-            Ok(metered) => metered.succeeded(),
-            Err((Failure::NotOurs, _)) => break,
+            Ok(metered) => {
+                failures = 0;
+                metered.succeeded();
+            }
+            Err((Failure::NotOurs, _)) => {
+                // Should it be offered to us again at once, it is not at once refused again.
+                engine.parts.drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
+                break;
+            }
             Err((Failure::Stopped, _)) => break,
             Err((failure @ Failure::Passing(_), metered)) => {
                 metered.failed();
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
-                engine.parts.drain.run_until_cancelled(tokio::time::sleep(WAIT)).await;
+                failures += 1;
+                let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
+                engine.parts.drain.run_until_cancelled(tokio::time::sleep(wait)).await;
             }
         }
     }
     drop(held);
     if let Err(error) = engine.parts.store.drop_lease(lease, fence).await {
-        tracing::warn!(%error, lease, "a lease could not be given back; it ends with this process");
+        tracing::warn!(%error, lease, "a lease could not be given back; this process takes it anew when there is work");
     }
 }
 

@@ -4,8 +4,8 @@
 use super::{Failure, Merger};
 use crate::{engine::blocking, ports::Account};
 use agents::resolver::{self, ConflictOrder};
-use domain::{event::Fact, run::ReasonCode};
-use git::{Conflict, ConflictFile, ConflictKind, ConflictedText, TreeId};
+use domain::{CommitId, event::Fact, run::ReasonCode};
+use git::{Conflict, ConflictFile, ConflictKind, ConflictedText, Hub, RepoPath, TreeId};
 use llm::ModelRef;
 use std::time::{Duration, Instant};
 use store::merge::{LandedWork, ResolutionRow};
@@ -27,8 +27,8 @@ pub(super) enum Resolved {
 }
 
 /// A file on its way to a decision.
-struct OpenFile<'a> {
-    file: &'a ConflictFile,
+struct OpenFile {
+    file: ConflictFile,
     text: ConflictedText,
     ours_intent: String,
     diffs: [String; 2],
@@ -38,10 +38,9 @@ impl Merger<'_> {
     /// Decides file by file and hunk by hunk; the first that stays open ends it.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
         self.engine.parts.store.clear_resolutions(self.merge.id).await?;
-        let landed = self.engine.parts.store.landed_work(self.facts.id).await?;
         let mut decided = Vec::new();
-        for file in &conflict.files {
-            let open = match self.open(conflict, file, &landed).await? {
+        for (file, open) in conflict.files.iter().zip(self.read(conflict).await?) {
+            let open = match open {
                 Ok(open) => open,
                 Err(why) => return self.back_to_worker(file, why).await,
             };
@@ -58,38 +57,22 @@ impl Merger<'_> {
         })
     }
 
-    /// The hunks of a text that both sides changed; in words, why another conflict is not for a model.
-    async fn open<'f>(
-        &self,
-        conflict: &Conflict,
-        file: &'f ConflictFile,
-        landed: &[LandedWork],
-    ) -> Result<Result<OpenFile<'f>, String>, Failure> {
-        if file.kind != ConflictKind::Content {
-            return Ok(Err(format!("{}: {}", file.path, in_words(file.kind))));
-        }
-        let text = match self.hub.hunks(conflict, file) {
-            Ok(text) => text,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let mut ours_intent = String::new();
-        for work in landed {
-            if self.hub.brought(&work.commit)?.contains(&file.path) {
-                ours_intent = format!("{ours_intent}{} ({}): {}\n", work.key, work.title, work.instructions);
-            }
-        }
-        let base = conflict.base.clone().or_else(|| self.facts.base.clone());
-        let diffs = match base {
-            Some(base) => [&conflict.tip, &conflict.theirs]
-                .map(|side| self.hub.file_diff(&base, side, &file.path, DIFF_BYTES).unwrap_or_default()),
-            None => Default::default(),
-        };
-        Ok(Ok(OpenFile { file, text, ours_intent, diffs }))
+    /// What git knows of each file, for whoever decides; in words, why a conflict is not for a model.
+    async fn read(&self, conflict: &Conflict) -> Result<Vec<Result<OpenFile, String>>, Failure> {
+        let landed = self.engine.parts.store.landed_work(self.facts.id).await?;
+        let (hub, conflict, begun) = (self.hub.clone(), conflict.clone(), self.facts.base.clone());
+        let read = blocking(move || {
+            let brought = landed.into_iter().map(|work| Ok((hub.brought(&work.commit)?, work)));
+            let brought = brought.collect::<Result<Vec<_>, git::GitError>>()?;
+            let open = |file| open(&hub, &conflict, file, &brought, begun.as_ref());
+            Ok::<_, git::GitError>(conflict.files.iter().map(open).collect())
+        });
+        Ok(read.await?)
     }
 
     async fn decide_file(
         &self,
-        open: &OpenFile<'_>,
+        open: &OpenFile,
         trace: &TraceContext,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
         let mut replacements = Vec::new();
@@ -104,7 +87,7 @@ impl Merger<'_> {
 
     async fn decide_hunk(
         &self,
-        open: &OpenFile<'_>,
+        open: &OpenFile,
         index: usize,
         trace: &TraceContext,
     ) -> Result<Result<String, String>, Failure> {
@@ -137,7 +120,7 @@ impl Merger<'_> {
         Ok(text.ok_or_else(|| format!("the conflict in {} stands: {}", row.path, row.reason)))
     }
 
-    async fn order(&self, open: &OpenFile<'_>, index: usize) -> Result<ConflictOrder, Failure> {
+    async fn order(&self, open: &OpenFile, index: usize) -> Result<ConflictOrder, Failure> {
         let task = self.engine.parts.store.task_facts(self.merge.task).await?.ok_or(Failure::NotOurs)?;
         let hunk = open.text.hunks().nth(index).cloned();
         let hunk = hunk.ok_or_else(|| Failure::Passing(format!("hunk {index} of {} is gone", open.file.path)))?;
@@ -191,6 +174,28 @@ impl Merger<'_> {
         })
         .await
     }
+}
+
+/// The hunks of a text that both sides changed; in words, why another conflict is not for a model.
+fn open(
+    hub: &Hub,
+    conflict: &Conflict,
+    file: &ConflictFile,
+    landed: &[(Vec<RepoPath>, LandedWork)],
+    begun: Option<&CommitId>,
+) -> Result<OpenFile, String> {
+    if file.kind != ConflictKind::Content {
+        return Err(format!("{}: {}", file.path, in_words(file.kind)));
+    }
+    let text = hub.hunks(conflict, file).map_err(|error| error.to_string())?;
+    let ours = landed.iter().filter(|(paths, _)| paths.contains(&file.path));
+    let ours_intent = ours.map(|(_, work)| format!("{} ({}): {}\n", work.key, work.title, work.instructions)).collect();
+    let diff = |side| match conflict.base.as_ref().or(begun) {
+        Some(base) => hub.file_diff(base, side, &file.path, DIFF_BYTES).unwrap_or_default(),
+        None => String::new(),
+    };
+    let diffs = [diff(&conflict.tip), diff(&conflict.theirs)];
+    Ok(OpenFile { file: file.clone(), text, ours_intent, diffs })
 }
 
 /// What meets there, and that it is the worker's to decide.

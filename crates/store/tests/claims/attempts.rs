@@ -21,24 +21,24 @@ async fn attempt(place: &Place) -> (Holder, Writer) {
 fn answer() -> (TurnRow, Fact) {
     let row = TurnRow {
         number: 1,
-        assistant: json!({"content": "a\0b"}),
+        assistant: json!({"content": "a\u{0}b"}),
         model: "m".into(),
         input_tokens: 1,
         output_tokens: 1,
         cost: None,
     };
-    (row, Fact::TurnAnswered { attempt: 1, turn: 1, tools: vec!["sh\0ell".into()], cost: None })
+    (row, Fact::TurnAnswered { attempt: 1, turn: 1, tools: vec!["sh\u{0}ell".into()], cost: None })
 }
 
 fn intent() -> (IntentRow, Fact) {
     let row = IntentRow {
         turn: 1,
-        call_id: "c\01".into(),
+        call_id: "c\u{0}1".into(),
         name: "shell".into(),
         arguments: "{}".into(),
-        summary: "printf '\0'".into(),
+        summary: "printf '\u{0}'".into(),
     };
-    (row, Fact::ToolStarted { turn: 1, tool: "shell".into(), summary: "printf '\0'".into() })
+    (row, Fact::ToolStarted { turn: 1, tool: "shell".into(), summary: "printf '\u{0}'".into() })
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn what_models_and_commands_write_is_kept_whatever_characters_it_has() {
     assert_eq!(store.record_turn(writer, &turn, fact).await.unwrap(), Held::Yes);
     let (row, fact) = intent();
     assert_eq!(store.record_intent(writer, &row, fact).await.unwrap(), Held::Yes);
-    let result = ResultRow { call_id: "c\01", content: "x\0y", ok: true };
+    let result = ResultRow { call_id: "c\u{0}1", content: "x\u{0}y", ok: true };
     assert_eq!(store.record_result(writer, 1, &result, None).await.unwrap(), Held::Yes);
     let replayed = store.replay(writer.attempt).await.unwrap();
     assert_eq!(replayed[0].results[0].1.as_deref(), Some("x\u{fffd}y"));

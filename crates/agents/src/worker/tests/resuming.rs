@@ -1,7 +1,7 @@
 //! Attempts that go on where a process died.
 
 use super::*;
-use crate::worker::replay::{CHANGES_LOST, INTERRUPTED, NOT_BEGUN};
+use crate::worker::replay::{INTERRUPTED, NOT_BEGUN};
 use llm::ToolCall;
 
 fn call(id: &str, name: &str, arguments: serde_json::Value) -> ToolCall {
@@ -23,7 +23,6 @@ fn journaled(turn: u32, calls: Vec<ToolCall>, results: Vec<(&str, Option<&str>)>
             .into_iter()
             .map(|(id, result)| (id.to_owned(), result.map(str::to_owned)))
             .collect(),
-        ended: true,
     }
 }
 
@@ -95,39 +94,17 @@ async fn a_finish_behind_an_interrupted_call_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_a_turn_changed_before_its_tree_was_recorded_is_asked_for_again() {
+async fn what_was_changed_and_reported_before_the_interruption_counts() {
     let write = || call("a", "write_file", json!({"path": "new", "content": "1"}));
-    for (finished, rule) in [
-        (Some("The report is recorded."), turn(2).contains(CHANGES_LOST)),
-        (None, turn(2).contains(CHANGES_LOST)),
-    ] {
-        let script = Script::play(vec![say_finish(rule, "partial")]).await;
+    for finished in [Some("The report is recorded."), None] {
+        let script = Script::play(vec![]).await;
         let mut order = order();
         let results = vec![("a", Some("wrote new")), ("b", finished)];
-        order.resume = vec![JournaledTurn {
-            ended: false,
-            ..journaled(1, vec![write(), finish("b")], results)
-        }];
+        order.resume = vec![journaled(1, vec![write(), finish("b")], results)];
         let end = Room::new().await.work(&order, &script).await;
-        let WorkEnd::Finished(finish) = end else {
-            panic!("{end:?}");
-        };
-        assert_eq!(finish.outcome, Outcome::Partial);
-        assert_eq!(script.asked().len(), 1);
+        assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
+        assert!(script.asked().is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_finish_alone_counts_although_the_process_died_behind_it() {
-    let script = Script::play(vec![]).await;
-    let mut order = order();
-    order.resume = vec![JournaledTurn {
-        ended: false,
-        ..journaled(1, vec![finish("a")], vec![("a", None)])
-    }];
-    let end = Room::new().await.work(&order, &script).await;
-    assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
-    assert!(script.asked().is_empty());
 }
 
 #[tokio::test]
@@ -141,7 +118,6 @@ async fn turns_before_the_interruption_count() {
             tool_calls: Vec::new(),
         },
         results: Vec::new(),
-        ended: true,
     };
     order.resume = vec![silent(1), silent(2)];
     let end = Room::new().await.work(&order, &script).await;
