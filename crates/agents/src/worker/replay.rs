@@ -63,7 +63,9 @@ impl Attempt<'_> {
             None => return self.answer(call, NOT_BEGUN, false).await,
         };
         self.messages.push(Message::tool(&call.id, content.clone()));
-        if self.conduct.before(call) == Permission::Granted {
+        // A call that a death cut short says nothing of the worker: who makes it again does not go round in circles.
+        let was_cut_short = content == INTERRUPTED || content == NOT_BEGUN;
+        if !was_cut_short && self.conduct.before(call) == Permission::Granted {
             // Whether it went well is not journaled with the text; taking it for a success only makes the rule
             // on repeated errors the more patient one.
             let heard = self.conduct.after(call, content, true);

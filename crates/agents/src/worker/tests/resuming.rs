@@ -108,6 +108,25 @@ async fn what_was_changed_and_reported_before_the_interruption_counts() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_interrupted_again_and_again_is_no_circle() {
+    let shell = |id| call(id, "shell", json!({"command": "sh test.sh"}));
+    let script = Script::play(vec![
+        turn(7).call("shell", json!({"command": "sh test.sh"})),
+        say_finish(turn(8), "done"),
+    ])
+    .await;
+    let mut order = order();
+    order.resume = (1..=6)
+        .map(|turn| {
+            let results = vec![("a", Some(INTERRUPTED)), ("b", Some(NOT_BEGUN))];
+            journaled(turn, vec![shell("a"), shell("b")], results)
+        })
+        .collect();
+    let end = Room::new().await.work(&order, &script).await;
+    assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
+}
+
+#[tokio::test]
 async fn turns_before_the_interruption_count() {
     let script = Script::play(vec![]).await;
     let mut order = limited(2);
