@@ -162,7 +162,7 @@ pub(crate) fn commands_with(path: &str) -> Vec<String> {
 }
 
 /// The log of every run, for the message of a test that failed.
-async fn told(scene: &Scene) -> String {
+pub(crate) async fn told(scene: &Scene) -> String {
     let lines: Vec<String> = sqlx::query_scalar(
         "select seq || ' ' || kind || ' ' || data::text from event order by run, seq",
     )
