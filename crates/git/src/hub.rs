@@ -2,7 +2,7 @@
 
 use crate::{
     create,
-    durable::PackFiles,
+    durable::{KnownDurable, PackFiles},
     error::{At, Doing, GitError, GitResult},
     ids::{Stamp, TreeId, commit_id, commit_oid},
     land, refs,
@@ -26,6 +26,7 @@ const KEPT_HANDLES: usize = 8;
 pub struct Hub {
     path: PathBuf,
     handles: Mutex<Vec<Handle>>,
+    durable: KnownDurable,
 }
 
 /// One opening of the hub, twice: the two differ in what they flush to disk.
@@ -44,6 +45,7 @@ impl Hub {
         let hub = Self {
             path: create::ensure(hub_path, user_repository)?,
             handles: Mutex::default(),
+            durable: KnownDurable::default(),
         };
         hub.refresh(user_repository)?;
         Ok(hub)
@@ -54,6 +56,7 @@ impl Hub {
         Ok(Self {
             path: create::existing(hub_path)?,
             handles: Mutex::default(),
+            durable: KnownDurable::default(),
         })
     }
 
@@ -217,6 +220,10 @@ impl Hub {
     /// The tree of a commit.
     pub fn tree_of(&self, commit: &CommitId) -> GitResult<TreeId> {
         self.with(|handle| Ok(tree_of(&handle.objects, commit_oid(commit)?)?.id().into()))
+    }
+
+    pub(crate) fn known_durable(&self) -> &KnownDurable {
+        &self.durable
     }
 
     /// Lends an opened repository to `work`.

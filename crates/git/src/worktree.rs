@@ -156,7 +156,7 @@ impl Hub {
         for registration in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
             let place = Path::new(gitlink.trim_end()).parent();
-            if !place.is_some_and(|place| fs::symlink_metadata(place).is_ok()) {
+            if place.is_none_or(|place| fs::symlink_metadata(place).is_err()) {
                 remove_directory(&registration)?;
             }
         }
