@@ -167,8 +167,12 @@ impl AttemptEnd {
     pub fn redacted(self, rewrite: impl Fn(&str) -> String) -> Self {
         let rewritten = |reason: Reason| Reason::new(reason.code, rewrite(&reason.message));
         match self {
-            Self::Failed { reason } => Self::Failed { reason: rewritten(reason) },
-            Self::GaveUp { reason } => Self::GaveUp { reason: rewritten(reason) },
+            Self::Failed { reason } => Self::Failed {
+                reason: rewritten(reason),
+            },
+            Self::GaveUp { reason } => Self::GaveUp {
+                reason: rewritten(reason),
+            },
             Self::Submitted { .. } | Self::Unchanged | Self::Released => self,
         }
     }

@@ -63,7 +63,7 @@ impl Stuck {
     pub(super) fn after(&mut self, call: &ToolCall, content: &str, ok: bool) -> bool {
         let seen = Seen {
             action: action_of(call),
-            observation: hash(&content),
+            observation: observation_of(content),
             ok,
         };
         if !self.recent.contains(&seen) {
@@ -94,6 +94,15 @@ fn action_of(call: &ToolCall) -> u64 {
     match serde_json::from_str::<serde_json::Value>(&call.arguments) {
         Ok(arguments) => hash(&(&call.name, arguments.to_string())),
         Err(_) => hash(&(&call.name, &call.arguments)),
+    }
+}
+
+/// The result without how long it took: the last line of a command, in brackets, tells how it ended, then its seconds.
+fn observation_of(content: &str) -> u64 {
+    let (text, last) = content.rsplit_once('\n').unwrap_or(("", content));
+    match last.starts_with('[') && last.ends_with(']') {
+        true => hash(&(text, last.split(';').next())),
+        false => hash(&content),
     }
 }
 
@@ -170,5 +179,23 @@ mod tests {
         for round in 0..20 {
             assert!(!stuck.after(&poll, &format!("{round} done"), true));
         }
+    }
+
+    #[test]
+    fn how_long_a_command_took_makes_it_no_other_result() {
+        let shell = call("shell", "{}");
+        let mut stuck = Stuck::default();
+        let results = [
+            "a\n[exit code 0; 0.0 s]",
+            "a\n[exit code 0; 0.1 s]",
+            "a\n[exit code 0; 12.0 s]",
+        ];
+        assert!(
+            results
+                .iter()
+                .all(|result| !stuck.after(&shell, result, true))
+        );
+        assert!(stuck.after(&shell, "a\n[exit code 0; 0.2 s]", true));
+        assert!(!stuck.after(&shell, "a\n[exit code 1; 0.2 s]", false));
     }
 }

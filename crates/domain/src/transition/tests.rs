@@ -279,7 +279,9 @@ fn a_trouble_that_may_pass_is_waited_out_and_wrong_work_is_not() {
             world.claim(0);
             let (fence, reason) = (Fence(fence), reason(code));
             let end = AttemptEnd::Failed { reason };
-            world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+            world
+                .apply(Some(0), &Event::AttemptEnded { fence, end })
+                .unwrap();
             world.tasks[&0].wait_s
         })
     };

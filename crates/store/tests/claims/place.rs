@@ -42,8 +42,10 @@ impl Place {
     /// A process whose lease has run out, though it may live on.
     pub(crate) async fn silent(&self, holder: Holder) {
         let id = holder.process.0;
-        self.sql(format!("update process set expires_at = now() - interval '1 s' where id = {id}"))
-            .await;
+        self.sql(format!(
+            "update process set expires_at = now() - interval '1 s' where id = {id}"
+        ))
+        .await;
     }
 
     /// A run under way.
@@ -75,8 +77,10 @@ impl Place {
         .fetch_one(self.database.pool())
         .await
         .unwrap();
-        self.sql(format!("update run set open = open + 1, ready = ready + 1 where id = '{run}'"))
-            .await;
+        self.sql(format!(
+            "update run set open = open + 1, ready = ready + 1 where id = '{run}'"
+        ))
+        .await;
         TaskId(id)
     }
 }
@@ -84,7 +88,11 @@ impl Place {
 impl Place {
     /// A held task can be claimed again, at once or in an hour.
     pub(crate) async fn give_back(&self, run: RunId, task: TaskId, waits: bool) {
-        let wake_at = if waits { "now() + interval '1 hour'" } else { "null" };
+        let wake_at = if waits {
+            "now() + interval '1 hour'"
+        } else {
+            "null"
+        };
         self.sql(format!(
             "begin;
              update run set active = active - 1, ready = ready + 1 where id = '{run}';
@@ -107,7 +115,10 @@ impl Place {
 
     /// Tasks of a run that are held, as the rows have it.
     pub(crate) async fn active(&self, run: RunId) -> i64 {
-        self.number(format!("select count(*) from task where run = '{run}' and state = 'active'")).await
+        self.number(format!(
+            "select count(*) from task where run = '{run}' and state = 'active'"
+        ))
+        .await
     }
 
     /// Runs whose counters are not what their rows say.
@@ -123,6 +134,9 @@ impl Place {
     }
 
     pub(crate) async fn number(&self, question: impl Into<String>) -> i64 {
-        sqlx::query_scalar(AssertSqlSafe(question.into())).fetch_one(self.database.pool()).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(question.into()))
+            .fetch_one(self.database.pool())
+            .await
+            .unwrap()
     }
 }
