@@ -18,7 +18,7 @@ struct Left {
     /// Worktrees, with the hub that knows them.
     registered: Vec<(Hub, Vec<PathBuf>)>,
     /// Everything in the folder of worktrees.
-    folders: Vec<PathBuf>,
+    entries: Vec<PathBuf>,
 }
 
 /// Removes lock files now and worktrees in time.
@@ -30,7 +30,7 @@ pub(crate) async fn clear(layout: &Layout, under_way: &TaskTracker) {
 
 impl Left {
     fn find(layout: &Layout) -> Self {
-        let mut left = Self { folders: entries(&layout.worktrees()), ..Self::default() };
+        let mut left = Self { entries: entries(&layout.worktrees()), ..Self::default() };
         for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
             let Ok(hub) = Hub::open(&path) else {
                 // Half made: it is made anew by the run that needs it.
@@ -60,12 +60,16 @@ impl Left {
                 }
             }
         }
-        // What no hub knows of: a hub was taken away.
-        for folder in self.folders {
-            match fs::remove_dir_all(&folder) {
+        // What no hub knows of: outputs beside a checkout, worktrees of a hub that was taken away.
+        for path in self.entries {
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            match removed {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(%error, folder = %folder.display(), "a worktree of a process that died is left"),
+                Err(error) => tracing::warn!(%error, path = %path.display(), "what a process left that died stays"),
             }
         }
     }
