@@ -24,9 +24,7 @@ impl Failure {
         let reason = |code| Reason::new(code, text.clone());
         match error {
             Error::Refused { refusal, .. } => match refusal {
-                Refusal::Budget { .. } | Refusal::Unpriced { .. } => {
-                    Self::Final(reason(ReasonCode::Budget))
-                }
+                Refusal::Budget { .. } | Refusal::Unpriced { .. } => Self::Final(reason(ReasonCode::Budget)),
                 Refusal::Stopped(_) => Self::Stopped,
                 Refusal::Store(_) => Self::Passing(reason(ReasonCode::Internal)),
             },

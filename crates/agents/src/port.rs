@@ -9,29 +9,13 @@ use llm::{Message, Reply, ToolCall};
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// The model answered. `assistant` goes into the history, and back into [`crate::worker::JournaledTurn`].
-    async fn turn_answered(
-        &self,
-        turn: u32,
-        answer: &Reply,
-        assistant: &Message,
-    ) -> Result<Verdict, String>;
+    async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String>;
 
     /// A tool is about to run; `summary` says in a few words what it is to do.
-    async fn tool_intent(
-        &self,
-        turn: u32,
-        call: &ToolCall,
-        summary: &str,
-    ) -> Result<Verdict, String>;
+    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String>;
 
     /// A tool call is answered, whether it ran or not.
-    async fn tool_result(
-        &self,
-        turn: u32,
-        call_id: &str,
-        content: &str,
-        ok: bool,
-    ) -> Result<Verdict, String>;
+    async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String>;
 
     /// Every call of the turn is answered: the time to keep a picture of the tree.
     async fn turn_ended(&self, turn: u32) -> Result<Verdict, String>;

@@ -117,10 +117,7 @@ impl Profiles {
         if self.by_name.contains_key(&profile.name) {
             return Err(ProfileError {
                 origin: origin.to_owned(),
-                problem: format!(
-                    "there is a profile {:?} already; choose another name",
-                    profile.name
-                ),
+                problem: format!("there is a profile {:?} already; choose another name", profile.name),
             });
         }
         self.by_name.insert(profile.name.clone(), profile);
@@ -157,17 +154,16 @@ fn parse(text: &str, origin: &str) -> Result<Profile, ProfileError> {
         origin: origin.to_owned(),
         problem,
     };
-    let file: ProfileFile =
-        toml::from_str(text).map_err(|broken| error(broken.to_string().trim().to_owned()))?;
+    let file: ProfileFile = toml::from_str(text).map_err(|broken| error(broken.to_string().trim().to_owned()))?;
     if let Some(problem) = problem_of(&file) {
         return Err(error(problem));
     }
     let write = match file.write {
         WriteName::All => WritePolicy::All,
         WriteName::None => WritePolicy::ReadOnly,
-        WriteName::Paths => WritePolicy::Only(
-            PathGlobs::new(&file.paths).map_err(|broken| error(format!("paths: {broken}")))?,
-        ),
+        WriteName::Paths => {
+            WritePolicy::Only(PathGlobs::new(&file.paths).map_err(|broken| error(format!("paths: {broken}")))?)
+        }
     };
     let mut tools = file.tools;
     tools.insert(Tool::Finish);
@@ -207,12 +203,7 @@ fn problem_of(file: &ProfileFile) -> Option<String> {
     } else if file.write != WriteName::None && file.change == Change::None {
         Some("change = \"none\" needs write = \"none\": its changes would be dropped".into())
     } else if file.write == WriteName::None {
-        let of_no_use = |tool: Tool| {
-            format!(
-                "the tool {:?} is of no use with write = \"none\"",
-                tool.name()
-            )
-        };
+        let of_no_use = |tool: Tool| format!("the tool {:?} is of no use with write = \"none\"", tool.name());
         writes.map(of_no_use)
     } else {
         None
@@ -223,10 +214,7 @@ fn toml_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
         }
     }
@@ -280,13 +268,7 @@ prompt = "Write plainly."
         ] {
             assert!(tester.permits(Path::new(path)), "{path}");
         }
-        for path in [
-            "src/lib.rs",
-            "words.sh",
-            "latest/x.rs",
-            "src/contest.rs",
-            "Makefile",
-        ] {
+        for path in ["src/lib.rs", "words.sh", "latest/x.rs", "src/contest.rs", "Makefile"] {
             assert!(!tester.permits(Path::new(path)), "{path}");
         }
     }
@@ -303,13 +285,8 @@ prompt = "Write plainly."
 
         let twice = DOCS.replace("\"docs\"", "\"coder\"");
         std::fs::write(folder.path().join("other.toml"), twice).unwrap();
-        let error = Profiles::with_folder(folder.path())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("other.toml") && error.contains("already"),
-            "{error}"
-        );
+        let error = Profiles::with_folder(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("other.toml") && error.contains("already"), "{error}");
     }
 
     #[test]

@@ -5,9 +5,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 /// What strict mode does not know, or has no use for.
-const DROPPED: [&str; 6] = [
-    "$schema", "title", "default", "format", "minimum", "maximum",
-];
+const DROPPED: [&str; 6] = ["$schema", "title", "default", "format", "minimum", "maximum"];
 
 /// The strict schema of a type: objects closed, every property required, nothing referred to. An answer may leave
 /// out what has a default.

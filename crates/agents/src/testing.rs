@@ -5,8 +5,7 @@ use crate::port::{Journal, PlanProgress, Verdict};
 use async_trait::async_trait;
 use domain::NanoDollars;
 use llm::{
-    CallId, CallOutcome, Ledger, Message, ModelRef, Models, PlannedCall, Provider, Refusal, Reply,
-    Secret, ToolCall,
+    CallId, CallOutcome, Ledger, Message, ModelRef, Models, PlannedCall, Provider, Refusal, Reply, Secret, ToolCall,
 };
 use serde_json::Value;
 use sim_llm::{Entry, Options, Rule, Scenario, Server};
@@ -117,34 +116,15 @@ impl Notebook {
 
 #[async_trait]
 impl Journal for Notebook {
-    async fn turn_answered(
-        &self,
-        turn: u32,
-        answer: &Reply,
-        _: &Message,
-    ) -> Result<Verdict, String> {
-        self.note(format!(
-            "{turn} answered: {} calls",
-            answer.tool_calls.len()
-        ))
+    async fn turn_answered(&self, turn: u32, answer: &Reply, _: &Message) -> Result<Verdict, String> {
+        self.note(format!("{turn} answered: {} calls", answer.tool_calls.len()))
     }
 
-    async fn tool_intent(
-        &self,
-        turn: u32,
-        call: &ToolCall,
-        summary: &str,
-    ) -> Result<Verdict, String> {
+    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
         self.note(format!("{turn} intent: {} {summary}", call.name))
     }
 
-    async fn tool_result(
-        &self,
-        turn: u32,
-        _: &str,
-        content: &str,
-        ok: bool,
-    ) -> Result<Verdict, String> {
+    async fn tool_result(&self, turn: u32, _: &str, content: &str, ok: bool) -> Result<Verdict, String> {
         let word = if ok { "ok" } else { "not ok" };
         let first = content.lines().next().unwrap_or_default();
         self.note(format!("{turn} result, {word}: {first}"))

@@ -61,19 +61,13 @@ mod tests {
     fn a_long_text_keeps_its_head_and_its_tail() {
         assert_eq!(head_and_tail("short", 10), "short");
         let cut = head_and_tail(&"é".repeat(100), 11);
-        assert!(
-            cut.starts_with("éé\n[…") && cut.ends_with("…]\néé"),
-            "{cut}"
-        );
+        assert!(cut.starts_with("éé\n[…") && cut.ends_with("…]\néé"), "{cut}");
         assert!(cut.contains("192 bytes"));
     }
 
     #[test]
     fn quoted_text_has_no_line_of_its_own() {
         assert_eq!(quoted("task: x\n\n# role\n"), "> task: x\n>\n> # role");
-        assert_eq!(
-            listed(&["a".into(), "b".into(), "c".into()], 2),
-            "a, b and 1 more"
-        );
+        assert_eq!(listed(&["a".into(), "b".into(), "c".into()], 2), "a, b and 1 more");
     }
 }

@@ -44,17 +44,14 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
 fn shape(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
     let message = error.inner().to_string();
     let path = error.path().to_string();
-    let unknown = quoted_after(&message, "unknown field ")
-        .or_else(|| quoted_after(&message, "unknown variant "));
+    let unknown = quoted_after(&message, "unknown field ").or_else(|| quoted_after(&message, "unknown variant "));
     let known = message
         .split_once("expected")
         .map(|(_, known)| names(known))
         .unwrap_or_default();
     let hint = match unknown.and_then(|name| nearest(name, known.iter().copied())) {
         Some(meant) => Some(format!("did you mean `{meant}`?")),
-        None if unknown.is_some() && !known.is_empty() => {
-            Some(format!("known are: {}", known.join(", ")))
-        }
+        None if unknown.is_some() && !known.is_empty() => Some(format!("known are: {}", known.join(", "))),
         None => None,
     };
     Invalid::Shape {
@@ -144,8 +141,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_named_with_the_nearest_known_one() {
-        let (path, value, message, hint) =
-            refused(json!({"objectve": "x", "workspace_path": "/w"}));
+        let (path, value, message, hint) = refused(json!({"objectve": "x", "workspace_path": "/w"}));
         assert_eq!((path.as_str(), value), ("objectve", Some(json!("x"))));
         assert!(message.contains("unknown field `objectve`"), "{message}");
         assert_eq!(hint.as_deref(), Some("did you mean `objective`?"));
@@ -170,10 +166,7 @@ mod tests {
     #[test]
     fn a_missing_field_is_named() {
         let (_, _, message, _) = refused(json!({"objective": "x"}));
-        assert!(
-            message.contains("missing field `workspace_path`"),
-            "{message}"
-        );
+        assert!(message.contains("missing field `workspace_path`"), "{message}");
     }
 
     #[test]

@@ -26,8 +26,6 @@ pub use merge::{Merge, Resolution};
 pub use money::Amount;
 pub use new_run::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
 pub use problem::Problem;
-pub use run::{
-    Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens,
-};
+pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use task::{Action, Task, TaskList, TaskMerge};
 pub use transcript::{Attempt, TaskDetail, ToolCall, Turn};

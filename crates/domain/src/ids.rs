@@ -78,9 +78,7 @@ number! {
 }
 
 /// The stable name of a task within its run: lower-case letters, digits and hyphens, at most 40 characters.
-#[derive(
-    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct TaskKey(pub String);
 

@@ -77,12 +77,7 @@ pub enum GateVerdict {
 
 impl GateVerdict {
     /// Every verdict.
-    pub const ALL: [Self; 4] = [
-        Self::Passed,
-        Self::Failed,
-        Self::CouldNotRun,
-        Self::NotConfigured,
-    ];
+    pub const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::CouldNotRun, Self::NotConfigured];
 
     /// As the interfaces and the database write it.
     pub const fn as_str(self) -> &'static str {

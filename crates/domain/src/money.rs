@@ -8,9 +8,7 @@ use std::{
 };
 
 /// An amount of money in billionths of a dollar.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NanoDollars(pub i64);
 
@@ -20,8 +18,7 @@ impl NanoDollars {
 
     /// The nearest amount to a number of dollars; `None` unless it is finite, not negative and under nine billion.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
-        (dollars.is_finite() && (0.0..9e9).contains(&dollars))
-            .then(|| Self((dollars * 1e9).round() as i64))
+        (dollars.is_finite() && (0.0..9e9).contains(&dollars)).then(|| Self((dollars * 1e9).round() as i64))
     }
 
     /// As a floating-point number of dollars, for display and metrics only.

@@ -50,11 +50,7 @@ pub fn levels(plan: &PlanDocument) -> u32 {
 ///
 /// Relaxed as often as there are tasks, so it ends on any input.
 fn chain_below(plan: &PlanDocument) -> BTreeMap<TaskKey, i64> {
-    let mut length: BTreeMap<TaskKey, i64> = plan
-        .tasks
-        .iter()
-        .map(|task| (task.key.clone(), 1))
-        .collect();
+    let mut length: BTreeMap<TaskKey, i64> = plan.tasks.iter().map(|task| (task.key.clone(), 1)).collect();
     for _ in 0..plan.tasks.len() {
         let mut changed = false;
         for task in &plan.tasks {

@@ -30,16 +30,10 @@ impl Aimock {
         drop(rustls::crypto::ring::default_provider().install_default());
         let npm = Command::new("npm").arg("--version").output().await;
         if !npm.is_ok_and(|output| output.status.success()) {
-            eprintln!(
-                "SKIPPED: there is no npm here, so the product was not run against {PACKAGE}"
-            );
+            eprintln!("SKIPPED: there is no npm here, so the product was not run against {PACKAGE}");
             return None;
         }
-        let program = installed()
-            .await
-            .join("node_modules")
-            .join(PACKAGE)
-            .join("dist/cli.js");
+        let program = installed().await.join("node_modules").join(PACKAGE).join("dist/cli.js");
         let said = folder.join("aimock.log");
         let log = std::fs::File::create(&said).expect("a file for aimock's log");
         let process = Command::new("node")
@@ -91,8 +85,7 @@ fn source() -> PathBuf {
 
 /// The folder with the package in it: `target/aimock/<version>`, made by whoever comes first.
 async fn installed() -> PathBuf {
-    let package =
-        std::fs::read_to_string(source().join("package.json")).expect("package.json can be read");
+    let package = std::fs::read_to_string(source().join("package.json")).expect("package.json can be read");
     let package: Value = serde_json::from_str(&package).expect("package.json is JSON");
     let version = package["dependencies"][PACKAGE]
         .as_str()
@@ -119,8 +112,7 @@ async fn installed() -> PathBuf {
 }
 
 async fn fetch(folder: &Path, cache: &Path) {
-    std::fs::copy(source().join("package.json"), folder.join("package.json"))
-        .expect("package.json is copied");
+    std::fs::copy(source().join("package.json"), folder.join("package.json")).expect("package.json is copied");
     let npm = Command::new("npm")
         .current_dir(folder)
         .args([

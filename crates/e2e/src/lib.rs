@@ -107,12 +107,7 @@ impl Product {
 
     /// Starts the server again on the same data directory.
     pub async fn start_again(&mut self) {
-        let (server, address) = serve(
-            self.folder.path(),
-            &self.model.base_url(),
-            &self.environment,
-        )
-        .await;
+        let (server, address) = serve(self.folder.path(), &self.model.base_url(), &self.environment).await;
         self.server = server;
         self.client = Client::new(&address, None).expect("a client");
         self.address = address;
@@ -166,11 +161,7 @@ impl Product {
         let url = format!("{}/runs/{run}", self.address);
         eventually("the run ends", || async {
             let body: Value = reqwest::get(&url).await.ok()?.json().await.ok()?;
-            matches!(
-                body["state"].as_str(),
-                Some("complete" | "failed" | "cancelled")
-            )
-            .then_some(body)
+            matches!(body["state"].as_str(), Some("complete" | "failed" | "cancelled")).then_some(body)
         })
         .await
     }
@@ -213,9 +204,7 @@ impl Drop for Product {
         // Both may be gone already.
         drop(self.server.start_kill());
         let text = std::fs::read_to_string(self.data_dir().join("postgres/postmaster.pid"));
-        let pid = text
-            .ok()
-            .and_then(|text| text.lines().next()?.trim().parse().ok());
+        let pid = text.ok().and_then(|text| text.lines().next()?.trim().parse().ok());
         if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
             rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap_or_default();
         }
@@ -225,10 +214,7 @@ impl Drop for Product {
 /// Where a data directory's Postgres has its socket, as its own pid file says.
 fn socket_folder(data_dir: &Path) -> PathBuf {
     for entry in walk(data_dir) {
-        if entry
-            .file_name()
-            .is_some_and(|name| name == "postmaster.pid")
-        {
+        if entry.file_name().is_some_and(|name| name == "postmaster.pid") {
             let text = std::fs::read_to_string(&entry).expect("the pid file can be read");
             return text
                 .lines()
@@ -252,11 +238,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Starts `orchestrator serve` with its data in a folder; the process, and its address once it is ready.
-pub async fn serve(
-    folder: &Path,
-    model: &str,
-    environment: &[(String, String)],
-) -> (Child, String) {
+pub async fn serve(folder: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
     drop(rustls::crypto::ring::default_provider().install_default());
     let log = std::fs::File::options()
         .create(true)
@@ -298,10 +280,7 @@ pub async fn serve(
 }
 
 /// Waits for a fact.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let looking = async {
         loop {
             if let Some(found) = look().await {
@@ -334,8 +313,7 @@ pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], folder: &P
 pub fn repository(path: &Path, files: &[(&str, &str)]) -> PathBuf {
     for (name, text) in files {
         let file = path.join(name);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder"))
-            .expect("a folder for a file");
+        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder for a file");
         std::fs::write(file, text).expect("a file of the repository");
     }
     git(path, &["init", "-q", "-b", "main"]);
@@ -377,7 +355,10 @@ pub fn plan(tasks: &[(&str, &[&str])]) -> Value {
     let tasks: Vec<Value> = tasks
         .iter()
         .map(|(key, parents)| {
-            let depends_on: Vec<Value> = parents.iter().map(|parent| json!({"key": parent, "why": "code"})).collect();
+            let depends_on: Vec<Value> = parents
+                .iter()
+                .map(|parent| json!({"key": parent, "why": "code"}))
+                .collect();
             json!({
                 "key": key, "title": format!("Do {key}"), "profile": "coder", "covers": ["r1"],
                 "instructions": format!("Do what {key} stands for."),

@@ -6,8 +6,7 @@ use sim_llm::Scenario;
 use std::path::Path;
 
 /// Passes while the greeting is unfinished, and only if the second file really quotes the first afterwards.
-const CHECK: &str =
-    "test ! -e greeting/world.txt || (head -n 1 greeting/world.txt | cmp - greeting/hello.txt)";
+const CHECK: &str = "test ! -e greeting/world.txt || (head -n 1 greeting/world.txt | cmp - greeting/hello.txt)";
 
 /// Director once, two turns for the first task, three for the second.
 const CALLS: usize = 6;
@@ -18,11 +17,7 @@ async fn the_server_completes_a_run_with_a_strangers_models() {
     let Some(aimock) = Aimock::start(folder.path()).await else {
         return;
     };
-    let product = Product::start_with(
-        Scenario::default(),
-        &[("OPENAI_BASE_URL", &aimock.base_url)],
-    )
-    .await;
+    let product = Product::start_with(Scenario::default(), &[("OPENAI_BASE_URL", &aimock.base_url)]).await;
     let repository = product.repository("greeting", &[("README.md", "read me\n")]);
 
     let run = product.submit(&repository, Some(CHECK)).await;
@@ -30,10 +25,7 @@ async fn the_server_completes_a_run_with_a_strangers_models() {
 
     assert_eq!(run["state"], "complete", "{run}\n{}", product.log());
     assert_eq!(run["tasks"]["complete"], 2, "{run}");
-    greeting_is_on_the_branch(
-        &repository,
-        run["branch"].as_str().expect("the run names its branch"),
-    );
+    greeting_is_on_the_branch(&repository, run["branch"].as_str().expect("the run names its branch"));
     strict_journal(&aimock).await;
     assert!(product.journal().is_empty(), "only aimock was asked");
     every_call_is_counted(&product).await;
@@ -45,10 +37,7 @@ async fn the_command_line_completes_a_run_with_a_strangers_models() {
     let Some(aimock) = Aimock::start(folder.path()).await else {
         return;
     };
-    let repository = e2e::repository(
-        &folder.path().join("greeting"),
-        &[("README.md", "read me\n")],
-    );
+    let repository = e2e::repository(&folder.path().join("greeting"), &[("README.md", "read me\n")]);
     let data_dir = folder.path().join("data").display().to_string();
 
     let model = "openai/gpt-4o";
@@ -61,11 +50,7 @@ async fn the_command_line_completes_a_run_with_a_strangers_models() {
         "--check",
         CHECK,
     ];
-    let arguments = [
-        &arguments[..],
-        &["--director-model", model, "--worker-model", model],
-    ]
-    .concat();
+    let arguments = [&arguments[..], &["--director-model", model, "--worker-model", model]].concat();
     let environment = [
         ("OPENAI_BASE_URL", aimock.base_url.as_str()),
         ("OPENAI_API_KEY", "sk-0123456789abcdef"),
@@ -82,26 +67,18 @@ async fn the_command_line_completes_a_run_with_a_strangers_models() {
     assert_eq!(report["state"], "complete", "{report}");
     greeting_is_on_the_branch(
         &repository,
-        report["branch"]
-            .as_str()
-            .expect("the report names the branch"),
+        report["branch"].as_str().expect("the report names the branch"),
     );
     strict_journal(&aimock).await;
 }
 
 fn greeting_is_on_the_branch(repository: &Path, branch: &str) {
     assert_eq!(
-        git(
-            repository,
-            &["show", &format!("{branch}:greeting/hello.txt")]
-        ),
+        git(repository, &["show", &format!("{branch}:greeting/hello.txt")]),
         "hello"
     );
     assert_eq!(
-        git(
-            repository,
-            &["show", &format!("{branch}:greeting/world.txt")]
-        ),
+        git(repository, &["show", &format!("{branch}:greeting/world.txt")]),
         "hello\nworld"
     );
 }
@@ -116,10 +93,7 @@ async fn strict_journal(aimock: &Aimock) {
         assert_eq!(body["stream"], true, "{body:#}");
         assert_eq!(body["stream_options"]["include_usage"], true, "{body:#}");
     }
-    let with_tools = journal
-        .iter()
-        .filter(|entry| entry["body"]["tools"].is_array())
-        .count();
+    let with_tools = journal.iter().filter(|entry| entry["body"]["tools"].is_array()).count();
     assert_eq!(with_tools, CALLS - 1, "all but the director's");
 }
 

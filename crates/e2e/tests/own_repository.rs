@@ -42,8 +42,7 @@ async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
 fn scenario(clone: &Path) -> Scenario {
     let text = std::fs::read_to_string(clone.join(EDITED)).expect("the file can be read");
     let first = text.lines().next().expect("the file begins with a comment");
-    let edit =
-        json!({"path": EDITED, "old": first, "new": format!("{first} Short ones are tested.")});
+    let edit = json!({"path": EDITED, "old": first, "new": format!("{first} Short ones are tested.")});
     let added = "//! Names that people type.\n\n#[test]\nfn a_short_name_is_the_end_of_the_id() {\n    \
                  let run = domain::RunId::new();\n    \
                  assert!(run.0.simple().to_string().ends_with(&run.short()));\n}\n";
@@ -59,14 +58,10 @@ fn scenario(clone: &Path) -> Scenario {
 
 /// How many tests each merge's gate saw pass, in the order of landing.
 fn tests_passed(report: &Value) -> Vec<u64> {
-    let merges = report["merges"]
-        .as_array()
-        .expect("the report lists merges");
+    let merges = report["merges"].as_array().expect("the report lists merges");
     let passed = merges.iter().map(|merge| {
         assert_eq!(merge["gate"]["verdict"], "passed", "{merge:#}");
-        merge["gate"]["passed"]
-            .as_u64()
-            .expect("the gate counts tests")
+        merge["gate"]["passed"].as_u64().expect("the gate counts tests")
     });
     passed.collect()
 }
@@ -82,10 +77,7 @@ impl Place {
         let folder = e2e::folder();
         let clone = folder.path().join("clone");
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        git(
-            &own,
-            &["clone", "--quiet", ".", &clone.display().to_string()],
-        );
+        git(&own, &["clone", "--quiet", ".", &clone.display().to_string()]);
         // Whatever this checkout stands on, a branch or a bare commit.
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
         Self { folder, clone }
@@ -95,15 +87,7 @@ impl Place {
     fn run(&self, objective: &str, model: &str) -> Value {
         let data_dir = self.folder.path().join("data").display().to_string();
         let workspace = self.clone.display().to_string();
-        let arguments = [
-            "run",
-            objective,
-            "--workspace",
-            &workspace,
-            "--check",
-            CHECK,
-            "--json",
-        ];
+        let arguments = ["run", objective, "--workspace", &workspace, "--check", CHECK, "--json"];
         let house = ["--data-dir", &data_dir];
         let models = [
             "--director-model",
@@ -112,13 +96,8 @@ impl Place {
             "openai/scripted",
         ];
         let arguments = [&arguments[..], &house, &models].concat();
-        let environment = [
-            ("OPENAI_BASE_URL", model),
-            ("OPENAI_API_KEY", "sk-0123456789abcdef"),
-        ];
-        let output = tokio::task::block_in_place(|| {
-            orchestrator(&arguments, &environment, self.folder.path())
-        });
+        let environment = [("OPENAI_BASE_URL", model), ("OPENAI_API_KEY", "sk-0123456789abcdef")];
+        let output = tokio::task::block_in_place(|| orchestrator(&arguments, &environment, self.folder.path()));
 
         let (told, said) = (
             String::from_utf8_lossy(&output.stdout),
@@ -132,18 +111,13 @@ impl Place {
 
     /// What the run changed, as its branch has it; the checkout followed, and nothing was built in it.
     fn changed(&self, report: &Value) -> Vec<String> {
-        let branch = report["branch"]
-            .as_str()
-            .expect("the report names the branch");
+        let branch = report["branch"].as_str().expect("the report names the branch");
         let base = report["base"].as_str().expect("the report names the base");
         assert_eq!(
             git(&self.clone, &["rev-parse", "main"]),
             git(&self.clone, &["rev-parse", branch])
         );
-        assert_eq!(
-            git(&self.clone, &["status", "--porcelain", "--ignored"]),
-            ""
-        );
+        assert_eq!(git(&self.clone, &["status", "--porcelain", "--ignored"]), "");
         let changed = git(&self.clone, &["diff", "--name-only", base, branch]);
         changed.lines().map(str::to_owned).collect()
     }

@@ -14,15 +14,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("agents", &["domain", "telemetry", "llm", "sandbox", "git"]),
     (
         "engine",
-        &[
-            "domain",
-            "telemetry",
-            "store",
-            "git",
-            "llm",
-            "sandbox",
-            "agents",
-        ],
+        &["domain", "telemetry", "store", "git", "llm", "sandbox", "agents"],
     ),
     ("api", &["domain"]),
     ("server", &["domain", "telemetry", "engine", "api"]),
@@ -90,12 +82,9 @@ fn imports_point_down() {
     let metadata = metadata();
     let allowed: BTreeMap<&str, &[&str]> = MAY_IMPORT.into_iter().collect();
     for package in metadata.workspace_packages() {
-        let allowed = allowed.get(package.name.as_str()).unwrap_or_else(|| {
-            panic!(
-                "the room {} is new: say in this test what it may import",
-                package.name
-            )
-        });
+        let allowed = allowed
+            .get(package.name.as_str())
+            .unwrap_or_else(|| panic!("the room {} is new: say in this test what it may import", package.name));
         for import in shipped(package) {
             let is_room = MAY_IMPORT.iter().any(|(room, _)| *room == import);
             assert!(
@@ -124,15 +113,8 @@ fn each_large_library_has_one_user() {
 #[test]
 fn the_fixed_libraries_are_direct_dependencies() {
     let metadata = metadata();
-    let direct: BTreeSet<String> = metadata
-        .workspace_packages()
-        .into_iter()
-        .flat_map(shipped)
-        .collect();
+    let direct: BTreeSet<String> = metadata.workspace_packages().into_iter().flat_map(shipped).collect();
     for library in FIXED {
-        assert!(
-            direct.contains(library),
-            "{library} is no direct dependency"
-        );
+        assert!(direct.contains(library), "{library} is no direct dependency");
     }
 }

@@ -54,8 +54,7 @@ async fn count(database: &PgPool, sql: &'static str) -> usize {
 
 /// The trace that is stored with the run.
 async fn stored_trace(database: &PgPool, run: RunId) -> String {
-    let trace = sqlx::query_scalar("select trace ->> 'trace_id' from run where id::text = $1")
-        .bind(run.to_string());
+    let trace = sqlx::query_scalar("select trace ->> 'trace_id' from run where id::text = $1").bind(run.to_string());
     trace.fetch_one(database).await.expect("the run's trace")
 }
 
@@ -64,8 +63,7 @@ async fn whole_trace(collector: &Collector, tasks: usize, merges: usize) -> Trac
     eventually("the spans arrive", || async {
         let trace = Trace::of(collector);
         let come = |kind: &str| trace.kind(kind).count();
-        (come("invoke_workflow") == 1 && come("task") == tasks && come("git.merge") == merges)
-            .then_some(trace)
+        (come("invoke_workflow") == 1 && come("task") == tasks && come("git.merge") == merges).then_some(trace)
     })
     .await
 }
@@ -76,21 +74,13 @@ async fn a_run_is_one_trace_with_a_span_for_every_row() {
     let product = Product::start_with(demo::scenario(), &collector.environment()).await;
     let repository = demo::repository(&product);
     let run = demo::submit(&product, &repository).await;
-    assert_eq!(
-        product.end(run).await["state"],
-        "complete",
-        "{}",
-        product.log()
-    );
+    assert_eq!(product.end(run).await["state"], "complete", "{}", product.log());
     let database = product.database().await;
     let merges = count(&database, "select count(*) from merge").await;
     let trace = whole_trace(&collector, 7, merges).await;
 
     let id = stored_trace(&database, run).await;
-    assert!(
-        trace.spans.iter().all(|span| span.trace == id),
-        "one run, one trace"
-    );
+    assert!(trace.spans.iter().all(|span| span.trace == id), "one run, one trace");
     as_many_as_rows(&trace, &database).await;
     the_tree_is_that_of_the_contract(&trace);
     the_numbers_are_those_of_the_rows(&trace, &database).await;
@@ -115,20 +105,10 @@ async fn as_many_as_rows(trace: &Trace, database: &PgPool) {
         ("execute_tool", "select count(*) from tool_call"),
         ("git.merge", "select count(*) from merge"),
         ("git.lock.wait", "select count(*) from merge"),
-        (
-            "git.conflict.resolve",
-            "select count(distinct merge) from resolution",
-        ),
-        (
-            "gate.verify",
-            "select count(*) from merge where gate is not null",
-        ),
+        ("git.conflict.resolve", "select count(distinct merge) from resolution"),
+        ("gate.verify", "select count(*) from merge where gate is not null"),
     ] {
-        assert_eq!(
-            trace.kind(kind).count(),
-            count(database, rows).await,
-            "{kind}"
-        );
+        assert_eq!(trace.kind(kind).count(), count(database, rows).await, "{kind}");
     }
     let kinds: BTreeSet<&str> = trace.spans.iter().map(Span::kind).collect();
     assert_eq!(kinds.len(), 11, "{kinds:?}");
@@ -173,10 +153,7 @@ async fn the_numbers_are_those_of_the_rows(trace: &Trace, database: &PgPool) {
         select t.id, a.number, (select count(*) from turn u where u.attempt = a.id),
             (select count(*) from tool_call c where c.attempt = a.id), t.profile
         from attempt a join task t on t.id = a.task";
-    let attempts: Vec<(i64, i32, i64, i64, String)> = sqlx::query_as(sql)
-        .fetch_all(database)
-        .await
-        .expect("attempts");
+    let attempts: Vec<(i64, i32, i64, i64, String)> = sqlx::query_as(sql).fetch_all(database).await.expect("attempts");
     let mut agents = BTreeMap::new();
     for agent in trace.kind("invoke_agent") {
         let task = trace.parent(agent).number("orchestrator.task.id");
@@ -185,19 +162,10 @@ async fn the_numbers_are_those_of_the_rows(trace: &Trace, database: &PgPool) {
             .iter()
             .map(|turn| trace.children(turn, "execute_tool").count())
             .sum::<usize>() as i64;
-        let numbers: BTreeSet<i64> = turns
-            .iter()
-            .map(|turn| turn.number("orchestrator.turn"))
-            .collect();
-        assert_eq!(
-            numbers,
-            (1..=turns.len() as i64).collect(),
-            "each turn once"
-        );
+        let numbers: BTreeSet<i64> = turns.iter().map(|turn| turn.number("orchestrator.turn")).collect();
+        assert_eq!(numbers, (1..=turns.len() as i64).collect(), "each turn once");
         assert!(
-            turns
-                .iter()
-                .all(|turn| trace.children(turn, "chat").count() == 1),
+            turns.iter().all(|turn| trace.children(turn, "chat").count() == 1),
             "one call of the model for each turn"
         );
         let attempt = agent.number("orchestrator.attempt") as i32;
@@ -214,11 +182,10 @@ async fn the_numbers_are_those_of_the_rows(trace: &Trace, database: &PgPool) {
     for attempt in &attempts {
         assert_eq!(&agents[&(attempt.0, attempt.1)].0, attempt);
     }
-    let merges: Vec<(i64, i64, i32, String)> =
-        sqlx::query_as("select id, task, attempt, state from merge")
-            .fetch_all(database)
-            .await
-            .expect("merges");
+    let merges: Vec<(i64, i64, i32, String)> = sqlx::query_as("select id, task, attempt, state from merge")
+        .fetch_all(database)
+        .await
+        .expect("merges");
     for (id, task, attempt, state) in merges {
         let span = trace
             .kind("git.merge")
@@ -238,20 +205,14 @@ async fn the_numbers_are_those_of_the_rows(trace: &Trace, database: &PgPool) {
             (Some("active"), false),
             "{task:?}"
         );
-        assert_eq!(
-            task.events.last().map(String::as_str),
-            Some("complete"),
-            "{task:?}"
-        );
+        assert_eq!(task.events.last().map(String::as_str), Some("complete"), "{task:?}");
     }
 }
 
 fn names_follow_the_conventions(trace: &Trace) {
     for span in &trace.spans {
         let operation = match span.kind() {
-            kind @ ("invoke_workflow" | "invoke_agent" | "plan" | "chat" | "execute_tool") => {
-                Some(kind)
-            }
+            kind @ ("invoke_workflow" | "invoke_agent" | "plan" | "chat" | "execute_tool") => Some(kind),
             _ => None,
         };
         let told = span
@@ -264,16 +225,10 @@ fn names_follow_the_conventions(trace: &Trace) {
         let model = chat.text("gen_ai.request.model");
         assert_eq!(chat.name, format!("chat {model}"));
         assert_eq!(
-            (
-                chat.text("gen_ai.provider.name"),
-                chat.text("gen_ai.response.model")
-            ),
+            (chat.text("gen_ai.provider.name"), chat.text("gen_ai.response.model")),
             ("openai", model)
         );
-        assert!(
-            chat.number("gen_ai.usage.input_tokens") > 0
-                && chat.number("gen_ai.usage.output_tokens") > 0
-        );
+        assert!(chat.number("gen_ai.usage.input_tokens") > 0 && chat.number("gen_ai.usage.output_tokens") > 0);
         assert!(
             chat.attributes["gen_ai.response.finish_reasons"]
                 .as_array()
@@ -283,10 +238,7 @@ fn names_follow_the_conventions(trace: &Trace) {
     let retried = trace.kind("chat").filter(|chat| chat.events == ["retry"]);
     assert_eq!(retried.count(), 1, "the 429 is an event of its call");
     for tool in trace.kind("execute_tool") {
-        assert_eq!(
-            tool.name,
-            format!("execute_tool {}", tool.text("gen_ai.tool.name"))
-        );
+        assert_eq!(tool.name, format!("execute_tool {}", tool.text("gen_ai.tool.name")));
     }
     let gates: BTreeSet<bool> = trace.kind("gate.verify").map(|gate| gate.failed).collect();
     assert_eq!(gates.len(), 2, "one gate said no");
@@ -312,26 +264,15 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
     let repository = product.repository("repository", &[("README.md", "read me\n")]);
     let run = product.submit(&repository, Some("test -f README.md")).await;
     let database = product.database().await;
-    eventually(
-        "the tool runs, and what was done before is exported",
-        || async {
-            let intent = "select count(*) from tool_call where name = 'shell' and result is null";
-            let exported = collector
-                .spans()
-                .iter()
-                .any(|span| span.name == "git.merge");
-            (exported && count(&database, intent).await == 1).then_some(())
-        },
-    )
+    eventually("the tool runs, and what was done before is exported", || async {
+        let intent = "select count(*) from tool_call where name = 'shell' and result is null";
+        let exported = collector.spans().iter().any(|span| span.name == "git.merge");
+        (exported && count(&database, intent).await == 1).then_some(())
+    })
     .await;
     product.kill().await;
     product.start_again().await;
-    assert_eq!(
-        product.end(run).await["state"],
-        "complete",
-        "{}",
-        product.log()
-    );
+    assert_eq!(product.end(run).await["state"], "complete", "{}", product.log());
     let trace = whole_trace(&collector, 2, 2).await;
     let id = stored_trace(&product.database().await, run).await;
     let stopping = Instant::now();
@@ -340,26 +281,16 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
         stopping.elapsed() < Duration::from_secs(5),
         "the exporter holds up the end"
     );
-    assert!(
-        trace.spans.iter().all(|span| span.trace == id),
-        "one run, one trace"
-    );
+    assert!(trace.spans.iter().all(|span| span.trace == id), "one run, one trace");
     // The turn that died with the server has no span; all others hang together.
     assert_eq!(
         trace.kind("invoke_agent").count(),
         2,
         "an attempt that is gone on with is one attempt"
     );
-    for span in trace
-        .spans
-        .iter()
-        .filter(|span| span.kind() != "invoke_workflow")
-    {
+    for span in trace.spans.iter().filter(|span| span.kind() != "invoke_workflow") {
         let orphan = !trace.spans.iter().any(|other| other.id == span.parent);
-        assert!(
-            !orphan || matches!(span.kind(), "chat" | "execute_tool"),
-            "{span:?}"
-        );
+        assert!(!orphan || matches!(span.kind(), "chat" | "execute_tool"), "{span:?}");
     }
     let second = trace
         .kind("invoke_agent")

@@ -30,7 +30,10 @@ pub(crate) async fn clear(layout: &Layout, under_way: &TaskTracker) {
 
 impl Left {
     fn find(layout: &Layout) -> Self {
-        let mut left = Self { entries: entries(&layout.worktrees()), ..Self::default() };
+        let mut left = Self {
+            entries: entries(&layout.worktrees()),
+            ..Self::default()
+        };
         for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
             let Ok(hub) = Hub::open(&path) else {
                 // Half made: it is made anew by the run that needs it.

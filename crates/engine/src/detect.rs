@@ -18,15 +18,29 @@ const KNOWN: [(&str, &str); 9] = [
 /// The check of a run: what the request names, else what is configured, else what the files tell, else none.
 pub(crate) fn check(asked: Option<&str>, configured: Option<&str>, read: impl Fn(&str) -> Option<Vec<u8>>) -> Check {
     if let Some(command) = asked {
-        return Check { command: Some(command.to_owned()), source: CheckSource::Request };
+        return Check {
+            command: Some(command.to_owned()),
+            source: CheckSource::Request,
+        };
     }
     if let Some(command) = configured {
-        return Check { command: Some(command.to_owned()), source: CheckSource::Configuration };
+        return Check {
+            command: Some(command.to_owned()),
+            source: CheckSource::Configuration,
+        };
     }
-    let detected = KNOWN.iter().find(|(file, _)| read(file).is_some_and(|text| tells(file, &text)));
+    let detected = KNOWN
+        .iter()
+        .find(|(file, _)| read(file).is_some_and(|text| tells(file, &text)));
     match detected {
-        Some((_, command)) => Check { command: Some((*command).to_owned()), source: CheckSource::Detected },
-        None => Check { command: None, source: CheckSource::NotConfigured },
+        Some((_, command)) => Check {
+            command: Some((*command).to_owned()),
+            source: CheckSource::Detected,
+        },
+        None => Check {
+            command: None,
+            source: CheckSource::NotConfigured,
+        },
     }
 }
 
@@ -49,7 +63,12 @@ mod tests {
     use super::*;
 
     fn detected(files: &[(&str, &str)]) -> Option<String> {
-        let read = |name: &str| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_bytes().to_vec());
+        let read = |name: &str| {
+            files
+                .iter()
+                .find(|(file, _)| *file == name)
+                .map(|(_, text)| text.as_bytes().to_vec())
+        };
         check(None, None, read).command
     }
 
@@ -58,14 +77,20 @@ mod tests {
         let files = |name: &str| (name == "Cargo.toml").then(Vec::new);
         assert_eq!(check(Some("a"), Some("b"), files).command.as_deref(), Some("a"));
         assert_eq!(check(None, Some("b"), files).source, CheckSource::Configuration);
-        assert_eq!(check(None, None, files).command.as_deref(), Some("cargo test --offline"));
+        assert_eq!(
+            check(None, None, files).command.as_deref(),
+            Some("cargo test --offline")
+        );
     }
 
     #[test]
     fn the_placeholder_that_npm_writes_is_no_test() {
         let placeholder = r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1"}}"#;
         assert_eq!(detected(&[("package.json", placeholder)]), None);
-        assert_eq!(detected(&[("package.json", r#"{"scripts":{"test":"node --test"}}"#)]).as_deref(), Some("npm test"));
+        assert_eq!(
+            detected(&[("package.json", r#"{"scripts":{"test":"node --test"}}"#)]).as_deref(),
+            Some("npm test")
+        );
     }
 
     #[test]

@@ -60,7 +60,10 @@ impl Busy {
             What::Effect(effect) => under_way.effects.insert(effect),
             What::Merging(run) => under_way.merging.insert(run),
         });
-        Entry { busy: self.clone(), what }
+        Entry {
+            busy: self.clone(),
+            what,
+        }
     }
 }
 
@@ -146,7 +149,12 @@ async fn claim_effects(engine: &Engine, busy: &Busy) -> Result<bool, store::Erro
     if performing.len() >= EFFECTS_AT_ONCE {
         return Ok(false);
     }
-    let Some(effect) = engine.parts.store.claim_effect(engine.parts.holder, &performing).await? else {
+    let Some(effect) = engine
+        .parts
+        .store
+        .claim_effect(engine.parts.holder, &performing)
+        .await?
+    else {
         return Ok(false);
     };
     let entry = busy.enter(What::Effect(effect.id));
@@ -167,7 +175,13 @@ async fn claim_merges(engine: &Engine, busy: &Busy) -> Result<bool, store::Error
         return Ok(false);
     }
     let mut any = false;
-    for run in parts.store.merge_targets(parts.holder, &merging).await?.into_iter().take(free) {
+    for run in parts
+        .store
+        .merge_targets(parts.holder, &merging)
+        .await?
+        .into_iter()
+        .take(free)
+    {
         let lease = store::merge::merge_lease(run);
         let Some(fence) = parts.store.take_lease(&lease, parts.holder).await? else {
             continue;
@@ -195,10 +209,18 @@ async fn compare(engine: &Engine) -> Result<(), store::Error> {
     for claim in working.into_iter().filter(|claim| !claims.contains(claim)) {
         parts.working.stop(claim);
     }
-    for task in held.into_iter().filter(|task| !parts.working.has((task.task, task.fence))) {
-        let event = Event::ProcessLost { fence: task.fence, progressed: task.progressed };
+    for task in held
+        .into_iter()
+        .filter(|task| !parts.working.has((task.task, task.fence)))
+    {
+        let event = Event::ProcessLost {
+            fence: task.fence,
+            progressed: task.progressed,
+        };
         match engine.step(task.run, Some(task.task), event, async |_| Ok(())).await {
-            Ok(()) => tracing::warn!(run = %task.run, task = %task.task, "a task was held with nobody at work on it; it can be claimed again"),
+            Ok(()) => {
+                tracing::warn!(run = %task.run, task = %task.task, "a task was held with nobody at work on it; it can be claimed again")
+            }
             // It ended between the question and now.
             Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
@@ -213,7 +235,11 @@ fn disk_has_room(engine: &Engine) -> bool {
     let free = rustix::fs::statvfs(engine.parts.layout.root()).map(|disk| disk.f_bavail * disk.f_frsize);
     match free {
         Ok(free) if free < floor => {
-            tracing::warn!(free, floor, "the disk is below its floor (disk_floor_bytes); nothing new is begun until there is room");
+            tracing::warn!(
+                free,
+                floor,
+                "the disk is below its floor (disk_floor_bytes); nothing new is begun until there is room"
+            );
             false
         }
         Ok(_) | Err(_) => true,

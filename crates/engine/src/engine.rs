@@ -1,7 +1,11 @@
 //! The engine: its parts, its start and its end.
 
 use crate::{
-    clear, dispatcher, heartbeat::Heartbeat, housekeeping, layout::Layout, merge::RedBase,
+    clear, dispatcher,
+    heartbeat::Heartbeat,
+    housekeeping,
+    layout::Layout,
+    merge::RedBase,
     request::{CancelError, Readiness},
     settings::Settings,
     step::{self, Applied, StepError},
@@ -84,12 +88,17 @@ impl Engine {
         sandbox: Arc<Sandbox>,
     ) -> Result<Self, Error> {
         let layout = Layout::new(settings.data_dir.clone());
-        layout.make().map_err(|(path, source)| Error::Folder { path: path.display().to_string(), source })?;
+        layout.make().map_err(|(path, source)| Error::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
         let profiles = match &settings.profiles {
             Some(folder) => Profiles::with_folder(folder)?,
             None => Profiles::built_in()?,
         };
-        let holder = store.register_process(&settings.process_name, &settings.version, settings.lease).await?;
+        let holder = store
+            .register_process(&settings.process_name, &settings.version, settings.lease)
+            .await?;
         let heartbeat = Heartbeat::start(&store, holder, settings.heartbeat, settings.lease).map_err(Error::Thread)?;
         let parts = Parts {
             layout,
@@ -218,8 +227,12 @@ impl Engine {
                 self.parts.working.stop_task(*task);
             }
         }
-        let finished: Vec<TaskId> =
-            applied.tasks.iter().filter(|(_, _, to)| to.is_final()).map(|(task, ..)| *task).collect();
+        let finished: Vec<TaskId> = applied
+            .tasks
+            .iter()
+            .filter(|(_, _, to)| to.is_final())
+            .map(|(task, ..)| *task)
+            .collect();
         let ended = applied.state.0 != applied.state.1 && applied.state.1.is_final();
         if ended || !finished.is_empty() {
             // Tracked, so that a process that is being stopped still tells of what it ended.

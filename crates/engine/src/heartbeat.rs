@@ -72,7 +72,12 @@ impl Heartbeat {
 
 async fn beat(shared: Arc<Shared>, store: Store, holder: Holder, every: Duration, lease: Duration) {
     let mut alone = store.alone();
-    while shared.stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+    while shared
+        .stop
+        .run_until_cancelled(tokio::time::sleep(every))
+        .await
+        .is_some()
+    {
         // From before the question, so that a slow answer never makes the lease look longer than it is.
         let asked_ms = boot_clock_ms();
         let said = alone.heartbeat(holder, lease, shared.draining.load(Ordering::Relaxed));
@@ -83,9 +88,13 @@ async fn beat(shared: Arc<Shared>, store: Store, holder: Holder, every: Duration
             continue;
         };
         match said {
-            Ok(true) => shared.holds_until_ms.store(asked_ms + lease.as_millis() as i64, Ordering::Relaxed),
+            Ok(true) => shared
+                .holds_until_ms
+                .store(asked_ms + lease.as_millis() as i64, Ordering::Relaxed),
             Ok(false) => {
-                tracing::error!("another process has taken over this data directory's name; nothing more is claimed here");
+                tracing::error!(
+                    "another process has taken over this data directory's name; nothing more is claimed here"
+                );
                 shared.replaced.store(true, Ordering::Relaxed);
                 return;
             }

@@ -23,7 +23,10 @@ pub(crate) async fn recover(engine: &Engine) -> Result<(), store::Error> {
         telemetry::llm::discarded(lost);
     }
     for task in engine.parts.store.lost_tasks(engine.parts.holder).await? {
-        let event = Event::ProcessLost { fence: task.fence, progressed: task.progressed };
+        let event = Event::ProcessLost {
+            fence: task.fence,
+            progressed: task.progressed,
+        };
         match engine.step(task.run, Some(task.task), event, async |_| Ok(())).await {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
@@ -62,9 +65,14 @@ pub(crate) fn overdue(limits: &RunLimits) -> Reason {
 /// Ends the runs whose time is up, with all that is under way for them.
 pub(crate) async fn end_overdue_runs(engine: &Engine) -> Result<(), store::Error> {
     for run in engine.parts.store.overdue_runs().await? {
-        let Some(facts) = engine.parts.store.run_facts(run).await? else { continue };
+        let Some(facts) = engine.parts.store.run_facts(run).await? else {
+            continue;
+        };
         let reason = overdue(&facts.limits);
-        match engine.step(run, None, Event::RunFailed { reason }, async |_| Ok(())).await {
+        match engine
+            .step(run, None, Event::RunFailed { reason }, async |_| Ok(()))
+            .await
+        {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
         }
@@ -77,7 +85,10 @@ pub(crate) async fn gauges(engine: &Engine) -> Result<(), store::Error> {
     let store = &engine.parts.store;
     let states = store.task_states().await?;
     telemetry::task::states(&states);
-    let ready = states.iter().find(|(state, _)| *state == TaskState::Ready).map_or(0, |(_, count)| *count);
+    let ready = states
+        .iter()
+        .find(|(state, _)| *state == TaskState::Ready)
+        .map_or(0, |(_, count)| *count);
     telemetry::queue::length("work", ready);
     let merges = store.merge_queue_length().await?;
     telemetry::merge::queue_length(merges);
@@ -86,7 +97,10 @@ pub(crate) async fn gauges(engine: &Engine) -> Result<(), store::Error> {
     telemetry::run::active(store.runs_under_way().await?);
     let open = store.open_effects().await?;
     for kind in ["prepare", "plan", "deliver"] {
-        let waiting = open.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
+        let waiting = open
+            .iter()
+            .find(|(name, _)| name == kind)
+            .map_or(0, |(_, count)| *count);
         telemetry::queue::length(kind, waiting);
     }
     let (active, idle) = store.connections();
@@ -136,7 +150,11 @@ pub(crate) async fn tell_of_ends(engine: Engine, run: RunId, tasks: Vec<TaskId>,
 
 async fn span_of_task(engine: &Engine, end: &store::task::TaskEnd, task: TaskId) {
     let run = trace::of_run(&end.trace);
-    let kind = SpanKind::Task { profile: &end.profile, task, attempt: end.attempts };
+    let kind = SpanKind::Task {
+        profile: &end.profile,
+        task,
+        attempt: end.attempts,
+    };
     let mut span = telemetry::span::late(&trace::of_task(&run, task), &run, kind);
     match engine.parts.store.task_states_passed(task).await {
         Ok(passed) => {
@@ -160,7 +178,12 @@ fn tell_of_run(facts: &store::run::RunFacts) {
     };
     let age = Duration::from_secs_f64(facts.age_s.max(0.0));
     telemetry::run::finished(status, age);
-    let (start, end) = (trace::at(facts.began_unix_s), trace::at(facts.began_unix_s + facts.age_s));
+    let (start, end) = (
+        trace::at(facts.began_unix_s),
+        trace::at(facts.began_unix_s + facts.age_s),
+    );
     let context = trace::of_run(&facts.trace);
-    telemetry::span::run(&context).attr(telemetry::span::attributes::RUN_ID, facts.id.to_string()).finish(start, end, error);
+    telemetry::span::run(&context)
+        .attr(telemetry::span::attributes::RUN_ID, facts.id.to_string())
+        .finish(start, end, error);
 }

@@ -42,7 +42,10 @@ impl Layout {
 
     /// The name of the hub of a workspace: its folder's name for people, a hash of its path for uniqueness.
     pub(crate) fn hub_name(workspace: &Path) -> String {
-        let folder = workspace.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = workspace
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let readable: String = folder
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
@@ -76,12 +79,14 @@ impl Layout {
 
     /// The throwaway checkout of a gate.
     pub(crate) fn gate(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
-        self.worktrees().join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
+        self.worktrees()
+            .join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
     }
 
     /// The throwaway checkout of the base, for a gate whose result is compared with it.
     pub(crate) fn gate_base(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
-        self.worktrees().join(format!("{}.gate-{merge}-base.{fence}", run.0.simple()))
+        self.worktrees()
+            .join(format!("{}.gate-{merge}-base.{fence}", run.0.simple()))
     }
 
     /// Where the whole outputs of an attempt's tools go.

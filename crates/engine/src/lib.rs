@@ -9,15 +9,15 @@ pub mod settings;
 mod engine;
 mod submit;
 
+mod patience;
 mod step;
 mod wake;
-mod patience;
 
 mod dispatcher;
-mod working;
 mod effects;
 mod merge;
 mod ports;
+mod working;
 
 mod clear;
 mod heartbeat;
@@ -28,7 +28,7 @@ mod layout;
 mod trace;
 
 pub use engine::{Engine, Error};
+pub use llm::ModelRef;
 pub use request::{CancelError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use settings::{Identity, Settings, WorkspaceSettings};
-pub use llm::ModelRef;
 pub use store::view;

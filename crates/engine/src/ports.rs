@@ -76,22 +76,27 @@ impl Ledger for Account {
             status: outcome.status.as_str().to_owned(),
             model: Some(outcome.model.clone()),
             cost: outcome.cost,
-            tokens: outcome.usage.map(|usage| {
-                [usage.input, usage.output, usage.cached, usage.reasoning].map(|tokens| tokens as i64)
-            }),
+            tokens: outcome
+                .usage
+                .map(|usage| [usage.input, usage.output, usage.cached, usage.reasoning].map(|tokens| tokens as i64)),
             requests: outcome.attempts as i32,
             duration_ms: outcome.duration.as_millis() as i64,
             first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
             error: outcome.error.as_deref().map(redact),
         };
-        patiently(drain, || store.settle(call.0, &settlement)).await.map_err(|error| error.to_string())
+        patiently(drain, || store.settle(call.0, &settlement))
+            .await
+            .map_err(|error| error.to_string())
     }
 
     fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
         if self.task.is_some() && why == "rate_limited" {
             telemetry::task::blocked("rate_limit", wait);
         }
-        let fact = Fact::ModelRetried { why: why.to_owned(), wait_ms: wait.as_millis() as u64 };
+        let fact = Fact::ModelRetried {
+            why: why.to_owned(),
+            wait_ms: wait.as_millis() as u64,
+        };
         let (engine, run, task) = (self.engine.clone(), self.run, self.task);
         // Beside the call: what is shown must not hold up what is done.
         tokio::spawn(async move {
@@ -158,8 +163,12 @@ impl AttemptJournal {
     }
 
     async fn take_snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
-        let (hub, worktree, base, limits) =
-            (self.hub.clone(), self.worktree.clone(), self.base.clone(), self.limits.clone());
+        let (hub, worktree, base, limits) = (
+            self.hub.clone(),
+            self.worktree.clone(),
+            self.base.clone(),
+            self.limits.clone(),
+        );
         let reference = git::refs::attempt(&self.writer.run, &self.key, i64::from(self.number));
         let message = format!("{} attempt {} turn {turn}", self.key, self.number);
         let stamp = self.engine.parts.stamp(message);
@@ -189,8 +198,17 @@ impl Journal for AttemptJournal {
             output_tokens: answer.usage.output as i64,
             cost: answer.cost,
         };
-        let tools = answer.tool_calls.iter().map(|call| first_line(&call.name, SUMMARY_CHARACTERS)).collect();
-        let fact = Fact::TurnAnswered { attempt: self.number, turn, tools, cost: answer.cost };
+        let tools = answer
+            .tool_calls
+            .iter()
+            .map(|call| first_line(&call.name, SUMMARY_CHARACTERS))
+            .collect();
+        let fact = Fact::TurnAnswered {
+            attempt: self.number,
+            turn,
+            tools,
+            cost: answer.cost,
+        };
         let store = &self.engine.parts.store;
         self.write(|| store.record_turn(self.writer, &row, fact.clone())).await
     }
@@ -208,9 +226,14 @@ impl Journal for AttemptJournal {
         if Tool::named(&call.name).is_some_and(Tool::changes) {
             self.changed.store(true, Ordering::Relaxed);
         }
-        let fact = Fact::ToolStarted { turn, tool: name, summary };
+        let fact = Fact::ToolStarted {
+            turn,
+            tool: name,
+            summary,
+        };
         let store = &self.engine.parts.store;
-        self.write(|| store.record_intent(self.writer, &row, fact.clone())).await
+        self.write(|| store.record_intent(self.writer, &row, fact.clone()))
+            .await
     }
 
     async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String> {
@@ -223,15 +246,23 @@ impl Journal for AttemptJournal {
             Err(SnapshotError::Git(error)) => return Err(error.to_string()),
         };
         let content = redact(content);
-        let row = ResultRow { call_id, content: &content, ok };
+        let row = ResultRow {
+            call_id,
+            content: &content,
+            ok,
+        };
         let store = &self.engine.parts.store;
-        self.write(|| store.record_result(self.writer, turn, &row, snapshot.as_ref())).await
+        self.write(|| store.record_result(self.writer, turn, &row, snapshot.as_ref()))
+            .await
     }
 
     async fn turn_ended(&self, turn: u32) -> Result<Verdict, String> {
         let store = &self.engine.parts.store;
         match self.snapshot_of_changes(turn).await {
-            Ok(snapshot) => self.write(|| store.end_turn(self.writer, turn, snapshot.as_ref())).await,
+            Ok(snapshot) => {
+                self.write(|| store.end_turn(self.writer, turn, snapshot.as_ref()))
+                    .await
+            }
             // What the worker left there can't be kept; it can mend that, so it is told.
             Err(SnapshotError::Refused(refusal)) => Ok(Verdict::Message(format!(
                 "Your worktree can't be recorded as it is: {refusal}. Mend this before anything else."
@@ -250,7 +281,10 @@ pub(crate) struct PlanLog {
 #[async_trait]
 impl PlanProgress for PlanLog {
     async fn asked(&self, round: u32, problems: &[String]) {
-        let fact = Fact::PlanAsked { round, problems: problems.iter().map(|problem| redact(problem)).collect() };
+        let fact = Fact::PlanAsked {
+            round,
+            problems: problems.iter().map(|problem| redact(problem)).collect(),
+        };
         match self.engine.parts.store.append(self.run, &[(None, fact)]).await {
             Ok(()) => self.engine.parts.wake.committed(),
             Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),

@@ -39,14 +39,13 @@ pub(crate) struct Applied {
 /// Applies an event and everything that follows from it, in the caller's transaction.
 ///
 /// The caller may write rows of its own into the same transaction afterwards; the run's row stays locked.
-pub(crate) async fn apply(
-    tx: &mut Tx,
-    run: RunId,
-    task: Option<TaskId>,
-    event: Event,
-) -> Result<Applied, StepError> {
+pub(crate) async fn apply(tx: &mut Tx, run: RunId, task: Option<TaskId>, event: Event) -> Result<Applied, StepError> {
     let before = tx.lock_run(run).await?.ok_or(StepError::Unknown(run))?.state;
-    let mut applied = Applied { run, state: (before, before), tasks: Vec::new() };
+    let mut applied = Applied {
+        run,
+        state: (before, before),
+        tasks: Vec::new(),
+    };
     let mut waiting = VecDeque::from([(task, event)]);
     let mut first = true;
     while let Some((task, event)) = waiting.pop_front() {
@@ -85,11 +84,19 @@ async fn apply_one(
 async fn read(tx: &mut Tx, run: RunId, task: Option<TaskId>) -> Result<Snapshot, StepError> {
     let run_row = tx.lock_run(run).await?.ok_or(StepError::Unknown(run))?;
     let Some(task) = task else {
-        return Ok(Snapshot { run: run_row, task: None, children: Vec::new() });
+        return Ok(Snapshot {
+            run: run_row,
+            task: None,
+            children: Vec::new(),
+        });
     };
     let row = tx.lock_task(task).await?.ok_or(StepError::Unknown(run))?;
     let children = tx.lock_children(task).await?;
-    Ok(Snapshot { run: run_row, task: Some(row), children })
+    Ok(Snapshot {
+        run: run_row,
+        task: Some(row),
+        children,
+    })
 }
 
 async fn save(
@@ -139,8 +146,16 @@ async fn save_event(
     applied: &mut Applied,
 ) -> Result<(), StepError> {
     match event {
-        Event::Prepared { base, base_branch, check } => tx.save_prepared(run, base, base_branch, check).await?,
-        Event::Planned { plan, repairs: _, changes } => {
+        Event::Prepared {
+            base,
+            base_branch,
+            check,
+        } => tx.save_prepared(run, base, base_branch, check).await?,
+        Event::Planned {
+            plan,
+            repairs: _,
+            changes,
+        } => {
             tx.save_plan(run, plan).await?;
             let ids = tx.insert_tasks(run, &decision.insert, &plan.tasks, changes).await?;
             for row in &decision.insert {

@@ -30,14 +30,26 @@ impl Engine {
     /// When a value can't be used, the key was used for another request, or the run can't be saved.
     pub async fn submit(&self, new: NewRun) -> Result<Submitted, SubmitError> {
         if self.parts.drain.is_cancelled() {
-            return Err(SubmitError::Unavailable("the server is being stopped; submit the run again when it is back".into()));
+            return Err(SubmitError::Unavailable(
+                "the server is being stopped; submit the run again when it is back".into(),
+            ));
         }
         check_texts(&new)?;
         let limits = new.limits.over(&self.parts.settings.limits);
         check_limits(&limits)?;
         let capped = limits.cost_nanodollars.is_some();
-        let director = self.model("director_model", new.director.as_ref(), self.parts.settings.director.as_ref(), capped)?;
-        let worker = self.model("worker_model", new.worker.as_ref(), self.parts.settings.worker.as_ref(), capped)?;
+        let director = self.model(
+            "director_model",
+            new.director.as_ref(),
+            self.parts.settings.director.as_ref(),
+            capped,
+        )?;
+        let worker = self.model(
+            "worker_model",
+            new.worker.as_ref(),
+            self.parts.settings.worker.as_ref(),
+            capped,
+        )?;
         let workspace = self.workspace(&new.workspace).await?;
         // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
         let objective = telemetry::secrets::mask_known(&new.objective).into_owned();
@@ -66,20 +78,29 @@ impl Engine {
         let mut tx = self.parts.store.begin().await.map_err(internal)?;
         match tx.insert_run(&row).await.map_err(internal)? {
             Saved::New => {
-                let fact = Fact::RunSubmitted { objective: row.objective.clone() };
+                let fact = Fact::RunSubmitted {
+                    objective: row.objective.clone(),
+                };
                 tx.append(row.id, &[(None, fact)]).await.map_err(internal)?;
                 tx.insert_effect(row.id, &Effect::Prepare).await.map_err(internal)?;
                 tx.commit().await.map_err(internal)?;
                 telemetry::run::started();
                 self.parts.wake.committed();
-                Ok(Submitted { id: row.id, state: RunState::Planning, created: true })
+                Ok(Submitted {
+                    id: row.id,
+                    state: RunState::Planning,
+                    created: true,
+                })
             }
-            Saved::Earlier { id, state, request } if request == row.request => {
-                Ok(Submitted { id, state, created: false })
-            }
-            Saved::Earlier { id, .. } => {
-                Err(SubmitError::KeyReused { key: row.idempotency_key.unwrap_or_default(), run: id })
-            }
+            Saved::Earlier { id, state, request } if request == row.request => Ok(Submitted {
+                id,
+                state,
+                created: false,
+            }),
+            Saved::Earlier { id, .. } => Err(SubmitError::KeyReused {
+                key: row.idempotency_key.unwrap_or_default(),
+                run: id,
+            }),
         }
     }
 
@@ -111,12 +132,16 @@ impl Engine {
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
             });
         }
-        self.parts.models.check(model, capped).map_err(|error| SubmitError::Invalid {
-            field,
-            value: model.to_string(),
-            message: error.to_string(),
-            hint: "orchestrator config shows the configured providers; orchestrator doctor checks their keys".into(),
-        })?;
+        self.parts
+            .models
+            .check(model, capped)
+            .map_err(|error| SubmitError::Invalid {
+                field,
+                value: model.to_string(),
+                message: error.to_string(),
+                hint: "orchestrator config shows the configured providers; orchestrator doctor checks their keys"
+                    .into(),
+            })?;
         Ok(model.clone())
     }
 
@@ -142,19 +167,33 @@ impl Engine {
             ));
         }
         let path = canonical(asked).map_err(|error| {
-            invalid(format!("the path can't be used: {error}"), "give a folder that this user may read and write")
+            invalid(
+                format!("the path can't be used: {error}"),
+                "give a folder that this user may read and write",
+            )
         })?;
-        let data_dir = self.parts.settings.data_dir.canonicalize().unwrap_or_else(|_| self.parts.settings.data_dir.clone());
+        let data_dir = self
+            .parts
+            .settings
+            .data_dir
+            .canonicalize()
+            .unwrap_or_else(|_| self.parts.settings.data_dir.clone());
         if path.starts_with(&data_dir) && !path.starts_with(data_dir.join("demo")) || data_dir.starts_with(&path) {
             return Err(invalid(
-                format!("the workspace and the data directory {} lie within each other", data_dir.display()),
+                format!(
+                    "the workspace and the data directory {} lie within each other",
+                    data_dir.display()
+                ),
                 "choose a workspace outside the data directory, or another --data-dir",
             ));
         }
         let inspected = path.clone();
         match blocking(move || git::inspect(&inspected)).await {
             Ok(Found::Repository { .. } | Found::Missing | Found::PlainFolder) => Ok(path),
-            Err(error) => Err(invalid(error.to_string(), "a run starts from a commit of a repository that this user owns")),
+            Err(error) => Err(invalid(
+                error.to_string(),
+                "a run starts from a commit of a repository that this user owns",
+            )),
         }
     }
 }
@@ -171,27 +210,57 @@ fn canonical(path: &Path) -> io::Result<PathBuf> {
         };
         let missing = path.strip_prefix(existing).unwrap_or(Path::new(""));
         if !missing.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it leads up from a folder that does not exist"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "it leads up from a folder that does not exist",
+            ));
         }
         // Joining nothing would add a slash.
-        return Ok(if missing.as_os_str().is_empty() { found } else { found.join(missing) });
+        return Ok(if missing.as_os_str().is_empty() {
+            found
+        } else {
+            found.join(missing)
+        });
     }
     path.canonicalize()
 }
 
 fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
     let invalid = |field, value: &str, message: String, hint: &str| {
-        Err(SubmitError::Invalid { field, value: first_line(value, 80), message, hint: hint.to_owned() })
+        Err(SubmitError::Invalid {
+            field,
+            value: first_line(value, 80),
+            message,
+            hint: hint.to_owned(),
+        })
     };
     if new.objective.trim().is_empty() {
-        return invalid("objective", &new.objective, "the objective is empty".into(), "say in words what is wanted");
+        return invalid(
+            "objective",
+            &new.objective,
+            "the objective is empty".into(),
+            "say in words what is wanted",
+        );
     }
     if new.objective.len() > OBJECTIVE_BYTES {
-        let message = format!("the objective is {} bytes long; at most {OBJECTIVE_BYTES} are taken", new.objective.len());
-        return invalid("objective", &new.objective, message, "put the details into a file of the repository and name it");
+        let message = format!(
+            "the objective is {} bytes long; at most {OBJECTIVE_BYTES} are taken",
+            new.objective.len()
+        );
+        return invalid(
+            "objective",
+            &new.objective,
+            message,
+            "put the details into a file of the repository and name it",
+        );
     }
     if new.objective.contains('\0') {
-        return invalid("objective", "", "the objective holds a NUL character".into(), "remove it");
+        return invalid(
+            "objective",
+            "",
+            "the objective holds a NUL character".into(),
+            "remove it",
+        );
     }
     if let Some(key) = &new.idempotency_key
         && (key.is_empty() || key.len() > KEY_BYTES || key.contains('\0'))
@@ -203,7 +272,12 @@ fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
         && (check.trim().is_empty() || check.len() > CHECK_BYTES || check.contains('\0'))
     {
         let message = format!("a check command has 1 to {CHECK_BYTES} bytes");
-        return invalid("check", check, message, "name a shell command, or leave the field out for detection");
+        return invalid(
+            "check",
+            check,
+            message,
+            "name a shell command, or leave the field out for detection",
+        );
     }
     Ok(())
 }
@@ -217,7 +291,10 @@ fn check_limits(limits: &domain::limits::RunLimits) -> Result<(), SubmitError> {
         ("limits.run_s", limits.run_s),
         ("limits.gate_s", limits.gate_s),
     ];
-    match at_least_one.into_iter().find(|(_, value)| *value == 0 || *value > 1 << 31) {
+    match at_least_one
+        .into_iter()
+        .find(|(_, value)| *value == 0 || *value > 1 << 31)
+    {
         Some((field, value)) => Err(SubmitError::Invalid {
             field,
             value: value.to_string(),

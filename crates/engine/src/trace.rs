@@ -35,7 +35,10 @@ fn derived(run: &TraceContext, path: &[i64]) -> TraceContext {
     let mut span = [0; 8];
     span.copy_from_slice(&digest[..8]);
     // Zero means "no span" on the wire.
-    TraceContext { trace_id: run.trace_id, span_id: u64::from_be_bytes(span).max(1) }
+    TraceContext {
+        trace_id: run.trace_id,
+        span_id: u64::from_be_bytes(span).max(1),
+    }
 }
 
 /// Emits the span of an attempt that has ended; one that is given back goes on in the next process.
@@ -47,12 +50,17 @@ pub(crate) fn attempt_ended(stored: &serde_json::Value, claimed: &Claimed, start
     };
     let run = of_run(stored);
     let own = of_attempt(&run, claimed.task, claimed.attempt);
-    let kind = SpanKind::Agent { profile: &claimed.profile, attempt: claimed.attempt };
+    let kind = SpanKind::Agent {
+        profile: &claimed.profile,
+        attempt: claimed.attempt,
+    };
     span::late(&own, &of_task(&run, claimed.task), kind).finish(started, SystemTime::now(), error);
 }
 
 /// A moment of the database's, for spans that are emitted late.
 pub(crate) fn at(unix_s: f64) -> SystemTime {
     let since = Duration::try_from_secs_f64(unix_s.max(0.0)).unwrap_or_default();
-    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or_else(SystemTime::now)
+    SystemTime::UNIX_EPOCH
+        .checked_add(since)
+        .unwrap_or_else(SystemTime::now)
 }

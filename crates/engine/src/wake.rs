@@ -43,7 +43,11 @@ impl Wake {
     /// Tells other processes of this one's commits, until stopped.
     pub(crate) async fn tell(self, store: Store, stop: CancellationToken) {
         let mut own = self.own.subscribe();
-        while stop.run_until_cancelled(own.changed()).await.is_some_and(|changed| changed.is_ok()) {
+        while stop
+            .run_until_cancelled(own.changed())
+            .await
+            .is_some_and(|changed| changed.is_ok())
+        {
             tokio::time::sleep(COALESCE).await;
             own.mark_unchanged();
             if let Err(error) = store.hint().await {

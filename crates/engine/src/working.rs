@@ -29,7 +29,11 @@ impl Working {
     /// Enters an attempt, which `cancel` ends.
     pub(crate) fn enter(&self, claim: Claim, cancel: CancellationToken) -> Place {
         self.lock().insert(claim, cancel.clone());
-        Place { working: self.clone(), claim, cancel }
+        Place {
+            working: self.clone(),
+            claim,
+            cancel,
+        }
     }
 
     /// How many there are.
@@ -56,7 +60,10 @@ impl Working {
 
     /// Stops whatever is at work on a task.
     pub(crate) fn stop_task(&self, task: TaskId) {
-        self.lock().iter().filter(|((own, _), _)| *own == task).for_each(|(_, cancel)| cancel.cancel());
+        self.lock()
+            .iter()
+            .filter(|((own, _), _)| *own == task)
+            .for_each(|(_, cancel)| cancel.cancel());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Claim, CancellationToken>> {

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 
 /// A number that the database has.
 async fn number(house: &House, question: &str) -> i64 {
-    sqlx::query_scalar(AssertSqlSafe(question.to_owned())).fetch_one(house.database.pool()).await.unwrap()
+    sqlx::query_scalar(AssertSqlSafe(question.to_owned()))
+        .fetch_one(house.database.pool())
+        .await
+        .unwrap()
 }
 
 /// Waits until the database says so.
@@ -38,7 +41,9 @@ async fn written(house: &House, name: &str) -> PathBuf {
 async fn connections(house: &House, allowed: bool) {
     let options = house.database.options();
     let name = options.get_database().unwrap().to_owned();
-    let mut admin = PgConnection::connect_with(&options.clone().database("postgres")).await.unwrap();
+    let mut admin = PgConnection::connect_with(&options.clone().database("postgres"))
+        .await
+        .unwrap();
     for statement in [
         format!("alter database {name} with allow_connections {allowed}"),
         format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}' and not {allowed}"),
@@ -56,9 +61,10 @@ fn files() -> Vec<(&'static str, &'static str)> {
 async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[])])),
-        Rule::worker("long")
-            .turn(1)
-            .call("shell", json!({"command": "touch begun; while [ ! -e go ]; do sleep 0.05; done; echo 1 > long"})),
+        Rule::worker("long").turn(1).call(
+            "shell",
+            json!({"command": "touch begun; while [ ! -e go ]; do sleep 0.05; done; echo 1 > long"}),
+        ),
         Rule::worker("long").turn(2).call("finish", done()),
     ]);
     let house = House::open(scenario).await;
@@ -73,11 +79,18 @@ async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
     // Every connection that broke is met once; the test's own questions are not patient.
     let mut answers = 0;
     while answers < 50 {
-        answers = if house.engine.ready().await.database { answers + 1 } else { 0 };
+        answers = if house.engine.ready().await.database {
+            answers + 1
+        } else {
+            0
+        };
     }
     assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
     assert_eq!(house.calls_for("long"), 2);
-    assert_eq!(number(&house, "select (attempt + failures + crashes)::bigint from task").await, 1);
+    assert_eq!(
+        number(&house, "select (attempt + failures + crashes)::bigint from task").await,
+        1
+    );
     house.assert_requests_were_sound();
     house.assert_rows_agree().await;
 }
@@ -86,8 +99,13 @@ async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
 async fn a_task_that_nobody_works_on_is_taken_up_again_and_its_old_worker_stopped() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
-        Rule::worker("task").turn(1).call("shell", json!({"command": "touch begun; sleep 600"})),
-        Rule::worker("task").turn(2).call("write_file", file("new", "1\n")).call("finish", done()),
+        Rule::worker("task")
+            .turn(1)
+            .call("shell", json!({"command": "touch begun; sleep 600"})),
+        Rule::worker("task")
+            .turn(2)
+            .call("write_file", file("new", "1\n"))
+            .call("finish", done()),
     ]);
     let house = House::open(scenario).await;
     let repository = house.repository(&files());
@@ -95,12 +113,20 @@ async fn a_task_that_nobody_works_on_is_taken_up_again_and_its_old_worker_stoppe
     written(&house, "begun").await;
     // A claim whose answer never came: the database says that this process holds the task, under a fence that no
     // worker here knows.
-    sqlx::query("update task set fence = fence + 1").execute(house.database.pool()).await.unwrap();
+    sqlx::query("update task set fence = fence + 1")
+        .execute(house.database.pool())
+        .await
+        .unwrap();
     assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
     assert_eq!(house.calls_for("task"), 2);
     // The one that slept was stopped: nothing keeps the process from ending.
     house.engine.drain().await;
-    assert!(std::fs::read_dir(house.folder.path().join("data/worktrees")).unwrap().next().is_none());
+    assert!(
+        std::fs::read_dir(house.folder.path().join("data/worktrees"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
     house.assert_rows_agree().await;
 }
 
@@ -124,7 +150,11 @@ async fn what_a_result_says_was_done_is_in_the_tree_after_a_restart() {
     assert_eq!(house.calls_for("task"), 2);
     assert_eq!(std::fs::read_to_string(repository.join("kept")).unwrap(), "1\n");
     assert!(!Path::exists(&repository.join("begun")) && !Path::exists(&repository.join("never")));
-    fact(&house, "select count(*) from task where attempt = 1 and failures = 0 and crashes = 0").await;
+    fact(
+        &house,
+        "select count(*) from task where attempt = 1 and failures = 0 and crashes = 0",
+    )
+    .await;
     house.assert_rows_agree().await;
 }
 
@@ -133,7 +163,9 @@ async fn a_report_with_any_character_ends_its_task() {
     let report = json!({"outcome": "done", "summary": "wrote \u{0} and more"});
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
-        Rule::worker("task").call("write_file", file("new", "1\n")).call("finish", report),
+        Rule::worker("task")
+            .call("write_file", file("new", "1\n"))
+            .call("finish", report),
     ]);
     let house = House::open(scenario).await;
     let repository = house.repository(&files());

@@ -14,7 +14,11 @@ const CHECK: &str = "sh test.sh";
 const SUITE: &str = "echo 1..1\nif grep -rq broken src; then echo 'not ok 1 - nothing is broken'; exit 1; fi\necho 'ok 1 - nothing is broken'\n";
 
 fn files() -> Vec<(&'static str, &'static str)> {
-    vec![("test.sh", SUITE), ("src/a.txt", "one\ntwo\nthree\n"), ("README.md", "read me\n")]
+    vec![
+        ("test.sh", SUITE),
+        ("src/a.txt", "one\ntwo\nthree\n"),
+        ("README.md", "read me\n"),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,8 +28,14 @@ async fn one_task_is_planned_worked_merged_and_delivered() {
     let run = house.submit(&repository, Some(CHECK)).await;
     assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
     let branch = format!("orchestrator/{}", run.id.short());
-    assert_eq!(git(&repository, &["show", &format!("{branch}:trivial/task-1.txt")]), "task-1");
-    assert_eq!(git(&repository, &["rev-parse", "main"]), git(&repository, &["rev-parse", &branch]));
+    assert_eq!(
+        git(&repository, &["show", &format!("{branch}:trivial/task-1.txt")]),
+        "task-1"
+    );
+    assert_eq!(
+        git(&repository, &["rev-parse", "main"]),
+        git(&repository, &["rev-parse", &branch])
+    );
     assert_eq!(git(&repository, &["status", "--porcelain"]), "");
     house.assert_requests_were_sound();
     house.assert_rows_agree().await;
@@ -47,7 +57,11 @@ async fn dependents_begin_from_what_their_parents_landed() {
     let subjects = git(&repository, &["log", "--format=%s", "main"]);
     for number in 1..=6 {
         let own = format!("Write trivial/task-{number}.txt");
-        assert_eq!(subjects.lines().filter(|subject| **subject == own).count(), 1, "{subjects}");
+        assert_eq!(
+            subjects.lines().filter(|subject| **subject == own).count(),
+            1,
+            "{subjects}"
+        );
     }
     house.assert_rows_agree().await;
 }
@@ -56,7 +70,10 @@ async fn dependents_begin_from_what_their_parents_landed() {
 async fn work_that_fails_the_gate_goes_back_with_what_the_gate_said() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("mend", &[])])),
-        Rule::worker("mend").attempt(1).call("write_file", file("src/b.txt", "broken\n")).call("finish", done()),
+        Rule::worker("mend")
+            .attempt(1)
+            .call("write_file", file("src/b.txt", "broken\n"))
+            .call("finish", done()),
         Rule::worker("mend")
             .from_attempt(2)
             .contains("not ok 1 - nothing is broken")
@@ -68,9 +85,15 @@ async fn work_that_fails_the_gate_goes_back_with_what_the_gate_said() {
     let run = house.submit(&repository, Some(CHECK)).await;
     assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
     let merges = house.engine.views().merges(run.id).await.unwrap();
-    let verdicts: Vec<_> = merges.iter().map(|merge| merge.gate.as_ref().unwrap()["verdict"].clone()).collect();
+    let verdicts: Vec<_> = merges
+        .iter()
+        .map(|merge| merge.gate.as_ref().unwrap()["verdict"].clone())
+        .collect();
     assert_eq!(verdicts, [json!("failed"), json!("passed")]);
-    assert_eq!(std::fs::read_to_string(repository.join("src/b.txt")).unwrap(), "whole\n");
+    assert_eq!(
+        std::fs::read_to_string(repository.join("src/b.txt")).unwrap(),
+        "whole\n"
+    );
 }
 
 /// Two tasks that change the same line.
@@ -103,20 +126,27 @@ async fn a_conflict_is_decided_by_the_resolver_and_keeps_both_sides() {
     let merges = house.engine.views().merges(run.id).await.unwrap();
     let decided: Vec<_> = merges.iter().flat_map(|merge| &merge.resolutions).collect();
     assert_eq!(decided.len(), 1);
-    assert_eq!((decided[0].layer.as_str(), decided[0].result.as_str()), ("model", "resolved"));
+    assert_eq!(
+        (decided[0].layer.as_str(), decided[0].result.as_str()),
+        ("model", "resolved")
+    );
     house.assert_requests_were_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declined_conflict_never_completes_the_run() {
-    let answer = json!({"decision": "decline", "text": "", "reason": "the intents exclude each other", "dropped_lines": []});
+    let answer =
+        json!({"decision": "decline", "text": "", "reason": "the intents exclude each other", "dropped_lines": []});
     let house = House::open(conflict(Rule::resolver("*").json(&answer))).await;
     let repository = house.repository(&files());
     let run = house.submit(&repository, Some(CHECK)).await;
     let (state, reason) = house.end(run.id).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("the other side must decide"), "{reason}");
-    assert_eq!(std::fs::read_to_string(repository.join("src/a.txt")).unwrap(), "one\ntwo\nthree\n");
+    assert_eq!(
+        std::fs::read_to_string(repository.join("src/a.txt")).unwrap(),
+        "one\ntwo\nthree\n"
+    );
     house.assert_rows_agree().await;
 }
 
@@ -128,26 +158,42 @@ async fn a_path_that_does_not_exist_becomes_a_repository_and_its_run_completes_u
     assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
     assert!(path.join("trivial/task-2.txt").is_file());
     let merges = house.engine.views().merges(run.id).await.unwrap();
-    assert!(merges.iter().all(|merge| merge.gate.as_ref().unwrap()["verdict"] == "not_configured"));
+    assert!(
+        merges
+            .iter()
+            .all(|merge| merge.gate.as_ref().unwrap()["verdict"] == "not_configured")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_is_kept_and_the_run_says_so() {
     // Each turn costs about half a cent and is never the last.
-    let usage = Usage { prompt_tokens: 2_000, completion_tokens: 3_000, ..Usage::default() };
+    let usage = Usage {
+        prompt_tokens: 2_000,
+        completion_tokens: 3_000,
+        ..Usage::default()
+    };
     let house = House::open(Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("endless", &[])])),
-        Rule::worker("endless").call("shell", json!({"command": "date +%N"})).usage(usage),
+        Rule::worker("endless")
+            .call("shell", json!({"command": "date +%N"}))
+            .usage(usage),
     ]))
     .await;
     let repository = house.repository(&files());
-    let limits = LimitsAsked { cost: Some(NanoDollars(30_000_000)), ..LimitsAsked::default() };
+    let limits = LimitsAsked {
+        cost: Some(NanoDollars(30_000_000)),
+        ..LimitsAsked::default()
+    };
     let run = house.submit_with(&repository, Some(CHECK), limits).await.unwrap();
     let (state, reason) = house.end(run.id).await;
     assert_eq!(state, RunState::Failed, "{reason}");
     assert!(reason.contains("budget of $0.03"), "{reason}");
     let cost = house.engine.views().run(run.id).await.unwrap().unwrap().cost;
-    assert!(cost.spent + cost.reserved + cost.lost <= NanoDollars(30_000_000), "{cost:?}");
+    assert!(
+        cost.spent + cost.reserved + cost.lost <= NanoDollars(30_000_000),
+        "{cost:?}"
+    );
     house.assert_rows_agree().await;
 }
 
@@ -179,8 +225,12 @@ async fn a_cancelled_run_stops_its_workers_and_its_commands() {
 async fn a_restart_goes_on_and_asks_nothing_twice() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
-        Rule::worker("first").call("write_file", file("src/first.txt", "1\n")).call("finish", done()),
-        Rule::worker("second").turn(1).call("shell", json!({"command": "echo half > src/second.txt; sleep 1"})),
+        Rule::worker("first")
+            .call("write_file", file("src/first.txt", "1\n"))
+            .call("finish", done()),
+        Rule::worker("second")
+            .turn(1)
+            .call("shell", json!({"command": "echo half > src/second.txt; sleep 1"})),
         Rule::worker("second").turn(2).call("finish", done()),
     ]);
     let mut house = House::open(scenario).await;

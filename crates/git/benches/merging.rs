@@ -3,10 +3,7 @@
 //! Merges are those of `orchestrator merge-audit`, so C git's time stands beside ours for the very same merges.
 //! Landings run twice, on the disk of the temporary directory and in memory: the difference is what fsync costs.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that can't be made has nothing to tell"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement that can't be made has nothing to tell")]
 
 #[path = "../tests/generate/ordinary.rs"]
 mod ordinary;
@@ -41,25 +38,16 @@ const OWN_COMMITS: usize = 200;
 fn main() {
     println!("{:<44}{:>7}{:>12}{:>12}", "", "count", "p50 ms", "p99 ms");
     let place = tempfile::tempdir().unwrap();
-    for (name, shape) in [
-        ("generated, 400 files", SMALL),
-        ("generated, 20,000 files", LARGE),
-    ] {
+    for (name, shape) in [("generated, 400 files", SMALL), ("generated, 20,000 files", LARGE)] {
         let path = place.path().join(shape.files.to_string());
         generated(&path, shape);
         merges(name, &path);
     }
     let own = place.path().join("own");
     if let Some(count) = own_history(&own) {
-        merges(
-            &format!("this repository's {count} newest commits as branches"),
-            &own,
-        );
+        merges(&format!("this repository's {count} newest commits as branches"), &own);
     }
-    for (name, directory) in [
-        ("on disk", std::env::temp_dir()),
-        ("in memory", "/dev/shm".into()),
-    ] {
+    for (name, directory) in [("on disk", std::env::temp_dir()), ("in memory", "/dev/shm".into())] {
         for shape in [SMALL, LARGE] {
             match tempfile::tempdir_in(&directory) {
                 Ok(place) => landings(name, place.path(), shape),
@@ -167,8 +155,7 @@ fn landings(name: &str, place: &Path, shape: Shape) {
         let at = hub.tip(&branch).unwrap();
         hub.advance(&branch, at.as_ref(), &tip).unwrap();
         let key = TaskKey::from(format!("task-{number}").as_str());
-        hub.pin(&refs::submission(&run, &key, &task), &task)
-            .unwrap();
+        hub.pin(&refs::submission(&run, &key, &task), &task).unwrap();
 
         let started = Instant::now();
         let MergeOutcome::Clean(CleanMerge { tree, .. }) = hub.merge(&tip, &task).unwrap() else {
@@ -177,8 +164,7 @@ fn landings(name: &str, place: &Path, shape: Shape) {
         let merged = hub.commit_merge(&tree, &tip, &task, &stamp()).unwrap();
         merging.push(started.elapsed());
         pinning.push(timed(|| {
-            hub.pin(&refs::candidate(&run, &key, &merged), &merged)
-                .unwrap()
+            hub.pin(&refs::candidate(&run, &key, &merged), &merged).unwrap()
         }));
         landing.push(timed(|| {
             let durable = hub.make_durable(&merged).unwrap();

@@ -20,9 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [directory, files, merges] => (directory, files, merges, "1"),
         [directory, files, merges, seed] => (directory, files, merges, seed.as_str()),
         _ => {
-            return Err(
-                "give a DIRECTORY, the number of FILES, of MERGES, and perhaps a SEED".into(),
-            );
+            return Err("give a DIRECTORY, the number of FILES, of MERGES, and perhaps a SEED".into());
         }
     };
     let repository = Repository::init_bare(directory)?;

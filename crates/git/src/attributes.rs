@@ -87,11 +87,7 @@ impl Attributes {
         let mut builder = GitignoreBuilder::new("");
         let mut some = false;
         for line in lines() {
-            let Line::Rule {
-                pattern,
-                attributes,
-            } = line
-            else {
+            let Line::Rule { pattern, attributes } = line else {
                 continue;
             };
             if !self.contain(attributes) {
@@ -142,21 +138,14 @@ impl Attributes {
                 let signs = word.iter().take_while(|byte| matches!(byte, b'-' | b'!'));
                 let name = &word[signs.count()..];
                 let name = name.split(|byte| *byte == b'=').next().unwrap_or_default();
-                SPEAKING.iter().any(|speaking| speaking.as_bytes() == name)
-                    || self.macros.contains(name)
+                SPEAKING.iter().any(|speaking| speaking.as_bytes() == name) || self.macros.contains(name)
             })
     }
 }
 
 enum Line<'a> {
-    Macro {
-        name: &'a [u8],
-        attributes: &'a [u8],
-    },
-    Rule {
-        pattern: &'a [u8],
-        attributes: &'a [u8],
-    },
+    Macro { name: &'a [u8], attributes: &'a [u8] },
+    Rule { pattern: &'a [u8], attributes: &'a [u8] },
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = Line<'_>> {
@@ -178,16 +167,11 @@ fn line(line: &[u8]) -> Option<Line<'_>> {
         Some(b'"') => (&line[..1], &line[1..]),
         _ => split(line),
     };
-    Some(Line::Rule {
-        pattern,
-        attributes,
-    })
+    Some(Line::Rule { pattern, attributes })
 }
 
 fn split(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line
-        .iter()
-        .position(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
     line.split_at(end.unwrap_or(line.len()))
 }
 
@@ -228,8 +212,7 @@ mod tests {
 
     #[test]
     fn macros_are_followed_to_what_they_set() {
-        let file =
-            "[attr]outer inner\n[attr]inner -merge\n[attr]other text\n*.x outer\n*.y other\n";
+        let file = "[attr]outer inner\n[attr]inner -merge\n[attr]other text\n*.x outer\n*.y other\n";
         assert!(speaks(file, "a.x"));
         assert!(!speaks(file, "a.y"));
     }
@@ -237,14 +220,8 @@ mod tests {
     #[test]
     fn what_may_be_read_in_two_ways_speaks_of_every_path() {
         for pattern in ["\"a b\"", "[[:alpha:]]x", "a**b", "\\*", "{a,b}", "!x"] {
-            assert!(
-                speaks(&format!("{pattern} merge=union\n"), "any/path"),
-                "{pattern}"
-            );
-            assert!(
-                !speaks(&format!("{pattern} text\n"), "any/path"),
-                "{pattern}"
-            );
+            assert!(speaks(&format!("{pattern} merge=union\n"), "any/path"), "{pattern}");
+            assert!(!speaks(&format!("{pattern} text\n"), "any/path"), "{pattern}");
         }
         assert!(speaks("\u{feff}*.x -merge\n", "a.x"));
         assert!(speaks("  *.x\tmerge=union\r\n", "a.x"));

@@ -34,8 +34,8 @@ pub fn merge_audit(
     last: Option<usize>,
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> GitResult<AuditReport> {
-    let audited = Repository::open(repository)
-        .doing(|| format!("can't open the repository {}", repository.display()))?;
+    let audited =
+        Repository::open(repository).doing(|| format!("can't open the repository {}", repository.display()))?;
     let merges = merges_of(&audited, last)?;
     let mut recorder = Recorder::default();
     for (batch, chunk) in merges.chunks(MERGES_PER_SCRATCH).enumerate() {
@@ -113,20 +113,14 @@ impl Scratch {
             return Err(GitError::NotAnAlternate { path: objects });
         }
         let alternates = path.join("objects/info/alternates");
-        fs::write(
-            &alternates,
-            [objects.as_os_str().as_bytes(), b"\n"].concat(),
-        )
-        .at("can't write", &alternates)?;
+        fs::write(&alternates, [objects.as_os_str().as_bytes(), b"\n"].concat()).at("can't write", &alternates)?;
         if let Ok(shallow) = fs::read(common.join("shallow")) {
             let ours = path.join("shallow");
             fs::write(&ours, shallow).at("can't write", &ours)?;
         }
         drop(made);
         let repository = Repository::open(&path).doing(doing)?;
-        repository
-            .set_config(&Config::new().doing(doing)?)
-            .doing(doing)?;
+        repository.set_config(&Config::new().doing(doing)?).doing(doing)?;
         Ok(Self {
             repository,
             _directory: directory,
@@ -155,35 +149,21 @@ fn again(ours: &Scratch, gits: &Scratch, merge: &Committed) -> GitResult<Compari
     let started = Instant::now();
     let (outcome, gave_up) = match fast_outcome(&ours.repository, &merge.ours, &merge.theirs)? {
         Ok(outcome) => (outcome, None),
-        Err(reason) => (
-            ort_outcome(&ours.repository, &merge.ours, &merge.theirs)?,
-            Some(reason),
-        ),
+        Err(reason) => (ort_outcome(&ours.repository, &merge.ours, &merge.theirs)?, Some(reason)),
     };
     let took = started.elapsed();
     let started = Instant::now();
-    let answer = ort::merge_tree(
-        gits.repository.path(),
-        &merge.ours,
-        &merge.theirs,
-        ConflictStyle::Plain,
-    );
+    let answer = ort::merge_tree(gits.repository.path(), &merge.ours, &merge.theirs, ConflictStyle::Plain);
     let git_took = started.elapsed();
     let reference = match answer {
         Ok(Answer::Clean(tree)) => Reference::Clean(tree),
         Ok(Answer::Conflicted(_)) => Reference::Conflict,
-        Err(GitError::Program { said, .. }) if said.contains("unrelated histories") => {
-            Reference::Refused
-        }
+        Err(GitError::Program { said, .. }) if said.contains("unrelated histories") => Reference::Refused,
         Err(error) => return Err(error),
     };
     let tree = match &outcome {
         MergeOutcome::Clean(CleanMerge { tree, .. }) => Some(tree.clone()),
-        MergeOutcome::AlreadyMerged => Some(
-            tree_of(&ours.repository, commit_oid(&merge.ours)?)?
-                .id()
-                .into(),
-        ),
+        MergeOutcome::AlreadyMerged => Some(tree_of(&ours.repository, commit_oid(&merge.ours)?)?.id().into()),
         MergeOutcome::Conflicted(_) | MergeOutcome::NoMergeBase => None,
     };
     Ok(Comparison {

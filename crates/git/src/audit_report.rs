@@ -68,9 +68,9 @@ impl Times {
         durations.sort_unstable();
         let rank = |percent: usize| {
             let index = (durations.len() * percent).div_ceil(100).saturating_sub(1);
-            durations.get(index).map_or(0, |duration| {
-                u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-            })
+            durations
+                .get(index)
+                .map_or(0, |duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
         };
         Self {
             count: durations.len(),

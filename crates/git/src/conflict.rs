@@ -109,17 +109,13 @@ pub enum ResolveError {
         path: RepoPath,
     },
     /// A path was given that does not conflict, or twice.
-    #[error(
-        "'{path}' was given a resolution it can't have: it does not conflict, or was given two"
-    )]
+    #[error("'{path}' was given a resolution it can't have: it does not conflict, or was given two")]
     Unexpected {
         /// The path.
         path: RepoPath,
     },
     /// A conflict marker is left.
-    #[error(
-        "the resolution of '{path}' still has a conflict marker in line {line}: decide that place as well"
-    )]
+    #[error("the resolution of '{path}' still has a conflict marker in line {line}: decide that place as well")]
     MarkersLeft {
         /// The path.
         path: RepoPath,
@@ -127,9 +123,7 @@ pub enum ResolveError {
         line: usize,
     },
     /// The conflict is about directories, not about paths.
-    #[error(
-        "this conflict can't be decided path by path: {said}. Give the task back to its worker on the new tip"
-    )]
+    #[error("this conflict can't be decided path by path: {said}. Give the task back to its worker on the new tip")]
     NotByPath {
         /// What git said.
         said: String,
@@ -154,9 +148,7 @@ impl Conflict {
             .messages
             .iter()
             .filter(|message| message.kind.starts_with("CONFLICT"));
-        let named: BTreeSet<_> = conflicts
-            .flat_map(|message| message.paths.iter().cloned())
-            .collect();
+        let named: BTreeSet<_> = conflicts.flat_map(|message| message.paths.iter().cloned()).collect();
         named.into_iter().collect()
     }
 
@@ -214,11 +206,7 @@ impl Conflict {
     }
 }
 
-fn kind(
-    repository: &Repository,
-    file: &ConflictFile,
-    messages: &[Message],
-) -> GitResult<ConflictKind> {
+fn kind(repository: &Repository, file: &ConflictFile, messages: &[Message]) -> GitResult<ConflictKind> {
     let versions = || [&file.base, &file.ours, &file.theirs].into_iter().flatten();
     if versions().any(|version| version.mode == GITLINK) {
         return Ok(ConflictKind::Submodule);
@@ -239,10 +227,7 @@ fn kind(
     ]) {
         return Ok(ConflictKind::Other);
     }
-    if says(&[
-        "CONFLICT (rename/rename)",
-        "CONFLICT (rename involved in collision)",
-    ]) {
+    if says(&["CONFLICT (rename/rename)", "CONFLICT (rename involved in collision)"]) {
         return Ok(ConflictKind::RenameRename);
     }
     let text_kind = match (&file.base, &file.ours, &file.theirs) {
@@ -327,19 +312,11 @@ fn resolved_mode(file: &ConflictFile) -> u32 {
         (_, None, Some(theirs)) => theirs,
         (base, None, None) => base.unwrap_or(FILE),
     };
-    if chosen == EXECUTABLE {
-        EXECUTABLE
-    } else {
-        FILE
-    }
+    if chosen == EXECUTABLE { EXECUTABLE } else { FILE }
 }
 
 /// A line that looks like a marker is one, unless a side has that very line.
-fn refuse_markers(
-    repository: &Repository,
-    file: &ConflictFile,
-    content: &[u8],
-) -> Result<(), ResolveError> {
+fn refuse_markers(repository: &Repository, file: &ConflictFile, content: &[u8]) -> Result<(), ResolveError> {
     let mut markers = content
         .split(|byte| *byte == b'\n')
         .enumerate()

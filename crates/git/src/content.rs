@@ -48,10 +48,7 @@ mod tests {
     #[test]
     fn interleaved_edits_are_joined() {
         assert_eq!(
-            merged(
-                "ONE\ntwo\nthree\nfour\nFIVE\n",
-                "one\ntwo\nTHREE\nfour\nfive\n"
-            ),
+            merged("ONE\ntwo\nthree\nfour\nFIVE\n", "one\ntwo\nTHREE\nfour\nfive\n"),
             Some("ONE\ntwo\nTHREE\nfour\nFIVE\n".to_owned())
         );
     }
@@ -59,10 +56,7 @@ mod tests {
     #[test]
     fn edits_of_neighbouring_lines_conflict() {
         assert_eq!(
-            merged(
-                "one\nTWO\nthree\nfour\nfive\n",
-                "one\ntwo\nTHREE\nfour\nfive\n"
-            ),
+            merged("one\nTWO\nthree\nfour\nfive\n", "one\ntwo\nTHREE\nfour\nfive\n"),
             None
         );
     }
@@ -70,20 +64,14 @@ mod tests {
     #[test]
     fn a_missing_last_line_end_is_a_change() {
         assert_eq!(
-            merged(
-                "ONE\ntwo\nthree\nfour\nfive\n",
-                "one\ntwo\nthree\nfour\nfive"
-            ),
+            merged("ONE\ntwo\nthree\nfour\nfive\n", "one\ntwo\nthree\nfour\nfive"),
             Some("ONE\ntwo\nthree\nfour\nfive".to_owned())
         );
     }
 
     #[test]
     fn binary_and_huge_contents_are_left_to_git() {
-        assert_eq!(
-            merge(b"a\nb\nc\n", b"A\nb\nc\n", b"a\nb\nc\0\n"),
-            Merged::NotText
-        );
+        assert_eq!(merge(b"a\nb\nc\n", b"A\nb\nc\n", b"a\nb\nc\0\n"), Merged::NotText);
         let long = "x\n".repeat(MAX_LINES + 1);
         assert_eq!(merge(b"x\n", b"x\n", long.as_bytes()), Merged::NotText);
     }

@@ -35,9 +35,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
         .unwrap_or(Path::new("."));
     let name = hub
         .file_name()
-        .ok_or_else(|| GitError::NotAHub {
-            path: hub.to_owned(),
-        })?
+        .ok_or_else(|| GitError::NotAHub { path: hub.to_owned() })?
         .to_string_lossy();
     fs::create_dir_all(parent).at("can't make the directory", parent)?;
 
@@ -49,9 +47,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
         return existing(hub);
     }
     if fs::read_dir(hub).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(GitError::NotAHub {
-            path: hub.to_owned(),
-        });
+        return Err(GitError::NotAHub { path: hub.to_owned() });
     }
     let making = parent.join(format!(".{name}.making"));
     if making.exists() {
@@ -65,9 +61,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
 
 /// The canonical path of a finished hub.
 pub(crate) fn existing(hub: &Path) -> GitResult<PathBuf> {
-    let not_ours = || GitError::NotAHub {
-        path: hub.to_owned(),
-    };
+    let not_ours = || GitError::NotAHub { path: hub.to_owned() };
     let path = hub.canonicalize().at("can't find the hub", hub)?;
     let config = Config::open(&path.join(OWN_CONFIG)).map_err(|_| not_ours())?;
     match config.get_i32(MARK) {
@@ -93,8 +87,7 @@ pub(crate) fn follow_shallow(hub: &Path, user_repository: &Path) -> GitResult<()
 }
 
 fn open_source(user_repository: &Path) -> GitResult<Repository> {
-    Repository::open(user_repository)
-        .doing(|| format!("can't open the repository {}", user_repository.display()))
+    Repository::open(user_repository).doing(|| format!("can't open the repository {}", user_repository.display()))
 }
 
 fn make(making: &Path, user_repository: &Path) -> GitResult<()> {
@@ -153,9 +146,7 @@ fn link_store(from: &Path, to: &Path, depth: usize) -> GitResult<()> {
     while !link_pass(from, to)? {
         passes -= 1;
         if passes == 0 {
-            let source = io::Error::other(
-                "its files kept changing: wait for the `git gc` that runs there, then retry",
-            );
+            let source = io::Error::other("its files kept changing: wait for the `git gc` that runs there, then retry");
             return Err(GitError::io("can't read", from, source));
         }
     }

@@ -91,8 +91,7 @@ pub fn deliver_branch(
         found: found.map(commit_id),
     };
     if let Some(before) = before {
-        let ours =
-            hub.with(|handle| Ok::<_, GitError>(handle.objects.find_commit(before).is_ok()))?;
+        let ours = hub.with(|handle| Ok::<_, GitError>(handle.objects.find_commit(before).is_ok()))?;
         if !ours || !hub.with(|handle| is_ancestor(&handle.objects, before, target))? {
             return Err(moved(Some(before)));
         }
@@ -114,9 +113,7 @@ pub fn deliver_branch(
     match compare_and_swap(&user, &reference, before.map(commit_id).as_ref(), commit) {
         Ok(()) if before.is_none() => Ok(Delivered::Created),
         Ok(()) => Ok(Delivered::Updated),
-        Err(GitError::Moved { found, .. }) => {
-            Err(moved(found.map(|found| commit_oid(&found)).transpose()?))
-        }
+        Err(GitError::Moved { found, .. }) => Err(moved(found.map(|found| commit_oid(&found)).transpose()?)),
         Err(error) => Err(error.into()),
     }
 }
@@ -125,30 +122,21 @@ pub fn deliver_branch(
 fn checkout_of(user: &Repository, reference: &str) -> Option<PathBuf> {
     let stands_on = |repository: &Repository| {
         let head = repository.find_reference("HEAD").ok()?;
-        (head.symbolic_target().ok().flatten() == Some(reference))
-            .then(|| repository.workdir().map(Path::to_owned))?
+        (head.symbolic_target().ok().flatten() == Some(reference)).then(|| repository.workdir().map(Path::to_owned))?
     };
     if let Some(checkout) = stands_on(user) {
         return Some(checkout);
     }
     let names = user.worktrees().ok()?;
-    names
-        .iter()
-        .filter_map(|name| name.ok().flatten())
-        .find_map(|name| {
-            let worktree = user.find_worktree(name).ok()?;
-            stands_on(&Repository::open_from_worktree(&worktree).ok()?)
-        })
+    names.iter().filter_map(|name| name.ok().flatten()).find_map(|name| {
+        let worktree = user.find_worktree(name).ok()?;
+        stands_on(&Repository::open_from_worktree(&worktree).ok()?)
+    })
 }
 
 /// Writes one pack with what the user's repository lacks, and flushes it.
 fn copy_objects(hub: &Hub, user: &Repository, target: Oid) -> GitResult<()> {
-    let doing = || {
-        format!(
-            "can't copy the commits up to {target} into {}",
-            user.path().display()
-        )
-    };
+    let doing = || format!("can't copy the commits up to {target} into {}", user.path().display());
     if user.find_commit(target).is_ok() {
         return Ok(());
     }
@@ -159,11 +147,7 @@ fn copy_objects(hub: &Hub, user: &Repository, target: Oid) -> GitResult<()> {
         walk.push(target).doing(doing)?;
         for reference in user.references().doing(doing)? {
             // What the user committed since the hub was refreshed is unknown here and hides nothing.
-            let known = reference
-                .doing(doing)?
-                .peel_to_commit()
-                .ok()
-                .map(|commit| commit.id());
+            let known = reference.doing(doing)?.peel_to_commit().ok().map(|commit| commit.id());
             if let Some(known) = known.filter(|oid| repository.find_commit(*oid).is_ok()) {
                 walk.hide(known).doing(doing)?;
             }

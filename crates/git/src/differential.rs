@@ -52,10 +52,7 @@ impl Bench {
         let directory = directory.unwrap();
         let repository = Repository::init_bare(directory.path()).unwrap();
         repository.set_config(&Config::new().unwrap()).unwrap();
-        Self {
-            directory,
-            repository,
-        }
+        Self { directory, repository }
     }
 
     /// What C git makes of some merges; `None` for one at which it crashes. The attributes are read from the first of
@@ -67,10 +64,7 @@ impl Bench {
             // A crash takes the answers of the whole process along.
             (None, merges) => {
                 let (one, two) = merges.split_at(merges.len() / 2);
-                [self.git(one), self.git(two)]
-                    .into_iter()
-                    .flatten()
-                    .collect()
+                [self.git(one), self.git(two)].into_iter().flatten().collect()
             }
         }
     }
@@ -104,10 +98,7 @@ impl Bench {
         let answers = merges.iter().map(|_| Answer {
             clean: fields.next().unwrap() == "1",
             tree: fields.next().unwrap(),
-            conflicts: fields
-                .by_ref()
-                .take_while(|name| !name.is_empty())
-                .collect(),
+            conflicts: fields.by_ref().take_while(|name| !name.is_empty()).collect(),
         });
         Some(answers.collect())
     }
@@ -191,11 +182,7 @@ fn rough_merges_never_differ_from_gits() {
     assert!(counts.decided * 3 > counts.clean);
 }
 
-fn rough_merge(
-    repository: &Repository,
-    random: &mut Rng,
-    runner: &mut TestRunner,
-) -> (Files, [Oid; 2]) {
+fn rough_merge(repository: &Repository, random: &mut Rng, runner: &mut TestRunner) -> (Files, [Oid; 2]) {
     let mut changes = || rough::changes().new_tree(runner).unwrap().current();
     let root = rough::base_files(random.u8(..7));
     let first = changes();
@@ -237,25 +224,18 @@ fn contents_never_merge_differently_from_gits() {
                 true => source_versions(&mut random),
                 false => dense_versions(&mut random),
             };
-            for (files, text) in [&mut base, &mut ours, &mut theirs]
-                .into_iter()
-                .zip(versions)
-            {
+            for (files, text) in [&mut base, &mut ours, &mut theirs].into_iter().zip(versions) {
                 files.insert(format!("file-{number}"), (FILE, text.into_bytes()));
             }
         }
         let root = rough::commit(&bench.repository, &base, &[]);
         let merge = [&ours, &theirs].map(|files| rough::commit(&bench.repository, files, &[root]));
-        let Answer {
-            tree, conflicts, ..
-        } = bench.git(&[merge]).remove(0).unwrap();
+        let Answer { tree, conflicts, .. } = bench.git(&[merge]).remove(0).unwrap();
         let tree = bench.repository.find_tree(tree.parse().unwrap()).unwrap();
         for (name, (_, before)) in &base {
             files += 1;
             let merged = crate::content::merge(before, &ours[name].1, &theirs[name].1);
-            let versions = || {
-                [before, &ours[name].1, &theirs[name].1].map(|text| String::from_utf8_lossy(text))
-            };
+            let versions = || [before, &ours[name].1, &theirs[name].1].map(|text| String::from_utf8_lossy(text));
             match (merged, conflicts.contains(name)) {
                 (crate::content::Merged::Clean(merged), false) => {
                     clean_files += 1;
@@ -284,9 +264,7 @@ fn source_versions(random: &mut Rng) -> [String; 3] {
 /// Few words in few lines: everything repeats, and diff algorithms differ most.
 fn dense_versions(random: &mut Rng) -> [String; 3] {
     let words = random.usize(2..9);
-    let mut base: Vec<usize> = (0..random.usize(3..40))
-        .map(|_| random.usize(..words))
-        .collect();
+    let mut base: Vec<usize> = (0..random.usize(3..40)).map(|_| random.usize(..words)).collect();
     if random.u8(..40) == 0 {
         // So many of one line that the histogram diff falls back to another.
         base.extend(std::iter::repeat_n(0, 80));
@@ -297,9 +275,7 @@ fn dense_versions(random: &mut Rng) -> [String; 3] {
             let at = random.usize(..=lines.len());
             match random.u8(..4) {
                 0 if at < lines.len() => lines[at] = random.usize(..words + 2),
-                1 if at < lines.len() => {
-                    drop(lines.drain(at..(at + random.usize(1..4)).min(lines.len())))
-                }
+                1 if at < lines.len() => drop(lines.drain(at..(at + random.usize(1..4)).min(lines.len()))),
                 2 => {
                     let copied = lines[..at.min(4)].to_vec();
                     let to = random.usize(..=lines.len());
@@ -334,16 +310,10 @@ fn ordinary_histories_are_decided_and_never_differ_from_gits() {
             seed,
         };
         ordinary::generate(&bench.repository, shape);
-        let report = merge_audit(bench.directory.path(), None, &mut |_, _| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+        let report = merge_audit(bench.directory.path(), None, &mut |_, _| ControlFlow::Continue(())).unwrap();
         println!("{report:?}");
         assert_eq!(report.merges, merges);
-        assert_eq!(
-            (report.wrong, report.false_conflict, report.unreadable),
-            (0, 0, 0)
-        );
+        assert_eq!((report.wrong, report.false_conflict, report.unreadable), (0, 0, 0));
         assert!(report.clean_decided * 100 >= report.clean * 95);
         done += merges;
         if done >= all {

@@ -83,11 +83,7 @@ impl Hub {
 }
 
 /// The commits up to `tip` that are not known to be on disk, children first; `None` if they are too many to be new.
-fn unknown_near(
-    repository: &Repository,
-    tip: Oid,
-    known: &KnownDurable,
-) -> GitResult<Option<Vec<Oid>>> {
+fn unknown_near(repository: &Repository, tip: Oid, known: &KnownDurable) -> GitResult<Option<Vec<Oid>>> {
     let mut found = Vec::new();
     let mut next = vec![tip];
     while let Some(oid) = next.pop() {
@@ -150,12 +146,7 @@ impl LooseFiles {
     }
 
     /// Objects that a parent's tree holds at the same place were flushed with the parent.
-    fn collect_tree(
-        &mut self,
-        repository: &Repository,
-        tree: &Tree<'_>,
-        known: &[Tree<'_>],
-    ) -> GitResult<()> {
+    fn collect_tree(&mut self, repository: &Repository, tree: &Tree<'_>, known: &[Tree<'_>]) -> GitResult<()> {
         if known.iter().any(|known| known.id() == tree.id()) || !self.add(tree.id()) {
             return Ok(());
         }
@@ -199,11 +190,7 @@ impl LooseFiles {
 
     fn flush(self) -> GitResult<()> {
         // What is not here lies in a pack: packs are flushed when they are written.
-        let mut there: Vec<PathBuf> = self
-            .files
-            .into_iter()
-            .filter(|file| file.exists())
-            .collect();
+        let mut there: Vec<PathBuf> = self.files.into_iter().filter(|file| file.exists()).collect();
         if there.is_empty() {
             return Ok(());
         }
@@ -267,11 +254,7 @@ impl PackFiles {
                 .at("can't flush", &path)?;
             found = true;
         }
-        if found {
-            sync_directory(&self.directory)
-        } else {
-            Ok(())
-        }
+        if found { sync_directory(&self.directory) } else { Ok(()) }
     }
 }
 

@@ -147,20 +147,15 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
 }
 
 pub(crate) fn shown(commit: &Option<CommitId>) -> String {
-    commit.as_ref().map_or_else(
-        || "no commit".to_owned(),
-        |commit| commit.short().to_owned(),
-    )
+    commit
+        .as_ref()
+        .map_or_else(|| "no commit".to_owned(), |commit| commit.short().to_owned())
 }
 
 fn io_way_out(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            " (free some space, then retry)"
-        }
-        io::ErrorKind::PermissionDenied => {
-            " (run as the user who owns it, or change its permissions)"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (free some space, then retry)",
+        io::ErrorKind::PermissionDenied => " (run as the user who owns it, or change its permissions)",
         io::ErrorKind::ReadOnlyFilesystem => " (choose a data directory that can be written)",
         _ => "",
     }

@@ -51,12 +51,7 @@ pub enum GaveUp {
 }
 
 /// The merged tree of two commits with one base, unless it is not trivially safe.
-pub(crate) fn merge(
-    repository: &Repository,
-    base: Oid,
-    ours: Oid,
-    theirs: Oid,
-) -> GitResult<Result<Oid, GaveUp>> {
+pub(crate) fn merge(repository: &Repository, base: Oid, ours: Oid, theirs: Oid) -> GitResult<Result<Oid, GaveUp>> {
     let trees = [
         tree_of(repository, base)?,
         tree_of(repository, ours)?,
@@ -86,9 +81,7 @@ fn decide(repository: &Repository, trees: [Tree<'_>; 3]) -> Result<Plan, Stop> {
         // The root is there even when it is empty.
         Step::Change(_) => Plan::empty(),
     };
-    if merge.both_deleted
-        && (merge.adds(Some(base), Some(ours))? || merge.adds(Some(base), Some(theirs))?)
-    {
+    if merge.both_deleted && (merge.adds(Some(base), Some(ours))? || merge.adds(Some(base), Some(theirs))?) {
         return Err(Stop::GaveUp(GaveUp::BothDeleted));
     }
     Ok(plan)
@@ -142,12 +135,8 @@ impl<'a> FastMerge<'a> {
             return Ok(Step::Change(theirs.map_or(Change::Remove, Change::Take)));
         }
         match (base, ours, theirs) {
-            (base, Some(ours), Some(theirs)) if trees > 0 => {
-                self.both_directories(base, ours, theirs, path)
-            }
-            (Some(base), Some(ours), Some(theirs)) => {
-                self.both_files(base, ours, theirs, path).map(Step::Change)
-            }
+            (base, Some(ours), Some(theirs)) if trees > 0 => self.both_directories(base, ours, theirs, path),
+            (Some(base), Some(ours), Some(theirs)) => self.both_files(base, ours, theirs, path).map(Step::Change),
             (None, _, _) => Err(Stop::GaveUp(GaveUp::BothAdded)),
             (Some(_), _, _) => Err(Stop::GaveUp(GaveUp::ChangeMeetsDeletion)),
         }
@@ -212,34 +201,18 @@ impl<'a> FastMerge<'a> {
         Ok((left > 0).then_some(plan))
     }
 
-    fn both_files(
-        &mut self,
-        base: Entry,
-        ours: Entry,
-        theirs: Entry,
-        path: &[u8],
-    ) -> Result<Change, Stop> {
+    fn both_files(&mut self, base: Entry, ours: Entry, theirs: Entry, path: &[u8]) -> Result<Change, Stop> {
         let modes = [base.mode, ours.mode, theirs.mode];
         if !modes.iter().all(|mode| matches!(*mode, FILE | EXECUTABLE)) {
             return Err(Stop::GaveUp(GaveUp::KindChanged));
         }
         // Two modes among three versions: one side left it alone, or both changed it alike.
-        let mode = if ours.mode == base.mode {
-            theirs.mode
-        } else {
-            ours.mode
-        };
+        let mode = if ours.mode == base.mode { theirs.mode } else { ours.mode };
         if ours.oid == theirs.oid || theirs.oid == base.oid {
-            return Ok(Change::Take(Entry {
-                mode,
-                oid: ours.oid,
-            }));
+            return Ok(Change::Take(Entry { mode, oid: ours.oid }));
         }
         if ours.oid == base.oid {
-            return Ok(Change::Take(Entry {
-                mode,
-                oid: theirs.oid,
-            }));
+            return Ok(Change::Take(Entry { mode, oid: theirs.oid }));
         }
         if self.attributes.speak_of(path) {
             return Err(Stop::GaveUp(GaveUp::Attributes));

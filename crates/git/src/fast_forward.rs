@@ -8,8 +8,8 @@ use crate::{
 };
 use domain::CommitId;
 use git2::{
-    AttrCheckFlags, Diff, ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryState,
-    Status, StatusOptions, Tree, build::CheckoutBuilder,
+    AttrCheckFlags, Diff, ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryState, Status, StatusOptions,
+    Tree, build::CheckoutBuilder,
 };
 use std::path::Path;
 
@@ -64,18 +64,8 @@ pub enum SkipReason {
 /// Moves the branch that is checked out from `base` to `commit`, with index and files, if the checkout is clean.
 /// `commit` must have been delivered. No hook and no filter runs. Again is fine, also after a death in between:
 /// files that are already as in `commit` count as clean.
-pub fn fast_forward(
-    user_repository: &Path,
-    base: &CommitId,
-    commit: &CommitId,
-) -> GitResult<FastForward> {
-    let doing = || {
-        format!(
-            "can't move {} forward to {}",
-            user_repository.display(),
-            commit.short()
-        )
-    };
+pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) -> GitResult<FastForward> {
+    let doing = || format!("can't move {} forward to {}", user_repository.display(), commit.short());
     let repository = Repository::open(user_repository).doing(doing)?;
     let place = match standing(&repository, base).doing(doing)? {
         Ok(place) => place,
@@ -113,9 +103,7 @@ pub fn fast_forward(
         .doing(doing)?;
     match compare_and_swap(&repository, &place.reference, place.at.as_ref(), commit) {
         Ok(()) => Ok(FastForward::Done),
-        Err(GitError::Moved {
-            found: Some(at), ..
-        }) => Ok(FastForward::Skipped(SkipReason::NotOnBase {
+        Err(GitError::Moved { found: Some(at), .. }) => Ok(FastForward::Skipped(SkipReason::NotOnBase {
             branch: place.branch,
             at,
             base: base.clone(),
@@ -131,10 +119,7 @@ struct Place {
     at: Option<CommitId>,
 }
 
-fn standing(
-    repository: &Repository,
-    base: &CommitId,
-) -> Result<Result<Place, SkipReason>, git2::Error> {
+fn standing(repository: &Repository, base: &CommitId) -> Result<Result<Place, SkipReason>, git2::Error> {
     let head = repository.find_reference("HEAD")?;
     let Some(reference) = head.symbolic_target().ok().flatten().map(str::to_owned) else {
         return Ok(Err(SkipReason::Detached));
@@ -148,20 +133,14 @@ fn standing(
     if at.is_none() {
         // Only a run that began from nothing continues nothing.
         let root = Oid::from_str(&base.0).and_then(|oid| repository.find_commit(oid));
-        let empty = root.is_ok_and(|root| {
-            root.parent_count() == 0 && root.tree().is_ok_and(|tree| tree.is_empty())
-        });
+        let empty = root.is_ok_and(|root| root.parent_count() == 0 && root.tree().is_ok_and(|tree| tree.is_empty()));
         if !empty {
             return Ok(Err(SkipReason::Dirty {
                 path: RepoPath::from("."),
             }));
         }
     }
-    Ok(Ok(Place {
-        reference,
-        branch,
-        at,
-    }))
+    Ok(Ok(Place { reference, branch, at }))
 }
 
 fn obstacle(
@@ -204,15 +183,10 @@ fn in_the_way(target: Option<&[u8]>, untracked: &[u8]) -> bool {
         path.strip_prefix(directory)
             .is_some_and(|rest| rest.first() == Some(&b'/'))
     };
-    target.is_some_and(|target| {
-        target == untracked || below(target, untracked) || below(untracked, target)
-    })
+    target.is_some_and(|target| target == untracked || below(target, untracked) || below(untracked, target))
 }
 
-fn unsupported(
-    repository: &Repository,
-    diff: &Diff<'_>,
-) -> Result<Option<SkipReason>, git2::Error> {
+fn unsupported(repository: &Repository, diff: &Diff<'_>) -> Result<Option<SkipReason>, git2::Error> {
     for delta in diff.deltas() {
         for file in [delta.old_file(), delta.new_file()] {
             let Some(bytes) = file.path_bytes() else {

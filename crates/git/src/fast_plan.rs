@@ -89,11 +89,7 @@ pub(crate) fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Entry> {
 
 /// The names whose entries are not the same in all three trees; `None` if one of them has an unusual mode. The trees
 /// are walked side by side: a large directory of which little changed costs little.
-pub(crate) fn differing(
-    base: Option<&Tree<'_>>,
-    ours: &Tree<'_>,
-    theirs: &Tree<'_>,
-) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn differing(base: Option<&Tree<'_>>, ours: &Tree<'_>, theirs: &Tree<'_>) -> Option<Vec<Vec<u8>>> {
     let mut sides = [base, Some(ours), Some(theirs)].map(|tree| Cursor { tree, index: 0 });
     let mut names = Vec::new();
     loop {
@@ -114,14 +110,9 @@ pub(crate) fn differing(
         {
             return None;
         }
-        let at_first = heads.map(|head| {
-            head.as_ref()
-                .filter(|head| order(head, first) == Ordering::Equal)
-        });
+        let at_first = heads.map(|head| head.as_ref().filter(|head| order(head, first) == Ordering::Equal));
         let alike = |head: &Option<&git2::TreeEntry<'_>>| {
-            head.is_some_and(|head| {
-                head.id() == first.id() && head.filemode_raw() == first.filemode_raw()
-            })
+            head.is_some_and(|head| head.id() == first.id() && head.filemode_raw() == first.filemode_raw())
         };
         if !at_first.iter().all(alike) {
             names.push(first.name_bytes().to_vec());

@@ -62,25 +62,19 @@ impl Hub {
 
     /// What changed from one commit to another as a unified diff of at most `limit_bytes`. Bytes that are not UTF-8
     /// are replaced.
-    pub fn diff_text(
-        &self,
-        from: &CommitId,
-        to: &CommitId,
-        limit_bytes: usize,
-    ) -> GitResult<DiffText> {
+    pub fn diff_text(&self, from: &CommitId, to: &CommitId, limit_bytes: usize) -> GitResult<DiffText> {
         self.with(|handle| {
             let mut bytes = Vec::new();
             let mut truncated = false;
-            let printed =
-                diff(&handle.objects, from, to)?.print(DiffFormat::Patch, |_, _, line| {
-                    let origin = line.origin();
-                    if matches!(origin, '+' | '-' | ' ') {
-                        bytes.push(origin as u8);
-                    }
-                    bytes.extend_from_slice(line.content());
-                    truncated = bytes.len() > limit_bytes;
-                    !truncated
-                });
+            let printed = diff(&handle.objects, from, to)?.print(DiffFormat::Patch, |_, _, line| {
+                let origin = line.origin();
+                if matches!(origin, '+' | '-' | ' ') {
+                    bytes.push(origin as u8);
+                }
+                bytes.extend_from_slice(line.content());
+                truncated = bytes.len() > limit_bytes;
+                !truncated
+            });
             if truncated {
                 let end = bytes[..limit_bytes]
                     .iter()
@@ -89,9 +83,7 @@ impl Hub {
                 bytes.truncate(end);
             }
             match printed {
-                Err(error) if !truncated => {
-                    Err(GitError::git(format!("can't print {from}..{to}"), error))
-                }
+                Err(error) if !truncated => Err(GitError::git(format!("can't print {from}..{to}"), error)),
                 _ => Ok(DiffText {
                     text: String::from_utf8_lossy(&bytes).into_owned(),
                     truncated,
@@ -123,22 +115,15 @@ impl Hub {
     /// A best common ancestor; `None` if the histories are unrelated.
     pub fn merge_base(&self, one: &CommitId, two: &CommitId) -> GitResult<Option<CommitId>> {
         self.with(|handle| {
-            Ok(
-                merge_bases(&handle.objects, commit_oid(one)?, commit_oid(two)?)?
-                    .first()
-                    .copied()
-                    .map(commit_id),
-            )
+            Ok(merge_bases(&handle.objects, commit_oid(one)?, commit_oid(two)?)?
+                .first()
+                .copied()
+                .map(commit_id))
         })
     }
 
     /// The newest `limit` commits that `to` reaches and `from` does not, newest first.
-    pub fn log(
-        &self,
-        from: Option<&CommitId>,
-        to: &CommitId,
-        limit: usize,
-    ) -> GitResult<Vec<LogEntry>> {
+    pub fn log(&self, from: Option<&CommitId>, to: &CommitId, limit: usize) -> GitResult<Vec<LogEntry>> {
         self.with(|handle| {
             walk(&handle.objects, from, to)?
                 .take(limit)
@@ -154,23 +139,14 @@ impl Hub {
 
     /// How many commits between `from` and `tip` have `commit` as a parent after the first. A task whose work is in
     /// a branch exactly once gives 1.
-    pub fn times_merged(
-        &self,
-        from: &CommitId,
-        tip: &CommitId,
-        commit: &CommitId,
-    ) -> GitResult<usize> {
+    pub fn times_merged(&self, from: &CommitId, tip: &CommitId, commit: &CommitId) -> GitResult<usize> {
         let wanted = commit_oid(commit)?;
         self.with(|handle| {
             let doing = || format!("can't read the history of {tip}");
             let mut count = 0;
             for oid in walk(&handle.objects, Some(from), tip)? {
                 let commit = handle.objects.find_commit(oid.doing(doing)?).doing(doing)?;
-                count += commit
-                    .parent_ids()
-                    .skip(1)
-                    .filter(|parent| *parent == wanted)
-                    .count();
+                count += commit.parent_ids().skip(1).filter(|parent| *parent == wanted).count();
             }
             Ok(count)
         })
@@ -228,15 +204,10 @@ fn diff<'a>(repository: &'a Repository, from: &CommitId, to: &CommitId) -> GitRe
         .doing(|| format!("can't compare {from} and {to}"))
 }
 
-fn walk<'a>(
-    repository: &'a Repository,
-    from: Option<&CommitId>,
-    to: &CommitId,
-) -> GitResult<git2::Revwalk<'a>> {
+fn walk<'a>(repository: &'a Repository, from: Option<&CommitId>, to: &CommitId) -> GitResult<git2::Revwalk<'a>> {
     let doing = || format!("can't read the history of {to}");
     let mut walk = repository.revwalk().doing(doing)?;
-    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME)
-        .doing(doing)?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).doing(doing)?;
     walk.push(commit_oid(to)?).doing(doing)?;
     if let Some(from) = from {
         walk.hide(commit_oid(from)?).doing(doing)?;

@@ -74,19 +74,14 @@ impl Hub {
         create::follow_shallow(&self.path, user_repository)?;
         // A handle of its own: one that was opened before may know an older end of a shallow history.
         fetch(&open_isolated(&self.path)?, user_repository)?;
-        self.handles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 
     /// The commit a person means: a branch or tag of the user's repository, `HEAD`, or a commit id, with the usual
     /// suffixes (`main~2`).
     pub fn resolve(&self, revision: &str) -> GitResult<CommitId> {
-        let split = revision
-            .find(['~', '^', '@', ':'])
-            .unwrap_or(revision.len());
+        let split = revision.find(['~', '^', '@', ':']).unwrap_or(revision.len());
         let (name, suffix) = revision.split_at(split);
         let unknown = || GitError::UnknownRevision {
             revision: revision.to_owned(),
@@ -98,22 +93,13 @@ impl Hub {
         if matches!(name, "" | "HEAD") {
             candidates.insert(0, format!("{}{suffix}", refs::WORKSPACE_HEAD));
         }
-        if name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-            || name.starts_with("refs/")
-        {
+        if name.len() >= 4 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) || name.starts_with("refs/") {
             candidates.push(revision.to_owned());
         }
         self.with(|handle| {
             candidates
                 .iter()
-                .find_map(|candidate| {
-                    handle
-                        .refs
-                        .revparse_single(candidate)
-                        .ok()?
-                        .peel_to_commit()
-                        .ok()
-                })
+                .find_map(|candidate| handle.refs.revparse_single(candidate).ok()?.peel_to_commit().ok())
                 .map(|commit| commit_id(commit.id()))
                 .ok_or_else(unknown)
         })
@@ -138,12 +124,7 @@ impl Hub {
 
     /// Makes `to` durable and moves the reference from `from` (`None`: it must not exist) to it. A reference that
     /// is at `to` already is fine; anything else is [`GitError::Moved`], and nothing was changed.
-    pub fn advance(
-        &self,
-        reference: &str,
-        from: Option<&CommitId>,
-        to: &CommitId,
-    ) -> GitResult<()> {
+    pub fn advance(&self, reference: &str, from: Option<&CommitId>, to: &CommitId) -> GitResult<()> {
         let durable = self.make_durable(to)?;
         self.with(|handle| land::compare_and_swap(&handle.refs, reference, from, durable.commit()))
     }
@@ -156,9 +137,7 @@ impl Hub {
                 Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
                 Err(error) => Err(GitError::git(doing(), error)),
                 // libgit2 compares with the value that was read here, under the lock.
-                Ok(mut found) if found.target() == Some(commit_oid(at)?) => {
-                    found.delete().doing(doing)
-                }
+                Ok(mut found) if found.target() == Some(commit_oid(at)?) => found.delete().doing(doing),
                 Ok(found) => Err(GitError::Moved {
                     reference: reference.to_owned(),
                     expected: Some(at.clone()),
@@ -177,23 +156,13 @@ impl Hub {
                 .doing(|| format!("can't list the references {glob}"))?;
             Ok(found
                 .filter_map(Result::ok)
-                .filter_map(|reference| {
-                    Some((
-                        reference.name().ok()?.to_owned(),
-                        commit_id(reference.target()?),
-                    ))
-                })
+                .filter_map(|reference| Some((reference.name().ok()?.to_owned(), commit_id(reference.target()?))))
                 .collect())
         })
     }
 
     /// Makes a commit from a tree. The same tree, parents and stamp give the same commit. No reference moves.
-    pub fn commit_tree(
-        &self,
-        tree: &TreeId,
-        parents: &[CommitId],
-        stamp: &Stamp,
-    ) -> GitResult<CommitId> {
+    pub fn commit_tree(&self, tree: &TreeId, parents: &[CommitId], stamp: &Stamp) -> GitResult<CommitId> {
         self.with(|handle| {
             let tree = find_tree(&handle.objects, tree.oid()?)?;
             write_commit(&handle.objects, &tree, parents, stamp)
@@ -208,12 +177,7 @@ impl Hub {
                 .treebuilder(None)
                 .and_then(|builder| builder.write())
                 .doing(|| "can't write the empty tree".to_owned())?;
-            write_commit(
-                &handle.objects,
-                &find_tree(&handle.objects, empty)?,
-                &[],
-                stamp,
-            )
+            write_commit(&handle.objects, &find_tree(&handle.objects, empty)?, &[], stamp)
         })
     }
 
@@ -227,15 +191,8 @@ impl Hub {
     }
 
     /// Lends an opened repository to `work`.
-    pub(crate) fn with<T, E: From<GitError>>(
-        &self,
-        work: impl FnOnce(&Handle) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let kept = self
-            .handles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+    pub(crate) fn with<T, E: From<GitError>>(&self, work: impl FnOnce(&Handle) -> Result<T, E>) -> Result<T, E> {
+        let kept = self.handles.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let handle = match kept {
             Some(handle) => handle,
             None => Handle::open(&self.path)?,
@@ -254,9 +211,7 @@ impl Handle {
         let doing = || format!("can't open the hub {}", path.display());
         let refs = open_isolated(path)?;
         let objects = open(path)?;
-        objects
-            .set_config(&Config::new().doing(doing)?)
-            .doing(doing)?;
+        objects.set_config(&Config::new().doing(doing)?).doing(doing)?;
         Ok(Self { refs, objects })
     }
 }
@@ -273,11 +228,9 @@ fn open_isolated(path: &Path) -> GitResult<Repository> {
 
 /// Unlike `open_bare`, this heeds the end of a shallow history.
 fn open(path: &Path) -> GitResult<Repository> {
-    let flags =
-        RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
+    let flags = RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
     let no_ceilings: [&Path; 0] = [];
-    Repository::open_ext(path, flags, no_ceilings)
-        .doing(|| format!("can't open the hub {}", path.display()))
+    Repository::open_ext(path, flags, no_ceilings).doing(|| format!("can't open the hub {}", path.display()))
 }
 
 fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {
@@ -299,15 +252,8 @@ fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {
         format!("+refs/tags/*:{}*", refs::WORKSPACE_TAGS),
         format!("+HEAD:{}", refs::WORKSPACE_HEAD),
     ];
-    let unborn = Repository::open(user_repository)
-        .doing(doing)?
-        .head()
-        .is_err();
-    let wanted = if unborn {
-        &refspecs[..2]
-    } else {
-        &refspecs[..]
-    };
+    let unborn = Repository::open(user_repository).doing(doing)?.head().is_err();
+    let wanted = if unborn { &refspecs[..2] } else { &refspecs[..] };
     // In three steps, so that the objects are on disk before a reference names them.
     let packs = PackFiles::of(hub.commondir())?;
     remote.download(wanted, Some(&mut options)).doing(doing)?;

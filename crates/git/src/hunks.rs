@@ -31,9 +31,7 @@ pub enum HunkError {
         hunks: usize,
     },
     /// The conflict is not about lines.
-    #[error(
-        "'{path}' has no hunks: its conflict ({kind:?}) is not about lines of text; choose a version as a whole"
-    )]
+    #[error("'{path}' has no hunks: its conflict ({kind:?}) is not about lines of text; choose a version as a whole")]
     NotByHunk {
         /// The path.
         path: RepoPath,
@@ -75,11 +73,7 @@ impl Hub {
     ///
     /// Where the markers can't be told from the contents, everything between the first and the last difference is one
     /// hunk: this function never decides anything.
-    pub fn hunks(
-        &self,
-        conflict: &Conflict,
-        file: &ConflictFile,
-    ) -> Result<ConflictedText, HunkError> {
+    pub fn hunks(&self, conflict: &Conflict, file: &ConflictFile) -> Result<ConflictedText, HunkError> {
         if !matches!(file.kind, ConflictKind::Content | ConflictKind::AddAdd) {
             return Err(HunkError::NotByHunk {
                 path: file.path.clone(),
@@ -125,11 +119,7 @@ impl ConflictedText {
             .iter()
             .flat_map(|text| text.lines())
             .any(|line| is_marker(line, '|') || is_marker(line, '='));
-        let parsed = if ambiguous {
-            None
-        } else {
-            parse(marked, labels)
-        };
+        let parsed = if ambiguous { None } else { parse(marked, labels) };
         let mut segments = parsed.unwrap_or_else(|| one_hunk(&versions));
         restore_file_ends(&mut segments, &versions);
         number_lines(&mut segments);
@@ -154,21 +144,13 @@ impl ConflictedText {
         let Some((position, _)) = positions.into_iter().nth(hunk) else {
             return Default::default();
         };
-        let decided = |index: Option<usize>| match index.and_then(|index| self.segments.get(index))
-        {
+        let decided = |index: Option<usize>| match index.and_then(|index| self.segments.get(index)) {
             Some(Segment::Decided(text)) => text.as_str(),
             _ => "",
         };
-        let before: Vec<&str> = decided(position.checked_sub(1))
-            .split_inclusive('\n')
-            .collect();
-        let after = decided(position.checked_add(1))
-            .split_inclusive('\n')
-            .take(lines);
-        (
-            before[before.len().saturating_sub(lines)..].concat(),
-            after.collect(),
-        )
+        let before: Vec<&str> = decided(position.checked_sub(1)).split_inclusive('\n').collect();
+        let after = decided(position.checked_add(1)).split_inclusive('\n').take(lines);
+        (before[before.len().saturating_sub(lines)..].concat(), after.collect())
     }
 
     /// Puts one replacement at each hunk. Every byte outside the hunks stays as it is. A replacement that is
@@ -219,11 +201,7 @@ fn text<'a>(content: &'a [u8], side: &'static str) -> Result<&'a str, HunkError>
 /// Whether a line begins with exactly a marker.
 fn is_marker(line: &str, sign: char) -> bool {
     let length = line.chars().take_while(|c| *c == sign).count();
-    length == MARKER_SIZE
-        && matches!(
-            line.chars().nth(MARKER_SIZE),
-            None | Some(' ' | '\r' | '\n')
-        )
+    length == MARKER_SIZE && matches!(line.chars().nth(MARKER_SIZE), None | Some(' ' | '\r' | '\n'))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -260,9 +238,7 @@ fn parse(marked: &str, [begin, end]: &[String; 2]) -> Option<Vec<Segment>> {
     }
     segments.push(Segment::Decided(decided));
     segments.retain(|segment| !matches!(segment, Segment::Decided(text) if text.is_empty()));
-    let has_hunk = segments
-        .iter()
-        .any(|segment| matches!(segment, Segment::Hunk(_)));
+    let has_hunk = segments.iter().any(|segment| matches!(segment, Segment::Hunk(_)));
     (has_hunk && part == Part::Decided).then_some(segments)
 }
 
@@ -277,8 +253,8 @@ fn empty_hunk() -> Hunk {
 
 /// Everything between what all three begin with and what all three end with.
 fn one_hunk(versions: &Versions<'_>) -> Vec<Segment> {
-    let sides = [versions.base, versions.ours, versions.theirs]
-        .map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
+    let sides =
+        [versions.base, versions.ours, versions.theirs].map(|text| text.split_inclusive('\n').collect::<Vec<_>>());
     let shortest = sides.iter().map(Vec::len).min().unwrap_or(0);
     let alike = |at: &dyn Fn(&Vec<&str>) -> usize| {
         let [one, two, three] = [0, 1, 2].map(|side| sides[side][at(&sides[side])]);

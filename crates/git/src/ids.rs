@@ -146,12 +146,8 @@ impl Stamp {
 
 pub(crate) fn parse_oid(hex: &str) -> GitResult<Oid> {
     match hex.len() {
-        40 => Oid::from_str(hex).map_err(|_| GitError::NotAnObjectId {
-            text: hex.to_owned(),
-        }),
-        _ => Err(GitError::NotAnObjectId {
-            text: hex.to_owned(),
-        }),
+        40 => Oid::from_str(hex).map_err(|_| GitError::NotAnObjectId { text: hex.to_owned() }),
+        _ => Err(GitError::NotAnObjectId { text: hex.to_owned() }),
     }
 }
 

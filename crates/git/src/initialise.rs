@@ -32,19 +32,11 @@ pub struct Initialised {
 /// folder. What is in the folder is committed, but for what its `.gitignore` names; its files are not touched.
 ///
 /// The `.git` directory appears complete or not at all, so a death in between is mended by doing it again.
-pub fn initialise(
-    path: &Path,
-    stamp: &Stamp,
-    limits: &TreeLimits,
-) -> Result<Initialised, InitialiseError> {
+pub fn initialise(path: &Path, stamp: &Stamp, limits: &TreeLimits) -> Result<Initialised, InitialiseError> {
     match inspect(path)? {
-        Found::Repository {
-            head: Some(head), ..
-        } => return Ok(Initialised { head }),
+        Found::Repository { head: Some(head), .. } => return Ok(Initialised { head }),
         Found::Repository { head: None, .. } => {
-            return Err(InitialiseError::NoCommit {
-                path: path.to_owned(),
-            });
+            return Err(InitialiseError::NoCommit { path: path.to_owned() });
         }
         Found::Missing => fs::create_dir_all(path).at("can't make the directory", path)?,
         Found::PlainFolder => {}
@@ -92,12 +84,7 @@ impl From<WalkError> for InitialiseError {
     }
 }
 
-fn make(
-    path: &Path,
-    making: &Path,
-    stamp: &Stamp,
-    limits: &TreeLimits,
-) -> Result<CommitId, InitialiseError> {
+fn make(path: &Path, making: &Path, stamp: &Stamp, limits: &TreeLimits) -> Result<CommitId, InitialiseError> {
     let doing = || format!("can't make a repository at {}", path.display());
     let mut options = RepositoryInitOptions::new();
     options
@@ -112,23 +99,13 @@ fn make(
     let head = write_commit(&repository, &tree, &[], stamp)?;
     let branch = format!("refs/heads/{BRANCH}");
     repository
-        .reference(
-            &branch,
-            commit_oid(&head)?,
-            false,
-            "orchestrator: first commit",
-        )
+        .reference(&branch, commit_oid(&head)?, false, "orchestrator: first commit")
         .doing(doing)?;
     // Without times, which `git status` fills in: the files are as the index says.
     let mut index = repository.index().doing(doing)?;
-    index
-        .read_tree(&tree)
-        .and_then(|()| index.write())
-        .doing(doing)?;
+    index.read_tree(&tree).and_then(|()| index.write()).doing(doing)?;
     let mut config = repository.config().doing(doing)?;
     config.set_bool("core.bare", false).doing(doing)?;
-    config
-        .set_bool("core.logAllRefUpdates", true)
-        .doing(doing)?;
+    config.set_bool("core.logAllRefUpdates", true).doing(doing)?;
     Ok(head)
 }

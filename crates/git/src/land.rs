@@ -74,12 +74,7 @@ pub enum LandingState {
 
 impl Hub {
     /// Moves `reference` from `from` to `to` if it is at `from`, and flushes it to disk. Again is fine.
-    pub fn land(
-        &self,
-        reference: &str,
-        from: &CommitId,
-        to: &Durable,
-    ) -> Result<Landed, LandError> {
+    pub fn land(&self, reference: &str, from: &CommitId, to: &Durable) -> Result<Landed, LandError> {
         let reference = full_name(reference);
         self.with(|handle| {
             if read_reference(&handle.refs, &reference)? == Some(commit_oid(to.commit())?) {
@@ -103,12 +98,7 @@ impl Hub {
     }
 
     /// Compares a branch with an intent: `pre` where it stood, `intended` where it was to go.
-    pub fn landing_state(
-        &self,
-        reference: &str,
-        pre: &CommitId,
-        intended: &CommitId,
-    ) -> GitResult<LandingState> {
+    pub fn landing_state(&self, reference: &str, pre: &CommitId, intended: &CommitId) -> GitResult<LandingState> {
         let found = self.tip(reference)?;
         Ok(match &found {
             Some(tip) if tip == pre => LandingState::NotYet,
@@ -131,15 +121,12 @@ pub(crate) fn compare_and_swap(
     loop {
         // Under the lock libgit2 compares the value with the one given; the zero id stands for "does not exist".
         let current = expected.unwrap_or(Oid::ZERO_SHA1);
-        let error =
-            match repository.reference_matching(reference, target, true, current, "orchestrator") {
-                Ok(_) => return sync_reference(repository.commondir(), reference, from.is_none()),
-                Err(error) => error,
-            };
+        let error = match repository.reference_matching(reference, target, true, current, "orchestrator") {
+            Ok(_) => return sync_reference(repository.commondir(), reference, from.is_none()),
+            Err(error) => error,
+        };
         match error.code() {
-            ErrorCode::Locked if started.elapsed() < LOCK_WAIT_LIMIT => {
-                thread::sleep(LOCK_RETRY_PAUSE)
-            }
+            ErrorCode::Locked if started.elapsed() < LOCK_WAIT_LIMIT => thread::sleep(LOCK_RETRY_PAUSE),
             ErrorCode::Locked => {
                 let path = lock_path(repository.commondir(), reference);
                 return Err(GitError::Locked {
@@ -175,11 +162,7 @@ pub(crate) fn lock_path(git_directory: &Path, reference: &str) -> PathBuf {
 /// libgit2 flushes the file and its directory; for a new reference the directories above may be new as well.
 fn sync_reference(git_directory: &Path, reference: &str, is_new: bool) -> GitResult<()> {
     let file = git_directory.join(reference);
-    let levels = if is_new {
-        reference.matches('/').count()
-    } else {
-        1
-    };
+    let levels = if is_new { reference.matches('/').count() } else { 1 };
     for directory in file.ancestors().skip(1).take(levels) {
         sync_directory(directory)?;
     }

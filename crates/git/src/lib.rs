@@ -52,9 +52,7 @@ mod xdiff;
 
 pub use audit::merge_audit;
 pub use audit_report::{AuditReport, Suspect, Times, Verdict};
-pub use conflict::{
-    Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version,
-};
+pub use conflict::{Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version};
 pub use deliver::{DeliverError, Delivered, deliver_branch};
 pub use durable::Durable;
 pub use error::GitError;

@@ -17,9 +17,7 @@ impl Hub {
             let mut paths = Vec::new();
             tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
                 if entry.kind() == Some(ObjectType::Blob) {
-                    paths.push(RepoPath::new(
-                        [folder.as_bytes(), entry.name_bytes()].concat(),
-                    ));
+                    paths.push(RepoPath::new([folder.as_bytes(), entry.name_bytes()].concat()));
                 }
                 TreeWalkResult::Ok
             })
@@ -43,19 +41,11 @@ impl Hub {
 
     /// What changed in one file from one commit to another, as a unified diff of at most `limit_bytes`. Bytes that
     /// are not UTF-8 are replaced.
-    pub fn file_diff(
-        &self,
-        from: &CommitId,
-        to: &CommitId,
-        path: &RepoPath,
-        limit_bytes: usize,
-    ) -> GitResult<String> {
+    pub fn file_diff(&self, from: &CommitId, to: &CommitId, path: &RepoPath, limit_bytes: usize) -> GitResult<String> {
         self.with(|handle| {
             let doing = || format!("can't compare '{path}' in {from} and {to}");
             let mut options = DiffOptions::new();
-            options
-                .pathspec(path.as_bytes())
-                .disable_pathspec_match(true);
+            options.pathspec(path.as_bytes()).disable_pathspec_match(true);
             let from_tree = tree_of(&handle.objects, commit_oid(from)?)?;
             let to_tree = tree_of(&handle.objects, commit_oid(to)?)?;
             let diff = handle

@@ -62,14 +62,8 @@ impl Hub {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(StaleLock::Absent),
             Err(error) => return Err(GitError::io("can't look at the lock", &path, error)),
         };
-        let modified = metadata
-            .modified()
-            .at("can't read the age of the lock", &path)?;
-        if SystemTime::now()
-            .duration_since(modified)
-            .unwrap_or_default()
-            < older_than
-        {
+        let modified = metadata.modified().at("can't read the age of the lock", &path)?;
+        if SystemTime::now().duration_since(modified).unwrap_or_default() < older_than {
             return Ok(StaleLock::TooYoung);
         }
         if let Some(process) = process_with_open(metadata.dev(), metadata.ino()) {
@@ -83,12 +77,7 @@ impl Hub {
     /// hub has no other user: the process that had it before is dead, and this one has not begun. Returns what was
     /// removed.
     pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
-        let single = [
-            "HEAD.lock",
-            "config.lock",
-            "packed-refs.lock",
-            "shallow.lock",
-        ];
+        let single = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
         let mut locks: Vec<PathBuf> = single.map(|name| self.path().join(name)).into();
         find_locks(&self.path().join("refs"), &mut locks)?;
         let mut removed = Vec::new();

@@ -85,11 +85,7 @@ pub(crate) fn fast_outcome(
 }
 
 /// What git says of two commits that have a common history.
-pub(crate) fn ort_outcome(
-    objects: &Repository,
-    tip: &CommitId,
-    theirs: &CommitId,
-) -> GitResult<MergeOutcome> {
+pub(crate) fn ort_outcome(objects: &Repository, tip: &CommitId, theirs: &CommitId) -> GitResult<MergeOutcome> {
     let answer = ort::merge_tree(objects.path(), tip, theirs, ConflictStyle::Plain)?;
     let plain = match answer {
         Answer::Clean(tree) => {
@@ -168,13 +164,7 @@ impl Hub {
     }
 
     /// Makes the merge commit: parents `tip` and `theirs`, in this order. The same arguments give the same commit.
-    pub fn commit_merge(
-        &self,
-        tree: &TreeId,
-        tip: &CommitId,
-        theirs: &CommitId,
-        stamp: &Stamp,
-    ) -> GitResult<CommitId> {
+    pub fn commit_merge(&self, tree: &TreeId, tip: &CommitId, theirs: &CommitId, stamp: &Stamp) -> GitResult<CommitId> {
         self.commit_tree(tree, &[tip.clone(), theirs.clone()], stamp)
     }
 

@@ -82,20 +82,13 @@ pub fn git_cli_version() -> GitResult<GitVersion> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let numbers = text.split_ascii_whitespace().nth(2).unwrap_or_default();
     let mut parts = numbers.split('.').map(|part| part.parse().ok());
-    match (
-        parts.next().flatten(),
-        parts.next().flatten(),
-        parts.next().flatten(),
-    ) {
+    match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten()) {
         (Some(major), Some(minor), patch) => Ok(GitVersion {
             major,
             minor,
             patch: patch.unwrap_or(0),
         }),
-        _ => Err(failed(format!(
-            "it answered '{}', which is no version",
-            text.trim()
-        ))),
+        _ => Err(failed(format!("it answered '{}', which is no version", text.trim()))),
     }
 }
 
@@ -136,24 +129,15 @@ pub(crate) fn merge_tree(
             "-c",
             "merge.renormalize=false",
         ])
-        .args([
-            "merge-tree",
-            "--write-tree",
-            "--messages",
-            "-z",
-            &ours.0,
-            &theirs.0,
-        ])
+        .args(["merge-tree", "--write-tree", "--messages", "-z", &ours.0, &theirs.0])
         // A bare repository has no files to read attributes from; ours is what a merge in a checkout would read.
         .env("GIT_ATTR_SOURCE", &ours.0);
     let output = process::run(command, COMMAND, TIME_LIMIT)?;
     match output.status {
-        Some(0 | 1) => {
-            parse(&output.stdout, output.status == Some(0)).ok_or_else(|| GitError::Program {
-                command: COMMAND.to_owned(),
-                said: "its answer could not be read: is it git 2.38 or newer?".to_owned(),
-            })
-        }
+        Some(0 | 1) => parse(&output.stdout, output.status == Some(0)).ok_or_else(|| GitError::Program {
+            command: COMMAND.to_owned(),
+            said: "its answer could not be read: is it git 2.38 or newer?".to_owned(),
+        }),
         _ => Err(GitError::Program {
             command: format!("{COMMAND} {ours} {theirs}"),
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
@@ -180,11 +164,7 @@ fn parse(output: &[u8], clean: bool) -> Option<Answer> {
     let mut messages = Vec::new();
     while let Some(field) = fields.next().filter(|field| !field.is_empty()) {
         let count: usize = std::str::from_utf8(field).ok()?.parse().ok()?;
-        let paths = fields
-            .by_ref()
-            .take(count)
-            .map(RepoPath::new)
-            .collect::<Vec<_>>();
+        let paths = fields.by_ref().take(count).map(RepoPath::new).collect::<Vec<_>>();
         let text = |field: &[u8]| String::from_utf8_lossy(field).trim_end().to_owned();
         messages.push(Message {
             paths,
@@ -192,11 +172,7 @@ fn parse(output: &[u8], clean: bool) -> Option<Answer> {
             text: text(fields.next()?),
         });
     }
-    Some(Answer::Conflicted(Conflicts {
-        tree,
-        stages,
-        messages,
-    }))
+    Some(Answer::Conflicted(Conflicts { tree, stages, messages }))
 }
 
 fn parse_stage(field: &[u8]) -> Option<Stage> {

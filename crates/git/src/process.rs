@@ -20,8 +20,7 @@ pub(crate) fn isolated(program: &str) -> Command {
         .env_clear()
         .env(
             "PATH",
-            std::env::var_os("PATH")
-                .unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
+            std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin")),
         )
         .env("LC_ALL", "C")
         .env("GIT_CONFIG_NOSYSTEM", "1")

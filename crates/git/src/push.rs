@@ -144,9 +144,7 @@ impl Hub {
             // What the remote has is not in the commit, or not even in the hub.
             return Ok(match self.remote_tip(remote, branch)? {
                 Some(found) if found == *commit => Pushed::Already,
-                Some(found) if found == *old => {
-                    Pushed::Rejected(PushRejection::NotForward { found })
-                }
+                Some(found) if found == *old => Pushed::Rejected(PushRejection::NotForward { found }),
                 found => Pushed::Rejected(moved(expected, found)),
             });
         }
@@ -214,10 +212,7 @@ impl Hub {
         if let Some(helper) = &access.credential_helper {
             command.args(["-c", &format!("credential.helper={helper}")]);
         }
-        let ssh = access
-            .ssh_command
-            .as_deref()
-            .unwrap_or("ssh -oBatchMode=yes");
+        let ssh = access.ssh_command.as_deref().unwrap_or("ssh -oBatchMode=yes");
         command.env("GIT_SSH_COMMAND", ssh);
         let named = access.credential_helper.is_some() || access.ssh_command.is_some();
         if let Some(home) = std::env::var_os("HOME").filter(|_| named) {
@@ -274,9 +269,7 @@ fn answer(stdout: &[u8], reference: &str) -> Option<Answer> {
             "*" => Some(Answer::New),
             " " | "+" => Some(Answer::Forward),
             "=" => Some(Answer::UpToDate),
-            "!" if summary.contains("stale info") || summary.contains("fetch first") => {
-                Some(Answer::Stale)
-            }
+            "!" if summary.contains("stale info") || summary.contains("fetch first") => Some(Answer::Stale),
             "!" => Some(Answer::Refused(shortened(summary))),
             _ => None,
         }
@@ -296,10 +289,7 @@ fn remote_lines(stderr: &[u8]) -> String {
 
 fn shortened(text: &str) -> String {
     let text = text.trim();
-    let end = text
-        .char_indices()
-        .nth(MAX_SAID)
-        .map_or(text.len(), |(end, _)| end);
+    let end = text.char_indices().nth(MAX_SAID).map_or(text.len(), |(end, _)| end);
     text[..end].to_owned()
 }
 
@@ -312,19 +302,11 @@ mod tests {
         let read = |line: &str| answer(format!("To x\n{line}\nDone\n").as_bytes(), "refs/heads/b");
         assert_eq!(read("*\t1:refs/heads/b\t[new branch]"), Some(Answer::New));
         assert_eq!(read(" \t1:refs/heads/b\t1..2"), Some(Answer::Forward));
-        assert_eq!(
-            read("=\t1:refs/heads/b\t[up to date]"),
-            Some(Answer::UpToDate)
-        );
-        assert_eq!(
-            read("!\t1:refs/heads/b\t[rejected] (stale info)"),
-            Some(Answer::Stale)
-        );
+        assert_eq!(read("=\t1:refs/heads/b\t[up to date]"), Some(Answer::UpToDate));
+        assert_eq!(read("!\t1:refs/heads/b\t[rejected] (stale info)"), Some(Answer::Stale));
         assert_eq!(
             read("!\t1:refs/heads/b\t[remote rejected] (hook declined)"),
-            Some(Answer::Refused(
-                "[remote rejected] (hook declined)".to_owned()
-            ))
+            Some(Answer::Refused("[remote rejected] (hook declined)".to_owned()))
         );
         assert_eq!(read("*\t1:refs/heads/c\t[new branch]"), None);
     }

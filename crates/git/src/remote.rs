@@ -22,10 +22,7 @@ pub struct PushAccess {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("Remote")
-            .field(&self.address)
-            .finish()
+        formatter.debug_tuple("Remote").field(&self.address).finish()
     }
 }
 
@@ -56,10 +53,7 @@ impl Remote {
             (Some(_), Some((_, behind))) => format!("…@{behind}"),
             _ => address.to_owned(),
         };
-        Err(PushError::BadAddress {
-            address: shown,
-            reason,
-        })
+        Err(PushError::BadAddress { address: shown, reason })
     }
 
     /// The address.
@@ -84,15 +78,8 @@ mod tests {
             let error = Remote::new(address, PushAccess::default()).unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        for address in [
-            "https://user@example.org/x",
-            "git@example.org:a/b",
-            "/srv/a.git",
-        ] {
-            assert!(
-                Remote::new(address, PushAccess::default()).is_ok(),
-                "{address}"
-            );
+        for address in ["https://user@example.org/x", "git@example.org:a/b", "/srv/a.git"] {
+            assert!(Remote::new(address, PushAccess::default()).is_ok(), "{address}");
         }
     }
 }

@@ -72,18 +72,13 @@ impl Hub {
         let commit = match previous.is_some() && self.tree_of(parent)? == tree {
             true => parent.clone(),
             false => {
-                let commit =
-                    self.commit_tree(&tree, std::slice::from_ref(parent), request.stamp)?;
+                let commit = self.commit_tree(&tree, std::slice::from_ref(parent), request.stamp)?;
                 self.advance(request.reference, previous.as_ref(), &commit)?;
                 commit
             }
         };
         let changed = self.diff_stat(request.base, &commit)?;
-        Ok(Snapshot {
-            commit,
-            tree,
-            changed,
-        })
+        Ok(Snapshot { commit, tree, changed })
     }
 
     /// Writes the tree of a worktree, by its difference to `base`, without a commit.

@@ -20,10 +20,7 @@ impl StatCache {
         let (Ok(metadata), Ok(index)) = (fs::metadata(&path), Index::open(&path)) else {
             return Self::default();
         };
-        let entries = index
-            .iter()
-            .map(|entry| (entry.path.clone(), entry))
-            .collect();
+        let entries = index.iter().map(|entry| (entry.path.clone(), entry)).collect();
         Self {
             entries,
             written: (metadata.mtime(), metadata.mtime_nsec()),

@@ -15,15 +15,8 @@ pub(crate) enum Edit {
 }
 
 /// The tree with the edits made. Directories come and go with their files. Removing what is not there is fine.
-pub(crate) fn apply(
-    repository: &Repository,
-    tree: Oid,
-    edits: &BTreeMap<RepoPath, Edit>,
-) -> GitResult<Oid> {
-    let edits: Vec<(&[u8], Edit)> = edits
-        .iter()
-        .map(|(path, edit)| (path.as_bytes(), *edit))
-        .collect();
+pub(crate) fn apply(repository: &Repository, tree: Oid, edits: &BTreeMap<RepoPath, Edit>) -> GitResult<Oid> {
+    let edits: Vec<(&[u8], Edit)> = edits.iter().map(|(path, edit)| (path.as_bytes(), *edit)).collect();
     let doing = || format!("can't change the tree {tree}");
     match directory(repository, Some(tree), &edits)? {
         Some(edited) => Ok(edited),
@@ -35,27 +28,18 @@ pub(crate) fn apply(
 }
 
 /// The content of the file at a path; `None` if there is none.
-pub(crate) fn read(
-    repository: &Repository,
-    tree: Oid,
-    path: &RepoPath,
-) -> GitResult<Option<Vec<u8>>> {
+pub(crate) fn read(repository: &Repository, tree: Oid, path: &RepoPath) -> GitResult<Option<Vec<u8>>> {
     let doing = || format!("can't read '{path}' in the tree {tree}");
     let mut directory = repository.find_tree(tree).doing(doing)?;
     let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
     while let Some(part) = parts.next() {
-        let Some((oid, kind)) = directory
-            .get_name_bytes(part)
-            .map(|entry| (entry.id(), entry.kind()))
-        else {
+        let Some((oid, kind)) = directory.get_name_bytes(part).map(|entry| (entry.id(), entry.kind())) else {
             break;
         };
         match (kind, parts.peek().is_some()) {
             (Some(ObjectType::Tree), true) => directory = repository.find_tree(oid).doing(doing)?,
             (Some(ObjectType::Blob), false) => {
-                return Ok(Some(
-                    repository.find_blob(oid).doing(doing)?.content().to_vec(),
-                ));
+                return Ok(Some(repository.find_blob(oid).doing(doing)?.content().to_vec()));
             }
             // A submodule's commit is in another repository.
             _ => break,
@@ -65,16 +49,9 @@ pub(crate) fn read(
 }
 
 /// The new directory; `None` if nothing is left in it.
-fn directory(
-    repository: &Repository,
-    tree: Option<Oid>,
-    edits: &[(&[u8], Edit)],
-) -> GitResult<Option<Oid>> {
+fn directory(repository: &Repository, tree: Option<Oid>, edits: &[(&[u8], Edit)]) -> GitResult<Option<Oid>> {
     let doing = || "can't write a changed tree".to_owned();
-    let before = tree
-        .map(|oid| repository.find_tree(oid))
-        .transpose()
-        .doing(doing)?;
+    let before = tree.map(|oid| repository.find_tree(oid)).transpose().doing(doing)?;
     let mut builder = repository.treebuilder(before.as_ref()).doing(doing)?;
     let mut below: BTreeMap<&[u8], Vec<(&[u8], Edit)>> = BTreeMap::new();
     for (path, edit) in edits {
@@ -86,11 +63,7 @@ fn directory(
             (None, Edit::Put { oid, mode }) => {
                 builder.insert(*path, *oid, *mode as i32).doing(doing)?;
             }
-            (None, Edit::Remove)
-                if before
-                    .as_ref()
-                    .is_some_and(|tree| tree.get_name_bytes(path).is_some()) =>
-            {
+            (None, Edit::Remove) if before.as_ref().is_some_and(|tree| tree.get_name_bytes(path).is_some()) => {
                 builder.remove(*path).doing(doing)?;
             }
             (None, Edit::Remove) => {}
@@ -104,9 +77,7 @@ fn directory(
             .map(|entry| entry.id());
         match directory(repository, subtree, &edits)? {
             Some(oid) => {
-                builder
-                    .insert(name, oid, FileMode::Tree.into())
-                    .doing(doing)?;
+                builder.insert(name, oid, FileMode::Tree.into()).doing(doing)?;
             }
             None if subtree.is_some() => builder.remove(name).doing(doing)?,
             None => {}

@@ -36,8 +36,7 @@ pub(crate) fn write_tree(
         ignores: Ignores::default(),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory =
-        openat(CWD, root, flags, Mode::empty()).map_err(|errno| walk.unreadable(b"", errno))?;
+    let directory = openat(CWD, root, flags, Mode::empty()).map_err(|errno| walk.unreadable(b"", errno))?;
     match walk.directory(directory, b"", base, Take::Everything)? {
         Some(tree) => Ok(tree),
         None => Ok(empty_tree(objects)?),
@@ -100,12 +99,8 @@ impl Walk<'_> {
         names.sort_unstable();
         let mut found = Vec::with_capacity(names.len());
         for name in &names {
-            let before = base
-                .as_ref()
-                .and_then(|tree| entry_of(tree, name.to_bytes()));
-            if let Some(entry) =
-                self.entry(&directory, name, &join(path, name.to_bytes()), before, take)?
-            {
+            let before = base.as_ref().and_then(|tree| entry_of(tree, name.to_bytes()));
+            if let Some(entry) = self.entry(&directory, name, &join(path, name.to_bytes()), before, take)? {
                 found.push((name.to_bytes(), entry));
             }
         }
@@ -131,8 +126,7 @@ impl Walk<'_> {
             Err(errno) => return Err(self.unreadable(path, errno)),
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
-        let ignored =
-            take == Take::Tracked || self.ignores.contain(path, kind == FileType::Directory);
+        let ignored = take == Take::Tracked || self.ignores.contain(path, kind == FileType::Directory);
         if ignored && before.is_none() {
             return Ok(None);
         }
@@ -162,15 +156,13 @@ impl Walk<'_> {
         ignored: bool,
     ) -> Result<Option<Entry>, WalkError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = openat(directory, name, flags, Mode::empty())
-            .map_err(|errno| self.unreadable(path, errno))?;
+        let opened = openat(directory, name, flags, Mode::empty()).map_err(|errno| self.unreadable(path, errno))?;
         match before {
             Some(gitlink) if gitlink.mode == GITLINK => {
-                let mut entries =
-                    Dir::read_from(&opened).map_err(|errno| self.unreadable(path, errno))?;
-                match entries.any(|entry| {
-                    entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
-                }) {
+                let mut entries = Dir::read_from(&opened).map_err(|errno| self.unreadable(path, errno))?;
+                match entries
+                    .any(|entry| entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")))
+                {
                     true => Err(WalkError::InsideSubmodule {
                         path: RepoPath::new(path),
                     }),
@@ -182,11 +174,7 @@ impl Walk<'_> {
                     .objects
                     .find_tree(tree.oid)
                     .doing(|| format!("can't read the tree {}", tree.oid))?;
-                let take = if ignored {
-                    Take::Tracked
-                } else {
-                    Take::Everything
-                };
+                let take = if ignored { Take::Tracked } else { Take::Everything };
                 Ok(self
                     .directory(opened, path, Some(base), take)?
                     .map(|oid| Entry { oid, mode: TREE }))
@@ -207,11 +195,7 @@ impl Walk<'_> {
         before: Option<Entry>,
         stat: &Stat,
     ) -> Result<Entry, WalkError> {
-        let mode = if stat.st_mode & 0o100 != 0 {
-            EXECUTABLE
-        } else {
-            FILE
-        };
+        let mode = if stat.st_mode & 0o100 != 0 { EXECUTABLE } else { FILE };
         if let Some(oid) = self.stat_cache.unchanged(path, stat) {
             return Ok(Entry { oid, mode });
         }
@@ -226,8 +210,7 @@ impl Walk<'_> {
             });
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = openat(directory, name, flags, Mode::empty())
-            .map_err(|errno| self.unreadable(path, errno))?;
+        let opened = openat(directory, name, flags, Mode::empty()).map_err(|errno| self.unreadable(path, errno))?;
         let mut content = Vec::new();
         File::from(opened)
             .take(bytes.max(limit) + 1)
@@ -246,22 +229,15 @@ impl Walk<'_> {
         path: &[u8],
         before: Option<Entry>,
     ) -> Result<Entry, WalkError> {
-        let target = readlinkat(directory, name, Vec::new())
-            .map_err(|errno| self.unreadable(path, errno))?;
+        let target = readlinkat(directory, name, Vec::new()).map_err(|errno| self.unreadable(path, errno))?;
         Ok(Entry {
             oid: self.blob(path, target.as_bytes(), before)?,
             mode: LINK,
         })
     }
 
-    fn blob(
-        &mut self,
-        path: &[u8],
-        content: &[u8],
-        before: Option<Entry>,
-    ) -> Result<Oid, WalkError> {
-        let hashed =
-            Oid::hash_object(ObjectType::Blob, content).doing(|| "can't hash a file".to_owned())?;
+    fn blob(&mut self, path: &[u8], content: &[u8], before: Option<Entry>) -> Result<Oid, WalkError> {
+        let hashed = Oid::hash_object(ObjectType::Blob, content).doing(|| "can't hash a file".to_owned())?;
         if before.is_some_and(|entry| entry.oid == hashed) {
             return Ok(hashed);
         }
@@ -336,16 +312,8 @@ fn write_changes(
         .collect();
     let gone: Vec<_> = base
         .iter()
-        .flat_map(|tree| {
-            tree.iter()
-                .map(|entry| entry.name_bytes().to_vec())
-                .collect::<Vec<_>>()
-        })
-        .filter(|name| {
-            found
-                .binary_search_by(|(other, _)| (*other).cmp(name))
-                .is_err()
-        })
+        .flat_map(|tree| tree.iter().map(|entry| entry.name_bytes().to_vec()).collect::<Vec<_>>())
+        .filter(|name| found.binary_search_by(|(other, _)| (*other).cmp(name)).is_err())
         .collect();
     if let (Some(base), true, true) = (base, changed.is_empty(), gone.is_empty()) {
         return Ok(Some(base.id()));

@@ -48,9 +48,7 @@ pub enum WalkError {
         path: RepoPath,
     },
     /// A name that git reserves.
-    #[error(
-        "'{path}' can't be recorded: git reserves names like .git. Rename it, or name it in .gitignore"
-    )]
+    #[error("'{path}' can't be recorded: git reserves names like .git. Rename it, or name it in .gitignore")]
     ReservedName {
         /// The name.
         path: RepoPath,

@@ -97,17 +97,10 @@ pub enum WorkspaceError {
 pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => {
-            return Err(WorkspaceError::IsAFile {
-                path: path.to_owned(),
-            });
+            return Err(WorkspaceError::IsAFile { path: path.to_owned() });
         }
         Ok(_) => {}
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return missing(path);
         }
         Err(source) => {
@@ -125,9 +118,7 @@ pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
     }
     match Repository::open(path) {
         Ok(repository) => inspect_repository(path, &repository),
-        Err(error) if error.code() == ErrorCode::NotFound && !path.join(".git").exists() => {
-            plain_folder(path)
-        }
+        Err(error) if error.code() == ErrorCode::NotFound && !path.join(".git").exists() => plain_folder(path),
         Err(error) if error.code() == ErrorCode::Owner => Err(owned_by_another(path)),
         Err(error) => Err(unusable(path, &error)),
     }
@@ -135,9 +126,7 @@ pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
 
 fn inspect_repository(path: &Path, repository: &Repository) -> Result<Found, WorkspaceError> {
     if repository.is_bare() {
-        return Err(WorkspaceError::Bare {
-            path: path.to_owned(),
-        });
+        return Err(WorkspaceError::Bare { path: path.to_owned() });
     }
     if let Some((operation, way_out)) = unfinished(repository.state()) {
         return Err(WorkspaceError::Unfinished {
@@ -148,20 +137,13 @@ fn inspect_repository(path: &Path, repository: &Repository) -> Result<Found, Wor
     }
     let (head, branch) = match repository.head() {
         Ok(head) => {
-            let commit = head
-                .peel_to_commit()
-                .map_err(|error| unusable(path, &error))?;
+            let commit = head.peel_to_commit().map_err(|error| unusable(path, &error))?;
             let name = head.shorthand().ok().map(str::to_owned);
-            (
-                Some(commit_id(commit.id())),
-                name.filter(|_| head.is_branch()),
-            )
+            (Some(commit_id(commit.id())), name.filter(|_| head.is_branch()))
         }
         Err(error) if error.code() == ErrorCode::UnbornBranch => {
             let head = repository.find_reference("HEAD").ok();
-            let target = head
-                .as_ref()
-                .and_then(|head| head.symbolic_target().ok().flatten());
+            let target = head.as_ref().and_then(|head| head.symbolic_target().ok().flatten());
             (
                 None,
                 target
@@ -172,11 +154,7 @@ fn inspect_repository(path: &Path, repository: &Repository) -> Result<Found, Wor
         Err(error) => return Err(unusable(path, &error)),
     };
     let dirty = is_dirty(repository).map_err(|error| unusable(path, &error))?;
-    Ok(Found::Repository {
-        head,
-        branch,
-        dirty,
-    })
+    Ok(Found::Repository { head, branch, dirty })
 }
 
 /// Staged, changed or untracked files. The index is not written, so nothing there changes by looking.
@@ -195,18 +173,14 @@ fn unfinished(state: RepositoryState) -> Option<(&'static str, &'static str)> {
     match state {
         RepositoryState::Clean | RepositoryState::Bisect => None,
         RepositoryState::Merge => Some(("merge", "git merge --abort")),
-        RepositoryState::Revert | RepositoryState::RevertSequence => {
-            Some(("revert", "git revert --abort"))
-        }
+        RepositoryState::Revert | RepositoryState::RevertSequence => Some(("revert", "git revert --abort")),
         RepositoryState::CherryPick | RepositoryState::CherryPickSequence => {
             Some(("cherry-pick", "git cherry-pick --abort"))
         }
-        RepositoryState::Rebase
-        | RepositoryState::RebaseInteractive
-        | RepositoryState::RebaseMerge => Some(("rebase", "git rebase --abort")),
-        RepositoryState::ApplyMailbox | RepositoryState::ApplyMailboxOrRebase => {
-            Some(("git am", "git am --abort"))
+        RepositoryState::Rebase | RepositoryState::RebaseInteractive | RepositoryState::RebaseMerge => {
+            Some(("rebase", "git rebase --abort"))
         }
+        RepositoryState::ApplyMailbox | RepositoryState::ApplyMailboxOrRebase => Some(("git am", "git am --abort")),
     }
 }
 
@@ -253,9 +227,8 @@ fn refuse_inside(path: &Path, existing: &Path) -> Result<(), WorkspaceError> {
         return Ok(());
     };
     let below = existing.strip_prefix(root.canonicalize().unwrap_or_else(|_| root.to_owned()));
-    let ignored = below.is_ok_and(|below| {
-        !below.as_os_str().is_empty() && outer.is_path_ignored(below).unwrap_or(false)
-    });
+    let ignored =
+        below.is_ok_and(|below| !below.as_os_str().is_empty() && outer.is_path_ignored(below).unwrap_or(false));
     match ignored {
         true => Ok(()),
         false => Err(WorkspaceError::InsideRepository {
@@ -268,9 +241,7 @@ fn refuse_inside(path: &Path, existing: &Path) -> Result<(), WorkspaceError> {
 fn is_ours(owner: u32) -> bool {
     let me = rustix::process::geteuid().as_raw();
     // As git: under sudo, what belongs to the calling user is ours as well.
-    let caller = std::env::var("SUDO_UID")
-        .ok()
-        .and_then(|uid| uid.parse().ok());
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
     owner == me || me == 0 && caller == Some(owner)
 }
 

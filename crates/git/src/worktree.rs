@@ -77,11 +77,7 @@ impl Hub {
     /// Makes a worktree at `path`, which must not exist. No hook and no filter runs: files are the bytes of their
     /// blobs. One that was made before for the same commit is returned as it is, with the work in it; one that was
     /// half made when a process died is made anew.
-    pub fn add_worktree(
-        &self,
-        path: &Path,
-        start: &WorktreeStart,
-    ) -> Result<Worktree, WorktreeError> {
+    pub fn add_worktree(&self, path: &Path, start: &WorktreeStart) -> Result<Worktree, WorktreeError> {
         let path = canonical_place(path)?;
         let worktree = Worktree {
             path: path.clone(),
@@ -130,15 +126,10 @@ impl Hub {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
-                return Err(GitError::io(
-                    "can't list the worktrees in",
-                    &registrations,
-                    error,
-                ));
+                return Err(GitError::io("can't list the worktrees in", &registrations, error));
             }
         };
-        let gitlinks =
-            entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("gitdir")).ok());
+        let gitlinks = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("gitdir")).ok());
         Ok(gitlinks
             .filter_map(|link| Some(Path::new(link.trim_end()).parent()?.to_owned()))
             .collect())
@@ -165,8 +156,7 @@ impl Hub {
 
     /// Where the hub keeps what it knows of the worktree at `path`: out of reach of who works there.
     pub(crate) fn registration(&self, path: &Path) -> PathBuf {
-        let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes())
-            .map(|oid| oid.to_string());
+        let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes()).map(|oid| oid.to_string());
         let hash = hash.unwrap_or_default();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let readable: String = name
@@ -180,13 +170,7 @@ impl Hub {
     }
 
     fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {
-        let doing = || {
-            format!(
-                "can't check out {} into {}",
-                start.head().short(),
-                path.display()
-            )
-        };
+        let doing = || format!("can't check out {} into {}", start.head().short(), path.display());
         let repository = Repository::open(path).doing(doing)?;
         repository
             .set_config(&Config::open(&self.path().join(create::OWN_CONFIG)).doing(doing)?)
@@ -213,11 +197,7 @@ enum UpdateIndex {
     No,
 }
 
-fn write_files(
-    repository: &Repository,
-    tree: &Tree<'_>,
-    update_index: UpdateIndex,
-) -> Result<(), git2::Error> {
+fn write_files(repository: &Repository, tree: &Tree<'_>, update_index: UpdateIndex) -> Result<(), git2::Error> {
     let mut checkout = CheckoutBuilder::new();
     checkout
         .force()
@@ -267,9 +247,7 @@ fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> 
 
 fn remove_if_there(file: &Path) -> GitResult<()> {
     match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(GitError::io("can't remove", file, error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::io("can't remove", file, error)),
         _ => Ok(()),
     }
 }

@@ -5,10 +5,7 @@
 //! is built from source and pinned to one version in the workspace's Cargo.toml, because the layout of its
 //! parameters is declared here by hand.
 
-#![expect(
-    unsafe_code,
-    reason = "calls a C function that git2 offers no way to call"
-)]
+#![expect(unsafe_code, reason = "calls a C function that git2 offers no way to call")]
 
 use libgit2_sys::{git_buf, git_buf_dispose};
 use std::{
@@ -89,8 +86,7 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> 
     };
     // SAFETY: the layouts are those of the pinned library. The inputs outlive the call, which only reads them; the
     // result is written by it alone.
-    let conflicts =
-        unsafe { xdl_merge(&mut base, &mut ours, &mut theirs, &parameters, &mut merged) };
+    let conflicts = unsafe { xdl_merge(&mut base, &mut ours, &mut theirs, &parameters, &mut merged) };
     let bytes = match usize::try_from(merged.size) {
         // SAFETY: the function has allocated and filled this many bytes.
         Ok(size) if size > 0 && !merged.bytes.is_null() => unsafe {

@@ -72,9 +72,7 @@ impl Call<'_> {
             .sleep(time::sleep)
             .when(|failure| failure.retry_reason().is_some())
             .adjust(|failure, jitter| patience.wait(failure, jitter))
-            .notify(|failure, wait| {
-                self.tell_retry(failure, wait, attempts.load(Ordering::Relaxed), span)
-            })
+            .notify(|failure, wait| self.tell_retry(failure, wait, attempts.load(Ordering::Relaxed), span))
             .await;
         CallResult {
             result,
@@ -84,13 +82,7 @@ impl Call<'_> {
         }
     }
 
-    fn tell_retry(
-        &self,
-        failure: &Failure,
-        wait: Duration,
-        attempts: u32,
-        span: &mut Option<SpanGuard>,
-    ) {
+    fn tell_retry(&self, failure: &Failure, wait: Duration, attempts: u32, span: &mut Option<SpanGuard>) {
         let reason = failure.name();
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         telemetry::llm::retried(reason);
@@ -112,11 +104,7 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt(
-        &self,
-        attempts: &AtomicU32,
-        may_be_billed: &AtomicBool,
-    ) -> Result<Answered, Failure> {
+    async fn attempt(&self, attempts: &AtomicU32, may_be_billed: &AtomicBool) -> Result<Answered, Failure> {
         let _slot = time::timeout_at(self.deadline.into(), self.admitted())
             .await
             .map_err(|_| Failure::refused(self.out_of_time(TimeoutKind::Deadline)))??;
@@ -131,11 +119,7 @@ impl Call<'_> {
         let result = time::timeout(limit, self.exchange(&mut record))
             .await
             .unwrap_or_else(|_| Err(Failure::accepted(self.out_of_time(kind))));
-        record.end(
-            result
-                .as_ref()
-                .map_or_else(Failure::status, |_| LlmStatus::Success),
-        );
+        record.end(result.as_ref().map_or_else(Failure::status, |_| LlmStatus::Success));
         if let Err(failure) = &result {
             may_be_billed.fetch_or(failure.accepted, Ordering::Relaxed);
         }
@@ -159,8 +143,7 @@ impl Call<'_> {
     /// A place among the provider's concurrent requests, when its rate allows another.
     async fn admitted(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let slot = self.provider.slots.acquire().await;
-        let slot = slot
-            .map_err(|_| Failure::refused(FailureKind::Unreachable("it was shut down".into())))?;
+        let slot = slot.map_err(|_| Failure::refused(FailureKind::Unreachable("it was shut down".into())))?;
         if let Some(rate) = &self.provider.rate {
             rate.until_ready().await;
         }

@@ -75,9 +75,7 @@ pub enum Error {
         detail: String,
     },
     /// The question does not fit into the model's window.
-    #[error(
-        "{on}: the conversation is too long for the model's context window: {detail}; shorten it"
-    )]
+    #[error("{on}: the conversation is too long for the model's context window: {detail}; shorten it")]
     ContextLength {
         /// Which model.
         on: ModelRef,
@@ -220,7 +218,5 @@ fn times(attempts: u32) -> String {
 }
 
 fn code_suffix(code: &Option<String>) -> String {
-    code.as_ref()
-        .map(|code| format!(", {code}"))
-        .unwrap_or_default()
+    code.as_ref().map(|code| format!(", {code}")).unwrap_or_default()
 }

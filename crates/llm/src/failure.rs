@@ -68,14 +68,11 @@ impl Failure {
 
     /// An answer with an error status.
     pub(crate) fn of_response(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
-        let retry_advised =
-            headers
-                .get("x-should-retry")
-                .and_then(|value| match value.as_bytes() {
-                    b"true" => Some(true),
-                    b"false" => Some(false),
-                    _ => None,
-                });
+        let retry_advised = headers.get("x-should-retry").and_then(|value| match value.as_bytes() {
+            b"true" => Some(true),
+            b"false" => Some(false),
+            _ => None,
+        });
         Self {
             retry_after: retry_after::wait_asked_for(headers, SystemTime::now()),
             retry_advised,
@@ -262,12 +259,10 @@ impl From<OpenAIError> for Failure {
                 Err(other) => Self::accepted(FailureKind::Truncated(shorten(&other.to_string()))),
             },
             OpenAIError::Reqwest(error) => of_transport(error),
-            OpenAIError::JSONDeserialize(error, _) => Self::accepted(FailureKind::Garbage(
-                format!("not the expected JSON: {error}"),
-            )),
-            OpenAIError::StreamError(error) => {
-                Self::accepted(FailureKind::Truncated(shorten(&error.to_string())))
+            OpenAIError::JSONDeserialize(error, _) => {
+                Self::accepted(FailureKind::Garbage(format!("not the expected JSON: {error}")))
             }
+            OpenAIError::StreamError(error) => Self::accepted(FailureKind::Truncated(shorten(&error.to_string()))),
             OpenAIError::ApiError(error) => {
                 let status = error.status_code.as_u16();
                 Self::refused(FailureKind::BadRequest {
@@ -340,16 +335,11 @@ mod tests {
             secret: Some(&secret),
             variable: "OPENAI_API_KEY",
         };
-        let text = failure
-            .into_error(ModelRef::new("openai", "gpt-4"), 1, key)
-            .to_string();
+        let text = failure.into_error(ModelRef::new("openai", "gpt-4"), 1, key).to_string();
         assert!(
             !text.contains("sk-very-secret") && !text.contains("example.test"),
             "{text}"
         );
-        assert!(
-            text.contains("openai/gpt-4") && text.contains("bad key ***"),
-            "{text}"
-        );
+        assert!(text.contains("openai/gpt-4") && text.contains("bad key ***"), "{text}");
     }
 }

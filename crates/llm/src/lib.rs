@@ -35,12 +35,9 @@ pub use error::{Error, TimeoutKind};
 pub use ledger::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, Refusal};
 pub use models::Models;
 pub use prices::{ModelFacts, Prices, StructuredBy};
-pub use settings::{
-    OutputLimit, Provider, ProviderConfig, Retries, Secret, Settings, Timeouts, Wire,
-};
+pub use settings::{OutputLimit, Provider, ProviderConfig, Retries, Secret, Settings, Timeouts, Wire};
 pub use structured::Structured;
 pub use tokens::{Estimate, estimate};
 pub use types::{
-    CostRole, Message, ModelRef, OutputSchema, Reply, Request, StopReason, ToolCall, ToolChoice,
-    ToolSpec, Usage,
+    CostRole, Message, ModelRef, OutputSchema, Reply, Request, StopReason, ToolCall, ToolChoice, ToolSpec, Usage,
 };

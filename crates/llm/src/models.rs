@@ -34,14 +34,9 @@ impl Models {
         let providers = settings
             .providers
             .iter()
-            .map(|(name, provider)| {
-                Ok((name.clone(), ReadyProvider::new(name, provider, &settings)?))
-            })
+            .map(|(name, provider)| Ok((name.clone(), ReadyProvider::new(name, provider, &settings)?)))
             .collect::<Result<_, Error>>()?;
-        Ok(Self {
-            settings,
-            providers,
-        })
+        Ok(Self { settings, providers })
     }
 
     /// Whether a model can be called: its provider is known and has its key, and it has a price if dollars are
@@ -67,11 +62,7 @@ impl Models {
 
     /// The tokens that question and answer of a model may take together, where that is known.
     pub fn window(&self, model: &ModelRef) -> Option<u64> {
-        self.settings
-            .prices
-            .find(&model.provider, &model.model)?
-            .1
-            .window
+        self.settings.prices.find(&model.provider, &model.model)?.1.window
     }
 
     /// The names of the configured providers.
@@ -160,12 +151,7 @@ impl Models {
         } else {
             CallStatus::Failed
         };
-        settle(
-            ledger,
-            id,
-            &unanswered(status, request, attempts, duration, &error),
-        )
-        .await;
+        settle(ledger, id, &unanswered(status, request, attempts, duration, &error)).await;
         Err(error)
     }
 
@@ -179,18 +165,12 @@ impl Models {
     }
 
     fn body(&self, provider: &ReadyProvider, request: &Request, max_output: u64) -> Value {
-        let model = self
-            .settings
-            .prices
-            .find(&request.model.provider, &request.model.model);
+        let model = self.settings.prices.find(&request.model.provider, &request.model.model);
         let by_model = model.and_then(|(_, facts)| facts.structured);
         let dialect = Dialect {
             stream: provider.stream,
             output_limit: provider.output_limit,
-            structured: provider
-                .structured
-                .or(by_model)
-                .unwrap_or(StructuredBy::JsonSchema),
+            structured: provider.structured.or(by_model).unwrap_or(StructuredBy::JsonSchema),
         };
         match provider.wire {
             Wire::ChatCompletions => chat::body(request, max_output, dialect),
@@ -220,10 +200,7 @@ impl Models {
         let asked = &request.model;
         let model = answer.model.unwrap_or_else(|| asked.model.clone());
         Reply {
-            cost: self
-                .settings
-                .prices
-                .cost(&asked.provider, &asked.model, &model, &usage),
+            cost: self.settings.prices.cost(&asked.provider, &asked.model, &model, &usage),
             content: answer.content,
             tool_calls: answer.tool_calls,
             usage,
@@ -272,13 +249,7 @@ fn answered(reply: &Reply, time_to_first_token: Option<Duration>) -> CallOutcome
     }
 }
 
-fn unanswered(
-    status: CallStatus,
-    request: &Request,
-    attempts: u32,
-    duration: Duration,
-    error: &Error,
-) -> CallOutcome {
+fn unanswered(status: CallStatus, request: &Request, attempts: u32, duration: Duration, error: &Error) -> CallOutcome {
     CallOutcome {
         status,
         usage: None,

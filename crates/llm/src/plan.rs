@@ -50,10 +50,7 @@ pub(crate) fn bounds(request: &Request, prices: &Prices) -> Result<Bounds, Error
 fn fit(input: Estimate, max_output: u64, facts: &ModelFacts) -> Result<u64, String> {
     let least = MIN_ANSWER.min(max_output);
     if let Some(limit) = facts.max_input.filter(|limit| input.likely > *limit) {
-        return Err(format!(
-            "about {} tokens, and it takes {limit}",
-            input.likely
-        ));
+        return Err(format!("about {} tokens, and it takes {limit}", input.likely));
     }
     let Some(window) = facts.window else {
         return Ok(max_output);
@@ -104,9 +101,7 @@ mod tests {
     fn a_question_that_likely_fits_keeps_room_for_a_short_answer() {
         let prices = Prices::vendored().unwrap();
         assert_eq!(
-            bounds(&request("gpt-4", 31_000, 4_000), &prices)
-                .unwrap()
-                .max_output,
+            bounds(&request("gpt-4", 31_000, 4_000), &prices).unwrap().max_output,
             MIN_ANSWER
         );
     }

@@ -62,8 +62,8 @@ struct Table {
 impl Prices {
     /// The table that comes with the product.
     pub fn vendored() -> Result<Self, Error> {
-        let table: Table = toml::from_str(include_str!("../prices.toml"))
-            .map_err(|error| Error::Prices(error.to_string()))?;
+        let table: Table =
+            toml::from_str(include_str!("../prices.toml")).map_err(|error| Error::Prices(error.to_string()))?;
         Self {
             as_of: table.as_of,
             models: BTreeMap::new(),
@@ -112,13 +112,7 @@ impl Prices {
     /// What an answered call costs; `None` where the model has no price.
     ///
     /// The model that answered counts; if it has no price, the one that was asked for.
-    pub fn cost(
-        &self,
-        provider: &str,
-        asked: &str,
-        answered: &str,
-        usage: &Usage,
-    ) -> Option<NanoDollars> {
+    pub fn cost(&self, provider: &str, asked: &str, answered: &str, usage: &Usage) -> Option<NanoDollars> {
         [answered, asked]
             .into_iter()
             .find_map(|model| self.find(provider, model)?.1.cost(usage))
@@ -211,25 +205,15 @@ fn undated(name: &str) -> &str {
     if let Some(stem) = name.strip_suffix("-latest") {
         return stem;
     }
-    let is_number = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
+    let is_number = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = name.split('-').collect();
     let cut = match parts.as_slice() {
-        [.., year, month, day]
-            if is_number(year, 4) && is_number(month, 2) && is_number(day, 2) =>
-        {
-            3
-        }
+        [.., year, month, day] if is_number(year, 4) && is_number(month, 2) && is_number(day, 2) => 3,
         [.., day] if is_number(day, 8) || is_number(day, 4) => 1,
         _ => return name,
     };
-    let length: usize = parts[parts.len() - cut..]
-        .iter()
-        .map(|part| part.len() + 1)
-        .sum();
-    name.get(..name.len().saturating_sub(length))
-        .unwrap_or(name)
+    let length: usize = parts[parts.len() - cut..].iter().map(|part| part.len() + 1).sum();
+    name.get(..name.len().saturating_sub(length)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -251,19 +235,13 @@ mod tests {
         assert!(prices.names().count() >= 30);
         for (name, facts) in &prices.models {
             assert!(facts.is_priced(), "{name}");
-            assert!(
-                facts.window.is_some() && facts.max_output.is_some(),
-                "{name}"
-            );
+            assert!(facts.window.is_some() && facts.max_output.is_some(), "{name}");
             assert!(
                 facts.cost(&usage(1, 1, 0)).unwrap() > NanoDollars::ZERO,
                 "{name} is free"
             );
         }
-        assert_eq!(
-            prices.find("openai", "gpt-4").unwrap().1.window,
-            Some(8_192)
-        );
+        assert_eq!(prices.find("openai", "gpt-4").unwrap().1.window, Some(8_192));
     }
 
     #[test]
@@ -273,10 +251,7 @@ mod tests {
         let mut used = usage(1_000, 100, 400);
         used.reasoning = 60;
         // 600 at 2.50, 400 at 1.25, 100 at 10.00 dollars per million.
-        assert_eq!(
-            facts.cost(&used),
-            Some(NanoDollars(1_500_000 + 500_000 + 1_000_000))
-        );
+        assert_eq!(facts.cost(&used), Some(NanoDollars(1_500_000 + 500_000 + 1_000_000)));
     }
 
     #[test]
@@ -296,14 +271,8 @@ mod tests {
     fn long_questions_cost_their_own_price() {
         let prices = Prices::vendored().unwrap();
         let (_, facts) = prices.find("google", "gemini-2.5-pro").unwrap();
-        assert_eq!(
-            facts.cost(&usage(200_000, 0, 0)),
-            Some(NanoDollars(250_000_000))
-        );
-        assert_eq!(
-            facts.cost(&usage(200_001, 0, 0)),
-            Some(NanoDollars(500_002_500))
-        );
+        assert_eq!(facts.cost(&usage(200_000, 0, 0)), Some(NanoDollars(250_000_000)));
+        assert_eq!(facts.cost(&usage(200_001, 0, 0)), Some(NanoDollars(500_002_500)));
     }
 
     #[test]
@@ -318,20 +287,9 @@ mod tests {
             ("claude-3-7-sonnet-latest", "claude-3-7-sonnet"),
             ("deepseek/deepseek-chat:free", "deepseek-chat"),
         ] {
-            assert_eq!(
-                prices.find("p", asked).map(|(name, _)| name),
-                Some(found),
-                "{asked}"
-            );
+            assert_eq!(prices.find("p", asked).map(|(name, _)| name), Some(found), "{asked}");
         }
-        for unknown in [
-            "gpt-4-32k",
-            "gpt-4-1106-preview",
-            "llama3",
-            "",
-            "-",
-            "2024-01-01",
-        ] {
+        for unknown in ["gpt-4-32k", "gpt-4-1106-preview", "llama3", "", "-", "2024-01-01"] {
             assert!(prices.find("p", unknown).is_none(), "{unknown}");
         }
     }
@@ -343,8 +301,7 @@ mod tests {
             output: Some(dollars),
             ..ModelFacts::default()
         };
-        let entries =
-            BTreeMap::from([("gpt-4".into(), own(1.0)), ("cheap/gpt-4".into(), own(0.5))]);
+        let entries = BTreeMap::from([("gpt-4".into(), own(1.0)), ("cheap/gpt-4".into(), own(0.5))]);
         let prices = Prices::vendored().unwrap().with(entries).unwrap();
         let cost = |provider| prices.cost(provider, "gpt-4", "gpt-4", &usage(1_000_000, 0, 0));
         assert_eq!(cost("openai"), Some(NanoDollars(1_000_000_000)));
@@ -354,20 +311,13 @@ mod tests {
     #[test]
     fn an_unknown_model_has_no_price_and_a_negative_price_is_refused() {
         let prices = Prices::vendored().unwrap();
-        assert_eq!(
-            prices.cost("p", "mystery", "mystery", &usage(1, 1, 0)),
-            None
-        );
+        assert_eq!(prices.cost("p", "mystery", "mystery", &usage(1, 1, 0)), None);
         let negative = ModelFacts {
             input: Some(-1.0),
             output: Some(1.0),
             ..ModelFacts::default()
         };
-        assert!(
-            prices
-                .with(BTreeMap::from([("x".into(), negative)]))
-                .is_err()
-        );
+        assert!(prices.with(BTreeMap::from([("x".into(), negative)])).is_err());
     }
 
     #[test]

@@ -40,10 +40,7 @@ impl ReadyProvider {
         };
         let address = address(&provider.base_url).map_err(problem)?;
         let is_local = is_loopback(&address);
-        let api_key = provider
-            .api_key
-            .clone()
-            .filter(|key| !key.expose().is_empty());
+        let api_key = provider.api_key.clone().filter(|key| !key.expose().is_empty());
         register(api_key.iter().chain(provider.extra_headers.values()));
         let config = config(&address, provider, api_key.as_ref()).map_err(problem)?;
         let keyed = api_key.is_some();
@@ -72,9 +69,7 @@ impl ReadyProvider {
                 .map(|limit| RateLimiter::direct(Quota::per_minute(limit))),
             stream: provider.stream,
             wire: provider.wire,
-            output_limit: provider
-                .output_limit
-                .unwrap_or_else(|| usual_output_limit(&address)),
+            output_limit: provider.output_limit.unwrap_or_else(|| usual_output_limit(&address)),
             structured: provider.structured,
             needs_key: !is_local && provider.extra_headers.is_empty(),
             api_key,
@@ -121,9 +116,7 @@ pub(crate) struct Client<'a> {
 
 impl Client<'_> {
     /// The library's client for one attempt, and where it is kept why the attempt's stream broke.
-    pub(crate) fn for_attempt(
-        &self,
-    ) -> (async_openai::Client<OpenAIConfig>, Arc<OnceLock<Failure>>) {
+    pub(crate) fn for_attempt(&self) -> (async_openai::Client<OpenAIConfig>, Arc<OnceLock<Failure>>) {
         let broken = Arc::<OnceLock<Failure>>::default();
         let transport = Transport {
             broken: Arc::clone(&broken),
@@ -139,29 +132,20 @@ fn register<'a>(secrets: impl Iterator<Item = &'a Secret>) {
 
 /// The address, which error texts never show: it may hold credentials.
 fn address(base_url: &str) -> Result<Url, String> {
-    let address = Url::parse(base_url.trim().trim_end_matches('/')).map_err(|error| {
-        format!("its base_url is no address ({error}); write it like https://host/v1")
-    })?;
+    let address = Url::parse(base_url.trim().trim_end_matches('/'))
+        .map_err(|error| format!("its base_url is no address ({error}); write it like https://host/v1"))?;
     if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
         return Err("its base_url must begin with http:// or https:// and name a host".into());
     }
     if !address.username().is_empty() || address.password().is_some() || address.query().is_some() {
-        return Err(
-            "its base_url holds credentials or a query; give the key by its environment variable"
-                .into(),
-        );
+        return Err("its base_url holds credentials or a query; give the key by its environment variable".into());
     }
     Ok(address)
 }
 
 fn is_loopback(address: &Url) -> bool {
-    let host = address
-        .host_str()
-        .unwrap_or_default()
-        .trim_matches(['[', ']']);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let host = address.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn usual_output_limit(address: &Url) -> OutputLimit {
@@ -173,11 +157,7 @@ fn usual_output_limit(address: &Url) -> OutputLimit {
     }
 }
 
-fn config(
-    address: &Url,
-    provider: &Provider,
-    api_key: Option<&Secret>,
-) -> Result<OpenAIConfig, String> {
+fn config(address: &Url, provider: &Provider, api_key: Option<&Secret>) -> Result<OpenAIConfig, String> {
     let key = api_key.map(Secret::expose).unwrap_or_default();
     // The library builds this header itself, and panics on what does not fit into one.
     if HeaderValue::from_str(&format!("Bearer {key}")).is_err() {
@@ -195,22 +175,14 @@ fn config(
     for (header, value) in &provider.extra_headers {
         let bad = || format!("the extra header `{header}` can't be sent; check its name and value");
         let name = header.parse::<HeaderName>().map_err(|_| bad())?;
-        config = config
-            .with_header(name, value.expose())
-            .map_err(|_| bad())?;
+        config = config.with_header(name, value.expose()).map_err(|_| bad())?;
     }
     Ok(config)
 }
 
-fn http_client(
-    address: &Url,
-    is_local: bool,
-    settings: &Settings,
-) -> Result<reqwest::Client, String> {
+fn http_client(address: &Url, is_local: bool, settings: &Settings) -> Result<reqwest::Client, String> {
     // Needed once in a process; whoever was first is as good.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
+    rustls::crypto::ring::default_provider().install_default().ok();
     let mut builder = reqwest::Client::builder()
         .connect_timeout(settings.timeouts.connect)
         // A redirect would carry the conversation, and perhaps the key, to an address nobody configured.
@@ -243,22 +215,12 @@ mod tests {
 
     #[test]
     fn only_a_provider_on_this_machine_needs_no_key() {
-        for local in [
-            "http://127.0.0.1:1/v1",
-            "http://localhost:1",
-            "http://[::1]:1/v1/",
-        ] {
-            ready(Provider::new(local, None))
-                .unwrap()
-                .client("mine")
-                .unwrap();
+        for local in ["http://127.0.0.1:1/v1", "http://localhost:1", "http://[::1]:1/v1/"] {
+            ready(Provider::new(local, None)).unwrap().client("mine").unwrap();
         }
         let remote = ready(Provider::new("http://models.example.test/v1", None)).unwrap();
         let error = remote.client("mine").err().unwrap().to_string();
-        assert!(
-            error.contains("mine") && error.contains("OPENAI_API_KEY"),
-            "{error}"
-        );
+        assert!(error.contains("mine") && error.contains("OPENAI_API_KEY"), "{error}");
     }
 
     #[test]
@@ -277,10 +239,7 @@ mod tests {
             header("x-header", "secret\r\nvalue"),
         ] {
             let error = ready(provider).err().unwrap().to_string();
-            assert!(
-                error.contains("mine") && !error.contains("secret"),
-                "{error}"
-            );
+            assert!(error.contains("mine") && !error.contains("secret"), "{error}");
         }
     }
 }

@@ -56,9 +56,7 @@ impl Patience {
             }
         }
         let wait = match failure.retry_after {
-            Some(wish) => wish
-                .saturating_add((wish / 10).min(jitter))
-                .min(self.max_delay),
+            Some(wish) => wish.saturating_add((wish / 10).min(jitter)).min(self.max_delay),
             None => jitter,
         };
         (Instant::now() + wait < self.deadline).then_some(wait)
@@ -102,9 +100,7 @@ mod tests {
     #[test]
     fn a_wish_of_the_provider_is_kept_but_capped() {
         let jitter = Some(Duration::from_millis(50));
-        let wish = patience()
-            .wait(&limited(Some(Duration::from_secs(3))), jitter)
-            .unwrap();
+        let wish = patience().wait(&limited(Some(Duration::from_secs(3))), jitter).unwrap();
         assert!(
             (Duration::from_secs(3)..=Duration::from_millis(3_050)).contains(&wish),
             "{wish:?}"

@@ -36,9 +36,7 @@ fn retry_after(value: &str, headers: &HeaderMap, now: SystemTime) -> Option<Dura
 fn rate_limit_reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     ["", "-requests", "-tokens"]
         .into_iter()
-        .filter(|kind| {
-            text(headers, &format!("x-ratelimit-remaining{kind}")).is_none_or(|left| left == "0")
-        })
+        .filter(|kind| text(headers, &format!("x-ratelimit-remaining{kind}")).is_none_or(|left| left == "0"))
         .filter_map(|kind| span(text(headers, &format!("x-ratelimit-reset{kind}"))?, now))
         .max()
 }
@@ -48,9 +46,7 @@ fn span(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(number) = value.parse::<f64>() {
         let since_epoch = now.duration_since(UNIX_EPOCH).ok()?;
         return match number {
-            milliseconds if milliseconds > 1e12 => {
-                Some(seconds(milliseconds / 1e3)?.saturating_sub(since_epoch))
-            }
+            milliseconds if milliseconds > 1e12 => Some(seconds(milliseconds / 1e3)?.saturating_sub(since_epoch)),
             unix if unix > 1e9 => Some(seconds(unix)?.saturating_sub(since_epoch)),
             plain => seconds(plain),
         };
@@ -106,17 +102,11 @@ mod tests {
         let ms = |number| Some(Duration::from_millis(number));
         for (pairs, expected) in [
             (&[("retry-after-ms", "250")][..], ms(250)),
-            (
-                &[("retry-after-ms", "1500.5")],
-                Some(Duration::from_secs_f64(1.5005)),
-            ),
+            (&[("retry-after-ms", "1500.5")], Some(Duration::from_secs_f64(1.5005))),
             (&[("retry-after", "3")], ms(3_000)),
             (&[("retry-after", " 0.25 ")], ms(250)),
             (&[("retry-after-ms", "10"), ("retry-after", "3")], ms(10)),
-            (
-                &[("retry-after", "Wed, 18 May 2033 03:33:30 GMT")],
-                ms(10_000),
-            ),
+            (&[("retry-after", "Wed, 18 May 2033 03:33:30 GMT")], ms(10_000)),
             (&[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], ms(0)),
             (
                 &[

@@ -223,9 +223,9 @@ impl Settings {
             .iter()
             .map(|(name, config)| (name.clone(), config.resolve(name, value)))
             .collect();
-        let openai = providers.entry(DEFAULT_PROVIDER.into()).or_insert_with(|| {
-            Provider::new(OPENAI_BASE_URL, value("OPENAI_API_KEY").map(Secret::new))
-        });
+        let openai = providers
+            .entry(DEFAULT_PROVIDER.into())
+            .or_insert_with(|| Provider::new(OPENAI_BASE_URL, value("OPENAI_API_KEY").map(Secret::new)));
         if let Some(base_url) = value("OPENAI_BASE_URL") {
             openai.base_url = base_url;
         }
@@ -235,10 +235,7 @@ impl Settings {
 
 impl ProviderConfig {
     fn resolve(&self, name: &str, variable: impl Fn(&str) -> Option<String>) -> Provider {
-        let api_key_env = self
-            .api_key_env
-            .clone()
-            .unwrap_or_else(|| key_variable(name));
+        let api_key_env = self.api_key_env.clone().unwrap_or_else(|| key_variable(name));
         Provider {
             base_url: self.base_url.clone(),
             api_key: variable(&api_key_env).map(Secret::new),
@@ -277,9 +274,7 @@ fn key_variable(provider: &str) -> String {
 mod tests {
     use super::*;
 
-    fn environment(
-        pairs: &'static [(&'static str, &'static str)],
-    ) -> impl Fn(&str) -> Option<String> {
+    fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
         move |name| {
             pairs
                 .iter()
@@ -302,10 +297,7 @@ mod tests {
         assert_eq!(openai.base_url, "http://127.0.0.1:9/v1");
         assert_eq!(openai.api_key, Some(Secret::new("sk-secret")));
         let bare = Settings::from_environment(&BTreeMap::new(), environment(&[])).unwrap();
-        assert_eq!(
-            bare.providers["openai"].base_url,
-            "https://api.openai.com/v1"
-        );
+        assert_eq!(bare.providers["openai"].base_url, "https://api.openai.com/v1");
         assert_eq!(bare.providers["openai"].api_key, None);
     }
 
@@ -315,15 +307,10 @@ mod tests {
             "[open-router]\nbase_url = \"https://example.test/v1\"\n[own]\nbase_url = \"https://example.test\"\napi_key_env = \"MINE\"\n",
         )
         .unwrap();
-        let settings = Settings::from_environment(
-            &config,
-            environment(&[("OPEN_ROUTER_API_KEY", "one"), ("MINE", "two")]),
-        )
-        .unwrap();
-        assert_eq!(
-            settings.providers["open-router"].api_key,
-            Some(Secret::new("one"))
-        );
+        let settings =
+            Settings::from_environment(&config, environment(&[("OPEN_ROUTER_API_KEY", "one"), ("MINE", "two")]))
+                .unwrap();
+        assert_eq!(settings.providers["open-router"].api_key, Some(Secret::new("one")));
         assert_eq!(settings.providers["own"].api_key, Some(Secret::new("two")));
         assert!(settings.providers.contains_key("openai"));
     }

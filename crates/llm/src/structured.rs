@@ -50,10 +50,9 @@ impl Models {
             Err(problems) => problems,
         };
         let mut repair = request.clone();
-        repair.messages.extend(repair_turn(
-            answer_in(&reply, request.schema.as_ref()),
-            &problems,
-        ));
+        repair
+            .messages
+            .extend(repair_turn(answer_in(&reply, request.schema.as_ref()), &problems));
         let reply = self.complete(&repair, ledger, trace).await?;
         match document(&reply, request.schema.as_ref(), &validator) {
             Ok(value) => Ok(Structured {
@@ -68,16 +67,9 @@ impl Models {
 
 fn validator(request: &Request) -> Result<Validator, Error> {
     let anything = Value::Bool(true);
-    let schema = request
-        .schema
-        .as_ref()
-        .map_or(&anything, |schema| &schema.accepts);
-    jsonschema::validator_for(schema).map_err(|error| {
-        invalid(
-            request,
-            vec![format!("the schema itself is not valid: {error}")],
-        )
-    })
+    let schema = request.schema.as_ref().map_or(&anything, |schema| &schema.accepts);
+    jsonschema::validator_for(schema)
+        .map_err(|error| invalid(request, vec![format!("the schema itself is not valid: {error}")]))
 }
 
 fn invalid(request: &Request, problems: Vec<String>) -> Error {
@@ -95,12 +87,7 @@ fn invalid(request: &Request, problems: Vec<String>) -> Error {
 
 /// The text that answers: a model that was given a tool to answer with may still answer in text, and the reverse.
 fn answer_in<'a>(reply: &'a Reply, schema: Option<&OutputSchema>) -> &'a str {
-    let by_tool = schema.and_then(|schema| {
-        reply
-            .tool_calls
-            .iter()
-            .find(|call| call.name == schema.name)
-    });
+    let by_tool = schema.and_then(|schema| reply.tool_calls.iter().find(|call| call.name == schema.name));
     by_tool
         .map(|call| call.arguments.as_str())
         .or(reply.content.as_deref())
@@ -108,11 +95,7 @@ fn answer_in<'a>(reply: &'a Reply, schema: Option<&OutputSchema>) -> &'a str {
 }
 
 /// The document in a reply, or what is wrong with it.
-fn document(
-    reply: &Reply,
-    schema: Option<&OutputSchema>,
-    validator: &Validator,
-) -> Result<Value, Vec<String>> {
+fn document(reply: &Reply, schema: Option<&OutputSchema>, validator: &Validator) -> Result<Value, Vec<String>> {
     let text = answer_in(reply, schema);
     let value: Value = serde_json::from_str(without_fence(text)).map_err(|error| {
         let mut problems = vec![match text.trim().is_empty() {
@@ -129,30 +112,17 @@ fn document(
         .take(PROBLEM_LIMIT)
         .map(|error| {
             let place = error.instance_path().to_string();
-            let place = if place.is_empty() {
-                "the document"
-            } else {
-                &place
-            };
-            format!("{place}: {error}")
-                .chars()
-                .take(PROBLEM_LENGTH)
-                .collect()
+            let place = if place.is_empty() { "the document" } else { &place };
+            format!("{place}: {error}").chars().take(PROBLEM_LENGTH).collect()
         })
         .collect();
-    if problems.is_empty() {
-        Ok(value)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(value) } else { Err(problems) }
 }
 
 /// The text inside of a Markdown code fence, which many models put around a document.
 fn without_fence(text: &str) -> &str {
     let text = text.trim();
-    let inside = text
-        .strip_prefix("```json")
-        .or_else(|| text.strip_prefix("```"));
+    let inside = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
     inside
         .and_then(|inside| inside.strip_suffix("```"))
         .map_or(text, str::trim)
@@ -182,11 +152,7 @@ mod tests {
 
     #[test]
     fn a_code_fence_around_a_document_is_taken_off() {
-        for text in [
-            "{\"a\":1}",
-            "```json\n{\"a\":1}\n```",
-            "  ```\n{\"a\":1}```\n",
-        ] {
+        for text in ["{\"a\":1}", "```json\n{\"a\":1}\n```", "  ```\n{\"a\":1}```\n"] {
             assert_eq!(without_fence(text), "{\"a\":1}");
         }
         assert_eq!(without_fence("```json {"), "```json {");

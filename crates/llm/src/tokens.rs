@@ -35,10 +35,7 @@ pub fn estimate(messages: &[Message], tools: &[ToolSpec]) -> Estimate {
         sum.add_fixed(PER_MESSAGE);
         match message {
             Message::System { content } | Message::User { content } => sum.add_text(content),
-            Message::Assistant {
-                content,
-                tool_calls,
-            } => {
+            Message::Assistant { content, tool_calls } => {
                 sum.add_text(content.as_deref().unwrap_or_default());
                 for call in tool_calls {
                     sum.add_fixed(PER_MESSAGE);
@@ -91,9 +88,6 @@ mod tests {
         let of = |text: &str| estimate(&[Message::user(text)], &[]);
         let (plain, foreign) = (of(&"word ".repeat(100)), of(&"字".repeat(100)));
         assert!(plain.high > plain.likely && plain.likely >= 125);
-        assert!(
-            foreign.high >= 200,
-            "two tokens a character at most: {foreign:?}"
-        );
+        assert!(foreign.high >= 200, "two tokens a character at most: {foreign:?}");
     }
 }

@@ -75,11 +75,7 @@ impl Transport {
         if !status.is_success() {
             let headers = response.headers().clone();
             let body = read(response, ERROR_BODY_LIMIT).await.unwrap_or_default();
-            return Err(Failure::of_response(
-                status,
-                &headers,
-                &String::from_utf8_lossy(&body),
-            ));
+            return Err(Failure::of_response(status, &headers, &String::from_utf8_lossy(&body)));
         }
         self.accept(response).await
     }
@@ -100,9 +96,7 @@ impl Transport {
                 event.extend_from_slice(b"\n\n");
                 Ok(whole(event.freeze()))
             }
-            (false, _) => Ok(whole(Bytes::from(
-                self.document(response).await?.to_string(),
-            ))),
+            (false, _) => Ok(whole(Bytes::from(self.document(response).await?.to_string()))),
         }
     }
 
@@ -135,9 +129,7 @@ fn pieces(
         let cut = |error| Failure::accepted(FailureKind::Truncated(failure::root_cause(&error)));
         let piece = piece.map_err(cut)?;
         left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            Failure::accepted(FailureKind::Garbage(format!(
-                "longer than the limit of {limit} bytes"
-            )))
+            Failure::accepted(FailureKind::Garbage(format!("longer than the limit of {limit} bytes")))
         })?;
         Ok(piece)
     })

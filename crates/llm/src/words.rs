@@ -29,13 +29,7 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn of(error: &Value) -> Self {
-        let field = |name: &str| {
-            error
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let message = match error {
             Value::String(message) => message.clone(),
             _ => error
@@ -56,9 +50,7 @@ impl Words {
             let text = format!("{} {} {}", self.code, self.kind, self.message).to_lowercase();
             words.iter().any(|word| text.contains(word))
         };
-        if matches!(status, 402 | 403 | 429)
-            && says(&["insufficient_quota", "billing", "credit balance", "payment"])
-        {
+        if matches!(status, 402 | 403 | 429) && says(&["insufficient_quota", "billing", "credit balance", "payment"]) {
             return FailureKind::Quota(self.detail(status));
         }
         match status {
@@ -101,11 +93,7 @@ impl Words {
     }
 
     fn detail(&self, status: u16) -> String {
-        let name = if self.code.is_empty() {
-            &self.kind
-        } else {
-            &self.code
-        };
+        let name = if self.code.is_empty() { &self.kind } else { &self.code };
         match (self.message.is_empty(), name.is_empty()) {
             (false, true) => self.message.clone(),
             (false, false) => format!("{} ({name})", self.message),
@@ -117,13 +105,9 @@ impl Words {
 
 /// One line of a bounded length, without addresses: providers echo them.
 pub(crate) fn shorten(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| {
-        if word.contains("://") {
-            "<address>"
-        } else {
-            word
-        }
-    });
+    let words = text
+        .split_whitespace()
+        .map(|word| if word.contains("://") { "<address>" } else { word });
     let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(DETAIL_LIMIT) {
         Some((end, _)) => format!("{}…", &line[..end]),
@@ -138,11 +122,7 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     fn kind(status: u16, body: &str) -> String {
-        let failure = Failure::of_response(
-            StatusCode::from_u16(status).unwrap(),
-            &HeaderMap::new(),
-            body,
-        );
+        let failure = Failure::of_response(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body);
         let name = format!("{:?}", failure.kind);
         let name = name.split([' ', '(', '{']).next().unwrap().to_owned();
         if failure.retry_reason().is_some() {

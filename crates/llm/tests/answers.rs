@@ -3,8 +3,7 @@
 mod common;
 
 use common::{
-    Act, Book, Ending, KEY, Provider, ask, delta, finish, models, request, request_for, say,
-    settings, usage,
+    Act, Book, Ending, KEY, Provider, ask, delta, finish, models, request, request_for, say, settings, usage,
 };
 use domain::NanoDollars;
 use llm::{CallStatus, Error, ModelRef, Models, Refusal, StopReason, ToolSpec};
@@ -55,25 +54,17 @@ async fn odd_servers_are_understood() {
     ] });
     let provider = Provider::play([Act::stream([odd], Ending::Cut)]).await;
     let reply = ask(&models(&provider), &Book::default()).await.unwrap();
-    assert_eq!(
-        (reply.content.as_deref(), reply.stop),
-        (Some("hi"), StopReason::Stop)
-    );
+    assert_eq!((reply.content.as_deref(), reply.stop), (Some("hi"), StopReason::Stop));
     // One that does not stream, although asked to.
-    let whole =
-        json!({ "choices": [{ "message": { "content": "hi" }, "finish_reason": "length" }] });
+    let whole = json!({ "choices": [{ "message": { "content": "hi" }, "finish_reason": "length" }] });
     let provider = Provider::play([Act::json(&whole)]).await;
     let reply = ask(&models(&provider), &Book::default()).await.unwrap();
-    assert_eq!(
-        (reply.content.as_deref(), reply.stop),
-        (Some("hi"), StopReason::Length)
-    );
+    assert_eq!((reply.content.as_deref(), reply.stop), (Some("hi"), StopReason::Length));
 }
 
 #[tokio::test]
 async fn tool_calls_are_put_together_from_their_pieces() {
-    let piece =
-        |part: serde_json::Value| json!({ "choices": [{ "delta": { "tool_calls": [part] } }] });
+    let piece = |part: serde_json::Value| json!({ "choices": [{ "delta": { "tool_calls": [part] } }] });
     let provider = Provider::play([Act::stream(
         [
             piece(json!({ "index": 0, "id": "a", "function": { "name": "shell", "arguments": "{\"x\"" } })),
@@ -113,9 +104,7 @@ async fn a_provider_may_be_asked_not_to_stream() {
     let provider = Provider::play([Act::status(500, ""), Act::json(&whole)]).await;
     let mut settings = settings(&provider.base_url);
     settings.providers.get_mut("p").unwrap().stream = false;
-    let reply = ask(&Models::new(settings).unwrap(), &Book::default())
-        .await
-        .unwrap();
+    let reply = ask(&Models::new(settings).unwrap(), &Book::default()).await.unwrap();
     assert_eq!(
         (reply.model.as_str(), reply.attempts, reply.usage.input),
         ("gpt-4o-2024-11-20", 2, 4)
@@ -130,16 +119,11 @@ async fn a_provider_may_be_asked_not_to_stream() {
 
 #[tokio::test]
 async fn the_key_is_sent_but_never_shown() {
-    let echo =
-        json!({ "error": { "message": format!("bad request with {KEY} at http://x.test/") } })
-            .to_string();
+    let echo = json!({ "error": { "message": format!("bad request with {KEY} at http://x.test/") } }).to_string();
     let provider = Provider::play([Act::status(400, &echo)]).await;
     let models = models(&provider);
     let error = ask(&models, &Book::default()).await.unwrap_err();
-    assert_eq!(
-        provider.seen()[0].headers["authorization"],
-        format!("Bearer {KEY}")
-    );
+    assert_eq!(provider.seen()[0].headers["authorization"], format!("Bearer {KEY}"));
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains(KEY) && !shown.contains("x.test"), "{shown}");
 }
@@ -149,9 +133,7 @@ async fn a_server_on_this_machine_is_asked_without_a_key() {
     let provider = Provider::play([say("hi")]).await;
     let mut settings = settings(&provider.base_url);
     settings.providers.get_mut("p").unwrap().api_key = None;
-    ask(&Models::new(settings).unwrap(), &Book::default())
-        .await
-        .unwrap();
+    ask(&Models::new(settings).unwrap(), &Book::default()).await.unwrap();
     assert!(!provider.seen()[0].headers.contains_key("authorization"));
 }
 
@@ -189,10 +171,7 @@ async fn unknown_and_unpriced_models_are_told_at_the_start() {
         .check(&ModelRef::new("q", "gpt-4o"), false)
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("`q`") && error.contains("configured are: p"),
-        "{error}"
-    );
+    assert!(error.contains("`q`") && error.contains("configured are: p"), "{error}");
     let mystery = ModelRef::new("p", "mystery");
     models.check(&mystery, false).unwrap();
     let error = models.check(&mystery, true).unwrap_err();
@@ -261,9 +240,7 @@ async fn a_call_may_move_between_threads() {
     let models = Arc::new(models(&provider));
     let task = async move {
         let trace = telemetry::TraceContext::generate();
-        models
-            .structured(&request(), &Book::default(), Some(&trace))
-            .await
+        models.structured(&request(), &Book::default(), Some(&trace)).await
     };
     let error = tokio::spawn(task).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Invalid { .. }), "{error}");
@@ -284,10 +261,7 @@ mod structured {
             .structured(&request_for(schema()), &Book::default(), None)
             .await
             .unwrap();
-        assert_eq!(
-            (answer.value, answer.repaired.len()),
-            (json!({ "count": 3 }), 0)
-        );
+        assert_eq!((answer.value, answer.repaired.len()), (json!({ "count": 3 }), 0));
         let format = &provider.seen()[0].body["response_format"];
         assert_eq!(
             (&format["type"], &format["json_schema"]["strict"]),
@@ -304,18 +278,11 @@ mod structured {
             .await
             .unwrap();
         assert_eq!(answer.value, json!({ "count": 3 }));
-        assert!(
-            answer.repaired[0].contains("/count"),
-            "{:?}",
-            answer.repaired
-        );
+        assert!(answer.repaired[0].contains("/count"), "{:?}", answer.repaired);
         assert_eq!(book.entries().len(), 2);
         let sent = provider.seen()[1].body["messages"].clone();
         assert_eq!(sent[2]["content"], "{\"count\": \"many\"}");
-        assert!(
-            sent[3]["content"].as_str().unwrap().contains("/count"),
-            "{sent}"
-        );
+        assert!(sent[3]["content"].as_str().unwrap().contains("/count"), "{sent}");
     }
 
     #[tokio::test]
@@ -325,16 +292,13 @@ mod structured {
             .structured(&request_for(schema()), &Book::default(), None)
             .await
             .unwrap_err();
-        assert!(
-            matches!(&error, Error::Invalid { problems, .. } if problems[0].contains("not a JSON document"))
-        );
+        assert!(matches!(&error, Error::Invalid { problems, .. } if problems[0].contains("not a JSON document")));
         assert_eq!(provider.seen().len(), 2);
     }
 
     #[tokio::test]
     async fn a_call_of_a_tool_that_was_not_offered_is_not_repeated_to_the_provider() {
-        let call =
-            json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
+        let call = json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
         let flight = Act::stream(
             [
                 json!({ "choices": [{ "delta": { "tool_calls": [call] } }] }),
@@ -349,10 +313,7 @@ mod structured {
             .unwrap();
         assert_eq!(answer.value, json!({ "count": 3 }));
         let sent = provider.seen()[1].body["messages"].clone();
-        assert_eq!(
-            sent[2],
-            json!({ "role": "assistant", "content": "(no answer)" })
-        );
+        assert_eq!(sent[2], json!({ "role": "assistant", "content": "(no answer)" }));
     }
 
     #[tokio::test]

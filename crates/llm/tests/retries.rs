@@ -2,9 +2,7 @@
 
 mod common;
 
-use common::{
-    Act, Book, Ending, Provider, ask, delta, finish, models, request, say, settings, usage,
-};
+use common::{Act, Book, Ending, Provider, ask, delta, finish, models, request, say, settings, usage};
 use llm::{CallStatus, Error, Models, TimeoutKind};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -32,10 +30,7 @@ async fn every_form_of_retry_after_is_waited_for() {
         assert_eq!((reply.attempts, reply.content.as_deref()), (2, Some("hi")));
         let seen = provider.seen();
         let waited = seen[1].at - seen[0].at;
-        assert!(
-            waited >= Duration::from_millis(wait),
-            "{waited:?} instead of {wait} ms"
-        );
+        assert!(waited >= Duration::from_millis(wait), "{waited:?} instead of {wait} ms");
     }
 }
 
@@ -44,9 +39,7 @@ async fn a_wish_beyond_the_cap_is_capped() {
     let provider = Provider::play([Act::limited("retry-after", "3600"), say("hi")]).await;
     let mut settings = settings(&provider.base_url);
     settings.retries.max_delay = Duration::from_millis(50);
-    let reply = ask(&Models::new(settings).unwrap(), &Book::default())
-        .await
-        .unwrap();
+    let reply = ask(&Models::new(settings).unwrap(), &Book::default()).await.unwrap();
     assert_eq!(reply.attempts, 2);
     assert!(reply.duration >= Duration::from_millis(50));
 }
@@ -61,10 +54,7 @@ async fn a_wait_beyond_the_deadline_ends_the_call_at_once() {
         .complete(&request, &Book::default(), None)
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, Error::RateLimited { attempts: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::RateLimited { attempts: 1, .. }), "{error}");
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
@@ -96,9 +86,7 @@ async fn a_plain_text_refusal_keeps_its_status_when_the_attempts_are_used_up() {
     let provider = Provider::play([Act::status(429, "slow down, please")]).await;
     let book = Book::default();
     let error = ask(&models(&provider), &book).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::RateLimited { attempts: 3, detail, .. } if detail == "slow down, please")
-    );
+    assert!(matches!(&error, Error::RateLimited { attempts: 3, detail, .. } if detail == "slow down, please"));
     assert_eq!(provider.seen().len(), 3);
     assert_eq!(book.outcome().status, CallStatus::Failed);
 }
@@ -159,10 +147,7 @@ async fn a_stream_cut_in_a_tool_call_is_tried_again() {
     let provider = Provider::play([Act::stream([call], Ending::Cut)]).await;
     let book = Book::default();
     let error = ask(&models(&provider), &book).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Truncated { attempts: 3, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Truncated { attempts: 3, .. }), "{error}");
     // The provider may bill what it began to say.
     assert_eq!(book.outcome().status, CallStatus::Lost);
 }
@@ -189,38 +174,24 @@ async fn garbage_is_asked_for_only_so_often() {
     for garbage in [page, events, wrong, nameless] {
         let provider = Provider::play([garbage.clone()]).await;
         let error = ask(&models(&provider), &Book::default()).await.unwrap_err();
-        assert!(
-            matches!(error, Error::Garbage { attempts: 2, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, Error::Garbage { attempts: 2, .. }), "{error}");
         assert_eq!(provider.seen().len(), 2);
         let provider = Provider::play([garbage, say("hi")]).await;
-        assert_eq!(
-            ask(&models(&provider), &Book::default())
-                .await
-                .unwrap()
-                .attempts,
-            2
-        );
+        assert_eq!(ask(&models(&provider), &Book::default()).await.unwrap().attempts, 2);
     }
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_or_falls_silent_is_tried_again() {
     let silent = Act::stream([delta("a")], Ending::Silent);
-    for (act, expected) in [
-        (Act::Hang, TimeoutKind::Header),
-        (silent, TimeoutKind::StreamIdle),
-    ] {
+    for (act, expected) in [(Act::Hang, TimeoutKind::Header), (silent, TimeoutKind::StreamIdle)] {
         let provider = Provider::play([act.clone()]).await;
         let mut settings = settings(&provider.base_url);
         settings.timeouts.header = Duration::from_millis(150);
         settings.timeouts.stream_idle = Duration::from_millis(150);
         settings.retries.max_attempts = 2;
         let book = Book::default();
-        let error = ask(&Models::new(settings).unwrap(), &book)
-            .await
-            .unwrap_err();
+        let error = ask(&Models::new(settings).unwrap(), &book).await.unwrap_err();
         assert!(
             matches!(error, Error::Timeout { kind, attempts: 2, .. } if kind == expected),
             "{error}"
@@ -257,9 +228,7 @@ async fn an_answer_that_lacks_only_its_usage_is_kept() {
         let provider = Provider::play([Act::stream([delta("hi"), finish("stop")], ending)]).await;
         let mut settings = settings(&provider.base_url);
         settings.timeouts.stream_idle = Duration::from_millis(150);
-        let reply = ask(&Models::new(settings).unwrap(), &Book::default())
-            .await
-            .unwrap();
+        let reply = ask(&Models::new(settings).unwrap(), &Book::default()).await.unwrap();
         assert_eq!((reply.attempts, reply.usage_reported), (1, false));
         assert!(
             reply.usage.input > 0 && reply.cost.is_some(),
@@ -283,9 +252,7 @@ async fn an_answer_beyond_the_limit_of_bytes_is_cut_off() {
         .await
         .unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("longer than the limit of 4000 bytes"),
+        error.to_string().contains("longer than the limit of 4000 bytes"),
         "{error}"
     );
 }
@@ -298,10 +265,7 @@ async fn a_provider_that_is_not_there_is_named_but_not_its_address() {
     let models = Models::new(settings(&format!("http://{address}/v1"))).unwrap();
     let book = Book::default();
     let error = ask(&models, &book).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Unreachable { attempts: 3, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Unreachable { attempts: 3, .. }), "{error:?}");
     let text = error.to_string();
     assert!(
         text.contains("p/gpt-4o") && !text.contains(&address.port().to_string()),

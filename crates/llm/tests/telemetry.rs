@@ -11,10 +11,7 @@ use std::{path::PathBuf, time::Duration};
 fn metric(name: &str, labels: &[&str]) -> f64 {
     telemetry::prometheus_text()
         .lines()
-        .filter(|line| {
-            line.starts_with(&format!("{name}{{"))
-                && labels.iter().all(|label| line.contains(label))
-        })
+        .filter(|line| line.starts_with(&format!("{name}{{")) && labels.iter().all(|label| line.contains(label)))
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
         .sum()
 }
@@ -95,30 +92,15 @@ async fn requests_tokens_and_cost_equal_what_the_provider_saw() {
             &["model=\"gpt-4o\"", &format!("status=\"{status}\"")],
         )
     };
-    assert_eq!(
-        metric("llm_requests_total", &[]),
-        provider.seen().len() as f64
-    );
+    assert_eq!(metric("llm_requests_total", &[]), provider.seen().len() as f64);
     assert_eq!(
         ["success", "error", "rate_limited", "timeout", "cancelled"].map(requests),
         [4.0, 3.0, 1.0, 1.0, 1.0]
     );
-    assert_eq!(
-        metric("llm_rate_limit_events_total", &["model=\"gpt-4o\""]),
-        1.0
-    );
-    assert_eq!(
-        metric("llm_tokens_total", &["token_type=\"input\""]),
-        3_500.0
-    );
-    assert_eq!(
-        metric("llm_tokens_total", &["token_type=\"output\""]),
-        350.0
-    );
-    assert_eq!(
-        metric("llm_cached_tokens_total", &["kind=\"cached\""]),
-        200.0
-    );
+    assert_eq!(metric("llm_rate_limit_events_total", &["model=\"gpt-4o\""]), 1.0);
+    assert_eq!(metric("llm_tokens_total", &["token_type=\"input\""]), 3_500.0);
+    assert_eq!(metric("llm_tokens_total", &["token_type=\"output\""]), 350.0);
+    assert_eq!(metric("llm_cached_tokens_total", &["kind=\"cached\""]), 200.0);
     for reason in ["rate_limited", "server_error", "cut_stream", "timeout"] {
         assert_eq!(
             metric("llm_retries_total", &[&format!("reason=\"{reason}\"")]),
@@ -133,10 +115,7 @@ async fn requests_tokens_and_cost_equal_what_the_provider_saw() {
         .map(|c| c.dollars())
         .sum();
     let counted = metric("llm_cost_dollars_total", &[]);
-    assert!(
-        (settled - counted).abs() < 1e-9 && settled > 0.0,
-        "{settled} {counted}"
-    );
+    assert!((settled - counted).abs() < 1e-9 && settled > 0.0, "{settled} {counted}");
     assert_eq!(metric("llm_time_to_first_token_seconds_count", &[]), 5.0);
     telemetry.shutdown();
 }

@@ -16,14 +16,7 @@ impl Changes {
     pub(crate) fn between(repository: &Path, from: &str, to: &str) -> Option<Self> {
         let text = git(
             repository,
-            &[
-                "diff",
-                "--shortstat",
-                "--no-ext-diff",
-                "--no-textconv",
-                from,
-                to,
-            ],
+            &["diff", "--shortstat", "--no-ext-diff", "--no-textconv", from, to],
         )?;
         Some(Self::parse(&text))
     }
@@ -48,14 +41,7 @@ impl Changes {
 pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<String> {
     git(
         repository,
-        &[
-            "diff",
-            "--no-color",
-            "--no-ext-diff",
-            "--no-textconv",
-            from,
-            to,
-        ],
+        &["diff", "--no-color", "--no-ext-diff", "--no-textconv", from, to],
     )
 }
 
@@ -64,12 +50,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
         .arg("-C")
         .arg(repository)
         // Nothing that a repository's configuration names is started.
-        .args([
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.hooksPath=/dev/null",
-        ])
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("LC_ALL", "C")

@@ -189,11 +189,7 @@ impl Cli {
     /// What the flags say about the configuration.
     pub(crate) fn overrides(&self) -> Overrides {
         let mut overrides = Overrides::new(self.common.config.clone());
-        let data_dir = self
-            .common
-            .data_dir
-            .as_ref()
-            .map(|path| path.display().to_string());
+        let data_dir = self.common.data_dir.as_ref().map(|path| path.display().to_string());
         overrides.set("--data-dir", "data_dir", data_dir);
         let (listen, house) = match &self.command {
             Command::Run(arguments) => (None, Some(&arguments.house)),
@@ -210,11 +206,7 @@ impl Cli {
             | Command::Bench(_)
             | Command::MergeAudit(_) => (None, None),
         };
-        overrides.set(
-            "--listen",
-            "server.listen",
-            listen.map(|address| address.to_string()),
-        );
+        overrides.set("--listen", "server.listen", listen.map(|address| address.to_string()));
         overrides.set(
             "--sandbox",
             "sandbox.tier",
@@ -236,15 +228,7 @@ mod tests {
 
     #[test]
     fn global_flags_may_stand_behind_the_command() {
-        let cli = Cli::try_parse_from([
-            "orchestrator",
-            "show",
-            "7f3a12bc",
-            "--json",
-            "--data-dir",
-            "x",
-        ])
-        .unwrap();
+        let cli = Cli::try_parse_from(["orchestrator", "show", "7f3a12bc", "--json", "--data-dir", "x"]).unwrap();
         assert!(cli.common.json);
     }
 }

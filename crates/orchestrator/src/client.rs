@@ -31,10 +31,7 @@ pub(crate) async fn find(loaded: &Loaded) -> Option<Found> {
     let data_dir = &loaded.config.data_dir;
     let presence = Presence::read(data_dir)?;
     let client = Client::new(&presence.address, token(loaded).ok()?.as_deref()).ok()?;
-    let readiness = tokio::time::timeout(PROBE, client.readiness())
-        .await
-        .ok()?
-        .ok()?;
+    let readiness = tokio::time::timeout(PROBE, client.readiness()).await.ok()?.ok()?;
     // The port of a dead server may have gone to another one.
     (canonical(Path::new(&readiness.data_dir)) == canonical(data_dir)).then_some(Found {
         address: presence.address,
@@ -93,29 +90,21 @@ impl Attached {
             match House::open(loaded, plan).await {
                 Ok(house) => return Self::in_process(loaded, house),
                 // Somebody has the directory: perhaps it is still on its way up, or down.
-                Err(OpenError::Held(_)) if Instant::now() < deadline => {
-                    tokio::time::sleep(LOOK_AGAIN).await
-                }
+                Err(OpenError::Held(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(error) => return Err(error.failure()),
             }
         }
     }
 
     /// Everything here, with a model that plays a script.
-    pub(crate) async fn scripted(
-        loaded: &Loaded,
-        listen: SocketAddr,
-        scripted: Scripted,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn scripted(loaded: &Loaded, listen: SocketAddr, scripted: Scripted) -> Result<Self, Failure> {
         let plan = Plan {
             listen,
             log: QUIET_LOG,
             scripted: Some(scripted),
             purpose: Purpose::Work,
         };
-        let house = House::open(loaded, plan)
-            .await
-            .map_err(OpenError::failure)?;
+        let house = House::open(loaded, plan).await.map_err(OpenError::failure)?;
         Self::in_process(loaded, house)
     }
 
@@ -174,12 +163,7 @@ pub(crate) fn failure(error: ClientError) -> Failure {
         failure = failure.with("field", field);
     }
     if let Some(value) = &problem.value {
-        failure = failure.with(
-            "found",
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        );
+        failure = failure.with("found", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     match &problem.hint {
         Some(hint) => failure.hint(hint),
@@ -193,8 +177,6 @@ pub(crate) fn exit(state: domain::run::RunState) -> Exit {
     match state {
         RunState::Failed => Exit::RunFailed,
         RunState::Cancelled => Exit::Cancelled,
-        RunState::Complete | RunState::Planning | RunState::Running | RunState::Delivering => {
-            Exit::Complete
-        }
+        RunState::Complete | RunState::Planning | RunState::Running | RunState::Delivering => Exit::Complete,
     }
 }

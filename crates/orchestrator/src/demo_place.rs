@@ -13,42 +13,14 @@ use store::embedded::DataDirLock;
 const FILES: [(&str, &str, bool); 10] = [
     ("README.md", include_str!("../demo/repo/README.md"), false),
     ("bin/report", include_str!("../demo/repo/bin/report"), true),
-    (
-        "lib/commands.sh",
-        include_str!("../demo/repo/lib/commands.sh"),
-        false,
-    ),
-    (
-        "lib/count.sh",
-        include_str!("../demo/repo/lib/count.sh"),
-        false,
-    ),
-    (
-        "lib/table.sh",
-        include_str!("../demo/repo/lib/table.sh"),
-        false,
-    ),
+    ("lib/commands.sh", include_str!("../demo/repo/lib/commands.sh"), false),
+    ("lib/count.sh", include_str!("../demo/repo/lib/count.sh"), false),
+    ("lib/table.sh", include_str!("../demo/repo/lib/table.sh"), false),
     ("test.sh", include_str!("../demo/repo/test.sh"), true),
-    (
-        "tests/helper.sh",
-        include_str!("../demo/repo/tests/helper.sh"),
-        false,
-    ),
-    (
-        "tests/poem.txt",
-        include_str!("../demo/repo/tests/poem.txt"),
-        false,
-    ),
-    (
-        "tests/report.t",
-        include_str!("../demo/repo/tests/report.t"),
-        false,
-    ),
-    (
-        "tests/table.t",
-        include_str!("../demo/repo/tests/table.t"),
-        false,
-    ),
+    ("tests/helper.sh", include_str!("../demo/repo/tests/helper.sh"), false),
+    ("tests/poem.txt", include_str!("../demo/repo/tests/poem.txt"), false),
+    ("tests/report.t", include_str!("../demo/repo/tests/report.t"), false),
+    ("tests/table.t", include_str!("../demo/repo/tests/table.t"), false),
 ];
 
 /// Two folders.
@@ -82,9 +54,7 @@ impl Place {
     fn beside(data_dir: PathBuf) -> Self {
         let repository = with_suffix(&data_dir, "-repository");
         // As the server will name it: by its real path.
-        let parent = repository
-            .parent()
-            .and_then(|parent| parent.canonicalize().ok());
+        let parent = repository.parent().and_then(|parent| parent.canonicalize().ok());
         let repository = match (parent, repository.file_name()) {
             (Some(parent), Some(name)) => parent.join(name),
             _ => repository,
@@ -167,12 +137,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Result<(), Failure> {
             "-c",
             "commit.gpgsign=false",
         ])
-        .args([
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.autocrlf=false",
-        ])
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"])
         .args(arguments)
         .output()
         .map_err(|error| failure(repository, &error))?;
@@ -209,9 +174,7 @@ mod tests {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/repo");
         let listed = |root: &Path| {
             let output = Command::new("find")
-                .args([
-                    ".", "-path", "./.git", "-prune", "-o", "-type", "f", "-print",
-                ])
+                .args([".", "-path", "./.git", "-prune", "-o", "-type", "f", "-print"])
                 .current_dir(root)
                 .output();
             let mut files: Vec<String> = String::from_utf8(output.unwrap().stdout)
@@ -228,11 +191,7 @@ mod tests {
             .current_dir(&repository)
             .output()
             .unwrap();
-        assert!(
-            tests.status.success(),
-            "{}",
-            String::from_utf8_lossy(&tests.stdout)
-        );
+        assert!(tests.status.success(), "{}", String::from_utf8_lossy(&tests.stdout));
     }
 
     #[test]

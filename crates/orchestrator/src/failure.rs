@@ -50,10 +50,7 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
-fn as_object<S: serde::Serializer>(
-    details: &[(String, String)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_object<S: serde::Serializer>(details: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(details.iter().map(|(name, value)| (name, value)))
 }
 
@@ -71,11 +68,7 @@ impl Failure {
     /// Something the machine lacks, told by a lower part: its first line is the problem, the others the way out.
     pub(crate) fn from_text_environment(text: &str) -> Self {
         let (problem, hint) = text.split_once('\n').unwrap_or((text, ""));
-        let hint: Vec<&str> = hint
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
+        let hint: Vec<&str> = hint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let failure = Self::environment(problem.trim());
         if hint.is_empty() {
             failure

@@ -5,10 +5,7 @@ use crate::{
     config::Loaded,
     failure::Failure,
     output,
-    progress::{
-        Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task,
-        header, news,
-    },
+    progress::{Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task, header, news},
 };
 use api::{ClientError, Event, Run};
 use domain::{NanoDollars, RunId, event::Fact, run::RunState};
@@ -152,11 +149,7 @@ impl Follower {
         };
         self.board.apply(&entry);
         if self.board.wants_tasks() || matches!(entry.fact, Fact::PlanSaved { .. }) {
-            let list = attached
-                .client
-                .tasks(&id.to_string())
-                .await
-                .map_err(failure)?;
+            let list = attached.client.tasks(&id.to_string()).await.map_err(failure)?;
             self.board
                 .look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
         }
@@ -177,21 +170,12 @@ impl Follower {
         }
     }
 
-    async fn key(
-        &mut self,
-        key: Key,
-        attached: &Attached,
-        id: RunId,
-    ) -> Result<Option<Ending>, Failure> {
+    async fn key(&mut self, key: Key, attached: &Attached, id: RunId) -> Result<Option<Ending>, Failure> {
         match key {
             Key::Detach => return Ok(Some(Ending::Detached)),
             Key::Cancel if self.is_asking() => {
                 self.asked = None;
-                attached
-                    .client
-                    .cancel(&id.to_string())
-                    .await
-                    .map_err(failure)?;
+                attached.client.cancel(&id.to_string()).await.map_err(failure)?;
                 self.board.doing = "cancelling; what has landed stays".to_owned();
             }
             Key::Cancel => self.asked = Some(Instant::now()),
@@ -201,8 +185,7 @@ impl Follower {
     }
 
     fn is_asking(&self) -> bool {
-        self.asked
-            .is_some_and(|asked| asked.elapsed() < CONFIRMATION)
+        self.asked.is_some_and(|asked| asked.elapsed() < CONFIRMATION)
     }
 }
 
@@ -216,9 +199,7 @@ impl Interrupts {
     /// From now on these signals no longer end the process by themselves.
     pub(crate) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::environment("signals can't be listened to").with("found", error)
-            })
+            signal(kind).map_err(|error| Failure::environment("signals can't be listened to").with("found", error))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -288,8 +269,7 @@ impl View {
             Self::Nothing => {}
             Self::Lines { to_output } => {
                 if let Some(news) = news(entry).filter(|_| is_new) {
-                    let since =
-                        Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
+                    let since = Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
                     print(*to_output, &format!("{:>7}  {news}", elapsed(since)));
                 }
             }
@@ -403,10 +383,6 @@ fn task_facts(task: api::Task) -> TaskFacts {
     TaskFacts {
         key: task.key.as_str().into(),
         profile: task.profile,
-        waits_for: task
-            .depends_on
-            .iter()
-            .map(|key| key.as_str().into())
-            .collect(),
+        waits_for: task.depends_on.iter().map(|key| key.as_str().into()).collect(),
     }
 }

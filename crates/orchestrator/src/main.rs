@@ -31,9 +31,7 @@ fn main() -> ExitCode {
     explain_panics();
     let cli = Cli::parse();
     let json = cli.common.json;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(commands::perform(cli));
@@ -41,9 +39,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             outcome
         }
-        Err(error) => {
-            Err(Failure::environment("the program can't start its threads").with("found", error))
-        }
+        Err(error) => Err(Failure::environment("the program can't start its threads").with("found", error)),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit.code()),

@@ -15,9 +15,8 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a document as JSON.
 pub(crate) fn document(document: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(document).map_err(|error| {
-        Failure::environment("the result could not be written as JSON").with("found", error)
-    })?;
+    let text = serde_json::to_string_pretty(document)
+        .map_err(|error| Failure::environment("the result could not be written as JSON").with("found", error))?;
     line(&text)
 }
 

@@ -95,10 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let presence = Presence::here("0.0.0.0:8123".parse().unwrap(), None);
         let published = presence.publish(folder.path()).unwrap();
-        assert_eq!(
-            Presence::read(folder.path()).unwrap().address,
-            "http://127.0.0.1:8123"
-        );
+        assert_eq!(Presence::read(folder.path()).unwrap().address, "http://127.0.0.1:8123");
         drop(published);
         assert_eq!(Presence::read(folder.path()), None);
     }

@@ -13,9 +13,7 @@ use crate::{
 use database::{close_database, nothing_unfinished, open_database};
 use engine::Engine;
 use sandbox::Sandbox;
-use settings::{
-    add_scripted, engine_settings, sandbox_settings, server_settings, telemetry_settings,
-};
+use settings::{add_scripted, engine_settings, sandbox_settings, server_settings, telemetry_settings};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use store::{
     Store,
@@ -103,16 +101,13 @@ impl House {
         let data_dir = lock.data_dir().to_owned();
         let server_settings = server_settings(loaded)?;
         let listener = server::bind(plan.listen, &server_settings).await;
-        let listener =
-            listener.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+        let listener = listener.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
         let mut models = model_settings(loaded)?;
         if let Some(scripted) = &plan.scripted {
             add_scripted(&mut models, scripted)?;
         }
         let telemetry = telemetry::init(telemetry_settings(loaded, &data_dir, &models, plan.log)?)
-            .map_err(|error| {
-                Failure::usage("logs and metrics can't be started").with("found", error)
-            })?;
+            .map_err(|error| Failure::usage("logs and metrics can't be started").with("found", error))?;
         let models = llm::Models::new(models)
             .map_err(|error| Failure::usage("the models can't be used").with("found", error))?;
         let (sandbox, database) = tokio::join!(probe(loaded), open_database(loaded, &data_dir));
@@ -124,10 +119,8 @@ impl House {
             let sandbox = sandbox?;
             let described = sandbox.describe();
             let settings = engine_settings(loaded, &data_dir)?;
-            let engine =
-                Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox)).await;
-            let engine =
-                engine.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox)).await;
+            let engine = engine.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
             Ok::<_, Failure>((engine, described))
         };
         let (engine, sandbox) = match parts.await {
@@ -137,19 +130,13 @@ impl House {
                 return Err(failure.into());
             }
         };
-        let address = listener.local_addr().map_err(|error| {
-            Failure::environment("the server has no address").with("found", error)
-        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::environment("the server has no address").with("found", error))?;
         let stop_server = CancellationToken::new();
-        let server = server::serve(
-            listener,
-            engine.clone(),
-            server_settings,
-            stop_server.clone(),
-        );
+        let server = server::serve(listener, engine.clone(), server_settings, stop_server.clone());
         let server = tokio::spawn(server);
-        let published = Presence::here(address, plan.scripted.map(|scripted| scripted.base_url))
-            .publish(&data_dir)?;
+        let published = Presence::here(address, plan.scripted.map(|scripted| scripted.base_url)).publish(&data_dir)?;
         Ok(Self {
             address,
             engine,

@@ -99,11 +99,8 @@ struct Arguments {
 
 impl Arguments {
     fn add<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&mut self, arguments: I) {
-        self.list.extend(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        self.list
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
     }
 
     fn read_only(&mut self, path: &Path) {
@@ -120,9 +117,7 @@ impl Arguments {
     fn mount(&mut self, mount: &Mount, settings: &Settings) {
         match mount {
             Mount::ReadOnly(path) => self.read_only(path),
-            Mount::ReadWrite(path) => {
-                self.add([OsStr::new("--bind"), path.as_os_str(), path.as_os_str()])
-            }
+            Mount::ReadWrite(path) => self.add([OsStr::new("--bind"), path.as_os_str(), path.as_os_str()]),
             Mount::Temporary(path) => self.temporary(path, settings.temporary_bytes),
         }
     }
@@ -133,11 +128,7 @@ impl Arguments {
         for name in SYSTEM_FOLDERS {
             let path = Path::new("/").join(name);
             if let Ok(target) = fs::read_link(&path) {
-                self.add([
-                    OsStr::new("--symlink"),
-                    target.as_os_str(),
-                    path.as_os_str(),
-                ]);
+                self.add([OsStr::new("--symlink"), target.as_os_str(), path.as_os_str()]);
             } else if path.is_dir() {
                 self.read_only(&path);
             }
@@ -179,12 +170,7 @@ pub(crate) fn arguments(sandbox: &Sandbox, features: &Features, job: &Job) -> Ve
     arguments.temporary(Path::new("/dev/shm"), SHARED_MEMORY_BYTES);
     arguments.temporary(Path::new("/tmp"), settings.temporary_bytes);
     arguments.temporary(Path::new(HOME), settings.temporary_bytes);
-    for mount in sandbox
-        .toolchains
-        .mounts
-        .iter()
-        .chain(&job_mounts(settings, job))
-    {
+    for mount in sandbox.toolchains.mounts.iter().chain(&job_mounts(settings, job)) {
         arguments.mount(mount, settings);
     }
     // The folders made for mount points lie in memory that no limit counts.
@@ -224,16 +210,10 @@ mod tests {
 
     #[test]
     fn an_old_bubblewrap_says_what_it_cannot_do() {
-        let features = Features::parse(
-            "bwrap".into(),
-            "bubblewrap 0.4.1\n",
-            "--tmpfs DEST  Mount new tmpfs",
-        );
+        let features = Features::parse("bwrap".into(), "bubblewrap 0.4.1\n", "--tmpfs DEST  Mount new tmpfs");
         let text = features.describe();
         assert!(
-            text.contains("0.4.1")
-                && text.contains("nested user namespaces")
-                && text.contains("/tmp"),
+            text.contains("0.4.1") && text.contains("nested user namespaces") && text.contains("/tmp"),
             "{text}"
         );
     }
@@ -243,10 +223,7 @@ mod tests {
         let mut job = Job::new(vec!["true".to_owned()], PathBuf::from("/data"));
         job.extra_read_only = vec![PathBuf::from("/data/a/b"), PathBuf::from("/data/a")];
         let mounts = job_mounts(&Settings::default(), &job);
-        let paths: Vec<&str> = mounts
-            .iter()
-            .filter_map(|mount| mount.path().to_str())
-            .collect();
+        let paths: Vec<&str> = mounts.iter().filter_map(|mount| mount.path().to_str()).collect();
         assert_eq!(paths, ["/data", "/data/a", "/data/a/b"]);
     }
 }

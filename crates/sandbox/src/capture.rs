@@ -22,10 +22,7 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    pub(crate) async fn new(
-        limit_bytes: usize,
-        file: Option<(PathBuf, u64)>,
-    ) -> Result<Self, SandboxError> {
+    pub(crate) async fn new(limit_bytes: usize, file: Option<(PathBuf, u64)>) -> Result<Self, SandboxError> {
         let file = match file {
             Some((path, limit_bytes)) => Some(OutputFile::create(path, limit_bytes).await?),
             None => None,
@@ -47,10 +44,7 @@ impl Capture {
             return self.keep(bytes).await;
         };
         setup.extend_from_slice(bytes);
-        if let Some(at) = setup
-            .windows(READY.len())
-            .position(|window| window == READY)
-        {
+        if let Some(at) = setup.windows(READY.len()).position(|window| window == READY) {
             let output = setup.split_off(at + READY.len());
             self.setup = None;
             self.keep(&output).await;
@@ -190,9 +184,7 @@ impl OutputFile {
         if self.error.is_some() {
             return;
         }
-        let fits = usize::try_from(self.left_bytes)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let fits = usize::try_from(self.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
         self.full |= fits < bytes.len();
         self.left_bytes -= fits as u64;
         self.error = self.file.write_all(&bytes[..fits]).await.err();

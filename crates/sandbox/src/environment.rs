@@ -40,11 +40,7 @@ impl Sandbox {
         variables.push(("HOME".to_owned(), home.into()));
         variables.push(("PATH".to_owned(), self.search_path()));
         variables.extend(self.toolchains.variables.iter().cloned());
-        variables.extend(
-            job.env
-                .iter()
-                .map(|(name, value)| (name.clone(), value.into())),
-        );
+        variables.extend(job.env.iter().map(|(name, value)| (name.clone(), value.into())));
         variables
     }
 
@@ -54,12 +50,7 @@ impl Sandbox {
                 // Entries with a colon were left out when the path was made, so joining cannot fail.
                 std::env::join_paths(&self.toolchains.search_path).unwrap_or_default()
             }
-            crate::Room::None { .. } => self
-                .settings
-                .host
-                .variable("PATH")
-                .unwrap_or("/usr/bin:/bin")
-                .into(),
+            crate::Room::None { .. } => self.settings.host.variable("PATH").unwrap_or("/usr/bin:/bin").into(),
         }
     }
 }

@@ -36,9 +36,7 @@ pub enum SandboxError {
     #[error("the command cannot be run in a sandbox: {0}")]
     BadJob(String),
     /// A path in the settings cannot be granted.
-    #[error(
-        "`{path}` cannot be granted to the sandbox: {reason}; correct it in the sandbox settings"
-    )]
+    #[error("`{path}` cannot be granted to the sandbox: {reason}; correct it in the sandbox settings")]
     BadGrant {
         /// The path as configured.
         path: PathBuf,

@@ -70,10 +70,7 @@ impl Job {
     /// A shell command line; see [`Job::new`].
     #[must_use]
     pub fn shell(command: &str, worktree: PathBuf) -> Self {
-        Self::new(
-            vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()],
-            worktree,
-        )
+        Self::new(vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()], worktree)
     }
 
     /// Refuses what bubblewrap or the kernel would refuse less clearly.
@@ -98,8 +95,7 @@ impl Job {
             .chain(&self.extra_read_only)
             .chain(&self.extra_read_write);
         for path in std::iter::once(&self.worktree).chain(granted) {
-            check_grant(path)
-                .map_err(|reason| SandboxError::BadJob(format!("`{}` {reason}", path.display())))?;
+            check_grant(path).map_err(|reason| SandboxError::BadJob(format!("`{}` {reason}", path.display())))?;
         }
         if !self.worktree.is_dir() {
             return Err(SandboxError::BadJob(format!(

@@ -59,11 +59,9 @@ impl Sandbox {
     pub fn describe(&self) -> String {
         let walls = match &self.room {
             Room::Bubblewrap(features) => features.describe(),
-            Room::None { .. } => {
-                "no sandbox: commands run with the rights of this process, on its network and \
+            Room::None { .. } => "no sandbox: commands run with the rights of this process, on its network and \
                  files; processes that start their own session outlive their command"
-                    .to_owned()
-            }
+                .to_owned(),
         };
         format!(
             "{walls}; {}; {}",

@@ -26,9 +26,7 @@ impl Sandbox {
             })?;
         }
         let room = match tier {
-            Tier::Bubblewrap => {
-                Room::Bubblewrap(bubblewrap_features(settings.bubblewrap.clone()).await?)
-            }
+            Tier::Bubblewrap => Room::Bubblewrap(bubblewrap_features(settings.bubblewrap.clone()).await?),
             Tier::None => Room::None {
                 home: tempfile::tempdir().map_err(SandboxError::system("making a home folder"))?,
             },
@@ -44,9 +42,7 @@ impl Sandbox {
     }
 
     async fn run_trivial_command(&self) -> Result<(), SandboxError> {
-        let worktree = tempfile::tempdir().map_err(SandboxError::system(
-            "making a folder to try the sandbox in",
-        ))?;
+        let worktree = tempfile::tempdir().map_err(SandboxError::system("making a folder to try the sandbox in"))?;
         let mut job = Job::shell("touch here && exit 0", worktree.path().to_owned());
         job.time_limit = PROBE_TIME;
         let finished = match self.run(job).await {
@@ -71,10 +67,7 @@ impl Sandbox {
 async fn bubblewrap_features(program: PathBuf) -> Result<Features, SandboxError> {
     let ask = move || -> Result<Features, SandboxError> {
         let answer = |argument: &str| {
-            let output = Command::new(&program)
-                .arg(argument)
-                .stdin(Stdio::null())
-                .output();
+            let output = Command::new(&program).arg(argument).stdin(Stdio::null()).output();
             output
                 .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
                 .map_err(|source| match source.kind() {
@@ -187,9 +180,7 @@ mod tests {
             unprivileged_userns_clone: Some("0".to_owned()),
             ..Kernel::default()
         };
-        assert!(
-            advice(kernel, "bwrap: No permissions").contains("kernel.unprivileged_userns_clone=1")
-        );
+        assert!(advice(kernel, "bwrap: No permissions").contains("kernel.unprivileged_userns_clone=1"));
         let kernel = Kernel {
             max_user_namespaces: Some("0".to_owned()),
             ..Kernel::default()

@@ -36,8 +36,7 @@ impl ProcessGroup {
     /// Hands the child to a thread of its own, which sees its end, kills what is left of the group and reaps it.
     fn watch(mut child: Child) -> io::Result<Self> {
         let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let number =
-            number.ok_or_else(|| io::Error::other("the process number is out of range"))?;
+        let number = number.ok_or_else(|| io::Error::other("the process number is out of range"))?;
         let group = Arc::new(Group {
             number,
             reaped: Mutex::new(false),
@@ -74,12 +73,7 @@ impl Group {
     }
 
     fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
-        let wait = || {
-            waitid(
-                WaitId::Pid(self.number),
-                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-            )
-        };
+        let wait = || waitid(WaitId::Pid(self.number), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         while wait().err() == Some(rustix::io::Errno::INTR) {}
         self.kill();
         let mut reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,9 +100,7 @@ async fn spawn_from_lasting_thread(command: Command) -> io::Result<ProcessGroup>
     };
     let (reply, answer) = oneshot::channel();
     let gone = || io::Error::other("the thread that starts commands is gone");
-    spawner
-        .send(Request { command, reply })
-        .map_err(|_| gone())?;
+    spawner.send(Request { command, reply }).map_err(|_| gone())?;
     answer.await.map_err(|_| gone())?
 }
 

@@ -37,8 +37,7 @@ impl Sandbox {
             .clone()
             .map(|path| (path, self.settings.output_file_bytes));
         let mut capture = Capture::new(job.output_limit_bytes, file).await?;
-        let (command, output) =
-            with_output(self.command(&job)).map_err(SandboxError::system("making a pipe"))?;
+        let (command, output) = with_output(self.command(&job)).map_err(SandboxError::system("making a pipe"))?;
         let mut group = ProcessGroup::spawn(command)
             .await
             .map_err(|error| self.name_missing_program(error))?;
@@ -64,9 +63,7 @@ impl Sandbox {
         match &self.room {
             Room::Bubblewrap(features) => {
                 let mut command = Command::new(&features.program);
-                command
-                    .args(bubblewrap::arguments(self, features, job))
-                    .env_clear();
+                command.args(bubblewrap::arguments(self, features, job)).env_clear();
                 command
             }
             Room::None { home } => {

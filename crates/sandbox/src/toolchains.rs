@@ -97,12 +97,7 @@ impl Toolchains {
         toolchains
     }
 
-    fn add_manager(
-        &mut self,
-        manager: &Manager,
-        host: &HostEnvironment,
-        programs: &mut Vec<PathBuf>,
-    ) {
+    fn add_manager(&mut self, manager: &Manager, host: &HostEnvironment, programs: &mut Vec<PathBuf>) {
         let Some(root) = located(host, manager.variable, manager.default) else {
             return;
         };
@@ -115,8 +110,7 @@ impl Toolchains {
         if manager.name == "rustup"
             && let Some(toolchain) = host.variable("RUSTUP_TOOLCHAIN")
         {
-            self.variables
-                .push(("RUSTUP_TOOLCHAIN".to_owned(), toolchain.into()));
+            self.variables.push(("RUSTUP_TOOLCHAIN".to_owned(), toolchain.into()));
         }
         self.grant(manager.name, root);
     }
@@ -151,10 +145,8 @@ impl Toolchains {
         }
         programs.push(home.join("bin"));
         self.found.push(format!("cargo ({})", home.display()));
-        self.variables
-            .push(("CARGO_HOME".to_owned(), home.into_os_string()));
-        self.variables
-            .push(("CARGO_NET_OFFLINE".to_owned(), "true".into()));
+        self.variables.push(("CARGO_HOME".to_owned(), home.into_os_string()));
+        self.variables.push(("CARGO_NET_OFFLINE".to_owned(), "true".into()));
     }
 
     fn grant(&mut self, name: &str, path: PathBuf) {
@@ -187,9 +179,7 @@ impl Toolchains {
             .chain(SYSTEM_PATH.iter().map(PathBuf::from))
         {
             // An entry with a colon would be read as two.
-            if !search_path.contains(&entry)
-                && !entry.as_os_str().as_encoded_bytes().contains(&b':')
-            {
+            if !search_path.contains(&entry) && !entry.as_os_str().as_encoded_bytes().contains(&b':') {
                 search_path.push(entry);
             }
         }
@@ -239,12 +229,7 @@ fn newest_node(nvm: &Path) -> Option<PathBuf> {
     fs::read_dir(nvm.join("versions/node"))
         .ok()?
         .filter_map(Result::ok)
-        .filter_map(|entry| {
-            Some((
-                version(entry.file_name().to_str()?)?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((version(entry.file_name().to_str()?)?, entry.path().join("bin"))))
         .max()
         .map(|(_, programs)| programs)
 }
@@ -296,10 +281,7 @@ mod tests {
         let config = home.path().join(".cargo/config.toml");
         fs::create_dir_all(home.path().join(".cargo")).unwrap();
         fs::write(&config, "[build]\njobs = 2").unwrap();
-        assert_eq!(
-            grants(&Toolchains::detect(&settings(home.path(), ""))),
-            [config]
-        );
+        assert_eq!(grants(&Toolchains::detect(&settings(home.path(), ""))), [config]);
     }
 
     #[test]
@@ -307,16 +289,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join(".pyenv/shims")).unwrap();
         let shims = home.path().join(".pyenv/shims");
-        let path = format!(
-            "/usr/games:{}:{}/bin:relative",
-            shims.display(),
-            home.path().display()
-        );
+        let path = format!("/usr/games:{}:{}/bin:relative", shims.display(), home.path().display());
         let toolchains = Toolchains::detect(&settings(home.path(), &path));
-        assert_eq!(
-            toolchains.search_path[..2],
-            [PathBuf::from("/usr/games"), shims]
-        );
+        assert_eq!(toolchains.search_path[..2], [PathBuf::from("/usr/games"), shims]);
         assert!(!toolchains.search_path.contains(&home.path().join("bin")));
         assert!(toolchains.search_path.contains(&PathBuf::from("/usr/bin")));
     }

@@ -66,10 +66,7 @@ async fn no_home_folder_is_visible_but_its_toolchains() {
         text.contains("HOME=/home/w") && text.contains(".cargo") && text.contains("bin"),
         "{text}"
     );
-    assert!(
-        !text.contains(".ssh") && !text.contains("credentials"),
-        "{text}"
-    );
+    assert!(!text.contains(".ssh") && !text.contains("credentials"), "{text}");
     assert!(text.contains("'/root': No such file"), "{text}");
 }
 
@@ -96,9 +93,7 @@ async fn the_environment_is_cleared() {
     fs::remove_dir_all(folder).unwrap();
     assert!(text.contains("CHOSEN=a b=c"), "{text}");
     assert!(
-        !text.contains("OPENAI")
-            && !text.contains("CARGO_MANIFEST_DIR")
-            && !text.contains("NEXTEST"),
+        !text.contains("OPENAI") && !text.contains("CARGO_MANIFEST_DIR") && !text.contains("NEXTEST"),
         "{text}"
     );
 }
@@ -114,15 +109,9 @@ async fn the_worktree_is_writable_and_nothing_else_is() {
         .await
         .unwrap();
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
-    assert_eq!(
-        fs::read_to_string(folder.path().join("here")).unwrap(),
-        "x\n"
-    );
+    assert_eq!(fs::read_to_string(folder.path().join("here")).unwrap(), "x\n");
     // The parent of the worktree is the room's own /tmp.
-    assert!(
-        !finished.output_head_tail.contains("wrote /usr")
-            && !finished.output_head_tail.contains("wrote /etc")
-    );
+    assert!(!finished.output_head_tail.contains("wrote /usr") && !finished.output_head_tail.contains("wrote /etc"));
     assert!(!folder.path().parent().unwrap().join("x").exists());
 }
 
@@ -169,16 +158,10 @@ async fn a_missing_bubblewrap_says_how_to_install_it() {
         bubblewrap: PathBuf::from("/nowhere/bwrap"),
         ..Settings::default()
     };
-    let error = Sandbox::probe(Tier::Bubblewrap, settings)
-        .await
-        .unwrap_err();
+    let error = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, SandboxError::Missing { .. }), "{text}");
-    for word in [
-        "/nowhere/bwrap",
-        "apt-get install bubblewrap",
-        "--sandbox none",
-    ] {
+    for word in ["/nowhere/bwrap", "apt-get install bubblewrap", "--sandbox none"] {
         assert!(text.contains(word), "{text}");
     }
 }
@@ -192,11 +175,7 @@ async fn a_bubblewrap_that_fails_closes_the_start() {
         "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n",
     )
     .unwrap();
-    fs::set_permissions(
-        &program,
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let settings = Settings {
         bubblewrap: program,
         ..Settings::default()

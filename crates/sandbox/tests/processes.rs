@@ -47,10 +47,7 @@ async fn an_output_file_stops_growing_at_its_limit() {
     job.output_file = Some(outputs.path().join("out"));
     let finished = sandbox.run(job).await.unwrap();
     assert!(finished.succeeded() && finished.output_head_tail.contains("up to its size limit"));
-    assert_eq!(
-        fs::metadata(outputs.path().join("out")).unwrap().len(),
-        1000
-    );
+    assert_eq!(fs::metadata(outputs.path().join("out")).unwrap().len(), 1000);
 }
 
 #[tokio::test]
@@ -64,11 +61,7 @@ async fn background_and_setsid_children_die_with_the_command() {
             (finished.exit, finished.output_head_tail.as_str()),
             (Exit::Code(0), "started\n")
         );
-        assert!(
-            finished.duration < Duration::from_secs(2),
-            "{:?}",
-            finished.duration
-        );
+        assert!(finished.duration < Duration::from_secs(2), "{:?}", finished.duration);
         assert_eq!(processes_with(&format!("sleep\0{marker}")), 0);
     }
 }
@@ -158,10 +151,7 @@ async fn files_beyond_the_limit_cannot_be_written() {
     let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
     let job = Job::shell("head -c 3000000 /dev/zero > big", folder.path().to_owned());
     assert!(!sandbox.run(job).await.unwrap().succeeded());
-    assert_eq!(
-        fs::metadata(folder.path().join("big")).unwrap().len(),
-        1024 * 1024
-    );
+    assert_eq!(fs::metadata(folder.path().join("big")).unwrap().len(), 1024 * 1024);
 }
 
 #[tokio::test]
@@ -179,8 +169,5 @@ async fn a_command_that_does_not_exist_is_its_own_failure() {
 
 #[tokio::test]
 async fn a_command_is_what_the_kernel_ends_first_when_memory_runs_out() {
-    assert_eq!(
-        run("cat /proc/self/oom_score_adj").await.output_head_tail,
-        "800\n"
-    );
+    assert_eq!(run("cat /proc/self/oom_score_adj").await.output_head_tail, "800\n");
 }

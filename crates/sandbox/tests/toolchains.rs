@@ -21,9 +21,7 @@ fn manifest(name: &str, rest: &str) -> String {
 }
 
 async fn cargo_test(folder: &Path) -> sandbox::Finished {
-    let sandbox = Sandbox::probe(Tier::Bubblewrap, Settings::default())
-        .await
-        .unwrap();
+    let sandbox = Sandbox::probe(Tier::Bubblewrap, Settings::default()).await.unwrap();
     let mut job = Job::shell("cargo test --offline", folder.to_owned());
     job.time_limit = Duration::from_secs(240);
     sandbox.run(job).await.unwrap()
@@ -35,10 +33,7 @@ async fn cargo_tests_a_crate_with_a_path_dependency() {
     write(
         folder.path(),
         "Cargo.toml",
-        &manifest(
-            "outer",
-            "[workspace]\n[dependencies]\ninner = { path = \"inner\" }",
-        ),
+        &manifest("outer", "[workspace]\n[dependencies]\ninner = { path = \"inner\" }"),
     );
     write(
         folder.path(),
@@ -46,11 +41,7 @@ async fn cargo_tests_a_crate_with_a_path_dependency() {
         "#[test] fn works() { assert_eq!(inner::one(), 1); }",
     );
     write(folder.path(), "inner/Cargo.toml", &manifest("inner", ""));
-    write(
-        folder.path(),
-        "inner/src/lib.rs",
-        "pub fn one() -> u8 { 1 }",
-    );
+    write(folder.path(), "inner/src/lib.rs", "pub fn one() -> u8 { 1 }");
     let finished = cargo_test(folder.path()).await;
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
     assert!(
@@ -81,9 +72,7 @@ async fn cargo_tests_a_crate_whose_dependency_was_downloaded_before() {
 #[tokio::test]
 async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
     let folder = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::probe(Tier::None, Settings::default())
-        .await
-        .unwrap();
+    let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let command = "echo $HOME; env | grep -c CARGO_MANIFEST_DIR; sleep 987201 & pwd";
     let finished = sandbox
         .run(Job::shell(command, folder.path().to_owned()))
@@ -96,9 +85,5 @@ async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
     );
     assert_ne!(Some(Path::new(lines[0])), std::env::home_dir().as_deref());
     assert_eq!(lines[1..], ["0", folder.path().to_str().unwrap()]);
-    assert!(
-        sandbox.describe().contains("no sandbox"),
-        "{}",
-        sandbox.describe()
-    );
+    assert!(sandbox.describe().contains("no sandbox"), "{}", sandbox.describe());
 }

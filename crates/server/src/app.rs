@@ -87,12 +87,7 @@ fn described() -> OpenApiRouter<App> {
     routes::all(OpenApiRouter::with_openapi(document))
 }
 
-fn router(
-    engine: Engine,
-    settings: Settings,
-    listen: SocketAddr,
-    stop: CancellationToken,
-) -> Router {
+fn router(engine: Engine, settings: Settings, listen: SocketAddr, stop: CancellationToken) -> Router {
     let (routes, document) = described().split_for_parts();
     let bounds = Bounds {
         requests: Arc::new(Semaphore::new(settings.requests)),

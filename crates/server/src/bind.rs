@@ -38,13 +38,11 @@ pub async fn bind(address: SocketAddr, settings: &Settings) -> Result<TcpListene
     if !address.ip().is_loopback() && settings.token.is_none() {
         return Err(BindError::Exposed(address));
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::Taken(address),
-            io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
-            _ => BindError::Other { address, source },
-        })
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::Taken(address),
+        io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
+        _ => BindError::Other { address, source },
+    })
 }
 
 #[cfg(test)]

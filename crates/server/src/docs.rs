@@ -27,13 +27,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     });
     let mut all: Vec<_> = all.collect();
     // What one comes for first: the runs, then the server.
-    all.sort_by_key(|(path, method, _)| {
-        (
-            !path.starts_with("/runs"),
-            path.to_owned(),
-            *method != "post",
-        )
-    });
+    all.sort_by_key(|(path, method, _)| (!path.starts_with("/runs"), path.to_owned(), *method != "post"));
     all
 }
 
@@ -138,11 +132,7 @@ fn type_of(schema: Option<&Value>) -> Markup {
     }
     let kind = match schema.get("type") {
         Some(Value::String(kind)) => kind.clone(),
-        Some(Value::Array(kinds)) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(" or "),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
         Some(_) | None => "any".into(),
     };
     html! { (kind) @if let Some(format) = schema.get("format").and_then(Value::as_str) { " " span.quiet { (format) } } }
@@ -162,17 +152,11 @@ fn anchor(name: &str) -> String {
 
 fn entries(object: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
     let object: Option<&Map<String, Value>> = object.and_then(Value::as_object);
-    object
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.as_str(), value))
+    object.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn pretty(value: &Value) -> String {

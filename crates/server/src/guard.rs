@@ -78,9 +78,7 @@ impl Guard {
         let Some(token) = &self.settings.token else {
             return Ok(());
         };
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|text| {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -88,9 +86,7 @@ impl Guard {
         match given {
             Some(given) if token.is(given) => Ok(()),
             Some(_) => Err(unauthorized("the token is not the one of this server")),
-            None => Err(unauthorized(
-                "this server asks for a token, and the request bears none",
-            )),
+            None => Err(unauthorized("this server asks for a token, and the request bears none")),
         }
     }
 }
@@ -127,11 +123,7 @@ fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
 }
 
 /// Lets a request through or answers it here.
-pub(crate) async fn guard(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Refusal> {
+pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Result<Response, Refusal> {
     guard.check(request.uri(), request.headers())?;
     Ok(next.run(request).await)
 }
@@ -172,11 +164,7 @@ mod tests {
             "[::1]:8000",
             "host.docker.internal:8000",
         ] {
-            assert_eq!(
-                status(&guard, "/runs", &[(header::HOST, host)]),
-                200,
-                "{host}"
-            );
+            assert_eq!(status(&guard, "/runs", &[(header::HOST, host)]), 200, "{host}");
         }
         for host in [
             "evil.example",
@@ -186,11 +174,7 @@ mod tests {
             "",
             "a b",
         ] {
-            assert_eq!(
-                status(&guard, "/runs", &[(header::HOST, host)]),
-                403,
-                "{host}"
-            );
+            assert_eq!(status(&guard, "/runs", &[(header::HOST, host)]), 403, "{host}");
         }
         assert_eq!(status(&guard, "/runs", &[]), 403);
     }
@@ -227,22 +211,10 @@ mod tests {
         let host = (header::HOST, "10.0.0.5:8000");
         assert_eq!(status(&guard, "/healthz", std::slice::from_ref(&host)), 200);
         assert_eq!(status(&guard, "/metrics", std::slice::from_ref(&host)), 401);
-        let with = |value| {
-            status(
-                &guard,
-                "/metrics",
-                &[host.clone(), (header::AUTHORIZATION, value)],
-            )
-        };
+        let with = |value| status(&guard, "/metrics", &[host.clone(), (header::AUTHORIZATION, value)]);
         assert_eq!(with("Bearer secret"), 200);
         assert_eq!(with("bearer  secret"), 200);
-        for wrong in [
-            "Bearer secre",
-            "Bearer secrets",
-            "Basic secret",
-            "secret",
-            "Bearer",
-        ] {
+        for wrong in ["Bearer secre", "Bearer secrets", "Basic secret", "secret", "Bearer"] {
             assert_eq!(with(wrong), 401, "{wrong}");
         }
     }

@@ -29,14 +29,10 @@ impl From<Problem> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(&self.0)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(Problem::MEDIA_TYPE),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE));
         match status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -53,11 +49,9 @@ impl IntoResponse for Refusal {
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {
         match invalid {
-            Invalid::Syntax { message } => {
-                Problem::new(400, "not-json", "The body is not JSON", message)
-                    .hint("send a JSON document; /docs shows an example")
-                    .into()
-            }
+            Invalid::Syntax { message } => Problem::new(400, "not-json", "The body is not JSON", message)
+                .hint("send a JSON document; /docs shows an example")
+                .into(),
             Invalid::Shape {
                 path,
                 value,
@@ -123,13 +117,9 @@ impl From<CancelError> for Refusal {
     fn from(error: CancelError) -> Self {
         match error {
             CancelError::NotFound(run) => unknown_run(&run.to_string()),
-            CancelError::Refused(message) => Problem::new(
-                409,
-                "not-cancellable",
-                "The run can't be cancelled",
-                message,
-            )
-            .into(),
+            CancelError::Refused(message) => {
+                Problem::new(409, "not-cancellable", "The run can't be cancelled", message).into()
+            }
             CancelError::Internal(message) => internal(&message),
         }
     }
@@ -140,22 +130,17 @@ impl From<FindRunError> for Refusal {
         let text = error.to_string();
         match error {
             FindRunError::NotFound(run) => unknown_run(&run),
-            FindRunError::Malformed(value) => {
-                Problem::new(400, "invalid-run-id", "This is not the id of a run", text)
+            FindRunError::Malformed(value) => Problem::new(400, "invalid-run-id", "This is not the id of a run", text)
+                .field("id")
+                .value(value)
+                .hint("GET /runs lists them")
+                .into(),
+            FindRunError::Ambiguous { text: value, .. } => {
+                Problem::new(409, "ambiguous-run-id", "Several runs end in these digits", text)
                     .field("id")
                     .value(value)
-                    .hint("GET /runs lists them")
                     .into()
             }
-            FindRunError::Ambiguous { text: value, .. } => Problem::new(
-                409,
-                "ambiguous-run-id",
-                "Several runs end in these digits",
-                text,
-            )
-            .field("id")
-            .value(value)
-            .into(),
             FindRunError::Database(error) => error.into(),
         }
     }
@@ -165,14 +150,9 @@ impl From<engine::view::Error> for Refusal {
     fn from(error: engine::view::Error) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "a request could not be answered");
-            return Problem::new(
-                503,
-                "database",
-                "The database can't be asked",
-                error.to_string(),
-            )
-            .hint("try again in a moment; GET /readyz tells when it is back")
-            .into();
+            return Problem::new(503, "database", "The database can't be asked", error.to_string())
+                .hint("try again in a moment; GET /readyz tells when it is back")
+                .into();
         }
         internal(&error.to_string())
     }
@@ -243,9 +223,7 @@ pub(crate) async fn reworded(request: Request, next: Next) -> Response {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => String::new(),
     };
-    let title = status
-        .canonical_reason()
-        .unwrap_or("The request was refused");
+    let title = status.canonical_reason().unwrap_or("The request was refused");
     Refusal::from(Problem::new(status.as_u16(), "refused", title, text)).into_response()
 }
 
@@ -260,21 +238,13 @@ pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// The JSON body of a request, read to a limit.
-pub(crate) async fn body<T: serde::de::DeserializeOwned>(
-    request: Request,
-    limit: usize,
-) -> Result<T, Refusal> {
+pub(crate) async fn body<T: serde::de::DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
     let media_type = request
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let is_json = media_type.is_some_and(|text| {
-        let essence = text
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         essence == "application/json" || essence.ends_with("+json")
     });
     if !is_json {
@@ -301,9 +271,7 @@ pub(crate) async fn body<T: serde::de::DeserializeOwned>(
     match read(request.into_body(), limit).await {
         Ok(Some(bytes)) => Ok(api::parse(&bytes)?),
         Ok(None) => Err(too_large().into()),
-        Err(error) => {
-            Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into())
-        }
+        Err(error) => Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into()),
     }
 }
 

@@ -42,19 +42,11 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
     assert!(run.cost.calls > 0 && run.delivered_commit.is_some());
     let tasks = house.client.tasks(&accepted.short).await.unwrap().tasks;
     assert!(tasks.iter().all(|task| task.landed_commit.is_some()));
-    let detail = house
-        .client
-        .task(&accepted.short, &tasks[0].key)
-        .await
-        .unwrap();
+    let detail = house.client.task(&accepted.short, &tasks[0].key).await.unwrap();
     assert!(!detail.attempts[0].turns[0].calls.is_empty());
     let merges = house.client.merges(&accepted.short).await.unwrap().merges;
     assert_eq!(merges.len(), 2);
-    let listed = house
-        .client
-        .runs(Some(RunState::Complete), None, 10)
-        .await
-        .unwrap();
+    let listed = house.client.runs(Some(RunState::Complete), None, 10).await.unwrap();
     assert_eq!(listed.runs[0].id, accepted.id);
 
     let page = answer(
@@ -64,17 +56,11 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
     )
     .await;
     assert!(page.header("content-type").starts_with("text/html"));
-    assert!(
-        page.header("content-security-policy")
-            .contains("default-src 'none'")
-    );
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
     for part in [tasks[0].key.as_str(), "complete", &run.branch, "git -C"] {
         assert!(page.text.contains(part), "{part}");
     }
-    assert!(
-        !page.text.contains("<script"),
-        "what has ended is not followed"
-    );
+    assert!(!page.text.contains("<script"), "what has ended is not followed");
     assert!(house.get("/").await.text.contains(&accepted.short));
 }
 
@@ -128,22 +114,14 @@ async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
         let request = house
             .ask(Method::POST, "/runs")
             .header("Content-Type", "application/json");
-        answer(
-            request
-                .header("Idempotency-Key", "k1")
-                .body(body.to_owned()),
-        )
-        .await
+        answer(request.header("Idempotency-Key", "k1").body(body.to_owned())).await
     };
     let first = send(&body).await;
     assert_eq!(first.status, 201, "{}", first.text);
     let id = first.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(first.header("location"), format!("/runs/{id}"));
     let second = send(&body).await;
-    assert_eq!(
-        (second.status, second.json()["id"].as_str()),
-        (200, Some(id.as_str()))
-    );
+    assert_eq!((second.status, second.json()["id"].as_str()), (200, Some(id.as_str())));
 
     let other = body.replace("Do what", "Do not what");
     let (status, kind, field, _) = send(&other).await.problem();
@@ -169,11 +147,7 @@ async fn a_cancelled_run_says_so_and_twice_is_fine() {
         }
         Err(error) => assert_eq!(error.problem().unwrap().name(), "not-cancellable"),
     }
-    let unknown = house
-        .client
-        .cancel(&RunId::new().to_string())
-        .await
-        .unwrap_err();
+    let unknown = house.client.cancel(&RunId::new().to_string()).await.unwrap_err();
     assert_eq!(unknown.problem().unwrap().name(), "unknown-run");
 }
 
@@ -197,12 +171,7 @@ async fn every_refusal_names_the_value_and_the_way_out() {
     let cases = [
         ("{".to_owned(), 400, "not-json", None),
         ("[]".to_owned(), 422, "invalid-body", None),
-        (
-            with("/objectif", json!("x")),
-            422,
-            "invalid-body",
-            Some("objectif"),
-        ),
+        (with("/objectif", json!("x")), 422, "invalid-body", Some("objectif")),
         (
             with("/orch_config/limits", json!({"turns": -1})),
             422,
@@ -215,18 +184,8 @@ async fn every_refusal_names_the_value_and_the_way_out() {
             "invalid-value",
             Some("orch_config.max_cost_dollars"),
         ),
-        (
-            with("/objective", json!("  ")),
-            422,
-            "invalid-value",
-            Some("objective"),
-        ),
-        (
-            with("/objective", json!("x".repeat(5_000))),
-            413,
-            "too-large",
-            None,
-        ),
+        (with("/objective", json!("  ")), 422, "invalid-value", Some("objective")),
+        (with("/objective", json!("x".repeat(5_000))), 413, "too-large", None),
         (
             with("/workspace_path", json!("relative/path")),
             422,
@@ -251,9 +210,7 @@ async fn every_refusal_names_the_value_and_the_way_out() {
             "{body}"
         );
     }
-    let plain = answer(house.ask(Method::POST, "/runs").body("{}"))
-        .await
-        .problem();
+    let plain = answer(house.ask(Method::POST, "/runs").body("{}")).await.problem();
     assert_eq!((plain.0, plain.2.as_deref()), (415, Some("Content-Type")));
 }
 
@@ -262,32 +219,16 @@ async fn unknown_paths_methods_and_runs_are_problems_too() {
     let house = House::open(Scenario::trivial(1, 1)).await;
     assert_eq!(house.get("/nothing").await.problem().0, 404);
     let wrong = answer(house.ask(Method::DELETE, "/runs")).await;
-    assert!(
-        wrong.header("allow").contains("POST"),
-        "{:?}",
-        wrong.headers
-    );
+    assert!(wrong.header("allow").contains("POST"), "{:?}", wrong.headers);
     assert_eq!(wrong.problem().1, "wrong-method");
     assert_eq!(house.get("/runs/ffffffff").await.problem().1, "unknown-run");
     assert_eq!(house.get("/runs/%ff").await.problem().0, 400);
     assert_eq!(house.get("/runs/zzz").await.problem().1, "invalid-run-id");
-    assert_eq!(
-        house.get("/runs?state=asleep").await.problem().3,
-        Some(json!("asleep"))
-    );
+    assert_eq!(house.get("/runs?state=asleep").await.problem().3, Some(json!("asleep")));
     assert_eq!(house.get("/runs?stat=x").await.problem().0, 400);
-    let id = house
-        .client
-        .submit(&house.new_run(), None)
-        .await
-        .unwrap()
-        .short;
+    let id = house.client.submit(&house.new_run(), None).await.unwrap().short;
     assert_eq!(
-        house
-            .get(&format!("/runs/{id}/tasks/nobody"))
-            .await
-            .problem()
-            .1,
+        house.get(&format!("/runs/{id}/tasks/nobody")).await.problem().1,
         "unknown-task"
     );
 }
@@ -299,12 +240,7 @@ async fn foreign_hosts_and_origins_are_refused_and_tokens_asked_for() {
         ..Settings::default()
     };
     let house = House::open_with(Scenario::trivial(1, 1), settings).await;
-    let foreign = answer(
-        house
-            .ask(Method::GET, "/healthz")
-            .header("Host", "evil.example"),
-    )
-    .await;
+    let foreign = answer(house.ask(Method::GET, "/healthz").header("Host", "evil.example")).await;
     assert_eq!(foreign.problem().1, "foreign-host");
     let foreign = answer(
         house
@@ -350,10 +286,7 @@ async fn a_stopped_server_ends_its_streams_and_is_gone() {
         .unwrap()
         .unwrap();
     let error = house.client.health().await.unwrap_err();
-    assert!(
-        matches!(error, api::ClientError::Unreachable { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, api::ClientError::Unreachable { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,10 +326,7 @@ async fn the_interface_describes_itself() {
     for asset in ["/assets/style.css", "/assets/live.js"] {
         assert_eq!(house.get(asset).await.status, 200);
     }
-    assert_eq!(
-        house.get("/metrics").await.text,
-        house.get("/api/metrics").await.text
-    );
+    assert_eq!(house.get("/metrics").await.text, house.get("/api/metrics").await.text);
     assert_eq!(
         house.get("/api/metrics/health").await.status,
         503,

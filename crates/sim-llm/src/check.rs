@@ -72,10 +72,7 @@ pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation>
             shapes(messages, &mut found);
             History::new(&offered, scenario, &mut found).walk(messages);
         }
-        _ => found.add(
-            ViolationKind::NoMessages,
-            "messages must be a list that is not empty",
-        ),
+        _ => found.add(ViolationKind::NoMessages, "messages must be a list that is not empty"),
     }
     found.violations
 }
@@ -96,11 +93,7 @@ impl Found {
 }
 
 fn parameters(request: &Map<String, Value>, found: &mut Found) {
-    if request
-        .get("model")
-        .and_then(Value::as_str)
-        .is_none_or(str::is_empty)
-    {
+    if request.get("model").and_then(Value::as_str).is_none_or(str::is_empty) {
         found.add(ViolationKind::BadParameter, "you must provide a model");
     }
     let given = |name: &str| request.get(name).is_some_and(|value| !value.is_null());
@@ -160,8 +153,7 @@ fn tools(tools: Option<&Value>, found: &mut Found) -> BTreeSet<String> {
 }
 
 fn is_name(name: &str) -> bool {
-    let fitting =
-        |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let fitting = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     (1..=64).contains(&name.len()) && name.chars().all(fitting)
 }
 
@@ -185,11 +177,7 @@ fn response_format(format: Option<&Value>, found: &mut Found) {
                     "response_format.json_schema needs a schema",
                 );
             } else if json_schema["strict"] == true {
-                loose_schema(
-                    &json_schema["schema"],
-                    "response_format.json_schema.schema",
-                    found,
-                );
+                loose_schema(&json_schema["schema"], "response_format.json_schema.schema", found);
             }
         }
         other => found.add(
@@ -208,10 +196,7 @@ fn loose_schema(schema: &Value, place: &str, found: &mut Found) {
 /// Roles and contents, message by message.
 fn shapes(messages: &[Value], found: &mut Found) {
     if !matches!(messages[0]["role"].as_str(), Some("system" | "developer")) {
-        found.add(
-            ViolationKind::FirstNotSystem,
-            "messages[0] must be the system message",
-        );
+        found.add(ViolationKind::FirstNotSystem, "messages[0] must be the system message");
     }
     for (at, message) in messages.iter().enumerate() {
         let role = message["role"].as_str().unwrap_or_default();
@@ -245,9 +230,7 @@ mod tests {
 
     fn kinds(request: &Value) -> Vec<ViolationKind> {
         let scenario = Scenario::from_rules(vec![
-            Rule::any()
-                .call("invented", json!({}))
-                .raw_call("shell", "{broken"),
+            Rule::any().call("invented", json!({})).raw_call("shell", "{broken"),
         ]);
         violations(request, &scenario)
             .into_iter()
@@ -289,16 +272,10 @@ mod tests {
     #[test]
     fn each_call_needs_exactly_one_answer_in_its_place() {
         use ViolationKind::{UnansweredCall, UnexpectedToolMessage};
-        assert_eq!(
-            kinds(&history(&[call("a", "shell", "{}")])),
-            [UnansweredCall]
-        );
+        assert_eq!(kinds(&history(&[call("a", "shell", "{}")])), [UnansweredCall]);
         let user = json!({"role": "user", "content": "hurry"});
         let late = [call("a", "shell", "{}"), user, answer("a")];
-        assert_eq!(
-            kinds(&history(&late)),
-            [UnansweredCall, UnexpectedToolMessage]
-        );
+        assert_eq!(kinds(&history(&late)), [UnansweredCall, UnexpectedToolMessage]);
         let twice = [call("a", "shell", "{}"), answer("a"), answer("a")];
         assert_eq!(kinds(&history(&twice)), [UnexpectedToolMessage]);
     }
@@ -309,14 +286,9 @@ mod tests {
             kinds(&history(&[call("a", "other", "{}"), answer("a")])),
             [ViolationKind::UnknownTool]
         );
-        assert_eq!(
-            kinds(&history(&[call("a", "invented", "{}"), answer("a")])),
-            []
-        );
+        assert_eq!(kinds(&history(&[call("a", "invented", "{}"), answer("a")])), []);
         let mut taken_away = history(&[call("a", "shell", "{}"), answer("a")]);
-        taken_away
-            .as_object_mut()
-            .map(|request| request.remove("tools"));
+        taken_away.as_object_mut().map(|request| request.remove("tools"));
         assert_eq!(kinds(&taken_away), [ViolationKind::UnknownTool]);
     }
 
@@ -326,10 +298,7 @@ mod tests {
             kinds(&history(&[call("a", "shell", "{x"), answer("a")])),
             [ViolationKind::ArgumentsNotJson]
         );
-        assert_eq!(
-            kinds(&history(&[call("a", "shell", "{broken"), answer("a")])),
-            []
-        );
+        assert_eq!(kinds(&history(&[call("a", "shell", "{broken"), answer("a")])), []);
     }
 
     #[test]
@@ -338,10 +307,7 @@ mod tests {
         assert_eq!(kinds(&json!({"model": "m", "messages": []})), [NoMessages]);
         let odd = json!({"model": "m", "messages": [
             {"role": "user", "content": ""}, {"role": "function", "content": "x"}, {"role": "assistant"}]});
-        assert_eq!(
-            kinds(&odd),
-            [FirstNotSystem, EmptyMessage, UnknownRole, EmptyMessage]
-        );
+        assert_eq!(kinds(&odd), [FirstNotSystem, EmptyMessage, UnknownRole, EmptyMessage]);
     }
 
     #[test]
@@ -349,8 +315,7 @@ mod tests {
         let request = json!({"messages": [{"role": "system", "content": "s"}], "tool_choice": "none", "tools": null,
             "stream_options": {"include_usage": true}});
         assert_eq!(kinds(&request), [ViolationKind::BadParameter; 3]);
-        let empty_tools =
-            json!({"model": "m", "messages": [{"role": "system", "content": "s"}], "tools": []});
+        let empty_tools = json!({"model": "m", "messages": [{"role": "system", "content": "s"}], "tools": []});
         assert_eq!(kinds(&empty_tools), [ViolationKind::BadTool]);
     }
 }

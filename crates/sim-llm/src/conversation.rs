@@ -22,15 +22,10 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// Never fails: what is missing or malformed is left at its default, judging it is the work of `check`.
     pub(crate) fn derive(request: &Value) -> Self {
-        let messages = request["messages"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
+        let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
         let (role, profile) = role_and_profile(&text_of_first(messages, &["system", "developer"]));
         let brief = text_of_first(messages, &["user"]);
-        let spoken = messages
-            .iter()
-            .filter(|message| message["role"] == "assistant")
-            .count();
+        let spoken = messages.iter().filter(|message| message["role"] == "assistant").count();
         Self {
             model: request["model"].as_str().unwrap_or_default().to_owned(),
             role,
@@ -61,20 +56,14 @@ pub(crate) fn text_of(message: &Value) -> String {
 }
 
 fn text_of_first(messages: &[Value], roles: &[&str]) -> String {
-    let first = messages.iter().find(|message| {
-        message["role"]
-            .as_str()
-            .is_some_and(|role| roles.contains(&role))
-    });
+    let first = messages
+        .iter()
+        .find(|message| message["role"].as_str().is_some_and(|role| roles.contains(&role)));
     first.map(text_of).unwrap_or_default()
 }
 
 fn role_and_profile(system: &str) -> (String, Option<String>) {
-    let Some(declared) = system
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("# role:"))
-    else {
+    let Some(declared) = system.lines().next().and_then(|line| line.strip_prefix("# role:")) else {
         return ("unknown".to_owned(), None);
     };
     match declared.trim().split_once('(') {
@@ -136,14 +125,9 @@ mod tests {
 
     #[test]
     fn a_foreign_client_is_unknown_and_at_its_first_turn() {
-        let conversation =
-            Conversation::derive(&json!({"messages": [{"role": "user", "content": "hello"}]}));
+        let conversation = Conversation::derive(&json!({"messages": [{"role": "user", "content": "hello"}]}));
         assert_eq!(
-            (
-                conversation.role.as_str(),
-                conversation.turn,
-                conversation.attempt
-            ),
+            (conversation.role.as_str(), conversation.turn, conversation.attempt),
             ("unknown", 1, 1)
         );
         assert_eq!(conversation.task, None);

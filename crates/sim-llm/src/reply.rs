@@ -50,38 +50,21 @@ pub(crate) enum Delivery {
 }
 
 impl Answer {
-    pub(crate) fn new(
-        rule: &Rule,
-        model: &str,
-        seq: u64,
-        turn: u32,
-        created: u64,
-        estimate: Usage,
-    ) -> Self {
+    pub(crate) fn new(rule: &Rule, model: &str, seq: u64, turn: u32, created: u64, estimate: Usage) -> Self {
         let numbered = rule.tool_calls.iter().enumerate();
         // The turn is part of the id because a server without a journal file counts from 1 again after a restart,
         // and ids must stay unique within a conversation.
         let calls: Vec<_> = numbered
             .map(|(at, call)| (format!("call_{turn}_{seq}_{at}"), call.clone()))
             .collect();
-        let natural = if calls.is_empty() {
-            "stop"
-        } else {
-            "tool_calls"
-        };
+        let natural = if calls.is_empty() { "stop" } else { "tool_calls" };
         Self {
             id: format!("chatcmpl-sim-{seq}"),
             created,
             model: model.to_owned(),
-            text: rule
-                .say
-                .clone()
-                .or_else(|| calls.is_empty().then(String::new)),
+            text: rule.say.clone().or_else(|| calls.is_empty().then(String::new)),
             calls,
-            finish_reason: rule
-                .finish_reason
-                .clone()
-                .unwrap_or_else(|| natural.to_owned()),
+            finish_reason: rule.finish_reason.clone().unwrap_or_else(|| natural.to_owned()),
             usage: rule.usage.unwrap_or(estimate),
         }
     }
@@ -105,14 +88,9 @@ impl Answer {
 
     /// The chunks of a stream, in order, without the closing `[DONE]`.
     pub(crate) fn chunks(&self, delivery: Delivery) -> Vec<Value> {
-        let mut deltas =
-            vec![json!({"role": "assistant", "content": self.text.as_ref().map(|_| "")})];
+        let mut deltas = vec![json!({"role": "assistant", "content": self.text.as_ref().map(|_| "")})];
         let text = self.text.as_deref().unwrap_or_default();
-        deltas.extend(
-            fragments(text)
-                .into_iter()
-                .map(|fragment| json!({"content": fragment})),
-        );
+        deltas.extend(fragments(text).into_iter().map(|fragment| json!({"content": fragment})));
         for (at, (id, call)) in self.calls.iter().enumerate() {
             let mut first = wire_call(id, &call.name, "");
             first["index"] = json!(at);
@@ -120,10 +98,7 @@ impl Answer {
             let more = |fragment| json!({"tool_calls": [{"index": at, "function": {"arguments": fragment}}]});
             deltas.extend(fragments(&call.arguments).into_iter().map(more));
         }
-        let mut chunks: Vec<Value> = deltas
-            .into_iter()
-            .map(|delta| self.chunk(delta, None))
-            .collect();
+        let mut chunks: Vec<Value> = deltas.into_iter().map(|delta| self.chunk(delta, None)).collect();
         chunks.push(self.chunk(json!({}), Some(&self.finish_reason)));
         if delivery == Delivery::StreamWithUsage {
             for chunk in &mut chunks {
@@ -148,12 +123,7 @@ impl Answer {
 /// An error in OpenAI's form.
 pub(crate) fn error(status: StatusCode, kind: &str, message: &str) -> Response {
     let body = json!({"error": {"message": message, "type": kind, "param": null, "code": null}});
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
 /// The proper answer.
@@ -165,12 +135,7 @@ pub(crate) fn answer(answer: &Answer, delivery: Delivery) -> Response {
 }
 
 /// The answer gone wrong.
-pub(crate) async fn fault(
-    fault: &Fault,
-    answer: &Answer,
-    delivery: Delivery,
-    mut stopping: Stopping,
-) -> Response {
+pub(crate) async fn fault(fault: &Fault, answer: &Answer, delivery: Delivery, mut stopping: Stopping) -> Response {
     match (fault, delivery) {
         (
             Fault::Status {
@@ -182,40 +147,22 @@ pub(crate) async fn fault(
             _,
         ) => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let retry_after = retry_after
-                .iter()
-                .map(|value| ("retry-after", value.as_str()));
-            let headers = headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
+            let retry_after = retry_after.iter().map(|value| ("retry-after", value.as_str()));
+            let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             status_response(status, retry_after.chain(headers), body.as_deref())
         }
-        (Fault::Garbage, Delivery::Whole) => {
-            json_response(Body::from("<html><b>upstream hiccup</b> {\"choices\": ["))
-        }
-        (Fault::Garbage, _) => event_stream(ok(vec![Bytes::from_static(
-            b"data: {\"choices\": [<<<\n\n",
-        )])),
+        (Fault::Garbage, Delivery::Whole) => json_response(Body::from("<html><b>upstream hiccup</b> {\"choices\": [")),
+        (Fault::Garbage, _) => event_stream(ok(vec![Bytes::from_static(b"data: {\"choices\": [<<<\n\n")])),
         (Fault::Empty, Delivery::Whole) => json_response(Body::empty()),
         (Fault::Empty, _) => event_stream(ok(Vec::new())),
         (Fault::Cut, Delivery::Stream | Delivery::StreamWithUsage) => {
             event_stream(ok(first_half(events(answer, delivery))))
         }
-        (Fault::Cut | Fault::Reset, _) => {
-            half_response(answer, delivery, Box::pin(tokio::time::sleep(BREAK_AFTER)))
-        }
-        (Fault::Stall, _) => half_response(
-            answer,
-            delivery,
-            Box::pin(async move { stopping.wait().await }),
-        ),
+        (Fault::Cut | Fault::Reset, _) => half_response(answer, delivery, Box::pin(tokio::time::sleep(BREAK_AFTER))),
+        (Fault::Stall, _) => half_response(answer, delivery, Box::pin(async move { stopping.wait().await })),
         (Fault::Hang, _) => {
             stopping.wait().await;
-            error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "server_error",
-                "the server stopped",
-            )
+            error(StatusCode::SERVICE_UNAVAILABLE, "server_error", "the server stopped")
         }
     }
 }
@@ -228,9 +175,7 @@ fn half_response(
 ) -> Response {
     let dropped = stream::once(async move {
         wait.await;
-        Err(std::io::Error::other(
-            "the connection is dropped here, as scripted",
-        ))
+        Err(std::io::Error::other("the connection is dropped here, as scripted"))
     });
     match delivery {
         Delivery::Whole => {
@@ -265,11 +210,7 @@ fn status_response<'header>(
     for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
-            _ => tracing::warn!(
-                name,
-                value,
-                "a scripted header can't be sent over HTTP and is left out"
-            ),
+            _ => tracing::warn!(name, value, "a scripted header can't be sent over HTTP and is left out"),
         }
     }
     response
@@ -301,10 +242,7 @@ fn ok(parts: Vec<Bytes>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 
 }
 
 fn events(answer: &Answer, delivery: Delivery) -> Vec<Bytes> {
-    let chunks = answer
-        .chunks(delivery)
-        .into_iter()
-        .map(|chunk| chunk.to_string());
+    let chunks = answer.chunks(delivery).into_iter().map(|chunk| chunk.to_string());
     chunks
         .chain(["[DONE]".to_owned()])
         .map(|data| Bytes::from(format!("data: {data}\n\n")))

@@ -268,9 +268,8 @@ impl Rule {
 
     pub(crate) fn fits(&self, conversation: &Conversation) -> bool {
         let fits = &self.fits;
-        let same = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
+        let same =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
         let globbed = |wanted: &Option<Glob>, found: Option<&str>| {
             wanted
                 .as_ref()
@@ -283,9 +282,7 @@ impl Rule {
             && globbed(&fits.model, Some(&conversation.model))
             && fits.hunk.is_none_or(|hunk| conversation.hunk == Some(hunk))
             && fits.turn.is_none_or(|turns| turns.holds(conversation.turn))
-            && fits
-                .attempt
-                .is_none_or(|attempts| attempts.holds(conversation.attempt))
+            && fits.attempt.is_none_or(|attempts| attempts.holds(conversation.attempt))
             && fits
                 .contains
                 .as_deref()
@@ -336,9 +333,7 @@ impl Glob {
         let wild = text.contains(['*', '?']);
         let escaped = regex::escape(text).replace(r"\*", ".*").replace(r"\?", ".");
         // Escaped text is a valid pattern; should it ever be too large for the engine, only the exact name fits.
-        let pattern = wild
-            .then(|| Regex::new(&format!("(?s)^{escaped}$")).ok())
-            .flatten();
+        let pattern = wild.then(|| Regex::new(&format!("(?s)^{escaped}$")).ok()).flatten();
         Self {
             text: text.to_owned(),
             pattern,
@@ -360,8 +355,7 @@ impl std::fmt::Display for Glob {
 
 impl std::fmt::Display for Match {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown =
-            |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
+        let shown = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
         let conditions = [
             shown("role", self.role.clone()),
             shown("profile", self.profile.clone()),
@@ -371,18 +365,11 @@ impl std::fmt::Display for Match {
             shown("attempt", self.attempt.map(|attempt| attempt.to_string())),
             shown("turn", self.turn.map(|turn| turn.to_string())),
             shown("model", self.model.as_ref().map(Glob::to_string)),
-            shown(
-                "contains",
-                self.contains.as_ref().map(|text| format!("{text:?}")),
-            ),
+            shown("contains", self.contains.as_ref().map(|text| format!("{text:?}"))),
             shown("times", self.times.map(|times| times.to_string())),
         ];
         let conditions: Vec<String> = conditions.into_iter().flatten().collect();
-        formatter.write_str(if conditions.is_empty() {
-            "anything"
-        } else {
-            ""
-        })?;
+        formatter.write_str(if conditions.is_empty() { "anything" } else { "" })?;
         formatter.write_str(&conditions.join(" "))
     }
 }

@@ -24,10 +24,7 @@ impl Scenario {
         let mut taken = HashSet::new();
         let mut labelled = Vec::with_capacity(rules.len());
         for (at, rule) in rules.into_iter().enumerate() {
-            let label = rule
-                .name
-                .clone()
-                .unwrap_or_else(|| format!("rule {}", at + 1));
+            let label = rule.name.clone().unwrap_or_else(|| format!("rule {}", at + 1));
             let label = if taken.contains(&label) {
                 format!("{label} (rule {})", at + 1)
             } else {
@@ -62,15 +59,10 @@ impl Scenario {
     }
 
     /// The first rule that fits and has not been used up; `used` tells how often a rule has answered already.
-    pub(crate) fn find(
-        &self,
-        conversation: &Conversation,
-        used: impl Fn(&str) -> u32,
-    ) -> Option<&Labelled> {
+    pub(crate) fn find(&self, conversation: &Conversation, used: impl Fn(&str) -> u32) -> Option<&Labelled> {
         self.rules.iter().find(|labelled| {
             let times = labelled.rule.fits.times;
-            labelled.rule.fits(conversation)
-                && times.is_none_or(|times| used(&labelled.label) < times)
+            labelled.rule.fits(conversation) && times.is_none_or(|times| used(&labelled.label) < times)
         })
     }
 
@@ -81,8 +73,7 @@ impl Scenario {
 
     /// Whether some rule makes the model send exactly these arguments.
     pub(crate) fn sends_arguments(&self, arguments: &str) -> bool {
-        self.scripted_calls()
-            .any(|call| call.arguments == arguments)
+        self.scripted_calls().any(|call| call.arguments == arguments)
     }
 
     /// One line for each rule, as shown to a client for which nothing is scripted.
@@ -95,9 +86,7 @@ impl Scenario {
     }
 
     fn scripted_calls(&self) -> impl Iterator<Item = &crate::rule::ToolCall> {
-        self.rules
-            .iter()
-            .flat_map(|labelled| &labelled.rule.tool_calls)
+        self.rules.iter().flat_map(|labelled| &labelled.rule.tool_calls)
     }
 }
 
@@ -131,18 +120,13 @@ mod tests {
             Rule::director().named("plan"),
             Rule::worker("a").turn(1).named("a first"),
             Rule::worker("a").from_turn(2).attempt(1).named("a later"),
-            Rule::worker("b-*")
-                .contains("gate failed")
-                .named("b sent back"),
+            Rule::worker("b-*").contains("gate failed").named("b sent back"),
             Rule::any().model("gpt-*").named("gpt"),
         ]);
         assert_eq!(label(&scenario, &at("a", 1, 1)).as_deref(), Some("a first"));
         assert_eq!(label(&scenario, &at("a", 1, 7)).as_deref(), Some("a later"));
         assert_eq!(label(&scenario, &at("a", 2, 7)), None);
-        assert_eq!(
-            label(&scenario, &at("b-1", 3, 3)).as_deref(),
-            Some("b sent back")
-        );
+        assert_eq!(label(&scenario, &at("b-1", 3, 3)).as_deref(), Some("b sent back"));
         assert_eq!(label(&scenario, &at("xb-1", 3, 3)), None);
     }
 
@@ -167,11 +151,7 @@ mod tests {
             .find(&at("a", 1, 1), |_| 0)
             .map(|labelled| labelled.rule.say.clone());
         assert_eq!(found, Some(Some("override".to_owned())));
-        let labels: HashSet<_> = merged
-            .rules
-            .iter()
-            .map(|labelled| labelled.label.clone())
-            .collect();
+        let labels: HashSet<_> = merged.rules.iter().map(|labelled| labelled.label.clone()).collect();
         assert_eq!(labels.len(), 2);
     }
 }

@@ -152,30 +152,16 @@ fn read(path: &Path) -> Result<String, ScenarioError> {
 
 fn rule(file: RuleFile, number: usize, folder: &Path) -> Result<Rule, ScenarioError> {
     let name = file.name.clone();
-    let problem = |label: String| {
-        move |problem: String| ScenarioError::Rule {
-            number,
-            label,
-            problem,
-        }
-    };
+    let problem = |label: String| move |problem: String| ScenarioError::Rule { number, label, problem };
     let fits = conditions(&file.fits).map_err(problem(name.clone().unwrap_or_default()))?;
     let label = name.clone().unwrap_or_else(|| fits.to_string());
-    let contents = file
-        .file
-        .as_ref()
-        .map(|path| read(&folder.join(path)))
-        .transpose()?;
+    let contents = file.file.as_ref().map(|path| read(&folder.join(path))).transpose()?;
     check_one_answer(&file).map_err(problem(label.clone()))?;
-    let tool_calls: Result<Vec<ToolCall>, String> =
-        file.tool_calls.into_iter().map(tool_call).collect();
+    let tool_calls: Result<Vec<ToolCall>, String> = file.tool_calls.into_iter().map(tool_call).collect();
     Ok(Rule {
         name,
         fits,
-        say: file
-            .say
-            .or(contents)
-            .or(file.json.map(|document| document.to_string())),
+        say: file.say.or(contents).or(file.json.map(|document| document.to_string())),
         tool_calls: tool_calls.map_err(problem(label.clone()))?,
         finish_reason: file.finish_reason,
         usage: file.usage,
@@ -230,10 +216,7 @@ fn interval(file: &IntervalFile) -> Result<Interval, String> {
     let number = |part: &str| part.parse::<u32>().map_err(|_| problem());
     let (first, last) = match text.split_once("..") {
         Some((first, "")) => (number(first)?, None),
-        Some(("", last)) => (
-            1,
-            Some(number(last.strip_prefix('=').ok_or_else(problem)?)?),
-        ),
+        Some(("", last)) => (1, Some(number(last.strip_prefix('=').ok_or_else(problem)?)?)),
         Some((first, last)) => (
             number(first)?,
             Some(number(last.strip_prefix('=').ok_or_else(problem)?)?),
@@ -270,9 +253,7 @@ fn fault(file: FaultFile) -> Result<Fault, String> {
         FaultKind::Status => {
             let status = file.status.unwrap_or_default();
             if !(400..=599).contains(&status) {
-                return Err(format!(
-                    "a status fault needs a status from 400 to 599, not {status}"
-                ));
+                return Err(format!("a status fault needs a status from 400 to 599, not {status}"));
             }
             Fault::Status {
                 status,
@@ -337,20 +318,11 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         assert!(error("[[rule]]\nsya = \"x\"").contains("unknown field `sya`"));
-        assert!(
-            error("[[rule]]\nmatch = { role = \"boss\" }\nsay = \"x\"")
-                .contains("unknown variant `boss`")
-        );
+        assert!(error("[[rule]]\nmatch = { role = \"boss\" }\nsay = \"x\"").contains("unknown variant `boss`"));
         assert!(error("[[rule]]\nname = \"mute\"").contains("rule 1 (mute): it has no answer"));
-        assert!(
-            error("[[rule]]\nsay = \"a\"\njson = {}").contains("keep one of say, json and file")
-        );
-        assert!(
-            error("[[rule]]\nsay = \"a\"\nmatch = { turn = \"2-4\" }").contains("is no interval")
-        );
-        assert!(
-            error("[[rule]]\nfault = { kind = \"cut\", status = 500 }").contains("belong to kind")
-        );
+        assert!(error("[[rule]]\nsay = \"a\"\njson = {}").contains("keep one of say, json and file"));
+        assert!(error("[[rule]]\nsay = \"a\"\nmatch = { turn = \"2-4\" }").contains("is no interval"));
+        assert!(error("[[rule]]\nfault = { kind = \"cut\", status = 500 }").contains("belong to kind"));
         assert!(error("[[rule]]\nfault = { kind = \"status\" }").contains("from 400 to 599"));
         assert!(error("[[rule]]\nfile = \"no-such-file\"").contains("no-such-file"));
     }

@@ -78,10 +78,7 @@ impl Server {
             .as_deref()
             .map_or_else(|| Ok(Journal::in_memory()), Journal::open)?;
         let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-            let text = format!(
-                "cannot listen on {}: {error}; choose another address",
-                options.listen
-            );
+            let text = format!("cannot listen on {}: {error}; choose another address", options.listen);
             io::Error::new(error.kind(), text)
         })?;
         let address = listener.local_addr()?;
@@ -133,10 +130,7 @@ impl Server {
     /// Stops listening, ends what hangs, and waits for responses under way, though not for long.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if tokio::time::timeout(STOP_LIMIT, &mut self.serving)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_LIMIT, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
     }
@@ -151,31 +145,20 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/journal", get(journal))
         .route("/journal/{seq}", get(journal_request))
         .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(async || {
-            reply::error(
-                StatusCode::NOT_FOUND,
-                "invalid_request_error",
-                "no such path",
-            )
-        })
+        .fallback(async || reply::error(StatusCode::NOT_FOUND, "invalid_request_error", "no such path"))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
         .with_state(shared)
 }
 
 async fn models(State(_): State<Arc<Shared>>) -> Json<Value> {
-    Json(
-        json!({"object": "list", "data": [{"id": "sim", "object": "model", "created": 0, "owned_by": "sim-llm"}]}),
-    )
+    Json(json!({"object": "list", "data": [{"id": "sim", "object": "model", "created": 0, "owned_by": "sim-llm"}]}))
 }
 
 async fn journal(State(shared): State<Arc<Shared>>) -> Json<Vec<Entry>> {
     Json(shared.journal().entries().to_vec())
 }
 
-async fn journal_request(
-    State(shared): State<Arc<Shared>>,
-    Path(seq): Path<u64>,
-) -> Result<Json<Value>, Response> {
+async fn journal_request(State(shared): State<Arc<Shared>>, Path(seq): Path<u64>) -> Result<Json<Value>, Response> {
     let request = shared.journal().request(seq).cloned();
     request.map(Json).ok_or_else(|| {
         let text = format!("the journal holds no request {seq}, or no longer in memory");
@@ -193,11 +176,7 @@ enum Decision {
     },
 }
 
-async fn chat_completions(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn chat_completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     if !shared.admits(&headers) {
         let text = "incorrect API key provided; send it as Authorization: Bearer";
         return reply::error(StatusCode::UNAUTHORIZED, "authentication_error", text);
@@ -210,11 +189,7 @@ async fn chat_completions(
             reply::error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", &text)
         }
         Ok(Decision::Refuse(response)) => response,
-        Ok(Decision::Answer {
-            answer,
-            latency,
-            fault,
-        }) => {
+        Ok(Decision::Answer { answer, latency, fault }) => {
             let mut stopping = shared.stopping.clone();
             if !latency.is_zero() {
                 tokio::select! {
@@ -248,9 +223,7 @@ impl Shared {
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         self.api_key
             .as_ref()
             .is_none_or(|key| given.and_then(|given| given.strip_prefix("Bearer ")) == Some(key))
@@ -268,19 +241,12 @@ impl Shared {
                 .iter()
                 .map(|violation| violation.detail.as_str())
                 .collect();
-            let response = reply::error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                &details.join("; "),
-            );
+            let response = reply::error(StatusCode::BAD_REQUEST, "invalid_request_error", &details.join("; "));
             entry.status = Status::Http(400);
             journal.record(entry, request)?;
             return Ok(Decision::Refuse(response));
         }
-        let Some(labelled) = self
-            .scenario
-            .find(&conversation, |rule| journal.answered(rule))
-        else {
+        let Some(labelled) = self.scenario.find(&conversation, |rule| journal.answered(rule)) else {
             let detail = unscripted(&conversation, &self.scenario);
             let response = reply::error(StatusCode::INTERNAL_SERVER_ERROR, "unscripted", &detail);
             entry.violations.push(Violation {
@@ -295,25 +261,14 @@ impl Shared {
         let estimate = usage::estimate(&request, rule);
         let created = entry.at_unix_ms / 1000;
         let seq = journal.next_seq();
-        let answer = Answer::new(
-            rule,
-            &conversation.model,
-            seq,
-            conversation.turn,
-            created,
-            estimate,
-        );
+        let answer = Answer::new(rule, &conversation.model, seq, conversation.turn, created, estimate);
         entry.rule = Some(labelled.label.clone());
         entry.status = status(rule.fault.as_ref());
         if rule.fault.is_none() {
             entry.prompt_tokens = answer.usage.prompt_tokens;
             entry.cached_tokens = answer.usage.cached_tokens;
             entry.completion_tokens = answer.usage.completion_tokens;
-            entry.tools = rule
-                .tool_calls
-                .iter()
-                .map(|call| call.name.clone())
-                .collect();
+            entry.tools = rule.tool_calls.iter().map(|call| call.name.clone()).collect();
         }
         journal.record(entry, request)?;
         Ok(Decision::Answer {
@@ -325,9 +280,7 @@ impl Shared {
 }
 
 fn entry(conversation: &Conversation, request: &Value, violations: Vec<Violation>) -> Entry {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Entry {
         seq: 0,
         at_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
@@ -374,9 +327,7 @@ fn unscripted(conversation: &Conversation, scenario: &Scenario) -> String {
         conversation.attempt,
         conversation.turn,
         conversation.file.clone().unwrap_or_else(absent),
-        conversation
-            .hunk
-            .map_or_else(absent, |hunk| hunk.to_string()),
+        conversation.hunk.map_or_else(absent, |hunk| hunk.to_string()),
         conversation.model,
         scenario.summary(),
     )

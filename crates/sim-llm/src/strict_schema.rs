@@ -32,13 +32,8 @@ fn walk(schema: &Value, place: &str, found: &mut Vec<String>) {
     let Some(keywords) = schema.as_object() else {
         return;
     };
-    for refused in REFUSED
-        .iter()
-        .filter(|keyword| keywords.contains_key(**keyword))
-    {
-        found.push(format!(
-            "{place}: {refused} is not permitted in a strict schema"
-        ));
+    for refused in REFUSED.iter().filter(|keyword| keywords.contains_key(**keyword)) {
+        found.push(format!("{place}: {refused} is not permitted in a strict schema"));
     }
     if keywords.contains_key("$ref") && keywords.len() > 1 {
         let beside: Vec<&str> = keywords
@@ -75,9 +70,7 @@ fn is_object(schema: &Value) -> bool {
 
 fn object(schema: &Value, place: &str, found: &mut Vec<String>) {
     if schema["additionalProperties"] != false {
-        found.push(format!(
-            "{place}: additionalProperties must be given and false"
-        ));
+        found.push(format!("{place}: additionalProperties must be given and false"));
     }
     let required: Vec<&str> = schema["required"]
         .as_array()
@@ -86,24 +79,15 @@ fn object(schema: &Value, place: &str, found: &mut Vec<String>) {
         .filter_map(Value::as_str)
         .collect();
     let properties = schema["properties"].as_object();
-    let names = || {
-        properties
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
-    };
+    let names = || properties.into_iter().flatten().map(|(name, _)| name.as_str());
     for name in names().filter(|name| !required.contains(name)) {
-        found.push(format!(
-            "{place}: required must name every property, {name} is missing"
-        ));
+        found.push(format!("{place}: required must name every property, {name} is missing"));
     }
     for name in required
         .iter()
         .filter(|name| !names().any(|property| property == **name))
     {
-        found.push(format!(
-            "{place}: required names {name}, which is no property"
-        ));
+        found.push(format!("{place}: required names {name}, which is no property"));
     }
 }
 

@@ -84,9 +84,6 @@ mod tests {
     fn a_trivial_plan_has_columns_of_tasks_that_wait_for_each_other() {
         let scenario = Scenario::trivial(5, 2);
         assert_eq!(scenario.len(), 6);
-        assert_eq!(
-            planned_task("task-3", Some("task-1"))["depends_on"][0]["key"],
-            "task-1"
-        );
+        assert_eq!(planned_task("task-3", Some("task-1"))["depends_on"][0]["key"], "task-1");
     }
 }

@@ -13,19 +13,10 @@ const MIN_CACHED_TOKENS: u64 = 1024;
 /// Four bytes to a token. What the client sent with the previous turn counts as cached, in a provider's steps.
 pub(crate) fn estimate(request: &Value, rule: &Rule) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(BYTES_PER_TOKEN) as u64;
-    let messages = request["messages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    let size = |messages: &[Value]| {
-        messages
-            .iter()
-            .map(|message| message.to_string().len())
-            .sum::<usize>()
-    };
+    let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let size = |messages: &[Value]| messages.iter().map(|message| message.to_string().len()).sum::<usize>();
     let fixed = request["tools"].to_string().len() + request["response_format"].to_string().len();
-    let sent_before = messages
-        .iter()
-        .rposition(|message| message["role"] == "assistant");
+    let sent_before = messages.iter().rposition(|message| message["role"] == "assistant");
     let cached = sent_before.map_or(0, |end| {
         tokens(fixed + size(&messages[..end])) / CACHE_STEP_TOKENS * CACHE_STEP_TOKENS
     });
@@ -37,11 +28,7 @@ pub(crate) fn estimate(request: &Value, rule: &Rule) -> Usage {
         .sum();
     Usage {
         prompt_tokens: tokens(fixed + size(messages)),
-        cached_tokens: if cached < MIN_CACHED_TOKENS {
-            0
-        } else {
-            cached
-        },
+        cached_tokens: if cached < MIN_CACHED_TOKENS { 0 } else { cached },
         completion_tokens: tokens(spoken + called).max(1),
     }
 }

@@ -18,10 +18,7 @@ async fn a_whole_answer_has_calls_usage_and_a_reason() {
     let choice = &answer["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls");
     assert_eq!(choice["message"]["content"], "Looking.");
-    assert_eq!(
-        choice["message"]["tool_calls"][0]["function"]["name"],
-        "shell"
-    );
+    assert_eq!(choice["message"]["tool_calls"][0]["function"]["name"], "shell");
     assert_eq!(
         choice["message"]["tool_calls"][0]["function"]["arguments"],
         r#"{"command":"ls"}"#
@@ -35,10 +32,7 @@ async fn a_whole_answer_has_calls_usage_and_a_reason() {
         ("worker", Some("greet"), 1)
     );
     assert_eq!(answer["usage"]["prompt_tokens"], entry.prompt_tokens);
-    assert_eq!(
-        answer["usage"]["completion_tokens"],
-        entry.completion_tokens
-    );
+    assert_eq!(answer["usage"]["completion_tokens"], entry.completion_tokens);
     assert_eq!(
         entry.completion_tokens,
         ("Looking.".len() + "shell".len() + r#"{"command":"ls"}"#.len()).div_ceil(4) as u64
@@ -48,8 +42,7 @@ async fn a_whole_answer_has_calls_usage_and_a_reason() {
 
 #[tokio::test]
 async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
-    let arguments =
-        json!({"command": "printf 'größe über alles, %s' x | tee out/of/the/ordinary/path.txt"});
+    let arguments = json!({"command": "printf 'größe über alles, %s' x | tee out/of/the/ordinary/path.txt"});
     let text = "First I look at what is there, then I change it.";
     let rule = || {
         Rule::worker("greet")
@@ -58,21 +51,14 @@ async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
             .call("finish", json!({"a": 1}))
     };
     let server = server(vec![rule()]).await;
-    let whole: Value = post(&server, &worker("greet", 1, &[]))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let whole: Value = post(&server, &worker("greet", 1, &[])).await.json().await.unwrap();
     let response = post(&server, &streamed(worker("greet", 1, &[]))).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let (body, ended) = drain(response).await;
     assert!(ended);
     let mut data = events(&body);
     assert_eq!(data.pop(), Some("[DONE]"));
-    let chunks: Vec<Value> = data
-        .iter()
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect();
+    let chunks: Vec<Value> = data.iter().map(|data| serde_json::from_str(data).unwrap()).collect();
 
     let (last, rest) = chunks.split_last().unwrap();
     assert_eq!(last["choices"], json!([]));
@@ -81,10 +67,7 @@ async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
         rest.iter()
             .all(|chunk| chunk["usage"].is_null() && chunk["object"] == "chat.completion.chunk")
     );
-    assert_eq!(
-        rest.last().unwrap()["choices"][0]["finish_reason"],
-        "tool_calls"
-    );
+    assert_eq!(rest.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
 
     let mut content = String::new();
     let mut calls = vec![(String::new(), String::new(), 0); 2];
@@ -95,21 +78,13 @@ async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
             collected
                 .0
                 .push_str(call["function"]["name"].as_str().unwrap_or_default());
-            collected
-                .1
-                .push_str(call["function"]["arguments"].as_str().unwrap());
+            collected.1.push_str(call["function"]["arguments"].as_str().unwrap());
             collected.2 += 1;
         }
     }
     assert_eq!(content, text);
-    assert_eq!(
-        (calls[0].0.as_str(), calls[1].0.as_str()),
-        ("shell", "finish")
-    );
-    assert_eq!(
-        serde_json::from_str::<Value>(&calls[0].1).unwrap(),
-        arguments
-    );
+    assert_eq!((calls[0].0.as_str(), calls[1].0.as_str()), ("shell", "finish"));
+    assert_eq!(serde_json::from_str::<Value>(&calls[0].1).unwrap(), arguments);
     assert!(
         calls[0].2 > 3,
         "arguments must come in several fragments, not {}",
@@ -149,18 +124,11 @@ async fn structured_output_is_the_content() {
 async fn a_conversation_moves_from_turn_to_turn() {
     let rules = vec![
         Rule::worker("a").turn(1).call("shell", json!({})),
-        Rule::worker("a")
-            .from_turn(2)
-            .contains("exit 1")
-            .say("mended"),
+        Rule::worker("a").from_turn(2).contains("exit 1").say("mended"),
         Rule::worker("a").from_turn(2).call("finish", json!({})),
     ];
     let server = server(rules).await;
-    let first: Value = post(&server, &worker("a", 1, &[]))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let first: Value = post(&server, &worker("a", 1, &[])).await.json().await.unwrap();
     let spoken = first["choices"][0]["message"].clone();
     let id = &spoken["tool_calls"][0]["id"];
     let good = json!({"role": "tool", "tool_call_id": id, "content": "ok"});
@@ -181,11 +149,7 @@ async fn a_conversation_moves_from_turn_to_turn() {
         .unwrap();
     assert_eq!(second["choices"][0]["message"]["content"], "mended");
     assert_eq!(
-        server
-            .journal()
-            .iter()
-            .map(|entry| entry.turn)
-            .collect::<Vec<_>>(),
+        server.journal().iter().map(|entry| entry.turn).collect::<Vec<_>>(),
         [1, 2, 2]
     );
     server.stop().await;
@@ -223,18 +187,8 @@ async fn usage_and_reason_can_be_scripted() {
         cached_tokens: 10,
         completion_tokens: 7,
     };
-    let server = server(vec![
-        Rule::any()
-            .say("cut off")
-            .usage(usage)
-            .finish_reason("length"),
-    ])
-    .await;
-    let answer: Value = post(&server, &worker("a", 1, &[]))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let server = server(vec![Rule::any().say("cut off").usage(usage).finish_reason("length")]).await;
+    let answer: Value = post(&server, &worker("a", 1, &[])).await.json().await.unwrap();
     assert_eq!(answer["usage"]["total_tokens"], 1_000_007);
     assert_eq!(answer["choices"][0]["finish_reason"], "length");
     assert_eq!(server.journal()[0].prompt_tokens, 1_000_000);
@@ -251,10 +205,7 @@ async fn an_unscripted_request_says_who_asked_and_what_there_is() {
         text.contains("role=worker profile=coder task=greet attempt=2 turn=1"),
         "{text}"
     );
-    assert!(
-        text.contains("the other task: role=worker task=other"),
-        "{text}"
-    );
+    assert!(text.contains("the other task: role=worker task=other"), "{text}");
     let entry = &server.journal()[0];
     assert_eq!(entry.status, Status::Http(500));
     assert_eq!(entry.violations[0].kind, sim_llm::ViolationKind::Unscripted);
@@ -265,11 +216,7 @@ async fn an_unscripted_request_says_who_asked_and_what_there_is() {
 async fn models_health_and_unknown_paths_answer() {
     let server = server(vec![]).await;
     let get = async |path: String| client().get(path).send().await.unwrap();
-    let models: Value = get(format!("{}/models", server.base_url()))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let models: Value = get(format!("{}/models", server.base_url())).await.json().await.unwrap();
     assert_eq!(models["data"][0]["object"], "model");
     let root = server.base_url().replace("/v1", "");
     assert_eq!(get(format!("{root}/healthz")).await.status(), 200);
@@ -288,13 +235,7 @@ async fn a_key_is_demanded_where_one_is_set() {
         .unwrap();
     assert_eq!(post(&server, &worker("a", 1, &[])).await.status(), 401);
     let url = format!("{}/chat/completions", server.base_url());
-    let with = |key: &str| {
-        client()
-            .post(&url)
-            .bearer_auth(key)
-            .json(&worker("a", 1, &[]))
-            .send()
-    };
+    let with = |key: &str| client().post(&url).bearer_auth(key).json(&worker("a", 1, &[])).send();
     assert_eq!(with("wrong").await.unwrap().status(), 401);
     assert_eq!(with("right").await.unwrap().status(), 200);
     server.stop().await;

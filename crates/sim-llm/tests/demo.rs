@@ -20,11 +20,7 @@ fn resolver() -> Value {
 }
 
 async fn content(server: &Server, request: &Value) -> Value {
-    let answer: Value = post(server, request)
-        .await
-        .json()
-        .await
-        .expect("an answer in JSON");
+    let answer: Value = post(server, request).await.json().await.expect("an answer in JSON");
     let content = answer["choices"][0]["message"]["content"]
         .as_str()
         .expect("an answer in text");
@@ -40,13 +36,7 @@ async fn the_script_plans_seven_tasks_and_resolves_the_conflict() {
     let plan = content(&server, &director).await;
     let tasks = plan["tasks"].as_array().unwrap();
     assert_eq!(tasks.len(), 7);
-    assert_eq!(
-        tasks
-            .iter()
-            .filter(|task| task["depends_on"] == json!([]))
-            .count(),
-        4
-    );
+    assert_eq!(tasks.iter().filter(|task| task["depends_on"] == json!([])).count(), 4);
     for task in tasks {
         let key = task["key"].as_str().unwrap();
         assert_eq!(
@@ -72,11 +62,7 @@ async fn the_declining_script_is_laid_over_the_other() {
         .await
         .unwrap();
     assert_eq!(content(&server, &resolver()).await["decision"], "decline");
-    let sent_back: Value = post(&server, &worker("top-words", 2, &[]))
-        .await
-        .json()
-        .await
-        .unwrap();
+    let sent_back: Value = post(&server, &worker("top-words", 2, &[])).await.json().await.unwrap();
     let call = &sent_back["choices"][0]["message"]["tool_calls"][0]["function"];
     assert!(call["arguments"].as_str().unwrap().contains("blocked"));
     server.stop().await;

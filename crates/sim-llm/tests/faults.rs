@@ -14,9 +14,7 @@ const NOTHING_COMES: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn one_429_is_followed_by_the_true_answer() {
     let server = server(vec![
-        Rule::worker("a")
-            .times(1)
-            .fault(Fault::too_many_requests("0.2")),
+        Rule::worker("a").times(1).fault(Fault::too_many_requests("0.2")),
         Rule::worker("a").say("here"),
     ])
     .await;
@@ -33,10 +31,7 @@ async fn one_429_is_followed_by_the_true_answer() {
         [journal[0].status, journal[1].status],
         [Status::Http(429), Status::Http(200)]
     );
-    assert_eq!(
-        (journal[0].prompt_tokens, journal[0].completion_tokens),
-        (0, 0)
-    );
+    assert_eq!((journal[0].prompt_tokens, journal[0].completion_tokens), (0, 0));
     server.stop().await;
 }
 
@@ -53,10 +48,7 @@ async fn a_status_can_have_its_own_body_and_headers() {
     let server = server(vec![Rule::any().fault(fault)]).await;
     let response = post(&server, &worker("a", 1, &[])).await;
     assert_eq!(
-        (
-            response.status().as_u16(),
-            &response.headers()["retry-after-ms"]
-        ),
+        (response.status().as_u16(), &response.headers()["retry-after-ms"]),
         (529, &"150".parse().unwrap())
     );
     assert_eq!(response.text().await.unwrap(), "overloaded");
@@ -80,10 +72,7 @@ async fn a_cut_stream_ends_cleanly_in_the_middle_of_the_call() {
 
 #[tokio::test]
 async fn a_reset_stream_breaks_the_connection_after_some_of_it() {
-    let server = server(vec![
-        Rule::any().say(&"word ".repeat(100)).fault(Fault::Reset),
-    ])
-    .await;
+    let server = server(vec![Rule::any().say(&"word ".repeat(100)).fault(Fault::Reset)]).await;
     let (body, ended) = drain(post(&server, &streamed(worker("a", 1, &[]))).await).await;
     assert!(!ended);
     assert!(events(&body).len() > 3, "some of it arrives: {body}");
@@ -107,10 +96,7 @@ async fn garbage_and_nothing_come_with_status_200() {
         Rule::worker("empty").fault(Fault::Empty),
     ])
     .await;
-    for request in [
-        worker("garbage", 1, &[]),
-        streamed(worker("garbage", 1, &[])),
-    ] {
+    for request in [worker("garbage", 1, &[]), streamed(worker("garbage", 1, &[]))] {
         let response = post(&server, &request).await;
         assert_eq!(response.status(), 200);
         let body = response.text().await.unwrap();
@@ -139,10 +125,7 @@ async fn a_hanging_request_never_answers_and_does_not_keep_the_server_from_stopp
 
 #[tokio::test]
 async fn a_stalled_stream_starts_and_falls_silent() {
-    let server = server(vec![
-        Rule::any().say(&"word ".repeat(50)).fault(Fault::Stall),
-    ])
-    .await;
+    let server = server(vec![Rule::any().say(&"word ".repeat(50)).fault(Fault::Stall)]).await;
     let mut response = post(&server, &streamed(worker("a", 1, &[]))).await;
     assert!(response.chunk().await.unwrap().is_some());
     let silence = tokio::time::timeout(NOTHING_COMES, async {

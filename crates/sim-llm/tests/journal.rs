@@ -18,10 +18,7 @@ async fn the_journal_is_read_over_http_with_its_requests() {
     let get = async |path: &str| client().get(format!("{root}{path}")).send().await.unwrap();
     let entries: Vec<Entry> = get("/journal").await.json().await.unwrap();
     assert_eq!(entries, server.journal());
-    assert_eq!(
-        get("/journal/1").await.json::<Value>().await.unwrap(),
-        request
-    );
+    assert_eq!(get("/journal/1").await.json::<Value>().await.unwrap(), request);
     assert_eq!(get("/journal/2").await.status(), 404);
     assert_eq!(server.request(1), Some(request));
     server.stop().await;
@@ -64,20 +61,13 @@ async fn a_restart_goes_on_where_the_file_ends() {
         "the 429 was used up before the restart"
     );
     assert_eq!(
-        second
-            .journal()
-            .iter()
-            .map(|entry| entry.seq)
-            .collect::<Vec<_>>(),
+        second.journal().iter().map(|entry| entry.seq).collect::<Vec<_>>(),
         [1, 2]
     );
     second.stop().await;
 
     let text = std::fs::read_to_string(&path).unwrap();
-    let lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["status"], "429");
     assert_eq!(lines[1]["request"]["model"], "sim");
@@ -110,10 +100,7 @@ async fn a_journal_that_cannot_be_opened_is_named() {
     )
     .await
     .unwrap_err();
-    assert!(
-        error.to_string().contains("choose another address"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("choose another address"), "{error}");
     held.stop().await;
 }
 
@@ -135,16 +122,7 @@ async fn a_request_that_breaks_the_rules_is_refused_and_recorded() {
     );
 
     let url = format!("{}/chat/completions", server.base_url());
-    assert_eq!(
-        client()
-            .post(url)
-            .body("not json")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        400
-    );
+    assert_eq!(client().post(url).body("not json").send().await.unwrap().status(), 400);
     let journal = server.journal();
     assert_eq!(journal[0].violations[0].kind, ViolationKind::UnansweredCall);
     assert_eq!(journal[1].violations[0].kind, ViolationKind::NotJson);
@@ -207,18 +185,9 @@ async fn the_binary_serves_a_scenario_file_and_ends_on_sigterm() {
         .json()
         .await
         .unwrap();
-    assert_eq!(
-        answer["choices"][0]["message"]["content"],
-        "{\"tasks\": []}"
-    );
-    assert_eq!(
-        std::fs::read_to_string(&journal).unwrap().lines().count(),
-        1
-    );
-    let asked = Command::new("kill")
-        .arg(process.id().to_string())
-        .status()
-        .unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], "{\"tasks\": []}");
+    assert_eq!(std::fs::read_to_string(&journal).unwrap().lines().count(), 1);
+    let asked = Command::new("kill").arg(process.id().to_string()).status().unwrap();
     assert!(asked.success());
     assert!(process.wait().unwrap().success());
 

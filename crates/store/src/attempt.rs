@@ -130,8 +130,12 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn held(&mut self, writer: Writer) -> Result<Held, Error> {
-        timed("select", sqlx::query!("select id from run where id = $1 for no key update", writer.run.0).fetch_optional(&mut *self.inner))
-            .await?;
+        timed(
+            "select",
+            sqlx::query!("select id from run where id = $1 for no key update", writer.run.0)
+                .fetch_optional(&mut *self.inner),
+        )
+        .await?;
         let row = timed(
             "select",
             sqlx::query!(
@@ -142,7 +146,11 @@ impl Tx {
             .fetch_optional(&mut *self.inner),
         )
         .await?;
-        Ok(if row.is_some_and(|row| row.held) { Held::Yes } else { Held::No })
+        Ok(if row.is_some_and(|row| row.held) {
+            Held::Yes
+        } else {
+            Held::No
+        })
     }
 
     /// Closes what is open of a task's attempts: it was taken from its worker, who could not say so.
@@ -152,8 +160,11 @@ impl Tx {
     pub async fn abandon_attempts(&mut self, task: TaskId) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update attempt set ended_at = now() where task = $1 and ended_at is null", task.0)
-                .execute(&mut *self.inner),
+            sqlx::query!(
+                "update attempt set ended_at = now() where task = $1 and ended_at is null",
+                task.0
+            )
+            .execute(&mut *self.inner),
         )
         .await?;
         Ok(())
@@ -337,8 +348,12 @@ impl Store {
     pub async fn save_attempt_base(&self, attempt: i64, base: &CommitId) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update attempt set base = coalesce(base, $2) where id = $1", attempt, base.0)
-                .execute(&self.pool),
+            sqlx::query!(
+                "update attempt set base = coalesce(base, $2) where id = $1",
+                attempt,
+                base.0
+            )
+            .execute(&self.pool),
         )
         .await?;
         Ok(())
@@ -392,8 +407,11 @@ impl Store {
     pub async fn replay(&self, attempt: i64) -> Result<Vec<ReplayedTurn>, Error> {
         let turns = timed(
             "select",
-            sqlx::query!("select number, assistant from turn where attempt = $1 order by number", attempt)
-                .fetch_all(&self.pool),
+            sqlx::query!(
+                "select number, assistant from turn where attempt = $1 order by number",
+                attempt
+            )
+            .fetch_all(&self.pool),
         )
         .await?;
         let calls = timed(

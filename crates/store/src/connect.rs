@@ -104,9 +104,7 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// The server has no such database.
-    #[error(
-        "the database server at {server} has no database {name}; make it (createdb {name}), or mend DATABASE_URL"
-    )]
+    #[error("the database server at {server} has no database {name}; make it (createdb {name}), or mend DATABASE_URL")]
     Missing {
         /// Host and port, or the socket.
         server: String,
@@ -114,9 +112,7 @@ pub enum OpenError {
         name: String,
     },
     /// The server is too old.
-    #[error(
-        "the database server at {server} is PostgreSQL {found}; {OLDEST_SERVER} or later is needed"
-    )]
+    #[error("the database server at {server} is PostgreSQL {found}; {OLDEST_SERVER} or later is needed")]
     TooOld {
         /// Host and port, or the socket.
         server: String,
@@ -156,8 +152,7 @@ impl Store {
         let options = prepare(database, settings)?;
         let server = server_name(&options);
         let connecting = PgConnection::connect_with(&options);
-        let mut connection = match tokio::time::timeout(settings.acquire_timeout, connecting).await
-        {
+        let mut connection = match tokio::time::timeout(settings.acquire_timeout, connecting).await {
             Ok(connected) => connected.map_err(|error| classify(error, &options))?,
             Err(_) => return Err(classify(sqlx::Error::PoolTimedOut, &options)),
         };
@@ -219,12 +214,9 @@ fn prepare(database: Database, settings: &PoolSettings) -> Result<PgConnectOptio
                 .iter()
                 .any(|scheme| url.starts_with(scheme))
             {
-                return Err(OpenError::Address(
-                    "it does not begin with postgres://".into(),
-                ));
+                return Err(OpenError::Address("it does not begin with postgres://".into()));
             }
-            PgConnectOptions::from_str(&url)
-                .map_err(|error| OpenError::Address(without_value(&error)))?
+            PgConnectOptions::from_str(&url).map_err(|error| OpenError::Address(without_value(&error)))?
         }
         Database::Options(options) => *options,
     };
@@ -245,8 +237,7 @@ fn without_value(error: &sqlx::Error) -> String {
         sqlx::Error::Configuration(source) if source.is::<std::num::ParseIntError>() => {
             "the port is not a number".into()
         }
-        _ => "it can't be taken apart; is a special character in the password not percent-encoded?"
-            .into(),
+        _ => "it can't be taken apart; is a special character in the password not percent-encoded?".into(),
     }
 }
 
@@ -276,10 +267,7 @@ fn classify(error: sqlx::Error, options: &PgConnectOptions) -> OpenError {
             user: options.get_username().to_owned(),
             source: error,
         },
-        Some(_) | None => OpenError::Unreachable {
-            server,
-            source: error,
-        },
+        Some(_) | None => OpenError::Unreachable { server, source: error },
     }
 }
 
@@ -291,9 +279,7 @@ async fn check_version(connection: &mut PgConnection, server: &str) -> Result<()
             server: server.to_owned(),
             source,
         })?;
-    let digits = found
-        .split(|character: char| !character.is_ascii_digit())
-        .next();
+    let digits = found.split(|character: char| !character.is_ascii_digit()).next();
     let major: Option<u32> = digits.and_then(|digits| digits.parse().ok());
     match major {
         Some(major) if major >= OLDEST_SERVER => Ok(()),
@@ -307,11 +293,7 @@ async fn check_version(connection: &mut PgConnection, server: &str) -> Result<()
 /// Runs what is missing. sqlx's own lock belongs to a session, which a pooler takes away between statements; one
 /// that belongs to the transaction holds wherever the transaction goes.
 async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
-    let known = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let failed = |source: MigrateError| match source {
         MigrateError::VersionMissing(found) if found > known => OpenError::Newer {
             server: server.to_owned(),
@@ -328,10 +310,7 @@ async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), Open
         locking: false,
         ..Migrator::DEFAULT
     };
-    let mut transaction = connection
-        .begin()
-        .await
-        .map_err(|error| failed(error.into()))?;
+    let mut transaction = connection.begin().await.map_err(|error| failed(error.into()))?;
     sqlx::query!("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         .execute(&mut *transaction)
         .await
@@ -340,8 +319,5 @@ async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), Open
         .run_direct(None, &mut *transaction, false)
         .await
         .map_err(failed)?;
-    transaction
-        .commit()
-        .await
-        .map_err(|error| failed(error.into()))
+    transaction.commit().await.map_err(|error| failed(error.into()))
 }

@@ -162,10 +162,8 @@ impl Store {
     pub async fn open_effects(&self) -> Result<Vec<(String, i64)>, Error> {
         let rows = timed(
             "select",
-            sqlx::query!(
-                r#"select kind, count(*) as "count!" from effect where done_at is null group by kind"#
-            )
-            .fetch_all(&self.pool),
+            sqlx::query!(r#"select kind, count(*) as "count!" from effect where done_at is null group by kind"#)
+                .fetch_all(&self.pool),
         )
         .await?;
         Ok(rows.into_iter().map(|row| (row.kind, row.count)).collect())

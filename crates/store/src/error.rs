@@ -65,13 +65,7 @@ impl From<sqlx::Error> for Error {
         match code.as_deref() {
             Some("53100") => Self::Full(error),
             Some(code) if code.starts_with("40") => Self::Conflict(error),
-            Some(code)
-                if ["08", "53", "57"]
-                    .iter()
-                    .any(|class| code.starts_with(class)) =>
-            {
-                Self::Unreachable(error)
-            }
+            Some(code) if ["08", "53", "57"].iter().any(|class| code.starts_with(class)) => Self::Unreachable(error),
             Some(_) | None => Self::Refused(error),
         }
     }

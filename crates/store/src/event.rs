@@ -19,14 +19,21 @@ impl Tx {
         let count = facts.len() as i64;
         let row = timed(
             "update",
-            sqlx::query!("update run set event_seq = event_seq + $2 where id = $1 returning event_seq", run.0, count)
-                .fetch_one(&mut *self.inner),
+            sqlx::query!(
+                "update run set event_seq = event_seq + $2 where id = $1 returning event_seq",
+                run.0,
+                count
+            )
+            .fetch_one(&mut *self.inner),
         )
         .await?;
         let first = row.event_seq - count + 1;
         let kinds: Vec<String> = facts.iter().map(|(_, fact)| fact.kind().to_owned()).collect();
         let tasks: Vec<Option<i64>> = facts.iter().map(|(task, _)| task.map(|task| task.0)).collect();
-        let data = facts.iter().map(|(_, fact)| document("event.data", fact)).collect::<Result<Vec<Value>, _>>()?;
+        let data = facts
+            .iter()
+            .map(|(_, fact)| document("event.data", fact))
+            .collect::<Result<Vec<Value>, _>>()?;
         timed(
             "insert",
             sqlx::query!(
@@ -63,8 +70,11 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn hint(&self) -> Result<(), Error> {
-        timed("other", sqlx::query!("select pg_notify('orchestrator', '') is null as sent").fetch_one(&self.pool))
-            .await?;
+        timed(
+            "other",
+            sqlx::query!("select pg_notify('orchestrator', '') is null as sent").fetch_one(&self.pool),
+        )
+        .await?;
         Ok(())
     }
 }

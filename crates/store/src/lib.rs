@@ -10,16 +10,16 @@ mod storable;
 mod timed;
 pub mod tx;
 
+pub mod attempt;
+pub mod claim;
+pub mod effect;
+pub mod event;
+pub mod lease;
+pub mod ledger;
+pub mod merge;
 pub mod process;
 pub mod run;
 pub mod task;
-pub mod claim;
-pub mod attempt;
-pub mod ledger;
-pub mod effect;
-pub mod lease;
-pub mod merge;
-pub mod event;
 
 pub mod view;
 

@@ -341,8 +341,16 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_gate(&self, merge: MergeId, gate: &Value) -> Result<(), Error> {
-        timed("update", sqlx::query!("update merge set gate = $2 where id = $1", merge.0, storable::json(gate)).execute(&self.pool))
-            .await?;
+        timed(
+            "update",
+            sqlx::query!(
+                "update merge set gate = $2 where id = $1",
+                merge.0,
+                storable::json(gate)
+            )
+            .execute(&self.pool),
+        )
+        .await?;
         Ok(())
     }
 
@@ -351,7 +359,11 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn clear_resolutions(&self, merge: MergeId) -> Result<(), Error> {
-        timed("delete", sqlx::query!("delete from resolution where merge = $1", merge.0).execute(&self.pool)).await?;
+        timed(
+            "delete",
+            sqlx::query!("delete from resolution where merge = $1", merge.0).execute(&self.pool),
+        )
+        .await?;
         Ok(())
     }
 

@@ -40,7 +40,10 @@ impl Store {
             .fetch_one(&self.pool),
         )
         .await?;
-        Ok(Holder { process: ProcessId(row.id), epoch: Epoch(row.epoch) })
+        Ok(Holder {
+            process: ProcessId(row.id),
+            epoch: Epoch(row.epoch),
+        })
     }
 
     /// Says that this life goes on. `false` when another life has begun: then nothing may be written any more.
@@ -88,7 +91,9 @@ impl Store {
     /// inside the runtime that keeps it.
     pub fn alone(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(options);
         Self { pool }
     }
 }

@@ -140,7 +140,10 @@ impl Tx {
         if inserted.rows_affected() == 0 {
             // Another request under the same key was saved between the look and the insert.
             let key = new.idempotency_key.as_deref().unwrap_or_default();
-            return self.run_of_key(key).await?.ok_or_else(|| Error::corrupt("idempotency_key", key));
+            return self
+                .run_of_key(key)
+                .await?
+                .ok_or_else(|| Error::corrupt("idempotency_key", key));
         }
         timed(
             "insert",
@@ -163,7 +166,11 @@ impl Tx {
         )
         .await?;
         row.map(|row| {
-            Ok(Saved::Earlier { id: RunId(row.id), state: state(&row.state)?, request: row.request })
+            Ok(Saved::Earlier {
+                id: RunId(row.id),
+                state: state(&row.state)?,
+                request: row.request,
+            })
         })
         .transpose()
     }
@@ -210,7 +217,10 @@ impl Tx {
                 failed: row.failed,
                 reason: row.reason.map(|reason| reason.0),
                 base: row.base.map(CommitId),
-                tries: Tries { failures: row.limits.failures, crashes: row.limits.crashes },
+                tries: Tries {
+                    failures: row.limits.failures,
+                    crashes: row.limits.crashes,
+                },
             })
         })
         .transpose()
@@ -221,7 +231,11 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_run(&mut self, run: &Run) -> Result<(), Error> {
-        let reason = run.reason.as_ref().map(|reason| document("run.reason", reason)).transpose()?;
+        let reason = run
+            .reason
+            .as_ref()
+            .map(|reason| document("run.reason", reason))
+            .transpose()?;
         timed(
             "update",
             sqlx::query!(
@@ -340,7 +354,10 @@ impl Store {
                 director: (row.director_provider, row.director_model),
                 worker: (row.worker_provider, row.worker_model),
                 check_asked: row.check_asked,
-                check: check.map(|source| Check { command: row.check_command, source }),
+                check: check.map(|source| Check {
+                    command: row.check_command,
+                    source,
+                }),
                 base: row.base.map(CommitId),
                 base_branch: row.base_branch,
                 branch: row.branch,
@@ -377,10 +394,8 @@ impl Store {
     pub async fn overdue_runs(&self) -> Result<Vec<RunId>, Error> {
         let rows = timed(
             "select",
-            sqlx::query!(
-                "select id from run where ended_at is null and deadline_at < now() limit 100"
-            )
-            .fetch_all(&self.pool),
+            sqlx::query!("select id from run where ended_at is null and deadline_at < now() limit 100")
+                .fetch_all(&self.pool),
         )
         .await?;
         Ok(rows.into_iter().map(|row| RunId(row.id)).collect())
@@ -433,8 +448,13 @@ pub(crate) const fn source_name(source: CheckSource) -> &'static str {
 }
 
 fn source(text: &str) -> Result<CheckSource, Error> {
-    [CheckSource::Request, CheckSource::Configuration, CheckSource::Detected, CheckSource::NotConfigured]
-        .into_iter()
-        .find(|source| source_name(*source) == text)
-        .ok_or_else(|| Error::corrupt("run.check_source", text))
+    [
+        CheckSource::Request,
+        CheckSource::Configuration,
+        CheckSource::Detected,
+        CheckSource::NotConfigured,
+    ]
+    .into_iter()
+    .find(|source| source_name(*source) == text)
+    .ok_or_else(|| Error::corrupt("run.check_source", text))
 }

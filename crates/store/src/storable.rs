@@ -21,9 +21,10 @@ pub(crate) fn json(value: &Value) -> Value {
     match value {
         Value::String(string) => Value::String(text(string).into_owned()),
         Value::Array(items) => items.iter().map(json).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (text(name).into_owned(), json(value))).collect()
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (text(name).into_owned(), json(value)))
+            .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
@@ -54,6 +55,9 @@ mod tests {
         assert_eq!(text("a\0b"), "a\u{fffd}b");
         assert_eq!(text("ab"), "ab");
         let value = literal!({"a\0": ["\0", {"b": "c\0"}], "n": 1});
-        assert_eq!(json(&value), literal!({"a\u{fffd}": ["\u{fffd}", {"b": "c\u{fffd}"}], "n": 1}));
+        assert_eq!(
+            json(&value),
+            literal!({"a\u{fffd}": ["\u{fffd}", {"b": "c\u{fffd}"}], "n": 1})
+        );
     }
 }

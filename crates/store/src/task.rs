@@ -57,7 +57,9 @@ impl Tx {
             .await?;
             ids.insert(row.key.clone(), TaskId(inserted.id));
         }
-        let edges = rows.iter().flat_map(|row| row.parents.iter().map(move |parent| (parent, &row.key)));
+        let edges = rows
+            .iter()
+            .flat_map(|row| row.parents.iter().map(move |parent| (parent, &row.key)));
         let (parents, children): (Vec<i64>, Vec<i64>) = edges
             .filter_map(|(parent, child)| Some((ids.get(parent)?.0, ids.get(child)?.0)))
             .unzip();
@@ -140,7 +142,11 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn save_task(&mut self, task: &Task) -> Result<(), Error> {
-        let reason = task.reason.as_ref().map(|reason| document("task.reason", reason)).transpose()?;
+        let reason = task
+            .reason
+            .as_ref()
+            .map(|reason| document("task.reason", reason))
+            .transpose()?;
         timed(
             "update",
             sqlx::query!(
@@ -195,8 +201,11 @@ impl Tx {
     pub async fn open_tasks(&mut self, run: RunId) -> Result<Vec<TaskId>, Error> {
         let rows = timed(
             "select",
-            sqlx::query!("select id from task where run = $1 and ended_at is null order by id", run.0)
-                .fetch_all(&mut *self.inner),
+            sqlx::query!(
+                "select id from task where run = $1 and ended_at is null order by id",
+                run.0
+            )
+            .fetch_all(&mut *self.inner),
         )
         .await?;
         Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
@@ -209,8 +218,12 @@ impl Tx {
     pub async fn save_feedback(&mut self, task: TaskId, feedback: &Value) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update task set feedback = $2 where id = $1", task.0, storable::json(feedback))
-                .execute(&mut *self.inner),
+            sqlx::query!(
+                "update task set feedback = $2 where id = $1",
+                task.0,
+                storable::json(feedback)
+            )
+            .execute(&mut *self.inner),
         )
         .await?;
         Ok(())
@@ -223,8 +236,7 @@ impl Tx {
     pub async fn save_landed(&mut self, task: TaskId, commit: &CommitId) -> Result<(), Error> {
         timed(
             "update",
-            sqlx::query!("update task set commit = $2 where id = $1", task.0, commit.0)
-                .execute(&mut *self.inner),
+            sqlx::query!("update task set commit = $2 where id = $1", task.0, commit.0).execute(&mut *self.inner),
         )
         .await?;
         Ok(())
@@ -415,7 +427,9 @@ impl Store {
             .fetch_all(&self.pool),
         )
         .await?;
-        rows.into_iter().map(|row| Ok((state(&row.state)?, row.count))).collect()
+        rows.into_iter()
+            .map(|row| Ok((state(&row.state)?, row.count)))
+            .collect()
     }
 }
 

@@ -61,10 +61,7 @@ impl TestDatabase {
 
     /// The address to give to another process as its `DATABASE_URL`.
     pub fn url(&self) -> String {
-        let sockets = self
-            .options
-            .get_socket()
-            .map(|path| path.display().to_string());
+        let sockets = self.options.get_socket().map(|path| path.display().to_string());
         format!(
             "postgres://{}@localhost/{}?host={}",
             self.options.get_username(),
@@ -80,14 +77,10 @@ impl Drop for TestDatabase {
         let admin = self.admin.clone();
         // The test's own runtime may be the one that is ending, so the last statement gets one of its own.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let mut connection = PgConnection::connect_with(&admin).await?;
-                sqlx::query(AssertSqlSafe(statement))
-                    .execute(&mut connection)
-                    .await?;
+                sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
                 connection.close().await
             })
         });
@@ -121,9 +114,7 @@ pub async fn try_database() -> Result<TestDatabase, TestError> {
     let name = format!("test_{}_{}", now_s(), Uuid::now_v7().simple());
     let mut connection = PgConnection::connect_with(&admin).await?;
     let statement = format!("create database {name} template {}", template_name());
-    sqlx::query(AssertSqlSafe(statement))
-        .execute(&mut connection)
-        .await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await?;
     let options = admin.clone().database(&name);
     let settings = PoolSettings {
@@ -166,10 +157,7 @@ async fn shared_server() -> Result<&'static PgConnectOptions, TestError> {
 
 fn directory() -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
-    std::env::temp_dir().join(format!(
-        "agent-orchestrator-tests-{uid}-{}",
-        &schema_hash()[..12]
-    ))
+    std::env::temp_dir().join(format!("agent-orchestrator-tests-{uid}-{}", &schema_hash()[..12]))
 }
 
 /// Which schema the template holds.
@@ -179,11 +167,7 @@ fn schema_hash() -> String {
         digest.update(migration.version.to_be_bytes());
         digest.update(&migration.checksum);
     }
-    digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn template_name() -> String {
@@ -191,10 +175,7 @@ fn template_name() -> String {
 }
 
 fn lock(directory: &Path) -> Result<File, std::io::Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(directory)?;
+    DirBuilder::new().recursive(true).mode(0o711).create(directory)?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -250,10 +231,7 @@ fn watch(running: &Running) -> Result<(), TestError> {
 }
 
 /// Makes the template where it is missing. One that was not finished is made anew.
-async fn make_template(
-    connection: &mut PgConnection,
-    options: &PgConnectOptions,
-) -> Result<(), TestError> {
+async fn make_template(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), TestError> {
     let name = template_name();
     let exists = sqlx::query_scalar!(
         r#"select exists (select from pg_database where datname = $1) as "exists!""#,
@@ -269,9 +247,7 @@ async fn make_template(
         format!("drop database if exists {unfinished} with (force)"),
         format!("create database {unfinished}"),
     ] {
-        sqlx::query(AssertSqlSafe(statement))
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
     }
     let settings = PoolSettings {
         process_name: "template".into(),
@@ -281,9 +257,7 @@ async fn make_template(
     store.close().await;
     wait_until_unused(connection, &unfinished).await?;
     let statement = format!("alter database {unfinished} rename to {name}");
-    sqlx::query(AssertSqlSafe(statement))
-        .execute(connection)
-        .await?;
+    sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
     Ok(())
 }
 
@@ -304,21 +278,14 @@ async fn wait_until_unused(connection: &mut PgConnection, name: &str) -> Result<
 }
 
 async fn drop_abandoned(connection: &mut PgConnection) -> Result<(), TestError> {
-    let names = sqlx::query_scalar!(
-        r#"select datname::text as "name!" from pg_database where datname like 'test\_%'"#
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let names = sqlx::query_scalar!(r#"select datname::text as "name!" from pg_database where datname like 'test\_%'"#)
+        .fetch_all(&mut *connection)
+        .await?;
     for name in names {
-        let made_at = name
-            .split('_')
-            .nth(1)
-            .and_then(|seconds| seconds.parse::<u64>().ok());
+        let made_at = name.split('_').nth(1).and_then(|seconds| seconds.parse::<u64>().ok());
         if made_at.is_some_and(|seconds| seconds + ABANDONED_AFTER_S < now_s()) {
             let statement = format!("drop database if exists {name} with (force)");
-            sqlx::query(AssertSqlSafe(statement))
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
         }
     }
     Ok(())

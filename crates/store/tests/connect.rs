@@ -23,8 +23,7 @@ async fn an_empty_database_is_migrated_once_by_many_at_once() {
         .execute(database.pool())
         .await
         .unwrap();
-    let openings =
-        (0..4).map(|_| async { Store::open(Database::Url(database.url()), &settings()).await });
+    let openings = (0..4).map(|_| async { Store::open(Database::Url(database.url()), &settings()).await });
     for opened in futures_util::future::join_all(openings).await {
         opened.unwrap();
     }
@@ -38,9 +37,7 @@ async fn an_empty_database_is_migrated_once_by_many_at_once() {
 #[tokio::test]
 async fn a_connection_says_whose_it_is_and_gives_up_idle_transactions() {
     let database = testing::database().await;
-    let store = Store::open(Database::Url(database.url()), &settings())
-        .await
-        .unwrap();
+    let store = Store::open(Database::Url(database.url()), &settings()).await.unwrap();
     assert!(store.answers(Duration::from_secs(5)).await);
     let names: Vec<String> = sqlx::query_scalar(
         "select application_name from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
@@ -48,10 +45,7 @@ async fn a_connection_says_whose_it_is_and_gives_up_idle_transactions() {
     .fetch_all(database.pool())
     .await
     .unwrap();
-    assert!(
-        names.contains(&"orchestrator/facts".to_owned()),
-        "{names:?}"
-    );
+    assert!(names.contains(&"orchestrator/facts".to_owned()), "{names:?}");
     store.close().await;
 }
 
@@ -62,9 +56,7 @@ async fn through_a_pooler_nothing_is_set_on_a_session() {
         route: Route::Pooler,
         ..settings()
     };
-    let store = Store::open(Database::Url(database.url()), &pooled)
-        .await
-        .unwrap();
+    let store = Store::open(Database::Url(database.url()), &pooled).await.unwrap();
     assert!(store.answers(Duration::from_secs(5)).await);
     store.close().await;
 }
@@ -82,34 +74,24 @@ async fn a_schema_from_the_future_is_refused() {
     let error = Store::open(Database::Url(database.url()), &settings())
         .await
         .unwrap_err();
-    assert!(
-        matches!(error, OpenError::Newer { found: 999_999, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, OpenError::Newer { found: 999_999, .. }), "{error}");
     assert!(error.to_string().contains("newer orchestrator"), "{error}");
 }
 
 #[tokio::test]
 async fn an_unreachable_server_is_named_without_the_password() {
     let url = "postgres://someone:hunter2@127.0.0.1:1/somewhere".to_owned();
-    let error = Store::open(Database::Url(url), &settings())
-        .await
-        .unwrap_err();
+    let error = Store::open(Database::Url(url), &settings()).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, OpenError::Unreachable { .. }), "{text}");
-    assert!(
-        text.contains("127.0.0.1:1") && !text.contains("hunter2"),
-        "{text}"
-    );
+    assert!(text.contains("127.0.0.1:1") && !text.contains("hunter2"), "{text}");
 }
 
 #[tokio::test]
 async fn a_missing_database_is_named() {
     let database = testing::database().await;
     let url = database.url().replace("/test_", "/absent_");
-    let error = Store::open(Database::Url(url), &settings())
-        .await
-        .unwrap_err();
+    let error = Store::open(Database::Url(url), &settings()).await.unwrap_err();
     assert!(
         matches!(&error, OpenError::Missing { name, .. } if name.starts_with("absent_")),
         "{error}"
@@ -123,9 +105,7 @@ async fn an_address_that_is_none_is_not_repeated() {
         "postgres://someone:hunter2@host:port/db",
         "hunter2",
     ] {
-        let error = Store::open(Database::Url(url.into()), &settings())
-            .await
-            .unwrap_err();
+        let error = Store::open(Database::Url(url.into()), &settings()).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, OpenError::Address(_)), "{text}");
         assert!(!text.contains("hunter2"), "{text}");

@@ -23,10 +23,7 @@ fn folder() -> TempDir {
 
 async fn ask(options: &PgConnectOptions, statement: &'static str) -> String {
     let mut connection = PgConnection::connect_with(options).await.unwrap();
-    let answer = sqlx::query_scalar(statement)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let answer = sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     answer
 }
@@ -37,13 +34,7 @@ fn server_pid(directory: &Path) -> String {
 }
 
 fn kill_hard(pid: &str) {
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
 }
 
 #[tokio::test]

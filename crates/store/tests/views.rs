@@ -92,23 +92,10 @@ async fn a_run_tells_its_tasks_its_check_and_its_cost() {
     assert_eq!((detail.merges, detail.last_event), ((1, 1), 3));
 
     let cost = &detail.cost;
-    assert_eq!(
-        (cost.spent, cost.cap),
-        (NanoDollars(300), Some(NanoDollars(1000)))
-    );
-    assert_eq!(
-        (cost.reserved, cost.lost),
-        (NanoDollars(100), NanoDollars(50))
-    );
-    assert_eq!(
-        (cost.calls, cost.unpriced_calls, cost.tokens.input),
-        (5, 1, 45)
-    );
-    let worker = cost
-        .by_role
-        .iter()
-        .find(|line| line.name == "worker")
-        .unwrap();
+    assert_eq!((cost.spent, cost.cap), (NanoDollars(300), Some(NanoDollars(1000))));
+    assert_eq!((cost.reserved, cost.lost), (NanoDollars(100), NanoDollars(50)));
+    assert_eq!((cost.calls, cost.unpriced_calls, cost.tokens.input), (5, 1, 45));
+    let worker = cost.by_role.iter().find(|line| line.name == "worker").unwrap();
     assert_eq!((worker.spent, worker.calls), (NanoDollars(200), 4));
     assert!(
         cost.by_model
@@ -146,10 +133,7 @@ async fn a_task_tells_what_it_does_and_what_it_waits_for() {
     assert!(http.duration_ms.unwrap() >= 5_000);
 
     assert_eq!(docs.waits_for, [TaskKey::from("http")]);
-    assert_eq!(
-        docs.depends_on,
-        [TaskKey::from("core"), TaskKey::from("http")]
-    );
+    assert_eq!(docs.depends_on, [TaskKey::from("core"), TaskKey::from("http")]);
     assert!(docs.action.is_none() && docs.duration_ms.is_none());
 }
 
@@ -157,9 +141,7 @@ async fn a_task_tells_what_it_does_and_what_it_waits_for() {
 async fn a_transcript_holds_every_turn_and_cuts_long_texts() {
     let (_database, views, run) = one_run().await;
     let task = views.task(run, &"http".into(), 6).await.unwrap().unwrap();
-    let [attempt] = task.attempts.as_slice() else {
-        panic!()
-    };
+    let [attempt] = task.attempts.as_slice() else { panic!() };
     assert_eq!(attempt.turns.len(), 2);
     let call = &attempt.turns[0].calls[0];
     assert_eq!(
@@ -167,13 +149,7 @@ async fn a_transcript_holds_every_turn_and_cuts_long_texts() {
         (Some("a long"), 11, Some(true))
     );
     assert_eq!(attempt.turns[1].calls[0].result, None);
-    assert!(
-        views
-            .task(run, &"absent".into(), 6)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(views.task(run, &"absent".into(), 6).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -191,27 +167,16 @@ async fn a_merge_tells_how_its_conflicts_were_decided() {
 async fn events_go_on_from_any_of_them_and_end_with_the_run() {
     let (database, views, run) = one_run().await;
     let page = views.events(run, 0, 2).await.unwrap().unwrap();
-    assert_eq!(
-        page.events
-            .iter()
-            .map(|event| event.seq)
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(page.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(page.events[1].task, Some("core".into()));
     let rest = views.events(run, 2, 10).await.unwrap().unwrap();
     assert_eq!((rest.events.len(), rest.ended), (1, false));
 
-    sqlx::raw_sql(
-        "update run set state = 'failed', ended_at = now(); update task set ended_at = now()",
-    )
-    .execute(database.pool())
-    .await
-    .unwrap();
-    assert!(
-        !views.events(run, 0, 2).await.unwrap().unwrap().ended,
-        "there is more"
-    );
+    sqlx::raw_sql("update run set state = 'failed', ended_at = now(); update task set ended_at = now()")
+        .execute(database.pool())
+        .await
+        .unwrap();
+    assert!(!views.events(run, 0, 2).await.unwrap().unwrap().ended, "there is more");
     assert!(views.events(run, 2, 10).await.unwrap().unwrap().ended);
     assert!(views.events(run, 3, 10).await.unwrap().unwrap().ended);
     assert!(views.events(RunId::new(), 0, 10).await.unwrap().is_none());
@@ -223,12 +188,7 @@ async fn runs_are_paged_newest_first_and_filtered_by_state() {
     let mut made = Vec::new();
     for index in 0..5 {
         let id = Uuid::now_v7();
-        empty_run(
-            &database,
-            id,
-            if index == 2 { "complete" } else { "planning" },
-        )
-        .await;
+        empty_run(&database, id, if index == 2 { "complete" } else { "planning" }).await;
         made.push(RunId(id));
     }
     made.reverse();
@@ -283,10 +243,7 @@ async fn a_run_is_found_by_its_last_digits_unless_several_end_so() {
         views.find_run("ffff0000").await,
         Err(FindRunError::NotFound(_))
     ));
-    assert!(matches!(
-        views.find_run("%").await,
-        Err(FindRunError::Malformed(_))
-    ));
+    assert!(matches!(views.find_run("%").await, Err(FindRunError::Malformed(_))));
 }
 
 #[tokio::test]
@@ -295,12 +252,7 @@ async fn activity_counts_only_what_has_not_ended() {
     empty_run(&database, Uuid::now_v7(), "complete").await;
     let activity = views.activity().await.unwrap();
     assert_eq!(
-        (
-            activity.runs,
-            activity.tasks.total(),
-            activity.effects,
-            activity.merges
-        ),
+        (activity.runs, activity.tasks.total(), activity.effects, activity.merges),
         (1, 3, 1, 0)
     );
     assert_eq!(activity.smallest_remainder, Some(NanoDollars(550)));

@@ -48,12 +48,7 @@ pub struct Declaration {
 
 impl Declaration {
     /// A metric without labels.
-    pub const fn new(
-        otel: &'static str,
-        unit: &'static str,
-        prometheus: &'static str,
-        help: &'static str,
-    ) -> Self {
+    pub const fn new(otel: &'static str, unit: &'static str, prometheus: &'static str, help: &'static str) -> Self {
         Self {
             otel,
             unit,
@@ -80,10 +75,7 @@ impl Declaration {
 
     /// The same with room for so many series.
     pub const fn series_limit(self, series_limit: usize) -> Self {
-        Self {
-            series_limit,
-            ..self
-        }
+        Self { series_limit, ..self }
     }
 
     /// The same, absent until it has a value, because a zero would mean something.
@@ -160,6 +152,4 @@ pub(crate) const MIDDLE_SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];
 /// Seconds, for what takes between a second and an hour.
-pub(crate) const LONG_SECONDS: &[f64] = &[
-    1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
-];
+pub(crate) const LONG_SECONDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];

@@ -78,9 +78,7 @@ impl<I: Kind + Send + Sync, const LABELS: usize> Declared for Metric<I, LABELS> 
     }
 
     fn start(&'static self, meter: &Meter) {
-        let instrument = self
-            .live
-            .get_or_init(|| I::create(meter, &self.declaration));
+        let instrument = self.live.get_or_init(|| I::create(meter, &self.declaration));
         if self.declaration.starts_at_zero {
             for labels in combinations(self.declaration.labels) {
                 instrument.zero(&labels);
@@ -168,18 +166,10 @@ macro_rules! kind {
     };
 }
 
-kind!(
-    metrics::Counter<u64>,
-    "counter",
-    u64_counter,
-    |live, labels| live.add(0, labels)
-);
-kind!(
-    metrics::Counter<f64>,
-    "counter",
-    f64_counter,
-    |live, labels| live.add(0.0, labels)
-);
+kind!(metrics::Counter<u64>, "counter", u64_counter, |live, labels| live
+    .add(0, labels));
+kind!(metrics::Counter<f64>, "counter", f64_counter, |live, labels| live
+    .add(0.0, labels));
 kind!(metrics::Gauge<f64>, "gauge", f64_gauge, |live, labels| live
     .record(0.0, labels));
 kind!(
@@ -189,12 +179,7 @@ kind!(
     |live, labels| live.add(0, labels)
 );
 // For a histogram 0 is an observation, so it stays absent until there is one.
-kind!(
-    metrics::Histogram<f64>,
-    "histogram",
-    f64_histogram,
-    |_live, _labels| ()
-);
+kind!(metrics::Histogram<f64>, "histogram", f64_histogram, |_live, _labels| ());
 
 /// A value that may be unknown, and is then absent from a scrape: a zero would be a lie.
 #[derive(Debug)]
@@ -207,10 +192,7 @@ pub struct OptionalGauge {
 impl OptionalGauge {
     /// A gauge as declared, without labels.
     pub const fn new(declaration: Declaration) -> Self {
-        assert!(
-            declaration.labels.is_empty(),
-            "an optional gauge has no labels"
-        );
+        assert!(declaration.labels.is_empty(), "an optional gauge has no labels");
         let declaration = Declaration {
             kind: "gauge",
             starts_at_zero: false,

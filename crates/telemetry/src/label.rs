@@ -62,13 +62,9 @@ impl Label {
     /// The label with a value of its set.
     pub(crate) fn with(&self, value: &str) -> KeyValue {
         let value = match self.values {
-            Values::Fixed(values) => Value::from(
-                values
-                    .iter()
-                    .find(|known| **known == value)
-                    .copied()
-                    .unwrap_or(OTHER),
-            ),
+            Values::Fixed(values) => {
+                Value::from(values.iter().find(|known| **known == value).copied().unwrap_or(OTHER))
+            }
             Values::Models => configured(|known| &known.models, value),
             Values::Tools => configured(|known| &known.tools, value),
             Values::Profiles => configured(|known| &known.profiles, value),

@@ -3,8 +3,7 @@
 use crate::catalogue::{
     compatibility::{AI_COST, AI_REQUESTS, AI_TOKENS},
     models::{
-        COST, DISCARDED_COST, DURATION, FIRST_TOKEN, RATE_LIMITS, REQUESTS, RETRIES, SUBSET_TOKENS,
-        TOKENS, UNPRICED,
+        COST, DISCARDED_COST, DURATION, FIRST_TOKEN, RATE_LIMITS, REQUESTS, RETRIES, SUBSET_TOKENS, TOKENS, UNPRICED,
     },
 };
 use domain::NanoDollars;
@@ -39,12 +38,7 @@ impl LlmStatus {
 }
 
 /// An HTTP request to a provider ended. Called once for each attempt, so that the count equals the provider's own.
-pub fn request(
-    model: &str,
-    status: LlmStatus,
-    duration: Duration,
-    time_to_first_token: Option<Duration>,
-) {
+pub fn request(model: &str, status: LlmStatus, duration: Duration, time_to_first_token: Option<Duration>) {
     REQUESTS.add(1, [model, status.as_str()]);
     AI_REQUESTS.add(1, [model, status.as_str()]);
     DURATION.observe(duration, [model]);
@@ -56,15 +50,7 @@ pub fn request(
 /// A model answered with this usage, as the provider reports it: cached tokens are part of `input`, reasoning ones
 /// of `output`. `role` is `director`, `worker` or `resolver`. No cost means that the price table does not know the
 /// model. Called once for each answer, where the model answers.
-pub fn usage(
-    model: &str,
-    role: &str,
-    input: u64,
-    output: u64,
-    cached: u64,
-    reasoning: u64,
-    cost: Option<NanoDollars>,
-) {
+pub fn usage(model: &str, role: &str, input: u64, output: u64, cached: u64, reasoning: u64, cost: Option<NanoDollars>) {
     TOKENS.add(input, [model, "input"]);
     TOKENS.add(output, [model, "output"]);
     AI_TOKENS.add(input.saturating_add(output), [model]);

@@ -28,17 +28,13 @@ pub(crate) fn start(format: LogFormat, filter: Option<&str>) -> Result<(), Error
         filter: asked.to_owned(),
         error: error.to_string(),
     };
-    let is_bare_level = ["info", "debug"]
-        .iter()
-        .any(|level| asked.eq_ignore_ascii_case(level));
+    let is_bare_level = ["info", "debug"].iter().any(|level| asked.eq_ignore_ascii_case(level));
     let filter = if is_bare_level {
         EnvFilter::try_new(format!("{asked},{QUIET}"))
     } else {
         EnvFilter::try_new(asked)
     };
-    let filter = filter
-        .map_err(invalid)?
-        .add_directive(NEVER.parse().map_err(invalid)?);
+    let filter = filter.map_err(invalid)?.add_directive(NEVER.parse().map_err(invalid)?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(Stderr);
     let installed = match format {
@@ -81,9 +77,7 @@ struct Stderr;
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        io::stderr()
-            .lock()
-            .write_all(secrets::redacted(&text).as_bytes())?;
+        io::stderr().lock().write_all(secrets::redacted(&text).as_bytes())?;
         Ok(line.len())
     }
 

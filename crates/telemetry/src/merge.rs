@@ -1,8 +1,7 @@
 //! What happens to merges.
 
 use crate::catalogue::merges::{
-    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT,
-    MERGES, QUEUE_LENGTH,
+    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT, MERGES, QUEUE_LENGTH,
 };
 use std::{
     collections::HashMap,
@@ -87,9 +86,7 @@ pub fn lock_taken(lock: &str) -> LockHeld {
         LOCK_VIOLATIONS.add(1, []);
     }
     show_most_holders(&holders);
-    LockHeld {
-        lock: lock.to_owned(),
-    }
+    LockHeld { lock: lock.to_owned() }
 }
 
 impl Drop for LockHeld {
@@ -104,10 +101,7 @@ impl Drop for LockHeld {
 }
 
 fn show_most_holders(holders: &HashMap<String, u32>) {
-    ACTIVE.set(
-        f64::from(holders.values().copied().max().unwrap_or_default()),
-        [],
-    );
+    ACTIVE.set(f64::from(holders.values().copied().max().unwrap_or_default()), []);
 }
 
 /// A merge ended. Called once for each merge, with the time of merging, resolving and landing, without the gate.

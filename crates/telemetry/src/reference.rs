@@ -16,9 +16,7 @@ pub fn tables() -> String {
     let mut text = String::new();
     for area in AREAS {
         text.push_str(&format!("### {}\n\n", area.title));
-        text.push_str(
-            "| Metric | Type | Labels | Series at most | Meaning |\n|---|---|---|---|---|\n",
-        );
+        text.push_str("| Metric | Type | Labels | Series at most | Meaning |\n|---|---|---|---|---|\n");
         for metric in area.metrics.iter().copied().map(Declared::declaration) {
             text.push_str(&row(metric));
         }

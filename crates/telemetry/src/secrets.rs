@@ -29,15 +29,8 @@ pub fn register_secret(secret: String) {
     if secret.chars().count() < MIN_SECRET_LENGTH {
         return;
     }
-    let inner = |quoted: String| {
-        quoted
-            .trim_start_matches('"')
-            .trim_end_matches('"')
-            .to_owned()
-    };
-    let as_json = serde_json::to_string(&secret)
-        .map(inner)
-        .unwrap_or_default();
+    let inner = |quoted: String| quoted.trim_start_matches('"').trim_end_matches('"').to_owned();
+    let as_json = serde_json::to_string(&secret).map(inner).unwrap_or_default();
     let as_debug = inner(format!("{secret:?}"));
     let mut secrets = SECRETS.write().unwrap_or_else(PoisonError::into_inner);
     for form in [secret, as_json, as_debug] {
@@ -57,11 +50,7 @@ pub fn redact(text: &str) -> String {
 /// as a task's instructions.
 pub fn mask_known(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
-    for secret in SECRETS
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-    {
+    for secret in SECRETS.read().unwrap_or_else(PoisonError::into_inner).iter() {
         if text.contains(secret.as_str()) {
             text = Cow::Owned(text.replace(secret.as_str(), MASK));
         }
@@ -87,9 +76,7 @@ pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
         match named("address") {
             Some(address) => format!("{address}{MASK}@"),
             None => {
-                let kept = named("scheme")
-                    .or_else(|| named("header"))
-                    .or_else(|| named("kind"));
+                let kept = named("scheme").or_else(|| named("header")).or_else(|| named("kind"));
                 format!("{}{MASK}", kept.unwrap_or_default())
             }
         }

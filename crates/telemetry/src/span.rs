@@ -113,9 +113,7 @@ impl SpanGuard {
         attributes: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> &mut Self {
         if let Some(span) = &mut self.span {
-            let attributes = attributes
-                .into_iter()
-                .map(|(name, value)| KeyValue::new(name, value));
+            let attributes = attributes.into_iter().map(|(name, value)| KeyValue::new(name, value));
             span.add_event(name, attributes.collect());
         }
         self

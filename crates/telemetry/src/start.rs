@@ -60,14 +60,10 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A process has one telemetry.
-    #[error(
-        "telemetry was already started in this process; start it once, at the beginning of `main`"
-    )]
+    #[error("telemetry was already started in this process; start it once, at the beginning of `main`")]
     AlreadyStarted,
     /// The log filter can't be read.
-    #[error(
-        "log filter `{filter}` can't be read: {error}; write it as `info` or `warn,engine=debug`"
-    )]
+    #[error("log filter `{filter}` can't be read: {error}; write it as `info` or `warn,engine=debug`")]
     LogFilter {
         /// What was asked for.
         filter: String,
@@ -81,9 +77,7 @@ pub enum Error {
     )]
     Endpoint(String),
     /// Spans can't be exported.
-    #[error(
-        "the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to go on without it"
-    )]
+    #[error("the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to go on without it")]
     Export(String),
     /// Metrics can't be exported.
     #[error("the metrics registry could not start: {0}")]
@@ -125,11 +119,7 @@ pub fn init(settings: Settings) -> Result<Telemetry, Error> {
 }
 
 fn start(settings: Settings) -> Result<Telemetry, Error> {
-    settings
-        .secrets
-        .iter()
-        .cloned()
-        .for_each(secrets::register_secret);
+    settings.secrets.iter().cloned().for_each(secrets::register_secret);
     let resource = Resource::builder()
         .with_service_name("agent-orchestrator")
         .with_attributes([
@@ -169,8 +159,7 @@ fn start_metrics(settings: &Settings, resource: Resource) -> Result<(), Error> {
         .with_reader(exporter)
         .with_view(views())
         .build();
-    let meter =
-        provider.meter_with_scope(InstrumentationScope::builder("agent-orchestrator").build());
+    let meter = provider.meter_with_scope(InstrumentationScope::builder("agent-orchestrator").build());
     for metric in catalogue::metrics() {
         if settings.compatibility_names || !metric.declaration().compatibility {
             metric.start(&meter);
@@ -185,12 +174,7 @@ fn start_metrics(settings: &Settings, resource: Resource) -> Result<(), Error> {
 /// Gives each metric its buckets and its series limit.
 fn views() -> impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static {
     let limits: HashMap<_, _> = catalogue::declarations()
-        .map(|declaration| {
-            (
-                declaration.otel,
-                (declaration, declaration.effective_series_limit()),
-            )
-        })
+        .map(|declaration| (declaration.otel, (declaration, declaration.effective_series_limit())))
         .collect();
     move |instrument| {
         let (declaration, series_limit) = limits.get(instrument.name())?;

@@ -1,9 +1,8 @@
 //! What the machine and this process use.
 
 use crate::catalogue::system::{
-    CPU_PERCENT, DISK_PERCENT, DISK_USED, MEMORY_PERCENT, MEMORY_USED, PROCESS_CPU,
-    PROCESS_MAX_FILES, PROCESS_OPEN_FILES, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS,
-    PROCESS_VIRTUAL,
+    CPU_PERCENT, DISK_PERCENT, DISK_USED, MEMORY_PERCENT, MEMORY_USED, PROCESS_CPU, PROCESS_MAX_FILES,
+    PROCESS_OPEN_FILES, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS, PROCESS_VIRTUAL,
 };
 use std::{
     path::PathBuf,
@@ -68,19 +67,13 @@ impl Observer {
         if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
             let used_blocks = disk.f_blocks.saturating_sub(disk.f_bfree);
             DISK_USED.set(used_blocks as f64 * disk.f_frsize as f64, []);
-            DISK_PERCENT.set(
-                percent(used_blocks, used_blocks.saturating_add(disk.f_bavail)),
-                [],
-            );
+            DISK_PERCENT.set(percent(used_blocks, used_blocks.saturating_add(disk.f_bavail)), []);
         }
     }
 
     fn process(&mut self) {
         let pid = Pid::from_u32(std::process::id());
-        let what = ProcessRefreshKind::nothing()
-            .with_cpu()
-            .with_memory()
-            .with_tasks();
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory().with_tasks();
         self.system
             .refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, what);
         let Some(process) = self.system.process(pid) else {

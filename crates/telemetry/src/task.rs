@@ -3,8 +3,8 @@
 use crate::catalogue::{
     compatibility::AUTOMATION_STEPS,
     tasks::{
-        ACTIVE, ACTIVE_WORKERS, BLOCKED, BY_STATE, COMPLETIONS, DURATION, RETRIES,
-        SCHEDULE_TO_START, TRANSITIONS, WORKER_SLOTS,
+        ACTIVE, ACTIVE_WORKERS, BLOCKED, BY_STATE, COMPLETIONS, DURATION, RETRIES, SCHEDULE_TO_START, TRANSITIONS,
+        WORKER_SLOTS,
     },
 };
 use domain::task::TaskState;
@@ -50,9 +50,7 @@ impl TryFrom<TaskState> for TaskStatus {
             TaskState::Complete => Ok(Self::Success),
             TaskState::Failed => Ok(Self::Failure),
             TaskState::Cancelled => Ok(Self::Cancelled),
-            TaskState::Planned | TaskState::Ready | TaskState::Active | TaskState::Merging => {
-                Err(state)
-            }
+            TaskState::Planned | TaskState::Ready | TaskState::Active | TaskState::Merging => Err(state),
         }
     }
 }

@@ -33,17 +33,8 @@ fn encode_family(text: &mut String, family: &MetricFamily) {
     for metric in family.get_metric() {
         let labels = metric.get_label();
         match family.get_field_type() {
-            MetricType::COUNTER => sample(
-                text,
-                name,
-                "",
-                labels,
-                None,
-                metric.get_counter().get_value(),
-            ),
-            MetricType::GAUGE => {
-                sample(text, name, "", labels, None, metric.get_gauge().get_value())
-            }
+            MetricType::COUNTER => sample(text, name, "", labels, None, metric.get_counter().get_value()),
+            MetricType::GAUGE => sample(text, name, "", labels, None, metric.get_gauge().get_value()),
             MetricType::HISTOGRAM => encode_histogram(text, name, metric),
             MetricType::SUMMARY | MetricType::UNTYPED => (),
         }
@@ -54,14 +45,7 @@ fn encode_histogram(text: &mut String, name: &str, metric: &Metric) {
     let (labels, histogram) = (metric.get_label(), metric.get_histogram());
     for bucket in histogram.get_bucket() {
         let count = bucket.cumulative_count() as f64;
-        sample(
-            text,
-            name,
-            "_bucket",
-            labels,
-            Some(bucket.upper_bound()),
-            count,
-        );
+        sample(text, name, "_bucket", labels, Some(bucket.upper_bound()), count);
     }
     let count = histogram.get_sample_count() as f64;
     sample(text, name, "_bucket", labels, Some(f64::INFINITY), count);
@@ -69,14 +53,7 @@ fn encode_histogram(text: &mut String, name: &str, metric: &Metric) {
     sample(text, name, "_count", labels, None, count);
 }
 
-fn sample(
-    text: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &[LabelPair],
-    bound: Option<f64>,
-    value: f64,
-) {
+fn sample(text: &mut String, name: &str, suffix: &str, labels: &[LabelPair], bound: Option<f64>, value: f64) {
     text.extend([name, suffix]);
     if !labels.is_empty() || bound.is_some() {
         let mut separator = '{';
@@ -129,8 +106,7 @@ fn escape(text: &mut String, value: &str, quotes: bool) {
 mod tests {
     use super::*;
     use prometheus::{
-        Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-        core::Collector,
+        Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
     };
 
     fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
@@ -154,21 +130,11 @@ mod tests {
             &registry,
             IntCounterVec::new(Opts::new("a_total", help), &["x", "y"]).unwrap(),
         );
-        let gauge = registered(
-            &registry,
-            GaugeVec::new(Opts::new("b", "B."), &["x"]).unwrap(),
-        );
+        let gauge = registered(&registry, GaugeVec::new(Opts::new("b", "B."), &["x"]).unwrap());
         let options = HistogramOpts::new("c_seconds", "C.").buckets(vec![0.005, 1.0, 60.0]);
         let histogram = registered(&registry, HistogramVec::new(options, &["x"]).unwrap());
-        counter
-            .with_label_values(&["quoted \" and \\ and \n", "ü"])
-            .inc_by(7);
-        for (label, value) in [
-            ("a", -1.5),
-            ("c", f64::NAN),
-            ("d", 1e21),
-            ("e", 123456789.0),
-        ] {
+        counter.with_label_values(&["quoted \" and \\ and \n", "ü"]).inc_by(7);
+        for (label, value) in [("a", -1.5), ("c", f64::NAN), ("d", 1e21), ("e", 123456789.0)] {
             gauge.with_label_values(&[label]).set(value);
             histogram
                 .with_label_values(&[label])

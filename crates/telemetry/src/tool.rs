@@ -55,11 +55,7 @@ impl ToolRunning {
 
 impl Drop for ToolRunning {
     fn drop(&mut self) {
-        let status = if self.completed {
-            "completed"
-        } else {
-            "failed"
-        };
+        let status = if self.completed { "completed" } else { "failed" };
         if let Some(span) = &mut self.span
             && !self.completed
         {

@@ -31,12 +31,7 @@ fn promtool_says(text: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool is needed; it comes with the package `prometheus`");
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -68,10 +63,7 @@ fn labels(scrape: &Scrape, family: &str) -> Vec<String> {
 /// One process has one telemetry, so the facts about one life of it stand in one test.
 #[test]
 fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
-    telemetry::merge::finished(
-        telemetry::merge::MergeResult::Success,
-        std::time::Duration::ZERO,
-    );
+    telemetry::merge::finished(telemetry::merge::MergeResult::Success, std::time::Duration::ZERO);
     assert_eq!(
         telemetry::prometheus_text(),
         "",
@@ -90,9 +82,7 @@ fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
         0.0
     );
     assert!(
-        !untouched
-            .samples
-            .contains_key("llm_budget_remaining_dollars"),
+        !untouched.samples.contains_key("llm_budget_remaining_dollars"),
         "no budget is not no money"
     );
     assert!(
@@ -105,28 +95,14 @@ fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
     let scrape = Scrape::read(&text);
     let mut exported = String::new();
     for (name, kind) in &scrape.types {
-        writeln!(
-            exported,
-            "{name} {kind} {{{}}}",
-            labels(&scrape, name).join(",")
-        )
-        .unwrap();
+        writeln!(exported, "{name} {kind} {{{}}}", labels(&scrape, name).join(",")).unwrap();
     }
     let mut declared = BTreeSet::new();
     for metric in catalogue::declarations() {
         let mut labels: Vec<_> = metric.labels.iter().map(|label| label.name).collect();
         labels.sort_unstable();
-        let line = format!(
-            "{} {} {{{}}}\n",
-            metric.prometheus,
-            metric.kind,
-            labels.join(",")
-        );
-        assert!(
-            declared.insert(line),
-            "{} is declared twice",
-            metric.prometheus
-        );
+        let line = format!("{} {} {{{}}}\n", metric.prometheus, metric.kind, labels.join(","));
+        assert!(declared.insert(line), "{} is declared twice", metric.prometheus);
     }
     assert_eq!(exported, declared.into_iter().collect::<String>());
     insta::assert_snapshot!("exported", exported);

@@ -27,66 +27,30 @@ fn events_are_counted_once() {
         ("git_merge_lock_violations_total", 0.0),
         ("git_active_merges", 0.0),
         (r#"gate_runs_total{result="not_configured"}"#, 1.0),
-        (
-            r#"task_completion_total{status="success",worker_profile="coder"}"#,
-            1.0,
-        ),
-        (
-            r#"automation_job_steps_total{name="coder",status="success"}"#,
-            1.0,
-        ),
-        (
-            r#"task_state_transitions_total{from="none",to="planned"}"#,
-            1.0,
-        ),
+        (r#"task_completion_total{status="success",worker_profile="coder"}"#, 1.0),
+        (r#"automation_job_steps_total{name="coder",status="success"}"#, 1.0),
+        (r#"task_state_transitions_total{from="none",to="planned"}"#, 1.0),
         (r#"tasks_by_state{state="active"}"#, 3.0),
         ("active_tasks", 3.0),
         (r#"active_workers{worker_profile="coder"}"#, 0.0),
         (r#"run_total{status="failure"}"#, 1.0),
         (r#"automation_jobs_total{status="failed"}"#, 1.0),
         (r#"llm_requests_total{model="gpt-4",status="success"}"#, 1.0),
-        (
-            r#"llm_requests_total{model="gpt-4",status="rate_limited"}"#,
-            1.0,
-        ),
-        (
-            r#"llm_tokens_total{model="gpt-4",token_type="input"}"#,
-            1010.0,
-        ),
-        (
-            r#"llm_tokens_total{model="gpt-4",token_type="output"}"#,
-            220.0,
-        ),
+        (r#"llm_requests_total{model="gpt-4",status="rate_limited"}"#, 1.0),
+        (r#"llm_tokens_total{model="gpt-4",token_type="input"}"#, 1010.0),
+        (r#"llm_tokens_total{model="gpt-4",token_type="output"}"#, 220.0),
         (r#"ai_tokens_total{model="gpt-4"}"#, 1230.0),
-        (
-            r#"llm_cached_tokens_total{kind="cached",model="gpt-4"}"#,
-            300.0,
-        ),
-        (
-            r#"llm_cost_dollars_total{model="gpt-4",role="worker"}"#,
-            0.0125,
-        ),
+        (r#"llm_cached_tokens_total{kind="cached",model="gpt-4"}"#, 300.0),
+        (r#"llm_cost_dollars_total{model="gpt-4",role="worker"}"#, 0.0125),
         (r#"ai_cost_usd_sum{model="gpt-4"}"#, 0.0125),
         (r#"llm_unpriced_requests_total{model="gpt-4"}"#, 1.0),
         ("llm_budget_remaining_dollars", 2.5),
-        (
-            r#"tool_executions_total{status="completed",tool_name="shell"}"#,
-            1.0,
-        ),
-        (
-            r#"tool_executions_total{status="failed",tool_name="read_file"}"#,
-            1.0,
-        ),
+        (r#"tool_executions_total{status="completed",tool_name="shell"}"#, 1.0),
+        (r#"tool_executions_total{status="failed",tool_name="read_file"}"#, 1.0),
         ("db_slow_queries_total", 1.0),
         ("database_connections", 8.0),
-        (
-            r#"queue_tasks_total{status="cancelled",task_name="plan"}"#,
-            1.0,
-        ),
-        (
-            r#"celery_tasks_total{status="success",task_name="work"}"#,
-            1.0,
-        ),
+        (r#"queue_tasks_total{status="cancelled",task_name="plan"}"#, 1.0),
+        (r#"celery_tasks_total{status="success",task_name="work"}"#, 1.0),
         (
             r#"http_requests_total{endpoint="/runs",method="POST",status="201"}"#,
             1.0,
@@ -129,12 +93,7 @@ fn a_second_holder_of_one_lock_is_a_violation_and_two_locks_are_not() {
 fn names_that_nobody_configured_become_other() {
     let before = Scrape::now().samples.len();
     llm::request("made-up", llm::LlmStatus::Error, Duration::ZERO, None);
-    task::finished(
-        task::TaskStatus::Failure,
-        "/home/someone",
-        Duration::ZERO,
-        0,
-    );
+    task::finished(task::TaskStatus::Failure, "/home/someone", Duration::ZERO, 0);
     drop(tool::started("rm -rf"));
     merge::conflict_resolved("no such strategy", "no such result");
     http::request("BREW", "/runs", 418, Duration::ZERO, 0);
@@ -167,13 +126,7 @@ fn names_that_nobody_configured_become_other() {
 
 fn past_its_limit_a_metric_folds_further_series_into_one() {
     for number in 0..1200 {
-        http::request(
-            "GET",
-            &format!("/not/a/route/{number}"),
-            200,
-            Duration::ZERO,
-            0,
-        );
+        http::request("GET", &format!("/not/a/route/{number}"), 200, Duration::ZERO, 0);
     }
     let scrape = Scrape::now();
     assert!(scrape.value(r#"http_requests_total{otel_metric_overflow="true"}"#) > 0.0);

@@ -13,11 +13,7 @@ const FORMAT: &str = "TELEMETRY_TEST_LOG_FORMAT";
 fn logged(format: &str) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args([
-            "--exact",
-            "lines_carry_their_scope_and_no_secret",
-            "--nocapture",
-        ])
+        .args(["--exact", "lines_carry_their_scope_and_no_secret", "--nocapture"])
         .env(FORMAT, format);
     let output = child.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -76,8 +72,5 @@ fn lines_carry_their_scope_and_no_secret() {
         text.contains("no \"answer\" with [redacted]") && text.contains("worker_profile"),
         "{text}"
     );
-    assert!(
-        !text.contains("planted") && !text.contains('\u{1b}'),
-        "{text}"
-    );
+    assert!(!text.contains("planted") && !text.contains('\u{1b}'), "{text}");
 }

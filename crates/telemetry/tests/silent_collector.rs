@@ -28,16 +28,8 @@ fn a_collector_that_never_answers_neither_blocks_nor_fails_anything() {
     for number in 0..20_000 {
         drop(span::child(&run, SpanKind::Turn { number }));
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let stopping = Instant::now();
     telemetry.shutdown();
-    assert!(
-        stopping.elapsed() < Duration::from_secs(9),
-        "{:?}",
-        stopping.elapsed()
-    );
+    assert!(stopping.elapsed() < Duration::from_secs(9), "{:?}", stopping.elapsed());
 }

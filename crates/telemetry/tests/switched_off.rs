@@ -35,10 +35,7 @@ fn compatibility_names_can_be_switched_off_and_bad_settings_are_told() {
     everything_happens();
     let scrape = Scrape::now();
     for prefix in ["celery_", "automation_", "ai_", "database_connections"] {
-        assert!(
-            !scrape.types.keys().any(|name| name.starts_with(prefix)),
-            "{prefix}"
-        );
+        assert!(!scrape.types.keys().any(|name| name.starts_with(prefix)), "{prefix}");
     }
     let performed = scrape.value(r#"queue_tasks_total{status="success",task_name="work"}"#);
     assert_eq!(performed, 1.0);

@@ -51,11 +51,7 @@ fn a_run_goes_its_way(run: &TraceContext) {
 
     let mut merge = span::child(&task, SpanKind::Merge { merge: MergeId(7) });
     merge.link(&worker);
-    drop(span::child_since(
-        &merge.context(),
-        SpanKind::LockWait,
-        submitted,
-    ));
+    drop(span::child_since(&merge.context(), SpanKind::LockWait, submitted));
     drop(span::child(&merge.context(), SpanKind::Resolve));
     span::child(&merge.context(), SpanKind::Gate).fail("gate_failed");
     drop(merge);
@@ -88,23 +84,15 @@ fn a_run_is_one_trace_with_the_right_parents() {
     telemetry.shutdown();
 
     let spans = collector.spans();
-    assert!(
-        spans.iter().all(|span| span.trace_id == run.trace_hex()),
-        "{spans:#?}"
-    );
+    assert!(spans.iter().all(|span| span.trace_id == run.trace_hex()), "{spans:#?}");
     let named = |name: &str| -> &Span {
         let mut found = spans.iter().filter(|span| span.name == name);
-        let span = found
-            .next()
-            .unwrap_or_else(|| panic!("no span {name} in {spans:#?}"));
+        let span = found.next().unwrap_or_else(|| panic!("no span {name} in {spans:#?}"));
         assert!(found.next().is_none(), "{name} came twice");
         span
     };
     let root = named("invoke_workflow");
-    assert_eq!(
-        (root.span_id.clone(), root.parent_id.as_str()),
-        (run.span_hex(), "")
-    );
+    assert_eq!((root.span_id.clone(), root.parent_id.as_str()), (run.span_hex(), ""));
     assert_eq!(root.status, 2, "a failed run is an error");
     assert!(root.end - root.start >= 60_000_000_000);
     for (child, parent) in [
@@ -133,17 +121,8 @@ fn a_run_is_one_trace_with_the_right_parents() {
     assert_eq!(chat.attributes["gen_ai.response.model"], "gpt-4-0613");
     assert_eq!(chat.events, ["retry"]);
     assert_eq!(named("task coder").events, ["active"]);
-    assert_eq!(
-        named("execute_tool read_file").attributes["error.type"],
-        "not_found"
-    );
+    assert_eq!(named("execute_tool read_file").attributes["error.type"], "not_found");
     assert_eq!(named("execute_tool shell").status, 0);
-    assert_eq!(
-        named("git.merge").links,
-        [named("invoke_agent coder").span_id.clone()]
-    );
-    assert_eq!(
-        named("invoke_agent coder").attributes["note"],
-        "the key is [redacted]"
-    );
+    assert_eq!(named("git.merge").links, [named("invoke_agent coder").span_id.clone()]);
+    assert_eq!(named("invoke_agent coder").attributes["note"], "the key is [redacted]");
 }

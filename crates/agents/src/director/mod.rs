@@ -90,9 +90,7 @@ pub async fn plan(
 ) -> Result<Planned, Reason> {
     let mut span = trace.map(|trace| span::child(trace, SpanKind::Plan));
     let context = span.as_ref().map(span::SpanGuard::context);
-    let planned = Rounds::new(order)
-        .run(models, ledger, progress, context.as_ref())
-        .await;
+    let planned = Rounds::new(order).run(models, ledger, progress, context.as_ref()).await;
     if let (Err(reason), Some(span)) = (&planned, &mut span) {
         span.fail(reason.code.as_str());
     }
@@ -111,10 +109,7 @@ struct Rounds<'a> {
 
 impl<'a> Rounds<'a> {
     fn new(order: &'a PlanOrder) -> Self {
-        let messages = vec![
-            Message::system(prompt::SYSTEM),
-            Message::user(prompt::user(order)),
-        ];
+        let messages = vec![Message::system(prompt::SYSTEM), Message::user(prompt::user(order))];
         let limit = order.limits.output_tokens;
         Self {
             order,
@@ -189,10 +184,7 @@ impl<'a> Rounds<'a> {
                 // A wrong shape was sent back once already.
                 let was_repaired = matches!(error, Error::Invalid { .. });
                 self.asked += if was_repaired { 2 } else { 1 };
-                say(
-                    &mut self.request.messages,
-                    &prompt::refused(std::iter::once(&problem)),
-                );
+                say(&mut self.request.messages, &prompt::refused(std::iter::once(&problem)));
                 self.problems = vec![problem];
                 Ok(())
             }

@@ -41,10 +41,7 @@ fn check(check: &Check) -> String {
         (Some(command), CheckSource::Detected) => {
             format!("Check command, found in the repository: `{command}`")
         }
-        (
-            Some(command),
-            CheckSource::Request | CheckSource::Configuration | CheckSource::NotConfigured,
-        ) => {
+        (Some(command), CheckSource::Request | CheckSource::Configuration | CheckSource::NotConfigured) => {
             format!("Check command: `{command}`")
         }
         (None, _) => "There is no check command: merges land unchecked.".to_owned(),

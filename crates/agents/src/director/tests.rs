@@ -75,10 +75,7 @@ async fn a_bad_plan_goes_back_with_pointers() {
     let good = document(vec![task("a", &[])]);
     let (result, script, told) = planned(vec![
         Rule::director().turn(1).json(&cyclic()),
-        Rule::director()
-            .turn(2)
-            .contains("/tasks/0/depends_on")
-            .json(&good),
+        Rule::director().turn(2).contains("/tasks/0/depends_on").json(&good),
     ])
     .await;
     assert_eq!(result.unwrap().rounds, 2);

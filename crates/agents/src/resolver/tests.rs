@@ -53,23 +53,12 @@ async fn both_lines_are_kept() {
         .file("lib/commands.sh")
         .json(&replace(BOTH, &[]));
     let (result, script) = resolved(vec![rule]).await;
-    let Resolution::Replace {
-        text,
-        reason,
-        dropped,
-    } = result.unwrap()
-    else {
+    let Resolution::Replace { text, reason, dropped } = result.unwrap() else {
         panic!("it was declined");
     };
-    assert_eq!(
-        (text.as_str(), reason.as_str(), dropped.len()),
-        (BOTH, "both", 0)
-    );
+    assert_eq!((text.as_str(), reason.as_str(), dropped.len()), (BOTH, "both", 0));
     let asked = script.asked();
-    assert_eq!(
-        (asked[0].role.as_str(), asked[0].hunk),
-        ("resolver", Some(1))
-    );
+    assert_eq!((asked[0].role.as_str(), asked[0].hunk), ("resolver", Some(1)));
 }
 
 #[tokio::test]
@@ -128,27 +117,16 @@ fn a_line_that_is_rewritten_is_explained() {
         ("top      the top words", "joined"),
     ];
     assert!(judged(&replace(joined, &explained), &order()).is_ok());
-    let unexplained = [
-        ("longest  the longest line", " "),
-        ("top      the top words", ""),
-    ];
+    let unexplained = [("longest  the longest line", " "), ("top      the top words", "")];
     assert!(judged(&replace(joined, &unexplained), &order()).is_err());
 }
 
 #[test]
 fn markers_and_whole_files_are_refused() {
     let marked = format!("<<<<<<< ours\n{BOTH}>>>>>>> theirs\n");
-    assert!(
-        judged(&replace(&marked, &[]), &order())
-            .unwrap_err()
-            .contains("marker")
-    );
+    assert!(judged(&replace(&marked, &[]), &order()).unwrap_err().contains("marker"));
     let long = format!("{BOTH}{}", "x\n".repeat(10_000));
-    assert!(
-        judged(&replace(&long, &[]), &order())
-            .unwrap_err()
-            .contains("bytes")
-    );
+    assert!(judged(&replace(&long, &[]), &order()).unwrap_err().contains("bytes"));
 
     let mut rst = order();
     rst.ours = "Title\n=======\n".into();

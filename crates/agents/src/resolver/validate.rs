@@ -15,9 +15,7 @@ pub(super) fn fitted(text: &str, order: &ConflictOrder) -> String {
     if is_crlf && !text.contains("\r\n") {
         text = text.replace('\n', "\r\n");
     }
-    let ends_lines = sides
-        .iter()
-        .all(|side| side.is_empty() || side.ends_with('\n'));
+    let ends_lines = sides.iter().all(|side| side.is_empty() || side.ends_with('\n'));
     if ends_lines && !text.is_empty() && !text.ends_with('\n') {
         text.push_str(if is_crlf { "\r\n" } else { "\n" });
     }
@@ -25,11 +23,7 @@ pub(super) fn fitted(text: &str, order: &ConflictOrder) -> String {
 }
 
 /// No markers, no side dropped whole, no line lost without a word.
-pub(super) fn check(
-    text: &str,
-    dropped: &[DroppedLine],
-    order: &ConflictOrder,
-) -> Result<(), Vec<String>> {
+pub(super) fn check(text: &str, dropped: &[DroppedLine], order: &ConflictOrder) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     if let Some(line) = text.lines().find(|line| is_marker(line, order)) {
         problems.push(format!("the text holds a conflict marker: {line:?}"));
@@ -52,17 +46,11 @@ pub(super) fn check(
         ("theirs", &order.theirs, &order.ours),
     ] {
         let added = added_by(own, other, order);
-        let lost: Vec<&str> = added
-            .iter()
-            .copied()
-            .filter(|line| !kept.contains(line))
-            .collect();
+        let lost: Vec<&str> = added.iter().copied().filter(|line| !kept.contains(line)).collect();
         problems.extend(
             lost.iter()
                 .filter(|line| !explained.contains(*line))
-                .map(|line| {
-                    format!("a line that only {side} added is gone without being in dropped_lines: {line:?}")
-                }),
+                .map(|line| format!("a line that only {side} added is gone without being in dropped_lines: {line:?}")),
         );
         if !lost.is_empty() && same_lines(text, other) {
             problems.push(format!(
@@ -70,11 +58,7 @@ pub(super) fn check(
             ));
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// A line that looks like a marker and that neither side has as text of its own.

@@ -10,11 +10,7 @@ use super::ToolFailure;
 /// Parses the arguments of a call; the failure names the field.
 pub(super) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolFailure> {
     // Some servers send nothing at all for a call without arguments.
-    let arguments = if arguments.trim().is_empty() {
-        "{}"
-    } else {
-        arguments
-    };
+    let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
     let mut deserializer = serde_json::Deserializer::from_str(arguments);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
@@ -25,9 +21,7 @@ pub(super) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolFailu
             format!(" in field `{field}`")
         };
         let text = if reason.is_data() {
-            format!(
-                "The arguments are wrong{place}: {reason}. Correct them and call the tool again."
-            )
+            format!("The arguments are wrong{place}: {reason}. Correct them and call the tool again.")
         } else {
             format!("The arguments are not valid JSON{place}: {reason}. Send one JSON object.")
         };
@@ -46,10 +40,7 @@ pub(super) fn schema<T: JsonSchema>() -> Value {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = settings
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     simplify(&mut schema);
     schema
 }
@@ -128,9 +119,7 @@ mod tests {
     #[test]
     fn an_optional_field_may_be_null_or_missing() {
         assert_eq!(
-            parse::<Example>(r#"{"title": "x", "count": null}"#)
-                .unwrap()
-                .count,
+            parse::<Example>(r#"{"title": "x", "count": null}"#).unwrap().count,
             None
         );
         let example = parse::<Example>(r#"{"title": "x", "count": 3}"#).unwrap();

@@ -134,11 +134,7 @@ fn not_unique(path: &str, places: &[usize], content: &[u8]) -> String {
         .take(PLACES_NAMED)
         .map(|at| line_at(content, *at).to_string())
         .collect();
-    let more = if places.len() > PLACES_NAMED {
-        ", …"
-    } else {
-        ""
-    };
+    let more = if places.len() > PLACES_NAMED { ", …" } else { "" };
     format!(
         "`old` is in `{path}` {} times, at lines {}{more}. Add lines around the one you mean until it is unique.",
         places.len(),
@@ -152,11 +148,7 @@ fn not_found(path: &str, old: &str, content: &[u8]) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let wanted: Vec<&str> = old.trim().lines().map(str::trim).collect();
     let alike = (!wanted.is_empty())
-        .then(|| {
-            lines
-                .windows(wanted.len())
-                .position(|window| window == wanted)
-        })
+        .then(|| lines.windows(wanted.len()).position(|window| window == wanted))
         .flatten();
     match alike {
         Some(at) => format!(
@@ -165,9 +157,7 @@ fn not_found(path: &str, old: &str, content: &[u8]) -> String {
             at + 1,
             at + wanted.len()
         ),
-        None => format!(
-            "`old` is not in `{path}`. Read the file again: it may have changed, or the text differs."
-        ),
+        None => format!("`old` is not in `{path}`. Read the file again: it may have changed, or the text differs."),
     }
 }
 
@@ -204,21 +194,12 @@ mod tests {
 
     #[test]
     fn a_missing_piece_is_found_apart_from_white_space() {
-        let refusal = edited(
-            "fn a() {\n\tone();\n\ttwo();\n}\n",
-            "    one();\n    two();\n",
-            "x",
-        )
-        .unwrap_err();
+        let refusal = edited("fn a() {\n\tone();\n\ttwo();\n}\n", "    one();\n    two();\n", "x").unwrap_err();
         assert!(
             refusal.contains("lines 2 to 3 differ from it only in white space"),
             "{refusal}"
         );
-        assert!(
-            edited("a\n", "b", "c")
-                .unwrap_err()
-                .contains("is not in `f`")
-        );
+        assert!(edited("a\n", "b", "c").unwrap_err().contains("is not in `f`"));
     }
 
     #[test]
@@ -227,14 +208,8 @@ mod tests {
             text(edited("a\r\nb\r\nc\r\n", "a\nb\n", "x\ny\nz\n").unwrap()),
             "x\r\ny\r\nz\r\nc\r\n"
         );
-        assert_eq!(
-            text(edited("a\r\nb\r\n", "b", "x\ny").unwrap()),
-            "a\r\nx\r\ny\r\n"
-        );
-        assert_eq!(
-            text(edited("a\r\nb\nc\n", "b\n", "x\n").unwrap()),
-            "a\r\nx\nc\n"
-        );
+        assert_eq!(text(edited("a\r\nb\r\n", "b", "x\ny").unwrap()), "a\r\nx\r\ny\r\n");
+        assert_eq!(text(edited("a\r\nb\nc\n", "b\n", "x\n").unwrap()), "a\r\nx\nc\n");
     }
 
     #[test]
@@ -244,10 +219,7 @@ mod tests {
             old: "b".to_owned(),
             new: "x".to_owned(),
         };
-        assert_eq!(
-            edit(&arguments, b"\xe4 b \xff").unwrap().content,
-            b"\xe4 x \xff"
-        );
+        assert_eq!(edit(&arguments, b"\xe4 b \xff").unwrap().content, b"\xe4 x \xff");
     }
 
     #[test]

@@ -64,9 +64,7 @@ impl Files {
         };
         let relative = without_dots(relative).ok_or_else(outside)?;
         if relative.iter().any(is_git_name) {
-            return Err(FileError::Git {
-                path: given.to_owned(),
-            });
+            return Err(FileError::Git { path: given.to_owned() });
         }
         Ok(Place {
             tree,
@@ -76,17 +74,10 @@ impl Files {
     }
 
     /// Replaces a file of the worktree, or makes it together with its folders.
-    pub(super) fn write(
-        &self,
-        given: &str,
-        content: &[u8],
-        policy: &WritePolicy,
-    ) -> Result<write::Written, FileError> {
+    pub(super) fn write(&self, given: &str, content: &[u8], policy: &WritePolicy) -> Result<write::Written, FileError> {
         let place = self.locate(given)?;
         if !std::ptr::eq(place.tree, &self.worktree) {
-            return Err(FileError::ReadOnlyFolder {
-                path: given.to_owned(),
-            });
+            return Err(FileError::ReadOnlyFolder { path: given.to_owned() });
         }
         write::write(&place, content, policy)
     }

@@ -70,21 +70,14 @@ pub enum AcceptanceStatus {
 }
 
 fn outcome_schema(_: &mut SchemaGenerator) -> Schema {
-    let names = [
-        Outcome::Done,
-        Outcome::Partial,
-        Outcome::Blocked,
-        Outcome::Impossible,
-    ]
-    .map(Outcome::as_str);
+    let names = [Outcome::Done, Outcome::Partial, Outcome::Blocked, Outcome::Impossible].map(Outcome::as_str);
     json_schema!({ "type": "string", "enum": names })
 }
 
 pub(super) fn run(arguments: &str) -> Result<Done, ToolFailure> {
     let finish: Finish = arguments::parse(arguments)?;
     if finish.summary.trim().is_empty() {
-        let text =
-            "The summary is empty. Say in a few sentences what was done and what is missing.";
+        let text = "The summary is empty. Say in a few sentences what was done and what is missing.";
         return Err(ToolFailure::new("bad_arguments", text));
     }
     Ok(Done {
@@ -105,10 +98,7 @@ mod tests {
             .unwrap()
             .finish
             .unwrap();
-        assert_eq!(
-            (finish.outcome, finish.acceptance.len()),
-            (Outcome::Done, 0)
-        );
+        assert_eq!((finish.outcome, finish.acceptance.len()), (Outcome::Done, 0));
     }
 
     #[test]
@@ -122,14 +112,8 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_named() {
-        let text = run(r#"{"outcome": "great", "summary": "s"}"#)
-            .err()
-            .unwrap()
-            .text;
-        assert!(
-            text.contains("`outcome`") && text.contains("great"),
-            "{text}"
-        );
+        let text = run(r#"{"outcome": "great", "summary": "s"}"#).err().unwrap().text;
+        assert!(text.contains("`outcome`") && text.contains("great"), "{text}");
         assert!(
             run(r#"{"outcome": "done", "summary": " "}"#)
                 .err()

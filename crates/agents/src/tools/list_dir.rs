@@ -21,11 +21,7 @@ pub(super) struct Arguments {
     path: String,
 }
 
-pub(super) async fn run(
-    files: Arc<Files>,
-    limits: &ToolLimits,
-    arguments: &str,
-) -> Result<Done, ToolFailure> {
+pub(super) async fn run(files: Arc<Files>, limits: &ToolLimits, arguments: &str) -> Result<Done, ToolFailure> {
     let arguments: Arguments = arguments::parse(arguments)?;
     let limits = *limits;
     blocking(move || {

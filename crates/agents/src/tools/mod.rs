@@ -175,11 +175,7 @@ impl ToolBox {
     /// The allowed tools in a stable order, so that the prompt prefix can be cached by providers.
     #[must_use]
     pub fn specs(&self) -> Vec<Spec> {
-        self.settings
-            .allowed
-            .iter()
-            .map(|tool| spec(*tool))
-            .collect()
+        self.settings.allowed.iter().map(|tool| spec(*tool)).collect()
     }
 
     /// Performs one call a model asked for.
@@ -216,12 +212,7 @@ impl ToolBox {
         }
     }
 
-    async fn dispatch(
-        &self,
-        name: &str,
-        arguments: &str,
-        cancel: &CancellationToken,
-    ) -> Result<Done, ToolFailure> {
+    async fn dispatch(&self, name: &str, arguments: &str, cancel: &CancellationToken) -> Result<Done, ToolFailure> {
         let tool = Tool::named(name).filter(|tool| self.settings.allowed.contains(tool));
         let tool = tool.ok_or_else(|| self.unknown(name))?;
         let limits = &self.settings.limits;
@@ -237,12 +228,7 @@ impl ToolBox {
     }
 
     fn unknown(&self, name: &str) -> ToolFailure {
-        let names: Vec<&str> = self
-            .settings
-            .allowed
-            .iter()
-            .map(|tool| tool.name())
-            .collect();
+        let names: Vec<&str> = self.settings.allowed.iter().map(|tool| tool.name()).collect();
         let reason = if Tool::named(name).is_some() {
             "is not available to this worker"
         } else {
@@ -250,10 +236,7 @@ impl ToolBox {
         };
         ToolFailure::new(
             "unknown_tool",
-            format!(
-                "The tool `{name}` {reason}. The tools are: {}.",
-                names.join(", ")
-            ),
+            format!("The tool `{name}` {reason}. The tools are: {}.", names.join(", ")),
         )
     }
 }
@@ -277,28 +260,13 @@ impl Done {
 
 fn spec(tool: Tool) -> Spec {
     let (description, parameters) = match tool {
-        Tool::EditFile => (
-            edit_file::DESCRIPTION,
-            arguments::schema::<edit_file::Arguments>(),
-        ),
+        Tool::EditFile => (edit_file::DESCRIPTION, arguments::schema::<edit_file::Arguments>()),
         Tool::Finish => (finish::DESCRIPTION, arguments::schema::<Finish>()),
-        Tool::ListDir => (
-            list_dir::DESCRIPTION,
-            arguments::schema::<list_dir::Arguments>(),
-        ),
-        Tool::ReadFile => (
-            read_file::DESCRIPTION,
-            arguments::schema::<read_file::Arguments>(),
-        ),
-        Tool::Search => (
-            search::DESCRIPTION,
-            arguments::schema::<search::Arguments>(),
-        ),
+        Tool::ListDir => (list_dir::DESCRIPTION, arguments::schema::<list_dir::Arguments>()),
+        Tool::ReadFile => (read_file::DESCRIPTION, arguments::schema::<read_file::Arguments>()),
+        Tool::Search => (search::DESCRIPTION, arguments::schema::<search::Arguments>()),
         Tool::Shell => (shell::DESCRIPTION, arguments::schema::<shell::Arguments>()),
-        Tool::WriteFile => (
-            write_file::DESCRIPTION,
-            arguments::schema::<write_file::Arguments>(),
-        ),
+        Tool::WriteFile => (write_file::DESCRIPTION, arguments::schema::<write_file::Arguments>()),
     };
     Spec {
         name: tool.name(),
@@ -311,14 +279,12 @@ fn spec(tool: Tool) -> Spec {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolFailure> + Send + 'static,
 ) -> Result<T, ToolFailure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            Err(ToolFailure::new(
-                "internal",
-                format!("The tool broke down ({error}); try another way."),
-            ))
-        })
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(ToolFailure::new(
+            "internal",
+            format!("The tool broke down ({error}); try another way."),
+        ))
+    })
 }
 
 #[cfg(test)]

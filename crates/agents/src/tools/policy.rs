@@ -47,9 +47,7 @@ pub struct PathGlobs {
 
 /// A pattern that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "`{pattern}` is not a path pattern: {reason}; patterns are written as in .gitignore, such as `tests/**`"
-)]
+#[error("`{pattern}` is not a path pattern: {reason}; patterns are written as in .gitignore, such as `tests/**`")]
 pub struct BadGlob {
     pattern: String,
     reason: String,
@@ -67,13 +65,9 @@ impl PathGlobs {
             reason: error.to_string(),
         };
         for pattern in patterns {
-            builder
-                .add_line(None, pattern)
-                .map_err(|error| bad(pattern, error))?;
+            builder.add_line(None, pattern).map_err(|error| bad(pattern, error))?;
         }
-        let matcher = builder
-            .build()
-            .map_err(|error| bad(&patterns.join(" "), error))?;
+        let matcher = builder.build().map_err(|error| bad(&patterns.join(" "), error))?;
         Ok(Self {
             patterns: patterns.to_vec(),
             matcher,
@@ -81,11 +75,7 @@ impl PathGlobs {
     }
 
     fn matches(&self, path: &Path) -> bool {
-        path.is_relative()
-            && self
-                .matcher
-                .matched_path_or_any_parents(path, false)
-                .is_ignore()
+        path.is_relative() && self.matcher.matched_path_or_any_parents(path, false).is_ignore()
     }
 }
 
@@ -94,10 +84,7 @@ mod tests {
     use super::*;
 
     fn only(patterns: &[&str]) -> WritePolicy {
-        let patterns: Vec<String> = patterns
-            .iter()
-            .map(|pattern| (*pattern).to_owned())
-            .collect();
+        let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
         WritePolicy::Only(PathGlobs::new(&patterns).unwrap())
     }
 

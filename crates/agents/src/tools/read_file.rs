@@ -31,11 +31,7 @@ pub(super) struct Arguments {
     limit: Option<usize>,
 }
 
-pub(super) async fn run(
-    files: Arc<Files>,
-    limits: &ToolLimits,
-    arguments: &str,
-) -> Result<Done, ToolFailure> {
+pub(super) async fn run(files: Arc<Files>, limits: &ToolLimits, arguments: &str) -> Result<Done, ToolFailure> {
     let arguments: Arguments = arguments::parse(arguments)?;
     let limits = *limits;
     blocking(move || {
@@ -45,11 +41,7 @@ pub(super) async fn run(
     .await
 }
 
-fn window(
-    arguments: &Arguments,
-    content: &[u8],
-    limit_bytes: usize,
-) -> Result<String, ToolFailure> {
+fn window(arguments: &Arguments, content: &[u8], limit_bytes: usize) -> Result<String, ToolFailure> {
     let path = &arguments.path;
     if content[..content.len().min(BINARY_PROBE_BYTES)].contains(&0) {
         let text = format!(
@@ -118,12 +110,7 @@ pub(super) fn prefix(text: &str, limit_bytes: usize) -> &str {
 mod tests {
     use super::*;
 
-    fn shown(
-        content: &str,
-        offset: Option<usize>,
-        limit: Option<usize>,
-        limit_bytes: usize,
-    ) -> String {
+    fn shown(content: &str, offset: Option<usize>, limit: Option<usize>, limit_bytes: usize) -> String {
         let arguments = Arguments {
             path: "f".to_owned(),
             offset,
@@ -134,19 +121,13 @@ mod tests {
 
     #[test]
     fn a_whole_file_is_shown_without_a_remark() {
-        assert_eq!(
-            shown("a\r\nb\n", None, None, 1000),
-            "     1\ta\n     2\tb\n"
-        );
+        assert_eq!(shown("a\r\nb\n", None, None, 1000), "     1\ta\n     2\tb\n");
     }
 
     #[test]
     fn a_window_says_how_to_go_on() {
         let text = shown("a\nb\nc\nd\n", Some(2), Some(2), 1000);
-        assert_eq!(
-            text,
-            "     2\tb\n     3\tc\n[lines 2 to 3 of 4; go on with offset 4]"
-        );
+        assert_eq!(text, "     2\tb\n     3\tc\n[lines 2 to 3 of 4; go on with offset 4]");
         assert_eq!(
             shown("a\nb\n", Some(2), None, 1000),
             "     2\tb\n[lines 2 to 2 of 2, the end]"
@@ -160,9 +141,7 @@ mod tests {
             text,
             "     1\taaaa\n     2\tbbbb\n[lines 1 to 2 of 3; go on with offset 3]"
         );
-        assert!(
-            shown("aaaa\nbbbb\n", None, None, 1).starts_with("     1\taaaa\n[lines 1 to 1 of 2")
-        );
+        assert!(shown("aaaa\nbbbb\n", None, None, 1).starts_with("     1\taaaa\n[lines 1 to 1 of 2"));
     }
 
     #[test]

@@ -61,27 +61,14 @@ pub(super) async fn run(
         .name("search".to_owned())
         .spawn(move || {
             let given = arguments.path.as_deref().unwrap_or(".");
-            let searched = files
-                .locate(given)
-                .map_err(ToolFailure::from)
-                .and_then(|place| {
-                    hits.search(&place, &matcher)?;
-                    Ok(hits.report(&arguments.pattern))
-                });
+            let searched = files.locate(given).map_err(ToolFailure::from).and_then(|place| {
+                hits.search(&place, &matcher)?;
+                Ok(hits.report(&arguments.pattern))
+            });
             drop(sender.send(searched));
         })
-        .map_err(|error| {
-            ToolFailure::new(
-                "system",
-                format!("The search could not be started: {error}."),
-            )
-        })?;
-    let too_long = || {
-        ToolFailure::new(
-            "timeout",
-            "The search took too long. Search a smaller folder.",
-        )
-    };
+        .map_err(|error| ToolFailure::new("system", format!("The search could not be started: {error}.")))?;
+    let too_long = || ToolFailure::new("timeout", "The search took too long. Search a smaller folder.");
     tokio::select! {
         searched = answer => searched.unwrap_or_else(|_| Err(ToolFailure::new("internal", "The search broke down; try another pattern."))),
         // Twice the time, as the search itself looks at the clock only between files.
@@ -92,13 +79,16 @@ pub(super) async fn run(
 }
 
 fn matcher(pattern: &str) -> Result<RegexMatcher, ToolFailure> {
-    RegexMatcherBuilder::new().line_terminator(Some(b'\n')).build(pattern).map_err(|error| {
-        let text = format!(
-            "`{pattern}` is not a regular expression for one line: {error}. Put a backslash before characters that \
+    RegexMatcherBuilder::new()
+        .line_terminator(Some(b'\n'))
+        .build(pattern)
+        .map_err(|error| {
+            let text = format!(
+                "`{pattern}` is not a regular expression for one line: {error}. Put a backslash before characters that \
              are meant literally."
-        );
-        ToolFailure::new("bad_pattern", text)
-    })
+            );
+            ToolFailure::new("bad_pattern", text)
+        })
 }
 
 /// Collects what is found until a limit is reached.
@@ -137,13 +127,7 @@ impl Hits {
         }
     }
 
-    fn search_folder(
-        &mut self,
-        tree: &Tree,
-        folder: &Path,
-        matcher: &RegexMatcher,
-        searcher: &mut Searcher,
-    ) {
+    fn search_folder(&mut self, tree: &Tree, folder: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
         for path in walk(&tree.real_root().join(folder), self.limits.file_bytes) {
             if let Ok(relative) = path.strip_prefix(tree.real_root()) {
                 self.search_file(tree, relative, matcher, searcher);
@@ -159,13 +143,7 @@ impl Hits {
         }
     }
 
-    fn search_file(
-        &mut self,
-        tree: &Tree,
-        relative: &Path,
-        matcher: &RegexMatcher,
-        searcher: &mut Searcher,
-    ) {
+    fn search_file(&mut self, tree: &Tree, relative: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
         let shown = plain(&relative.to_string_lossy());
         // The walk goes by names; what is read is opened beneath the folder. What cannot be is left out.
         let Ok((file, _)) = tree.open_file(relative, &shown) else {
@@ -181,15 +159,9 @@ impl Hits {
     fn add(&mut self, path: &str, number: u64, line: &str) -> bool {
         let line = line.trim_end_matches(['\n', '\r']);
         let shown = prefix(line, LINE_BYTES);
-        let more = if shown.len() < line.len() {
-            " […]"
-        } else {
-            ""
-        };
+        let more = if shown.len() < line.len() { " […]" } else { "" };
         let hit = format!("{path}:{number}:{shown}{more}\n");
-        if self.count == self.limits.search_matches
-            || self.text.len() + hit.len() > self.limits.output_bytes
-        {
+        if self.count == self.limits.search_matches || self.text.len() + hit.len() > self.limits.output_bytes {
             self.stopped = Some(format!("only the first {} matches are shown", self.count));
             return false;
         }

@@ -26,28 +26,17 @@ pub(super) struct Arguments {
     timeout_s: Option<u32>,
 }
 
-pub(super) async fn run(
-    tool_box: &ToolBox,
-    arguments: &str,
-    cancel: &CancellationToken,
-) -> Result<Done, ToolFailure> {
+pub(super) async fn run(tool_box: &ToolBox, arguments: &str, cancel: &CancellationToken) -> Result<Done, ToolFailure> {
     let arguments: Arguments = arguments::parse(arguments)?;
     if arguments.command.trim().is_empty() {
         return Err(ToolFailure::new("bad_arguments", "The command is empty."));
     }
     let time_limit = time_limit(&arguments, &tool_box.settings.limits);
     let output_file = tool_box.next_output_file();
-    let job = job(
-        tool_box,
-        &arguments,
-        time_limit,
-        output_file.clone(),
-        cancel,
-    );
+    let job = job(tool_box, &arguments, time_limit, output_file.clone(), cancel);
     let finished = tool_box.sandbox.run(job).await;
-    let finished = finished.map_err(|error| {
-        ToolFailure::new("sandbox", format!("The command was not run: {error}."))
-    })?;
+    let finished =
+        finished.map_err(|error| ToolFailure::new("sandbox", format!("The command was not run: {error}.")))?;
     if !finished.output_cut {
         // All of it was shown.
         fs::remove_file(&output_file).unwrap_or_default();
@@ -66,9 +55,7 @@ pub(super) async fn run(
 
 fn time_limit(arguments: &Arguments, limits: &ToolLimits) -> Duration {
     match arguments.timeout_s {
-        Some(seconds) => {
-            Duration::from_secs(u64::from(seconds.max(1))).min(limits.shell_longest_time)
-        }
+        Some(seconds) => Duration::from_secs(u64::from(seconds.max(1))).min(limits.shell_longest_time),
         None => limits.shell_default_time,
     }
 }
@@ -115,10 +102,7 @@ fn ending(finished: &Finished, time_limit: Duration, tool_box: &ToolBox) -> Stri
     };
     let seconds = finished.duration.as_secs_f64();
     let how = match finished.exit {
-        Exit::Code(code) if code > 128 => format!(
-            "exit code {code}, which usually means signal {}",
-            code - 128
-        ),
+        Exit::Code(code) if code > 128 => format!("exit code {code}, which usually means signal {}", code - 128),
         Exit::Code(code) => format!("exit code {code}"),
         Exit::Signal(signal) => format!("killed by signal {signal}"),
         Exit::Cancelled => "cancelled and killed".to_owned(),

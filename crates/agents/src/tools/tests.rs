@@ -30,9 +30,7 @@ async fn fixture_with(change: impl FnOnce(&mut ToolSettings)) -> Fixture {
         build_caches: Vec::new(),
     };
     change(&mut settings);
-    let sandbox = Sandbox::probe(Tier::Bubblewrap, Settings::default())
-        .await
-        .unwrap();
+    let sandbox = Sandbox::probe(Tier::Bubblewrap, Settings::default()).await.unwrap();
     Fixture {
         outer,
         tool_box: ToolBox::new(settings, Arc::new(sandbox)).unwrap(),
@@ -46,12 +44,7 @@ async fn fixture() -> Fixture {
 impl Fixture {
     async fn call(&self, name: &str, arguments: serde_json::Value) -> ToolResult {
         self.tool_box
-            .call(
-                name,
-                &arguments.to_string(),
-                &CancellationToken::new(),
-                None,
-            )
+            .call(name, &arguments.to_string(), &CancellationToken::new(), None)
             .await
     }
 
@@ -73,30 +66,18 @@ async fn a_file_is_written_read_edited_and_run() {
         .await;
     assert_eq!(written.content, "Created `bin/hi.sh`: 2 lines, 23 bytes.");
     let edited = fixture
-        .call(
-            "edit_file",
-            json!({"path": "bin/hi.sh", "old": "one", "new": "two"}),
-        )
+        .call("edit_file", json!({"path": "bin/hi.sh", "old": "one", "new": "two"}))
         .await;
     assert_eq!(edited.content, "Edited `bin/hi.sh` at line 1: now 1 lines.");
-    let read = fixture
-        .call("read_file", json!({"path": "bin/hi.sh"}))
-        .await;
+    let read = fixture.call("read_file", json!({"path": "bin/hi.sh"})).await;
     assert_eq!(read.content, "     1\techo two\n     2\techo $ATTEMPT\n");
-    let run = fixture
-        .call("shell", json!({"command": "sh bin/hi.sh"}))
-        .await;
+    let run = fixture.call("shell", json!({"command": "sh bin/hi.sh"})).await;
     assert!(
         run.ok && run.content.starts_with("two\n7\n[exit code 0; "),
         "{}",
         run.content
     );
-    assert_eq!(
-        fs::read_dir(fixture.outer.path().join("out"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(fs::read_dir(fixture.outer.path().join("out")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -110,30 +91,18 @@ async fn a_failing_command_is_told_with_its_code() {
         "{}",
         run.content
     );
-    let killed = fixture
-        .call("shell", json!({"command": "kill -SEGV $$"}))
-        .await;
-    assert!(
-        killed.content.contains("usually means signal 11"),
-        "{}",
-        killed.content
-    );
+    let killed = fixture.call("shell", json!({"command": "kill -SEGV $$"})).await;
+    assert!(killed.content.contains("usually means signal 11"), "{}", killed.content);
 }
 
 #[tokio::test]
 async fn a_command_that_runs_too_long_says_how_to_ask_for_more() {
     let fixture = fixture().await;
     let run = fixture
-        .call(
-            "shell",
-            json!({"command": "echo before; sleep 987301", "timeout_s": 1}),
-        )
+        .call("shell", json!({"command": "echo before; sleep 987301", "timeout_s": 1}))
         .await;
     assert!(
-        !run.ok
-            && run
-                .content
-                .starts_with("before\n[killed: it ran longer than 1 s"),
+        !run.ok && run.content.starts_with("before\n[killed: it ran longer than 1 s"),
         "{}",
         run.content
     );
@@ -143,9 +112,7 @@ async fn a_command_that_runs_too_long_says_how_to_ask_for_more() {
 #[tokio::test]
 async fn long_output_goes_to_a_file_that_tools_and_commands_can_read() {
     let fixture = fixture().await;
-    let run = fixture
-        .call("shell", json!({"command": "seq 1 20000"}))
-        .await;
+    let run = fixture.call("shell", json!({"command": "seq 1 20000"})).await;
     let file = fixture.outer.path().join("out/shell-0001.txt");
     let file = file.to_str().unwrap();
     assert!(
@@ -153,43 +120,26 @@ async fn long_output_goes_to_a_file_that_tools_and_commands_can_read() {
         "{}",
         run.content
     );
-    assert!(
-        run.content.contains("20000\n[exit code 0; "),
-        "{}",
-        run.content
-    );
+    assert!(run.content.contains("20000\n[exit code 0; "), "{}", run.content);
     let read = fixture
-        .call(
-            "read_file",
-            json!({"path": file, "offset": 10_000, "limit": 1}),
-        )
+        .call("read_file", json!({"path": file, "offset": 10_000, "limit": 1}))
         .await;
-    assert!(
-        read.content.starts_with(" 10000\t10000\n"),
-        "{}",
-        read.content
-    );
+    assert!(read.content.starts_with(" 10000\t10000\n"), "{}", read.content);
     let inside = fixture
-        .call(
-            "shell",
-            json!({"command": format!("tail -n1 {file}; echo x > {file}")}),
-        )
+        .call("shell", json!({"command": format!("tail -n1 {file}; echo x > {file}")}))
         .await;
     assert!(
         !inside.ok && inside.content.starts_with("20000\n"),
         "{}",
         inside.content
     );
-    let found = fixture
-        .call("search", json!({"path": file, "pattern": "^1234$"}))
-        .await;
+    let found = fixture.call("search", json!({"path": file, "pattern": "^1234$"})).await;
     assert!(found.content.ends_with(":1234:1234\n"), "{}", found.content);
 }
 
 #[tokio::test]
 async fn an_unknown_tool_lists_the_tools() {
-    let fixture =
-        fixture_with(|settings| settings.allowed = [Tool::ReadFile, Tool::Finish].into()).await;
+    let fixture = fixture_with(|settings| settings.allowed = [Tool::ReadFile, Tool::Finish].into()).await;
     let result = fixture.call("rm_rf", json!({})).await;
     assert_eq!(
         result.content,
@@ -248,11 +198,7 @@ async fn the_descriptions_are_sorted_and_closed() {
     );
     for spec in specs {
         assert_eq!(spec.parameters["type"], "object", "{}", spec.name);
-        assert_eq!(
-            spec.parameters["additionalProperties"], false,
-            "{}",
-            spec.name
-        );
+        assert_eq!(spec.parameters["additionalProperties"], false, "{}", spec.name);
         let text = spec.parameters.to_string();
         assert!(
             !text.contains("$ref") && !text.contains("null") && !text.contains("oneOf"),
@@ -297,24 +243,16 @@ async fn a_search_finds_lines_but_not_in_ignored_or_foreign_files() {
     fs::write(fixture.outer.path().join("secret"), "needle").unwrap();
     std::os::unix::fs::symlink("../secret", fixture.outer.path().join("wt/link")).unwrap();
     let found = fixture.call("search", json!({"pattern": "needle"})).await;
-    assert_eq!(
-        found.content,
-        ".github/x.yml:1:a: needle\nsrc/a.rs:2:fn needle() {}\n"
-    );
+    assert_eq!(found.content, ".github/x.yml:1:a: needle\nsrc/a.rs:2:fn needle() {}\n");
     let found = fixture
         .call("search", json!({"pattern": "(?i)NEEDLE", "path": "src"}))
         .await;
     assert_eq!(found.content, "src/a.rs:2:fn needle() {}\n");
     assert_eq!(
-        fixture
-            .call("search", json!({"pattern": "haystack"}))
-            .await
-            .content,
+        fixture.call("search", json!({"pattern": "haystack"})).await.content,
         "[nothing matches `haystack`]"
     );
-    let refused = fixture
-        .call("search", json!({"pattern": "x", "path": "link"}))
-        .await;
+    let refused = fixture.call("search", json!({"pattern": "x", "path": "link"})).await;
     assert!(
         !refused.ok && refused.content.contains("outside the worktree"),
         "{}",
@@ -333,36 +271,20 @@ async fn a_search_shows_a_bounded_number_of_matches() {
     let fixture = fixture_with(|settings| settings.limits.search_matches = 3).await;
     fixture.put("a", &"match\n".repeat(100));
     let found = fixture.call("search", json!({"pattern": "match"})).await;
-    assert_eq!(
-        found.content.matches("match\n").count(),
-        3,
-        "{}",
-        found.content
-    );
-    assert!(
-        found.content.contains("only the first 3 matches"),
-        "{}",
-        found.content
-    );
+    assert_eq!(found.content.matches("match\n").count(), 3, "{}", found.content);
+    assert!(found.content.contains("only the first 3 matches"), "{}", found.content);
 }
 
 #[tokio::test]
 async fn a_worker_that_only_reads_cannot_write_by_tool_or_command() {
     let fixture = fixture_with(|settings| settings.write_policy = WritePolicy::ReadOnly).await;
-    let refused = fixture
-        .call("write_file", json!({"path": "a", "content": "x"}))
-        .await;
+    let refused = fixture.call("write_file", json!({"path": "a", "content": "x"})).await;
     assert!(
         !refused.ok && refused.content.contains("may not be written"),
         "{}",
         refused.content
     );
-    assert!(
-        !fixture
-            .call("shell", json!({"command": "echo x > a"}))
-            .await
-            .ok
-    );
+    assert!(!fixture.call("shell", json!({"command": "echo x > a"})).await.ok);
     assert!(!fixture.outer.path().join("wt/a").exists());
 }
 
@@ -375,21 +297,14 @@ async fn a_cancelled_command_says_so() {
         .tool_box
         .call("shell", r#"{"command": "sleep 987302"}"#, &cancel, None)
         .await;
-    assert!(
-        !result.ok && result.content.contains("cancelled"),
-        "{}",
-        result.content
-    );
+    assert!(!result.ok && result.content.contains("cancelled"), "{}", result.content);
 }
 
 #[tokio::test]
 async fn a_finish_is_parsed_and_nothing_else_happens() {
     let fixture = fixture().await;
     let result = fixture
-        .call(
-            "finish",
-            json!({"outcome": "blocked", "summary": "No network."}),
-        )
+        .call("finish", json!({"outcome": "blocked", "summary": "No network."}))
         .await;
     assert!(result.ok);
     assert_eq!(result.finish.unwrap().summary, "No network.");
@@ -397,9 +312,7 @@ async fn a_finish_is_parsed_and_nothing_else_happens() {
 
 #[tokio::test]
 async fn a_missing_worktree_is_named() {
-    let sandbox = Sandbox::probe(Tier::None, Settings::default())
-        .await
-        .unwrap();
+    let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let settings = ToolSettings {
         worktree: Path::new("/nowhere/wt").to_owned(),
         hub: None,

@@ -41,10 +41,7 @@ impl Room {
     /// Half of what a conversation takes now, whatever the model's window is said to be.
     pub(super) fn half_of(messages: &[Message], tools: &[ToolSpec]) -> Self {
         let half = length(messages, tools) / 2;
-        Self {
-            high: half,
-            low: half,
-        }
+        Self { high: half, low: half }
     }
 }
 
@@ -116,13 +113,8 @@ fn length_of(message: &Message) -> usize {
     const OVERHEAD: usize = 16;
     OVERHEAD
         + match message {
-            Message::System { content }
-            | Message::User { content }
-            | Message::Tool { content, .. } => content.len(),
-            Message::Assistant {
-                content,
-                tool_calls,
-            } => {
+            Message::System { content } | Message::User { content } | Message::Tool { content, .. } => content.len(),
+            Message::Assistant { content, tool_calls } => {
                 let calls = tool_calls
                     .iter()
                     .map(|call| OVERHEAD + call.name.len() + call.arguments.len());
@@ -161,9 +153,7 @@ mod tests {
             Message::Tool { content, .. } => content.starts_with("[elided: "),
             _ => false,
         };
-        (0..messages.len())
-            .filter(|at| elided(&messages[*at]))
-            .collect()
+        (0..messages.len()).filter(|at| elided(&messages[*at])).collect()
     }
 
     #[test]

@@ -79,12 +79,7 @@ impl Conduct {
     }
 
     /// Takes in the result of a call; what to tell the worker, or why it is enough.
-    pub(super) fn after(
-        &mut self,
-        call: &ToolCall,
-        content: &str,
-        ok: bool,
-    ) -> Result<Option<String>, Reason> {
+    pub(super) fn after(&mut self, call: &ToolCall, content: &str, ok: bool) -> Result<Option<String>, Reason> {
         if self.is_malformed(call) {
             self.malformed_calls += 1;
             if self.malformed_calls >= MALFORMED_CALLS {
@@ -105,11 +100,7 @@ impl Conduct {
     }
 
     /// Takes in a whole turn; what to tell the worker, or why it is enough.
-    pub(super) fn turn_ended(
-        &mut self,
-        calls: &[ToolCall],
-        was_cut: bool,
-    ) -> Result<Option<String>, Reason> {
+    pub(super) fn turn_ended(&mut self, calls: &[ToolCall], was_cut: bool) -> Result<Option<String>, Reason> {
         if calls.is_empty() {
             self.silent_turns += 1;
             if self.silent_turns >= SILENT_TURNS {
@@ -140,8 +131,8 @@ impl Conduct {
     }
 
     fn is_malformed(&self, call: &ToolCall) -> bool {
-        let readable = call.arguments.trim().is_empty()
-            || serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
+        let readable =
+            call.arguments.trim().is_empty() || serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
         !readable || !self.tools.contains(&call.name)
     }
 }

@@ -163,11 +163,7 @@ impl<'a> Attempt<'a> {
 
     fn turn_limit(&self) -> u32 {
         let limit = self.order.limits.turns;
-        self.order
-            .profile
-            .turns
-            .map_or(limit, |own| own.min(limit))
-            .max(1)
+        self.order.profile.turns.map_or(limit, |own| own.min(limit)).max(1)
     }
 
     /// Ends the attempt where it was cancelled or has had its time.

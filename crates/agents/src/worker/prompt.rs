@@ -20,10 +20,7 @@ const PATHS: usize = 30;
 
 /// The constant part: the same bytes for every worker of a profile.
 pub(super) fn system(profile: &Profile) -> String {
-    format!(
-        "# role: worker ({})\n\n{RULES}\n{}\n",
-        profile.name, profile.prompt
-    )
+    format!("# role: worker ({})\n\n{RULES}\n{}\n", profile.name, profile.prompt)
 }
 
 /// The task, what must hold, the boundaries, the facts, the limits: in this order, for earlier text weighs more.
@@ -50,10 +47,7 @@ fn acceptance(order: &WorkOrder) -> Vec<String> {
             true => "; it fails on the tree as it is now",
             false => "",
         };
-        lines.push(format!(
-            "- The task's own check passes: `{}`{before}",
-            check.command
-        ));
+        lines.push(format!("- The task's own check passes: `{}`{before}", check.command));
     }
     lines.push(match &order.gate.command {
         Some(command) => format!(
@@ -77,18 +71,14 @@ fn criterion(acceptance: &Acceptance) -> String {
 fn boundaries(order: &WorkOrder) -> Vec<String> {
     let mut lines = vec![
         "\n## Boundaries".to_owned(),
-        "The whole objective, of which this task is one part; the rest is done by others:"
-            .to_owned(),
+        "The whole objective, of which this task is one part; the rest is done by others:".to_owned(),
         quoted(&order.objective),
     ];
     let paths = &order.paths;
     for (meaning, list) in [
         ("Yours alone", &paths.owns),
         ("Made by you", &paths.creates),
-        (
-            "Shared with other tasks, so touch only your own lines",
-            &paths.shared,
-        ),
+        ("Shared with other tasks, so touch only your own lines", &paths.shared),
     ] {
         if !list.is_empty() {
             lines.push(format!("{meaning}: {}", listed(list, PATHS)));

@@ -12,8 +12,7 @@ use llm::{Message, ToolCall};
 pub(super) const INTERRUPTED: &str = "interrupted: the process died while this ran; the worktree is as it was before \
      this call, whatever it had done by then";
 /// Answers a call that was never begun.
-pub(super) const NOT_BEGUN: &str =
-    "not run: the process died before this call began; call again if it is still needed";
+pub(super) const NOT_BEGUN: &str = "not run: the process died before this call began; call again if it is still needed";
 
 impl Attempt<'_> {
     /// Rebuilds the history from the journal; the report, if the attempt had finished before it was interrupted.

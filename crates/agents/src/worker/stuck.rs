@@ -84,8 +84,7 @@ impl Stuck {
 
     /// Whether the last `count` calls repeat with this period.
     fn is_repeating(&self, count: usize, period: usize) -> bool {
-        self.recent.len() >= count
-            && (period..count).all(|at| self.recent[at] == self.recent[at - period])
+        self.recent.len() >= count && (period..count).all(|at| self.recent[at] == self.recent[at - period])
     }
 }
 
@@ -190,11 +189,7 @@ mod tests {
             "a\n[exit code 0; 0.1 s]",
             "a\n[exit code 0; 12.0 s]",
         ];
-        assert!(
-            results
-                .iter()
-                .all(|result| !stuck.after(&shell, result, true))
-        );
+        assert!(results.iter().all(|result| !stuck.after(&shell, result, true)));
         assert!(stuck.after(&shell, "a\n[exit code 0; 0.2 s]", true));
         assert!(!stuck.after(&shell, "a\n[exit code 1; 0.2 s]", false));
     }

@@ -46,9 +46,7 @@ impl Room {
             shell_env: Vec::new(),
             build_caches: Vec::new(),
         };
-        let sandbox = Sandbox::probe(Tier::None, Settings::default())
-            .await
-            .unwrap();
+        let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
         Self {
             toolbox: ToolBox::new(settings, Arc::new(sandbox)).unwrap(),
             folder,
@@ -123,10 +121,7 @@ fn turn(number: u32) -> Rule {
 }
 
 fn write(rule: Rule) -> Rule {
-    rule.call(
-        "write_file",
-        json!({"path": "hello.txt", "content": "hello\n"}),
-    )
+    rule.call("write_file", json!({"path": "hello.txt", "content": "hello\n"}))
 }
 
 #[tokio::test]
@@ -141,16 +136,10 @@ async fn an_attempt_writes_journals_and_finishes() {
     let WorkEnd::Finished(finish) = end else {
         panic!("{end:?}");
     };
-    assert_eq!(
-        (finish.outcome, finish.summary.as_str()),
-        (Outcome::Done, "a word")
-    );
+    assert_eq!((finish.outcome, finish.summary.as_str()), (Outcome::Done, "a word"));
     assert_eq!(room.file("hello.txt").as_deref(), Some("hello\n"));
     let lines = room.notebook.lines();
-    let kinds: Vec<&str> = lines
-        .iter()
-        .map(|line| line.split(':').next().unwrap())
-        .collect();
+    let kinds: Vec<&str> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(
         kinds,
         [
@@ -193,20 +182,13 @@ async fn an_answer_without_a_call_is_nudged_and_three_fail() {
     assert!(matches!(end, WorkEnd::Failed(_)), "{end:?}");
     assert_eq!(script.asked().len(), 3);
     let nudge = script.messages(2).pop().unwrap();
-    assert!(
-        nudge["content"]
-            .as_str()
-            .unwrap()
-            .contains("You called no tool")
-    );
+    assert!(nudge["content"].as_str().unwrap().contains("You called no tool"));
 }
 
 #[tokio::test]
 async fn unknown_tools_and_broken_arguments_are_answered() {
     let script = Script::play(vec![
-        turn(1)
-            .call("fly", json!({}))
-            .raw_call("shell", "{\"command"),
+        turn(1).call("fly", json!({})).raw_call("shell", "{\"command"),
         turn(2).call("finish", json!({"outcome": "great"})),
         say_finish(turn(3), "done"),
     ])
@@ -215,22 +197,14 @@ async fn unknown_tools_and_broken_arguments_are_answered() {
     let end = room.work(&order(), &script).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
     let lines = room.notebook.lines();
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.contains("The tool `fly` does not exist"))
-    );
+    assert!(lines.iter().any(|line| line.contains("The tool `fly` does not exist")));
     assert!(lines.iter().any(|line| line.contains("not valid JSON")));
     assert_eq!(script.asked().len(), 3);
 }
 
 #[tokio::test]
 async fn the_last_turn_asks_for_finish_and_runs_nothing_else() {
-    let script = Script::play(vec![
-        turn(1).call("list_dir", json!({"path": "."})),
-        write(turn(2)),
-    ])
-    .await;
+    let script = Script::play(vec![turn(1).call("list_dir", json!({"path": "."})), write(turn(2))]).await;
     let room = Room::new().await;
     let end = room.work(&limited(2), &script).await;
     let WorkEnd::Failed(reason) = end else {
@@ -246,10 +220,7 @@ async fn the_last_turn_asks_for_finish_and_runs_nothing_else() {
 
 #[tokio::test]
 async fn a_worker_in_circles_is_nudged_refused_and_stopped() {
-    let script = Script::play(vec![
-        Rule::worker("*").call("shell", json!({"command": "echo a"})),
-    ])
-    .await;
+    let script = Script::play(vec![Rule::worker("*").call("shell", json!({"command": "echo a"}))]).await;
     let room = Room::new().await;
     let end = room.work(&order(), &script).await;
     let WorkEnd::Failed(reason) = end else {
@@ -258,12 +229,7 @@ async fn a_worker_in_circles_is_nudged_refused_and_stopped() {
     assert!(reason.message.contains("in circles"), "{reason}");
     assert_eq!(script.asked().len(), 6);
     let nudge = script.messages(5).pop().unwrap();
-    assert!(
-        nudge["content"]
-            .as_str()
-            .unwrap()
-            .contains("You repeat calls")
-    );
+    assert!(nudge["content"].as_str().unwrap().contains("You repeat calls"));
 }
 
 #[tokio::test]
@@ -278,10 +244,7 @@ async fn the_journal_can_stop_an_attempt_or_say_something() {
     let mut room = Room::new().await;
     let word = Verdict::Message("the person says: in English, please".into());
     room.notebook.verdicts = vec![("1 ended", word)];
-    assert!(matches!(
-        room.work(&order(), &script).await,
-        WorkEnd::Finished(_)
-    ));
+    assert!(matches!(room.work(&order(), &script).await, WorkEnd::Finished(_)));
     let last = script.messages(2).pop().unwrap();
     assert_eq!(last["role"], "user");
     assert_eq!(last["content"], "the person says: in English, please");
@@ -350,10 +313,7 @@ async fn a_conversation_that_is_too_long_is_shortened_and_asked_again() {
         status: 400,
         retry_after: None,
         headers: Default::default(),
-        body: Some(
-            json!({"error": {"code": "context_length_exceeded", "message": "too long"}})
-                .to_string(),
-        ),
+        body: Some(json!({"error": {"code": "context_length_exceeded", "message": "too long"}}).to_string()),
     };
     let script = Script::play(vec![
         turn(1).call(
@@ -370,15 +330,6 @@ async fn a_conversation_that_is_too_long_is_shortened_and_asked_again() {
     script.asked();
     let (refused, shortened) = (script.messages(3), script.messages(4));
     assert_eq!(refused.len(), shortened.len());
-    assert_eq!(
-        refused[..2],
-        shortened[..2],
-        "what was asked stays word for word"
-    );
-    assert!(
-        shortened[5]["content"]
-            .as_str()
-            .unwrap()
-            .starts_with("[elided: ")
-    );
+    assert_eq!(refused[..2], shortened[..2], "what was asked stays word for word");
+    assert!(shortened[5]["content"].as_str().unwrap().starts_with("[elided: "));
 }

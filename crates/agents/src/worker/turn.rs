@@ -43,19 +43,13 @@ impl Attempt<'_> {
             .map(|trace| span::child(trace, SpanKind::Turn { number }));
         let context = span.as_ref().map(span::SpanGuard::context);
         let result = self.asked_and_done(is_last, context.as_ref()).await;
-        if let (Some(span), Err(Break::Failed(reason) | Break::GaveUp(reason))) =
-            (&mut span, &result)
-        {
+        if let (Some(span), Err(Break::Failed(reason) | Break::GaveUp(reason))) = (&mut span, &result) {
             span.fail(reason.code.as_str());
         }
         result
     }
 
-    async fn asked_and_done(
-        &mut self,
-        is_last: bool,
-        trace: Option<&TraceContext>,
-    ) -> Result<Option<Finish>, Break> {
+    async fn asked_and_done(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Option<Finish>, Break> {
         let reply = self.ask(is_last, trace).await?;
         let assistant = recorded(&reply);
         let journal = self.means.journal;
@@ -89,11 +83,7 @@ impl Attempt<'_> {
                 tool_choice: choice,
                 max_output_tokens: self.order.limits.output_tokens,
                 deadline: Some(self.order.deadline),
-                ..Request::new(
-                    self.order.model.clone(),
-                    CostRole::Worker,
-                    self.messages.clone(),
-                )
+                ..Request::new(self.order.model.clone(), CostRole::Worker, self.messages.clone())
             };
             let means = &self.means;
             let answer = tokio::select! {
@@ -161,16 +151,9 @@ impl Attempt<'_> {
 
     /// Runs a call, not beyond the attempt's time. A call that was cut short by a stop has no result: its effects
     /// are unknown.
-    async fn call(
-        &self,
-        call: &ToolCall,
-        trace: Option<&TraceContext>,
-    ) -> Result<ToolResult, Break> {
+    async fn call(&self, call: &ToolCall, trace: Option<&TraceContext>) -> Result<ToolResult, Break> {
         let cancel = self.means.cancel.child_token();
-        let running = self
-            .means
-            .toolbox
-            .call(&call.name, &call.arguments, &cancel, trace);
+        let running = self.means.toolbox.call(&call.name, &call.arguments, &cancel, trace);
         tokio::pin!(running);
         let result = tokio::select! {
             result = &mut running => result,
@@ -186,12 +169,7 @@ impl Attempt<'_> {
     }
 
     /// Journals the answer to a call and puts it into the history.
-    pub(super) async fn answer(
-        &mut self,
-        call: &ToolCall,
-        content: &str,
-        ok: bool,
-    ) -> Result<(), Break> {
+    pub(super) async fn answer(&mut self, call: &ToolCall, content: &str, ok: bool) -> Result<(), Break> {
         let journal = self.means.journal;
         let verdict = journal.tool_result(self.turn, &call.id, content, ok).await;
         self.messages.push(Message::tool(&call.id, content));

@@ -6,9 +6,7 @@ use crate::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The address is not one.
-    #[error(
-        "{address} is not the address of a server ({problem}); it looks like http://127.0.0.1:8000"
-    )]
+    #[error("{address} is not the address of a server ({problem}); it looks like http://127.0.0.1:8000")]
     Address {
         /// The address.
         address: String,

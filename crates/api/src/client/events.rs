@@ -50,9 +50,7 @@ impl EventStream {
                 match self.connect().await {
                     Ok(Some(messages)) => self.messages = Some(messages),
                     Ok(None) => self.ended = true,
-                    Err(ClientError::Unreachable { .. }) if self.failures < RECONNECTIONS => {
-                        self.pause().await
-                    }
+                    Err(ClientError::Unreachable { .. }) if self.failures < RECONNECTIONS => self.pause().await,
                     Err(error) => {
                         self.ended = true;
                         return Some(Err(error));
@@ -96,9 +94,7 @@ impl EventStream {
 
     /// Asks for what comes after the newest event seen; `None` where nothing will.
     async fn connect(&self) -> Result<Option<Messages>, ClientError> {
-        let url = self
-            .client
-            .url(&["runs", &self.run.to_string(), "events"])?;
+        let url = self.client.url(&["runs", &self.run.to_string(), "events"])?;
         let request = self
             .client
             .streams
@@ -109,9 +105,9 @@ impl EventStream {
         match response.status() {
             StatusCode::OK => {
                 let messages = response.bytes_stream().eventsource();
-                Ok(Some(Box::pin(messages.map(|message| {
-                    message.map_err(|error| error.to_string())
-                }))))
+                Ok(Some(Box::pin(
+                    messages.map(|message| message.map_err(|error| error.to_string())),
+                )))
             }
             StatusCode::NO_CONTENT => Ok(None),
             _ => Err(self.client.refusal(response).await),

@@ -6,9 +6,7 @@ mod events;
 pub use error::ClientError;
 pub use events::EventStream;
 
-use crate::{
-    Accepted, Health, MergeList, NewRun, Problem, Readiness, Run, RunPage, TaskDetail, TaskList,
-};
+use crate::{Accepted, Health, MergeList, NewRun, Problem, Readiness, Run, RunPage, TaskDetail, TaskList};
 use domain::{RunId, run::RunState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
@@ -54,9 +52,7 @@ impl Client {
             headers.insert(header::AUTHORIZATION, value);
         }
         // Needed once in a process; whoever was first is as good.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let builder = || {
             let builder = reqwest::Client::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -69,9 +65,7 @@ impl Client {
                 _ => builder,
             }
         };
-        let built = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| bad(error.to_string()))
-        };
+        let built = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| bad(error.to_string()));
         Ok(Self {
             http: built(builder().timeout(REQUEST_TIMEOUT))?,
             streams: built(builder().read_timeout(STREAM_SILENCE))?,
@@ -88,11 +82,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn submit(
-        &self,
-        run: &NewRun,
-        idempotency_key: Option<&str>,
-    ) -> Result<Accepted, ClientError> {
+    pub async fn submit(&self, run: &NewRun, idempotency_key: Option<&str>) -> Result<Accepted, ClientError> {
         let mut request = self.request(Method::POST, "runs")?.json(run);
         if let Some(key) = idempotency_key {
             request = request.header("Idempotency-Key", key);
@@ -163,9 +153,7 @@ impl Client {
     /// # Errors
     /// The server's own problem, or why it could not be asked.
     pub async fn cancel(&self, run: &str) -> Result<Accepted, ClientError> {
-        let request = self
-            .http
-            .request(Method::POST, self.url(&["runs", run, "cancel"])?);
+        let request = self.http.request(Method::POST, self.url(&["runs", run, "cancel"])?);
         self.read(request).await
     }
 
@@ -190,8 +178,7 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
-        self.read(self.http.request(Method::GET, self.url(path)?))
-            .await
+        self.read(self.http.request(Method::GET, self.url(path)?)).await
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, ClientError> {
@@ -224,18 +211,12 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(error))
+        request.send().await.map_err(|error| self.unreachable(error))
     }
 
     async fn document<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
         let status = response.status().as_u16();
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(error))?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
         serde_json::from_slice(&bytes).map_err(|error| ClientError::Unexpected {
             address: self.address().to_owned(),
             status,

@@ -79,12 +79,7 @@ fn symbols(segment: &str) -> Vec<Symbol> {
 ///
 /// `possible[j]` says whether what is left of the first pattern and of the second from `j` on can be the same; it
 /// is filled from the end, so the work is the product of the lengths.
-fn meet<T>(
-    left: &[T],
-    right: &[T],
-    is_many: impl Fn(&T) -> bool,
-    same: impl Fn(&T, &T) -> bool,
-) -> bool {
+fn meet<T>(left: &[T], right: &[T], is_many: impl Fn(&T) -> bool, same: impl Fn(&T, &T) -> bool) -> bool {
     let mut possible = vec![false; right.len() + 1];
     possible[right.len()] = true;
     for j in (0..right.len()).rev() {

@@ -34,8 +34,8 @@ pub(super) fn order(parents: &Parents) -> Result<Vec<usize>, Vec<usize>> {
     let mut placed = vec![false; parents.len()];
     let mut order = Vec::with_capacity(parents.len());
     while order.len() < parents.len() {
-        let next = (0..parents.len())
-            .find(|task| !placed[*task] && parents[*task].iter().all(|parent| placed[*parent]));
+        let next =
+            (0..parents.len()).find(|task| !placed[*task] && parents[*task].iter().all(|parent| placed[*parent]));
         match next {
             Some(task) => {
                 placed[task] = true;

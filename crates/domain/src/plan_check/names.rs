@@ -59,10 +59,7 @@ fn task_keys(plan: &PlanDocument, problems: &mut Problems) {
 fn texts(index: usize, task: &PlannedTask, context: &Context<'_>, problems: &mut Problems) {
     for (field, text) in [("title", &task.title), ("instructions", &task.instructions)] {
         if text.trim().is_empty() {
-            problems.add(
-                format!("/tasks/{index}/{field}"),
-                format!("the {field} is empty"),
-            );
+            problems.add(format!("/tasks/{index}/{field}"), format!("the {field} is empty"));
         }
     }
     if !context.profiles.contains(&task.profile) {

@@ -28,9 +28,7 @@ fn inside_root(plan: &PlanDocument, problems: &mut Problems) {
         if let Some(why) = why_outside(path) {
             problems.add(
                 pointer,
-                format!(
-                    "{path:?} {why}; use a path or glob relative to the root of the repository"
-                ),
+                format!("{path:?} {why}; use a path or glob relative to the root of the repository"),
             );
         }
     };

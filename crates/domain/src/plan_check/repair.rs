@@ -68,10 +68,7 @@ fn drop_needless_edges(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
             }
             let first = seen.insert(dependency.key.clone());
             if !first {
-                repairs.push(format!(
-                    "task {key} names its dependency on {} once",
-                    dependency.key
-                ));
+                repairs.push(format!("task {key} names its dependency on {} once", dependency.key));
             }
             first
         });
@@ -80,10 +77,7 @@ fn drop_needless_edges(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
 
 fn complete_provides(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
     for interface in &plan.interfaces {
-        let provider = plan
-            .tasks
-            .iter_mut()
-            .find(|task| task.key == interface.provider);
+        let provider = plan.tasks.iter_mut().find(|task| task.key == interface.provider);
         if let Some(task) = provider
             && !task.provides.contains(&interface.id)
         {
@@ -102,12 +96,7 @@ fn share_indexes(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
         .tasks
         .iter()
         .enumerate()
-        .flat_map(|(index, task)| {
-            task.paths
-                .owns
-                .iter()
-                .map(move |path| (index, path.clone()))
-        })
+        .flat_map(|(index, task)| task.paths.owns.iter().map(move |path| (index, path.clone())))
         .filter(|(_, path)| is_literal(path))
         .collect();
     for (index, path) in &owned {
@@ -127,10 +116,7 @@ fn share_indexes(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
         if !plan.shared_paths.contains(path) {
             plan.shared_paths.push(path.clone());
         }
-        repairs.push(format!(
-            "task {} shares {path} rather than owning it",
-            task.key
-        ));
+        repairs.push(format!("task {} shares {path} rather than owning it", task.key));
     }
 }
 
@@ -147,10 +133,7 @@ fn acyclic_order(plan: &PlanDocument, problems: &mut Problems) -> Option<Vec<usi
             Err(cycle) => cycle,
         };
         let (first, last) = (*cycle.first()?, *cycle.last()?);
-        let mut keys: Vec<&str> = cycle
-            .iter()
-            .map(|task| plan.tasks[*task].key.0.as_str())
-            .collect();
+        let mut keys: Vec<&str> = cycle.iter().map(|task| plan.tasks[*task].key.0.as_str()).collect();
         keys.push(&plan.tasks[first].key.0);
         problems.add(
             format!("/tasks/{first}/depends_on"),

@@ -47,10 +47,7 @@ fn checked(plan: PlanDocument) -> Result<Checked, Vec<Problem>> {
 
 fn pointers(plan: PlanDocument) -> Vec<String> {
     let problems = checked(plan).expect_err("the plan has a problem");
-    problems
-        .into_iter()
-        .map(|problem| problem.pointer)
-        .collect()
+    problems.into_iter().map(|problem| problem.pointer).collect()
 }
 
 fn parents(checked: &Checked, key: &str) -> Vec<String> {
@@ -76,15 +73,8 @@ fn a_plan_without_tasks_or_with_too_many_is_rejected() {
 
 #[test]
 fn bad_duplicate_and_unknown_keys_are_rejected() {
-    let found = pointers(plan(vec![
-        task("A b", &[]),
-        task("a", &[]),
-        task("a", &["nobody"]),
-    ]));
-    assert_eq!(
-        found,
-        ["/tasks/0/key", "/tasks/2/key", "/tasks/2/depends_on/0/key"]
-    );
+    let found = pointers(plan(vec![task("A b", &[]), task("a", &[]), task("a", &["nobody"])]));
+    assert_eq!(found, ["/tasks/0/key", "/tasks/2/key", "/tasks/2/depends_on/0/key"]);
 }
 
 #[test]
@@ -107,18 +97,11 @@ fn empty_texts_unknown_profiles_and_large_tasks_are_rejected() {
 
 #[test]
 fn a_cycle_is_named() {
-    let circle = plan(vec![
-        task("a", &["c"]),
-        task("b", &["a"]),
-        task("c", &["b"]),
-    ]);
+    let circle = plan(vec![task("a", &["c"]), task("b", &["a"]), task("c", &["b"])]);
     let problems = checked(circle).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].pointer, "/tasks/0/depends_on");
-    assert!(
-        problems[0].message.contains("a → c → b → a"),
-        "{problems:?}"
-    );
+    assert!(problems[0].message.contains("a → c → b → a"), "{problems:?}");
 }
 
 #[test]
@@ -157,11 +140,7 @@ fn an_interface_has_exactly_one_provider() {
     document.tasks[1].needs = vec!["nothing".into()];
     assert_eq!(
         pointers(document),
-        [
-            "/interfaces/0/provider",
-            "/interfaces/1/provider",
-            "/tasks/1/needs/0"
-        ]
+        ["/interfaces/0/provider", "/interfaces/1/provider", "/tasks/1/needs/0"]
     );
 }
 
@@ -213,20 +192,12 @@ fn a_chain_that_is_too_long_is_shown() {
     let names: Vec<String> = (0..7).map(|n| format!("t{n}")).collect();
     let tasks = (0..7usize)
         .map(|n| {
-            let before: Vec<&str> = n
-                .checked_sub(1)
-                .map(|m| names[m].as_str())
-                .into_iter()
-                .collect();
+            let before: Vec<&str> = n.checked_sub(1).map(|m| names[m].as_str()).into_iter().collect();
             task(&names[n], &before)
         })
         .collect();
     let problems = checked(plan(tasks)).unwrap_err();
-    assert!(
-        problems[0]
-            .message
-            .contains("t0 → t1 → t2 → t3 → t4 → t5 → t6")
-    );
+    assert!(problems[0].message.contains("t0 → t1 → t2 → t3 → t4 → t5 → t6"));
 }
 
 #[test]
@@ -304,13 +275,9 @@ fn any_task(key: impl Strategy<Value = String>) -> impl Strategy<Value = Planned
 }
 
 fn any_plan() -> impl Strategy<Value = PlanDocument> {
-    let key =
-        prop_oneof![4 => prop::sample::select(&KEYS[..]).prop_map(String::from), 1 => ".{0,6}"];
+    let key = prop_oneof![4 => prop::sample::select(&KEYS[..]).prop_map(String::from), 1 => ".{0,6}"];
     let interfaces = prop::collection::vec(
-        (
-            prop::sample::select(&["i", "j"][..]),
-            prop::sample::select(&KEYS[..]),
-        ),
+        (prop::sample::select(&["i", "j"][..]), prop::sample::select(&KEYS[..])),
         0..3,
     );
     (prop::collection::vec(any_task(key), 0..14), interfaces).prop_map(|(tasks, interfaces)| {
@@ -329,8 +296,7 @@ fn sound_plan() -> impl Strategy<Value = PlanDocument> {
     (keys.collect::<Vec<_>>(), prop::bool::ANY).prop_map(|(mut tasks, backwards)| {
         for (index, task) in tasks.iter_mut().enumerate() {
             let earlier = &KEYS[..index];
-            task.depends_on
-                .retain(|edge| earlier.contains(&edge.key.0.as_str()));
+            task.depends_on.retain(|edge| earlier.contains(&edge.key.0.as_str()));
             task.paths
                 .owns
                 .retain(|path| path.starts_with("src/") || path == "Cargo.lock");

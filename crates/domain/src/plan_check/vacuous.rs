@@ -26,10 +26,7 @@ pub(super) fn check(plan: &PlanDocument, problems: &mut Problems) {
         }
         for (place, acceptance) in task.acceptance.iter().enumerate() {
             if !acceptance.check.is_empty() && acceptance.check != "judged" {
-                report(
-                    format!("/tasks/{index}/acceptance/{place}/check"),
-                    &acceptance.check,
-                );
+                report(format!("/tasks/{index}/acceptance/{place}/check"), &acceptance.check);
             }
         }
     }
@@ -52,14 +49,12 @@ fn list_is_vacuous(command: &str, depth: u32) -> bool {
         }
     }
     statements.retain(|statement| statement.iter().any(|piece| !piece.is_blank()));
-    let exits_on_error = statements
-        .iter()
-        .any(|statement| sets_exit_on_error(statement));
+    let exits_on_error = statements.iter().any(|statement| sets_exit_on_error(statement));
     match statements.last() {
         None => true,
-        Some(_) if exits_on_error => statements.iter().all(|statement| {
-            sets_exit_on_error(statement) || statement_is_vacuous(statement, depth)
-        }),
+        Some(_) if exits_on_error => statements
+            .iter()
+            .all(|statement| sets_exit_on_error(statement) || statement_is_vacuous(statement, depth)),
         Some(last) => statement_is_vacuous(last, depth),
     }
 }
@@ -104,10 +99,7 @@ fn command_is_vacuous(command: &str, depth: u32) -> bool {
         return inner == "false" || inner == "/bin/false";
     }
     for (open, close) in [('(', ')'), ('{', '}')] {
-        if let Some(inner) = command
-            .strip_prefix(open)
-            .and_then(|rest| rest.strip_suffix(close))
-        {
+        if let Some(inner) = command.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             return list_is_vacuous(inner, depth - 1);
         }
     }

@@ -87,9 +87,7 @@ pub fn transition(snapshot: &Snapshot, event: &Event) -> Result<Decision, Refusa
         Event::Delivered { commit, checkout } => run::delivered(decision, commit, checkout),
         Event::CancelAsked => run::cancel_asked(decision),
         Event::AttemptEnded { fence, end } => task::attempt_ended(decision, *fence, end),
-        Event::ProcessLost { fence, progressed } => {
-            task::process_lost(decision, *fence, *progressed)
-        }
+        Event::ProcessLost { fence, progressed } => task::process_lost(decision, *fence, *progressed),
         Event::MergeEnded { merge, end } => task::merge_ended(decision, *merge, end),
         Event::ParentLost { parent } => task::parent_lost(decision, parent),
         Event::TaskCancelled { landing } => task::cancelled(decision, *landing),

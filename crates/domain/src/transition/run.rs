@@ -34,19 +34,12 @@ pub(super) fn prepared(
     Ok(decision)
 }
 
-pub(super) fn planned(
-    mut decision: Decision,
-    plan: &PlanDocument,
-    repairs: &[String],
-) -> Result<Decision, Refusal> {
+pub(super) fn planned(mut decision: Decision, plan: &PlanDocument, repairs: &[String]) -> Result<Decision, Refusal> {
     expect(&decision, RunState::Planning)?;
     let rows = schedule::rows(plan);
     decision.run.state = RunState::Running;
     decision.run.open = rows.len() as i64;
-    decision.run.ready = rows
-        .iter()
-        .filter(|row| row.state == TaskState::Ready)
-        .count() as i64;
+    decision.run.ready = rows.iter().filter(|row| row.state == TaskState::Ready).count() as i64;
     decision.insert = rows;
     decision.facts.push((
         None,
@@ -62,20 +55,13 @@ pub(super) fn planned(
 
 pub(super) fn failed(mut decision: Decision, reason: &Reason) -> Result<Decision, Refusal> {
     if decision.run.state.is_final() {
-        return Err(Refusal::Stale(format!(
-            "the run is already {}",
-            decision.run.state
-        )));
+        return Err(Refusal::Stale(format!("the run is already {}", decision.run.state)));
     }
     fail(&mut decision, reason);
     Ok(decision)
 }
 
-pub(super) fn delivered(
-    mut decision: Decision,
-    commit: &CommitId,
-    checkout: &str,
-) -> Result<Decision, Refusal> {
+pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &str) -> Result<Decision, Refusal> {
     expect(&decision, RunState::Delivering)?;
     decision.run.state = RunState::Complete;
     decision.facts.push((
@@ -93,8 +79,7 @@ pub(super) fn cancel_asked(mut decision: Decision) -> Result<Decision, Refusal> 
         RunState::Planning | RunState::Running => {}
         RunState::Delivering => {
             return Err(Refusal::Illegal(
-                "the run is delivering: everything has landed, so there is nothing left to cancel"
-                    .into(),
+                "the run is delivering: everything has landed, so there is nothing left to cancel".into(),
             ));
         }
         RunState::Cancelled => return Err(Refusal::Stale("the run is already cancelled".into())),
@@ -117,12 +102,7 @@ pub(super) fn fail(decision: &mut Decision, reason: &Reason) {
     decision.run.state = RunState::Failed;
     decision.run.reason = Some(reason.clone());
     decision.cancel_open = true;
-    decision.facts.push((
-        None,
-        Fact::RunFailed {
-            reason: reason.clone(),
-        },
-    ));
+    decision.facts.push((None, Fact::RunFailed { reason: reason.clone() }));
 }
 
 /// Moves the run on when its last open task has ended.

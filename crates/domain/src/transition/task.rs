@@ -16,11 +16,7 @@ const FIRST_WAIT_S: u32 = 2;
 /// Seconds that such a wait grows to at most.
 const LONGEST_WAIT_S: u32 = 120;
 
-pub(super) fn attempt_ended(
-    mut decision: Decision,
-    fence: Fence,
-    end: &AttemptEnd,
-) -> Result<Decision, Refusal> {
+pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptEnd) -> Result<Decision, Refusal> {
     let task = held(&mut decision, fence)?;
     let id = task.id;
     match end {
@@ -31,12 +27,9 @@ pub(super) fn attempt_ended(
                 task: id,
                 commit: commit.clone(),
             });
-            decision.facts.push((
-                Some(id),
-                Fact::MergeQueued {
-                    commit: commit.clone(),
-                },
-            ));
+            decision
+                .facts
+                .push((Some(id), Fact::MergeQueued { commit: commit.clone() }));
         }
         AttemptEnd::Unchanged => match task.change {
             Change::None | Change::Optional => {
@@ -59,9 +52,7 @@ pub(super) fn attempt_ended(
         AttemptEnd::GaveUp { reason } => {
             decision.run.active -= 1;
             fail(&mut decision, reason);
-            if matches!(reason.code, ReasonCode::Budget | ReasonCode::Internal)
-                && !decision.run.state.is_final()
-            {
+            if matches!(reason.code, ReasonCode::Budget | ReasonCode::Internal) && !decision.run.state.is_final() {
                 run::fail(&mut decision, reason);
             }
         }
@@ -76,11 +67,7 @@ pub(super) fn attempt_ended(
     Ok(decision)
 }
 
-pub(super) fn process_lost(
-    mut decision: Decision,
-    fence: Fence,
-    progressed: bool,
-) -> Result<Decision, Refusal> {
+pub(super) fn process_lost(mut decision: Decision, fence: Fence, progressed: bool) -> Result<Decision, Refusal> {
     let limit = decision.run.tries.crashes;
     let task = held(&mut decision, fence)?;
     task.crashes = if progressed { 0 } else { task.crashes + 1 };
@@ -101,17 +88,11 @@ pub(super) fn process_lost(
         task.resume = true;
     }
     decision.run.ready += 1;
-    decision
-        .facts
-        .push((Some(id), Fact::TaskRecovered { crashes }));
+    decision.facts.push((Some(id), Fact::TaskRecovered { crashes }));
     Ok(decision)
 }
 
-pub(super) fn merge_ended(
-    mut decision: Decision,
-    merge: MergeId,
-    end: &MergeEnd,
-) -> Result<Decision, Refusal> {
+pub(super) fn merge_ended(mut decision: Decision, merge: MergeId, end: &MergeEnd) -> Result<Decision, Refusal> {
     let task = named(&mut decision)?;
     if task.state != TaskState::Merging {
         return Err(Refusal::Stale(format!(
@@ -146,15 +127,13 @@ pub(super) fn parent_lost(mut decision: Decision, parent: &TaskKey) -> Result<De
             drop_task(&mut decision, &reason);
             Ok(decision)
         }
-        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => Err(Refusal::Stale(
-            format!("task {} is already {}", task.key, task.state),
-        )),
-        TaskState::Ready | TaskState::Active | TaskState::Merging => {
-            Err(Refusal::Illegal(format!(
-                "task {} is {} although {parent} never completed",
-                task.key, task.state
-            )))
+        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => {
+            Err(Refusal::Stale(format!("task {} is already {}", task.key, task.state)))
         }
+        TaskState::Ready | TaskState::Active | TaskState::Merging => Err(Refusal::Illegal(format!(
+            "task {} is {} although {parent} never completed",
+            task.key, task.state
+        ))),
     }
 }
 
@@ -172,10 +151,7 @@ pub(super) fn cancelled(mut decision: Decision, landing: bool) -> Result<Decisio
         TaskState::Active => decision.run.active -= 1,
         TaskState::Merging => decision.effects.push(Effect::DropMerge { task: id }),
         TaskState::Complete | TaskState::Failed | TaskState::Cancelled => {
-            return Err(Refusal::Stale(format!(
-                "task {} is already {}",
-                task.key, task.state
-            )));
+            return Err(Refusal::Stale(format!("task {} is already {}", task.key, task.state)));
         }
     }
     let reason = decision
@@ -244,12 +220,9 @@ fn try_again(decision: &mut Decision, reason: &Reason) {
     task.state = TaskState::Ready;
     task.wait_s = backoff_s(reason.code, task.failures);
     decision.run.ready += 1;
-    decision.facts.push((
-        Some(id),
-        Fact::TaskReturned {
-            reason: reason.clone(),
-        },
-    ));
+    decision
+        .facts
+        .push((Some(id), Fact::TaskReturned { reason: reason.clone() }));
 }
 
 /// How long a failed task waits for its next try: not at all where the work was wrong, longer each time where the
@@ -287,17 +260,11 @@ fn fail(decision: &mut Decision, reason: &Reason) {
     decision.run.open -= 1;
     decision.run.failed += 1;
     if decision.run.reason.is_none() {
-        decision.run.reason = Some(Reason::new(
-            reason.code,
-            format!("task {key}: {}", reason.message),
-        ));
+        decision.run.reason = Some(Reason::new(reason.code, format!("task {key}: {}", reason.message)));
     }
-    decision.facts.push((
-        Some(id),
-        Fact::TaskFailed {
-            reason: reason.clone(),
-        },
-    ));
+    decision
+        .facts
+        .push((Some(id), Fact::TaskFailed { reason: reason.clone() }));
     lose_children(decision, &key);
     run::settle(decision);
 }
@@ -314,12 +281,9 @@ fn drop_task(decision: &mut Decision, reason: &Reason) {
     task.state = TaskState::Cancelled;
     task.reason = Some(reason.clone());
     decision.run.open -= 1;
-    decision.facts.push((
-        Some(id),
-        Fact::TaskCancelled {
-            reason: reason.clone(),
-        },
-    ));
+    decision
+        .facts
+        .push((Some(id), Fact::TaskCancelled { reason: reason.clone() }));
     lose_children(decision, &key);
     run::settle(decision);
 }
@@ -329,14 +293,9 @@ fn lose_children(decision: &mut Decision, parent: &TaskKey) {
         .children
         .iter()
         .filter(|child| child.state == TaskState::Planned);
-    decision.follow.extend(waiting.map(|child| {
-        (
-            child.id,
-            Event::ParentLost {
-                parent: parent.clone(),
-            },
-        )
-    }));
+    decision
+        .follow
+        .extend(waiting.map(|child| (child.id, Event::ParentLost { parent: parent.clone() })));
 }
 
 fn named(decision: &mut Decision) -> Result<&mut Task, Refusal> {

@@ -168,10 +168,7 @@ fn step_holds(world: &mut World, task: Option<i64>, event: &Event) {
         }
     }
     if before.run.state.is_final() {
-        assert_eq!(
-            before.run.state, world.run.state,
-            "an ended run stays ended"
-        );
+        assert_eq!(before.run.state, world.run.state, "an ended run stays ended");
     }
     let repeated = world.clone();
     if world.apply(task, event).is_ok() {
@@ -189,9 +186,7 @@ fn completes(was: &Task, event: &Event) -> bool {
         Event::AttemptEnded {
             end: AttemptEnd::Unchanged,
             fence,
-        } => {
-            was.state == TaskState::Active && was.fence == *fence && was.change != Change::Required
-        }
+        } => was.state == TaskState::Active && was.fence == *fence && was.change != Change::Required,
         _ => false,
     }
 }
@@ -259,9 +254,7 @@ fn a_refused_budget_ends_the_run() {
         reason: reason(ReasonCode::Budget),
     };
     let fence = Fence(1);
-    world
-        .apply(Some(0), &Event::AttemptEnded { fence, end })
-        .unwrap();
+    world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
     assert_eq!(world.run.state, RunState::Failed);
     assert_eq!(world.run.open, 0);
     assert_eq!(world.tasks[&1].state, TaskState::Cancelled);
@@ -279,9 +272,7 @@ fn a_trouble_that_may_pass_is_waited_out_and_wrong_work_is_not() {
             world.claim(0);
             let (fence, reason) = (Fence(fence), reason(code));
             let end = AttemptEnd::Failed { reason };
-            world
-                .apply(Some(0), &Event::AttemptEnded { fence, end })
-                .unwrap();
+            world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
             world.tasks[&0].wait_s
         })
     };

@@ -19,11 +19,7 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
     let files: [(&str, &[&str]); 16] = [
         (
             "[server]\nlisen = \"127.0.0.1:80\"\n",
-            &[
-                "no setting server.lisen",
-                "0.toml:2",
-                "did you mean server.listen?",
-            ],
+            &["no setting server.lisen", "0.toml:2", "did you mean server.listen?"],
         ),
         (
             "[databse]\nurl = \"x\"\n",
@@ -31,10 +27,7 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
         ),
         ("wokers = 3\n", &["wokers", "known here"]),
         ("[server\n", &["not valid TOML", ":1"]),
-        (
-            "[server]\nlisten = \"here\"\n",
-            &["server.listen", "here", "4.toml:2"],
-        ),
+        ("[server]\nlisten = \"here\"\n", &["server.listen", "here", "4.toml:2"]),
         ("[server]\nlisten = 80\n", &["server.listen", "80"]),
         ("[engine]\nworkers = 0\n", &["engine.workers", "at least 1"]),
         ("[engine]\nworkers = -1\n", &["engine.workers", "-1"]),
@@ -42,27 +35,18 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
             "[sandbox]\ntier = \"docker\"\n",
             &["sandbox.tier", "docker", "bubblewrap"],
         ),
-        (
-            "[budget]\nrun_dollars = -2.0\n",
-            &["budget.run_dollars", "-2"],
-        ),
+        ("[budget]\nrun_dollars = -2.0\n", &["budget.run_dollars", "-2"]),
         (
             "[models]\ndirector = \"gpt-4\"\n",
             &["models.director", "gpt-4", "provider/model"],
         ),
-        (
-            "[limits]\nturn = 3\n",
-            &["limits.turn", "did you mean limits.turns?"],
-        ),
+        ("[limits]\nturn = 3\n", &["limits.turn", "did you mean limits.turns?"]),
         ("[limits]\nrun_s = \"long\"\n", &["limits.run_s", "long"]),
         (
             "[providers.mine]\nbase_ulr = \"http://x/v1\"\n",
             &["base_ulr", "did you mean providers.mine.base_url?"],
         ),
-        (
-            "[telemetry]\nlog_format = \"xml\"\n",
-            &["telemetry.log_format", "xml"],
-        ),
+        ("[telemetry]\nlog_format = \"xml\"\n", &["telemetry.log_format", "xml"]),
         (
             "[workspaces.a]\npth = \"/x\"\n",
             &["workspaces.a.pth", "did you mean workspaces.a.path?"],
@@ -110,21 +94,9 @@ fn used_only_when_served(folder: &Path, data_dir: &str) {
             2,
             &["mine", "base_url is no address", "https://host/v1"],
         ),
-        (
-            "[models]\nprices = \"nowhere.toml\"\n",
-            2,
-            &["nowhere.toml", "prices"],
-        ),
-        (
-            "[engine]\nprofiles = \"nowhere\"\n",
-            2,
-            &["nowhere", "profiles"],
-        ),
-        (
-            "[server]\ntoken_file = \"nowhere\"\n",
-            2,
-            &["nowhere", "token"],
-        ),
+        ("[models]\nprices = \"nowhere.toml\"\n", 2, &["nowhere.toml", "prices"]),
+        ("[engine]\nprofiles = \"nowhere\"\n", 2, &["nowhere", "profiles"]),
+        ("[server]\ntoken_file = \"nowhere\"\n", 2, &["nowhere", "token"]),
         ("[telemetry]\nlog = \"a=b=c\"\n", 2, &["a=b=c"]),
     ];
     let mut wrong = Vec::new();
@@ -165,21 +137,9 @@ fn variables(folder: &Path, data_dir: &str) {
             "everywhere",
             &["ORCHESTRATOR_LISTEN", "everywhere"],
         ),
-        (
-            "ORCHESTRATOR_SANDBOX",
-            "docker",
-            &["ORCHESTRATOR_SANDBOX", "docker"],
-        ),
-        (
-            "ORCHESTRATOR_RUN_DOLLARS",
-            "-1",
-            &["budget.run_dollars", "-1"],
-        ),
-        (
-            "ORCHESTRATOR_DIRECTOR_MODEL",
-            "gpt-4",
-            &["gpt-4", "provider/model"],
-        ),
+        ("ORCHESTRATOR_SANDBOX", "docker", &["ORCHESTRATOR_SANDBOX", "docker"]),
+        ("ORCHESTRATOR_RUN_DOLLARS", "-1", &["budget.run_dollars", "-1"]),
+        ("ORCHESTRATOR_DIRECTOR_MODEL", "gpt-4", &["gpt-4", "provider/model"]),
         (
             "ORCHESTRATOR_CONFIG",
             "/nowhere/at.toml",
@@ -214,21 +174,14 @@ fn a_command_line_that_can_not_be_used_says_so() {
         (&["serve", "--listn", "x"], &["--listn", "--listen"]),
         (&["serve", "--listen", "here"], &["here", "--listen"]),
         (&["run", "x", "--max-cost", "much"], &["much", "--max-cost"]),
-        (
-            &["run", "x", "--director-model", "gpt-4"],
-            &["gpt-4", "provider/model"],
-        ),
+        (&["run", "x", "--director-model", "gpt-4"], &["gpt-4", "provider/model"]),
         (
             &["run", "x", "--sandbox", "docker"],
             &["docker", "--sandbox", "bubblewrap"],
         ),
-        (
-            &["demo", "--resolver-scenario", "/nowhere.toml"],
-            &["/nowhere.toml"],
-        ),
+        (&["demo", "--resolver-scenario", "/nowhere.toml"], &["/nowhere.toml"]),
     ];
-    let lines =
-        lines.map(|(arguments, words)| ([arguments, &["--data-dir", data_dir]].concat(), words));
+    let lines = lines.map(|(arguments, words)| ([arguments, &["--data-dir", data_dir]].concat(), words));
     let refused = lines.iter().map(|(arguments, says)| Refused {
         arguments,
         environment: &[],
@@ -249,11 +202,7 @@ fn a_place_that_can_not_be_served_from_names_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let lines: [(&[&str], &[(&str, &str)], &[&str]); 7] = [
-        (
-            &["--listen", &address],
-            &[],
-            &[&address, "taken", "--listen"],
-        ),
+        (&["--listen", &address], &[], &[&address, "taken", "--listen"]),
         (
             &["--listen", "0.0.0.0:0"],
             &[],
@@ -265,16 +214,8 @@ fn a_place_that_can_not_be_served_from_names_the_way_out() {
             &["203.0.113.1:80", "--listen"],
         ),
         (&["--data-dir", file], &[], &[file, "--data-dir"]),
-        (
-            &["--data-dir", below.to_str().unwrap()],
-            &[],
-            &[file, "--data-dir"],
-        ),
-        (
-            &["--data-dir", "/proc/nowhere"],
-            &[],
-            &["/proc/nowhere", "--data-dir"],
-        ),
+        (&["--data-dir", below.to_str().unwrap()], &[], &[file, "--data-dir"]),
+        (&["--data-dir", "/proc/nowhere"], &[], &["/proc/nowhere", "--data-dir"]),
         (
             &[],
             &[("ORCHESTRATOR_BUBBLEWRAP", "/nowhere/bwrap")],
@@ -303,11 +244,7 @@ fn without_repeated_flags<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let (command, flags) = arguments.split_first().unwrap();
     let mut kept: Vec<&str> = vec![command];
     for (at, pair) in flags.chunks(2).enumerate() {
-        if !flags
-            .chunks(2)
-            .skip(at + 1)
-            .any(|later| later[0] == pair[0])
-        {
+        if !flags.chunks(2).skip(at + 1).any(|later| later[0] == pair[0]) {
             kept.extend(pair);
         }
     }
@@ -342,18 +279,10 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
         ),
         (run(&[]), &["--director-model", "no model is named"]),
         (
-            run(&[
-                "--director-model",
-                "opnai/x",
-                "--worker-model",
-                "openai/scripted",
-            ]),
+            run(&["--director-model", "opnai/x", "--worker-model", "openai/scripted"]),
             &["--director-model", "opnai"],
         ),
-        (
-            [run(&MODELS), vec!["--max-cost=-1"]].concat(),
-            &["--max-cost", "-1"],
-        ),
+        ([run(&MODELS), vec!["--max-cost=-1"]].concat(), &["--max-cost", "-1"]),
         ([run(&MODELS), vec!["--check", " "]].concat(), &["--check"]),
         (
             vec!["show", "0193b3c4-0000-7000-8000-000000000000"],
@@ -390,14 +319,9 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
         &[],
         &place,
     );
-    assert_eq!(
-        mistakes(&second, 3, &[data_dir, "another"]),
-        Vec::<String>::new()
-    );
-    let presence: Value = serde_json::from_str(
-        &std::fs::read_to_string(product.data_dir().join("server.json")).unwrap(),
-    )
-    .unwrap();
+    assert_eq!(mistakes(&second, 3, &[data_dir, "another"]), Vec::<String>::new());
+    let presence: Value =
+        serde_json::from_str(&std::fs::read_to_string(product.data_dir().join("server.json")).unwrap()).unwrap();
     assert_eq!(
         presence["address"], product.address,
         "the refused server took the other's address away"

@@ -55,10 +55,7 @@ fn serve(mut client: TcpStream, greeting: Greeting) -> std::io::Result<()> {
         Greeting::Version(version) => version,
     };
     client.write_all(&message(b'R', &0_u32.to_be_bytes()))?;
-    client.write_all(&message(
-        b'S',
-        format!("server_version\0{version}\0").as_bytes(),
-    ))?;
+    client.write_all(&message(b'S', format!("server_version\0{version}\0").as_bytes()))?;
     client.write_all(&message(b'Z', b"I"))?;
     answer(&mut client, version)
 }
@@ -113,13 +110,8 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The address of a database of the product's own private server.
 fn private(options: &PgConnectOptions, name: &str) -> String {
-    let socket = options
-        .get_socket()
-        .expect("the private server has a socket");
-    format!(
-        "postgres:///{name}?host={}&user=orchestrator",
-        socket.display()
-    )
+    let socket = options.get_socket().expect("the private server has a socket");
+    format!("postgres:///{name}?host={}&user=orchestrator", socket.display())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,10 +121,7 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let options = database.connect_options();
     let missing = private(&options, "nowhere");
     let newer = private(&options, "newer");
-    sqlx::query("create database newer")
-        .execute(&database)
-        .await
-        .unwrap();
+    sqlx::query("create database newer").execute(&database).await.unwrap();
     let place = product.folder.path().to_owned();
     from_the_future(&place, &newer).await;
 
@@ -144,28 +133,16 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
         "28P01",
         "password authentication failed for user \"me\"",
     ));
-    let full = server(Greeting::Refusal(
-        "53300",
-        "sorry, too many clients already",
-    ));
+    let full = server(Greeting::Refusal("53300", "sorry, too many clients already"));
     let old = server(Greeting::Version("9.6.24"));
     let foreign = server(Greeting::Foreign);
     let lines: [(&str, &[&str]); 11] = [
-        (
-            "mysql://me@localhost/work",
-            &["DATABASE_URL", "postgres://"],
-        ),
+        ("mysql://me@localhost/work", &["DATABASE_URL", "postgres://"]),
         ("postgres://me:p@ss:w/ord@host:port/x", &["DATABASE_URL"]),
         ("postgres://me@localhost:99999999/x", &["DATABASE_URL"]),
         ("not an address", &["DATABASE_URL", "postgres://"]),
-        (
-            &closed_url,
-            &[&closed, "can't be reached", "start it", "DATABASE_URL"],
-        ),
-        (
-            "postgres:///x?host=/nowhere",
-            &["/nowhere", "can't be reached"],
-        ),
+        (&closed_url, &[&closed, "can't be reached", "start it", "DATABASE_URL"]),
+        ("postgres:///x?host=/nowhere", &["/nowhere", "can't be reached"]),
         (&refused, &["refuses user me", "password", "DATABASE_URL"]),
         (&full, &["too many clients"]),
         (&old, &["9.6.24", "13 or later"]),
@@ -175,10 +152,7 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let other = place.join("other");
     let other = other.to_str().unwrap();
     let arguments = &["serve", "--listen", "127.0.0.1:0", "--data-dir", other];
-    let environments: Vec<_> = lines
-        .iter()
-        .map(|(url, _)| [("DATABASE_URL", *url)])
-        .collect();
+    let environments: Vec<_> = lines.iter().map(|(url, _)| [("DATABASE_URL", *url)]).collect();
     let lines = lines.iter().zip(&environments);
     let lines = lines.map(|((_, says), environment)| Refused {
         arguments,
@@ -214,11 +188,7 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
 /// A database that this version has made, and a later one has been at.
 async fn from_the_future(place: &Path, url: &str) {
     let doctor = e2e::orchestrator(
-        &[
-            "doctor",
-            "--data-dir",
-            place.join("other").to_str().unwrap(),
-        ],
+        &["doctor", "--data-dir", place.join("other").to_str().unwrap()],
         &[("DATABASE_URL", url)],
         place,
     );
@@ -269,8 +239,5 @@ fn a_private_server_that_can_not_start_names_the_way_out() {
         }],
         place.path(),
     );
-    assert_eq!(
-        std::fs::read_to_string(cluster.join("PG_VERSION")).unwrap(),
-        "7\n"
-    );
+    assert_eq!(std::fs::read_to_string(cluster.join("PG_VERSION")).unwrap(), "7\n");
 }

@@ -49,14 +49,8 @@ fn a_disk_too_small_for_the_private_server_is_told_as_one() {
     std::fs::create_dir(&data_dir).unwrap();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--sandbox", "none"];
     for megabytes in [1, 30] {
-        let output = on_a_disk(&data_dir, megabytes << 20, &arguments)
-            .output()
-            .unwrap();
-        let wrong = mistakes(
-            &output,
-            3,
-            &["no space left", data_dir.to_str().unwrap(), "--data-dir"],
-        );
+        let output = on_a_disk(&data_dir, megabytes << 20, &arguments).output().unwrap();
+        let wrong = mistakes(&output, 3, &["no space left", data_dir.to_str().unwrap(), "--data-dir"]);
         assert!(
             wrong.is_empty(),
             "{megabytes} MiB: {wrong:?}\n{}",
@@ -79,11 +73,7 @@ impl Served {
         let data_dir = place.join("data");
         std::fs::create_dir_all(&data_dir).unwrap();
         let configuration = place.join("orchestrator.toml");
-        std::fs::write(
-            &configuration,
-            format!("[engine]\ndisk_floor_bytes = {floor}\n"),
-        )
-        .unwrap();
+        std::fs::write(&configuration, format!("[engine]\ndisk_floor_bytes = {floor}\n")).unwrap();
         let model = Server::start(scenario, Options::default()).await.unwrap();
         let arguments = [
             "serve",
@@ -128,20 +118,11 @@ impl Served {
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
-        Client::new()
-            .get(self.url(path))
-            .send()
-            .await
-            .ok()?
-            .json()
-            .await
-            .ok()
+        Client::new().get(self.url(path)).send().await.ok()?.json().await.ok()
     }
 
     async fn submit(&self, workspace: &Path) -> String {
-        let request = Client::new()
-            .post(self.url("/runs"))
-            .json(&body(workspace, "scripted"));
+        let request = Client::new().post(self.url("/runs")).json(&body(workspace, "scripted"));
         let accepted: Value = request.send().await.unwrap().json().await.unwrap();
         accepted["id"]
             .as_str()
@@ -158,13 +139,10 @@ impl Served {
 
 /// A worker that fills the disk before it does what it should.
 fn filling() -> Scenario {
-    let fill =
-        "dd if=/dev/zero of=fill bs=1M count=4000 2>&1 | grep -v records; rm -f fill; echo 2 > b";
+    let fill = "dd if=/dev/zero of=fill bs=1M count=4000 2>&1 | grep -v records; rm -f fill; echo 2 > b";
     Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("fill", &[])])),
-        Rule::worker("fill")
-            .turn(1)
-            .call("shell", json!({"command": fill})),
+        Rule::worker("fill").turn(1).call("shell", json!({"command": fill})),
         Rule::worker("fill").turn(2).call("finish", done()),
     ])
 }
@@ -180,16 +158,8 @@ async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
         matches!(run["state"].as_str(), Some("complete" | "failed")).then_some(run)
     })
     .await;
-    let task = served
-        .get(&format!("/runs/{run}/tasks/fill"))
-        .await
-        .unwrap();
-    assert_eq!(
-        ended["state"],
-        "complete",
-        "{ended:#}\n{task:#}\n{}",
-        served.log()
-    );
+    let task = served.get(&format!("/runs/{run}/tasks/fill")).await.unwrap();
+    assert_eq!(ended["state"], "complete", "{ended:#}\n{task:#}\n{}", served.log());
     says(&task.to_string(), &["No space left on device"]);
     assert_eq!(
         git(

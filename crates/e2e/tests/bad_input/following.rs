@@ -96,14 +96,9 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
             early = &mut following => Some(early),
             () = in_tool => None,
         };
-        assert!(
-            early.is_none(),
-            "the stream ended before the run: {early:?}"
-        );
+        assert!(early.is_none(), "the stream ended before the run: {early:?}");
         let pid = std::fs::read_to_string(product.data_dir().join("server.json")).unwrap();
-        let pid = serde_json::from_str::<Value>(&pid).unwrap()["pid"]
-            .as_i64()
-            .unwrap();
+        let pid = serde_json::from_str::<Value>(&pid).unwrap()["pid"].as_i64().unwrap();
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         following.await
@@ -133,9 +128,7 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
     whole.pop();
     assert_eq!(whole, heard, "what was heard in pieces is the log");
     assert_eq!(
-        get(&product, &format!("/runs/{run}/events?after={count}"))
-            .await
-            .status,
+        get(&product, &format!("/runs/{run}/events?after={count}")).await.status,
         204
     );
     let tail = get(&product, &format!("/runs/{run}/events?after={}", count - 2)).await;
@@ -153,11 +146,7 @@ fn runs(text: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
-        .any(|line| {
-            String::from_utf8_lossy(&line)
-                .replace('\0', " ")
-                .contains(text)
-        })
+        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,14 +171,8 @@ async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
     eventually("the command runs", || async { runs(&sleep).then_some(()) }).await;
 
     let answer = ask(&product, Method::POST, &format!("/runs/{run}/cancel")).await;
-    assert_eq!(
-        (answer.status, &answer.json()["state"]),
-        (202, &json!("cancelled"))
-    );
-    eventually("the command is dead", || async {
-        (!runs(&sleep)).then_some(())
-    })
-    .await;
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("cancelled")));
+    eventually("the command is dead", || async { (!runs(&sleep)).then_some(()) }).await;
     let ended = product.end(run.parse().unwrap()).await;
     assert_eq!(
         (&ended["state"], &ended["reason"]["code"]),
@@ -208,9 +191,7 @@ async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
         202 => assert_eq!(again.json()["state"], "cancelled"),
         _ => drop(again.problem(409, "not-cancellable")),
     }
-    let events =
-        Answer::to(reqwest::Client::new().get(format!("{}/runs/{run}/events", product.address)))
-            .await;
+    let events = Answer::to(reqwest::Client::new().get(format!("{}/runs/{run}/events", product.address))).await;
     assert_eq!(
         events.text.matches("event: run_cancelled").count(),
         1,

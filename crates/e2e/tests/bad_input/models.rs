@@ -20,13 +20,7 @@ struct Case {
     calls: usize,
 }
 
-fn case(
-    name: &'static str,
-    rules: Vec<Rule>,
-    code: &'static str,
-    says: &'static [&'static str],
-    calls: usize,
-) -> Case {
+fn case(name: &'static str, rules: Vec<Rule>, code: &'static str, says: &'static [&'static str], calls: usize) -> Case {
     Case {
         name,
         rules,
@@ -73,13 +67,7 @@ fn directors() -> Vec<Case> {
             &["gave no plan", "JSON"],
             4,
         ),
-        case(
-            "d-silent",
-            vec![director().say("")],
-            "plan",
-            &["gave no plan"],
-            4,
-        ),
+        case("d-silent", vec![director().say("")], "plan", &["gave no plan"], 4),
         case(
             "d-empty",
             vec![director().fault(Fault::Empty)],
@@ -170,9 +158,7 @@ fn workers() -> Vec<Case> {
         all.extend(rules);
         all
     };
-    let bad = |name, rule: Rule, code, says, calls: usize| {
-        case(name, planned(vec![rule]), code, says, calls + 1)
-    };
+    let bad = |name, rule: Rule, code, says, calls: usize| case(name, planned(vec![rule]), code, says, calls + 1);
     let overdue = json!({"run_s": 6});
     vec![
         bad(
@@ -259,22 +245,9 @@ fn workers() -> Vec<Case> {
             &["nothing in the tree has changed"],
             1,
         ),
-        bad(
-            "w-endless",
-            look_around(),
-            "limit",
-            &["3 turns", "limit turns = 3"],
-            3,
-        )
-        .limits(json!({"turns": 3, "failures": 1})),
-        bad(
-            "w-hang",
-            worker().fault(Fault::Hang),
-            "limit",
-            &["limit run_s = 6"],
-            1,
-        )
-        .limits(overdue.clone()),
+        bad("w-endless", look_around(), "limit", &["3 turns", "limit turns = 3"], 3)
+            .limits(json!({"turns": 3, "failures": 1})),
+        bad("w-hang", worker().fault(Fault::Hang), "limit", &["limit run_s = 6"], 1).limits(overdue.clone()),
         bad("w-slow", sleep(), "limit", &["limit run_s = 6"], 1).limits(overdue),
     ]
 }
@@ -309,11 +282,7 @@ async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
             .call("write_file", json!({"path": "b", "content": "2\n"}))
             .call("finish", done()),
     );
-    let product = Product::start_with(
-        Scenario::from_rules(rules),
-        &[("ORCHESTRATOR_WORKERS", "16")],
-    )
-    .await;
+    let product = Product::start_with(Scenario::from_rules(rules), &[("ORCHESTRATOR_WORKERS", "16")]).await;
 
     let ends = join_all(cases.iter().map(|case| end(&product, case))).await;
     let mistakes: Vec<String> = ends.into_iter().flatten().collect();
@@ -321,11 +290,7 @@ async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
 
     let workspace = product.repository("good", &[("a", "1\n")]);
     let run = product.submit(&workspace, Some("test -f b")).await;
-    assert_eq!(
-        product.end(run).await["state"],
-        "complete",
-        "the server still works"
-    );
+    assert_eq!(product.end(run).await["state"], "complete", "the server still works");
     goes_on(&product).await;
 }
 
@@ -345,19 +310,12 @@ async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
             "hang",
             vec![Rule::director().fault(Fault::Hang)],
             "model",
-            &[
-                "no response began within 1 s, in 2 attempts",
-                "calls.header_s",
-            ],
+            &["no response began within 1 s, in 2 attempts", "calls.header_s"],
             2,
         ),
         case(
             "stall",
-            vec![
-                Rule::director()
-                    .say(&"word ".repeat(200))
-                    .fault(Fault::Stall),
-            ],
+            vec![Rule::director().say(&"word ".repeat(200)).fault(Fault::Stall)],
             "model",
             &["sent nothing for 1 s, in 2 attempts", "calls.stream_idle_s"],
             2,
@@ -378,22 +336,15 @@ async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
 async fn end(product: &Product, case: &Case) -> Option<String> {
     let workspace: PathBuf = product.repository(case.name, &[("a", "1\n")]);
     let before = Untouched::now(&workspace);
-    let body = with(
-        body(&workspace, case.name),
-        "/orch_config/limits",
-        case.limits.clone(),
-    );
+    let body = with(body(&workspace, case.name), "/orch_config/limits", case.limits.clone());
     let accepted = post(product, &body).await;
     assert_eq!(accepted.status, 201, "{}", accepted.text);
     let run = product
         .end(accepted.json()["id"].as_str().unwrap().parse().unwrap())
         .await;
-    let tasks = get(
-        product,
-        &format!("/runs/{}/tasks", run["id"].as_str().unwrap()),
-    )
-    .await
-    .json();
+    let tasks = get(product, &format!("/runs/{}/tasks", run["id"].as_str().unwrap()))
+        .await
+        .json();
     let asked = product
         .journal()
         .iter()
@@ -411,11 +362,7 @@ async fn end(product: &Product, case: &Case) -> Option<String> {
         .filter(|word| !format!("{message} {tasks}").contains(**word))
         .collect();
     let untouched = Untouched::now(&workspace) == before;
-    let right = state == "failed"
-        && code == case.code
-        && unsaid.is_empty()
-        && asked <= case.calls
-        && untouched;
+    let right = state == "failed" && code == case.code && unsaid.is_empty() && asked <= case.calls && untouched;
     (!right || message.is_empty()).then(|| {
         format!(
             "{}: unsaid {unsaid:?}, {asked} calls of {}, untouched {untouched}\n{run:#}\n{tasks:#}",

@@ -17,9 +17,7 @@ async fn a_plan_that_can_not_be_carried_out_goes_back_and_then_one_task_carries_
     let missing = plan(&[("one", &["nobody"])]);
     let worker = |key: &str| {
         let write = json!({"path": "b", "content": "2\n"});
-        Rule::worker(key)
-            .call("write_file", write)
-            .call("finish", done())
+        Rule::worker(key).call("write_file", write).call("finish", done())
     };
     let plans = [
         ("cyclic", cyclic, "one"),
@@ -41,23 +39,13 @@ async fn a_plan_that_can_not_be_carried_out_goes_back_and_then_one_task_carries_
             .json(&plan(&[("mended-task", &[])])),
     );
     rules.push(worker("*"));
-    let product = Product::start_with(
-        Scenario::from_rules(rules),
-        &[("ORCHESTRATOR_WORKERS", "8")],
-    )
-    .await;
+    let product = Product::start_with(Scenario::from_rules(rules), &[("ORCHESTRATOR_WORKERS", "8")]).await;
 
-    let names: Vec<&str> = plans
-        .iter()
-        .map(|(name, ..)| *name)
-        .chain(["mended"])
-        .collect();
+    let names: Vec<&str> = plans.iter().map(|(name, ..)| *name).chain(["mended"]).collect();
     let runs = join_all(names.iter().map(async |name| {
         let workspace = product.repository(name, &[("a", "1\n")]);
         let accepted = post(&product, &body(&workspace, name)).await.json();
-        product
-            .end(accepted["id"].as_str().unwrap().parse().unwrap())
-            .await
+        product.end(accepted["id"].as_str().unwrap().parse().unwrap()).await
     }))
     .await;
     for ((name, run), said) in names
@@ -78,10 +66,7 @@ async fn a_plan_that_can_not_be_carried_out_goes_back_and_then_one_task_carries_
         match *name {
             "mended" => assert_eq!(asked, 2),
             _ => {
-                assert_eq!(
-                    asked, 3,
-                    "{name}: the model is asked once, and for two repairs"
-                );
+                assert_eq!(asked, 3, "{name}: the model is asked once, and for two repairs");
                 says(&events, &["one task carries the objective", "3 answers"]);
             }
         }

@@ -32,39 +32,24 @@ async fn a_key_makes_one_run_and_a_list_has_pages() {
     assert_eq!((again.status, &again.json()["id"]), (200, &json!(id)));
     assert_eq!(again.header("location"), format!("/runs/{id}"));
     let other = with(good.clone(), "/objective", json!("Something else"));
-    let problem = keyed("one", &other)
-        .await
-        .problem(422, "idempotency-key-reused");
+    let problem = keyed("one", &other).await.problem(422, "idempotency-key-reused");
     assert_eq!(
         (&problem["field"], &problem["value"]),
         (&json!("Idempotency-Key"), &json!("one"))
     );
     says(problem["detail"].as_str().unwrap(), &[&id]);
     keyed("", &good).await.problem(422, "invalid-value");
-    keyed(&"x".repeat(256), &good)
-        .await
-        .problem(422, "invalid-value");
+    keyed(&"x".repeat(256), &good).await.problem(422, "invalid-value");
 
     // The same key at the same moment still makes one run.
     let racing = futures_util::future::join_all((0..8).map(|_| keyed("race", &good))).await;
-    let ids: BTreeSet<String> = racing
-        .iter()
-        .map(|answer| answer.json()["id"].to_string())
-        .collect();
+    let ids: BTreeSet<String> = racing.iter().map(|answer| answer.json()["id"].to_string()).collect();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    assert_eq!(
-        racing.iter().filter(|answer| answer.status == 201).count(),
-        1
-    );
+    assert_eq!(racing.iter().filter(|answer| answer.status == 201).count(), 1);
 
     let mut made = vec![id, racing[0].json()["id"].as_str().unwrap().to_owned()];
     for _ in 0..3 {
-        made.push(
-            post(&product, &good).await.json()["id"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
+        made.push(post(&product, &good).await.json()["id"].as_str().unwrap().to_owned());
     }
     made.reverse();
     pages(&product, &made).await;
@@ -94,10 +79,7 @@ async fn pages(product: &Product, made: &[String]) {
         let page = get(product, &path).await.json();
         let runs = page["runs"].as_array().unwrap();
         assert!(runs.len() <= 2);
-        seen.extend(
-            runs.iter()
-                .map(|run| run["id"].as_str().unwrap().to_owned()),
-        );
+        seen.extend(runs.iter().map(|run| run["id"].as_str().unwrap().to_owned()));
         let Some(next) = page["next"].as_str() else {
             break;
         };
@@ -110,15 +92,9 @@ async fn pages(product: &Product, made: &[String]) {
 async fn the_server_describes_itself_completely() {
     let product = Product::start_with(refusing(), &[]).await;
     let health = get(&product, "/healthz").await;
-    assert_eq!(
-        (health.status, &health.json()["status"]),
-        (200, &json!("ok"))
-    );
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("ok")));
     let ready = get(&product, "/readyz").await.json();
-    assert_eq!(
-        (&ready["ready"], &ready["database"]),
-        (&json!(true), &json!(true))
-    );
+    assert_eq!((&ready["ready"], &ready["database"]), (&json!(true), &json!(true)));
 
     let document = get(&product, "/openapi.json").await;
     says(document.header("content-type"), &["application/json"]);
@@ -141,10 +117,7 @@ async fn the_server_describes_itself_completely() {
         "get /metrics",
         "get /openapi.json",
     ] {
-        assert!(
-            described.contains(route),
-            "{route} is not described: {described:?}"
-        );
+        assert!(described.contains(route), "{route} is not described: {described:?}");
     }
     // What is described is there: no path of it is unknown to the router.
     for (path, method, _) in operations(&document) {
@@ -177,26 +150,15 @@ fn well_formed(document: &Value) {
     let parameter = Regex::new(r"\{([^}]+)\}").unwrap();
     let mut names = BTreeSet::new();
     for (path, method, operation) in operations(document) {
-        assert!(
-            path.starts_with('/')
-                && ["get", "post", "put", "patch", "delete"].contains(&method.as_str())
-        );
+        assert!(path.starts_with('/') && ["get", "post", "put", "patch", "delete"].contains(&method.as_str()));
         let name = operation["operationId"]
             .as_str()
             .unwrap_or_else(|| panic!("{method} {path} has no name"));
         assert!(names.insert(name), "{name} names two operations");
-        assert!(
-            operation["summary"].is_string(),
-            "{method} {path} has no summary"
-        );
+        assert!(operation["summary"].is_string(), "{method} {path} has no summary");
         let given = operation["parameters"].as_array().into_iter().flatten();
         let given: BTreeSet<&str> = given
-            .inspect(|one| {
-                assert!(
-                    one["in"] != "path" || one["required"] == true,
-                    "{path}: {one}"
-                )
-            })
+            .inspect(|one| assert!(one["in"] != "path" || one["required"] == true, "{path}: {one}"))
             .filter(|one| one["in"] == "path")
             .map(|one| one["name"].as_str().unwrap())
             .collect();
@@ -209,9 +171,7 @@ fn well_formed(document: &Value) {
         assert!(!responses.is_empty(), "{method} {path}");
         for (status, response) in responses {
             assert!(
-                status
-                    .parse::<u16>()
-                    .is_ok_and(|status| (200..600).contains(&status)),
+                status.parse::<u16>().is_ok_and(|status| (200..600).contains(&status)),
                 "{path}: {status}"
             );
             assert!(
@@ -230,18 +190,11 @@ fn references_resolve(document: &Value, part: &Value) {
                 let pointer = reference
                     .strip_prefix('#')
                     .unwrap_or_else(|| panic!("{reference} leads outside"));
-                assert!(
-                    document.pointer(pointer).is_some(),
-                    "{reference} leads nowhere"
-                );
+                assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
             }
-            fields
-                .values()
-                .for_each(|field| references_resolve(document, field));
+            fields.values().for_each(|field| references_resolve(document, field));
         }
-        Value::Array(parts) => parts
-            .iter()
-            .for_each(|part| references_resolve(document, part)),
+        Value::Array(parts) => parts.iter().for_each(|part| references_resolve(document, part)),
         _ => {}
     }
 }
@@ -254,9 +207,7 @@ async fn pages_are_self_contained(product: &Product, document: &Value) {
     for (path, ..) in operations(document) {
         says(&docs.text, &[path]);
     }
-    let loaded =
-        Regex::new(r#"(?i)(?:src|href|action|url)\s*[=(]\s*["']?\s*((?:https?:)?//[^"'\s)>]*)"#)
-            .unwrap();
+    let loaded = Regex::new(r#"(?i)(?:src|href|action|url)\s*[=(]\s*["']?\s*((?:https?:)?//[^"'\s)>]*)"#).unwrap();
     for path in ["/docs", "/", "/runs"] {
         let page = reqwest::Client::new()
             .get(format!("{}{path}", product.address))
@@ -282,19 +233,9 @@ async fn a_server_that_others_can_reach_answers_only_who_bears_its_token() {
         .env("ORCHESTRATOR_TOKEN", "a-token-of-this-test");
     let log = place.path().join("server.log");
     let (mut server, announced) = announced(command, &log).await;
-    let address = announced["address"]
-        .as_str()
-        .unwrap()
-        .replace("0.0.0.0", "127.0.0.1");
+    let address = announced["address"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1");
     let client = reqwest::Client::new();
-    for path in [
-        "/runs",
-        "/readyz",
-        "/metrics",
-        "/docs",
-        "/openapi.json",
-        "/nothing",
-    ] {
+    for path in ["/runs", "/readyz", "/metrics", "/docs", "/openapi.json", "/nothing"] {
         let get = || client.get(format!("{address}{path}"));
         let refused = Answer::to(get()).await;
         refused.problem(401, "unauthorized");
@@ -315,12 +256,7 @@ async fn a_server_that_others_can_reach_answers_only_who_bears_its_token() {
     }
     let submit = client.post(format!("{address}/runs")).json(&json!({}));
     Answer::to(submit).await.problem(401, "unauthorized");
-    assert_eq!(
-        Answer::to(client.get(format!("{address}/healthz")))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(Answer::to(client.get(format!("{address}/healthz"))).await.status, 200);
     let log = std::fs::read_to_string(&log).unwrap();
     assert!(
         !log.contains("a-token-of-this-test") && !log.contains("panicked"),

@@ -47,12 +47,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
             "objective",
             &["65537", "65536"],
         ),
-        bad(
-            with(good(), "/objective", json!("a\0b")),
-            value,
-            "objective",
-            &["NUL"],
-        ),
+        bad(with(good(), "/objective", json!("a\0b")), value, "objective", &["NUL"]),
         bad(
             with(good(), "/objective", json!(7)),
             shape,
@@ -103,21 +98,13 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
             &["-1"],
         ),
         bad(
-            with(
-                good(),
-                "/orch_config/director_model/provider",
-                json!("opnai"),
-            ),
+            with(good(), "/orch_config/director_model/provider", json!("opnai")),
             value,
             "orch_config.director_model",
             &["opnai/scripted", "openai", "keyless"],
         ),
         bad(
-            with(
-                good(),
-                "/orch_config/worker_model/provider",
-                json!("keyless"),
-            ),
+            with(good(), "/orch_config/worker_model/provider", json!("keyless")),
             value,
             "orch_config.worker_model",
             &["keyless", "no API key", "KEY_THAT_NOBODY_SET"],
@@ -147,11 +134,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
             &["-1"],
         ),
         bad(
-            with(
-                body(workspace, "home-made"),
-                "/orch_config/max_cost_dollars",
-                json!(1),
-            ),
+            with(body(workspace, "home-made"), "/orch_config/max_cost_dollars", json!(1)),
             value,
             "orch_config.director_model",
             &["home-made", "price"],
@@ -181,23 +164,16 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
 async fn a_request_that_can_not_be_used_names_the_field_the_value_and_the_way_out() {
     let place = e2e::folder();
     let configuration = place.path().join("orchestrator.toml");
-    let keyless = "[providers.keyless]\nbase_url = \"https://models.example/v1\"\napi_key_env = \"KEY_THAT_NOBODY_SET\"\n";
+    let keyless =
+        "[providers.keyless]\nbase_url = \"https://models.example/v1\"\napi_key_env = \"KEY_THAT_NOBODY_SET\"\n";
     std::fs::write(&configuration, keyless).unwrap();
     let configuration = configuration.to_str().unwrap();
-    let product = Product::start_with(
-        Scenario::from_rules(vec![]),
-        &[("ORCHESTRATOR_CONFIG", configuration)],
-    )
-    .await;
+    let product = Product::start_with(Scenario::from_rules(vec![]), &[("ORCHESTRATOR_CONFIG", configuration)]).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
     for bad in bodies(&workspace) {
         let problem = post(&product, &bad.body).await.problem(422, bad.kind);
         println!("{problem:#}");
-        assert_eq!(
-            problem["field"].as_str().unwrap_or_default(),
-            bad.field,
-            "{problem:#}"
-        );
+        assert_eq!(problem["field"].as_str().unwrap_or_default(), bad.field, "{problem:#}");
         assert!(problem["hint"].is_string(), "no way out: {problem:#}");
         says(&problem.to_string(), bad.says);
         assert!(
@@ -213,10 +189,7 @@ async fn a_request_that_can_not_be_used_names_the_field_the_value_and_the_way_ou
         json!([]),
         "a refused request made a run"
     );
-    assert!(
-        product.journal().is_empty(),
-        "a refused request asked a model"
-    );
+    assert!(product.journal().is_empty(), "a refused request asked a model");
     goes_on(&product).await;
 }
 
@@ -230,15 +203,10 @@ async fn broken_bodies(product: &Product) {
             .body(text)
     };
 
-    let problem = Answer::to(json(
-        "{\"objective\": \"x\",\n  \"workspace_path\" \"/w\"}".into(),
-    ))
-    .await;
+    let problem = Answer::to(json("{\"objective\": \"x\",\n  \"workspace_path\" \"/w\"}".into())).await;
     let problem = problem.problem(400, "not-json");
     says(problem["detail"].as_str().unwrap(), &["line 2 column"]);
-    Answer::to(json(String::new()))
-        .await
-        .problem(400, "not-json");
+    Answer::to(json(String::new())).await.problem(400, "not-json");
     Answer::to(json("{\"objective\": \"\u{1F600}".into()))
         .await
         .problem(400, "not-json");
@@ -257,9 +225,7 @@ async fn broken_bodies(product: &Product) {
     Answer::to(client.post(&url)).await.problem(415, "not-json");
 
     let large = format!("{{\"objective\": \"{}\"}}", "x".repeat(2 << 20));
-    let problem = Answer::to(json(large.clone()))
-        .await
-        .problem(413, "too-large");
+    let problem = Answer::to(json(large.clone())).await.problem(413, "too-large");
     says(problem["detail"].as_str().unwrap(), &["1048576"]);
     // The same without its length in a header.
     let pieces = large
@@ -278,14 +244,7 @@ async fn broken_bodies(product: &Product) {
 async fn foreign_callers(product: &Product) {
     let client = reqwest::Client::new();
     let port = product.address.rsplit(':').next().unwrap();
-    for path in [
-        "/runs",
-        "/healthz",
-        "/metrics",
-        "/docs",
-        "/openapi.json",
-        "/nothing",
-    ] {
+    for path in ["/runs", "/healthz", "/metrics", "/docs", "/openapi.json", "/nothing"] {
         let url = format!("{}{path}", product.address);
         for host in [
             "evil.example".to_owned(),
@@ -297,11 +256,7 @@ async fn foreign_callers(product: &Product) {
                 .problem(403, "foreign-host");
             assert_eq!(problem["value"], host);
         }
-        for origin in [
-            "http://evil.example",
-            "null",
-            &format!("http://localhost:{}", 1),
-        ] {
+        for origin in ["http://evil.example", "null", &format!("http://localhost:{}", 1)] {
             let request = client.get(&url).header(header::ORIGIN, origin);
             let problem = Answer::to(request).await.problem(403, "foreign-origin");
             assert_eq!(problem["value"], origin);
@@ -312,9 +267,7 @@ async fn foreign_callers(product: &Product) {
     let post = client
         .post(format!("{}/runs", product.address))
         .header(header::ORIGIN, "http://evil.example");
-    Answer::to(post.json(&json!({})))
-        .await
-        .problem(403, "foreign-origin");
+    Answer::to(post.json(&json!({}))).await.problem(403, "foreign-origin");
 }
 
 async fn wrong_paths(product: &Product) {
@@ -328,13 +281,9 @@ async fn wrong_paths(product: &Product) {
     ask(product, Method::POST, &format!("/runs/{unknown}/cancel"))
         .await
         .problem(404, "unknown-run");
-    get(product, "/runs/not-an-id")
-        .await
-        .problem(400, "invalid-run-id");
+    get(product, "/runs/not-an-id").await.problem(400, "invalid-run-id");
     get(product, "/runs/%ff%fe").await.problem(400, "refused");
-    let problem = get(product, "/no/such/path")
-        .await
-        .problem(404, "unknown-path");
+    let problem = get(product, "/no/such/path").await.problem(404, "unknown-path");
     assert_eq!(problem["value"], "/no/such/path");
     for (method, path) in [
         (Method::DELETE, "/runs"),

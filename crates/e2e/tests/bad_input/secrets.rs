@@ -19,33 +19,20 @@ const PASSWORD: &str = "a-header-that-nobody-may-see";
 /// A provider that answers with what it was sent, in a form that depends on the model's name.
 async fn echo() -> String {
     let answer = async |headers: HeaderMap, request: Request| -> Response {
-        let bytes = axum::body::to_bytes(request.into_body(), 1 << 24)
-            .await
-            .unwrap();
+        let bytes = axum::body::to_bytes(request.into_body(), 1 << 24).await.unwrap();
         let asked: Value = serde_json::from_slice(&bytes).unwrap();
         let said = format!(
             "you sent {headers:?}, key {}",
             headers["authorization"].to_str().unwrap()
         );
-        let error = |status: StatusCode, body: Value| {
-            (status, [("retry-after", "0")], Json(body)).into_response()
-        };
+        let error = |status: StatusCode, body: Value| (status, [("retry-after", "0")], Json(body)).into_response();
         let message = json!({"error": {"message": said, "type": said, "code": said}});
         match asked["model"].as_str().unwrap() {
             "echo-400" => error(StatusCode::BAD_REQUEST, message),
             "echo-401" => error(StatusCode::UNAUTHORIZED, message),
             "echo-429" => error(StatusCode::TOO_MANY_REQUESTS, message),
-            "echo-500" => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                [("retry-after", "0")],
-                said,
-            )
-                .into_response(),
-            "echo-stream" => (
-                [("content-type", "text/event-stream")],
-                format!("data: {message}\n\n"),
-            )
-                .into_response(),
+            "echo-500" => (StatusCode::INTERNAL_SERVER_ERROR, [("retry-after", "0")], said).into_response(),
+            "echo-stream" => ([("content-type", "text/event-stream")], format!("data: {message}\n\n")).into_response(),
             "echo-text" => {
                 let delta = json!({"choices": [{"index": 0, "delta": {"content": said}, "finish_reason": "stop"}]});
                 let stream = format!("data: {delta}\n\ndata: [DONE]\n\n");
@@ -89,11 +76,7 @@ async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
     let runs = join_all(models.map(async |model| {
         let workspace = product.repository(model, &[("a", "1\n")]);
         let chosen = json!({"provider": "echo", "model_name": model});
-        let body = with(
-            body(&workspace, model),
-            "/orch_config/director_model",
-            chosen.clone(),
-        );
+        let body = with(body(&workspace, model), "/orch_config/director_model", chosen.clone());
         let body = with(body, "/orch_config/worker_model", chosen);
         let accepted = post(&product, &body).await;
         assert_eq!(accepted.status, 201, "{}", accepted.text);
@@ -105,10 +88,7 @@ async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
     for (model, run) in models.iter().zip(&runs) {
         assert_eq!(run["state"], "failed", "{run:#}");
         println!("{model}: {}", run["reason"]["message"]);
-        says(
-            run["reason"]["message"].as_str().unwrap(),
-            &[&format!("echo/{model}")],
-        );
+        says(run["reason"]["message"].as_str().unwrap(), &[&format!("echo/{model}")]);
         let id = run["id"].as_str().unwrap();
         for path in ["", "/tasks", "/merges", "/events"] {
             hidden(
@@ -131,16 +111,10 @@ async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
     .map(str::to_owned);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let shown = e2e::orchestrator(&arguments, &environment, product.folder.path());
-    hidden(
-        "orchestrator config",
-        &String::from_utf8_lossy(&shown.stdout),
-    );
+    hidden("orchestrator config", &String::from_utf8_lossy(&shown.stdout));
     database(&product).await;
     let log = product.log();
-    assert!(
-        log.len() > 10_000,
-        "nothing was logged that could have held a key"
-    );
+    assert!(log.len() > 10_000, "nothing was logged that could have held a key");
     hidden("the log", &log);
     files(&product.data_dir());
     goes_on(&product).await;
@@ -149,15 +123,8 @@ async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
 fn hidden(place: &str, text: &str) {
     for secret in [KEY, PASSWORD] {
         if let Some(at) = text.find(secret) {
-            let start = text[..at]
-                .char_indices()
-                .rev()
-                .nth(300)
-                .map_or(0, |(start, _)| start);
-            panic!(
-                "{place} shows {secret}: …{}",
-                &text[start..at + secret.len()]
-            );
+            let start = text[..at].char_indices().rev().nth(300).map_or(0, |(start, _)| start);
+            panic!("{place} shows {secret}: …{}", &text[start..at + secret.len()]);
         }
     }
 }
@@ -165,11 +132,10 @@ fn hidden(place: &str, text: &str) {
 /// Every row of every table.
 async fn database(product: &Product) {
     let database = product.database().await;
-    let tables: Vec<String> =
-        sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
-            .fetch_all(&database)
-            .await
-            .unwrap();
+    let tables: Vec<String> = sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
+        .fetch_all(&database)
+        .await
+        .unwrap();
     assert!(tables.len() > 5, "{tables:?}");
     for table in tables {
         let rows = format!("select row_to_json(t)::text from \"{table}\" t");
@@ -189,10 +155,7 @@ fn files(folder: &Path) {
             files(&entry.path());
         } else if kind.is_file() {
             let bytes = std::fs::read(entry.path()).unwrap_or_default();
-            hidden(
-                &entry.path().display().to_string(),
-                &String::from_utf8_lossy(&bytes),
-            );
+            hidden(&entry.path().display().to_string(), &String::from_utf8_lossy(&bytes));
         }
     }
 }

@@ -43,12 +43,7 @@ impl Answer {
 
     /// The answer as a problem of RFC 9457 with this status and kind.
     pub(crate) fn problem(&self, status: u16, kind: &str) -> Value {
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.text
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
         let problem = self.json();
         assert_eq!(self.status, status, "{problem:#}");
         assert_eq!(problem["status"], status, "{problem:#}");
@@ -155,21 +150,13 @@ impl Refused<'_> {
         let said = String::from_utf8_lossy(&output.stderr);
         println!("{:?} {:?}\n{said}", self.arguments, self.environment);
         let mistakes = mistakes(&output, self.code, self.says);
-        (!mistakes.is_empty()).then(|| {
-            format!(
-                "{:?} {:?}: {mistakes:?}\n{said}",
-                self.arguments, self.environment
-            )
-        })
+        (!mistakes.is_empty()).then(|| format!("{:?} {:?}: {mistakes:?}\n{said}", self.arguments, self.environment))
     }
 }
 
 /// Checks all of them, and tells of all that were refused in another way.
 pub(crate) fn all_refused<'a>(lines: impl IntoIterator<Item = Refused<'a>>, folder: &Path) {
-    let mistakes: Vec<String> = lines
-        .into_iter()
-        .filter_map(|line| line.mistake(folder))
-        .collect();
+    let mistakes: Vec<String> = lines.into_iter().filter_map(|line| line.mistake(folder)).collect();
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n\n"));
 }
 
@@ -178,10 +165,7 @@ pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String
     let said = String::from_utf8_lossy(&output.stderr);
     let mut mistakes = Vec::new();
     if output.status.code() != Some(code) {
-        mistakes.push(format!(
-            "exit code {:?} instead of {code}",
-            output.status.code()
-        ));
+        mistakes.push(format!("exit code {:?} instead of {code}", output.status.code()));
     }
     let inner = [
         "panicked",

@@ -12,18 +12,10 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
     let read = |path: &str| json!({"path": path});
     vec![
         ("read_file", read(secret), "outside"),
-        (
-            "read_file",
-            read("../../../../../../../../etc/passwd"),
-            "outside",
-        ),
+        ("read_file", read("../../../../../../../../etc/passwd"), "outside"),
         ("list_dir", read("/"), "outside"),
         ("list_dir", read("../.."), "outside"),
-        (
-            "search",
-            json!({"pattern": "root", "path": "/etc"}),
-            "outside",
-        ),
+        ("search", json!({"pattern": "root", "path": "/etc"}), "outside"),
         ("write_file", write(outside), "outside"),
         ("write_file", write("../escaped"), "outside"),
         ("write_file", write(".git/hooks/pre-commit"), ".git"),
@@ -40,11 +32,7 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
         ),
         ("list_dir", read("link"), "link"),
         ("read_file", read("nothing-here"), "nothing-here"),
-        (
-            "edit_file",
-            json!({"path": "a", "old": "not in it", "new": "x"}),
-            "a",
-        ),
+        ("edit_file", json!({"path": "a", "old": "not in it", "new": "x"}), "a"),
         ("read_file", json!({"file": "a"}), "path"),
         ("read_file", json!({"path": 7}), "path"),
         ("shell", json!({"command": ""}), "command"),
@@ -61,22 +49,15 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
     let calls = reaching(secret, outside);
 
     let links = "ln -s /etc link; ln -s ../../../.. up; ln -s /etc/passwd file-link";
-    let shell = format!(
-        "cat {secret}; echo owned > {outside}; cat /proc/*/environ | tr '\\0' '\\n' | grep sk-test; true"
-    );
+    let shell =
+        format!("cat {secret}; echo owned > {outside}; cat /proc/*/environ | tr '\\0' '\\n' | grep sk-test; true");
     let mut rules = vec![
         Rule::director().json(&plan(&[("reach", &[])])),
-        Rule::worker("reach")
-            .turn(1)
-            .call("shell", json!({"command": links})),
+        Rule::worker("reach").turn(1).call("shell", json!({"command": links})),
     ];
     // One call for each turn: an answer of many would end with the first that is told to be too much.
     for (turn, (tool, arguments, _)) in (2..).zip(&calls) {
-        rules.push(
-            Rule::worker("reach")
-                .turn(turn)
-                .call(tool, arguments.clone()),
-        );
+        rules.push(Rule::worker("reach").turn(turn).call(tool, arguments.clone()));
     }
     let after = u32::try_from(calls.len()).unwrap() + 2;
     rules.push(
@@ -98,9 +79,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
         .unwrap()
         .to_owned();
     let ended = product.end(run.parse().unwrap()).await;
-    let task = get(&product, &format!("/runs/{run}/tasks/reach"))
-        .await
-        .json();
+    let task = get(&product, &format!("/runs/{run}/tasks/reach")).await.json();
     assert_eq!(ended["state"], "complete", "{ended:#}\n{task:#}");
 
     let turns = task["attempts"][0]["turns"]
@@ -115,10 +94,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
         );
         says(call["result"].as_str().unwrap(), &[said]);
     }
-    assert!(
-        !task.to_string().contains("words of the secret"),
-        "{task:#}"
-    );
+    assert!(!task.to_string().contains("words of the secret"), "{task:#}");
     assert!(
         !task.to_string().contains("sk-test-"),
         "the key is in reach of commands: {task:#}"
@@ -126,10 +102,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
     assert!(!Path::new(outside).exists());
     assert!(!Path::new("/etc/owned").exists());
     let branch = ended["branch"].as_str().unwrap();
-    assert_eq!(
-        git(&workspace, &["diff", "--name-only", "HEAD~1", branch]),
-        "b"
-    );
+    assert_eq!(git(&workspace, &["diff", "--name-only", "HEAD~1", branch]), "b");
     assert!(!workspace.join(".git/hooks/pre-commit").exists());
     goes_on(&product).await;
 }
@@ -167,19 +140,11 @@ async fn a_link_out_of_the_tree_is_never_followed() {
         .unwrap()
         .to_owned();
     let ended = product.end(run.parse().unwrap()).await;
-    let tasks = get(&product, &format!("/runs/{run}/tasks/after"))
-        .await
-        .text;
+    let tasks = get(&product, &format!("/runs/{run}/tasks/after")).await.text;
     assert!(!tasks.contains("words of the target"), "{tasks}");
-    assert_eq!(
-        std::fs::read_to_string(&target).unwrap(),
-        "the words of the target\n"
-    );
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "the words of the target\n");
     assert_eq!(ended["state"], "complete", "{ended:#}\n{tasks}");
-    let listed = git(
-        &workspace,
-        &["ls-tree", "-r", ended["branch"].as_str().unwrap()],
-    );
+    let listed = git(&workspace, &["ls-tree", "-r", ended["branch"].as_str().unwrap()]);
     assert_eq!(listed.matches("120000 blob").count(), 3, "{listed}");
     goes_on(&product).await;
 }

@@ -28,13 +28,7 @@ fn unusable(folder: &Path) -> Vec<Refused> {
     let bare = folder.join("bare.git");
     run(
         "git",
-        &[
-            "clone",
-            "-q",
-            "--bare",
-            &good_path,
-            &bare.display().to_string(),
-        ],
+        &["clone", "-q", "--bare", &good_path, &bare.display().to_string()],
     );
     let broken = repository(&folder.join("broken"), &[("a", "1\n")]);
     fs::write(broken.join(".git/HEAD"), "nonsense\n").unwrap();
@@ -47,18 +41,9 @@ fn unusable(folder: &Path) -> Vec<Refused> {
         (broken, &["can't be used", "git fsck"]),
         (good.join("sub"), &["lies inside the repository"]),
         (good.join("sub/new"), &["lies inside the repository"]),
-        (
-            merging(folder),
-            &["in the middle of a merge", "git merge --abort"],
-        ),
-        (
-            rebasing(folder),
-            &["in the middle of a rebase", "git rebase --abort"],
-        ),
-        (
-            of_another_user(folder),
-            &["owned by another user", "safe.directory"],
-        ),
+        (merging(folder), &["in the middle of a merge", "git merge --abort"]),
+        (rebasing(folder), &["in the middle of a rebase", "git rebase --abort"]),
+        (of_another_user(folder), &["owned by another user", "safe.directory"]),
     ]
 }
 
@@ -96,10 +81,7 @@ fn stopped(path: &Path, arguments: &[&str]) {
         .args(arguments)
         .output()
         .unwrap();
-    assert!(
-        !output.status.success(),
-        "git {arguments:?} met no conflict"
-    );
+    assert!(!output.status.success(), "git {arguments:?} met no conflict");
 }
 
 fn merging(folder: &Path) -> PathBuf {
@@ -175,9 +157,7 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
         "/workspace_path",
         json!(format!("/{}", "x/".repeat(5_000))),
     );
-    post(&product, &far_too_long)
-        .await
-        .problem(422, "invalid-value");
+    post(&product, &far_too_long).await.problem(422, "invalid-value");
 
     assert_eq!(
         self::listing(folder, &data_dir),

@@ -66,9 +66,7 @@ impl Collector {
         let router = Router::new()
             .route("/v1/traces", post(receive))
             .with_state(bodies.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("its address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, bodies }
@@ -96,18 +94,13 @@ impl Collector {
             .collect();
         let resources = bodies.iter().flat_map(|body| list(&body["resourceSpans"]));
         let scopes = resources.flat_map(|resource| list(&resource["scopeSpans"]));
-        scopes
-            .flat_map(|scope| list(&scope["spans"]))
-            .map(read)
-            .collect()
+        scopes.flat_map(|scope| list(&scope["spans"])).map(read).collect()
     }
 }
 
 async fn receive(State(bodies): State<Bodies>, headers: HeaderMap, body: String) -> &'static str {
     assert!(
-        headers["content-type"]
-            .as_bytes()
-            .starts_with(b"application/json"),
+        headers["content-type"].as_bytes().starts_with(b"application/json"),
         "{headers:?}"
     );
     held(&bodies).push(body);
@@ -125,8 +118,7 @@ fn read(span: &Value) -> Span {
             .and_then(|time| u64::try_from(time).ok())
             .expect("a time")
     };
-    let names =
-        list(&span["events"]).map(|event| event["name"].as_str().unwrap_or_default().to_owned());
+    let names = list(&span["events"]).map(|event| event["name"].as_str().unwrap_or_default().to_owned());
     let attributes = list(&span["attributes"]).map(|attribute| {
         (
             attribute["key"].as_str().unwrap_or_default().to_owned(),

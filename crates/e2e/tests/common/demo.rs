@@ -31,22 +31,11 @@ pub(crate) fn repository(product: &Product) -> PathBuf {
 
 /// Submits the objective; the gate is the repository's own test suite.
 pub(crate) async fn submit(product: &Product, repository: &Path) -> RunId {
-    submit_for(
-        product,
-        repository,
-        "Extend the command report",
-        "sh test.sh",
-    )
-    .await
+    submit_for(product, repository, "Extend the command report", "sh test.sh").await
 }
 
 /// Submits another objective, with the same models.
-pub(crate) async fn submit_for(
-    product: &Product,
-    repository: &Path,
-    objective: &str,
-    check: &str,
-) -> RunId {
+pub(crate) async fn submit_for(product: &Product, repository: &Path, objective: &str, check: &str) -> RunId {
     let model = |name: &str| json!({"provider": "openai", "model_name": name});
     let body = json!({
         "objective": objective, "workspace_path": repository,

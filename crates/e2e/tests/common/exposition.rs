@@ -37,17 +37,10 @@ impl Exposition {
         let mut current = String::new();
         for line in text.lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
-                let (name, help) = help
-                    .split_once(' ')
-                    .unwrap_or_else(|| panic!("no help: {line}"));
-                assert!(
-                    !help.trim().is_empty() && helped.insert(name.to_owned()),
-                    "{line}"
-                );
+                let (name, help) = help.split_once(' ').unwrap_or_else(|| panic!("no help: {line}"));
+                assert!(!help.trim().is_empty() && helped.insert(name.to_owned()), "{line}");
             } else if let Some(declared) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = declared
-                    .split_once(' ')
-                    .unwrap_or_else(|| panic!("no type: {line}"));
+                let (name, kind) = declared.split_once(' ').unwrap_or_else(|| panic!("no type: {line}"));
                 assert!(
                     matches!(kind, "counter" | "gauge" | "histogram") && is_name(name),
                     "{line}"
@@ -83,10 +76,7 @@ impl Exposition {
 
     /// How many samples there are.
     pub(crate) fn samples(&self) -> usize {
-        self.families
-            .values()
-            .map(|family| family.samples.len())
-            .sum()
+        self.families.values().map(|family| family.samples.len()).sum()
     }
 
     /// The values of a counter or a gauge by the values of these labels, which are all it has.
@@ -106,19 +96,11 @@ impl Exposition {
 
     fn suffixed(&self, name: &str, suffix: &str, labels: &[&str]) -> BTreeMap<Vec<String>, f64> {
         let wanted = format!("{name}{suffix}");
-        let samples = self
-            .families
-            .get(name)
-            .into_iter()
-            .flat_map(|family| &family.samples);
+        let samples = self.families.get(name).into_iter().flat_map(|family| &family.samples);
         let samples = samples.filter(|sample| sample.name == wanted);
         samples
             .map(|sample| {
-                assert_eq!(
-                    sample.labels.len(),
-                    labels.len(),
-                    "{name} has other labels: {sample:?}"
-                );
+                assert_eq!(sample.labels.len(), labels.len(), "{name} has other labels: {sample:?}");
                 let label = |label: &&str| sample.labels.get(*label).cloned();
                 let values: Option<Vec<String>> = labels.iter().map(label).collect();
                 (
@@ -140,27 +122,17 @@ impl Exposition {
 
     /// The sum over all series of a counter or gauge.
     pub(crate) fn total(&self, name: &str) -> f64 {
-        let samples = self
-            .families
-            .get(name)
-            .into_iter()
-            .flat_map(|family| &family.samples);
+        let samples = self.families.get(name).into_iter().flat_map(|family| &family.samples);
         samples.map(|sample| sample.value).sum()
     }
 }
 
 impl Family {
     fn check(&self, name: &str) {
-        assert!(
-            !self.samples.is_empty(),
-            "{name} is declared and has no sample"
-        );
+        assert!(!self.samples.is_empty(), "{name} is declared and has no sample");
         let mut seen = BTreeSet::new();
         for sample in &self.samples {
-            assert!(
-                seen.insert((&sample.name, &sample.labels)),
-                "two samples: {sample:?}"
-            );
+            assert!(seen.insert((&sample.name, &sample.labels)), "two samples: {sample:?}");
             assert!(
                 self.kind != "counter" || sample.value >= 0.0,
                 "a counter below 0: {sample:?}"
@@ -179,15 +151,8 @@ impl Family {
             match sample.name.strip_prefix(name) {
                 Some("_bucket") => {
                     let mut labels = sample.labels.clone();
-                    let bound = number(
-                        &labels
-                            .remove("le")
-                            .unwrap_or_else(|| panic!("no le: {sample:?}")),
-                    );
-                    buckets
-                        .entry(labels)
-                        .or_default()
-                        .push((bound, sample.value));
+                    let bound = number(&labels.remove("le").unwrap_or_else(|| panic!("no le: {sample:?}")));
+                    buckets.entry(labels).or_default().push((bound, sample.value));
                 }
                 Some(suffix) => drop(single.insert((suffix, &sample.labels), sample.value)),
                 None => unreachable!("checked while reading"),
@@ -215,10 +180,7 @@ impl Family {
 
 fn belongs(sample: &str, family: &str, kind: &str) -> bool {
     match kind {
-        "histogram" => matches!(
-            sample.strip_prefix(family),
-            Some("_bucket" | "_sum" | "_count")
-        ),
+        "histogram" => matches!(sample.strip_prefix(family), Some("_bucket" | "_sum" | "_count")),
         _ => sample == family,
     }
 }
@@ -281,8 +243,6 @@ fn number(text: &str) -> f64 {
     match text {
         "+Inf" => f64::INFINITY,
         "-Inf" => f64::NEG_INFINITY,
-        number => number
-            .parse()
-            .unwrap_or_else(|_| panic!("not a number: {number}")),
+        number => number.parse().unwrap_or_else(|_| panic!("not a number: {number}")),
     }
 }

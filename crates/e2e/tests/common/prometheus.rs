@@ -24,16 +24,12 @@ impl Prometheus {
         );
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, configuration).expect("its configuration");
-        let free =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let listen = free.expect("a free port").to_string();
         let log = std::fs::File::create(folder.path().join("log")).expect("its log");
         let server = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={listen}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -46,11 +42,7 @@ impl Prometheus {
             _folder: folder,
         };
         e2e::eventually("prometheus scrapes the server", || async {
-            prometheus
-                .ask("up == 1")
-                .await
-                .ok()
-                .filter(|found| !found.is_empty())
+            prometheus.ask("up == 1").await.ok().filter(|found| !found.is_empty())
         })
         .await;
         prometheus
@@ -58,27 +50,16 @@ impl Prometheus {
 
     /// The values that a query finds now.
     pub(crate) async fn query(&self, query: &str) -> Vec<f64> {
-        self.ask(query)
-            .await
-            .unwrap_or_else(|error| panic!("{query}: {error}"))
+        self.ask(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     async fn ask(&self, query: &str) -> Result<Vec<f64>, String> {
-        let url = reqwest::Url::parse_with_params(
-            &format!("{}/api/v1/query", self.address),
-            [("query", query)],
-        )
-        .map_err(|error| error.to_string())?;
+        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.address), [("query", query)])
+            .map_err(|error| error.to_string())?;
         let answer = reqwest::get(url).await.map_err(|error| error.to_string())?;
         let answer: Value = answer.json().await.map_err(|error| error.to_string())?;
-        let found = answer["data"]["result"]
-            .as_array()
-            .ok_or_else(|| answer.to_string())?;
-        let value = |one: &Value| {
-            one["value"][1]
-                .as_str()
-                .and_then(|number| number.parse().ok())
-        };
+        let found = answer["data"]["result"].as_array().ok_or_else(|| answer.to_string())?;
+        let value = |one: &Value| one["value"][1].as_str().and_then(|number| number.parse().ok());
         found
             .iter()
             .map(|one| value(one).ok_or_else(|| one.to_string()))

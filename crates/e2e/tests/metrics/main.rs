@@ -16,8 +16,7 @@ use e2e::{Product, eventually};
 use exposition::Exposition;
 use prometheus::{Prometheus, promtool_says};
 use rows::{
-    Rows, merges_equal_the_rows, models_equal_the_ledger, queue_and_tools_equal_the_rows, same,
-    tasks_equal_the_rows,
+    Rows, merges_equal_the_rows, models_equal_the_ledger, queue_and_tools_equal_the_rows, same, tasks_equal_the_rows,
 };
 use sim_llm::{Entry, Scenario, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,10 +96,7 @@ async fn before_any_run_every_known_series_stands_at_zero() {
     let scrape = scrape(&product).await;
     for (name, kind) in SEED.iter().filter(|(_, kind)| *kind != "histogram") {
         assert_eq!(
-            scrape
-                .families
-                .get(*name)
-                .map(|family| family.kind.as_str()),
+            scrape.families.get(*name).map(|family| family.kind.as_str()),
             Some(*kind),
             "{name}"
         );
@@ -110,10 +106,7 @@ async fn before_any_run_every_known_series_stands_at_zero() {
             assert_eq!(scrape.total(name), 0.0, "{name}");
         }
         if family.kind == "counter" && !name.starts_with("http_") {
-            let combinations: usize = values_by_label(family)
-                .values()
-                .map(BTreeSet::len)
-                .product();
+            let combinations: usize = values_by_label(family).values().map(BTreeSet::len).product();
             assert_eq!(
                 family.samples.len(),
                 combinations,
@@ -131,27 +124,17 @@ async fn before_any_run_every_known_series_stands_at_zero() {
     );
     let profiles = &values_by_label(&scrape.families["task_completion_total"])["worker_profile"];
     assert!(
-        profiles.is_superset(
-            &["planner", "coder", "tester", "other"]
-                .map(String::from)
-                .into()
-        ),
+        profiles.is_superset(&["planner", "coder", "tester", "other"].map(String::from).into()),
         "{profiles:?}"
     );
-    assert!(
-        scrape.value("system_memory_used_bytes") > 0.0
-            && scrape.value("process_resident_memory_bytes") > 0.0
-    );
+    assert!(scrape.value("system_memory_used_bytes") > 0.0 && scrape.value("process_resident_memory_bytes") > 0.0);
     assert_eq!(scrape.total("build_info"), 1.0);
 }
 
 fn values_by_label(family: &exposition::Family) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (label, value) in family.samples.iter().flat_map(|sample| &sample.labels) {
-        values
-            .entry(label.clone())
-            .or_default()
-            .insert(value.clone());
+        values.entry(label.clone()).or_default().insert(value.clone());
     }
     values
 }
@@ -167,12 +150,7 @@ async fn after_the_demo_the_numbers_are_those_of_the_journal_and_of_the_rows() {
         is_at_rest(&scrape, 1.0, 7.0).then_some(())
     })
     .await;
-    assert_eq!(
-        product.end(run).await["state"],
-        "complete",
-        "{}",
-        product.log()
-    );
+    assert_eq!(product.end(run).await["state"], "complete", "{}", product.log());
 
     let text = text(&product).await;
     let scrape = Exposition::read(&text);
@@ -208,26 +186,15 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
         let status = match entry.status {
             Status::Http(200) => "success",
             Status::Http(429) => "rate_limited",
-            Status::Http(_) | Status::Cut | Status::Reset | Status::Garbage | Status::Empty => {
-                "error"
-            }
+            Status::Http(_) | Status::Cut | Status::Reset | Status::Garbage | Status::Empty => "error",
             // Nobody waits for these: the run is cancelled meanwhile.
             Status::Hang | Status::Stall => "cancelled",
         };
-        *requests
-            .entry(vec![entry.model.clone(), status.into()])
-            .or_default() += 1.0;
-        for (kind, count) in [
-            ("input", entry.prompt_tokens),
-            ("output", entry.completion_tokens),
-        ] {
-            *tokens
-                .entry(vec![entry.model.clone(), kind.into()])
-                .or_default() += count as f64;
+        *requests.entry(vec![entry.model.clone(), status.into()]).or_default() += 1.0;
+        for (kind, count) in [("input", entry.prompt_tokens), ("output", entry.completion_tokens)] {
+            *tokens.entry(vec![entry.model.clone(), kind.into()]).or_default() += count as f64;
         }
-        *cached
-            .entry(vec![entry.model.clone(), "cached".into()])
-            .or_default() += entry.cached_tokens as f64;
+        *cached.entry(vec![entry.model.clone(), "cached".into()]).or_default() += entry.cached_tokens as f64;
     }
     same(
         "llm_requests_total",
@@ -250,9 +217,7 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
         cached,
     );
     let limited = requests.iter().filter(|(key, _)| key[1] == "rate_limited");
-    let limited: BTreeMap<_, _> = limited
-        .map(|(key, count)| (vec![key[0].clone()], *count))
-        .collect();
+    let limited: BTreeMap<_, _> = limited.map(|(key, count)| (vec![key[0].clone()], *count)).collect();
     assert_eq!(limited.values().sum::<f64>(), 1.0, "the demo has one 429");
     same(
         "llm_rate_limit_events_total",
@@ -273,22 +238,16 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
 /// What the rows can't tell: requests, statements, connections, the machine.
 fn the_house_is_measured(scrape: &Exposition) {
     let requests = scrape.by("http_requests_total", &["method", "endpoint", "status"]);
-    assert_eq!(
-        requests[&["POST", "/runs", "201"].map(String::from).to_vec()],
-        1.0
-    );
+    assert_eq!(requests[&["POST", "/runs", "201"].map(String::from).to_vec()], 1.0);
     let metrics = ["GET", "/metrics", "200"].map(String::from).to_vec();
     assert!(requests[&metrics] > 10.0);
     let answered: BTreeSet<&String> = requests.keys().map(|key| &key[1]).collect();
     assert!(
-        answered
-            .iter()
-            .all(|endpoint| !endpoint.contains(char::is_numeric)),
+        answered.iter().all(|endpoint| !endpoint.contains(char::is_numeric)),
         "{answered:?}"
     );
     assert!(
-        scrape.sums("http_request_size_bytes", &["method", "endpoint"])
-            [&["POST", "/runs"].map(String::from).to_vec()]
+        scrape.sums("http_request_size_bytes", &["method", "endpoint"])[&["POST", "/runs"].map(String::from).to_vec()]
             > 100.0
     );
     let statements = scrape.by("db_queries_total", &["operation"]);
@@ -300,21 +259,13 @@ fn the_house_is_measured(scrape: &Exposition) {
     }
     let timed = scrape.observations("db_query_duration_seconds", &["operation"]);
     assert!(
-        timed
-            .iter()
-            .all(|(operation, count)| statements[operation] == *count),
+        timed.iter().all(|(operation, count)| statements[operation] == *count),
         "{timed:?} {statements:?}"
     );
-    assert!(
-        scrape.observations("db_pool_wait_seconds", &[])[&Vec::new()]
-            >= statements[&vec!["begin".to_owned()]]
-    );
+    assert!(scrape.observations("db_pool_wait_seconds", &[])[&Vec::new()] >= statements[&vec!["begin".to_owned()]]);
     assert_eq!(scrape.value("db_slow_queries_total"), 0.0);
     assert!(scrape.value("db_connections_active") + scrape.value("db_connections_idle") >= 1.0);
-    assert_eq!(
-        scrape.by("worker_slots", &["state"])[&vec!["used".to_owned()]],
-        0.0
-    );
+    assert_eq!(scrape.by("worker_slots", &["state"])[&vec!["used".to_owned()]], 0.0);
     let blocked = scrape.by("task_blocked_seconds_total", &["reason"]);
     for reason in ["dependency", "slot", "rate_limit"] {
         assert!(
@@ -341,10 +292,7 @@ fn names_nothing_private(text: &str, product: &Product, repository: &std::path::
     ] {
         assert!(!text.contains(&private), "{private} is in /metrics");
     }
-    assert!(
-        !text.contains("otel_metric_overflow"),
-        "a limit on series is too low"
-    );
+    assert!(!text.contains("otel_metric_overflow"), "a limit on series is too low");
 }
 
 async fn prometheus_agrees(prometheus: &Prometheus, scrape: &Exposition) {
@@ -353,9 +301,7 @@ async fn prometheus_agrees(prometheus: &Prometheus, scrape: &Exposition) {
     eventually(
         "prometheus has the last numbers, and as many samples as were read here",
         || async {
-            let told = prometheus
-                .query("sum(git_merge_total) or scrape_samples_scraped")
-                .await;
+            let told = prometheus.query("sum(git_merge_total) or scrape_samples_scraped").await;
             (told == [merges, samples]).then_some(())
         },
     )
@@ -368,10 +314,7 @@ async fn prometheus_agrees(prometheus: &Prometheus, scrape: &Exposition) {
             2.0,
         ),
         ("max_over_time(git_active_merges[5m])", 1.0),
-        (
-            "scrape_samples_scraped - scrape_samples_post_metric_relabeling",
-            0.0,
-        ),
+        ("scrape_samples_scraped - scrape_samples_post_metric_relabeling", 0.0),
     ] {
         assert_eq!(prometheus.query(query).await, [value], "{query}");
     }

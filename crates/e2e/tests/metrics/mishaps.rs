@@ -11,16 +11,11 @@ use sim_llm::{Fault, Rule, Scenario, Status};
 
 /// A run that meets every fault of a provider, one that a worker gives up, and one that is cancelled in a call.
 fn scenario() -> Scenario {
-    let planned = |objective: &str, tasks: &[(&str, &[&str])]| {
-        Rule::director().contains(objective).json(&plan(tasks))
-    };
+    let planned = |objective: &str, tasks: &[(&str, &[&str])]| Rule::director().contains(objective).json(&plan(tasks));
     let fault = |fault: Fault| Rule::worker("tried").turn(1).times(1).fault(fault);
     Scenario::from_rules(vec![
         planned("Meet every fault", &[("tried", &[])]),
-        planned(
-            "Be given up",
-            &[("refused", &[]), ("waiting", &["refused"])],
-        ),
+        planned("Be given up", &[("refused", &[]), ("waiting", &["refused"])]),
         planned("Be cancelled", &[("endless", &[])]),
         fault(Fault::status(500)),
         fault(Fault::too_many_requests("0.1")),
@@ -45,13 +40,8 @@ fn scenario() -> Scenario {
 async fn faults_failures_and_cancelled_runs_are_counted_once() {
     let product = Product::start(scenario()).await;
     let repository = product.repository("repository", &[("README.md", "read me\n")]);
-    let submit = async |objective| {
-        demo::submit_for(&product, &repository, objective, "test -f README.md").await
-    };
-    let (tried, refused) = (
-        submit("Meet every fault").await,
-        submit("Be given up").await,
-    );
+    let submit = async |objective| demo::submit_for(&product, &repository, objective, "test -f README.md").await;
+    let (tried, refused) = (submit("Meet every fault").await, submit("Be given up").await);
     let endless = submit("Be cancelled").await;
     eventually("the model hangs", || async {
         product
@@ -71,11 +61,7 @@ async fn faults_failures_and_cancelled_runs_are_counted_once() {
             .status()
             .is_success()
     );
-    for (run, state) in [
-        (tried, "complete"),
-        (refused, "failed"),
-        (endless, "cancelled"),
-    ] {
+    for (run, state) in [(tried, "complete"), (refused, "failed"), (endless, "cancelled")] {
         assert_eq!(product.end(run).await["state"], state, "{}", product.log());
     }
     eventually("everything is told", || async {
@@ -109,6 +95,5 @@ async fn faults_failures_and_cancelled_runs_are_counted_once() {
     let thrown_away = "
         select array[]::text[], sum(c.cost) / 1e9 from model_call c join task t on t.id = c.task
         where t.state <> 'complete'";
-    rows.counter("llm_discarded_cost_dollars_total", &[], thrown_away)
-        .await;
+    rows.counter("llm_discarded_cost_dollars_total", &[], thrown_away).await;
 }

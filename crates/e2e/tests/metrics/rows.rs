@@ -6,11 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The same series with the same values; one that is missing on a side counts as 0.
 #[track_caller]
-pub(crate) fn same(
-    name: &str,
-    told: BTreeMap<Vec<String>, f64>,
-    known: BTreeMap<Vec<String>, f64>,
-) {
+pub(crate) fn same(name: &str, told: BTreeMap<Vec<String>, f64>, known: BTreeMap<Vec<String>, f64>) {
     let keys: BTreeSet<_> = told.keys().chain(known.keys()).collect();
     for key in keys {
         let (told, known) = (
@@ -37,8 +33,7 @@ pub(crate) struct Rows<'a> {
 impl Rows<'_> {
     /// Rows of label values and a number.
     async fn ask(&self, sql: &str) -> BTreeMap<Vec<String>, f64> {
-        let wrapped =
-            format!("select labels::text[], n::float8 from ({sql}) as counted (labels, n)");
+        let wrapped = format!("select labels::text[], n::float8 from ({sql}) as counted (labels, n)");
         let rows: Vec<(Vec<String>, f64)> = sqlx::query_as(sqlx::AssertSqlSafe(wrapped))
             .fetch_all(self.database)
             .await
@@ -53,11 +48,7 @@ impl Rows<'_> {
 
     /// A histogram that was observed as often as a query counts.
     async fn histogram(&self, name: &str, labels: &[&str], sql: &str) {
-        same(
-            name,
-            self.scrape.observations(name, labels),
-            self.ask(sql).await,
-        );
+        same(name, self.scrape.observations(name, labels), self.ask(sql).await);
     }
 
     /// A histogram whose sum is near what a query sums up: within so much for each observation.
@@ -81,23 +72,13 @@ impl Rows<'_> {
 pub(crate) async fn tasks_equal_the_rows(rows: &Rows<'_>) {
     let ended = "case state when 'complete' then 'success' when 'failed' then 'failure' else 'cancelled' end";
     let completions = format!("select array[{ended}, profile], count(*) from task group by 1");
-    rows.counter(
-        "task_completion_total",
-        &["status", "worker_profile"],
-        &completions,
-    )
-    .await;
-    let steps = format!(
-        "select array[profile, replace({ended}, 'failure', 'failed')], count(*) from task group by 1"
-    );
+    rows.counter("task_completion_total", &["status", "worker_profile"], &completions)
+        .await;
+    let steps = format!("select array[profile, replace({ended}, 'failure', 'failed')], count(*) from task group by 1");
     rows.counter("automation_job_steps_total", &["name", "status"], &steps)
         .await;
-    rows.histogram(
-        "task_retry_count",
-        &[],
-        "select array[]::text[], count(*) from task",
-    )
-    .await;
+    rows.histogram("task_retry_count", &[], "select array[]::text[], count(*) from task")
+        .await;
     rows.sum(
         "task_retry_count",
         &[],
@@ -147,12 +128,8 @@ pub(crate) async fn tasks_equal_the_rows(rows: &Rows<'_>) {
          from run group by 1",
     )
     .await;
-    rows.counter(
-        "run_started_total",
-        &[],
-        "select array[]::text[], count(*) from run",
-    )
-    .await;
+    rows.counter("run_started_total", &[], "select array[]::text[], count(*) from run")
+        .await;
     rows.sum(
         "run_duration_seconds",
         &[],
@@ -173,8 +150,7 @@ pub(crate) async fn merges_equal_the_rows(rows: &Rows<'_>) {
     )
     .await;
     let merging = "select array[]::text[], sum(merge_ms) / 1000.0 from merge";
-    rows.sum("git_merge_duration_seconds", &[], 0.001, merging)
-        .await;
+    rows.sum("git_merge_duration_seconds", &[], 0.001, merging).await;
     rows.histogram(
         "git_lock_wait_duration_seconds",
         &[],
@@ -182,19 +158,16 @@ pub(crate) async fn merges_equal_the_rows(rows: &Rows<'_>) {
     )
     .await;
     let waiting = "select array[]::text[], sum(wait_ms) / 1000.0 from merge";
-    rows.sum("git_lock_wait_duration_seconds", &[], 0.1, waiting)
-        .await;
+    rows.sum("git_lock_wait_duration_seconds", &[], 0.1, waiting).await;
     rows.counter(
         "git_conflict_resolution_total",
         &["strategy", "result"],
         "select array[layer, result], count(*) from resolution group by 1",
     )
     .await;
-    let verdicts =
-        "select array[gate ->> 'verdict'], count(*) from merge where gate is not null group by 1";
+    let verdicts = "select array[gate ->> 'verdict'], count(*) from merge where gate is not null group by 1";
     rows.counter("gate_runs_total", &["result"], verdicts).await;
-    rows.histogram("gate_duration_seconds", &["result"], verdicts)
-        .await;
+    rows.histogram("gate_duration_seconds", &["result"], verdicts).await;
     assert_eq!(rows.scrape.value("git_merge_lock_violations_total"), 0.0);
 }
 
@@ -210,8 +183,7 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
     let again = "
         select array[kind], sum(tries - 1) from effect group by 1
         union all select array['work'], sum(greatest(attempt - 1, 0)) from task";
-    rows.counter("queue_task_retries_total", &["task_name"], again)
-        .await;
+    rows.counter("queue_task_retries_total", &["task_name"], again).await;
     // A command that ends with another exit code than 0 was run all the same: the tool did what it was asked.
     let tools = "
         select array[name, case when ok or result ~ '\\[exit code \\d+' then 'completed' else 'failed' end], count(*)
@@ -226,8 +198,7 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
     let sandboxes = "
         select array[]::text[], 1 + (select count(*) from tool_call where name = 'shell')
             + (select count(*) + count(*) filter (where gate ->> 'verdict' = 'failed') from merge)";
-    rows.histogram("sandbox_creation_seconds", &[], sandboxes)
-        .await;
+    rows.histogram("sandbox_creation_seconds", &[], sandboxes).await;
 }
 
 pub(crate) async fn models_equal_the_ledger(rows: &Rows<'_>) {
@@ -267,10 +238,7 @@ pub(crate) async fn models_equal_the_ledger(rows: &Rows<'_>) {
     let spent = rows.ask(spent).await[&Vec::new()];
     assert!((rows.scrape.total("llm_cost_dollars_total") - spent).abs() < 1e-9 && spent > 0.0);
     assert!(
-        !rows
-            .scrape
-            .families
-            .contains_key("llm_budget_remaining_dollars"),
+        !rows.scrape.families.contains_key("llm_budget_remaining_dollars"),
         "no run has a budget now"
     );
 }

@@ -27,10 +27,7 @@ fn scenario() -> Scenario {
         Rule::worker(task)
             .say(&format!("I have seen {KEY}."))
             .call("read_file", json!({"path": "settings"}))
-            .call(
-                "shell",
-                json!({"command": format!("cat settings; echo '{KEY}'")}),
-            )
+            .call("shell", json!({"command": format!("cat settings; echo '{KEY}'")}))
             .call("write_file", line(task))
             .call("finish", finish("done"))
     };
@@ -50,10 +47,7 @@ fn scenario() -> Scenario {
 async fn a_key_that_everybody_repeats_is_masked_wherever_it_is_kept() {
     let environment = [("OPENAI_API_KEY", KEY), ("ORCHESTRATOR_LOG", "debug")];
     let product = Product::start_with(scenario(), &environment).await;
-    let repository = product.repository(
-        "repository",
-        &[("settings", &format!("key = {KEY} base\n"))],
-    );
+    let repository = product.repository("repository", &[("settings", &format!("key = {KEY} base\n"))]);
     let objective = format!("Change the settings of {KEY}");
     let run = demo::submit_for(&product, &repository, &objective, CHECK).await;
     let ended: Value = product.end(run).await;
@@ -64,12 +58,7 @@ async fn a_key_that_everybody_repeats_is_masked_wherever_it_is_kept() {
     assert_eq!(ended["state"], "failed", "{}", product.log());
 
     let database = product.database().await;
-    for (table, at_least) in [
-        ("resolution", 1),
-        ("tool_call", 6),
-        ("merge", 2),
-        ("task", 3),
-    ] {
+    for (table, at_least) in [("resolution", 1), ("tool_call", 6), ("merge", 2), ("task", 3)] {
         assert!(
             rows(&database, table).await.len() >= at_least,
             "{table} tells too little to be a test"
@@ -90,10 +79,7 @@ async fn a_key_that_everybody_repeats_is_masked_wherever_it_is_kept() {
             places.push((table.clone(), row));
         }
     }
-    let shown: Vec<String> = places
-        .iter()
-        .flat_map(|(place, text)| found(place, text))
-        .collect();
+    let shown: Vec<String> = places.iter().flat_map(|(place, text)| found(place, text)).collect();
     assert!(shown.is_empty(), "{shown:#?}");
 }
 
@@ -108,11 +94,7 @@ async fn rows(database: &PgPool, table: &str) -> Vec<String> {
 /// What stands around the key.
 fn found(place: &str, text: &str) -> Vec<String> {
     let around = |(at, _): (usize, &str)| {
-        let start = text[..at]
-            .char_indices()
-            .rev()
-            .nth(60)
-            .map_or(0, |(start, _)| start);
+        let start = text[..at].char_indices().rev().nth(60).map_or(0, |(start, _)| start);
         format!("{place}: {}", &text[start..at])
     };
     text.match_indices(KEY).map(around).collect()

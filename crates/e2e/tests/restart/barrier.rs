@@ -39,10 +39,7 @@ impl Barrier {
     /// Waits until the product stands there.
     pub(crate) async fn reached(&self) {
         eventually("the product comes to the barrier", || async {
-            sqlx::query(WAITING)
-                .fetch_optional(&self.pool)
-                .await
-                .unwrap()
+            sqlx::query(WAITING).fetch_optional(&self.pool).await.unwrap()
         })
         .await;
     }
@@ -50,9 +47,7 @@ impl Barrier {
     /// Ends what a killed server left waiting there, so that it changes nothing, and opens the way.
     pub(crate) async fn lift(mut self) {
         eventually("nobody waits at the barrier any more", || async {
-            let end = AssertSqlSafe(format!(
-                "select pg_terminate_backend(w.pid) from ({WAITING}) w"
-            ));
+            let end = AssertSqlSafe(format!("select pg_terminate_backend(w.pid) from ({WAITING}) w"));
             let ended = sqlx::query(end).fetch_all(&self.pool).await.unwrap();
             ended.is_empty().then_some(())
         })

@@ -10,10 +10,7 @@ use std::path::Path;
 use store::embedded;
 
 /// The second task's work is written, and that is not recorded.
-const IN_A_TOOL: (&str, &str) = (
-    "update on tool_call",
-    "new.result is not null and new.name = 'shell'",
-);
+const IN_A_TOOL: (&str, &str) = ("update on tool_call", "new.result is not null and new.name = 'shell'");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_killed_under_the_server_is_brought_up_by_the_next_start() {
@@ -41,10 +38,7 @@ async fn everything_killed_at_once_goes_on() {
     let before = scene.before().await;
     let cluster = scene.product.data_dir().join("postgres");
     let processes = working_in(&cluster);
-    assert!(
-        processes.len() > 3,
-        "the server and its backends: {processes:?}"
-    );
+    assert!(processes.len() > 3, "the server and its backends: {processes:?}");
     processes.into_iter().for_each(kill_process);
     scene.product.kill().await;
     drop(barrier);
@@ -95,9 +89,7 @@ async fn a_database_that_somebody_else_runs_is_used_by_its_address() {
     assert_eq!(scene.product.stop().await, Some(0));
     // It belongs to somebody else: the server's end is not its end.
     assert_eq!(
-        scene
-            .count("select count(*) from run where state = 'complete'")
-            .await,
+        scene.count("select count(*) from run where state = 'complete'").await,
         1
     );
 }
@@ -125,9 +117,7 @@ fn working_in(cluster: &Path) -> Vec<rustix::process::Pid> {
     let cluster = cluster.canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
-        .filter(|process| {
-            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == cluster)
-        })
+        .filter(|process| std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == cluster))
         .filter_map(|process| process.file_name().to_str()?.parse().ok())
         .filter_map(rustix::process::Pid::from_raw)
         .collect()

@@ -11,11 +11,7 @@ use serde_json::json;
 use sim_llm::{Rule, Scenario};
 
 /// Kills the server before a change of a row, starts it again, and lets the run complete.
-async fn killed_before(
-    happening: &str,
-    when: &str,
-    recorded: impl AsyncFnOnce(&Scene, RunId),
-) -> Scene {
+async fn killed_before(happening: &str, when: &str, recorded: impl AsyncFnOnce(&Scene, RunId)) -> Scene {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let barrier = Barrier::before(&scene.database, happening, when).await;
     let run = scene.submit().await;
@@ -43,10 +39,7 @@ async fn killed_when_the_workspace_is_prepared_and_that_is_not_recorded() {
         "update on run",
         "old.base is null and new.base is not null",
         async |scene, run| {
-            assert_eq!(
-                scene.tip(run),
-                git(&scene.repository, &["rev-parse", "main"])
-            );
+            assert_eq!(scene.tip(run), git(&scene.repository, &["rev-parse", "main"]));
         },
     )
     .await;
@@ -54,24 +47,15 @@ async fn killed_when_the_workspace_is_prepared_and_that_is_not_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_plan_was_saved_it_is_not_asked_for_again() {
-    let scene = killed_before(
-        "update on task",
-        "new.state = 'active'",
-        async |scene, _| {
-            assert_eq!(
-                scene
-                    .count("select count(*) from event where kind = 'plan_saved'")
-                    .await,
-                1
-            );
-            assert_eq!(
-                scene
-                    .count("select count(*) from task where attempt > 0")
-                    .await,
-                0
-            );
-        },
-    )
+    let scene = killed_before("update on task", "new.state = 'active'", async |scene, _| {
+        assert_eq!(
+            scene
+                .count("select count(*) from event where kind = 'plan_saved'")
+                .await,
+            1
+        );
+        assert_eq!(scene.count("select count(*) from task where attempt > 0").await, 0);
+    })
     .await;
     let directors = scene
         .product
@@ -107,10 +91,7 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
         .await;
     eventually("the command runs", || async {
         let files = crate::scene::files_below(&worktrees);
-        files
-            .iter()
-            .any(|path| path.ends_with("half"))
-            .then_some(())
+        files.iter().any(|path| path.ends_with("half")).then_some(())
     })
     .await;
     let before = scene.kill().await;
@@ -122,10 +103,7 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
     .await;
     scene.product.start_again().await;
     scene.assert_completes(run, &before).await;
-    assert_eq!(
-        (asked(&scene, "second", 1), asked(&scene, "second", 2)),
-        (1, 1)
-    );
+    assert_eq!((asked(&scene, "second", 1), asked(&scene, "second", 2)), (1, 1));
     // The same try under a new fence: a restart is no failure of the task.
     assert_eq!(
         scene
@@ -139,10 +117,7 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
 async fn killed_after_a_tool_ran_it_is_not_taken_for_done() {
     let when = "new.result is not null and new.name = 'shell'";
     let scene = killed_before("update on tool_call", when, async |_, _| {}).await;
-    assert_eq!(
-        (asked(&scene, "second", 1), asked(&scene, "second", 2)),
-        (1, 1)
-    );
+    assert_eq!((asked(&scene, "second", 1), asked(&scene, "second", 2)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,9 +126,7 @@ async fn killed_before_a_turns_tree_was_recorded_nothing_of_it_is_taken_for_kept
     let scene = killed_before("update on turn", when, async |scene, _| {
         assert_eq!(
             scene
-                .count(
-                    "select count(*) from tool_call where name = 'finish' and result is not null"
-                )
+                .count("select count(*) from tool_call where name = 'finish' and result is not null")
                 .await,
             2
         );
@@ -176,12 +149,9 @@ async fn killed_after_a_tasks_work_was_pinned_it_is_not_worked_on_again() {
     let scene = killed_before("update on task", when, async |scene, run| {
         let pins = format!("refs/orchestrator/{run}/submission/second/*");
         assert_eq!(
-            git(
-                &scene.hub(),
-                &["for-each-ref", "--format=%(refname)", &pins]
-            )
-            .lines()
-            .count(),
+            git(&scene.hub(), &["for-each-ref", "--format=%(refname)", &pins])
+                .lines()
+                .count(),
             1
         );
     })
@@ -201,10 +171,7 @@ async fn killed_while_the_gate_runs_it_runs_again_and_nobody_is_asked() {
     let worktrees = scene.product.data_dir().join("worktrees");
     eventually("the gate runs", || async {
         let files = crate::scene::files_below(&worktrees);
-        files
-            .iter()
-            .any(|path| path.ends_with("started"))
-            .then_some(())
+        files.iter().any(|path| path.ends_with("started")).then_some(())
     })
     .await;
     let calls = scene.product.calls_for("first");
@@ -230,12 +197,10 @@ async fn killed_between_the_intent_and_the_branch_the_landing_is_finished_past_t
     std::fs::write(&lock, "").unwrap();
     let intended = "select 1 from merge where intended_at is not null and ended_at is null";
     scene.fact("the landing is intended", intended).await;
-    let tip: String = sqlx::query_scalar(
-        "select tip from merge where intended_at is not null and ended_at is null",
-    )
-    .fetch_one(&scene.database)
-    .await
-    .unwrap();
+    let tip: String = sqlx::query_scalar("select tip from merge where intended_at is not null and ended_at is null")
+        .fetch_one(&scene.database)
+        .await
+        .unwrap();
     let before = scene.kill().await;
     assert_eq!(scene.tip(run), tip);
     assert!(lock.exists());
@@ -251,18 +216,13 @@ async fn killed_between_the_intent_and_the_branch_the_landing_is_finished_past_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_the_branch_moved_the_bookkeeping_is_finished() {
-    let scene = killed_before(
-        "update on merge",
-        "new.state = 'landed'",
-        async |scene, run| {
-            let merged: String =
-                sqlx::query_scalar("select merged from merge where intended_at is not null")
-                    .fetch_one(&scene.database)
-                    .await
-                    .unwrap();
-            assert_eq!(scene.tip(run), merged);
-        },
-    )
+    let scene = killed_before("update on merge", "new.state = 'landed'", async |scene, run| {
+        let merged: String = sqlx::query_scalar("select merged from merge where intended_at is not null")
+            .fetch_one(&scene.database)
+            .await
+            .unwrap();
+        assert_eq!(scene.tip(run), merged);
+    })
     .await;
     assert_eq!(
         scene
@@ -275,16 +235,9 @@ async fn killed_after_the_branch_moved_the_bookkeeping_is_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_when_the_branch_is_delivered_and_that_is_not_recorded() {
-    let scene = killed_before(
-        "update on run",
-        "new.state = 'complete'",
-        async |scene, run| {
-            assert_eq!(
-                git(&scene.repository, &["rev-parse", &branch(run)]),
-                scene.tip(run)
-            );
-        },
-    )
+    let scene = killed_before("update on run", "new.state = 'complete'", async |scene, run| {
+        assert_eq!(git(&scene.repository, &["rev-parse", &branch(run)]), scene.tip(run));
+    })
     .await;
     assert_eq!(git(&scene.repository, &["status", "--porcelain"]), "");
 }

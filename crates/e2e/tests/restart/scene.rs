@@ -56,11 +56,7 @@ impl Scene {
         );
         std::fs::write(&config, text).unwrap();
         let mut environment = vec![("ORCHESTRATOR_CONFIG", config.to_str().unwrap())];
-        environment.extend(
-            elsewhere
-                .as_ref()
-                .map(|(url, _)| ("DATABASE_URL", url.as_str())),
-        );
+        environment.extend(elsewhere.as_ref().map(|(url, _)| ("DATABASE_URL", url.as_str())));
         let product = Product::start_with(scenario, &environment).await;
         let database = match elsewhere {
             Some((_, pool)) => pool,
@@ -83,9 +79,7 @@ impl Scene {
 
     /// Submits a run with the repository's own test suite as its gate.
     pub(crate) async fn submit(&self) -> RunId {
-        self.product
-            .submit(&self.repository, Some("sh test.sh"))
-            .await
+        self.product.submit(&self.repository, Some("sh test.sh")).await
     }
 
     /// SIGKILL, and what was so at that moment.
@@ -97,16 +91,12 @@ impl Scene {
     /// What is so now. The server is dead; its database lives on.
     pub(crate) async fn before(&self) -> Before {
         let lease_until = "select max(expires_at)::text from process";
-        let complete: Vec<String> =
-            sqlx::query_scalar("select key from task where state = 'complete' order by id")
-                .fetch_all(&self.database)
-                .await
-                .unwrap();
+        let complete: Vec<String> = sqlx::query_scalar("select key from task where state = 'complete' order by id")
+            .fetch_all(&self.database)
+            .await
+            .unwrap();
         Before {
-            lease_until: sqlx::query_scalar(lease_until)
-                .fetch_one(&self.database)
-                .await
-                .unwrap(),
+            lease_until: sqlx::query_scalar(lease_until).fetch_one(&self.database).await.unwrap(),
             finished: complete
                 .into_iter()
                 .map(|key| (key.clone(), self.product.calls_for(&key)))
@@ -142,19 +132,13 @@ impl Scene {
     /// Looks for a row until there is one.
     pub(crate) async fn fact(&self, what: &str, query: &'static str) {
         eventually(what, || async {
-            sqlx::query(query)
-                .fetch_optional(&self.database)
-                .await
-                .ok()?
+            sqlx::query(query).fetch_optional(&self.database).await.ok()?
         })
         .await;
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_scalar(query)
-            .fetch_one(&self.database)
-            .await
-            .unwrap()
+        sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
     }
 
     /// The process of the private database.
@@ -165,12 +149,8 @@ impl Scene {
     /// The bare repository of ours.
     pub(crate) fn hub(&self) -> PathBuf {
         let hubs = self.product.data_dir().join("hubs");
-        let mut found = std::fs::read_dir(hubs)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        found
-            .find(|path| path.is_dir())
-            .expect("the workspace has a hub")
+        let mut found = std::fs::read_dir(hubs).unwrap().map(|entry| entry.unwrap().path());
+        found.find(|path| path.is_dir()).expect("the workspace has a hub")
     }
 
     /// Where the run's integration branch stands.
@@ -194,7 +174,8 @@ pub(crate) fn kill_process(process: Pid) {
 }
 
 /// A test suite that passes where no file says `broken`.
-const SUITE: &str = "echo 1..1\nif grep -rqs broken work; then echo 'not ok 1 - whole'; exit 1; fi\necho 'ok 1 - whole'\n";
+const SUITE: &str =
+    "echo 1..1\nif grep -rqs broken work; then echo 'not ok 1 - whole'; exit 1; fi\necho 'ok 1 - whole'\n";
 
 /// The run's branch, in the hub and in the user's repository.
 pub(crate) fn branch(run: RunId) -> String {
@@ -208,10 +189,9 @@ pub(crate) fn two_tasks() -> Scenario {
         Rule::worker("first")
             .call("write_file", file("work/first", "1\n"))
             .call("finish", done()),
-        Rule::worker("second").turn(1).call(
-            "shell",
-            json!({"command": "mkdir -p work; echo half > work/half"}),
-        ),
+        Rule::worker("second")
+            .turn(1)
+            .call("shell", json!({"command": "mkdir -p work; echo half > work/half"})),
         Rule::worker("second")
             .call("write_file", file("work/second", "2\n"))
             .call("finish", done()),

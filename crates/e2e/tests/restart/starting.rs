@@ -22,9 +22,7 @@ async fn a_second_server_on_the_same_data_directory_is_refused_by_name() {
     assert!(said.contains(data_dir.to_str().unwrap()), "{said}");
     assert!(said.contains("(process "), "{said}");
     // The first is as it was.
-    let ready = reqwest::get(format!("{}/readyz", scene.product.address))
-        .await
-        .unwrap();
+    let ready = reqwest::get(format!("{}/readyz", scene.product.address)).await.unwrap();
     assert!(ready.status().is_success());
 }
 
@@ -56,13 +54,7 @@ async fn a_stopped_server_keeps_its_work_and_the_next_start_goes_on() {
     let before = scene.before().await;
     assert_eq!(scene.product.stop().await, Some(0));
     // The private database was stopped, too.
-    assert!(
-        !scene
-            .product
-            .data_dir()
-            .join("postgres/postmaster.pid")
-            .exists()
-    );
+    assert!(!scene.product.data_dir().join("postgres/postmaster.pid").exists());
     scene.product.start_again().await;
     scene.assert_completes(run, &before).await;
     assert_eq!(scene.product.calls_for("second"), 3);
@@ -100,18 +92,11 @@ async fn a_first_start_that_was_killed_half_way_is_made_anew() {
         .unwrap();
     eventually("the cluster is being made", || async {
         let mut entries = std::fs::read_dir(&data_dir).ok()?.flatten();
-        entries.find(|entry| {
-            entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with("postgres.new-")
-        })
+        entries.find(|entry| entry.file_name().to_string_lossy().starts_with("postgres.new-"))
     })
     .await;
     first.kill().await.unwrap();
-    let model = Server::start(two_tasks(), Options::default())
-        .await
-        .unwrap();
+    let model = Server::start(two_tasks(), Options::default()).await.unwrap();
     let (mut server, address) = e2e::serve(folder.path(), &model.base_url(), &[]).await;
     let runs: serde_json::Value = reqwest::get(format!("{address}/runs"))
         .await

@@ -60,11 +60,7 @@ async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() 
         }
         scene.product.start_again().await;
     }
-    assert!(
-        struck.len() >= 8,
-        "the run ended after {} blows",
-        struck.len()
-    );
+    assert!(struck.len() >= 8, "the run ended after {} blows", struck.len());
     for before in &struck {
         scene.assert_completes(run, before).await;
     }
@@ -97,23 +93,17 @@ async fn assert_work(scene: &Scene) {
     }
     let shared = std::fs::read_to_string(scene.repository.join("shared")).unwrap();
     assert_eq!(shared, "one\ntwo b\ntwo c\nthree\n");
-    let tries: Vec<(String, i32, i32)> =
-        sqlx::query_as("select key, attempt, failures from task order by key")
-            .fetch_all(&scene.database)
-            .await
-            .unwrap();
+    let tries: Vec<(String, i32, i32)> = sqlx::query_as("select key, attempt, failures from task order by key")
+        .fetch_all(&scene.database)
+        .await
+        .unwrap();
     for (key, attempts, failures) in tries {
         let rejected = i32::from(key == "a2");
         let log = crate::truth::told(scene).await;
-        assert_eq!(
-            (attempts, failures),
-            (1 + rejected, rejected),
-            "{key}\n{log}"
-        );
+        assert_eq!((attempts, failures), (1 + rejected, rejected), "{key}\n{log}");
     }
     // They only meet where neither saw the other's work: a task that was not begun yet starts from what has landed.
-    let met =
-        "select count(*) from attempt a join task t on t.id = a.task join run r on r.id = t.run
+    let met = "select count(*) from attempt a join task t on t.id = a.task join run r on r.id = t.run
          where t.key in ('b1', 'c1') and a.base = r.base";
     let resolved = "select count(*) from resolution where layer = 'model' and result = 'resolved'";
     let conflicts = i64::from(scene.count(met).await == 2);
@@ -153,9 +143,8 @@ fn eight_tasks() -> Scenario {
 /// Changes the second line, whether or not the other has done so, and only once.
 fn change_line(own: &str, other: &str) -> Value {
     let after = r"two b\ntwo c";
-    let command = format!(
-        "grep -qx 'two {own}' shared || sed -i -e 's/^two$/two {own}/' -e 's/^two {other}$/{after}/' shared"
-    );
+    let command =
+        format!("grep -qx 'two {own}' shared || sed -i -e 's/^two$/two {own}/' -e 's/^two {other}$/{after}/' shared");
     json!({ "command": command })
 }
 

@@ -38,12 +38,21 @@ const CONTRADICTIONS: [(&str, &str); 10] = [
              or (select count(*) from merge m where m.task = t.id and m.state = 'landed') <> 1
              or t.commit is distinct from (select m.merged from merge m where m.task = t.id and m.state = 'landed'))",
     ),
-    ("a merge of an ended run is open", "select m.id::text from merge m join run r on r.id = m.run
-         where r.ended_at is not null and m.ended_at is null"),
-    ("an effect of an ended run is open", "select e.key from effect e join run r on r.id = e.run
-         where r.ended_at is not null and e.done_at is null"),
-    ("an attempt of an ended run is open", "select a.id::text from attempt a join run r on r.id = a.run
-         where r.ended_at is not null and a.ended_at is null"),
+    (
+        "a merge of an ended run is open",
+        "select m.id::text from merge m join run r on r.id = m.run
+         where r.ended_at is not null and m.ended_at is null",
+    ),
+    (
+        "an effect of an ended run is open",
+        "select e.key from effect e join run r on r.id = e.run
+         where r.ended_at is not null and e.done_at is null",
+    ),
+    (
+        "an attempt of an ended run is open",
+        "select a.id::text from attempt a join run r on r.id = a.run
+         where r.ended_at is not null and a.ended_at is null",
+    ),
     (
         "a task was claimed twice under one fence, or its fence went back",
         "select e.task::text from event e join event f on f.run = e.run and f.task = e.task and f.seq > e.seq
@@ -63,17 +72,11 @@ pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
     // The last words of a run are written in the moments after it: a branch's lease is given back, a folder removed.
     eventually("the branch's lease is given back", || async {
         let free = "select 1 where not exists (select 1 from lease where process is not null)";
-        sqlx::query(free)
-            .fetch_optional(&scene.database)
-            .await
-            .unwrap()
+        sqlx::query(free).fetch_optional(&scene.database).await.unwrap()
     })
     .await;
     for (what, query) in CONTRADICTIONS {
-        let found: Vec<String> = sqlx::query_scalar(query)
-            .fetch_all(&scene.database)
-            .await
-            .unwrap();
+        let found: Vec<String> = sqlx::query_scalar(query).fetch_all(&scene.database).await.unwrap();
         assert!(found.is_empty(), "{what}: {found:?}\n{}", told(scene).await);
     }
     assert_each_once(scene, run).await;
@@ -90,10 +93,7 @@ pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
 /// The delivered branch is the hub's, and holds one commit and one merge of each task.
 async fn assert_each_once(scene: &Scene, run: RunId) {
     let branch = branch(run);
-    assert_eq!(
-        git(&scene.repository, &["rev-parse", &branch]),
-        scene.tip(run)
-    );
+    assert_eq!(git(&scene.repository, &["rev-parse", &branch]), scene.tip(run));
     let format = "--format=%(trailers:key=Task,valueonly,separator=%x2C) %P";
     let log = git(&scene.repository, &["log", format, &branch]);
     let mut commits: BTreeMap<(&str, bool), usize> = BTreeMap::new();
@@ -163,11 +163,10 @@ pub(crate) fn commands_with(path: &str) -> Vec<String> {
 
 /// The log of every run, for the message of a test that failed.
 pub(crate) async fn told(scene: &Scene) -> String {
-    let lines: Vec<String> = sqlx::query_scalar(
-        "select seq || ' ' || kind || ' ' || data::text from event order by run, seq",
-    )
-    .fetch_all(&scene.database)
-    .await
-    .unwrap();
+    let lines: Vec<String> =
+        sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by run, seq")
+            .fetch_all(&scene.database)
+            .await
+            .unwrap();
     lines.join("\n")
 }

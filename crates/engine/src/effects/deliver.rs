@@ -4,13 +4,20 @@
 
 use super::{Failure, finish};
 use crate::engine::{Engine, blocking};
-use domain::{event::Event, run::{Reason, ReasonCode}};
+use domain::{
+    event::Event,
+    run::{Reason, ReasonCode},
+};
 use git::FastForward;
 use std::path::PathBuf;
 use store::{effect::ClaimedEffect, run::RunFacts};
 
 pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let hub = engine.parts.hub(&facts.hub).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let hub = engine
+        .parts
+        .hub(&facts.hub)
+        .await
+        .map_err(|error| Failure::Passing(error.to_string()))?;
     let integration = git::refs::integration(&facts.id);
     let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
     let base = facts.base.clone();
@@ -18,7 +25,10 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
     let undelivered = |error: &dyn std::fmt::Display| {
         Failure::Final(Reason::new(
             ReasonCode::Delivery,
-            format!("the branch {} could not be delivered: {error}; the work is in the hub", facts.branch),
+            format!(
+                "the branch {} could not be delivered: {error}; the work is in the hub",
+                facts.branch
+            ),
         ))
     };
     let own = hub.clone();
@@ -43,6 +53,10 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         git::DeliverError::Git(error) => Failure::Passing(error.to_string()),
         refused => undelivered(&refused),
     })?;
-    engine.step(facts.id, None, Event::Delivered { commit, checkout }, async |tx| finish(tx, effect).await).await?;
+    engine
+        .step(facts.id, None, Event::Delivered { commit, checkout }, async |tx| {
+            finish(tx, effect).await
+        })
+        .await?;
     Ok(())
 }

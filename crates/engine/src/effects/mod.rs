@@ -63,11 +63,20 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
         return fail(engine, &effect, Reason::new(ReasonCode::Poison, message)).await;
     }
     let (metered, outcome) = match effect.kind.as_str() {
-        "prepare" => (metered("prepare", &effect), prepare::perform(engine, &facts, &effect).await),
+        "prepare" => (
+            metered("prepare", &effect),
+            prepare::perform(engine, &facts, &effect).await,
+        ),
         "plan" => (metered("plan", &effect), plan::perform(engine, &facts, &effect).await),
-        "deliver" => (metered("deliver", &effect), deliver::perform(engine, &facts, &effect).await),
+        "deliver" => (
+            metered("deliver", &effect),
+            deliver::perform(engine, &facts, &effect).await,
+        ),
         unknown => {
-            tracing::error!(kind = unknown, "an effect of a kind this version does not know was left alone");
+            tracing::error!(
+                kind = unknown,
+                "an effect of a kind this version does not know was left alone"
+            );
             return;
         }
     };
@@ -87,7 +96,10 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
             metered.failed();
             let reason = Reason::new(
                 ReasonCode::Internal,
-                format!("{} failed {} times, the last time with: {error}", effect.kind, effect.tries),
+                format!(
+                    "{} failed {} times, the last time with: {error}",
+                    effect.kind, effect.tries
+                ),
             );
             fail(engine, &effect, reason).await;
         }
@@ -108,7 +120,12 @@ fn metered(kind: &'static str, effect: &ClaimedEffect) -> EffectRunning {
 async fn fail(engine: &Engine, effect: &ClaimedEffect, reason: Reason) {
     let reason = Reason::new(reason.code, telemetry::secrets::redact(&reason.message));
     tracing::warn!(run = %effect.run, kind = effect.kind, reason = %reason, "the run failed");
-    match engine.step(effect.run, None, Event::RunFailed { reason }, async |tx| finish(tx, effect).await).await {
+    match engine
+        .step(effect.run, None, Event::RunFailed { reason }, async |tx| {
+            finish(tx, effect).await
+        })
+        .await
+    {
         Ok(()) => {}
         Err(StepError::Refused(_) | StepError::Unknown(_)) => retire(engine, effect).await,
         Err(error @ StepError::Store(_)) => give_back(engine, effect, &error.to_string()).await,
@@ -143,7 +160,12 @@ async fn release(engine: &Engine, effect: &ClaimedEffect) {
 
 async fn give_back(engine: &Engine, effect: &ClaimedEffect, error: &str) {
     let wait = FIRST_WAIT * 2u32.saturating_pow(effect.tries.saturating_sub(1).min(6));
-    if let Err(error) = engine.parts.store.retry_effect(effect, &telemetry::secrets::redact(error), wait).await {
+    if let Err(error) = engine
+        .parts
+        .store
+        .retry_effect(effect, &telemetry::secrets::redact(error), wait)
+        .await
+    {
         tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
     }
 }

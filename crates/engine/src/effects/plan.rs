@@ -27,10 +27,21 @@ use std::{
 use store::{effect::ClaimedEffect, run::RunFacts};
 
 pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let base = facts.base.clone().ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
+    let base = facts
+        .base
+        .clone()
+        .ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
     let order = order(engine, facts, base).await?;
-    let account = Account { engine: engine.clone(), run: facts.id, task: None, attempt: None };
-    let progress = PlanLog { engine: engine.clone(), run: facts.id };
+    let account = Account {
+        engine: engine.clone(),
+        run: facts.id,
+        task: None,
+        attempt: None,
+    };
+    let progress = PlanLog {
+        engine: engine.clone(),
+        run: facts.id,
+    };
     let context = trace::of_run(&facts.trace);
     let models = engine.parts.models.clone();
     let asking = director::plan(&order, &models, &account, &progress, Some(&context));
@@ -47,17 +58,35 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         .plan
         .tasks
         .iter()
-        .map(|task| engine.parts.profiles.get(&task.profile).map_or(Change::Required, |profile| profile.change))
+        .map(|task| {
+            engine
+                .parts
+                .profiles
+                .get(&task.profile)
+                .map_or(Change::Required, |profile| profile.change)
+        })
         .collect();
-    let event = Event::Planned { plan: Box::new(planned.plan), repairs: planned.repairs, changes };
-    engine.step(facts.id, None, event, async |tx| finish(tx, effect).await).await?;
+    let event = Event::Planned {
+        plan: Box::new(planned.plan),
+        repairs: planned.repairs,
+        changes,
+    };
+    engine
+        .step(facts.id, None, event, async |tx| finish(tx, effect).await)
+        .await?;
     Ok(())
 }
 
 async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
-    let hub = engine.parts.hub(&facts.hub).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let hub = engine
+        .parts
+        .hub(&facts.hub)
+        .await
+        .map_err(|error| Failure::Passing(error.to_string()))?;
     let at = base.clone();
-    let paths = blocking(move || hub.paths(&at)).await.map_err(|error| Failure::Passing(error.to_string()))?;
+    let paths = blocking(move || hub.paths(&at))
+        .await
+        .map_err(|error| Failure::Passing(error.to_string()))?;
     let listing = top_level(&paths);
     let paths: Vec<String> = paths.iter().map(RepoPath::to_string).collect();
     let check = facts.check.clone();
@@ -65,7 +94,10 @@ async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<Plan
         objective: facts.objective.clone(),
         repository: RepositoryFacts {
             listing,
-            check: check.unwrap_or(Check { command: None, source: CheckSource::NotConfigured }),
+            check: check.unwrap_or(Check {
+                command: None,
+                source: CheckSource::NotConfigured,
+            }),
             base,
         },
         profiles: engine.parts.profiles.clone(),

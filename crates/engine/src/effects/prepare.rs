@@ -3,8 +3,15 @@
 //! Twice: the hub is found and refreshed, pins and branch are there already.
 
 use super::{Failure, finish};
-use crate::{detect, engine::{Engine, blocking}};
-use domain::{CommitId, event::Event, run::{Reason, ReasonCode}};
+use crate::{
+    detect,
+    engine::{Engine, blocking},
+};
+use domain::{
+    CommitId,
+    event::Event,
+    run::{Reason, ReasonCode},
+};
 use git::{Found, Hub, RepoPath, TreeLimits};
 use std::path::{Path, PathBuf};
 use store::{effect::ClaimedEffect, run::RunFacts};
@@ -19,11 +26,22 @@ struct Prepared {
 pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let workspace = PathBuf::from(&facts.workspace_path);
     let hub = engine.parts.layout.hub(&facts.hub);
-    let configured = engine.parts.settings.workspaces.get(&workspace).and_then(|own| own.check.clone());
+    let configured = engine
+        .parts
+        .settings
+        .workspaces
+        .get(&workspace)
+        .and_then(|own| own.check.clone());
     let (own, stamp) = (facts.clone(), engine.parts.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &hub, configured, &stamp)).await?;
-    let event = Event::Prepared { base: prepared.base, base_branch: prepared.branch, check: prepared.check };
-    engine.step(facts.id, None, event, async |tx| finish(tx, effect).await).await?;
+    let event = Event::Prepared {
+        base: prepared.base,
+        base_branch: prepared.branch,
+        check: prepared.check,
+    };
+    engine
+        .step(facts.id, None, event, async |tx| finish(tx, effect).await)
+        .await?;
     Ok(())
 }
 
@@ -35,11 +53,17 @@ fn prepare(
     stamp: &git::Stamp,
 ) -> Result<Prepared, Failure> {
     let unusable = |error: &dyn std::fmt::Display| {
-        Failure::Final(Reason::new(ReasonCode::Workspace, format!("{}: {error}", workspace.display())))
+        Failure::Final(Reason::new(
+            ReasonCode::Workspace,
+            format!("{}: {error}", workspace.display()),
+        ))
     };
     let mut found = git::inspect(workspace).map_err(|error| unusable(&error))?;
     if matches!(found, Found::Missing | Found::PlainFolder) {
-        let limits = TreeLimits { max_file_bytes: facts.limits.file_bytes, ..TreeLimits::default() };
+        let limits = TreeLimits {
+            max_file_bytes: facts.limits.file_bytes,
+            ..TreeLimits::default()
+        };
         git::initialise(workspace, stamp, &limits).map_err(|error| unusable(&error))?;
         found = git::inspect(workspace).map_err(|error| unusable(&error))?;
     }
@@ -63,7 +87,11 @@ fn prepare(
     let check = detect::check(facts.check_asked.as_deref(), configured.as_deref(), |file| {
         hub.read_file(&base, &RepoPath::from(file)).ok().flatten()
     });
-    Ok(Prepared { base, branch: branch.unwrap_or_else(|| "(detached)".into()), check })
+    Ok(Prepared {
+        base,
+        branch: branch.unwrap_or_else(|| "(detached)".into()),
+        check,
+    })
 }
 
 fn passing(error: git::GitError) -> Failure {

@@ -99,12 +99,7 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
 }
 
 /// Records how the attempt ended, and tells the next one of it.
-async fn post(
-    engine: &Engine,
-    claimed: &Claimed,
-    end: AttemptEnd,
-    finish: Option<&Finish>,
-) -> Result<(), StepError> {
+async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Option<&Finish>) -> Result<(), StepError> {
     // Where the time of the whole run is up, that is what is told, not that this attempt ran into it.
     if let AttemptEnd::Failed { .. } = end {
         end_overdue_runs(engine).await.map_err(StepError::Store)?;
@@ -126,7 +121,10 @@ async fn post(
         outcome: finish.map(|finish| finish.outcome),
     };
     let (run, task, row) = (claimed.run, claimed.task, claimed.attempt_id);
-    let event = Event::AttemptEnded { fence: claimed.fence, end: end.clone() };
+    let event = Event::AttemptEnded {
+        fence: claimed.fence,
+        end: end.clone(),
+    };
     // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
     patiently(&engine.parts.drain, || {
         engine.step(run, Some(task), event.clone(), async |tx| {
@@ -145,11 +143,22 @@ impl<'a> Attempt<'a> {
     /// Reads what is known and makes the worktree.
     async fn begin(engine: &'a Engine, claimed: &'a Claimed, cancel: CancellationToken) -> Result<Self, Broken> {
         let store = &engine.parts.store;
-        let facts = store.run_facts(claimed.run).await.map_err(broken)?.ok_or_else(|| broken("the run is gone"))?;
-        let task = store.task_facts(claimed.task).await.map_err(broken)?.ok_or_else(|| broken("the task is gone"))?;
+        let facts = store
+            .run_facts(claimed.run)
+            .await
+            .map_err(broken)?
+            .ok_or_else(|| broken("the run is gone"))?;
+        let task = store
+            .task_facts(claimed.task)
+            .await
+            .map_err(broken)?
+            .ok_or_else(|| broken("the task is gone"))?;
         let profile = engine.parts.profiles.get(&claimed.profile).cloned();
         let profile = profile.ok_or_else(|| {
-            Reason::new(ReasonCode::Plan, format!("there is no profile {} here any more", claimed.profile))
+            Reason::new(
+                ReasonCode::Plan,
+                format!("there is no profile {} here any more", claimed.profile),
+            )
         })?;
         let hub = engine.parts.hub(&facts.hub).await.map_err(broken)?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
@@ -159,22 +168,46 @@ impl<'a> Attempt<'a> {
                 let (own, integration) = (hub.clone(), git::refs::integration(&claimed.run));
                 let tip = blocking(move || own.tip(&integration)).await.map_err(broken)?;
                 let tip = tip.ok_or_else(|| broken("the integration branch is gone from the hub"))?;
-                store.save_attempt_base(claimed.attempt_id, &tip).await.map_err(broken)?;
+                store
+                    .save_attempt_base(claimed.attempt_id, &tip)
+                    .await
+                    .map_err(broken)?;
                 tip
             }
         };
         let started = trace::at(row.began_unix_s);
-        let previous = store.previous_work(claimed.task, claimed.attempt).await.map_err(broken)?;
+        let previous = store
+            .previous_work(claimed.task, claimed.attempt)
+            .await
+            .map_err(broken)?;
         let worktree = engine.parts.layout.worktree(claimed.run, &claimed.key, claimed.fence);
         let limits = TreeLimits {
             max_file_bytes: facts.limits.file_bytes,
             max_changed_files: facts.limits.files as usize,
             ..TreeLimits::default()
         };
-        let place = Place { hub: hub.clone(), base: base.clone(), snapshot: row.snapshot, previous };
+        let place = Place {
+            hub: hub.clone(),
+            base: base.clone(),
+            snapshot: row.snapshot,
+            previous,
+        };
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;
-        Ok(Self { engine, claimed, facts, task, profile, hub, base, worktree, conflicted, limits, cancel, started })
+        Ok(Self {
+            engine,
+            claimed,
+            facts,
+            task,
+            profile,
+            hub,
+            base,
+            worktree,
+            conflicted,
+            limits,
+            cancel,
+            started,
+        })
     }
 
     /// The worker's loop, then what its tree is worth.
@@ -215,14 +248,19 @@ impl<'a> Attempt<'a> {
         if self.profile.change == Change::None {
             return AttemptEnd::Unchanged;
         }
-        let failed = |code, message: String| AttemptEnd::Failed { reason: Reason::new(code, message) };
+        let failed = |code, message: String| AttemptEnd::Failed {
+            reason: Reason::new(code, message),
+        };
         let snapshot = match journal.snapshot(0).await {
             Ok(snapshot) => snapshot,
             Err(SnapshotError::Refused(refusal)) => return failed(ReasonCode::Worker, refusal.to_string()),
             Err(SnapshotError::Git(error)) => return failed(ReasonCode::Internal, error.to_string()),
         };
         if finish.outcome == Outcome::Partial {
-            return failed(ReasonCode::Worker, format!("only part of it is done: {}", finish.summary));
+            return failed(
+                ReasonCode::Worker,
+                format!("only part of it is done: {}", finish.summary),
+            );
         }
         match self.freeze(&snapshot).await {
             Ok(Some(commit)) => AttemptEnd::Submitted { commit },
@@ -245,18 +283,27 @@ impl<'a> Attempt<'a> {
             if tree == hub.tree_of(&base).map_err(broken)? {
                 return Ok(None);
             }
-            let commit = hub.commit_tree(&tree, std::slice::from_ref(&base), &stamp).map_err(broken)?;
+            let commit = hub
+                .commit_tree(&tree, std::slice::from_ref(&base), &stamp)
+                .map_err(broken)?;
             let written = not_permitted(&hub, &base, &commit, &policy)?;
             if let Some(path) = written {
-                return Err(Reason::new(ReasonCode::Worker, format!("{path} was changed, which profile {profile} may not")));
+                return Err(Reason::new(
+                    ReasonCode::Worker,
+                    format!("{path} was changed, which profile {profile} may not"),
+                ));
             }
             for path in &conflicted {
                 let text = hub.read_file(&commit, &RepoPath::from(path.as_str())).map_err(broken)?;
                 if text.is_some_and(|text| has_markers(&text)) {
-                    return Err(Reason::new(ReasonCode::Conflict, format!("{path} still has conflict markers")));
+                    return Err(Reason::new(
+                        ReasonCode::Conflict,
+                        format!("{path} still has conflict markers"),
+                    ));
                 }
             }
-            hub.pin(&git::refs::submission(&run, &key, &commit), &commit).map_err(broken)?;
+            hub.pin(&git::refs::submission(&run, &key, &commit), &commit)
+                .map_err(broken)?;
             hub.make_durable(&commit).map_err(broken)?;
             Ok(Some(commit))
         })
@@ -276,7 +323,10 @@ impl<'a> Attempt<'a> {
             title: self.task.title.clone(),
             instructions: spec.instructions.clone(),
             acceptance: spec.acceptance.clone(),
-            gate: self.facts.check.clone().unwrap_or(Check { command: None, source: CheckSource::NotConfigured }),
+            gate: self.facts.check.clone().unwrap_or(Check {
+                command: None,
+                source: CheckSource::NotConfigured,
+            }),
             check: spec.check.clone(),
             objective: self.facts.objective.clone(),
             interfaces: interfaces(&plan, spec),
@@ -294,14 +344,26 @@ impl<'a> Attempt<'a> {
     }
 
     async fn hand_offs(&self) -> Result<Vec<HandOff>, Broken> {
-        let parents = self.engine.parts.store.parents(self.claimed.task).await.map_err(broken)?;
+        let parents = self
+            .engine
+            .parts
+            .store
+            .parents(self.claimed.task)
+            .await
+            .map_err(broken)?;
         let hub = self.hub.clone();
         blocking(move || {
             parents
                 .into_iter()
                 .map(|parent| {
-                    let paths = parent.commit.as_ref().map_or_else(|| Ok(Vec::new()), |commit| hub.brought(commit));
-                    let summary = parent.finish.as_ref().and_then(|finish| finish["summary"].as_str().map(str::to_owned));
+                    let paths = parent
+                        .commit
+                        .as_ref()
+                        .map_or_else(|| Ok(Vec::new()), |commit| hub.brought(commit));
+                    let summary = parent
+                        .finish
+                        .as_ref()
+                        .and_then(|finish| finish["summary"].as_str().map(str::to_owned));
                     Ok(HandOff {
                         key: parent.key,
                         title: parent.title,
@@ -317,7 +379,9 @@ impl<'a> Attempt<'a> {
 
     async fn toolbox(&self) -> Result<ToolBox, Broken> {
         let parts = &self.engine.parts;
-        let outputs = parts.layout.outputs(self.claimed.run, &self.claimed.key, self.claimed.attempt);
+        let outputs = parts
+            .layout
+            .outputs(self.claimed.run, &self.claimed.key, self.claimed.attempt);
         tokio::fs::create_dir_all(&outputs).await.map_err(broken)?;
         let settings = ToolSettings {
             worktree: self.worktree.clone(),
@@ -377,7 +441,10 @@ impl Place {
     /// Makes the worktree; returns the paths that hold conflict markers. What an earlier try at this task left is
     /// carried over onto the base: it goes on from its own work.
     fn make(&self, at: &std::path::Path) -> Result<Vec<String>, Broken> {
-        let carried = self.previous.as_ref().map(|previous| self.hub.rebase_tree(&self.base, previous));
+        let carried = self
+            .previous
+            .as_ref()
+            .map(|previous| self.hub.rebase_tree(&self.base, previous));
         let carried = carried.transpose().map_err(broken)?;
         let tree: Option<TreeId> = match (&self.snapshot, &carried) {
             (Some(snapshot), _) => Some(self.hub.tree_of(snapshot).map_err(broken)?),
@@ -385,7 +452,10 @@ impl Place {
             (None, None) => None,
         };
         let start = match tree {
-            Some(tree) => WorktreeStart::Carrying { head: self.base.clone(), tree },
+            Some(tree) => WorktreeStart::Carrying {
+                head: self.base.clone(),
+                tree,
+            },
             None => WorktreeStart::At(self.base.clone()),
         };
         if let Err(error) = self.hub.add_worktree(at, &start) {
@@ -400,14 +470,25 @@ impl Place {
 
 /// The first changed path that the profile may not write. Commands can write anywhere in the worktree, so what the
 /// tools refuse is looked at again here.
-fn not_permitted(hub: &Hub, base: &CommitId, commit: &CommitId, policy: &WritePolicy) -> Result<Option<RepoPath>, Broken> {
+fn not_permitted(
+    hub: &Hub,
+    base: &CommitId,
+    commit: &CommitId,
+    policy: &WritePolicy,
+) -> Result<Option<RepoPath>, Broken> {
     let changed = hub.changed_paths(base, commit).map_err(broken)?;
-    Ok(changed.into_iter().find(|path| !policy.permits(std::path::Path::new(&path.to_string()))))
+    Ok(changed
+        .into_iter()
+        .find(|path| !policy.permits(std::path::Path::new(&path.to_string()))))
 }
 
 fn interfaces(plan: &PlanDocument, spec: &domain::plan::PlannedTask) -> Vec<domain::plan::Interface> {
     let concerns = |id: &String| spec.provides.contains(id) || spec.needs.contains(id);
-    plan.interfaces.iter().filter(|interface| concerns(&interface.id)).cloned().collect()
+    plan.interfaces
+        .iter()
+        .filter(|interface| concerns(&interface.id))
+        .cloned()
+        .collect()
 }
 
 fn journaled(turn: store::attempt::ReplayedTurn) -> Option<JournaledTurn> {
@@ -429,7 +510,8 @@ fn told(feedback: &Value) -> Feedback {
 }
 
 fn has_markers(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
+    text.split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
 }
 
 fn broken(error: impl std::fmt::Display) -> Broken {

@@ -37,7 +37,11 @@ impl Merger<'_> {
         let brought = match blocking(move || hub.merge(&onto, &work)).await? {
             MergeOutcome::AlreadyMerged => return Ok(Ended::landed(tip, false)),
             MergeOutcome::NoMergeBase => {
-                return Ok(Ended::error(ReasonCode::Conflict, "the work and the branch have no common history", false));
+                return Ok(Ended::error(
+                    ReasonCode::Conflict,
+                    "the work and the branch have no common history",
+                    false,
+                ));
             }
             MergeOutcome::Clean(clean) => Brought {
                 tree: clean.tree,
@@ -60,12 +64,21 @@ impl Merger<'_> {
     async fn decide(&mut self, tip: &CommitId, conflict: Conflict) -> Result<Result<Brought, Ended>, Failure> {
         let paths: Vec<String> = conflict.files.iter().map(|file| file.path.to_string()).collect();
         let conflicts = serde_json::to_value(&conflict.files).unwrap_or_else(|_| json!(paths));
-        self.engine.parts.store.save_merged(self.merge.id, tip, "ort", &conflicts, None).await?;
+        self.engine
+            .parts
+            .store
+            .save_merged(self.merge.id, tip, "ort", &conflicts, None)
+            .await?;
         self.enter(MergeState::Resolving, paths.clone()).await?;
         let span = telemetry::span::child(&self.trace, SpanKind::Resolve);
         let resolved = self.resolve(&conflict, &span.context()).await?;
         Ok(match resolved {
-            Resolved::Tree(tree) => Ok(Brought { tree, how: "ort", conflicts, conflicted: true }),
+            Resolved::Tree(tree) => Ok(Brought {
+                tree,
+                how: "ort",
+                conflicts,
+                conflicted: true,
+            }),
             Resolved::Undecided(why) => {
                 let told = json!({ "conflicts": paths });
                 Err(self.rejected(ReasonCode::Conflict, why, told, true))
@@ -83,8 +96,12 @@ impl Merger<'_> {
             "Merge {}: {title}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
             self.merge.key, self.facts.id, self.merge.key, self.merge.attempt
         ));
-        let (hub, tree, onto, work) =
-            (self.hub.clone(), brought.tree.clone(), tip.clone(), self.merge.commit.clone());
+        let (hub, tree, onto, work) = (
+            self.hub.clone(),
+            brought.tree.clone(),
+            tip.clone(),
+            self.merge.commit.clone(),
+        );
         let (run, key) = (self.facts.id, self.merge.key.clone());
         let merged = blocking(move || -> Result<CommitId, git::GitError> {
             let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
@@ -94,7 +111,9 @@ impl Merger<'_> {
         .await?;
         let known = Some((&merged, brought.tree.0.as_str()));
         let store = &self.engine.parts.store;
-        store.save_merged(self.merge.id, &tip, brought.how, &brought.conflicts, known).await?;
+        store
+            .save_merged(self.merge.id, &tip, brought.how, &brought.conflicts, known)
+            .await?;
         self.enter(MergeState::Verifying, Vec::new()).await?;
         let report = self.run_gate(&merged).await?;
         match report.verdict {
@@ -114,8 +133,7 @@ impl Merger<'_> {
     async fn run_gate(&mut self, merged: &CommitId) -> Result<gate::GateReport, Failure> {
         let started = std::time::Instant::now();
         let mut span = telemetry::span::child(&self.trace, SpanKind::Gate);
-        let checked =
-            gate::check_merge(self.engine, self.facts, &self.hub, self.merge.id, self.fence, merged).await;
+        let checked = gate::check_merge(self.engine, self.facts, &self.hub, self.merge.id, self.fence, merged).await;
         self.gate_time += started.elapsed();
         let report = checked.map_err(|error| match error {
             gate::GateError::Stopped => Failure::Stopped,

@@ -34,26 +34,59 @@ fn known(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 
-pattern!(CARGO, r"(?m)^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed;");
+pattern!(
+    CARGO,
+    r"(?m)^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed;"
+);
 pattern!(CARGO_FAILURE, r"(?m)^test (?P<name>\S.*?) \.\.\. FAILED$");
-pattern!(NEXTEST, r"(?m)^\s*Summary \[.*?\]\s+\d+(?:/\d+)? tests? run: (?P<passed>\d+) passed(?:[^,\n]*, (?P<failed>\d+) failed)?");
-pattern!(NEXTEST_FAILURE, r"(?m)^\s+(?:FAIL|TIMEOUT|SIG\w+) \[.*?\] (?P<name>\S.*)$");
-pattern!(PYTEST, r"(?m)^=*\s*(?:(?P<failed>\d+) failed(?:, )?)?(?:(?P<passed>\d+) passed)?[^\n]* in [\d.]+s\b");
+pattern!(
+    NEXTEST,
+    r"(?m)^\s*Summary \[.*?\]\s+\d+(?:/\d+)? tests? run: (?P<passed>\d+) passed(?:[^,\n]*, (?P<failed>\d+) failed)?"
+);
+pattern!(
+    NEXTEST_FAILURE,
+    r"(?m)^\s+(?:FAIL|TIMEOUT|SIG\w+) \[.*?\] (?P<name>\S.*)$"
+);
+pattern!(
+    PYTEST,
+    r"(?m)^=*\s*(?:(?P<failed>\d+) failed(?:, )?)?(?:(?P<passed>\d+) passed)?[^\n]* in [\d.]+s\b"
+);
 pattern!(PYTEST_FAILURE, r"(?m)^FAILED (?P<name>\S+)");
-pattern!(JEST, r"(?m)^Tests:\s+(?:(?P<failed>\d+) failed, )?(?:\d+ \w+, )*?(?:(?P<passed>\d+) passed, )?\d+ total");
+pattern!(
+    JEST,
+    r"(?m)^Tests:\s+(?:(?P<failed>\d+) failed, )?(?:\d+ \w+, )*?(?:(?P<passed>\d+) passed, )?\d+ total"
+);
 pattern!(JEST_FAILURE, r"(?m)^\s+● (?P<name>.+)$");
 pattern!(NODE, r"(?m)^(?:#|ℹ) pass (?P<passed>\d+)\n(?:#|ℹ) fail (?P<failed>\d+)");
 pattern!(GO_FAILURE, r"(?m)^\s*--- FAIL: (?P<name>\S+)");
 pattern!(GO, r"(?m)^\s*--- (?:(?P<ok>PASS)|(?P<bad>FAIL)): \S+");
-pattern!(TAP_LINE, r"(?m)^(?P<not>not )?ok\b(?: (?P<number>\d+))?(?: (?:- )?(?P<name>[^#\n]*))?(?P<directive>#[^\n]*)?$");
+pattern!(
+    TAP_LINE,
+    r"(?m)^(?P<not>not )?ok\b(?: (?P<number>\d+))?(?: (?:- )?(?P<name>[^#\n]*))?(?P<directive>#[^\n]*)?$"
+);
 pattern!(TAP_PLAN, r"(?m)^1\.\.\d+");
 
 const RUNNERS: [Runner; 5] = [
-    Runner { summary: &CARGO, failure: &CARGO_FAILURE },
-    Runner { summary: &NEXTEST, failure: &NEXTEST_FAILURE },
-    Runner { summary: &JEST, failure: &JEST_FAILURE },
-    Runner { summary: &NODE, failure: &TAP_NODE_FAILURE },
-    Runner { summary: &PYTEST, failure: &PYTEST_FAILURE },
+    Runner {
+        summary: &CARGO,
+        failure: &CARGO_FAILURE,
+    },
+    Runner {
+        summary: &NEXTEST,
+        failure: &NEXTEST_FAILURE,
+    },
+    Runner {
+        summary: &JEST,
+        failure: &JEST_FAILURE,
+    },
+    Runner {
+        summary: &NODE,
+        failure: &TAP_NODE_FAILURE,
+    },
+    Runner {
+        summary: &PYTEST,
+        failure: &PYTEST_FAILURE,
+    },
 ];
 pattern!(TAP_NODE_FAILURE, r"(?m)^\s*(?:not ok \d+ - |✖ )(?P<name>.+)$");
 
@@ -86,9 +119,16 @@ impl Runner {
 
 fn read_tap(output: &str) -> Option<Counts> {
     TAP_PLAN.find(output)?;
-    let mut counts = Counts { passed: Some(0), failed: Some(0), failing: BTreeSet::new() };
+    let mut counts = Counts {
+        passed: Some(0),
+        failed: Some(0),
+        failing: BTreeSet::new(),
+    };
     for line in TAP_LINE.captures_iter(output) {
-        let directive = line.name("directive").map_or("", |text| text.as_str()).to_ascii_lowercase();
+        let directive = line
+            .name("directive")
+            .map_or("", |text| text.as_str())
+            .to_ascii_lowercase();
         let excused = directive.contains("todo") || directive.contains("skip");
         if excused {
             continue;
@@ -98,7 +138,10 @@ fn read_tap(output: &str) -> Option<Counts> {
             continue;
         }
         counts.failed = counts.failed.map(|count| count + 1);
-        let name = line.name("name").or(line.name("number")).map_or("", |text| text.as_str().trim());
+        let name = line
+            .name("name")
+            .or(line.name("number"))
+            .map_or("", |text| text.as_str().trim());
         counts.failing.insert(name.to_owned());
     }
     Some(counts)
@@ -115,11 +158,18 @@ fn read_go(output: &str) -> Option<Counts> {
             failed += 1;
         }
     }
-    Some(Counts { passed: Some(passed), failed: Some(failed), failing: names(&GO_FAILURE, output) })
+    Some(Counts {
+        passed: Some(passed),
+        failed: Some(failed),
+        failing: names(&GO_FAILURE, output),
+    })
 }
 
 fn names(pattern: &Regex, output: &str) -> BTreeSet<String> {
-    pattern.captures_iter(output).filter_map(|line| Some(line.name("name")?.as_str().trim().to_owned())).collect()
+    pattern
+        .captures_iter(output)
+        .filter_map(|line| Some(line.name("name")?.as_str().trim().to_owned()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -148,17 +198,29 @@ mod tests {
 
     #[test]
     fn other_runners_are_read() {
-        assert_eq!(counts("     Summary [   0.012s] 3 tests run: 2 passed, 1 failed, 0 skipped"), (Some(2), Some(1)));
-        assert_eq!(counts("FAILED t.py::x\n==== 1 failed, 7 passed in 0.12s ===="), (Some(7), Some(1)));
+        assert_eq!(
+            counts("     Summary [   0.012s] 3 tests run: 2 passed, 1 failed, 0 skipped"),
+            (Some(2), Some(1))
+        );
+        assert_eq!(
+            counts("FAILED t.py::x\n==== 1 failed, 7 passed in 0.12s ===="),
+            (Some(7), Some(1))
+        );
         assert_eq!(counts("7 passed in 0.12s"), (Some(7), Some(0)));
         assert_eq!(counts("Tests:       1 failed, 4 passed, 5 total"), (Some(4), Some(1)));
         assert_eq!(counts("# pass 3\n# fail 0"), (Some(3), Some(0)));
-        assert_eq!(counts("--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)"), (Some(1), Some(1)));
+        assert_eq!(
+            counts("--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)"),
+            (Some(1), Some(1))
+        );
     }
 
     #[test]
     fn no_tests_is_zero_and_an_unknown_output_is_unknown() {
-        assert_eq!(counts("test result: ok. 0 passed; 0 failed; 0 ignored;"), (Some(0), Some(0)));
+        assert_eq!(
+            counts("test result: ok. 0 passed; 0 failed; 0 ignored;"),
+            (Some(0), Some(0))
+        );
         assert_eq!(counts("1..0\n"), (Some(0), Some(0)));
         assert_eq!(counts("all good"), (None, None));
     }

@@ -59,7 +59,10 @@ impl GateReport {
             _ => String::new(),
         };
         let note = self.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-        format!("the check `{command}` on the merged tree ended with {}{tests}{note}", self.exit)
+        format!(
+            "the check `{command}` on the merged tree ended with {}{tests}{note}",
+            self.exit
+        )
     }
 }
 
@@ -76,11 +79,18 @@ impl RedBase {
     }
 
     fn known(&self, run: RunId) -> Option<BTreeSet<String>> {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+        self.failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&run)
+            .cloned()
     }
 
     fn learn(&self, run: RunId, failing: BTreeSet<String>) {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).insert(run, failing);
+        self.failing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run, failing);
     }
 }
 
@@ -114,14 +124,20 @@ pub(crate) async fn check_merge(
     let Some(command) = check.command else {
         return Ok(GateReport::not_configured());
     };
-    let gate = Gate { engine, facts, hub, command };
+    let gate = Gate {
+        engine,
+        facts,
+        hub,
+        command,
+    };
     let place = engine.parts.layout.gate(facts.id, merge, fence);
     let output_file = engine.parts.layout.gate_output(facts.id, merge);
     let report = gate.run(commit, place, output_file).await?;
     if report.verdict != GateVerdict::Failed || report.failing.is_empty() {
         return Ok(report);
     }
-    gate.compare_with_base(report, engine.parts.layout.gate_base(facts.id, merge, fence)).await
+    gate.compare_with_base(report, engine.parts.layout.gate_base(facts.id, merge, fence))
+        .await
 }
 
 struct Gate<'a> {
@@ -159,10 +175,14 @@ impl Gate<'_> {
         job.hub = Some(self.hub.path().to_path_buf());
         job.time_limit = Duration::from_secs(self.facts.limits.gate_s);
         job.output_limit_bytes = self.facts.limits.output_bytes as usize;
-        job.output_file = output_file.parent().is_some_and(|folder| folder.is_dir()).then(|| output_file.to_path_buf());
+        job.output_file = output_file
+            .parent()
+            .is_some_and(|folder| folder.is_dir())
+            .then(|| output_file.to_path_buf());
         job.extra_read_only = parts.extra_read_only(&self.facts.workspace_path);
         if tokio::fs::create_dir_all(&cache).await.is_ok() {
-            job.env.push(("CARGO_TARGET_DIR".into(), cache.join("target").display().to_string()));
+            job.env
+                .push(("CARGO_TARGET_DIR".into(), cache.join("target").display().to_string()));
             job.extra_read_write.push(cache);
         }
         job.cancel = parts.drain.child_token();
@@ -178,7 +198,9 @@ impl Gate<'_> {
         let red = match self.engine.parts.red_base.known(run) {
             Some(red) => red,
             None => {
-                let Some(base) = &self.facts.base else { return Ok(report) };
+                let Some(base) = &self.facts.base else {
+                    return Ok(report);
+                };
                 let output_file = place.with_added_extension("log");
                 let on_base = self.run(base, place, output_file.clone()).await?;
                 // The base's output is of no use once its failing tests are known.
@@ -200,19 +222,29 @@ impl Gate<'_> {
 
 /// From how the command ended to a verdict. Being unable to run is never a pass, and neither is running no test.
 fn judge(command: &str, finished: &sandbox::Finished, output_file: &std::path::Path, limit_s: u64) -> GateReport {
-    let Counts { passed, failed, failing } = counts::read(&finished.output_head_tail);
+    let Counts {
+        passed,
+        failed,
+        failing,
+    } = counts::read(&finished.output_head_tail);
     let ran_none = passed == Some(0) && failed == Some(0);
     let (verdict, exit, note) = match finished.exit {
-        Exit::Code(0) if ran_none => {
-            (GateVerdict::CouldNotRun, "exit code 0".to_owned(), Some("it ran no test at all".to_owned()))
-        }
-        Exit::Code(0) if failed.is_some_and(|failed| failed > 0) => {
-            (GateVerdict::Failed, "exit code 0".to_owned(), Some("its own output counts failing tests".to_owned()))
-        }
+        Exit::Code(0) if ran_none => (
+            GateVerdict::CouldNotRun,
+            "exit code 0".to_owned(),
+            Some("it ran no test at all".to_owned()),
+        ),
+        Exit::Code(0) if failed.is_some_and(|failed| failed > 0) => (
+            GateVerdict::Failed,
+            "exit code 0".to_owned(),
+            Some("its own output counts failing tests".to_owned()),
+        ),
         Exit::Code(0) => (GateVerdict::Passed, "exit code 0".to_owned(), None),
-        Exit::Code(code @ (126 | 127)) => {
-            (GateVerdict::CouldNotRun, format!("exit code {code}"), Some("the command could not be started".to_owned()))
-        }
+        Exit::Code(code @ (126 | 127)) => (
+            GateVerdict::CouldNotRun,
+            format!("exit code {code}"),
+            Some("the command could not be started".to_owned()),
+        ),
         Exit::Code(code) => (GateVerdict::Failed, format!("exit code {code}"), None),
         Exit::Signal(signal) => (GateVerdict::CouldNotRun, format!("signal {signal}"), None),
         Exit::TimedOut => (

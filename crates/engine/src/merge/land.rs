@@ -19,7 +19,11 @@ pub(super) struct Validated {
 impl Validated {
     /// Made by the verification alone.
     pub(super) fn new(tip: CommitId, merged: CommitId, conflicted: bool) -> Self {
-        Self { tip, merged, conflicted }
+        Self {
+            tip,
+            merged,
+            conflicted,
+        }
     }
 }
 
@@ -41,10 +45,16 @@ impl Merger<'_> {
             return Err(Failure::NotOurs);
         }
         let (tip, merged) = (&validated.tip, &validated.merged);
-        if !tx.intend_landing(self.merge.id, self.lease, self.fence, tip, merged).await? {
+        if !tx
+            .intend_landing(self.merge.id, self.lease, self.fence, tip, merged)
+            .await?
+        {
             return Err(Failure::NotOurs);
         }
-        let fact = Fact::LandingIntended { merge: self.merge.id, commit: merged.clone() };
+        let fact = Fact::LandingIntended {
+            merge: self.merge.id,
+            commit: merged.clone(),
+        };
         tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
         tx.commit().await?;
         Ok(())
@@ -84,7 +94,15 @@ impl Merger<'_> {
             LandingState::NotYet => {
                 let (hub, commit) = (self.hub.clone(), merged.clone());
                 let durable = blocking(move || hub.make_durable(&commit)).await?;
-                self.move_branch(&Validated { tip, merged, conflicted }, durable).await
+                self.move_branch(
+                    &Validated {
+                        tip,
+                        merged,
+                        conflicted,
+                    },
+                    durable,
+                )
+                .await
             }
             LandingState::Moved { found } => {
                 let found = found.map_or_else(|| "gone".to_owned(), |commit| commit.to_string());

@@ -86,12 +86,22 @@ struct Ended {
 
 impl Ended {
     fn landed(commit: domain::CommitId, conflicted: bool) -> Self {
-        Self { end: MergeEnd::Landed { commit }, feedback: None, conflicted }
+        Self {
+            end: MergeEnd::Landed { commit },
+            feedback: None,
+            conflicted,
+        }
     }
 
     fn error(code: ReasonCode, message: impl Into<String>, conflicted: bool) -> Self {
         let message = telemetry::secrets::redact(&message.into());
-        Self { end: MergeEnd::Error { reason: Reason::new(code, message) }, feedback: None, conflicted }
+        Self {
+            end: MergeEnd::Error {
+                reason: Reason::new(code, message),
+            },
+            feedback: None,
+            conflicted,
+        }
     }
 }
 
@@ -133,7 +143,11 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
             }
             Err((Failure::NotOurs, _)) => {
                 // Should it be offered to us again at once, it is not at once refused again.
-                engine.parts.drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
+                engine
+                    .parts
+                    .drain
+                    .run_until_cancelled(tokio::time::sleep(FIRST_WAIT))
+                    .await;
                 break;
             }
             Err((Failure::Stopped, _)) => break,
@@ -217,7 +231,11 @@ impl Merger<'_> {
         if !tx.move_merge(self.merge.id, self.lease, self.fence, state).await? {
             return Err(Failure::NotOurs);
         }
-        let fact = Fact::MergeMoved { merge: self.merge.id, state, conflicts };
+        let fact = Fact::MergeMoved {
+            merge: self.merge.id,
+            state,
+            conflicts,
+        };
         tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
         tx.commit().await?;
         self.engine.parts.wake.committed();
@@ -225,7 +243,11 @@ impl Merger<'_> {
     }
 
     async fn log(&self, fact: Fact) -> Result<(), Failure> {
-        self.engine.parts.store.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        self.engine
+            .parts
+            .store
+            .append(self.facts.id, &[(Some(self.merge.task), fact)])
+            .await?;
         self.engine.parts.wake.committed();
         Ok(())
     }
@@ -234,10 +256,16 @@ impl Merger<'_> {
     async fn finish(&self, ended: Ended, took: Duration) -> Result<(), Failure> {
         let own = took.saturating_sub(self.gate_time);
         let (merge, task) = (self.merge.id, self.merge.task);
-        let event = Event::MergeEnded { merge, end: ended.end.clone() };
+        let event = Event::MergeEnded {
+            merge,
+            end: ended.end.clone(),
+        };
         let mut tx = self.engine.parts.store.begin().await?;
         let applied = step::apply(&mut tx, self.facts.id, Some(task), event).await?;
-        if !tx.end_merge(merge, self.lease, self.fence, &ended.end, own.as_millis() as i64).await? {
+        if !tx
+            .end_merge(merge, self.lease, self.fence, &ended.end, own.as_millis() as i64)
+            .await?
+        {
             return Err(Failure::NotOurs);
         }
         if let MergeEnd::Landed { commit } = &ended.end {
@@ -265,7 +293,9 @@ impl Merger<'_> {
             feedback.extend(told);
         }
         Ended {
-            end: MergeEnd::Rejected { reason: Reason::new(code, message) },
+            end: MergeEnd::Rejected {
+                reason: Reason::new(code, message),
+            },
             feedback: Some(feedback),
             conflicted,
         }

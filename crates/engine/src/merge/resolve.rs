@@ -70,11 +70,7 @@ impl Merger<'_> {
         Ok(read.await?)
     }
 
-    async fn decide_file(
-        &self,
-        open: &OpenFile,
-        trace: &TraceContext,
-    ) -> Result<Result<Vec<u8>, String>, Failure> {
+    async fn decide_file(&self, open: &OpenFile, trace: &TraceContext) -> Result<Result<Vec<u8>, String>, Failure> {
         let mut replacements = Vec::new();
         for index in 0..open.text.hunks().count() {
             match self.decide_hunk(open, index, trace).await? {
@@ -82,7 +78,10 @@ impl Merger<'_> {
                 Err(why) => return Ok(Err(why)),
             }
         }
-        Ok(open.text.resolve(&replacements).map_err(|error| format!("{}: {error}", open.file.path)))
+        Ok(open
+            .text
+            .resolve(&replacements)
+            .map_err(|error| format!("{}: {error}", open.file.path)))
     }
 
     async fn decide_hunk(
@@ -100,7 +99,13 @@ impl Merger<'_> {
         };
         let models = &self.engine.parts.models;
         let asked = resolver::resolve(&order, models, &account, Some(trace));
-        let answer = self.engine.parts.drain.run_until_cancelled(asked).await.ok_or(Failure::Stopped)?;
+        let answer = self
+            .engine
+            .parts
+            .drain
+            .run_until_cancelled(asked)
+            .await
+            .ok_or(Failure::Stopped)?;
         let (result, text, reason) = match answer {
             Ok(resolver::Resolution::Replace { text, reason, .. }) => ("resolved", Some(text), reason),
             Ok(resolver::Resolution::Decline { reason }) => ("declined", None, reason),
@@ -121,7 +126,13 @@ impl Merger<'_> {
     }
 
     async fn order(&self, open: &OpenFile, index: usize) -> Result<ConflictOrder, Failure> {
-        let task = self.engine.parts.store.task_facts(self.merge.task).await?.ok_or(Failure::NotOurs)?;
+        let task = self
+            .engine
+            .parts
+            .store
+            .task_facts(self.merge.task)
+            .await?
+            .ok_or(Failure::NotOurs)?;
         let hunk = open.text.hunks().nth(index).cloned();
         let hunk = hunk.ok_or_else(|| Failure::Passing(format!("hunk {index} of {} is gone", open.file.path)))?;
         let (before, after) = open.text.surroundings(index, SURROUNDING_LINES);
@@ -189,13 +200,20 @@ fn open(
     }
     let text = hub.hunks(conflict, file).map_err(|error| error.to_string())?;
     let ours = landed.iter().filter(|(paths, _)| paths.contains(&file.path));
-    let ours_intent = ours.map(|(_, work)| format!("{} ({}): {}\n", work.key, work.title, work.instructions)).collect();
+    let ours_intent = ours
+        .map(|(_, work)| format!("{} ({}): {}\n", work.key, work.title, work.instructions))
+        .collect();
     let diff = |side| match conflict.base.as_ref().or(begun) {
         Some(base) => hub.file_diff(base, side, &file.path, DIFF_BYTES).unwrap_or_default(),
         None => String::new(),
     };
     let diffs = [diff(&conflict.tip), diff(&conflict.theirs)];
-    Ok(OpenFile { file: file.clone(), text, ours_intent, diffs })
+    Ok(OpenFile {
+        file: file.clone(),
+        text,
+        ours_intent,
+        diffs,
+    })
 }
 
 /// What meets there, and that it is the worker's to decide.

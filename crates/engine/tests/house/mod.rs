@@ -31,7 +31,12 @@ impl House {
         let database = store::testing::database().await;
         let model = Server::start(scenario, Options::default()).await.unwrap();
         let engine = start(folder.path(), &database, &model).await;
-        Self { folder, database, model, engine }
+        Self {
+            folder,
+            database,
+            model,
+            engine,
+        }
     }
 
     /// Another life of the same process, as after a restart.
@@ -50,12 +55,26 @@ impl House {
         }
         git(&path, &["init", "-q", "-b", "main"]);
         git(&path, &["add", "-A"]);
-        git(&path, &["-c", "user.name=U", "-c", "user.email=u@localhost", "commit", "-q", "-m", "first"]);
+        git(
+            &path,
+            &[
+                "-c",
+                "user.name=U",
+                "-c",
+                "user.email=u@localhost",
+                "commit",
+                "-q",
+                "-m",
+                "first",
+            ],
+        );
         path
     }
 
     pub(crate) async fn submit(&self, workspace: &Path, check: Option<&str>) -> Submitted {
-        self.submit_with(workspace, check, LimitsAsked::default()).await.unwrap()
+        self.submit_with(workspace, check, LimitsAsked::default())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn submit_with(
@@ -99,18 +118,30 @@ impl House {
     /// The run's log, a line each.
     pub(crate) async fn log(&self, run: RunId) -> String {
         let page = self.engine.views().events(run, 0, 1_000).await.unwrap().unwrap();
-        let lines = page.events.iter().map(|event| format!("{} {} {}", event.seq, event.kind, event.data));
+        let lines = page
+            .events
+            .iter()
+            .map(|event| format!("{} {} {}", event.seq, event.kind, event.data));
         lines.collect::<Vec<_>>().join("\n")
     }
 
     /// How often an attempt's model was asked for a task.
     pub(crate) fn calls_for(&self, task: &str) -> usize {
-        self.model.journal().iter().filter(|entry| entry.task.as_deref() == Some(task)).count()
+        self.model
+            .journal()
+            .iter()
+            .filter(|entry| entry.task.as_deref() == Some(task))
+            .count()
     }
 
     /// That every request the product sent was one a provider takes.
     pub(crate) fn assert_requests_were_sound(&self) {
-        let violations: Vec<_> = self.model.journal().into_iter().flat_map(|entry| entry.violations).collect();
+        let violations: Vec<_> = self
+            .model
+            .journal()
+            .into_iter()
+            .flat_map(|entry| entry.violations)
+            .collect();
         assert!(violations.is_empty(), "{violations:?}");
     }
 
@@ -138,7 +169,9 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine
     std::fs::create_dir_all(&data_dir).unwrap();
     let providers = BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
     let models = Models::new(llm::Settings::new(providers).unwrap()).unwrap();
-    let sandbox = sandbox::Sandbox::probe(sandbox::Tier::Bubblewrap, sandbox::Settings::default()).await.unwrap();
+    let sandbox = sandbox::Sandbox::probe(sandbox::Tier::Bubblewrap, sandbox::Settings::default())
+        .await
+        .unwrap();
     let settings = Settings {
         process_name: data_dir.display().to_string(),
         data_dir,
@@ -157,13 +190,19 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine
         lease: Duration::from_secs(15),
         fast_forward: true,
     };
-    Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox)).await.unwrap()
+    Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))
+        .await
+        .unwrap()
 }
 
 /// Runs git in a repository and returns what it printed.
 pub(crate) fn git(path: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git").current_dir(path).args(arguments).output().unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -172,7 +211,10 @@ pub(crate) fn plan(tasks: &[(&str, &[&str])]) -> Value {
     let tasks: Vec<Value> = tasks
         .iter()
         .map(|(key, parents)| {
-            let depends_on: Vec<Value> = parents.iter().map(|parent| json!({"key": parent, "why": "code"})).collect();
+            let depends_on: Vec<Value> = parents
+                .iter()
+                .map(|parent| json!({"key": parent, "why": "code"}))
+                .collect();
             json!({
                 "key": key, "title": format!("Do {key}"), "profile": "coder", "covers": ["r1"],
                 "instructions": format!("Do what {key} stands for."),

@@ -126,9 +126,7 @@ impl History<'_> {
                 }
             }
             770..880 => {
-                let directory = path
-                    .rsplit_once('/')
-                    .map_or("src", |(directory, _)| directory);
+                let directory = path.rsplit_once('/').map_or("src", |(directory, _)| directory);
                 let path = format!("{directory}/new_{}.rs", self.random.u32(..));
                 let text = source::file(&mut self.random, 4);
                 work.insert(path, Some((FileMode::Blob, self.blob(&text))));
@@ -139,8 +137,7 @@ impl History<'_> {
                 self.rename(work, base, &path, to);
             }
             970..980 => {
-                let Some((directory, _)) = path.rsplit_once('/').filter(|(part, _)| part.len() > 3)
-                else {
+                let Some((directory, _)) = path.rsplit_once('/').filter(|(part, _)| part.len() > 3) else {
                     return;
                 };
                 let to = format!("src/place_{}", self.random.u32(..));
@@ -159,16 +156,9 @@ impl History<'_> {
                 }
             }
             _ => {
-                let rules = [
-                    "*.lock -merge\n",
-                    "* text=auto\n",
-                    "CHANGELOG.md merge=union\n",
-                ];
+                let rules = ["*.lock -merge\n", "* text=auto\n", "CHANGELOG.md merge=union\n"];
                 let rules = rules[self.random.usize(..rules.len())];
-                work.insert(
-                    ".gitattributes".to_owned(),
-                    Some((FileMode::Blob, self.blob(rules))),
-                );
+                work.insert(".gitattributes".to_owned(), Some((FileMode::Blob, self.blob(rules))));
             }
         }
     }
@@ -187,15 +177,8 @@ impl History<'_> {
 
     /// Rewrites a line of a file that the main line changed since, near to where it did.
     fn collide(&mut self, work: &mut Work, base: &State, tip: &State) {
-        let [old, new] = [base, tip].map(|state| {
-            self.repository
-                .find_tree(self.tree_of(state.commit))
-                .unwrap()
-        });
-        let difference = self
-            .repository
-            .diff_tree_to_tree(Some(&old), Some(&new), None)
-            .unwrap();
+        let [old, new] = [base, tip].map(|state| self.repository.find_tree(self.tree_of(state.commit)).unwrap());
+        let difference = self.repository.diff_tree_to_tree(Some(&old), Some(&new), None).unwrap();
         let changed: Vec<String> = difference
             .deltas()
             .filter(|delta| delta.status() == git2::Delta::Modified)
@@ -204,8 +187,7 @@ impl History<'_> {
         let Some(path) = self.random.choice(changed) else {
             return;
         };
-        let (Some((mode, before)), Some((_, after))) =
-            (self.read(base.commit, &path), self.read(tip.commit, &path))
+        let (Some((mode, before)), Some((_, after))) = (self.read(base.commit, &path), self.read(tip.commit, &path))
         else {
             return;
         };

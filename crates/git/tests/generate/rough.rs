@@ -125,19 +125,12 @@ fn apply(files: &mut Files, change: &Change) {
             let to = DIRECTORIES[usize::from(to) % DIRECTORIES.len()];
             for name in names.iter().filter(|name| name.starts_with(&from)) {
                 if let Some(content) = files.remove(name) {
-                    put(
-                        files,
-                        format!("{to}/moved/{}", &name[from.len()..]),
-                        content,
-                    );
+                    put(files, format!("{to}/moved/{}", &name[from.len()..]), content);
                 }
             }
         }
         Change::DeleteDirectory(directory) => {
-            let below = format!(
-                "{}/",
-                DIRECTORIES[usize::from(directory) % DIRECTORIES.len()]
-            );
+            let below = format!("{}/", DIRECTORIES[usize::from(directory) % DIRECTORIES.len()]);
             files.retain(|path, _| !path.starts_with(&below));
         }
         Change::SwitchMode(file) => {
@@ -145,11 +138,7 @@ fn apply(files: &mut Files, change: &Change) {
                 *mode = if *mode == FILE { EXECUTABLE } else { *mode };
             }
         }
-        Change::Add(at, text) => put(
-            files,
-            path(at),
-            (FILE, (0..text % 12).flat_map(line).collect()),
-        ),
+        Change::Add(at, text) => put(files, path(at), (FILE, (0..text % 12).flat_map(line).collect())),
         Change::Link(file, target) => put(files, pick(file), (SYMLINK, path(target).into_bytes())),
         Change::LineEnds(file) => edit(files, &pick(file), |lines| {
             for line in lines {
@@ -161,11 +150,7 @@ fn apply(files: &mut Files, change: &Change) {
         Change::Empty(file) => put(files, pick(file), (FILE, Vec::new())),
         Change::Attributes(which) => {
             let rule = ATTRIBUTES[usize::from(which) % ATTRIBUTES.len()];
-            put(
-                files,
-                ".gitattributes".to_owned(),
-                (FILE, rule.as_bytes().to_vec()),
-            );
+            put(files, ".gitattributes".to_owned(), (FILE, rule.as_bytes().to_vec()));
         }
         Change::Submodule(at, commit) => put(files, path(at), (SUBMODULE, vec![commit.max(1); 20])),
         Change::FileToDirectory(file) => {
@@ -190,9 +175,7 @@ fn edit(files: &mut Files, name: &str, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
 
 /// A path can't be a file and a directory: the newcomer wins.
 fn put(files: &mut Files, path: String, content: (u32, Vec<u8>)) {
-    files.retain(|other, _| {
-        !other.starts_with(&format!("{path}/")) && !path.starts_with(&format!("{other}/"))
-    });
+    files.retain(|other, _| !other.starts_with(&format!("{path}/")) && !path.starts_with(&format!("{other}/")));
     files.insert(path, content);
 }
 
@@ -206,9 +189,7 @@ pub(crate) fn commit(repository: &Repository, files: &Files, parents: &[Oid]) ->
         };
         index.add(&entry(path, *mode, id)).unwrap();
     }
-    let tree = repository
-        .find_tree(index.write_tree_to(repository).unwrap())
-        .unwrap();
+    let tree = repository.find_tree(index.write_tree_to(repository).unwrap()).unwrap();
     let signature = Signature::new("T", "t@example.org", &Time::new(1_700_000_000, 0)).unwrap();
     let parents: Vec<_> = parents
         .iter()

@@ -25,10 +25,7 @@ pub(crate) fn file(random: &mut Rng, functions: usize) -> String {
 }
 
 fn function(random: &mut Rng) -> String {
-    let mut text = format!(
-        "pub fn step_{}(input: u32) -> u32 {{\n",
-        random.u16(..2_000)
-    );
+    let mut text = format!("pub fn step_{}(input: u32) -> u32 {{\n", random.u16(..2_000));
     for _ in 0..random.usize(1..7) {
         text.push_str(BODIES[random.usize(..BODIES.len())]);
     }

@@ -1,8 +1,6 @@
 use crate::support::{Fixture, fingerprint, stamp, write};
 use domain::CommitId;
-use git::{
-    DeliverError, Delivered, FastForward, SkipReason, WorktreeStart, deliver_branch, fast_forward,
-};
+use git::{DeliverError, Delivered, FastForward, SkipReason, WorktreeStart, deliver_branch, fast_forward};
 use std::fs;
 
 const BRANCH: &str = "orchestrator/abc";
@@ -31,16 +29,12 @@ fn a_branch_is_created_updated_and_left() {
     let fixture = Fixture::new();
     let first = result_on(&fixture, &fixture.base, "one");
     let second = result_on(&fixture, &first, "two");
-    let deliver =
-        |commit| deliver_branch(&fixture.user.path, &fixture.hub, commit, BRANCH).unwrap();
+    let deliver = |commit| deliver_branch(&fixture.user.path, &fixture.hub, commit, BRANCH).unwrap();
     assert_eq!(deliver(&first), Delivered::Created);
     assert_eq!(deliver(&first), Delivered::Already);
     assert_eq!(deliver(&second), Delivered::Updated);
     assert_eq!(fixture.user.git(&["rev-parse", BRANCH]), second.0);
-    assert_eq!(
-        fixture.user.git(&["show", &format!("{BRANCH}:result/two")]),
-        "done"
-    );
+    assert_eq!(fixture.user.git(&["show", &format!("{BRANCH}:result/two")]), "done");
     fixture.user.git(&["fsck", "--full", "--strict"]);
 }
 
@@ -60,11 +54,7 @@ fn a_delivery_touches_nothing_but_the_branch() {
         .map(|(path, _)| path.clone())
         .collect();
     for path in &touched {
-        let path = path
-            .strip_prefix(&fixture.user.path)
-            .unwrap()
-            .to_str()
-            .unwrap();
+        let path = path.strip_prefix(&fixture.user.path).unwrap().to_str().unwrap();
         let expected = path.starts_with(".git/objects/pack/") || path.ends_with(BRANCH);
         assert!(expected, "{path} was touched");
     }
@@ -121,10 +111,7 @@ fn a_clean_checkout_on_the_base_goes_forward_and_again() {
         );
     }
     assert_eq!(fixture.user.head(), commit);
-    assert_eq!(
-        fixture.user.git(&["symbolic-ref", "HEAD"]),
-        "refs/heads/main"
-    );
+    assert_eq!(fixture.user.git(&["symbolic-ref", "HEAD"]), "refs/heads/main");
     assert_eq!(fixture.user.read("README.md"), "one\n");
     assert_eq!(fixture.user.git(&["status", "--porcelain"]), "?? untracked");
 }

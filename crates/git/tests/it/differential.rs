@@ -14,10 +14,7 @@ struct Writer {
 
 impl Writer {
     fn commit(&self, files: &Files, parents: &[&CommitId]) -> CommitId {
-        let parents: Vec<Oid> = parents
-            .iter()
-            .map(|parent| parent.0.parse().unwrap())
-            .collect();
+        let parents: Vec<Oid> = parents.iter().map(|parent| parent.0.parse().unwrap()).collect();
         CommitId(rough::commit(&self.repository, files, &parents).to_string())
     }
 }
@@ -45,11 +42,7 @@ fn reference(fixture: &Fixture, ours: &CommitId, theirs: &CommitId) -> (i32, Str
     (output.status.code().unwrap(), tree)
 }
 
-fn compare(
-    fixture: &Fixture,
-    ours: &CommitId,
-    theirs: &CommitId,
-) -> Result<MergeOutcome, TestCaseError> {
+fn compare(fixture: &Fixture, ours: &CommitId, theirs: &CommitId) -> Result<MergeOutcome, TestCaseError> {
     let outcome = fixture.hub.merge(ours, theirs).unwrap();
     let (status, tree) = reference(fixture, ours, theirs);
     match &outcome {
@@ -105,11 +98,8 @@ fn a_merge_never_differs_from_gits() {
             fast.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let [fast_count, clean_count, all_count] =
-        [&fast, &clean, &all].map(|count| count.load(Ordering::Relaxed));
-    println!(
-        "{all_count} merges, {clean_count} of them clean, {fast_count} of those decided by the fast engine"
-    );
+    let [fast_count, clean_count, all_count] = [&fast, &clean, &all].map(|count| count.load(Ordering::Relaxed));
+    println!("{all_count} merges, {clean_count} of them clean, {fast_count} of those decided by the fast engine");
     assert!(fast.into_inner() > 0);
 }
 

@@ -22,10 +22,7 @@ const DANGEROUS_KEYS: [&str; 8] = [
 fn trap(fixture: &Fixture) -> (PathBuf, PathBuf) {
     let trace = fixture.directory.path().join("executed");
     let program = fixture.directory.path().join("trap.sh");
-    write(
-        &program,
-        format!("#!/bin/sh\ntouch {}\ncat\n", trace.display()),
-    );
+    write(&program, format!("#!/bin/sh\ntouch {}\ncat\n", trace.display()));
     make_executable(&program);
     (program, trace)
 }
@@ -45,10 +42,7 @@ fn set_traps(git_directory: &Path, program: &Path) {
         "post-merge",
         "post-index-change",
     ] {
-        write(
-            &git_directory.join("hooks").join(hook),
-            fs::read(program).unwrap(),
-        );
+        write(&git_directory.join("hooks").join(hook), fs::read(program).unwrap());
         make_executable(&git_directory.join("hooks").join(hook));
     }
 }
@@ -73,10 +67,7 @@ fn nothing_of_a_replaced_git_directory_runs() {
     fs::remove_file(place.join(".git")).unwrap();
     assert!(git_in(&place, &["init", "-q"]).status.success());
     set_traps(&place.join(".git"), &program);
-    write(
-        &place.join(".gitattributes"),
-        "* filter=evil diff=evil merge=evil\n",
-    );
+    write(&place.join(".gitattributes"), "* filter=evil diff=evil merge=evil\n");
     write(&place.join("README.md"), "changed\n");
     // The traps work: git itself would run them.
     git_in(&place, &["status"]);
@@ -85,16 +76,10 @@ fn nothing_of_a_replaced_git_directory_runs() {
 
     let taken = snapshot(&fixture, &place).unwrap();
     assert_eq!(
-        fixture
-            .hub
-            .read_file(&taken.commit, &"README.md".into())
-            .unwrap(),
+        fixture.hub.read_file(&taken.commit, &"README.md".into()).unwrap(),
         Some(b"changed\n".to_vec())
     );
-    fixture
-        .hub
-        .diff_text(&fixture.base, &taken.commit, 1000)
-        .unwrap();
+    fixture.hub.diff_text(&fixture.base, &taken.commit, 1000).unwrap();
     let tip = fixture.commit_on(&fixture.base, |user| user.write("README.md", "other\n"));
     assert!(matches!(
         fixture.hub.merge(&tip, &taken.commit).unwrap(),
@@ -139,14 +124,9 @@ fn nested_repositories_and_reserved_names_are_refused() {
         let error = snapshot(&fixture, &place).unwrap_err();
         let refused = matches!(
             error,
-            SnapshotError::Refused(
-                WalkError::NestedRepository { .. } | WalkError::ReservedName { .. }
-            )
+            SnapshotError::Refused(WalkError::NestedRepository { .. } | WalkError::ReservedName { .. })
         );
-        assert!(
-            refused && error.to_string().contains(nested),
-            "{nested}: {error}"
-        );
+        assert!(refused && error.to_string().contains(nested), "{nested}: {error}");
         fs::remove_dir_all(place.join(nested)).unwrap();
     }
     write(&place.join("vendor/lib/.git"), "gitdir: /somewhere\n");
@@ -177,23 +157,14 @@ fn symlinks_are_recorded_and_never_followed() {
         .unwrap()
         .unwrap();
     assert_eq!(target, secret.join("key").to_str().unwrap().as_bytes());
-    assert_eq!(
-        fixture
-            .hub
-            .read_file(&taken.commit, &"src/key".into())
-            .unwrap(),
-        None
-    );
+    assert_eq!(fixture.hub.read_file(&taken.commit, &"src/key".into()).unwrap(), None);
 
     // Checking it out again does not write through the links.
     fixture
         .hub
         .add_worktree(&fixture.place("again"), &WorktreeStart::At(taken.commit))
         .unwrap();
-    assert_eq!(
-        fs::read_to_string(secret.join("key")).unwrap(),
-        "top secret"
-    );
+    assert_eq!(fs::read_to_string(secret.join("key")).unwrap(), "top secret");
 }
 
 #[test]
@@ -206,14 +177,7 @@ fn pipes_are_nothing_and_block_nothing() {
         .unwrap();
     for name in ["pipe", ".gitignore"] {
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            place.join(name),
-            rustix::fs::FileType::Fifo,
-            mode,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, place.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     }
     assert_eq!(snapshot(&fixture, &place).unwrap().changed.files, 0);
 }
@@ -227,10 +191,7 @@ fn many_new_files_reach_the_limit_and_not_the_hub() {
         .add_worktree(&place, &WorktreeStart::At(fixture.base.clone()))
         .unwrap();
     for number in 0..300 {
-        write(
-            &place.join(format!("generated/{number}")),
-            number.to_string(),
-        );
+        write(&place.join(format!("generated/{number}")), number.to_string());
     }
     let request = SnapshotRequest {
         worktree: &place,
@@ -244,8 +205,7 @@ fn many_new_files_reach_the_limit_and_not_the_hub() {
     };
     let error = fixture.hub.snapshot(&request).unwrap_err();
     assert!(
-        error.to_string().contains("more than 200 files")
-            && error.to_string().contains("generated/"),
+        error.to_string().contains("more than 200 files") && error.to_string().contains("generated/"),
         "{error}"
     );
 }

@@ -38,16 +38,9 @@ fn packed_alternate_and_linked_worktree_repositories_become_hubs() {
         .user
         .git(&["clone", "-q", "--shared", ".", shared.to_str().unwrap()]);
     let linked = fixture.directory.path().join("linked");
-    fixture
-        .user
-        .git(&["worktree", "add", "-q", linked.to_str().unwrap()]);
-    for (name, source) in [
-        ("packed", &fixture.user.path),
-        ("shared", &shared),
-        ("linked", &linked),
-    ] {
-        let hub =
-            Hub::open_or_create(&fixture.directory.path().join("hubs").join(name), source).unwrap();
+    fixture.user.git(&["worktree", "add", "-q", linked.to_str().unwrap()]);
+    for (name, source) in [("packed", &fixture.user.path), ("shared", &shared), ("linked", &linked)] {
+        let hub = Hub::open_or_create(&fixture.directory.path().join("hubs").join(name), source).unwrap();
         assert_eq!(hub.resolve("HEAD").unwrap(), fixture.base, "{name}");
         let check = git_in(hub.path(), &["fsck", "--full"]);
         assert!(check.status.success(), "{name}: {check:?}");
@@ -64,22 +57,13 @@ fn a_shallow_clone_becomes_a_hub_and_may_be_deepened() {
     }
     let shallow = fixture.directory.path().join("shallow");
     let url = format!("file://{}", fixture.user.path.display());
-    fixture.user.git(&[
-        "clone",
-        "-q",
-        "--depth",
-        "1",
-        &url,
-        shallow.to_str().unwrap(),
-    ]);
+    fixture
+        .user
+        .git(&["clone", "-q", "--depth", "1", &url, shallow.to_str().unwrap()]);
     let hub = Hub::open_or_create(&fixture.directory.path().join("shallow-hub"), &shallow).unwrap();
     let head = hub.resolve("HEAD").unwrap();
     assert_eq!(hub.log(None, &head, 10).unwrap().len(), 1);
-    assert!(
-        git_in(&shallow, &["fetch", "-q", "--unshallow"])
-            .status
-            .success()
-    );
+    assert!(git_in(&shallow, &["fetch", "-q", "--unshallow"]).status.success());
     hub.refresh(&shallow).unwrap();
     let hub = Hub::open(hub.path()).unwrap();
     assert_eq!(hub.log(None, &head, 10).unwrap().len(), 4);
@@ -89,10 +73,7 @@ fn a_shallow_clone_becomes_a_hub_and_may_be_deepened() {
 fn a_half_made_hub_is_made_anew() {
     let fixture = Fixture::new();
     let parent = fixture.directory.path().join("other");
-    write(
-        &parent.join(".hub.making/objects/ab/partial"),
-        "half an object",
-    );
+    write(&parent.join(".hub.making/objects/ab/partial"), "half an object");
     let hub = Hub::open_or_create(&parent.join("hub"), &fixture.user.path).unwrap();
     assert_eq!(hub.resolve("main").unwrap(), fixture.base);
     assert!(!parent.join(".hub.making").exists());
@@ -119,9 +100,7 @@ fn a_stranger_in_the_hubs_place_is_left_alone() {
     let fixture = Fixture::new();
     let stranger = fixture.directory.path().join("stranger");
     write(&stranger.join("precious"), "data");
-    let error = Hub::open_or_create(&stranger, &fixture.user.path)
-        .err()
-        .unwrap();
+    let error = Hub::open_or_create(&stranger, &fixture.user.path).err().unwrap();
     assert!(matches!(error, GitError::NotAHub { .. }), "{error}");
     let error = Hub::open_or_create(&fixture.user.path.join(".git"), &fixture.user.path)
         .err()
@@ -134,10 +113,7 @@ fn a_stranger_in_the_hubs_place_is_left_alone() {
 fn a_refresh_brings_new_commits_and_never_moves_our_branches() {
     let fixture = Fixture::new();
     let run = RunId::new();
-    fixture
-        .hub
-        .create_branch(&refs::branch(&run), &fixture.base)
-        .unwrap();
+    fixture.hub.create_branch(&refs::branch(&run), &fixture.base).unwrap();
     fixture.user.write("new", "new\n");
     let newer = fixture.user.commit("newer");
     fixture.user.git(&["branch", &refs::branch(&run)]);
@@ -166,15 +142,7 @@ fn a_detached_head_that_no_branch_reaches_is_brought_in() {
 #[test]
 fn an_unknown_name_is_an_error_with_the_name() {
     let fixture = Fixture::new();
-    for name in [
-        "no-such-branch",
-        "",
-        "deadbeef",
-        "main~99",
-        "@{",
-        "..",
-        "-x",
-    ] {
+    for name in ["no-such-branch", "", "deadbeef", "main~99", "@{", "..", "-x"] {
         let found = fixture.hub.resolve(name);
         match found {
             Err(GitError::UnknownRevision { revision }) => assert_eq!(revision, name),
@@ -263,10 +231,7 @@ fn history_is_read_as_it_is() {
         paths,
         ["README.md", "added/file.txt", "src/two.txt"].map(git::RepoPath::from)
     );
-    let whole = fixture
-        .hub
-        .diff_text(&fixture.base, &change, 1 << 20)
-        .unwrap();
+    let whole = fixture.hub.diff_text(&fixture.base, &change, 1 << 20).unwrap();
     assert!(
         !whole.truncated && whole.text.contains("+new\n+lines\n"),
         "{}",

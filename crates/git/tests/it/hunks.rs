@@ -3,15 +3,9 @@ use domain::CommitId;
 use git::{ConflictedText, HunkError, MergeOutcome};
 use proptest::prelude::*;
 
-fn merged(
-    fixture: &Fixture,
-    ours: &CommitId,
-    theirs: &CommitId,
-) -> Option<Result<ConflictedText, HunkError>> {
+fn merged(fixture: &Fixture, ours: &CommitId, theirs: &CommitId) -> Option<Result<ConflictedText, HunkError>> {
     match fixture.hub.merge(ours, theirs).unwrap() {
-        MergeOutcome::Conflicted(conflict) => {
-            Some(fixture.hub.hunks(&conflict, &conflict.files[0]))
-        }
+        MergeOutcome::Conflicted(conflict) => Some(fixture.hub.hunks(&conflict, &conflict.files[0])),
         _ => None,
     }
 }
@@ -26,11 +20,7 @@ fn hunks_of(base: &str, ours: &str, theirs: &str) -> ConflictedText {
 #[test]
 fn a_hunk_has_three_sides_a_line_and_surroundings() {
     let base = numbered(40);
-    let ours = with_line(
-        &with_line(&with_line(&base, 2, "top"), 20, "ours 20"),
-        35,
-        "ours 35",
-    );
+    let ours = with_line(&with_line(&with_line(&base, 2, "top"), 20, "ours 20"), 35, "ours 35");
     let theirs = with_line(&with_line(&base, 20, "theirs 20"), 35, "theirs 35");
     let text = hunks_of(&base, &ours, &theirs);
     let hunks: Vec<_> = text.hunks().collect();
@@ -43,13 +33,9 @@ fn a_hunk_has_three_sides_a_line_and_surroundings() {
     assert_eq!(hunks[1].line, 35);
     assert_eq!(
         text.surroundings(0, 2),
-        (
-            "line 18\nline 19\n".to_owned(),
-            "line 21\nline 22\n".to_owned()
-        )
+        ("line 18\nline 19\n".to_owned(), "line 21\nline 22\n".to_owned())
     );
-    let resolved =
-        String::from_utf8(text.resolve(&["both 20", "both 35\nand more\n"]).unwrap()).unwrap();
+    let resolved = String::from_utf8(text.resolve(&["both 20", "both 35\nand more\n"]).unwrap()).unwrap();
     let expected = with_line(
         &with_line(&with_line(&base, 2, "top"), 20, "both 20"),
         35,
@@ -71,11 +57,7 @@ fn taking_one_side_everywhere_gives_that_side_byte_for_byte() {
         ("a\r\nb\r\nc\r\n", "a\r\nX\r\nc\r\n", "a\r\nY\r\nc\r\n"),
         ("a\r\nb", "a\r\nX", "a\r\nY"),
         ("a\n=======\nb\n", "a\n=======\nX\n", "a\n=======\nY\n"),
-        (
-            "a\n||||||| b\nb\n",
-            "a\n||||||| b\nX\n",
-            "a\n||||||| b\nY\n",
-        ),
+        ("a\n||||||| b\nb\n", "a\n||||||| b\nX\n", "a\n||||||| b\nY\n"),
         ("a\nb\n", "a\n<<<<<<< x\n", "a\n>>>>>>> y\n"),
         ("b\n", "", "c\n"),
     ] {
@@ -110,10 +92,7 @@ fn what_is_not_text_has_no_hunks() {
     let ours = fixture.commit_on(&fixture.base, |user| user.write("file", b"caf\xe9\n"));
     let theirs = fixture.commit_on(&fixture.base, |user| user.write("file", "tea\n"));
     let error = merged(&fixture, &ours, &theirs).unwrap().unwrap_err();
-    assert!(
-        matches!(error, HunkError::NotText { side: "our" }),
-        "{error}"
-    );
+    assert!(matches!(error, HunkError::NotText { side: "our" }), "{error}");
 }
 
 fn edited(base: &[u8]) -> impl Strategy<Value = Vec<u8>> {
@@ -133,10 +112,7 @@ fn edited(base: &[u8]) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn as_text(letters: &[u8]) -> String {
-    letters
-        .iter()
-        .map(|letter| format!("{}\n", *letter as char))
-        .collect()
+    letters.iter().map(|letter| format!("{}\n", *letter as char)).collect()
 }
 
 proptest! {

@@ -20,10 +20,7 @@ fn landing_moves_the_branch_once() {
     fixture.hub.create_branch(&branch, &fixture.base).unwrap();
     let next = on_top(&fixture.hub, &fixture.base, "next");
     assert_eq!(
-        fixture
-            .hub
-            .landing_state(&branch, &fixture.base, &next)
-            .unwrap(),
+        fixture.hub.landing_state(&branch, &fixture.base, &next).unwrap(),
         LandingState::NotYet
     );
     let durable = fixture.hub.make_durable(&next).unwrap();
@@ -36,19 +33,13 @@ fn landing_moves_the_branch_once() {
         Landed::Already
     );
     assert_eq!(
-        fixture
-            .hub
-            .landing_state(&branch, &fixture.base, &next)
-            .unwrap(),
+        fixture.hub.landing_state(&branch, &fixture.base, &next).unwrap(),
         LandingState::Landed
     );
     let beyond = on_top(&fixture.hub, &next, "beyond");
     fixture.hub.advance(&branch, Some(&next), &beyond).unwrap();
     assert_eq!(
-        fixture
-            .hub
-            .landing_state(&branch, &fixture.base, &next)
-            .unwrap(),
+        fixture.hub.landing_state(&branch, &fixture.base, &next).unwrap(),
         LandingState::Landed
     );
 }
@@ -63,10 +54,7 @@ fn a_branch_that_someone_else_moved_is_left_alone() {
         .make_durable(&on_top(&fixture.hub, &fixture.base, "ours"))
         .unwrap();
     let theirs = on_top(&fixture.hub, &fixture.base, "theirs");
-    fixture
-        .hub
-        .advance(&branch, Some(&fixture.base), &theirs)
-        .unwrap();
+    fixture.hub.advance(&branch, Some(&fixture.base), &theirs).unwrap();
     let error = fixture.hub.land(&branch, &fixture.base, &ours).unwrap_err();
     assert!(
         matches!(&error, LandError::Moved { found: Some(found), .. } if *found == theirs),
@@ -76,20 +64,9 @@ fn a_branch_that_someone_else_moved_is_left_alone() {
         .hub
         .landing_state(&branch, &fixture.base, ours.commit())
         .unwrap();
-    assert_eq!(
-        state,
-        LandingState::Moved {
-            found: Some(theirs)
-        }
-    );
-    let error = fixture
-        .hub
-        .land("refs/heads/absent", &fixture.base, &ours)
-        .unwrap_err();
-    assert!(
-        matches!(error, LandError::Moved { found: None, .. }),
-        "{error}"
-    );
+    assert_eq!(state, LandingState::Moved { found: Some(theirs) });
+    let error = fixture.hub.land("refs/heads/absent", &fixture.base, &ours).unwrap_err();
+    assert!(matches!(error, LandError::Moved { found: None, .. }), "{error}");
 }
 
 /// Threads with hubs of their own and git processes race; each commit that was told it landed is in the branch.
@@ -165,10 +142,7 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
         .hub
         .make_durable(&on_top(&fixture.hub, &fixture.base, "next"))
         .unwrap();
-    let error = fixture
-        .hub
-        .land(&branch, &fixture.base, &durable)
-        .unwrap_err();
+    let error = fixture.hub.land(&branch, &fixture.base, &durable).unwrap_err();
     assert!(
         matches!(&error, LandError::Locked { path, .. } if path.ends_with(format!("{branch}.lock"))),
         "{error}"
@@ -176,12 +150,7 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
 
     let held = LandingLock::held_under(Fence(7));
     let minute = Duration::from_secs(60);
-    let remove = || {
-        fixture
-            .hub
-            .remove_stale_lock(&branch, &held, minute)
-            .unwrap()
-    };
+    let remove = || fixture.hub.remove_stale_lock(&branch, &held, minute).unwrap();
     assert_eq!(remove(), StaleLock::TooYoung);
     let open = File::options().write(true).open(&lock).unwrap();
     open.set_modified(SystemTime::now() - Duration::from_secs(3600))

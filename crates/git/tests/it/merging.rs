@@ -1,9 +1,6 @@
 use crate::support::{Fixture, make_executable, numbered, stamp, with_line, write};
 use domain::CommitId;
-use git::{
-    CleanMerge, Conflict, ConflictKind, MergeEngine, MergeOutcome, RepoPath, Resolution,
-    ResolveError,
-};
+use git::{CleanMerge, Conflict, ConflictKind, MergeEngine, MergeOutcome, RepoPath, Resolution, ResolveError};
 use std::{fs, os::unix::fs::symlink};
 
 fn clean(fixture: &Fixture, ours: &CommitId, theirs: &CommitId) -> CleanMerge {
@@ -47,13 +44,7 @@ fn disjoint_changes_are_merged_fast_and_edits_in_one_file_too() {
     assert_eq!(commit(), commit());
     let entry = fixture.hub.log(None, &commit(), 1).unwrap().remove(0);
     assert_eq!(entry.parents, [ours.clone(), theirs.clone()]);
-    assert_eq!(
-        fixture
-            .hub
-            .times_merged(&fixture.base, &commit(), &theirs)
-            .unwrap(),
-        1
-    );
+    assert_eq!(fixture.hub.times_merged(&fixture.base, &commit(), &theirs).unwrap(), 1);
     assert_eq!(
         fixture.hub.merge(&commit(), &theirs).unwrap(),
         MergeOutcome::AlreadyMerged
@@ -75,11 +66,7 @@ fn a_rename_that_meets_an_edit_goes_to_git_and_keeps_both() {
         .hub
         .commit_merge(&merged.tree, &ours, &theirs, &stamp("merge"))
         .unwrap();
-    let content = fixture
-        .hub
-        .read_file(&commit, &"moved.txt".into())
-        .unwrap()
-        .unwrap();
+    let content = fixture.hub.read_file(&commit, &"moved.txt".into()).unwrap().unwrap();
     assert!(String::from_utf8(content).unwrap().contains("five\n"));
 }
 
@@ -106,11 +93,7 @@ fn attributes_anywhere_on_the_path_send_contents_to_git() {
         (".gitattributes", "[attr]odd -merge\nsrc/*.txt odd\n", false),
         (".gitattributes", "\"src/one.txt\" -merge\n", false),
         (".gitattributes", "* text=auto\n", true),
-        (
-            ".gitattributes",
-            "# *.txt merge=union\nother.txt -merge\n",
-            true,
-        ),
+        (".gitattributes", "# *.txt merge=union\nother.txt -merge\n", true),
     ] {
         let fixture = Fixture::with(|user| {
             user.write("src/one.txt", numbered(30));
@@ -147,11 +130,7 @@ fn built_in_attribute_drivers_work_in_the_bare_hub() {
         .hub
         .commit_merge(&merged.tree, &ours, &theirs, &stamp("merge"))
         .unwrap();
-    let content = fixture
-        .hub
-        .read_file(&commit, &"log.txt".into())
-        .unwrap()
-        .unwrap();
+    let content = fixture.hub.read_file(&commit, &"log.txt".into()).unwrap().unwrap();
     assert_eq!(String::from_utf8(content).unwrap(), "one\nours\ntheirs\n");
 }
 
@@ -197,12 +176,7 @@ fn each_conflict_has_its_kind_and_versions() {
     ];
     assert_eq!(kinds, expected.map(|(path, kind)| (path.to_owned(), kind)));
     let content = &found.files[2];
-    let read = |version: &Option<git::Version>| {
-        fixture
-            .hub
-            .read_blob(&version.as_ref().unwrap().blob)
-            .unwrap()
-    };
+    let read = |version: &Option<git::Version>| fixture.hub.read_blob(&version.as_ref().unwrap().blob).unwrap();
     assert!(read(&content.base).starts_with(b"content\n"));
     assert!(read(&content.ours).starts_with(b"ours\n"));
     assert!(read(&content.theirs).starts_with(b"theirs\n"));
@@ -233,14 +207,10 @@ fn a_resolution_needs_every_path_and_no_markers() {
     let found = conflict(&fixture, &ours, &theirs);
     let path = |text: &str| RepoPath::from(text);
     let content = |text: &str| Resolution::Content(text.as_bytes().to_vec());
-    let resolve = |resolutions: Vec<(RepoPath, Resolution)>| {
-        fixture.hub.with_resolutions(&found, resolutions)
-    };
+    let resolve = |resolutions: Vec<(RepoPath, Resolution)>| fixture.hub.with_resolutions(&found, resolutions);
 
     let some = vec![(path("two"), content("both\n"))];
-    assert!(
-        matches!(resolve(some).unwrap_err(), ResolveError::Unresolved { path } if path == "a/b/one.sh".into())
-    );
+    assert!(matches!(resolve(some).unwrap_err(), ResolveError::Unresolved { path } if path == "a/b/one.sh".into()));
     let all = |one: &str| {
         let two = found
             .files
@@ -262,9 +232,7 @@ fn a_resolution_needs_every_path_and_no_markers() {
     ));
     let mut strange = all("x\n");
     strange.push((path("clean"), content("x\n")));
-    assert!(
-        matches!(resolve(strange).unwrap_err(), ResolveError::Unexpected { path } if path == "clean".into())
-    );
+    assert!(matches!(resolve(strange).unwrap_err(), ResolveError::Unexpected { path } if path == "clean".into()));
 
     let tree = resolve(all("both\n")).unwrap();
     let commit = fixture

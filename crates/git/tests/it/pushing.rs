@@ -13,10 +13,7 @@ impl Pushing {
     fn new() -> Self {
         let fixture = Fixture::new();
         let remote_path = fixture.directory.path().join("remote.git");
-        let made = git_in(
-            fixture.directory.path(),
-            &["init", "-q", "--bare", "remote.git"],
-        );
+        let made = git_in(fixture.directory.path(), &["init", "-q", "--bare", "remote.git"]);
         assert!(made.status.success());
         let address = format!("file://{}", remote_path.display());
         let remote = Remote::new(&address, PushAccess::default()).unwrap();
@@ -36,16 +33,11 @@ impl Pushing {
     }
 
     fn push(&self, expected: Option<&CommitId>, commit: &CommitId) -> Result<Pushed, PushError> {
-        self.fixture
-            .hub
-            .push(&self.remote, "result/one", expected, commit)
+        self.fixture.hub.push(&self.remote, "result/one", expected, commit)
     }
 
     fn tip(&self) -> Option<CommitId> {
-        self.fixture
-            .hub
-            .remote_tip(&self.remote, "result/one")
-            .unwrap()
+        self.fixture.hub.remote_tip(&self.remote, "result/one").unwrap()
     }
 }
 
@@ -84,17 +76,12 @@ fn a_branch_that_someone_else_moved_is_left_alone() {
             found: Some(theirs.clone()),
         })
     };
-    assert_eq!(
-        pushing.push(Some(&base), &next).unwrap(),
-        moved(Some(&base))
-    );
+    assert_eq!(pushing.push(Some(&base), &next).unwrap(), moved(Some(&base)));
     assert_eq!(pushing.push(None, &next).unwrap(), moved(None));
     // Even a caller that expects it there can't take their commit away.
     assert_eq!(
         pushing.push(Some(&theirs), &next).unwrap(),
-        Pushed::Rejected(PushRejection::NotForward {
-            found: theirs.clone()
-        })
+        Pushed::Rejected(PushRejection::NotForward { found: theirs.clone() })
     );
     assert_eq!(pushing.tip(), Some(theirs));
 }
@@ -104,10 +91,7 @@ fn a_branch_that_someone_deleted_is_not_made_again() {
     let pushing = Pushing::new();
     let base = pushing.fixture.base.clone();
     pushing.push(None, &base).unwrap();
-    git_in(
-        &pushing.remote_path,
-        &["update-ref", "-d", "refs/heads/result/one"],
-    );
+    git_in(&pushing.remote_path, &["update-ref", "-d", "refs/heads/result/one"]);
     let next = pushing.next(&base, "next");
     assert_eq!(
         pushing.push(Some(&base), &next).unwrap(),
@@ -149,10 +133,7 @@ fn no_hook_helper_or_configuration_of_ours_or_the_users_runs() {
         marker.display()
     );
     fs::write(hub.join("config"), rewritten).unwrap();
-    assert_eq!(
-        pushing.push(None, &pushing.fixture.base).unwrap(),
-        Pushed::Created
-    );
+    assert_eq!(pushing.push(None, &pushing.fixture.base).unwrap(), Pushed::Created);
     assert!(!marker.exists());
 }
 

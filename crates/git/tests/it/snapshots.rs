@@ -47,8 +47,7 @@ impl Attempt {
     }
 
     fn listed(&self, commit: &CommitId) -> String {
-        let output =
-            crate::support::git_in(self.fixture.hub.path(), &["ls-tree", "-r", "-z", &commit.0]);
+        let output = crate::support::git_in(self.fixture.hub.path(), &["ls-tree", "-r", "-z", &commit.0]);
         String::from_utf8_lossy(&output.stdout).replace('\0', "\n")
     }
 }
@@ -78,10 +77,7 @@ fn a_snapshot_equals_what_git_would_commit() {
     symlink("src", place.join("link-to-directory")).unwrap();
     fs::remove_file(place.join("src/two.txt")).unwrap();
     fs::create_dir(place.join("empty-directory")).unwrap();
-    write(
-        &place.join(".gitignore"),
-        "*.log\n!keep.log\n/build/\nsrc/**/cache\n",
-    );
+    write(&place.join(".gitignore"), "*.log\n!keep.log\n/build/\nsrc/**/cache\n");
     write(&place.join("a.log"), "x");
     write(&place.join("sub/keep.log"), "x");
     write(&place.join("build/out"), "x");
@@ -124,13 +120,7 @@ fn what_the_base_holds_is_kept_even_where_it_is_ignored() {
     write(&attempt.place.join("build/tracked"), "two\n");
     write(&attempt.place.join("build/output"), "x\n");
     let snapshot = attempt.snapshot().unwrap();
-    let read = |path: &str| {
-        attempt
-            .fixture
-            .hub
-            .read_file(&snapshot.commit, &path.into())
-            .unwrap()
-    };
+    let read = |path: &str| attempt.fixture.hub.read_file(&snapshot.commit, &path.into()).unwrap();
     assert_eq!(read("build/tracked"), Some(b"two\n".to_vec()));
     assert_eq!(read("build/output"), None);
 }
@@ -207,10 +197,7 @@ fn limits_name_the_file_and_the_way_out() {
     for name in ["a", "b", "c", "d"] {
         write(&attempt.place.join(name), name);
     }
-    assert!(matches!(
-        attempt.refused(),
-        WalkError::TooManyFiles { limit: 3, .. }
-    ));
+    assert!(matches!(attempt.refused(), WalkError::TooManyFiles { limit: 3, .. }));
 }
 
 #[test]
@@ -234,8 +221,5 @@ fn submodules_stay_and_files_in_them_are_refused() {
     let attempt = Attempt::on(fixture);
     assert_eq!(attempt.snapshot().unwrap().changed.files, 0);
     write(&attempt.place.join("sub/file"), "x");
-    assert!(matches!(
-        attempt.refused(),
-        WalkError::InsideSubmodule { .. }
-    ));
+    assert!(matches!(attempt.refused(), WalkError::InsideSubmodule { .. }));
 }

@@ -57,16 +57,11 @@ impl Fixture {
     }
 
     /// Commits on top of `from` in the user's repository, without leaving a branch, and brings it into the hub.
-    pub(crate) fn commit_on(
-        &self,
-        from: &CommitId,
-        change: impl FnOnce(&UserRepository),
-    ) -> CommitId {
+    pub(crate) fn commit_on(&self, from: &CommitId, change: impl FnOnce(&UserRepository)) -> CommitId {
         self.user.git(&["checkout", "-q", "--detach", &from.0]);
         change(&self.user);
         let commit = self.user.commit("change");
-        self.user
-            .git(&["branch", "-f", &format!("side-{commit}"), &commit.0]);
+        self.user.git(&["branch", "-f", &format!("side-{commit}"), &commit.0]);
         self.user.git(&["checkout", "-q", "main"]);
         self.hub.refresh(&self.user.path).unwrap();
         commit
@@ -87,10 +82,7 @@ impl UserRepository {
         let output = git_in(&self.path, arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "git {arguments:?}: {said}");
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
@@ -119,10 +111,7 @@ pub(crate) fn git_in(directory: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .envs([
-            ("GIT_AUTHOR_NAME", "User"),
-            ("GIT_AUTHOR_EMAIL", "user@example.org"),
-        ])
+        .envs([("GIT_AUTHOR_NAME", "User"), ("GIT_AUTHOR_EMAIL", "user@example.org")])
         .envs([
             ("GIT_COMMITTER_NAME", "User"),
             ("GIT_COMMITTER_EMAIL", "user@example.org"),
@@ -154,10 +143,7 @@ pub(crate) fn with_line(text: &str, line: usize, replacement: &str) -> String {
             old.to_owned()
         }
     };
-    text.split_inclusive('\n')
-        .enumerate()
-        .map(replaced)
-        .collect()
+    text.split_inclusive('\n').enumerate().map(replaced).collect()
 }
 
 pub(crate) fn stamp(message: &str) -> Stamp {

@@ -1,7 +1,5 @@
 use crate::support::{UserRepository, git_in, stamp, write};
-use git::{
-    Found, Hub, InitialiseError, TreeLimits, WalkError, WorkspaceError, initialise, inspect,
-};
+use git::{Found, Hub, InitialiseError, TreeLimits, WalkError, WorkspaceError, initialise, inspect};
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 fn init(path: &Path) -> Result<git::Initialised, InitialiseError> {
@@ -62,11 +60,7 @@ fn each_unusable_path_is_named_with_a_way_out() {
         inspect(&root.join("dangling")),
         Err(WorkspaceError::Unreadable { .. })
     ));
-    assert!(
-        git_in(root, &["init", "-q", "--bare", "bare"])
-            .status
-            .success()
-    );
+    assert!(git_in(root, &["init", "-q", "--bare", "bare"]).status.success());
     let bare = inspect(&root.join("bare")).unwrap_err();
     assert!(
         matches!(bare, WorkspaceError::Bare { .. }) && bare.to_string().contains("git clone"),
@@ -77,25 +71,16 @@ fn each_unusable_path_is_named_with_a_way_out() {
     user.write(".gitignore", "ignored/\n");
     user.commit("one");
     let inside = inspect(&user.path.join("src")).unwrap_err();
-    assert!(
-        matches!(inside, WorkspaceError::InsideRepository { .. }),
-        "{inside}"
-    );
+    assert!(matches!(inside, WorkspaceError::InsideRepository { .. }), "{inside}");
     assert!(matches!(
         inspect(&user.path.join("new/folder")),
         Err(WorkspaceError::InsideRepository { .. })
     ));
     fs::create_dir_all(user.path.join("ignored/folder")).unwrap();
-    assert_eq!(
-        inspect(&user.path.join("ignored/folder")).unwrap(),
-        Found::PlainFolder
-    );
+    assert_eq!(inspect(&user.path.join("ignored/folder")).unwrap(), Found::PlainFolder);
     write(&root.join("broken/.git"), "gitdir: /nowhere\n");
     let broken = inspect(&root.join("broken")).unwrap_err();
-    assert!(
-        matches!(broken, WorkspaceError::Unusable { .. }),
-        "{broken}"
-    );
+    assert!(matches!(broken, WorkspaceError::Unusable { .. }), "{broken}");
 }
 
 #[test]
@@ -143,13 +128,7 @@ fn a_repository_of_another_user_is_refused_with_the_owner() {
     for path in [&user.path, &plain] {
         let error = inspect(path).unwrap_err();
         assert!(
-            matches!(
-                error,
-                WorkspaceError::OwnedByAnother {
-                    owner: Some(4242),
-                    ..
-                }
-            ),
+            matches!(error, WorkspaceError::OwnedByAnother { owner: Some(4242), .. }),
             "{error}"
         );
         assert!(error.to_string().contains("safe.directory"));
@@ -180,10 +159,7 @@ fn a_plain_folder_is_committed_as_it_is() {
     write(&path.join("build/out"), "x");
     write(&path.join(".gitignore"), "build/\n");
     // As after a death in the middle of it.
-    write(
-        &path.join(".git.orchestrator-making/HEAD"),
-        "ref: refs/heads/main\n",
-    );
+    write(&path.join(".git.orchestrator-making/HEAD"), "ref: refs/heads/main\n");
     assert_eq!(inspect(&path).unwrap(), Found::PlainFolder);
     init(&path).unwrap();
     let said = |arguments: &[&str]| String::from_utf8(git_in(&path, arguments).stdout).unwrap();
@@ -206,10 +182,7 @@ fn a_folder_that_holds_repositories_or_too_much_is_refused_and_left() {
     UserRepository::init(&path.join("inner"));
     let error = init(&path).unwrap_err();
     assert!(
-        matches!(
-            error,
-            InitialiseError::Refused(WalkError::NestedRepository { .. })
-        ),
+        matches!(error, InitialiseError::Refused(WalkError::NestedRepository { .. })),
         "{error}"
     );
     assert!(!path.join(".git").exists());

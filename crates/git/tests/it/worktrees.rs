@@ -4,10 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 fn said(directory: &std::path::Path, arguments: &[&str]) -> String {
     let output = git_in(directory, arguments);
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{output:?}"
-    );
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -15,21 +12,12 @@ fn said(directory: &std::path::Path, arguments: &[&str]) -> String {
 fn a_worktree_holds_the_commit_and_git_works_in_it() {
     let fixture = Fixture::new();
     let start = WorktreeStart::At(fixture.base.clone());
-    let worktree = fixture
-        .hub
-        .add_worktree(&fixture.place("task-1"), &start)
-        .unwrap();
-    assert_eq!(
-        fs::read_to_string(worktree.path.join("README.md")).unwrap(),
-        "hello\n"
-    );
+    let worktree = fixture.hub.add_worktree(&fixture.place("task-1"), &start).unwrap();
+    assert_eq!(fs::read_to_string(worktree.path.join("README.md")).unwrap(), "hello\n");
     assert_eq!(said(&worktree.path, &["status", "--porcelain"]), "");
     assert_eq!(said(&worktree.path, &["rev-parse", "HEAD"]), fixture.base.0);
     write(&worktree.path.join("README.md"), "changed\n");
-    assert_eq!(
-        said(&worktree.path, &["status", "--porcelain"]),
-        "M README.md"
-    );
+    assert_eq!(said(&worktree.path, &["status", "--porcelain"]), "M README.md");
     assert_eq!(said(&worktree.path, &["log", "--format=%s"]), "base");
     assert_eq!(fixture.hub.worktrees().unwrap(), [worktree.path]);
 }
@@ -44,10 +32,7 @@ fn adding_a_worktree_again_keeps_the_work_in_it() {
     assert_eq!(fixture.hub.add_worktree(&place, &start).unwrap(), first);
     assert!(place.join("work").exists());
     let other = fixture.commit_on(&fixture.base, |user| user.write("x", "x"));
-    let error = fixture
-        .hub
-        .add_worktree(&place, &WorktreeStart::At(other))
-        .unwrap_err();
+    let error = fixture.hub.add_worktree(&place, &WorktreeStart::At(other)).unwrap_err();
     assert!(matches!(error, WorktreeError::Taken { .. }), "{error}");
     assert!(place.join("work").exists());
 }

@@ -142,9 +142,9 @@ impl Assembly {
             )));
         }
         if !self.refusal.is_empty() && self.content.is_empty() && self.calls.is_empty() {
-            return Err(Failure::accepted(FailureKind::ContentFilter(
-                crate::words::shorten(&self.refusal),
-            )));
+            return Err(Failure::accepted(FailureKind::ContentFilter(crate::words::shorten(
+                &self.refusal,
+            ))));
         }
         let tool_calls = self
             .calls
@@ -174,8 +174,7 @@ impl WireUsage {
             .and_then(|details| details.cached_tokens)
             .or(self.prompt_cache_hit_tokens);
         let cached = count(cached).min(input);
-        let cache_write =
-            count(details.and_then(|details| details.cache_write_tokens)).min(input - cached);
+        let cache_write = count(details.and_then(|details| details.cache_write_tokens)).min(input - cached);
         let reasoning = self
             .completion_tokens_details
             .as_ref()
@@ -206,9 +205,7 @@ fn stop_reason(reason: String, has_calls: bool) -> StopReason {
     match reason.as_str() {
         "length" | "max_tokens" => StopReason::Length,
         _ if has_calls => StopReason::ToolCalls,
-        "stop" | "eos" | "end_turn" | "stop_sequence" | "tool_calls" | "function_call" => {
-            StopReason::Stop
-        }
+        "stop" | "eos" | "end_turn" | "stop_sequence" | "tool_calls" | "function_call" => StopReason::Stop,
         _ => StopReason::Other(reason),
     }
 }
@@ -235,10 +232,7 @@ mod tests {
             "usage": { "prompt_tokens": 10.0, "completion_tokens": 2, "total_tokens": 12 },
         });
         let answer = answer(&[chunk]).unwrap();
-        assert_eq!(
-            (answer.content.as_deref(), answer.stop),
-            (Some("hi"), StopReason::Stop)
-        );
+        assert_eq!((answer.content.as_deref(), answer.stop), (Some("hi"), StopReason::Stop));
         assert_eq!(
             answer.usage,
             Some(Usage {
@@ -298,30 +292,17 @@ mod tests {
     #[test]
     fn an_empty_answer_counts_only_if_its_tokens_were_counted() {
         let empty = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
-        let counted =
-            json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 0 } });
+        let counted = json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 0 } });
         assert_eq!(answer(&[empty.clone(), counted]).unwrap().content, None);
-        assert!(matches!(
-            answer(&[empty]).unwrap_err().kind,
-            FailureKind::Garbage(_)
-        ));
+        assert!(matches!(answer(&[empty]).unwrap_err().kind, FailureKind::Garbage(_)));
     }
 
     #[test]
     fn filters_refusals_and_errors_in_the_stream_are_failures() {
-        let filtered =
-            answer(&[json!({ "choices": [{ "delta": {}, "finish_reason": "content_filter" }] })]);
-        assert!(matches!(
-            filtered.unwrap_err().kind,
-            FailureKind::ContentFilter(_)
-        ));
-        let refused = answer(&[
-            json!({ "choices": [{ "delta": { "refusal": "no" }, "finish_reason": "stop" }] }),
-        ]);
-        assert!(matches!(
-            refused.unwrap_err().kind,
-            FailureKind::ContentFilter(_)
-        ));
+        let filtered = answer(&[json!({ "choices": [{ "delta": {}, "finish_reason": "content_filter" }] })]);
+        assert!(matches!(filtered.unwrap_err().kind, FailureKind::ContentFilter(_)));
+        let refused = answer(&[json!({ "choices": [{ "delta": { "refusal": "no" }, "finish_reason": "stop" }] })]);
+        assert!(matches!(refused.unwrap_err().kind, FailureKind::ContentFilter(_)));
         let broken = answer(&[json!({ "error": { "message": "overloaded", "code": 529 } })]);
         assert!(matches!(
             broken.unwrap_err().kind,

@@ -178,10 +178,7 @@ mod tests {
     #[test]
     fn a_call_without_a_name_is_no_call() {
         let mut calls = CallParts::default();
-        calls.absorb(
-            serde_json::from_value(json!({ "index": 0, "function": { "arguments": "{}" } }))
-                .unwrap(),
-        );
+        calls.absorb(serde_json::from_value(json!({ "index": 0, "function": { "arguments": "{}" } })).unwrap());
         assert!(calls.finish().unwrap_err().contains("no name"));
     }
 }

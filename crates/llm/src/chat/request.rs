@@ -20,10 +20,7 @@ pub(crate) struct Dialect {
 pub(crate) fn body(request: &Request, max_output: u64, dialect: Dialect) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(request.model.model));
-    body.insert(
-        "messages".into(),
-        request.messages.iter().map(message).collect(),
-    );
+    body.insert("messages".into(), request.messages.iter().map(message).collect());
     let mut tools: Vec<Value> = request.tools.iter().map(tool).collect();
     let mut choice = match &request.tool_choice {
         ToolChoice::Auto => None,
@@ -65,16 +62,10 @@ fn message(message: &Message) -> Value {
     match message {
         Message::System { content } => json!({ "role": "system", "content": content }),
         Message::User { content } => json!({ "role": "user", "content": content }),
-        Message::Assistant {
-            content,
-            tool_calls,
-        } if tool_calls.is_empty() => {
+        Message::Assistant { content, tool_calls } if tool_calls.is_empty() => {
             json!({ "role": "assistant", "content": content.as_deref().unwrap_or_default() })
         }
-        Message::Assistant {
-            content,
-            tool_calls,
-        } => json!({
+        Message::Assistant { content, tool_calls } => json!({
             "role": "assistant",
             "content": content,
             "tool_calls": tool_calls.iter().map(tool_call).collect::<Vec<_>>(),
@@ -217,10 +208,7 @@ mod tests {
             };
             let sent = tool_call(&call);
             let text = sent["function"]["arguments"].as_str().unwrap();
-            assert!(
-                serde_json::from_str::<Map<String, Value>>(text).is_ok(),
-                "{text}"
-            );
+            assert!(serde_json::from_str::<Map<String, Value>>(text).is_ok(), "{text}");
         }
     }
 }

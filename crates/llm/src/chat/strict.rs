@@ -28,10 +28,7 @@ fn holds(schema: &Value) -> bool {
     let Value::Object(keywords) = schema else {
         return true;
     };
-    if REFUSED
-        .iter()
-        .any(|keyword| keywords.contains_key(*keyword))
-    {
+    if REFUSED.iter().any(|keyword| keywords.contains_key(*keyword)) {
         return false;
     }
     if keywords.contains_key("$ref") && keywords.len() > 1 {
@@ -68,8 +65,7 @@ fn is_closed(object: &Map<String, Value>) -> bool {
             _ => BTreeSet::new(),
         }
     };
-    object.get("additionalProperties") == Some(&Value::Bool(false))
-        && names("properties") == names("required")
+    object.get("additionalProperties") == Some(&Value::Bool(false)) && names("properties") == names("required")
 }
 
 #[cfg(test)]

@@ -40,10 +40,7 @@ impl Ledger for Book {
             let asked = call.upper_bound.ok_or(Refusal::Unpriced {
                 model: call.model.clone(),
             })?;
-            let spent = entries
-                .iter()
-                .filter_map(|(_, outcome)| outcome.as_ref()?.cost)
-                .sum();
+            let spent = entries.iter().filter_map(|(_, outcome)| outcome.as_ref()?.cost).sum();
             let stands = |outcome: &Option<CallOutcome>| {
                 outcome
                     .as_ref()

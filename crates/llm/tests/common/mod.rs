@@ -8,10 +8,7 @@ mod provider;
 pub(crate) use book::Book;
 pub(crate) use provider::{Act, Ending, Provider};
 
-use llm::{
-    CostRole, Message, ModelRef, Models, OutputSchema, Reply, Request, Retries, Secret, Settings,
-    Timeouts,
-};
+use llm::{CostRole, Message, ModelRef, Models, OutputSchema, Reply, Request, Retries, Secret, Settings, Timeouts};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 

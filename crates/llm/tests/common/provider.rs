@@ -130,11 +130,7 @@ impl Provider {
     }
 }
 
-async fn answer(
-    State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let body = serde_json::from_slice(&body).unwrap();
     shared.seen.send_modify(|seen| {
         seen.push(Seen {
@@ -157,15 +153,12 @@ async fn answer(
 
 async fn perform(act: Act) -> Response<Body> {
     match act {
-        Act::Whole {
-            status,
-            headers,
-            body,
-        } => {
-            let response = headers.into_iter().fold(
-                Response::builder().status(status),
-                |response, (name, value)| response.header(name, value),
-            );
+        Act::Whole { status, headers, body } => {
+            let response = headers
+                .into_iter()
+                .fold(Response::builder().status(status), |response, (name, value)| {
+                    response.header(name, value)
+                });
             response.body(Body::from(body)).unwrap()
         }
         Act::Stream { events, ending } => Response::builder()

@@ -44,12 +44,10 @@ impl House {
             .tempdir()
             .and_then(|folder| {
                 // The account of the database server passes through.
-                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
-                    .map(|()| folder)
+                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).map(|()| folder)
             });
         let folder = made.map_err(|error| problem("no temporary folder can be made", &error))?;
-        let model =
-            |width| Server::start(Scenario::trivial(tasks as usize, width), Options::default());
+        let model = |width| Server::start(Scenario::trivial(tasks as usize, width), Options::default());
         let narrow = model(1)
             .await
             .map_err(|error| problem("the scripted model can't start", &error))?;
@@ -97,18 +95,10 @@ impl House {
 
     /// Starts a server and waits until it is ready.
     pub(super) async fn start(&self, sandbox: &str) -> Result<Child, Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| problem("this program can't be found", &error))?;
+        let program = std::env::current_exe().map_err(|error| problem("this program can't be found", &error))?;
         let begun = Instant::now();
         let mut process = Command::new(program)
-            .args([
-                "serve",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--sandbox",
-                sandbox,
-            ])
+            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--sandbox", sandbox])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .arg("--config")
@@ -126,9 +116,8 @@ impl House {
             .ok()
             .flatten();
         let ready_ms = milliseconds(begun.elapsed());
-        let address = address.ok_or_else(|| {
-            Failure::environment("the server did not come up; see orchestrator doctor")
-        })?;
+        let address =
+            address.ok_or_else(|| Failure::environment("the server did not come up; see orchestrator doctor"))?;
         let client = Client::new(&address, None).map_err(crate::client::failure)?;
         Ok(Child {
             process,
@@ -159,9 +148,7 @@ impl Child {
 
     /// Ends it in order.
     pub(super) async fn stop(mut self) -> Result<(), Failure> {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|error| problem("the server can't be stopped", &error.into()))?;

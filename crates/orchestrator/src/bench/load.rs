@@ -25,12 +25,7 @@ pub(super) struct Played {
 }
 
 /// Plays a run whose tasks each write one file in one answer.
-pub(super) async fn play(
-    house: &House,
-    child: &Child,
-    provider: &str,
-    width: u32,
-) -> Result<Played, Failure> {
+pub(super) async fn play(house: &House, child: &Child, provider: &str, width: u32) -> Result<Played, Failure> {
     let repository = house.repository(&format!("{provider}-{}", child.pid()));
     let model = || {
         Some(ModelChoice {
@@ -65,11 +60,7 @@ pub(super) async fn play(
             Some(_) | None => {}
         }
     }
-    let run = child
-        .client
-        .run(&accepted.id.to_string())
-        .await
-        .map_err(failure)?;
+    let run = child.client.run(&accepted.id.to_string()).await.map_err(failure)?;
     let (RunState::Complete, Some(planned), Some(landed)) = (run.state, planned, landed) else {
         let reason = run.reason.map(|reason| reason.message).unwrap_or_default();
         return Err(Failure::environment("a measured run did not complete")
@@ -107,13 +98,7 @@ pub(super) fn merge_tree(repository: &Path) -> Option<f64> {
             .output()
             .ok()
     };
-    let newest = git(&[
-        "rev-list",
-        "--merges",
-        "--parents",
-        "--max-count=1",
-        "--all",
-    ])?;
+    let newest = git(&["rev-list", "--merges", "--parents", "--max-count=1", "--all"])?;
     let newest = String::from_utf8(newest.stdout).ok()?;
     let parents: Vec<&str> = newest.split_whitespace().skip(1).collect();
     let [ours, theirs] = parents.as_slice() else {
@@ -122,19 +107,14 @@ pub(super) fn merge_tree(repository: &Path) -> Option<f64> {
     let times = (0..REPEATS).map(|_| {
         let begun = Instant::now();
         let merged = git(&["merge-tree", "--write-tree", ours, theirs])?;
-        merged
-            .status
-            .success()
-            .then(|| milliseconds(begun.elapsed()))
+        merged.status.success().then(|| milliseconds(begun.elapsed()))
     });
     median(times.collect::<Option<Vec<f64>>>()?)
 }
 
 /// Scrapes `/metrics`: how long each took, and how much came.
 pub(super) async fn scrape(child: &Child) -> Result<(Vec<f64>, usize), Failure> {
-    let problem = |error: reqwest::Error| {
-        Failure::environment("/metrics can't be scraped").with("found", error)
-    };
+    let problem = |error: reqwest::Error| Failure::environment("/metrics can't be scraped").with("found", error);
     let http = reqwest::Client::builder()
         .tls_certs_only([])
         .no_proxy()

@@ -58,9 +58,7 @@ pub(crate) async fn measure(tasks: u32, progress: impl Fn(&str)) -> Result<Figur
             figures.bubblewrap = Some(overhead(&house, &child, &mut figures).await?);
             child.stop().await?;
         }
-        Err(failure) => figures
-            .notes
-            .push(format!("sandbox bubblewrap: {}", failure.problem)),
+        Err(failure) => figures.notes.push(format!("sandbox bubblewrap: {}", failure.problem)),
     }
     progress("sandbox none");
     let child = house.start("none").await?;
@@ -76,21 +74,10 @@ pub(crate) async fn measure(tasks: u32, progress: impl Fn(&str)) -> Result<Figur
     Ok(figures)
 }
 
-async fn overhead(
-    house: &House,
-    child: &Child,
-    figures: &mut Figures,
-) -> Result<Overhead, Failure> {
+async fn overhead(house: &House, child: &Child, figures: &mut Figures) -> Result<Overhead, Failure> {
     let narrow = load::play(house, child, house.narrow(), 1).await?;
     let wide = load::play(house, child, house.wide(), WIDE).await?;
-    figures.merge_ms_p50 = median(
-        narrow
-            .merge_ms
-            .iter()
-            .chain(&wide.merge_ms)
-            .copied()
-            .collect(),
-    );
+    figures.merge_ms_p50 = median(narrow.merge_ms.iter().chain(&wide.merge_ms).copied().collect());
     figures.merge_tree_ms_p50 = load::merge_tree(&wide.repository);
     let (scrape_ms, bytes) = load::scrape(child).await?;
     figures.scrape_ms_p50 = median(scrape_ms);

@@ -29,8 +29,7 @@ pub(super) async fn idle(server: u32, data_dir: &Path, during: Duration) -> Opti
     let (server_before, postgres_before) = (cpu_ns(server)?, family_cpu_ns(postmaster));
     tokio::time::sleep(during).await;
     let elapsed_ns = begun.elapsed().as_nanos() as f64;
-    let percent =
-        |before: u64, after: u64| after.saturating_sub(before) as f64 / elapsed_ns * 100.0;
+    let percent = |before: u64, after: u64| after.saturating_sub(before) as f64 / elapsed_ns * 100.0;
     Some(Idle {
         serve_cpu_percent: percent(server_before, cpu_ns(server)?),
         serve_memory_mib: memory_mib(server, "Rss:")?,
@@ -67,12 +66,7 @@ fn family(parent: u32) -> Vec<u32> {
 fn parent_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in parentheses and may hold anything.
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn memory_mib(pid: u32, line: &str) -> Option<f64> {

@@ -25,8 +25,8 @@ pub(super) async fn measure(data_dir: &Path) -> Result<RawQueue, String> {
     let data_dir = data_dir.to_owned();
     let measured = tokio::task::spawn_blocking(move || -> Result<RawQueue, String> {
         let lock = DataDirLock::take(&data_dir).map_err(|error| error.to_string())?;
-        let running = embedded::start(lock.data_dir(), &embedded::Settings::default())
-            .map_err(|error| error.to_string())?;
+        let running =
+            embedded::start(lock.data_dir(), &embedded::Settings::default()).map_err(|error| error.to_string())?;
         let figures = in_server(&running);
         running.stop().map_err(|error| error.to_string())?;
         figures
@@ -84,16 +84,11 @@ fn client(running: &Running, program: &str) -> Command {
 
 fn output(mut command: Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .map_err(|error| format!("{program}: {error}"))?;
+    let output = command.output().map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(format!(
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    ))
+    Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// `tps = 5123.4 (without initial connection time)`

@@ -16,14 +16,8 @@ pub(crate) fn lines(figures: &Figures) -> Vec<String> {
             &ms(cell(|at| at.eight_at_a_time_ms)),
         )
     };
-    lines.push(overhead(
-        "a task from plan to landed, bubblewrap",
-        &figures.bubblewrap,
-    ));
-    lines.push(overhead(
-        "a task from plan to landed, no sandbox",
-        &figures.none,
-    ));
+    lines.push(overhead("a task from plan to landed, bubblewrap", &figures.bubblewrap));
+    lines.push(overhead("a task from plan to landed, no sandbox", &figures.none));
     let raw = figures.raw_queue;
     lines.push(row(
         "raw SQL: claim and complete one row",
@@ -41,16 +35,8 @@ pub(crate) fn lines(figures: &Figures) -> Vec<String> {
         .scrape_bytes
         .map_or(String::new(), |bytes| format!("{} KiB", bytes / 1024));
     lines.push(row("/metrics, p50", &ms(figures.scrape_ms_p50), &bytes));
-    lines.push(row(
-        "start to ready, first",
-        &ms(Some(figures.start_first_ms)),
-        "",
-    ));
-    lines.push(row(
-        "start to ready, later",
-        &ms(Some(figures.start_later_ms)),
-        "",
-    ));
+    lines.push(row("start to ready, first", &ms(Some(figures.start_first_ms)), ""));
+    lines.push(row("start to ready, later", &ms(Some(figures.start_later_ms)), ""));
     if let Some(idle) = figures.idle {
         lines.push(row(
             "idle serve",
@@ -69,12 +55,7 @@ pub(crate) fn lines(figures: &Figures) -> Vec<String> {
          a snapshot, a merge without a gate. Idle: of one core. Times are wall clock over tasks.",
         figures.tasks
     ));
-    lines.extend(
-        figures
-            .notes
-            .iter()
-            .map(|note| format!("not measured: {note}")),
-    );
+    lines.extend(figures.notes.iter().map(|note| format!("not measured: {note}")));
     lines
 }
 

@@ -15,10 +15,7 @@ pub(crate) async fn bench(arguments: &BenchArguments, json: bool) -> Result<Exit
     if !TASKS.contains(&arguments.tasks) {
         return Err(Failure::usage("--tasks must be from 8 to 500").with("found", arguments.tasks));
     }
-    let figures = bench::measure(arguments.tasks, |next| {
-        output::note(&format!("measuring: {next}"))
-    })
-    .await?;
+    let figures = bench::measure(arguments.tasks, |next| output::note(&format!("measuring: {next}"))).await?;
     if json {
         output::document(&figures)?;
     } else {

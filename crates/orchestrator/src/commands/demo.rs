@@ -52,11 +52,7 @@ struct ModelJournal {
 }
 
 /// Plays the demo. On a data directory that holds one already it goes on with it.
-pub(crate) async fn demo(
-    mut loaded: Loaded,
-    arguments: DemoArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
     let place = Place::choose(&loaded, arguments.serve)?;
     loaded.config.data_dir = place.data_dir.clone();
     loaded.names_data_dir = true;
@@ -107,9 +103,7 @@ async fn play(
     };
     if arguments.serve && printed.is_ok() {
         let address = attached.client.address();
-        output::note(&format!(
-            "\nserving at {address} (runs, /docs, /metrics); ctrl-c stops"
-        ));
+        output::note(&format!("\nserving at {address} (runs, /docs, /metrics); ctrl-c stops"));
         serve::until_signal(attached.close(), Interrupts::new()?).await?;
     } else {
         attached.close().await;
@@ -166,18 +160,10 @@ fn scripted(server: &Server) -> Scripted {
 
 /// The run of this place: an unfinished one, else a complete one, else a new one.
 async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Failure> {
-    let page = attached
-        .client
-        .runs(None, None, RUNS)
-        .await
-        .map_err(failure)?;
+    let page = attached.client.runs(None, None, RUNS).await.map_err(failure)?;
     let repository = place.repository.display().to_string();
-    let mut earlier = page
-        .runs
-        .into_iter()
-        .filter(|run| run.workspace_path == repository);
-    let earlier =
-        earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
+    let mut earlier = page.runs.into_iter().filter(|run| run.workspace_path == repository);
+    let earlier = earlier.find(|run| !run.state.is_final() || run.state == domain::run::RunState::Complete);
     if let Some(run) = earlier {
         return Ok((run.id.to_string(), Since::Now));
     }
@@ -198,11 +184,7 @@ async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Fail
             ..OrchConfig::default()
         },
     };
-    let accepted = attached
-        .client
-        .submit(&request, None)
-        .await
-        .map_err(failure)?;
+    let accepted = attached.client.submit(&request, None).await.map_err(failure)?;
     Ok((accepted.id.to_string(), Since::Beginning))
 }
 
@@ -219,13 +201,7 @@ fn introduce(place: &Place, json: bool) -> Result<(), Failure> {
     output::line(&text)
 }
 
-fn print(
-    loaded: &Loaded,
-    place: &Place,
-    report: Report,
-    journal: &[Entry],
-    json: bool,
-) -> Result<(), Failure> {
+fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json: bool) -> Result<(), Failure> {
     let journal = ModelJournal::of(journal);
     if json {
         let data_dir = (!place.is_temporary).then(|| place.data_dir.display().to_string());
@@ -236,11 +212,7 @@ fn print(
             data_dir,
         });
     }
-    let mut lines = report::lines(
-        &report,
-        &next_commands(loaded, place, &report),
-        end::columns(),
-    );
+    let mut lines = report::lines(&report, &next_commands(loaded, place, &report), end::columns());
     lines.push(String::new());
     lines.push(format!(
         "The scripted model answered {} requests ({} of them: rate limited).",
@@ -256,11 +228,7 @@ fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String>
     let repository = end::quoted(&report.repository);
     let mut next = vec![format!("git -C {repository} log --graph --oneline --all")];
     if let (Some(base), Some(commit)) = (&report.base, &report.commit) {
-        next.push(format!(
-            "git -C {repository} diff {} {}",
-            short(base),
-            short(commit)
-        ));
+        next.push(format!("git -C {repository} diff {} {}", short(base), short(commit)));
         next.push(format!(
             "{} run \"your objective\" -w path/to/your/repository",
             end::program()
@@ -277,8 +245,7 @@ impl ModelJournal {
     fn of(entries: &[Entry]) -> Self {
         entries.iter().fold(Self::default(), |sums, entry| Self {
             requests: sums.requests + 1,
-            rate_limited: sums.rate_limited
-                + usize::from(entry.status == sim_llm::Status::Http(429)),
+            rate_limited: sums.rate_limited + usize::from(entry.status == sim_llm::Status::Http(429)),
             violations: sums.violations + entry.violations.len(),
             prompt_tokens: sums.prompt_tokens + entry.prompt_tokens,
             cached_tokens: sums.cached_tokens + entry.cached_tokens,

@@ -30,9 +30,7 @@ pub(crate) async fn diff(loaded: &Loaded, run: &str, json: bool) -> Result<Exit,
             .hint("is the repository still there, and readable by this account?")
     })?;
     if json {
-        output::document(
-            &serde_json::json!({ "run": run.id, "base": base, "commit": commit, "patch": patch }),
-        )?;
+        output::document(&serde_json::json!({ "run": run.id, "base": base, "commit": commit, "patch": patch }))?;
     } else {
         output::line(patch.trim_end())?;
     }

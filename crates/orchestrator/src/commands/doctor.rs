@@ -46,27 +46,17 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     findings.push(sandbox(loaded).await);
     findings.push(models(loaded));
     findings.push(port(loaded, running.as_deref()).await);
-    let missing = findings
-        .iter()
-        .any(|finding| finding.state == State::Missing);
+    let missing = findings.iter().any(|finding| finding.state == State::Missing);
     if json {
         output::document(&serde_json::json!({ "ready": !missing, "findings": findings }))?;
     } else {
         output::line(&lines(&findings, end::columns()).join("\n"))?;
     }
-    Ok(if missing {
-        Exit::Environment
-    } else {
-        Exit::Complete
-    })
+    Ok(if missing { Exit::Environment } else { Exit::Complete })
 }
 
 fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
-    let width = findings
-        .iter()
-        .map(|finding| finding.name.len())
-        .max()
-        .unwrap_or(0);
+    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     for finding in findings {
         let mark = match finding.state {
@@ -76,11 +66,7 @@ fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
         };
         let found = wrapped(&finding.found, columns.saturating_sub(width + 7).max(30));
         for (at, line) in found.into_iter().enumerate() {
-            let (mark, name) = if at == 0 {
-                (mark, finding.name)
-            } else {
-                ("", "")
-            };
+            let (mark, name) = if at == 0 { (mark, finding.name) } else { ("", "") };
             lines.push(format!("  {mark:<1} {name:<width$}  {line}"));
         }
         let advice = finding.advice.iter().flat_map(|advice| advice.lines());
@@ -98,12 +84,7 @@ fn ok(name: &'static str, found: impl Into<String>) -> Finding {
     }
 }
 
-fn not_ok(
-    name: &'static str,
-    state: State,
-    found: impl Into<String>,
-    advice: impl Into<String>,
-) -> Finding {
+fn not_ok(name: &'static str, state: State, found: impl Into<String>, advice: impl Into<String>) -> Finding {
     Finding {
         name,
         state,
@@ -189,24 +170,19 @@ async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
     }
     let tried = tokio::task::spawn_blocking(try_private_server).await;
     match tried.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(programs) => ok(
-            NAME,
-            format!("a private PostgreSQL starts, from {programs}"),
-        ),
+        Ok(programs) => ok(NAME, format!("a private PostgreSQL starts, from {programs}")),
         Err(error) => failed(NAME, &Failure::from_text_environment(&error)),
     }
 }
 
 fn try_private_server() -> Result<String, String> {
-    let folder =
-        tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
     let settings = embedded::Settings {
         durability: embedded::Durability::None,
         ..embedded::Settings::default()
     };
     // A folder of its own mode: the server's account must be able to pass through.
-    let running = embedded::start(&folder.path().join("data"), &settings)
-        .map_err(|error| error.to_string())?;
+    let running = embedded::start(&folder.path().join("data"), &settings).map_err(|error| error.to_string())?;
     let programs = running.binaries().display().to_string();
     running.stop().map_err(|error| error.to_string())?;
     Ok(programs)
@@ -218,18 +194,10 @@ fn git() -> Finding {
         Ok(version) => not_ok(
             "git",
             State::Missing,
-            format!(
-                "{version} is too old; {} or newer is needed",
-                git::MINIMUM_GIT
-            ),
+            format!("{version} is too old; {} or newer is needed", git::MINIMUM_GIT),
             "install a newer git (Ubuntu: add-apt-repository ppa:git-core/ppa && apt-get install -y git)",
         ),
-        Err(error) => not_ok(
-            "git",
-            State::Missing,
-            error.to_string(),
-            "apt-get install -y git",
-        ),
+        Err(error) => not_ok("git", State::Missing, error.to_string(), "apt-get install -y git"),
     }
 }
 
@@ -249,8 +217,7 @@ async fn sandbox(loaded: &Loaded) -> Finding {
 fn models(loaded: &Loaded) -> Finding {
     const NAME: &str = "models";
     let models = model_settings(loaded).and_then(|settings| {
-        llm::Models::new(settings)
-            .map_err(|error| Failure::usage("the models can't be used").with("found", error))
+        llm::Models::new(settings).map_err(|error| Failure::usage("the models can't be used").with("found", error))
     });
     let models = match models {
         Ok(models) => models,
@@ -262,11 +229,7 @@ fn models(loaded: &Loaded) -> Finding {
     for name in &named {
         let usable = parse_model(name)
             .map_err(|failure| failure.problem)
-            .and_then(|model| {
-                models
-                    .check(&model, capped)
-                    .map_err(|error| error.to_string())
-            });
+            .and_then(|model| models.check(&model, capped).map_err(|error| error.to_string()));
         if let Err(error) = usable {
             return not_ok(
                 NAME,

@@ -27,9 +27,7 @@ pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Fai
     let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
     let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
     let changes = match (&run.base, &run.delivered_commit) {
-        (Some(base), Some(commit)) => {
-            Changes::between(Path::new(&run.workspace_path), base, commit)
-        }
+        (Some(base), Some(commit)) => Changes::between(Path::new(&run.workspace_path), base, commit),
         (Some(_) | None, _) => None,
     };
     Ok(Report::new(run, tasks, merges, changes))
@@ -44,9 +42,7 @@ pub(super) async fn end(
     json: bool,
 ) -> Result<Exit, Failure> {
     let printed = match ending {
-        Ending::Over(state) => print(&attached, loaded, run, json)
-            .await
-            .map(|()| exit(state)),
+        Ending::Over(state) => print(&attached, loaded, run, json).await.map(|()| exit(state)),
         Ending::Detached => detached(&attached, loaded, run).map(|()| Exit::Detached),
     };
     attached.close().await;
@@ -77,11 +73,7 @@ pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
     let of_run = |name: &str| command(loaded, &format!("{name} {}", report.short));
     let repository = quoted(&report.repository);
     if report.commit.is_none() {
-        let go_on = if report.state.is_final() {
-            "logs"
-        } else {
-            "follow"
-        };
+        let go_on = if report.state.is_final() { "logs" } else { "follow" };
         return vec![
             of_run(go_on),
             of_run("show --json"),
@@ -92,11 +84,7 @@ pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
         .checkout
         .as_deref()
         .is_some_and(|checkout| checkout.contains("fast-forwarded"));
-    let in_git = if is_merged {
-        "log --graph --oneline"
-    } else {
-        "merge"
-    };
+    let in_git = if is_merged { "log --graph --oneline" } else { "merge" };
     vec![
         of_run("diff"),
         of_run("show --json"),
@@ -107,10 +95,7 @@ pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
 /// A command of this program on the same data directory.
 pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
     let data_dir = if loaded.names_data_dir {
-        format!(
-            " --data-dir {}",
-            quoted(&loaded.config.data_dir.display().to_string())
-        )
+        format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string()))
     } else {
         String::new()
     };

@@ -11,11 +11,7 @@ use crate::{
 };
 
 /// Follows a run to its end. Without a server this process goes on with it.
-pub(crate) async fn follow(
-    loaded: &Loaded,
-    arguments: &FollowArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+pub(crate) async fn follow(loaded: &Loaded, arguments: &FollowArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::open(loaded, Purpose::Work).await?;
     let run = match attached.client.run(&arguments.run).await {
         Ok(run) => run,
@@ -25,13 +21,7 @@ pub(crate) async fn follow(
         }
     };
     let id = run.id.to_string();
-    let (attached, ending) = following::follow(
-        attached,
-        loaded,
-        &id,
-        Since::Now,
-        end::mode(json, arguments.quiet),
-    )
-    .await?;
+    let (attached, ending) =
+        following::follow(attached, loaded, &id, Since::Now, end::mode(json, arguments.quiet)).await?;
     end::end(attached, loaded, &run.short, ending, json).await
 }

@@ -14,27 +14,15 @@ use api::Event;
 use time::format_description::well_known::Rfc3339;
 
 /// Prints facts: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
-pub(crate) async fn logs(
-    loaded: &Loaded,
-    arguments: &LogsArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
-    let purpose = if arguments.follow {
-        Purpose::Work
-    } else {
-        Purpose::Look
-    };
+pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
+    let purpose = if arguments.follow { Purpose::Work } else { Purpose::Look };
     let attached = Attached::open(loaded, purpose).await?;
     let printed = print(&attached, arguments, json).await;
     attached.close().await;
     printed
 }
 
-async fn print(
-    attached: &Attached,
-    arguments: &LogsArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+async fn print(attached: &Attached, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
     let run = attached.client.run(&arguments.run).await.map_err(failure)?;
     let mut interrupts = Interrupts::new()?;
     let mut events = attached.client.events(run.id, 0);
@@ -54,21 +42,15 @@ async fn print(
 
 fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
     if json {
-        let text = serde_json::to_string(event).map_err(|error| {
-            Failure::environment("a fact can't be written as JSON").with("found", error)
-        })?;
+        let text = serde_json::to_string(event)
+            .map_err(|error| Failure::environment("a fact can't be written as JSON").with("found", error))?;
         return output::line(&text);
     }
     let time = event.at.format(&Rfc3339).unwrap_or_default();
-    let words = entry(event)
-        .and_then(|entry| news(&entry))
-        .unwrap_or_else(|| {
-            let task = event
-                .task
-                .as_ref()
-                .map_or(String::new(), |task| format!("{task}: "));
-            format!("{task}{}", event.kind.replace('_', " "))
-        });
+    let words = entry(event).and_then(|entry| news(&entry)).unwrap_or_else(|| {
+        let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
+        format!("{task}{}", event.kind.replace('_', " "))
+    });
     output::line(&format!(
         "{:>5}  {}  {words}",
         event.seq,

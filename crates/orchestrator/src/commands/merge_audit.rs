@@ -20,10 +20,7 @@ use std::{
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Merges again, prints the figures, and fails where one merge was wrong.
-pub(crate) async fn merge_audit(
-    arguments: MergeAuditArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> Result<Exit, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked_to_stop = stop.clone();
     let audit = tokio::task::spawn_blocking(move || {
@@ -83,9 +80,7 @@ impl Progress {
     fn show(&mut self, done: usize, all: usize) -> ControlFlow<()> {
         if let Some(shown) = self.shown.filter(|shown| shown.elapsed() >= PROGRESS_EVERY) {
             let per_second = done as f64 / self.started.elapsed().as_secs_f64().max(0.001);
-            self.write(&format!(
-                "\r\x1b[K{done} of {all} merges, {per_second:.0} a second"
-            ));
+            self.write(&format!("\r\x1b[K{done} of {all} merges, {per_second:.0} a second"));
             self.shown = Some(shown + shown.elapsed());
         }
         match self.stop.load(Ordering::Relaxed) {
@@ -112,10 +107,7 @@ impl Progress {
 fn lines(report: &AuditReport) -> Vec<String> {
     let mut lines = vec![match report.merges == report.found {
         true => format!("{} merges made again", report.merges),
-        false => format!(
-            "{} of {} merges made again, then stopped",
-            report.merges, report.found
-        ),
+        false => format!("{} of {} merges made again, then stopped", report.merges, report.found),
     }];
     for (name, count, meaning) in [
         ("same", report.same, "clean, as committed"),
@@ -125,21 +117,9 @@ fn lines(report: &AuditReport) -> Vec<String> {
             "clean, but people committed another tree",
         ),
         ("conflict", report.conflict, "a conflict for us and for git"),
-        (
-            "false_conflict",
-            report.false_conflict,
-            "a conflict for us alone",
-        ),
-        (
-            "wrong",
-            report.wrong,
-            "clean where git has a conflict or another tree",
-        ),
-        (
-            "unrelated",
-            report.unrelated,
-            "no common history: refused by both",
-        ),
+        ("false_conflict", report.false_conflict, "a conflict for us alone"),
+        ("wrong", report.wrong, "clean where git has a conflict or another tree"),
+        ("unrelated", report.unrelated, "no common history: refused by both"),
         ("unreadable", report.unreadable, "objects are missing"),
     ] {
         lines.push(format!("  {name:<15}{count:>8}  {meaning}"));
@@ -147,10 +127,7 @@ fn lines(report: &AuditReport) -> Vec<String> {
     lines.push(String::new());
     let share = match report.clean {
         0 => String::new(),
-        clean => format!(
-            " ({:.1} %)",
-            report.clean_decided as f64 * 100.0 / clean as f64
-        ),
+        clean => format!(" ({:.1} %)", report.clean_decided as f64 * 100.0 / clean as f64),
     };
     lines.push(format!(
         "the fast engine decided {} of {} clean merges{share} and left {} merges to git",
@@ -177,10 +154,7 @@ fn lines(report: &AuditReport) -> Vec<String> {
             Verdict::Wrong => "wrong",
             Verdict::Same | Verdict::Different | Verdict::Conflict | Verdict::Unrelated => "odd",
         };
-        let tree = |tree: &Option<git::TreeId>| {
-            tree.as_ref()
-                .map_or("none".to_owned(), |tree| tree.to_string())
-        };
+        let tree = |tree: &Option<git::TreeId>| tree.as_ref().map_or("none".to_owned(), |tree| tree.to_string());
         lines.push(format!(
             "{verdict}: {} (our tree {}, git's {})",
             suspect.merge,
@@ -241,9 +215,7 @@ mod tests {
             ..AuditReport::default()
         };
         report.gave_up_because.insert(GaveUp::Lines, 2);
-        report
-            .gave_up_because
-            .insert(GaveUp::ChangeMeetsDeletion, 1);
+        report.gave_up_because.insert(GaveUp::ChangeMeetsDeletion, 1);
         report.fast = Times {
             count: 7,
             p50_us: 310,
@@ -258,10 +230,7 @@ mod tests {
             "ours, fast         p50     0.31 ms   p99     1.27 ms   of 7",
             "git merge-tree     none",
         ] {
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line:?} is not in\n{text}"
-            );
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
         }
         assert_eq!(exit(&report), Exit::Complete);
     }

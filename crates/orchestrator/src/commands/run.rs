@@ -27,11 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const STANDARD_INPUT_BYTES: u64 = 1 << 20;
 
 /// Submits an objective and follows the run.
-pub(crate) async fn run(
-    loaded: &Loaded,
-    arguments: RunArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) -> Result<Exit, Failure> {
     let request = request(&arguments)?;
     if arguments.detach {
         return detach(loaded, &arguments, &request, json).await;
@@ -109,9 +105,7 @@ fn objective(text: &str) -> Result<String, Failure> {
     std::io::stdin()
         .take(STANDARD_INPUT_BYTES)
         .read_to_string(&mut objective)
-        .map_err(|error| {
-            Failure::usage("the objective can't be read from standard input").with("found", error)
-        })?;
+        .map_err(|error| Failure::usage("the objective can't be read from standard input").with("found", error))?;
     Ok(objective)
 }
 
@@ -131,12 +125,7 @@ fn workspace(path: &Path) -> Result<String, Failure> {
 }
 
 /// Leaves the run to a server, which is started in the background where there is none.
-async fn detach(
-    loaded: &Loaded,
-    arguments: &RunArguments,
-    request: &NewRun,
-    json: bool,
-) -> Result<Exit, Failure> {
+async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, json: bool) -> Result<Exit, Failure> {
     let found = match client::find(loaded).await {
         Some(found) => found,
         None => start_server(loaded, arguments).await?,
@@ -161,8 +150,7 @@ async fn detach(
 async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<client::Found, Failure> {
     let data_dir = &loaded.config.data_dir;
     // Makes the directory with the rights it needs; the server takes the lock itself.
-    let made = DataDirLock::take(data_dir)
-        .map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+    let made = DataDirLock::take(data_dir).map_err(|error| Failure::from_text_environment(&error.to_string()))?;
     drop(made);
     let log = data_dir.join("server.log");
     let problem = |error: std::io::Error| {
@@ -201,11 +189,9 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
             let tail = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = tail.lines().rev().take(6).collect();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(
-                Failure::environment("the server in the background did not come up")
-                    .with("log", log.display())
-                    .hint(tail),
-            );
+            return Err(Failure::environment("the server in the background did not come up")
+                .with("log", log.display())
+                .hint(tail));
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -16,11 +16,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Lists runs, newest first.
-pub(crate) async fn runs(
-    loaded: &Loaded,
-    arguments: &RunsArguments,
-    json: bool,
-) -> Result<Exit, Failure> {
+pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::open(loaded, Purpose::Look).await?;
     let page = attached.client.runs(None, None, arguments.limit).await;
     attached.close().await;
@@ -34,11 +30,7 @@ pub(crate) async fn runs(
         ))?;
     } else {
         let now = OffsetDateTime::now_utc();
-        let lines: Vec<String> = page
-            .runs
-            .iter()
-            .map(|run| line(run, now, end::columns()))
-            .collect();
+        let lines: Vec<String> = page.runs.iter().map(|run| line(run, now, end::columns())).collect();
         output::line(&lines.join("\n"))?;
     }
     Ok(Exit::Complete)

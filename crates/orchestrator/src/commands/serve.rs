@@ -26,10 +26,7 @@ pub(crate) async fn serve(loaded: &Loaded, json: bool) -> Result<Exit, Failure> 
 }
 
 /// Waits for a signal, then closes what was open; a second signal does not wait for that.
-pub(super) async fn until_signal(
-    close: impl Future<Output = ()>,
-    mut interrupts: Interrupts,
-) -> Result<Exit, Failure> {
+pub(super) async fn until_signal(close: impl Future<Output = ()>, mut interrupts: Interrupts) -> Result<Exit, Failure> {
     interrupts.next().await;
     output::note("stopping: what is under way is put down and kept; once more stops at once");
     tokio::select! {

@@ -80,10 +80,7 @@ mod tests {
         assert_eq!(section.timeouts().header, Duration::from_secs(5));
         let defaults = llm::Timeouts::default();
         assert_eq!(section.timeouts().total, defaults.total);
-        assert_eq!(
-            section.retries().max_attempts,
-            llm::Retries::default().max_attempts
-        );
+        assert_eq!(section.retries().max_attempts, llm::Retries::default().max_attempts);
         assert!(toml::from_str::<CallsSection>("attempts = 0\n").is_err());
     }
 }

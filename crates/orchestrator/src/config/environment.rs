@@ -38,66 +38,21 @@ const fn variable(name: &'static str, key: &'static str, kind: Kind, in_dot_env:
 /// Every variable that sets a key.
 pub(super) const VARIABLES: [Variable; 17] = [
     variable("DATABASE_URL", "database.url", Kind::Text, true),
-    variable(
-        "OPENAI_BASE_URL",
-        "providers.openai.base_url",
-        Kind::Text,
-        true,
-    ),
+    variable("OPENAI_BASE_URL", "providers.openai.base_url", Kind::Text, true),
     variable("ORCHESTRATOR_DATA_DIR", "data_dir", Kind::Text, true),
     variable("ORCHESTRATOR_LISTEN", "server.listen", Kind::Text, true),
-    variable(
-        "ORCHESTRATOR_ALLOWED_HOSTS",
-        "server.allowed_hosts",
-        Kind::List,
-        true,
-    ),
-    variable(
-        "ORCHESTRATOR_TOKEN_FILE",
-        "server.token_file",
-        Kind::Text,
-        true,
-    ),
-    variable(
-        "ORCHESTRATOR_DIRECTOR_MODEL",
-        "models.director",
-        Kind::Text,
-        true,
-    ),
-    variable(
-        "ORCHESTRATOR_WORKER_MODEL",
-        "models.worker",
-        Kind::Text,
-        true,
-    ),
+    variable("ORCHESTRATOR_ALLOWED_HOSTS", "server.allowed_hosts", Kind::List, true),
+    variable("ORCHESTRATOR_TOKEN_FILE", "server.token_file", Kind::Text, true),
+    variable("ORCHESTRATOR_DIRECTOR_MODEL", "models.director", Kind::Text, true),
+    variable("ORCHESTRATOR_WORKER_MODEL", "models.worker", Kind::Text, true),
     variable("ORCHESTRATOR_PRICES", "models.prices", Kind::Text, true),
-    variable(
-        "ORCHESTRATOR_RUN_DOLLARS",
-        "budget.run_dollars",
-        Kind::Decimal,
-        true,
-    ),
+    variable("ORCHESTRATOR_RUN_DOLLARS", "budget.run_dollars", Kind::Decimal, true),
     variable("ORCHESTRATOR_WORKERS", "engine.workers", Kind::Number, true),
-    variable(
-        "ORCHESTRATOR_PROFILES",
-        "engine.profiles",
-        Kind::Text,
-        false,
-    ),
+    variable("ORCHESTRATOR_PROFILES", "engine.profiles", Kind::Text, false),
     variable("ORCHESTRATOR_SANDBOX", "sandbox.tier", Kind::Text, false),
-    variable(
-        "ORCHESTRATOR_BUBBLEWRAP",
-        "sandbox.bubblewrap",
-        Kind::Text,
-        false,
-    ),
+    variable("ORCHESTRATOR_BUBBLEWRAP", "sandbox.bubblewrap", Kind::Text, false),
     variable("ORCHESTRATOR_LOG", "telemetry.log", Kind::Text, true),
-    variable(
-        "ORCHESTRATOR_LOG_FORMAT",
-        "telemetry.log_format",
-        Kind::Text,
-        true,
-    ),
+    variable("ORCHESTRATOR_LOG_FORMAT", "telemetry.log_format", Kind::Text, true),
     variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "telemetry.otlp_endpoint",
@@ -185,19 +140,12 @@ impl Environment {
                 self.refusal(name)
                     .map(|why| format!("{name} in .env is not used: {why}"))
             });
-        let names = || {
-            VARIABLES
-                .iter()
-                .map(|variable| variable.name)
-                .chain(OTHER_NAMES)
-        };
+        let names = || VARIABLES.iter().map(|variable| variable.name).chain(OTHER_NAMES);
         let unknown = self
             .process
             .keys()
             .chain(self.dot_env.keys())
-            .filter(|name| {
-                name.starts_with("ORCHESTRATOR_") && !names().any(|known| known == name.as_str())
-            })
+            .filter(|name| name.starts_with("ORCHESTRATOR_") && !names().any(|known| known == name.as_str()))
             .map(|name| match super::file::nearest(name, names()) {
                 Some(near) => format!("{name} is set and means nothing; did you mean {near}?"),
                 None => format!("{name} is set and means nothing"),
@@ -222,18 +170,11 @@ impl Environment {
             return Some("only the real environment, a configuration file or a flag may set it");
         }
         if name == "OPENAI_BASE_URL" && self.process("OPENAI_API_KEY").is_some() {
-            return Some(
-                "it would send the OPENAI_API_KEY of your environment to an address of this folder's",
-            );
+            return Some("it would send the OPENAI_API_KEY of your environment to an address of this folder's");
         }
-        let ours = self
-            .dot_env
-            .keys()
-            .any(|name| name.starts_with("ORCHESTRATOR_"));
+        let ours = self.dot_env.keys().any(|name| name.starts_with("ORCHESTRATOR_"));
         if name == "DATABASE_URL" && !ours {
-            return Some(
-                "the file looks like another project's; set an ORCHESTRATOR_ name in it, or export it",
-            );
+            return Some("the file looks like another project's; set an ORCHESTRATOR_ name in it, or export it");
         }
         None
     }
@@ -254,15 +195,9 @@ fn parse_dot_env(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| {
             let line = line.trim();
-            let (name, value) = line
-                .strip_prefix("export ")
-                .unwrap_or(line)
-                .split_once('=')?;
+            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
             let name = name.trim();
-            let is_name = !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
             is_name.then(|| (name.to_owned(), unquoted(value.trim()).to_owned()))
         })
         .collect()
@@ -285,37 +220,24 @@ mod tests {
 
     #[test]
     fn a_dot_env_holds_names_values_quotes_and_comments() {
-        let found = parse_dot_env(
-            "# x\nexport A=1\nB=\"two # words\" # c\nC='q'\nD=plain # c\nnot a line\nE-F=1\n",
-        );
+        let found = parse_dot_env("# x\nexport A=1\nB=\"two # words\" # c\nC='q'\nD=plain # c\nnot a line\nE-F=1\n");
         let expected = [("A", "1"), ("B", "two # words"), ("C", "q"), ("D", "plain")];
         assert_eq!(
             found,
-            expected
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into()
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
         );
     }
 
     #[test]
     fn the_real_environment_goes_before_a_dot_env() {
-        let environment = Environment::of(
-            &[("API_PORT", "1")],
-            &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")],
-        );
+        let environment = Environment::of(&[("API_PORT", "1")], &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")]);
         assert_eq!(environment.get("API_PORT"), Some("1"));
         assert_eq!(environment.get("OPENAI_API_KEY"), Some("k"));
     }
 
     #[test]
     fn a_dot_env_can_not_weaken_the_sandbox() {
-        let environment = Environment::of(
-            &[],
-            &[
-                ("ORCHESTRATOR_SANDBOX", "none"),
-                ("ORCHESTRATOR_CONFIG", "x"),
-            ],
-        );
+        let environment = Environment::of(&[], &[("ORCHESTRATOR_SANDBOX", "none"), ("ORCHESTRATOR_CONFIG", "x")]);
         assert_eq!(environment.get("ORCHESTRATOR_SANDBOX"), None);
         assert_eq!(environment.get("ORCHESTRATOR_CONFIG"), None);
         assert_eq!(environment.warnings().len(), 2);

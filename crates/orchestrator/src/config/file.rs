@@ -13,17 +13,15 @@ pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
             .hint("check --config and ORCHESTRATOR_CONFIG, or make the file readable")
     })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| {
-            text[..span.start.min(text.len())].lines().count().max(1)
-        });
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
         Failure::usage("the configuration file is not valid TOML")
             .with("in", format!("{}:{line}", path.display()))
             .with("found", error.message())
     })?;
     typed(&table).map_err(|mistake| {
-        let line = mistake
-            .line_in(&text)
-            .map_or(String::new(), |line| format!(":{line}"));
+        let line = mistake.line_in(&text).map_or(String::new(), |line| format!(":{line}"));
         mistake.failure(&format!("{}{line}", path.display()))
     })?;
     Ok(table)
@@ -128,10 +126,7 @@ impl Mistake {
 }
 
 /// The known name that a mistyped one most likely meant.
-pub(super) fn nearest<'known>(
-    unknown: &str,
-    known: impl Iterator<Item = &'known str>,
-) -> Option<&'known str> {
+pub(super) fn nearest<'known>(unknown: &str, known: impl Iterator<Item = &'known str>) -> Option<&'known str> {
     known
         .map(|name| (strsim::jaro_winkler(unknown, name), name))
         .filter(|(similarity, _)| *similarity > 0.8)

@@ -64,9 +64,7 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
         layers.set(key, value.clone(), (*flag).to_owned());
     }
     if !layers.table.contains_key("data_dir") {
-        layers
-            .table
-            .insert("data_dir".to_owned(), path_value(&data_dir));
+        layers.table.insert("data_dir".to_owned(), path_value(&data_dir));
     }
     let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
     config.data_dir = absolute(&config.data_dir)?;
@@ -101,8 +99,7 @@ impl Layers {
             };
             let source = environment.source(variable.name);
             let value = parse(text, variable.kind).ok_or_else(|| {
-                Failure::usage(format!("the variable {} must be a number", variable.name))
-                    .with("found", text)
+                Failure::usage(format!("the variable {} must be a number", variable.name)).with("found", text)
             })?;
             self.set(variable.key, value, source);
         }
@@ -114,9 +111,7 @@ impl Layers {
         let Some(last) = parts.pop() else { return };
         let mut table = &mut self.table;
         for part in parts {
-            let entry = table
-                .entry(part)
-                .or_insert_with(|| Value::Table(Table::new()));
+            let entry = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
             let Value::Table(inner) = entry else { return };
             table = inner;
         }
@@ -135,10 +130,7 @@ fn parse(text: &str, kind: Kind) -> Option<Value> {
     match kind {
         Kind::Text => Some(Value::String(text.to_owned())),
         Kind::List => {
-            let parts = text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Some(parts.map(Value::from).collect::<Vec<_>>().into())
         }
         Kind::Number => text.parse::<i64>().ok().map(Value::Integer),
@@ -162,24 +154,14 @@ fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf,
         .get("XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
-    let share = share.or_else(|| {
-        environment
-            .get("HOME")
-            .map(|home| Path::new(home).join(".local/share"))
-    });
-    share
-        .map(|share| share.join("agent-orchestrator"))
-        .ok_or_else(|| {
-            Failure::usage("there is no home folder to keep data in")
-                .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
-        })
+    let share = share.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".local/share")));
+    share.map(|share| share.join("agent-orchestrator")).ok_or_else(|| {
+        Failure::usage("there is no home folder to keep data in")
+            .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
+    })
 }
 
-fn configuration_file(
-    overrides: &Overrides,
-    environment: &Environment,
-    data_dir: &Path,
-) -> Option<PathBuf> {
+fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let named = environment.get("ORCHESTRATOR_CONFIG").map(PathBuf::from);
     if let Some(path) = overrides.file.clone().or(named) {
         return Some(path);
@@ -187,10 +169,7 @@ fn configuration_file(
     // A cloned folder's .env must not lead to a configuration of that folder's own.
     let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     let here = std::env::current_dir().unwrap_or_default();
-    if !flag
-        && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR")
-        && here.join(data_dir).starts_with(&here)
-    {
+    if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && here.join(data_dir).starts_with(&here) {
         return None;
     }
     Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
@@ -198,15 +177,9 @@ fn configuration_file(
 
 /// Paths in a file are meant from where the file is.
 fn resolve_paths(table: &mut Table, folder: &Path) {
-    const PATHS: [(&str, &str); 3] = [
-        ("server", "token_file"),
-        ("models", "prices"),
-        ("engine", "profiles"),
-    ];
+    const PATHS: [(&str, &str); 3] = [("server", "token_file"), ("models", "prices"), ("engine", "profiles")];
     for (section, key) in PATHS {
-        let value = table
-            .get_mut(section)
-            .and_then(|section| section.get_mut(key));
+        let value = table.get_mut(section).and_then(|section| section.get_mut(key));
         if let Some(Value::String(path)) = value {
             *path = folder.join(&*path).display().to_string();
         }
@@ -230,10 +203,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     if let Some(dollars) = config.budget.run_dollars
         && domain::NanoDollars::from_dollars(dollars).is_none()
     {
-        return Err(
-            Failure::usage("budget.run_dollars must be an amount of dollars")
-                .with("found", dollars),
-        );
+        return Err(Failure::usage("budget.run_dollars must be an amount of dollars").with("found", dollars));
     }
     for (key, model) in [
         ("models.director", &config.models.director),
@@ -283,10 +253,7 @@ mod tests {
         let mut overrides = file(folder.path(), text);
         overrides.set("--listen", "server.listen", Some("127.0.0.1:3"));
         let environment = Environment::of(
-            &[
-                ("ORCHESTRATOR_LISTEN", "127.0.0.1:2"),
-                ("ORCHESTRATOR_WORKERS", "2"),
-            ],
+            &[("ORCHESTRATOR_LISTEN", "127.0.0.1:2"), ("ORCHESTRATOR_WORKERS", "2")],
             &[],
         );
         let config = load(&overrides, environment).unwrap().config;
@@ -313,10 +280,7 @@ mod tests {
     #[test]
     fn paths_in_a_file_are_meant_from_where_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let overrides = file(
-            folder.path(),
-            "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n",
-        );
+        let overrides = file(folder.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
         let config = load(&overrides, Environment::default()).unwrap().config;
         assert_eq!(config.workspaces["api"].path, folder.path().join("api"));
     }
@@ -327,11 +291,7 @@ mod tests {
         let mut overrides = file(folder.path(), "[engine]\nworkers = 9\n");
         overrides.file = None;
         assert_eq!(
-            load(&overrides, Environment::default())
-                .unwrap()
-                .config
-                .engine
-                .workers,
+            load(&overrides, Environment::default()).unwrap().config.engine.workers,
             9
         );
     }

@@ -10,11 +10,9 @@ pub(crate) fn parse_model(text: &str) -> Result<ModelRef, Failure> {
             provider: provider.to_owned(),
             model: model.to_owned(),
         }),
-        _ => Err(
-            Failure::usage("a model is named by its provider and its name")
-                .with("found", format!("{text:?}"))
-                .hint("write provider/model, for example openai/gpt-4.1"),
-        ),
+        _ => Err(Failure::usage("a model is named by its provider and its name")
+            .with("found", format!("{text:?}"))
+            .hint("write provider/model, for example openai/gpt-4.1")),
     }
 }
 

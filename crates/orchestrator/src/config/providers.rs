@@ -81,9 +81,7 @@ mod tests {
     fn a_provider_without_an_address_is_refused_unless_it_is_openai() {
         assert!(provider("mine", &ProviderSection::default()).is_err());
         assert_eq!(
-            provider(OPENAI, &ProviderSection::default())
-                .unwrap()
-                .base_url,
+            provider(OPENAI, &ProviderSection::default()).unwrap().base_url,
             OPENAI_BASE_URL
         );
     }

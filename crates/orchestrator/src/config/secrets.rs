@@ -9,12 +9,9 @@ impl Config {
     /// A copy without passwords and tokens.
     pub(crate) fn masked(&self) -> Self {
         let mut config = self.clone();
-        for address in [
-            &mut config.database.url,
-            &mut config.telemetry.otlp_endpoint,
-        ]
-        .into_iter()
-        .flatten()
+        for address in [&mut config.database.url, &mut config.telemetry.otlp_endpoint]
+            .into_iter()
+            .flatten()
         {
             *address = masked_address(address);
         }
@@ -39,9 +36,7 @@ pub(crate) fn masked_address(address: &str) -> String {
     let mut masked = masked_password(address);
     if let Some(query) = query {
         let names = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _))
-                if name.contains("pass") || name.contains("key") || name.contains("token") =>
-            {
+            Some((name, _)) if name.contains("pass") || name.contains("key") || name.contains("token") => {
                 format!("{name}={MASK}")
             }
             _ => pair.to_owned(),
@@ -56,9 +51,7 @@ fn masked_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {
         return address.to_owned();
     };
-    let (authority, path) = rest
-        .find('/')
-        .map_or((rest, ""), |slash| rest.split_at(slash));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     match authority.rsplit_once('@') {
         Some((user, host)) if user.contains(':') => {
             let name = user.split(':').next().unwrap_or_default();
@@ -84,10 +77,7 @@ mod tests {
                 "postgres:///db?host=/run&password=***",
             ),
             ("postgres://me@host/db", "postgres://me@host/db"),
-            (
-                "https://host/v1?api_key=s3cret",
-                "https://host/v1?api_key=***",
-            ),
+            ("https://host/v1?api_key=s3cret", "https://host/v1?api_key=***"),
             ("postgres://me:a@b@host/db", "postgres://me:***@host/db"),
         ];
         for (address, expected) in shown {

@@ -94,17 +94,11 @@ impl Board {
 
     /// Takes in a look at the tasks, which brings the plan's order.
     pub(crate) fn look_at_tasks(&mut self, tasks: Vec<TaskFacts>) {
-        let mut known: BTreeMap<TaskKey, Task> = self
-            .tasks
-            .drain(..)
-            .map(|task| (task.key.clone(), task))
-            .collect();
+        let mut known: BTreeMap<TaskKey, Task> = self.tasks.drain(..).map(|task| (task.key.clone(), task)).collect();
         self.tasks = tasks
             .into_iter()
             .map(|facts| {
-                let task = known
-                    .remove(&facts.key)
-                    .unwrap_or_else(|| Task::new(facts.key));
+                let task = known.remove(&facts.key).unwrap_or_else(|| Task::new(facts.key));
                 Task {
                     profile: clean(&facts.profile),
                     waits_for: facts.waits_for,
@@ -130,14 +124,10 @@ impl Board {
         match &entry.task {
             Some(key) => {
                 let key = key.clone();
-                let index = self
-                    .tasks
-                    .iter()
-                    .position(|task| task.key == key)
-                    .unwrap_or_else(|| {
-                        self.tasks.push(Task::new(key));
-                        self.tasks.len() - 1
-                    });
+                let index = self.tasks.iter().position(|task| task.key == key).unwrap_or_else(|| {
+                    self.tasks.push(Task::new(key));
+                    self.tasks.len() - 1
+                });
                 self.tasks[index].apply(entry.at, &entry.fact);
             }
             None => self.apply_to_run(entry.at, &entry.fact),
@@ -156,9 +146,7 @@ impl Board {
 
     /// How many tasks there will be, as far as is known.
     pub(crate) fn total(&self) -> usize {
-        self.tasks
-            .len()
-            .max(self.plan.map_or(0, |plan| plan.tasks as usize))
+        self.tasks.len().max(self.plan.map_or(0, |plan| plan.tasks as usize))
     }
 
     fn apply_to_run(&mut self, at: OffsetDateTime, fact: &Fact) {
@@ -180,10 +168,7 @@ impl Board {
                 };
             }
             Fact::PlanSaved {
-                version,
-                tasks,
-                levels,
-                ..
+                version, tasks, levels, ..
             } => {
                 self.plan = Some(Plan {
                     version: *version,

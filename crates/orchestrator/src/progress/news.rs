@@ -60,9 +60,7 @@ fn words(fact: &Fact) -> Option<String> {
         }
         Fact::TaskReady | Fact::ToolStarted { .. } | Fact::LandingIntended { .. } => return None,
         Fact::TaskClaimed { attempt, .. } => format!("attempt {attempt} starts"),
-        Fact::TurnAnswered {
-            turn, tools, cost, ..
-        } => {
+        Fact::TurnAnswered { turn, tools, cost, .. } => {
             let tools = match tools.len() {
                 0 => "answers".to_owned(),
                 _ => clean(&tools.join(", ")),
@@ -75,9 +73,7 @@ fn words(fact: &Fact) -> Option<String> {
         }
         Fact::AttemptEnded { attempt, end, .. } => return attempt_words(*attempt, end),
         Fact::MergeQueued { commit } => format!("work {} waits to be merged", commit.short()),
-        Fact::MergeMoved {
-            state, conflicts, ..
-        } => return move_words(*state, conflicts),
+        Fact::MergeMoved { state, conflicts, .. } => return move_words(*state, conflicts),
         Fact::ConflictDecided {
             path,
             layer,
@@ -90,11 +86,7 @@ fn words(fact: &Fact) -> Option<String> {
             } else {
                 format!(": {}", clean(reason))
             };
-            format!(
-                "conflict in {} {result} by the {}{reason}",
-                clean(path),
-                clean(layer)
-            )
+            format!("conflict in {} {result} by the {}{reason}", clean(path), clean(layer))
         }
         Fact::GateFinished {
             verdict,
@@ -115,9 +107,7 @@ fn words(fact: &Fact) -> Option<String> {
             end: MergeEnd::Error { reason },
             ..
         } => format!("merge failed: {}", clean(&reason.message)),
-        Fact::TaskCompleted {
-            commit: Some(commit),
-        } => format!("landed {}", commit.short()),
+        Fact::TaskCompleted { commit: Some(commit) } => format!("landed {}", commit.short()),
         Fact::TaskCompleted { commit: None } => "complete, nothing had to change".to_owned(),
         Fact::TaskReturned { reason } => format!("goes back: {}", clean(&reason.message)),
         Fact::TaskFailed { reason } => format!("failed: {}", clean(&reason.message)),
@@ -136,14 +126,8 @@ fn attempt_words(attempt: u32, end: &AttemptEnd) -> Option<String> {
     match end {
         AttemptEnd::Submitted { .. } | AttemptEnd::Released => None,
         AttemptEnd::Unchanged => Some(format!("attempt {attempt} changed nothing")),
-        AttemptEnd::Failed { reason } => Some(format!(
-            "attempt {attempt} failed: {}",
-            clean(&reason.message)
-        )),
-        AttemptEnd::GaveUp { reason } => Some(format!(
-            "attempt {attempt} gave up: {}",
-            clean(&reason.message)
-        )),
+        AttemptEnd::Failed { reason } => Some(format!("attempt {attempt} failed: {}", clean(&reason.message))),
+        AttemptEnd::GaveUp { reason } => Some(format!("attempt {attempt} gave up: {}", clean(&reason.message))),
     }
 }
 
@@ -154,11 +138,9 @@ fn move_words(state: MergeState, conflicts: &[String]) -> Option<String> {
             clean(&conflicts.join(", "))
         )),
         MergeState::Verifying => Some("merged, the gate runs".to_owned()),
-        MergeState::Queued
-        | MergeState::Merging
-        | MergeState::Landed
-        | MergeState::Rejected
-        | MergeState::Error => None,
+        MergeState::Queued | MergeState::Merging | MergeState::Landed | MergeState::Rejected | MergeState::Error => {
+            None
+        }
     }
 }
 
@@ -181,10 +163,7 @@ pub(crate) fn gate_words(gate: Gate) -> String {
     let tests = match (gate.passed, gate.failed) {
         (None, None) => String::new(),
         (passed, None | Some(0)) => format!(", {}", count(passed.unwrap_or(0), "test")),
-        (passed, Some(failed)) => format!(
-            ", {failed} of {} failed",
-            count(passed.unwrap_or(0) + failed, "test")
-        ),
+        (passed, Some(failed)) => format!(", {failed} of {} failed", count(passed.unwrap_or(0) + failed, "test")),
     };
     match gate.verdict {
         GateVerdict::Passed => format!("gate passed{tests}"),

@@ -29,10 +29,7 @@ const FRAME_ROWS: usize = 4;
 /// The run's first two lines, once its plan is known.
 pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
     let name = format!("Run {}  ", board.run.id.short());
-    let budget = board
-        .run
-        .cap
-        .map_or(String::new(), |cap| format!("  budget {cap}"));
+    let budget = board.run.cap.map_or(String::new(), |cap| format!("  budget {cap}"));
     let room = look
         .columns
         .saturating_sub(name.chars().count() + budget.chars().count());
@@ -48,11 +45,7 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
         facts.push(format!("hub ready at {} ({branch})", base.short()));
     }
     if let Some(plan) = board.plan {
-        let size = format!(
-            "{}, {}",
-            count(plan.tasks, "task"),
-            count(plan.levels, "level")
-        );
+        let size = format!("{}, {}", count(plan.tasks, "task"), count(plan.levels, "level"));
         facts.push(format!("plan v{}: {size}", plan.version));
     }
     facts.extend(board.check.as_ref().map(check_words));
@@ -63,11 +56,7 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
 pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<String> {
     let mut lines = vec![String::new()];
     let room = look.rows.saturating_sub(FRAME_ROWS).max(1);
-    let mut open: Vec<&Task> = board
-        .tasks
-        .iter()
-        .filter(|task| !task.state.is_final())
-        .collect();
+    let mut open: Vec<&Task> = board.tasks.iter().filter(|task| !task.state.is_final()).collect();
     let hidden = open.len().saturating_sub(room);
     if hidden > 0 {
         // What moves is worth more than what waits.
@@ -78,16 +67,9 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
         });
         open.truncate(room - 1);
     }
-    lines.extend(
-        open.into_iter()
-            .map(|task| task_line(board, task, now, look)),
-    );
+    lines.extend(open.into_iter().map(|task| task_line(board, task, now, look)));
     if hidden > 0 {
-        lines.push(paint(
-            &format!("  … and {} more wait", hidden + 1),
-            Colour::Grey,
-            look,
-        ));
+        lines.push(paint(&format!("  … and {} more wait", hidden + 1), Colour::Grey, look));
     }
     if !board.doing.is_empty() {
         lines.push(format!(
@@ -108,12 +90,7 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
 
 /// The line of a task that is finished, to scroll away above the block.
 pub(crate) fn finished_task(board: &Board, task: &Task, look: Look) -> String {
-    task_line(
-        board,
-        task,
-        task.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        look,
-    )
+    task_line(board, task, task.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH), look)
 }
 
 fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> String {
@@ -136,12 +113,9 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
         .columns
         .saturating_sub(4 + left.chars().count() + right.chars().count() + 1);
     let status = shortened(&status(board, task), room);
-    format!(
-        "  {} {left}{status:<room$} {right}",
-        paint(mark, colour, look)
-    )
-    .trim_end()
-    .to_owned()
+    format!("  {} {left}{status:<room$} {right}", paint(mark, colour, look))
+        .trim_end()
+        .to_owned()
 }
 
 /// What a task does, or what it waits for.
@@ -158,12 +132,7 @@ fn status(board: &Board, task: &Task) -> String {
                 let parent = board.tasks.iter().find(|other| other.key == **key);
                 parent.is_none_or(|parent| parent.state != TaskState::Complete)
             };
-            let parents: Vec<&str> = task
-                .waits_for
-                .iter()
-                .filter(open)
-                .map(|key| key.0.as_str())
-                .collect();
+            let parents: Vec<&str> = task.waits_for.iter().filter(open).map(|key| key.0.as_str()).collect();
             if parents.is_empty() {
                 "planned".to_owned()
             } else {
@@ -201,25 +170,16 @@ fn merging(task: &Task) -> String {
     match task.merge {
         MergeState::Queued => "waits for its merge".to_owned(),
         MergeState::Merging => "merging".to_owned(),
-        MergeState::Resolving => format!(
-            "merging: conflict in {}, resolver at work",
-            task.conflicts.join(", ")
-        ),
+        MergeState::Resolving => format!("merging: conflict in {}, resolver at work", task.conflicts.join(", ")),
         MergeState::Verifying if task.conflicts.is_empty() => "merged, the gate runs".to_owned(),
-        MergeState::Verifying => format!(
-            "conflict in {} resolved, the gate runs",
-            task.conflicts.join(", ")
-        ),
+        MergeState::Verifying => format!("conflict in {} resolved, the gate runs", task.conflicts.join(", ")),
         MergeState::Landed => "landing".to_owned(),
         MergeState::Rejected | MergeState::Error => "its merge was refused".to_owned(),
     }
 }
 
 fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
-    let slots = board
-        .run
-        .slots
-        .map_or(String::new(), |slots| format!("/{slots}"));
+    let slots = board.run.slots.map_or(String::new(), |slots| format!("/{slots}"));
     let spent: NanoDollars = board.tasks.iter().map(|task| task.cost).sum();
     let state = match board.run.state {
         RunState::Planning => "planning   ",
@@ -233,16 +193,9 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
         board.landed,
         board.total(),
         spent.max(board.run.spent),
-        elapsed(between(
-            board.run.created_at,
-            board.run.ended_at.unwrap_or(now)
-        )),
+        elapsed(between(board.run.created_at, board.run.ended_at.unwrap_or(now))),
     );
-    let keys = if look.keys {
-        "q detach · c cancel"
-    } else {
-        ""
-    };
+    let keys = if look.keys { "q detach · c cancel" } else { "" };
     let text = shortened(&text, look.columns);
     let room = look.columns.saturating_sub(text.chars().count());
     if room < keys.chars().count() + 3 {

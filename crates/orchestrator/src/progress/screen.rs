@@ -62,11 +62,7 @@ impl Screen {
     pub(crate) fn draw(&mut self, above: &[String], block: &[String]) -> io::Result<()> {
         let mut output = Vec::new();
         let (columns, _) = terminal_size();
-        let up: usize = self
-            .drawn
-            .iter()
-            .map(|width| width.div_ceil(columns).max(1))
-            .sum();
+        let up: usize = self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
         queue!(output, cursor::Hide, cursor::MoveToColumn(0))?;
         if up > 0 {
             queue!(output, cursor::MoveUp(up.min(usize::from(u16::MAX)) as u16))?;
@@ -137,10 +133,7 @@ pub(crate) struct Keys {
 impl Keys {
     /// Starts to read keys; `None` where standard input is no terminal.
     pub(crate) fn read() -> Option<Self> {
-        if !io::stdin().is_terminal()
-            || !io::stdout().is_terminal()
-            || terminal::enable_raw_mode().is_err()
-        {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() || terminal::enable_raw_mode().is_err() {
             return None;
         }
         let (sender, pressed) = mpsc::channel(KEY_QUEUE);

@@ -30,10 +30,7 @@ pub(crate) fn shortened(text: &str, columns: usize) -> String {
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let line = lines
-            .last_mut()
-            .map(|line| line.chars().count())
-            .unwrap_or(0);
+        let line = lines.last_mut().map(|line| line.chars().count()).unwrap_or(0);
         if line > 0 && line + 1 + word.chars().count() > columns {
             lines.push(String::new());
         }
@@ -81,12 +78,7 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        let shown = [
-            (400, "0.4s"),
-            (48_000, "48s"),
-            (64_000, "1m04s"),
-            (7_500_000, "2h05m"),
-        ];
+        let shown = [(400, "0.4s"), (48_000, "48s"), (64_000, "1m04s"), (7_500_000, "2h05m")];
         for (milliseconds, expected) in shown {
             assert_eq!(elapsed(Duration::from_millis(milliseconds)), expected);
         }

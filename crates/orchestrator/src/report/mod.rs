@@ -129,12 +129,7 @@ pub(crate) struct GateSums {
 
 impl Report {
     /// From what the server says.
-    pub(crate) fn new(
-        run: Run,
-        tasks: Vec<Task>,
-        merges: Vec<Merge>,
-        changes: Option<Changes>,
-    ) -> Self {
+    pub(crate) fn new(run: Run, tasks: Vec<Task>, merges: Vec<Merge>, changes: Option<Changes>) -> Self {
         let merges: Vec<MergeReport> = merges.into_iter().map(MergeReport::new).collect();
         let duration = run.ended_at.map(|end| end - run.created_at);
         Self {
@@ -163,9 +158,7 @@ impl Report {
 
     /// Merges in which something met.
     pub(crate) fn conflicted(&self) -> impl Iterator<Item = &MergeReport> {
-        self.merges
-            .iter()
-            .filter(|merge| !merge.conflicts.is_empty())
+        self.merges.iter().filter(|merge| !merge.conflicts.is_empty())
     }
 
     /// Merges that did not land.
@@ -233,21 +226,14 @@ impl Conflict {
     /// A conflict is recorded as the git room has it; a bare path is one whose versions are not known.
     fn new(file: &Value) -> Self {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let blob = |side: &str| {
-            file.get(side)
-                .and_then(|version| version.get("blob"))
-                .and_then(text)
-        };
+        let blob = |side: &str| file.get(side).and_then(|version| version.get("blob")).and_then(text);
         Self {
             path: file
                 .get("path")
                 .and_then(text)
                 .or_else(|| text(file))
                 .unwrap_or_default(),
-            kind: file
-                .get("kind")
-                .and_then(text)
-                .unwrap_or_else(|| "other".to_owned()),
+            kind: file.get("kind").and_then(text).unwrap_or_else(|| "other".to_owned()),
             base: blob("base"),
             ours: blob("ours"),
             theirs: blob("theirs"),
@@ -258,16 +244,10 @@ impl Conflict {
 impl Gate {
     fn new(gate: &Value) -> Self {
         let number = |name: &str| gate.get(name).and_then(Value::as_u64);
-        let verdict = gate
-            .get("verdict")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let verdict = gate.get("verdict").and_then(Value::as_str).unwrap_or_default();
         let printed = match verdict == GateVerdict::Passed.as_str() {
             true => "",
-            false => gate
-                .get("output")
-                .and_then(Value::as_str)
-                .unwrap_or_default(),
+            false => gate.get("output").and_then(Value::as_str).unwrap_or_default(),
         };
         Self {
             verdict: verdict.to_owned(),
@@ -281,30 +261,15 @@ impl Gate {
 
 /// Where runners sum up.
 fn last_lines(output: &str) -> Vec<String> {
-    let lines: Vec<String> = output
-        .lines()
-        .map(clean)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<String> = output.lines().map(clean).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(OUTPUT_LINES)..].to_vec()
 }
 
 impl GateSums {
     fn of(merges: &[MergeReport]) -> Self {
-        let gates: Vec<&Gate> = merges
-            .iter()
-            .filter_map(|merge| merge.gate.as_ref())
-            .collect();
-        let count = |verdict: GateVerdict| {
-            gates
-                .iter()
-                .filter(|gate| gate.verdict == verdict.as_str())
-                .count()
-        };
-        let landed = merges
-            .iter()
-            .rev()
-            .find(|merge| merge.state == MergeState::Landed);
+        let gates: Vec<&Gate> = merges.iter().filter_map(|merge| merge.gate.as_ref()).collect();
+        let count = |verdict: GateVerdict| gates.iter().filter(|gate| gate.verdict == verdict.as_str()).count();
+        let landed = merges.iter().rev().find(|merge| merge.state == MergeState::Landed);
         Self {
             passed: count(GateVerdict::Passed),
             failed: count(GateVerdict::Failed),

@@ -29,17 +29,11 @@ pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<Str
     lines.extend(section("Tasks", tasks(report, columns)));
     lines.extend(section(
         "Conflicts",
-        report
-            .conflicted()
-            .flat_map(|merge| conflict(merge, columns))
-            .collect(),
+        report.conflicted().flat_map(|merge| conflict(merge, columns)).collect(),
     ));
     lines.extend(section(
         "Sent back",
-        report
-            .sent_back()
-            .flat_map(|merge| sent_back(merge, columns))
-            .collect(),
+        report.sent_back().flat_map(|merge| sent_back(merge, columns)).collect(),
     ));
     lines.extend(section("Cost", cost(report)));
     lines.extend(section(
@@ -60,11 +54,7 @@ fn headline(report: &Report) -> String {
         RunState::Cancelled => "was cancelled",
         RunState::Planning | RunState::Running | RunState::Delivering => "is under way",
     };
-    let unchecked = if report.gate.unchecked > 0 {
-        ", unchecked"
-    } else {
-        ""
-    };
+    let unchecked = if report.gate.unchecked > 0 { ", unchecked" } else { "" };
     format!("Run {} {words}{time}{unchecked}", report.short)
 }
 
@@ -74,11 +64,7 @@ fn landed(report: &Report) -> String {
         .iter()
         .filter(|task| task.state == TaskState::Complete)
         .count();
-    let commits = report
-        .tasks
-        .iter()
-        .filter(|task| task.landed_commit.is_some())
-        .count();
+    let commits = report.tasks.iter().filter(|task| task.landed_commit.is_some()).count();
     let changes = report.changes.map_or(String::new(), |changes| {
         format!(
             " · {}, {} lines added, {} removed",
@@ -127,11 +113,7 @@ fn gate(report: &Report) -> String {
     let tests = sums.tests.map_or(String::new(), |tests| {
         format!("; {} on the last tree", plural(tests as usize, "test"))
     });
-    format!(
-        "{} ({source}): {}{tests}",
-        clean(command),
-        results.join(", ")
-    )
+    format!("{} ({source}): {}{tests}", clean(command), results.join(", "))
 }
 
 fn tasks(report: &Report, columns: usize) -> Vec<String> {
@@ -156,14 +138,8 @@ fn tasks(report: &Report, columns: usize) -> Vec<String> {
             (None, Some(reason)) => format!("{}: {}", task.state, clean(&reason.message)),
             (None, None) => task.state.to_string(),
         };
-        let time = task
-            .duration_ms
-            .map(|ms| elapsed(milliseconds(ms)))
-            .unwrap_or_default();
-        let left = format!(
-            "  {mark} {:<keys$}  {:<profiles$}  {end}",
-            task.key, task.profile
-        );
+        let time = task.duration_ms.map(|ms| elapsed(milliseconds(ms))).unwrap_or_default();
+        let left = format!("  {mark} {:<keys$}  {:<profiles$}  {end}", task.key, task.profile);
         let right = format!(
             "{:>10} {:>9} {:>8} {time:>6}",
             plural(task.attempts.max(0) as usize, "attempt"),
@@ -195,9 +171,7 @@ fn conflict(merge: &MergeReport, columns: usize) -> Vec<String> {
 }
 
 fn blobs(conflict: &Conflict) -> String {
-    let side = |name: &str, blob: &Option<String>| {
-        format!("{name} {}", blob.as_deref().map_or("none", short))
-    };
+    let side = |name: &str, blob: &Option<String>| format!("{name} {}", blob.as_deref().map_or("none", short));
     let sides = [
         side("base", &conflict.base),
         side("ours", &conflict.ours),
@@ -228,11 +202,7 @@ fn sent_back(merge: &MergeReport, columns: usize) -> Vec<String> {
         .as_ref()
         .map(|reason| clean(&reason.message))
         .unwrap_or_else(|| merge.state.to_string());
-    let mut lines = indented(
-        &format!("{}, attempt {}: {why}", merge.task, merge.attempt),
-        2,
-        columns,
-    );
+    let mut lines = indented(&format!("{}, attempt {}: {why}", merge.task, merge.attempt), 2, columns);
     let printed = merge.gate.iter().flat_map(|gate| &gate.output_end);
     lines.extend(printed.map(|line| shortened(&format!("    | {line}"), columns)));
     lines
@@ -248,22 +218,14 @@ fn cost(report: &Report) -> Vec<String> {
         amount(report.cost.spent),
         plural(report.cost.calls.max(0) as usize, "call")
     )];
-    let by_role = report
-        .cost
-        .by_role
-        .iter()
-        .map(|line| (clean(&line.name), line));
+    let by_role = report.cost.by_role.iter().map(|line| (clean(&line.name), line));
     let by_model = report
         .cost
         .by_model
         .iter()
         .map(|line| (format!("model {}", clean(&line.name)), line));
     let all: Vec<(String, &CostLine)> = by_role.chain(by_model).collect();
-    let names = all
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let names = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     lines.extend(all.into_iter().map(|(name, line)| {
         let cached = if line.tokens.cached > 0 {
             format!("   {} cached", line.tokens.cached)
@@ -291,10 +253,7 @@ fn section(title: &str, body: Vec<String>) -> Vec<String> {
     if body.is_empty() {
         return body;
     }
-    [String::new(), title.to_owned()]
-        .into_iter()
-        .chain(body)
-        .collect()
+    [String::new(), title.to_owned()].into_iter().chain(body).collect()
 }
 
 fn fact(name: &str, text: &str, columns: usize) -> Vec<String> {
@@ -340,9 +299,7 @@ fn amount(amount: Amount) -> String {
 }
 
 fn dollars(dollars: f64) -> String {
-    NanoDollars::from_dollars(dollars)
-        .unwrap_or_default()
-        .to_string()
+    NanoDollars::from_dollars(dollars).unwrap_or_default().to_string()
 }
 
 fn milliseconds(ms: i64) -> Duration {

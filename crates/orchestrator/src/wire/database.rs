@@ -15,10 +15,7 @@ use store::{
 };
 
 /// Connects, starting the private server where no other is named.
-pub(super) async fn open_database(
-    loaded: &Loaded,
-    data_dir: &Path,
-) -> Result<(Store, Option<Running>), Failure> {
+pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(Store, Option<Running>), Failure> {
     let settings = PoolSettings {
         process_name: process_name(data_dir),
         ..PoolSettings::default()
@@ -27,10 +24,8 @@ pub(super) async fn open_database(
         Some(url) => (Database::Url(url.clone()), None),
         None => {
             let folder = data_dir.to_owned();
-            let started =
-                blocking(move || embedded::start(&folder, &embedded::Settings::default())).await;
-            let postgres =
-                started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            let started = blocking(move || embedded::start(&folder, &embedded::Settings::default())).await;
+            let postgres = started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
             (Database::from(postgres.options.clone()), Some(postgres))
         }
     };
@@ -65,9 +60,7 @@ pub(super) async fn nothing_unfinished(store: &Store) -> Result<(), Failure> {
                 limit: 1,
             })
             .await;
-        let page = page.map_err(|error| {
-            Failure::environment("the runs can't be listed").with("found", error)
-        })?;
+        let page = page.map_err(|error| Failure::environment("the runs can't be listed").with("found", error))?;
         if let Some(run) = page.runs.first() {
             return Err(Failure::environment("no server is running, and a run is unfinished")
                 .with("run", run.id)

@@ -40,8 +40,7 @@ pub(super) fn add_scripted(models: &mut llm::Settings, scripted: &Scripted) -> R
 }
 
 fn vendored() -> Result<llm::Prices, Failure> {
-    llm::Prices::vendored()
-        .map_err(|error| Failure::usage("the prices can't be used").with("found", error))
+    llm::Prices::vendored().map_err(|error| Failure::usage("the prices can't be used").with("found", error))
 }
 
 /// Grants and limits of every command.
@@ -82,17 +81,12 @@ pub(super) fn telemetry_settings(
         .providers
         .values()
         .flat_map(|provider| provider.extra_headers.values());
-    let mut secrets: Vec<String> = keys
-        .chain(headers)
-        .map(|secret| secret.expose().to_owned())
-        .collect();
+    let mut secrets: Vec<String> = keys.chain(headers).map(|secret| secret.expose().to_owned()).collect();
     secrets.extend(loaded.config.database.url.clone());
     let terminal = std::io::stderr().is_terminal();
-    let format = section.log_format.unwrap_or(if terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
+    let format = section
+        .log_format
+        .unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     Ok(telemetry::Settings {
         profiles: profiles.names(),
         models: names,
@@ -123,22 +117,15 @@ fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
         Some(folder) => agents::profile::Profiles::with_folder(folder),
         None => agents::profile::Profiles::built_in(),
     };
-    profiles
-        .map_err(|error| Failure::usage("the worker profiles can't be used").with("found", error))
+    profiles.map_err(|error| Failure::usage("the worker profiles can't be used").with("found", error))
 }
 
 /// The engine's part of the configuration.
-pub(super) fn engine_settings(
-    loaded: &Loaded,
-    data_dir: &Path,
-) -> Result<engine::Settings, Failure> {
+pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine::Settings, Failure> {
     let config = &loaded.config;
     let model = |name: &Option<String>| name.as_deref().map(parse_model).transpose();
     let workspaces = config.workspaces.values().map(|workspace| {
-        let path = workspace
-            .path
-            .canonicalize()
-            .unwrap_or_else(|_| workspace.path.clone());
+        let path = workspace.path.canonicalize().unwrap_or_else(|_| workspace.path.clone());
         let settings = WorkspaceSettings {
             check: workspace.check.clone(),
             read_only: workspace.read_only.clone(),

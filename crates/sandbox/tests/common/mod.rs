@@ -11,16 +11,11 @@ use sandbox::{Finished, Job, Sandbox, Settings, Tier};
 use tempfile::TempDir;
 
 pub(crate) async fn sandbox() -> Sandbox {
-    Sandbox::probe(Tier::Bubblewrap, Settings::default())
-        .await
-        .unwrap()
+    Sandbox::probe(Tier::Bubblewrap, Settings::default()).await.unwrap()
 }
 
 pub(crate) fn worktree() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("work tree ")
-        .tempdir()
-        .unwrap()
+    tempfile::Builder::new().prefix("work tree ").tempdir().unwrap()
 }
 
 /// Runs a shell command in a fresh worktree of a fresh sandbox.
@@ -35,11 +30,7 @@ pub(crate) async fn run(command: &str) -> Finished {
 
 /// Processes of the machine whose command line contains the marker.
 pub(crate) fn processes_with(marker: &str) -> usize {
-    let numeric = |name: &std::ffi::OsStr| {
-        name.to_string_lossy()
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-    };
+    let numeric = |name: &std::ffi::OsStr| name.to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(Result::ok)
@@ -56,10 +47,7 @@ pub(crate) async fn appears(path: &Path) {
 pub(crate) async fn becomes(mut fact: impl FnMut() -> bool) {
     let started = Instant::now();
     while !fact() {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "it did not happen"
-        );
+        assert!(started.elapsed() < Duration::from_secs(30), "it did not happen");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -7,12 +7,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 /// The page of a run.
-pub(crate) fn run(
-    detail: &RunDetail,
-    tasks: &[TaskView],
-    merges: &[MergeView],
-    events: &[LoggedEvent],
-) -> Markup {
+pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], events: &[LoggedEvent]) -> Markup {
     let run = &detail.summary;
     let content = html! {
         h1 { (first_line(&run.objective, 160)) }
@@ -136,9 +131,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
 }
 
 fn gate(gate: Option<&Value>) -> String {
-    let verdict = gate
-        .and_then(|gate| gate.get("verdict"))
-        .and_then(Value::as_str);
+    let verdict = gate.and_then(|gate| gate.get("verdict")).and_then(Value::as_str);
     verdict.unwrap_or_default().replace('_', " ")
 }
 
@@ -205,11 +198,9 @@ fn gist(data: &Value) -> Option<String> {
         let names: Vec<&str> = tools.iter().filter_map(Value::as_str).collect();
         return Some(names.join(", "));
     }
-    FIELDS.into_iter().find_map(|field| {
-        data.pointer(field)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    })
+    FIELDS
+        .into_iter()
+        .find_map(|field| data.pointer(field).and_then(Value::as_str).map(str::to_owned))
 }
 
 fn next_commands(detail: &RunDetail) -> String {

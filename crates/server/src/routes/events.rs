@@ -55,15 +55,8 @@ pub(crate) async fn stream(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let Ok(place) = app.streams.clone().try_acquire_owned() else {
-        let problem = Problem::new(
-            503,
-            "busy",
-            "The server is busy",
-            "too many event streams are open",
-        );
-        return Err(problem
-            .hint("close some, or ask GET /runs/{id} instead")
-            .into());
+        let problem = Problem::new(503, "busy", "The server is busy", "too many event streams are open");
+        return Err(problem.hint("close some, or ask GET /runs/{id} instead").into());
     };
     let keep_alive = KeepAlive::new().interval(app.settings.heartbeat);
     let following = Following {
@@ -74,9 +67,7 @@ pub(crate) async fn stream(
         waiting: first.events.into(),
         _place: place,
     };
-    let response = Sse::new(messages(following))
-        .keep_alive(keep_alive)
-        .into_response();
+    let response = Sse::new(messages(following)).keep_alive(keep_alive).into_response();
     // Proxies must pass each message on as it comes.
     Ok(([("x-accel-buffering", "no")], response).into_response())
 }
@@ -141,11 +132,7 @@ fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, Refusal> {
     let header = headers
         .get(LAST_EVENT_ID)
         .map(|value| ("Last-Event-ID", value.to_str().unwrap_or_default()));
-    let parameter = query.and_then(|query| {
-        query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("after="))
-    });
+    let parameter = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("after=")));
     let Some((field, text)) = header.or_else(|| parameter.map(|text| ("after", text))) else {
         return Ok(0);
     };

@@ -50,8 +50,7 @@ pub(crate) async fn run(app: &App, detail: RunDetail) -> Result<Response, Refusa
 }
 
 async fn docs_page(State(app): State<App>) -> Result<Response, Refusal> {
-    let document = serde_json::to_value(&*app.openapi)
-        .map_err(|error| crate::problem::internal(&error.to_string()))?;
+    let document = serde_json::to_value(&*app.openapi).map_err(|error| crate::problem::internal(&error.to_string()))?;
     Ok(pages::html(docs::page(&document)))
 }
 
@@ -64,9 +63,6 @@ async fn script() -> Response {
 }
 
 fn asset(media_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
+    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")];
     (headers, text).into_response()
 }

@@ -21,10 +21,7 @@ use axum::{
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
     )
 )]
-pub(crate) async fn list(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<MergeList>, Refusal> {
+pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Result<Json<MergeList>, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     let merges = app.engine.views().merges(run).await?;
     Ok(Json(MergeList {

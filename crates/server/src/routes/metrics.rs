@@ -65,13 +65,7 @@ pub(crate) async fn metrics_health() -> (StatusCode, Json<MetricsHealth>) {
                 samples,
             }),
         ),
-        _ => (
-            StatusCode::OK,
-            Json(MetricsHealth {
-                status: "ok",
-                samples,
-            }),
-        ),
+        _ => (StatusCode::OK, Json(MetricsHealth { status: "ok", samples })),
     }
 }
 

@@ -85,11 +85,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     let query = list_query(request.uri())?;
     let page = app.engine.views().runs(filter(&app, &query).await?).await?;
     let runs = page.runs.into_iter().map(convert::summary).collect();
-    Ok(Json(RunPage {
-        runs,
-        next: page.next,
-    })
-    .into_response())
+    Ok(Json(RunPage { runs, next: page.next }).into_response())
 }
 
 /// Show a run
@@ -137,10 +133,7 @@ pub(crate) async fn show(
         (status = 409, body = Problem, content_type = "application/problem+json", description = "The run is past being cancelled.")
     )
 )]
-pub(crate) async fn cancel(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     app.engine.cancel(run).await?;
     let summary = app
@@ -250,11 +243,7 @@ pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Re
 
 fn invalid(field: &str, value: &str, message: &str, hint: &str) -> Refusal {
     Problem::new(
-        if field == "query" || field == "state" {
-            400
-        } else {
-            422
-        },
+        if field == "query" || field == "state" { 400 } else { 422 },
         "invalid-value",
         "A value can't be used",
         message,

@@ -29,10 +29,7 @@ const TEXT: u32 = 64 << 10;
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
     )
 )]
-pub(crate) async fn list(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<TaskList>, Refusal> {
+pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Result<Json<TaskList>, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     let tasks = app.engine.views().tasks(run).await?;
     Ok(Json(TaskList {
@@ -62,11 +59,7 @@ pub(crate) async fn show(
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<TaskDetail>, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
-    let detail = app
-        .engine
-        .views()
-        .task(run, &TaskKey(key.clone()), TEXT)
-        .await?;
+    let detail = app.engine.views().task(run, &TaskKey(key.clone()), TEXT).await?;
     let detail = detail.ok_or_else(|| {
         problem::Refusal::from(
             Problem::new(

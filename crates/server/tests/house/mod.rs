@@ -30,18 +30,12 @@ impl House {
     }
 
     pub(crate) async fn open_with(scenario: Scenario, settings: Settings) -> Self {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        rustls::crypto::ring::default_provider().install_default().ok();
         let folder = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
-        let model = sim_llm::Server::start(scenario, Options::default())
-            .await
-            .unwrap();
+        let model = sim_llm::Server::start(scenario, Options::default()).await.unwrap();
         let engine = start(folder.path().join("data"), &database, &model).await;
-        let listener = server::bind("127.0.0.1:0".parse().unwrap(), &settings)
-            .await
-            .unwrap();
+        let listener = server::bind("127.0.0.1:0".parse().unwrap(), &settings).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(listener, engine, settings, stop.clone()));
@@ -105,9 +99,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -116,21 +108,11 @@ impl Answer {
 
     /// The problem of a refusal: its status, its kind, the field and the value.
     pub(crate) fn problem(&self) -> (u16, String, Option<String>, Option<Value>) {
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.text
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
         let problem: api::Problem = serde_json::from_str(&self.text).unwrap();
         assert_eq!(problem.status, self.status);
         assert!(!problem.detail.is_empty() && !problem.title.is_empty());
-        (
-            self.status,
-            problem.name().to_owned(),
-            problem.field,
-            problem.value,
-        )
+        (self.status, problem.name().to_owned(), problem.field, problem.value)
     }
 }
 
@@ -145,8 +127,7 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
 
 async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Server) -> Engine {
     std::fs::create_dir_all(&data_dir).unwrap();
-    let providers =
-        BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
+    let providers = BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
     let models = Models::new(llm::Settings::new(providers).unwrap()).unwrap();
     let sandbox = sandbox::Sandbox::probe(sandbox::Tier::None, sandbox::Settings::default())
         .await
@@ -169,12 +150,7 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         lease: Duration::from_secs(15),
         fast_forward: true,
     };
-    Engine::start(
-        settings,
-        database.store(),
-        Arc::new(models),
-        Arc::new(sandbox),
-    )
-    .await
-    .unwrap()
+    Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))
+        .await
+        .unwrap()
 }

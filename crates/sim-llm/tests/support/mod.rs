@@ -62,16 +62,10 @@ pub(crate) async fn drain(mut response: reqwest::Response) -> (String, bool) {
         match response.chunk().await {
             Ok(Some(bytes)) => text.extend_from_slice(&bytes),
             Ok(None) => {
-                return (
-                    String::from_utf8(text).expect("the server sends UTF-8"),
-                    true,
-                );
+                return (String::from_utf8(text).expect("the server sends UTF-8"), true);
             }
             Err(_) => {
-                return (
-                    String::from_utf8(text).expect("the server sends UTF-8"),
-                    false,
-                );
+                return (String::from_utf8(text).expect("the server sends UTF-8"), false);
             }
         }
     }

@@ -26,9 +26,7 @@ impl Account {
     /// The owner of an existing cluster, else the named account, else the first usual one that exists.
     pub(super) fn choose(named: Option<&str>, cluster: &Path) -> Result<Self, EmbeddedError> {
         let own_uid = rustix::process::geteuid();
-        let owner = fs::metadata(cluster)
-            .ok()
-            .map(|found| (found.uid(), found.gid()));
+        let owner = fs::metadata(cluster).ok().map(|found| (found.uid(), found.gid()));
         if !own_uid.is_root() {
             return match owner {
                 Some((owner, _)) if owner != own_uid.as_raw() => Err(EmbeddedError::NotOurs {
@@ -67,8 +65,8 @@ impl Account {
             return Ok(());
         };
         for directory in data_dir.ancestors() {
-            let found = fs::metadata(directory)
-                .map_err(|source| EmbeddedError::directory("read", directory, source))?;
+            let found =
+                fs::metadata(directory).map_err(|source| EmbeddedError::directory("read", directory, source))?;
             if self.may_enter(&found) {
                 continue;
             }
@@ -79,9 +77,8 @@ impl Account {
                 });
             }
             let opened = fs::Permissions::from_mode(found.mode() & 0o7777 | 0o001);
-            fs::set_permissions(directory, opened).map_err(|source| {
-                EmbeddedError::directory("change the mode of", directory, source)
-            })?;
+            fs::set_permissions(directory, opened)
+                .map_err(|source| EmbeddedError::directory("change the mode of", directory, source))?;
         }
         Ok(())
     }

@@ -22,11 +22,7 @@ const LAYOUTS: [(&str, &str); 6] = [
 /// The folder of the programs to use: the named one, else the one of the wanted major version, else the newest.
 ///
 /// `wanted` is the major version of an existing cluster, which no other version can run.
-pub(super) fn find(
-    named: Option<&Path>,
-    wanted: Option<&str>,
-    cluster: &Path,
-) -> Result<PathBuf, EmbeddedError> {
+pub(super) fn find(named: Option<&Path>, wanted: Option<&str>, cluster: &Path) -> Result<PathBuf, EmbeddedError> {
     let candidates = match named {
         Some(folder) => match missing_program(folder) {
             Some(missing) => {
@@ -94,16 +90,12 @@ fn folder_by_pg_config() -> Option<PathBuf> {
 }
 
 fn missing_program(folder: &Path) -> Option<&'static str> {
-    PROGRAMS
-        .into_iter()
-        .find(|program| !folder.join(program).is_file())
+    PROGRAMS.into_iter().find(|program| !folder.join(program).is_file())
 }
 
 /// The major version of a folder's programs, or `unknown`.
 fn major(folder: &Path) -> String {
-    let output = Command::new(folder.join("postgres"))
-        .arg("--version")
-        .output();
+    let output = Command::new(folder.join("postgres")).arg("--version").output();
     output
         .ok()
         .and_then(|output| {
@@ -127,10 +119,7 @@ mod tests {
         let error = find(Some(folder.path()), None, Path::new("/nowhere")).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("lacks initdb"), "{text}");
-        assert!(
-            text.contains(&folder.path().display().to_string()),
-            "{text}"
-        );
+        assert!(text.contains(&folder.path().display().to_string()), "{text}");
     }
 
     #[test]

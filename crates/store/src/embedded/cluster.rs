@@ -109,8 +109,7 @@ impl Cluster {
         let name = format!("postgres.new-{}", std::process::id());
         let beside = self.directory.with_file_name(name);
         if beside.exists() {
-            fs::remove_dir_all(&beside)
-                .map_err(|source| EmbeddedError::directory("remove", &beside, source))?;
+            fs::remove_dir_all(&beside).map_err(|source| EmbeddedError::directory("remove", &beside, source))?;
         }
         self.make_directory(&beside)?;
         let mut command = self.command("initdb");
@@ -128,8 +127,7 @@ impl Cluster {
             command.arg("--no-sync");
         }
         let made = self.run("initdb", command).and_then(|()| {
-            fs::rename(&beside, &self.directory)
-                .map_err(|source| EmbeddedError::directory("rename", &beside, source))
+            fs::rename(&beside, &self.directory).map_err(|source| EmbeddedError::directory("rename", &beside, source))
         });
         if made.is_err() {
             // The first failure is the one to tell; what can't be removed is overwritten next time.
@@ -153,9 +151,9 @@ impl Cluster {
             // The server inherits these for its whole life: whoever reads a pipe of ours would wait for its end.
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let status = command.status().map_err(|source| {
-            EmbeddedError::directory("run", &self.binaries.join("pg_ctl"), source)
-        })?;
+        let status = command
+            .status()
+            .map_err(|source| EmbeddedError::directory("run", &self.binaries.join("pg_ctl"), source))?;
         if status.success() {
             return Ok(());
         }
@@ -164,11 +162,7 @@ impl Cluster {
             log.display(),
             tail(&log, quoted_from)
         );
-        Err(EmbeddedError::program(
-            "pg_ctl start",
-            &self.directory,
-            &detail,
-        ))
+        Err(EmbeddedError::program("pg_ctl start", &self.directory, &detail))
     }
 
     fn server_options(&self) -> String {
@@ -200,9 +194,9 @@ impl Cluster {
     }
 
     fn run(&self, program: &'static str, mut command: Command) -> Result<(), EmbeddedError> {
-        let output = command.output().map_err(|source| {
-            EmbeddedError::directory("run", &self.binaries.join(program), source)
-        })?;
+        let output = command
+            .output()
+            .map_err(|source| EmbeddedError::directory("run", &self.binaries.join(program), source))?;
         if output.status.success() {
             return Ok(());
         }
@@ -231,9 +225,8 @@ impl Cluster {
                 owner: found.uid(),
             });
         }
-        fs::set_permissions(&self.sockets, fs::Permissions::from_mode(0o700)).map_err(
-            |source| EmbeddedError::directory("change the mode of", &self.sockets, source),
-        )?;
+        fs::set_permissions(&self.sockets, fs::Permissions::from_mode(0o700))
+            .map_err(|source| EmbeddedError::directory("change the mode of", &self.sockets, source))?;
         self.account.own(&self.sockets)
     }
 
@@ -256,22 +249,17 @@ fn socket_directory(data_dir: &Path) -> PathBuf {
         return beside;
     }
     let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-    let name: String = digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     Path::new("/tmp").join(format!("agent-orchestrator-{name}"))
 }
 
 /// Keeps the log from growing for ever; how long it is now.
 fn put_aside(log: &Path) -> u64 {
     match fs::metadata(log) {
-        Ok(found) if found.len() > LOG_BYTES => {
-            match fs::rename(log, log.with_extension("log.1")) {
-                Ok(()) => 0,
-                Err(_) => found.len(),
-            }
-        }
+        Ok(found) if found.len() > LOG_BYTES => match fs::rename(log, log.with_extension("log.1")) {
+            Ok(()) => 0,
+            Err(_) => found.len(),
+        },
         Ok(found) => found.len(),
         Err(_) => 0,
     }
@@ -282,9 +270,7 @@ fn tail(log: &Path, from: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = fs::File::open(log)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(
-            from.max(length.saturating_sub(QUOTED_BYTES)),
-        ))?;
+        file.seek(SeekFrom::Start(from.max(length.saturating_sub(QUOTED_BYTES))))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         Ok(String::from_utf8_lossy(&text).trim().to_owned())

@@ -16,8 +16,7 @@ pub(super) fn create(data_dir: &Path) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     if let Some(parent) = data_dir.parent() {
-        std::fs::create_dir_all(parent)
-            .map_err(|source| EmbeddedError::directory("make", parent, source))?;
+        std::fs::create_dir_all(parent).map_err(|source| EmbeddedError::directory("make", parent, source))?;
     }
     DirBuilder::new()
         .recursive(true)

@@ -53,15 +53,11 @@ impl DataDirLock {
                 }
             }
         }
-        write_holder(&mut file)
-            .map_err(|source| EmbeddedError::directory("write", &path, source))?;
+        write_holder(&mut file).map_err(|source| EmbeddedError::directory("write", &path, source))?;
         let data_dir = data_dir
             .canonicalize()
             .map_err(|source| EmbeddedError::directory("read", data_dir, source))?;
-        Ok(Self {
-            data_dir,
-            _file: file,
-        })
+        Ok(Self { data_dir, _file: file })
     }
 
     /// The directory, in its canonical form.
@@ -96,10 +92,7 @@ mod tests {
         let first = DataDirLock::take(&data_dir).unwrap();
         let error = DataDirLock::take(&data_dir).unwrap_err().to_string();
         assert!(error.contains(&data_dir.display().to_string()), "{error}");
-        assert!(
-            error.contains(&format!("(process {})", std::process::id())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
         drop(first);
         DataDirLock::take(&data_dir).unwrap();
     }
@@ -109,9 +102,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = DataDirLock::take(&file.join("data"))
-            .unwrap_err()
-            .to_string();
+        let error = DataDirLock::take(&file.join("data")).unwrap_err().to_string();
         assert!(error.contains("--data-dir"), "{error}");
         assert!(error.contains(&file.display().to_string()), "{error}");
     }

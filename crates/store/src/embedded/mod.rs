@@ -44,8 +44,7 @@ impl Default for Settings {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
             binaries: variable(BINARIES_VARIABLE).map(PathBuf::from),
-            account: variable(ACCOUNT_VARIABLE)
-                .map(|account| account.to_string_lossy().into_owned()),
+            account: variable(ACCOUNT_VARIABLE).map(|account| account.to_string_lossy().into_owned()),
             durability: Durability::Full,
             max_connections: 100,
         }

@@ -32,10 +32,7 @@ pub(super) fn remove_stale_files(cluster: &Path, sockets: &Path) {
     let Ok(processes) = fs::read_dir("/proc") else {
         return;
     };
-    if processes
-        .flatten()
-        .any(|entry| works_in(&entry.path(), cluster))
-    {
+    if processes.flatten().any(|entry| works_in(&entry.path(), cluster)) {
         return;
     }
     let stale = [

@@ -82,11 +82,7 @@ impl Views {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn open_effects(
-        &self,
-        run: Option<RunId>,
-        limit: u32,
-    ) -> Result<Vec<OpenEffect>, Error> {
+    pub async fn open_effects(&self, run: Option<RunId>, limit: u32) -> Result<Vec<OpenEffect>, Error> {
         let query = sqlx::query!(
             "select run, kind, tries, error, wake_at from effect
              where done_at is null and ($1::uuid is null or run = $1) order by id limit $2",

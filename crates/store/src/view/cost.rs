@@ -165,12 +165,7 @@ impl Views {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn model_calls(
-        &self,
-        run: RunId,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<ModelCall>, Error> {
+    pub async fn model_calls(&self, run: RunId, after: i64, limit: u32) -> Result<Vec<ModelCall>, Error> {
         let query = sqlx::query!(
             r#"select m.id, t.key as "key?", m.role, m.provider, m.model_asked, m.model, m.state, m.status, m.reserved,
                    m.cost, coalesce(m.input_tokens, 0) as "input!", coalesce(m.output_tokens, 0) as "output!",

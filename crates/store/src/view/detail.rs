@@ -100,6 +100,5 @@ impl Views {
 }
 
 fn check_source(text: String) -> Result<CheckSource, Error> {
-    serde_json::from_value(Value::String(text.clone()))
-        .map_err(|_| Error::corrupt("run.check_source", &text))
+    serde_json::from_value(Value::String(text.clone())).map_err(|_| Error::corrupt("run.check_source", &text))
 }

@@ -38,12 +38,7 @@ impl Views {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn events(
-        &self,
-        run: RunId,
-        after: i64,
-        limit: u32,
-    ) -> Result<Option<EventPage>, Error> {
+    pub async fn events(&self, run: RunId, after: i64, limit: u32) -> Result<Option<EventPage>, Error> {
         // The run is read first: what it says was logged by then is in the second answer.
         let query = sqlx::query!(
             r#"select r.state, r.event_seq,

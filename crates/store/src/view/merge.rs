@@ -122,20 +122,17 @@ impl Views {
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut resolutions: HashMap<i64, Vec<ResolutionView>> = HashMap::new();
         for row in rows {
-            resolutions
-                .entry(row.merge)
-                .or_default()
-                .push(ResolutionView {
-                    path: row.path,
-                    hunk: row.hunk,
-                    layer: row.layer,
-                    result: row.result,
-                    base: row.base_text,
-                    ours: row.ours_text,
-                    theirs: row.theirs_text,
-                    text: row.text,
-                    reason: row.reason,
-                });
+            resolutions.entry(row.merge).or_default().push(ResolutionView {
+                path: row.path,
+                hunk: row.hunk,
+                layer: row.layer,
+                result: row.result,
+                base: row.base_text,
+                ours: row.ours_text,
+                theirs: row.theirs_text,
+                text: row.text,
+                reason: row.reason,
+            });
         }
         Ok(resolutions)
     }

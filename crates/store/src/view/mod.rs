@@ -12,6 +12,7 @@ mod run;
 mod task;
 mod transcript;
 
+pub use crate::Error;
 pub use activity::{Activity, OpenEffect};
 pub use cost::{Cost, CostLine, ModelCall, Tokens};
 pub use detail::RunDetail;
@@ -20,7 +21,6 @@ pub use find::FindRunError;
 pub use merge::{MergeView, ResolutionView};
 pub use run::{RunFilter, RunPage, RunSummary, TaskCounts};
 pub use task::{Action, TaskMerge, TaskView};
-pub use crate::Error;
 pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
 
 /// A handle on the read side. Clones share the pool.

@@ -34,13 +34,7 @@ pub struct TaskCounts {
 impl TaskCounts {
     /// All of them.
     pub fn total(&self) -> i64 {
-        self.planned
-            + self.ready
-            + self.active
-            + self.merging
-            + self.complete
-            + self.failed
-            + self.cancelled
+        self.planned + self.ready + self.active + self.merging + self.complete + self.failed + self.cancelled
     }
 }
 
@@ -118,12 +112,7 @@ impl Views {
         Ok(self.summaries(everything, 1, Some(run)).await?.pop())
     }
 
-    async fn summaries(
-        &self,
-        filter: RunFilter,
-        limit: i64,
-        only: Option<RunId>,
-    ) -> Result<Vec<RunSummary>, Error> {
+    async fn summaries(&self, filter: RunFilter, limit: i64, only: Option<RunId>) -> Result<Vec<RunSummary>, Error> {
         let query = sqlx::query!(
             r#"select r.id, r.state, r.reason as "reason: Json<Reason>", r.objective, w.path as workspace, r.branch,
                    r.created_at, r.ended_at, b.spent, b.cap,

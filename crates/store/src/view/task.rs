@@ -2,9 +2,7 @@
 
 use super::Views;
 use crate::{Error, timed::timed};
-use domain::{
-    CommitId, NanoDollars, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::TaskState,
-};
+use domain::{CommitId, NanoDollars, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::TaskState};
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -136,8 +134,7 @@ impl Views {
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut tasks = Vec::with_capacity(rows.len());
         for row in rows {
-            let state = TaskState::parse(&row.state)
-                .ok_or_else(|| Error::corrupt("task.state", &row.state))?;
+            let state = TaskState::parse(&row.state).ok_or_else(|| Error::corrupt("task.state", &row.state))?;
             let merge = match &row.merge_state {
                 Some(state) => Some(TaskMerge {
                     state: merge_state(state)?,

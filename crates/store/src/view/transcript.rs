@@ -89,12 +89,7 @@ impl Views {
     ///
     /// # Errors
     /// When the database can't be reached, or a stored value can't be read.
-    pub async fn task(
-        &self,
-        run: RunId,
-        key: &TaskKey,
-        text_limit: u32,
-    ) -> Result<Option<TaskDetail>, Error> {
+    pub async fn task(&self, run: RunId, key: &TaskKey, text_limit: u32) -> Result<Option<TaskDetail>, Error> {
         let Some(task) = self.task_view(run, key).await? else {
             return Ok(None);
         };
@@ -131,11 +126,7 @@ impl Views {
     }
 
     /// The turns of a task's attempts, by the attempt's row.
-    async fn turns(
-        &self,
-        task: TaskId,
-        text_limit: u32,
-    ) -> Result<HashMap<i64, Vec<TurnView>>, Error> {
+    async fn turns(&self, task: TaskId, text_limit: u32) -> Result<HashMap<i64, Vec<TurnView>>, Error> {
         let query = sqlx::query!(
             "select u.attempt, u.number, u.assistant, u.model, u.input_tokens, u.output_tokens, u.cost, u.answered_at,
                  u.ended_at
@@ -161,11 +152,7 @@ impl Views {
     }
 
     /// The tool calls of a task's attempts, by the attempt's row and the turn.
-    async fn tool_calls(
-        &self,
-        task: TaskId,
-        text_limit: u32,
-    ) -> Result<HashMap<(i64, i32), Vec<ToolCallView>>, Error> {
+    async fn tool_calls(&self, task: TaskId, text_limit: u32) -> Result<HashMap<(i64, i32), Vec<ToolCallView>>, Error> {
         let query = sqlx::query!(
             r#"select c.attempt, c.turn, c.name, c.summary, left(c.arguments, $2) as "arguments!",
                    left(c.result, $2) as result, coalesce(length(c.result), 0) as "result_length!", c.ok,
@@ -178,19 +165,16 @@ impl Views {
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut calls: HashMap<(i64, i32), Vec<ToolCallView>> = HashMap::new();
         for row in rows {
-            calls
-                .entry((row.attempt, row.turn))
-                .or_default()
-                .push(ToolCallView {
-                    name: row.name,
-                    summary: row.summary,
-                    arguments: row.arguments,
-                    result: row.result,
-                    result_length: row.result_length,
-                    ok: row.ok,
-                    intended_at: row.intended_at,
-                    ended_at: row.ended_at,
-                });
+            calls.entry((row.attempt, row.turn)).or_default().push(ToolCallView {
+                name: row.name,
+                summary: row.summary,
+                arguments: row.arguments,
+                result: row.result,
+                result_length: row.result_length,
+                ok: row.ok,
+                intended_at: row.intended_at,
+                ended_at: row.ended_at,
+            });
         }
         Ok(calls)
     }

@@ -13,13 +13,7 @@ async fn attempt(place: &Place) -> (Holder, Writer) {
     let holder = place.process("p").await;
     let run = place.run(1, 0.0).await;
     place.task(run, "t", 1, 0).await;
-    let claimed = place
-        .database
-        .store()
-        .claim(holder, 1)
-        .await
-        .unwrap()
-        .remove(0);
+    let claimed = place.database.store().claim(holder, 1).await.unwrap().remove(0);
     let writer = Writer {
         run,
         task: claimed.task,
@@ -73,24 +67,15 @@ async fn what_models_and_commands_write_is_kept_whatever_characters_it_has() {
     let (_, writer) = attempt(&place).await;
     let store = place.database.store();
     let (turn, fact) = answer();
-    assert_eq!(
-        store.record_turn(writer, &turn, fact).await.unwrap(),
-        Held::Yes
-    );
+    assert_eq!(store.record_turn(writer, &turn, fact).await.unwrap(), Held::Yes);
     let (row, fact) = intent();
-    assert_eq!(
-        store.record_intent(writer, &row, fact).await.unwrap(),
-        Held::Yes
-    );
+    assert_eq!(store.record_intent(writer, &row, fact).await.unwrap(), Held::Yes);
     let result = ResultRow {
         call_id: "c\u{0}1",
         content: "x\u{0}y",
         ok: true,
     };
-    assert_eq!(
-        store.record_result(writer, 1, &result, None).await.unwrap(),
-        Held::Yes
-    );
+    assert_eq!(store.record_result(writer, 1, &result, None).await.unwrap(), Held::Yes);
     let replayed = store.replay(writer.attempt).await.unwrap();
     assert_eq!(replayed[0].results[0].1.as_deref(), Some("x\u{fffd}y"));
     assert_eq!(replayed[0].assistant["content"], "a\u{fffd}b");
@@ -103,15 +88,9 @@ async fn what_is_said_again_because_no_answer_came_is_written_once() {
     let store = place.database.store();
     for _ in 0..2 {
         let (turn, fact) = answer();
-        assert_eq!(
-            store.record_turn(writer, &turn, fact).await.unwrap(),
-            Held::Yes
-        );
+        assert_eq!(store.record_turn(writer, &turn, fact).await.unwrap(), Held::Yes);
         let (row, fact) = intent();
-        assert_eq!(
-            store.record_intent(writer, &row, fact).await.unwrap(),
-            Held::Yes
-        );
+        assert_eq!(store.record_intent(writer, &row, fact).await.unwrap(), Held::Yes);
     }
     assert_eq!(place.number("select count(*) from tool_call").await, 1);
     assert_eq!(
@@ -133,15 +112,9 @@ async fn a_call_that_was_never_begun_is_answered_without_ending_the_attempt() {
         content: "not run",
         ok: false,
     };
-    assert_eq!(
-        store.record_result(writer, 1, &result, None).await.unwrap(),
-        Held::Yes
-    );
+    assert_eq!(store.record_result(writer, 1, &result, None).await.unwrap(), Held::Yes);
     place.end(writer.run, writer.task).await;
-    assert_eq!(
-        store.record_result(writer, 1, &result, None).await.unwrap(),
-        Held::No
-    );
+    assert_eq!(store.record_result(writer, 1, &result, None).await.unwrap(), Held::No);
 }
 
 #[tokio::test]
@@ -157,10 +130,7 @@ async fn a_result_is_recorded_with_the_snapshot_of_what_it_did_and_a_stale_one_w
         ok: true,
     };
     let snapshot = CommitId("s1".into());
-    store
-        .record_result(writer, 1, &result, Some(&snapshot))
-        .await
-        .unwrap();
+    store.record_result(writer, 1, &result, Some(&snapshot)).await.unwrap();
     assert_eq!(store.end_turn(writer, 1, None).await.unwrap(), Held::Yes);
     assert_eq!(
         store.attempt(writer.attempt).await.unwrap().snapshot,
@@ -169,20 +139,11 @@ async fn a_result_is_recorded_with_the_snapshot_of_what_it_did_and_a_stale_one_w
     place.give_back(writer.run, writer.task, false).await;
     let late = CommitId("s2".into());
     assert_eq!(
-        store
-            .record_result(writer, 1, &result, Some(&late))
-            .await
-            .unwrap(),
+        store.record_result(writer, 1, &result, Some(&late)).await.unwrap(),
         Held::No
     );
-    assert_eq!(
-        store.end_turn(writer, 1, Some(&late)).await.unwrap(),
-        Held::No
-    );
-    assert_eq!(
-        store.attempt(writer.attempt).await.unwrap().snapshot,
-        Some(snapshot)
-    );
+    assert_eq!(store.end_turn(writer, 1, Some(&late)).await.unwrap(), Held::No);
+    assert_eq!(store.attempt(writer.attempt).await.unwrap().snapshot, Some(snapshot));
 }
 
 #[tokio::test]
@@ -204,10 +165,7 @@ async fn a_call_taken_for_lost_is_settled_when_its_answer_comes_after_all() {
         panic!("the cap allows it")
     };
     assert!(
-        matches!(
-            store.reserve(holder, &call).await.unwrap(),
-            Reserved::OverCap(_)
-        ),
+        matches!(store.reserve(holder, &call).await.unwrap(), Reserved::OverCap(_)),
         "the cap is reached exactly"
     );
     place.silent(holder).await;

@@ -57,18 +57,12 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
     let (slow, quick) = (place.process("slow").await, place.process("quick").await);
     let store = place.database.store();
     let first = store.claim_effect(slow, &[]).await.unwrap().unwrap();
-    assert!(
-        store.claim_effect(quick, &[]).await.unwrap().is_none(),
-        "it is held"
-    );
+    assert!(store.claim_effect(quick, &[]).await.unwrap().is_none(), "it is held");
     place.silent(slow).await;
     let second = store.claim_effect(quick, &[]).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
 
-    store
-        .retry_effect(&first, "too slow", Duration::ZERO)
-        .await
-        .unwrap();
+    store.retry_effect(&first, "too slow", Duration::ZERO).await.unwrap();
     store.release_effect(&first).await.unwrap();
     let third = place.process("third").await;
     assert!(
@@ -76,10 +70,7 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
         "a stale return changes nothing"
     );
     let mut tx = store.begin().await.unwrap();
-    assert!(
-        !tx.finish_effect(&first).await.unwrap(),
-        "a stale end changes nothing"
-    );
+    assert!(!tx.finish_effect(&first).await.unwrap(), "a stale end changes nothing");
     assert!(tx.finish_effect(&second).await.unwrap());
     tx.commit().await.unwrap();
     assert!(store.claim_effect(third, &[]).await.unwrap().is_none());
@@ -93,23 +84,14 @@ async fn an_effect_whose_claim_was_never_answered_is_claimed_again_by_its_holder
     let store = place.database.store();
     let first = store.claim_effect(holder, &[]).await.unwrap().unwrap();
     assert!(
-        store
-            .claim_effect(holder, &[first.id])
-            .await
-            .unwrap()
-            .is_none(),
+        store.claim_effect(holder, &[first.id]).await.unwrap().is_none(),
         "it is being performed"
     );
     let again = store.claim_effect(holder, &[]).await.unwrap().unwrap();
     assert_eq!((again.id, again.tries), (first.id, 2));
     store.release_effect(&again).await.unwrap();
     assert_eq!(
-        store
-            .claim_effect(holder, &[])
-            .await
-            .unwrap()
-            .unwrap()
-            .tries,
+        store.claim_effect(holder, &[]).await.unwrap().unwrap().tries,
         2,
         "a drain costs no try"
     );

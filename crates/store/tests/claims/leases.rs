@@ -11,9 +11,7 @@ async fn a_lease_that_could_not_be_given_back_does_not_block_its_own_process() {
     let (own, other) = (place.process("own").await, place.process("other").await);
     let store = place.database.store();
     let mut tx = store.begin().await.unwrap();
-    tx.queue_merge(run, task, &CommitId("c".into()))
-        .await
-        .unwrap();
+    tx.queue_merge(run, task, &CommitId("c".into())).await.unwrap();
     tx.commit().await.unwrap();
     let lease = store::merge::merge_lease(run);
     let first = store.take_lease(&lease, own).await.unwrap().unwrap();

@@ -88,11 +88,7 @@ impl Place {
 impl Place {
     /// A held task can be claimed again, at once or in an hour.
     pub(crate) async fn give_back(&self, run: RunId, task: TaskId, waits: bool) {
-        let wake_at = if waits {
-            "now() + interval '1 hour'"
-        } else {
-            "null"
-        };
+        let wake_at = if waits { "now() + interval '1 hour'" } else { "null" };
         self.sql(format!(
             "begin;
              update run set active = active - 1, ready = ready + 1 where id = '{run}';

@@ -39,8 +39,7 @@ enum Step {
 }
 
 fn runs() -> impl Strategy<Value = Vec<Run>> {
-    let task =
-        (0..4i64, prop::bool::weighted(0.2)).prop_map(|(priority, waits)| Task { priority, waits });
+    let task = (0..4i64, prop::bool::weighted(0.2)).prop_map(|(priority, waits)| Task { priority, waits });
     let run = (1..4i64, 0..3i64, prop::collection::vec(task, 0..6));
     let run = run.prop_map(|(max_active, vtime, tasks)| Run {
         max_active,
@@ -72,13 +71,11 @@ struct Model {
 
 impl Model {
     fn claim(&mut self, slots: i64) -> Vec<(TaskId, Fence)> {
-        let active =
-            |place: usize| self.held.iter().filter(|(_, run)| *run == place).count() as i64;
+        let active = |place: usize| self.held.iter().filter(|(_, run)| *run == place).count() as i64;
         let room = |place: usize| self.runs[place].1.max_active - active(place);
         let has_work = |place: usize| self.ready[place].values().any(|(_, waits)| !waits);
         let candidates = (0..self.runs.len()).filter(|place| room(*place) > 0 && has_work(*place));
-        let Some(chosen) = candidates.min_by_key(|place| (self.runs[*place].1.vtime, *place))
-        else {
+        let Some(chosen) = candidates.min_by_key(|place| (self.runs[*place].1.vtime, *place)) else {
             return Vec::new();
         };
         let room = room(chosen);
@@ -118,9 +115,7 @@ async fn made(place: &Place, runs: &[Run]) -> Model {
         let mut ready = BTreeMap::new();
         for (number, task) in run.tasks.iter().enumerate() {
             let wait_s = if task.waits { 3_600 } else { 0 };
-            let row = place
-                .task(id, &format!("t{number}"), task.priority, wait_s)
-                .await;
+            let row = place.task(id, &format!("t{number}"), task.priority, wait_s).await;
             ready.insert(row, (task.priority, task.waits));
             model.priorities.insert(row, task.priority);
         }
@@ -188,11 +183,7 @@ async fn eight_claimers_never_take_the_same_task_nor_pass_a_limit() {
     let mut claimers = Vec::new();
     for number in 0..8 {
         let holder = place.process(&format!("p{number}")).await;
-        claimers.push(tokio::spawn(claim_and_end(
-            place.clone(),
-            holder,
-            limits.clone(),
-        )));
+        claimers.push(tokio::spawn(claim_and_end(place.clone(), holder, limits.clone())));
     }
     let mut taken = BTreeSet::new();
     for claimer in claimers {
@@ -207,11 +198,7 @@ async fn eight_claimers_never_take_the_same_task_nor_pass_a_limit() {
 }
 
 /// Claims and ends tasks until there are none, and looks at the limits while it holds some.
-async fn claim_and_end(
-    place: Arc<Place>,
-    holder: Holder,
-    limits: BTreeMap<RunId, i64>,
-) -> Vec<Claimed> {
+async fn claim_and_end(place: Arc<Place>, holder: Holder, limits: BTreeMap<RunId, i64>) -> Vec<Claimed> {
     let mut all = Vec::new();
     let mut empty = 0;
     while empty < 30 {
@@ -222,10 +209,7 @@ async fn claim_and_end(
             continue;
         };
         empty = 0;
-        assert!(
-            claimed.iter().all(|task| task.run == first.run),
-            "one claim, one run"
-        );
+        assert!(claimed.iter().all(|task| task.run == first.run), "one claim, one run");
         assert!(
             place.active(first.run).await <= limits[&first.run],
             "a limit was passed"
@@ -252,9 +236,7 @@ async fn what_a_living_process_holds_is_never_lost_to_itself() {
     assert_eq!(store.held_tasks(own).await.unwrap()[0].task, task);
     let lost = store.lost_tasks(other).await.unwrap();
     assert_eq!(
-        lost.iter()
-            .map(|lost| (lost.task, lost.fence))
-            .collect::<Vec<_>>(),
+        lost.iter().map(|lost| (lost.task, lost.fence)).collect::<Vec<_>>(),
         [(task, Fence(1))]
     );
     // Its next life is another holder.

@@ -26,10 +26,8 @@ const OPERATION: Label = Label::fixed(
     ],
 );
 
-pub(crate) static QUERIES: Counter<1> = Counter::new(
-    Declaration::new("db.queries", "{query}", "db_queries_total", "Queries sent.")
-        .labels(&[OPERATION]),
-);
+pub(crate) static QUERIES: Counter<1> =
+    Counter::new(Declaration::new("db.queries", "{query}", "db_queries_total", "Queries sent.").labels(&[OPERATION]));
 
 pub(crate) static DURATION: Distribution<1> = Distribution::new(
     Declaration::new(
@@ -70,7 +68,5 @@ pub(crate) static POOL_WAIT: Distribution = Distribution::new(
         "db_pool_wait_seconds",
         "Time a transaction waited for a connection from the pool.",
     )
-    .buckets(&[
-        0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0,
-    ]),
+    .buckets(&[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0]),
 );

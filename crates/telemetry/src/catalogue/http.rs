@@ -14,14 +14,9 @@ pub(super) static AREA: Area = Area {
 
 const METHOD: Label = Label::fixed(
     "method",
-    &[
-        "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other",
-    ],
+    &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "other"],
 );
-const ENDPOINT: Label = Label::of(
-    "endpoint",
-    Values::Bounded("the matched route, or unmatched"),
-);
+const ENDPOINT: Label = Label::of("endpoint", Values::Bounded("the matched route, or unmatched"));
 const STATUS: Label = Label::of("status", Values::Bounded("HTTP status codes"));
 
 pub(crate) static REQUESTS: Counter<3> = Counter::new(

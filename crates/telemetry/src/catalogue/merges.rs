@@ -22,10 +22,7 @@ pub(super) static AREA: Area = Area {
     ],
 };
 
-const GATE_RESULT: Label = Label::fixed(
-    "result",
-    &["passed", "failed", "could_not_run", "not_configured"],
-);
+const GATE_RESULT: Label = Label::fixed("result", &["passed", "failed", "could_not_run", "not_configured"]);
 
 pub(crate) static DURATION: Distribution = Distribution::new(
     Declaration::new(
@@ -61,9 +58,7 @@ pub(crate) static LOCK_WAIT: Distribution = Distribution::new(
         "git_lock_wait_duration_seconds",
         "Time from queued to holding the merge lock.",
     )
-    .buckets(&[
-        0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
-    ]),
+    .buckets(&[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0]),
 );
 
 pub(crate) static LOCK_VIOLATIONS: Counter = Counter::new(Declaration::new(

@@ -25,10 +25,7 @@ pub(super) static AREA: Area = Area {
 };
 
 pub(super) const MODEL: Label = Label::of("model", Values::Models);
-pub(super) const STATUS: Label = Label::fixed(
-    "status",
-    &["success", "error", "rate_limited", "timeout", "cancelled"],
-);
+pub(super) const STATUS: Label = Label::fixed("status", &["success", "error", "rate_limited", "timeout", "cancelled"]);
 
 pub(crate) static REQUESTS: Counter<2> = Counter::new(
     Declaration::new(
@@ -96,9 +93,7 @@ pub(crate) static FIRST_TOKEN: Distribution<1> = Distribution::new(
         "Time from a request to the first token of its answer.",
     )
     .labels(&[MODEL])
-    .buckets(&[
-        0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0,
-    ]),
+    .buckets(&[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0]),
 );
 
 pub(crate) static RETRIES: Counter<1> = Counter::new(

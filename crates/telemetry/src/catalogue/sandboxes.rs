@@ -6,13 +6,7 @@ use crate::instrument::{Counter, Distribution, Level};
 /// The area.
 pub(super) static AREA: Area = Area {
     title: "Sandboxes",
-    metrics: &[
-        &CREATION,
-        &ACTIVE,
-        &ACTIVE_TOTAL,
-        &CACHE_HITS,
-        &CACHE_MISSES,
-    ],
+    metrics: &[&CREATION, &ACTIVE, &ACTIVE_TOTAL, &CACHE_HITS, &CACHE_MISSES],
 };
 
 pub(crate) static CREATION: Distribution = Distribution::new(

@@ -80,10 +80,7 @@ pub(crate) static COMPLETIONS: Counter<2> = Counter::new(
         "task_completion_total",
         "Tasks that ended, by how; success means that the work has landed.",
     )
-    .labels(&[
-        Label::fixed("status", &["success", "failure", "cancelled"]),
-        PROFILE,
-    ]),
+    .labels(&[Label::fixed("status", &["success", "failure", "cancelled"]), PROFILE]),
 );
 
 pub(crate) static RETRIES: Distribution = Distribution::new(
@@ -123,10 +120,7 @@ pub(crate) static TRANSITIONS: Counter<2> = Counter::new(
         "task_state_transitions_total",
         "Changes of a task's state; a new task comes from none.",
     )
-    .labels(&[
-        Label::fixed("from", PREVIOUS_STATES),
-        Label::fixed("to", STATES),
-    ]),
+    .labels(&[Label::fixed("from", PREVIOUS_STATES), Label::fixed("to", STATES)]),
 );
 
 pub(crate) static SCHEDULE_TO_START: Distribution = Distribution::new(

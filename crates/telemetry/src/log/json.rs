@@ -31,11 +31,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut fields = Fields::default();
-        for span in context
-            .event_scope()
-            .into_iter()
-            .flat_map(|scope| scope.from_root())
-        {
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
             let text = extensions
                 .get::<FormattedFields<JsonFields>>()
@@ -55,9 +51,7 @@ where
             .remove("message")
             .or_else(|| fields.get("name").cloned())
             .unwrap_or_default();
-        let now = OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default();
+        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let level = event.metadata().level().as_str();
         write!(
             writer,

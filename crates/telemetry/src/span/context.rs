@@ -19,9 +19,7 @@ pub struct TraceContext {
 
 /// A text that is not the identity of a span.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a trace context: expected 00-<32 hexadecimal digits>-<16 hexadecimal digits>-01"
-)]
+#[error("`{0}` is not a trace context: expected 00-<32 hexadecimal digits>-<16 hexadecimal digits>-01")]
 pub struct InvalidTraceContext(String);
 
 impl TraceContext {
@@ -54,23 +52,13 @@ impl TraceContext {
 
     pub(super) fn to_span_context(self) -> SpanContext {
         let (trace_id, span_id) = (TraceId::from(self.trace_id), SpanId::from(self.span_id));
-        SpanContext::new(
-            trace_id,
-            span_id,
-            TraceFlags::SAMPLED,
-            true,
-            TraceState::default(),
-        )
+        SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, true, TraceState::default())
     }
 }
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "00-{:032x}-{:016x}-01",
-            self.trace_id, self.span_id
-        )
+        write!(formatter, "00-{:032x}-{:016x}-01", self.trace_id, self.span_id)
     }
 }
 
@@ -80,13 +68,9 @@ impl FromStr for TraceContext {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidTraceContext(text.chars().take(80).collect());
         let mut parts = text.split('-');
-        let (Some("00"), Some(trace), Some(span), Some(_flags), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
+        let (Some("00"), Some(trace), Some(span), Some(_flags), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(invalid());
         };
         match (parse_trace(trace), parse_span(span)) {
@@ -124,8 +108,7 @@ fn span_to_hex<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error
 
 fn trace_from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
     let hex = String::deserialize(deserializer)?;
-    parse_trace(&hex)
-        .ok_or_else(|| serde::de::Error::custom("trace_id is not 32 hexadecimal digits"))
+    parse_trace(&hex).ok_or_else(|| serde::de::Error::custom("trace_id is not 32 hexadecimal digits"))
 }
 
 fn span_from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -152,17 +135,15 @@ pub(super) struct Identities(RandomIdGenerator);
 
 impl IdGenerator for Identities {
     fn new_trace_id(&self) -> TraceId {
-        IDENTITY.get().map_or_else(
-            || self.0.new_trace_id(),
-            |context| TraceId::from(context.trace_id),
-        )
+        IDENTITY
+            .get()
+            .map_or_else(|| self.0.new_trace_id(), |context| TraceId::from(context.trace_id))
     }
 
     fn new_span_id(&self) -> SpanId {
-        IDENTITY.get().map_or_else(
-            || self.0.new_span_id(),
-            |context| SpanId::from(context.span_id),
-        )
+        IDENTITY
+            .get()
+            .map_or_else(|| self.0.new_span_id(), |context| SpanId::from(context.span_id))
     }
 }
 
@@ -181,14 +162,8 @@ mod tests {
             json,
             r#"{"trace_id":"00000000000000000000000000000abc","span_id":"000000000000001f"}"#
         );
-        assert_eq!(
-            serde_json::from_str::<TraceContext>(&json).unwrap(),
-            context
-        );
-        assert_eq!(
-            context.to_string().parse::<TraceContext>().unwrap(),
-            context
-        );
+        assert_eq!(serde_json::from_str::<TraceContext>(&json).unwrap(), context);
+        assert_eq!(context.to_string().parse::<TraceContext>().unwrap(), context);
     }
 
     #[test]

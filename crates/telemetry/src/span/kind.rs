@@ -102,11 +102,7 @@ impl SpanKind<'_> {
                 ]
             }
             Self::Plan => vec![operation("plan"), text(attributes::AGENT_NAME, "director")],
-            Self::Task {
-                profile,
-                task,
-                attempt,
-            } => vec![
+            Self::Task { profile, task, attempt } => vec![
                 text(attributes::PROFILE, profile),
                 KeyValue::new(attributes::TASK_ID, task.0),
                 KeyValue::new(attributes::ATTEMPT, i64::from(*attempt)),

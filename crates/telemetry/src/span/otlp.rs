@@ -14,25 +14,17 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
 /// Where a person chooses JSON; otherwise it is protobuf, which every collector reads.
-const PROTOCOL_VARIABLES: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
+const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 /// The longest that one request to the collector may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest text that an attribute may hold, in characters.
 const MAX_ATTRIBUTE_LENGTH: usize = 4096;
 
 /// The provider of tracers that send to the collector at `endpoint`, whose path is `/v1/traces` below it.
-pub(crate) fn provider(
-    endpoint: &str,
-    resource: Resource,
-) -> Result<(SdkTracerProvider, SdkTracer), Error> {
+pub(crate) fn provider(endpoint: &str, resource: Resource) -> Result<(SdkTracerProvider, SdkTracer), Error> {
     let url = traces_url(endpoint)?;
     // A second installation is refused and changes nothing; whichever provider is there serves.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
+    rustls::crypto::ring::default_provider().install_default().ok();
     let failed = |error: String| Error::Export(secrets::redact(&error));
     let client = reqwest::Client::builder()
         .timeout(REQUEST_TIMEOUT)
@@ -43,10 +35,7 @@ pub(crate) fn provider(
         .with_http_client(client)
         .with_endpoint(url)
         .with_timeout(REQUEST_TIMEOUT);
-    if PROTOCOL_VARIABLES
-        .iter()
-        .all(|name| std::env::var_os(name).is_none())
-    {
+    if PROTOCOL_VARIABLES.iter().all(|name| std::env::var_os(name).is_none()) {
         builder = builder.with_protocol(Protocol::HttpBinary);
     }
     let exporter = builder.build().map_err(|error| failed(error.to_string()))?;
@@ -198,10 +187,7 @@ mod tests {
 
     #[test]
     fn secrets_and_endless_texts_stay_out_of_attributes() {
-        let mut attribute = KeyValue::new(
-            "x",
-            format!("Bearer abcdefgh12345678 {}", "y".repeat(10_000)),
-        );
+        let mut attribute = KeyValue::new("x", format!("Bearer abcdefgh12345678 {}", "y".repeat(10_000)));
         clean_attribute(&mut attribute);
         let text = attribute.value.as_str().into_owned();
         assert!(

@@ -47,10 +47,7 @@ impl Collector {
         let bodies = self.bodies.lock().unwrap();
         let resources = bodies.iter().flat_map(|body| inside(body, 1));
         let scopes = resources.flat_map(|resource| inside(resource, 2));
-        scopes
-            .flat_map(|scope| inside(scope, 2))
-            .map(read_span)
-            .collect()
+        scopes.flat_map(|scope| inside(scope, 2)).map(read_span).collect()
     }
 }
 
@@ -99,8 +96,7 @@ fn read_span(bytes: &[u8]) -> Span {
                     .flat_map(|value| inside(value, 1))
                     .next();
                 if let Some(value) = value {
-                    span.attributes
-                        .insert(text(inside(attribute, 1)[0]), text(value));
+                    span.attributes.insert(text(inside(attribute, 1)[0]), text(value));
                 }
             }
             (11, Field::Bytes(event)) => span.events.push(text(inside(event, 2)[0])),
@@ -135,9 +131,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
                 let length = varint(&mut bytes);
                 Field::Bytes(take(&mut bytes, length as usize))
             }
-            5 => Field::Number(u64::from(u32::from_le_bytes(
-                take(&mut bytes, 4).try_into().unwrap(),
-            ))),
+            5 => Field::Number(u64::from(u32::from_le_bytes(take(&mut bytes, 4).try_into().unwrap()))),
             other => panic!("wire type {other}"),
         };
         fields.push((key >> 3, field));

@@ -32,15 +32,7 @@ pub(crate) fn everything_happens() {
 
     llm::request("gpt-4", llm::LlmStatus::Success, time, Some(time / 3));
     llm::request("gpt-4", llm::LlmStatus::RateLimited, time, None);
-    llm::usage(
-        "gpt-4",
-        "worker",
-        1000,
-        200,
-        300,
-        50,
-        Some(NanoDollars(12_500_000)),
-    );
+    llm::usage("gpt-4", "worker", 1000, 200, 300, 50, Some(NanoDollars(12_500_000)));
     llm::usage("gpt-4", "worker", 10, 20, 0, 0, None);
     llm::rate_limited("gpt-4");
     llm::retried("rate_limited");

@@ -21,9 +21,7 @@ impl Scrape {
                 assert!(twice.is_none(), "{name} is declared twice");
             } else if !line.starts_with('#') {
                 let (series, value) = line.rsplit_once(' ').unwrap();
-                let twice = scrape
-                    .samples
-                    .insert(series.to_owned(), value.parse().unwrap());
+                let twice = scrape.samples.insert(series.to_owned(), value.parse().unwrap());
                 assert!(twice.is_none(), "{series} has two samples");
             }
         }
@@ -36,9 +34,6 @@ impl Scrape {
 
     #[track_caller]
     pub(crate) fn value(&self, series: &str) -> f64 {
-        *self
-            .samples
-            .get(series)
-            .unwrap_or_else(|| panic!("no sample {series}"))
+        *self.samples.get(series).unwrap_or_else(|| panic!("no sample {series}"))
     }
 }

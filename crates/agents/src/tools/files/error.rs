@@ -12,9 +12,7 @@ pub(in super::super) enum FileError {
         root.display()
     )]
     Outside { path: String, root: PathBuf },
-    #[error(
-        "`{path}` belongs to git, which only the orchestrator touches. Use `shell` with git to look at history."
-    )]
+    #[error("`{path}` belongs to git, which only the orchestrator touches. Use `shell` with git to look at history.")]
     Git { path: String },
     #[error("`{path}` is not a path: it contains a NUL character.")]
     NotAPath { path: String },
@@ -33,11 +31,7 @@ pub(in super::super) enum FileError {
     #[error(
         "`{path}` has {bytes} bytes, more than the {limit_bytes} this tool takes. Use `shell`, for example with sed, head or grep."
     )]
-    TooLarge {
-        path: String,
-        bytes: u64,
-        limit_bytes: u64,
-    },
+    TooLarge { path: String, bytes: u64, limit_bytes: u64 },
     #[error("`{path}` may not be written by this worker. It may write: {allowed}.")]
     NotPermitted { path: String, allowed: String },
     #[error("`{path}` lies in the folder of long outputs, which can only be read.")]
@@ -63,9 +57,9 @@ impl FileError {
     fn kind(&self) -> &'static str {
         match self {
             FileError::Outside { .. } => "outside_worktree",
-            FileError::Git { .. }
-            | FileError::NotPermitted { .. }
-            | FileError::ReadOnlyFolder { .. } => "not_permitted",
+            FileError::Git { .. } | FileError::NotPermitted { .. } | FileError::ReadOnlyFolder { .. } => {
+                "not_permitted"
+            }
             FileError::NotFound { .. } | FileError::Dangling { .. } => "not_found",
             FileError::TooLarge { .. } => "too_large",
             FileError::NotAPath { .. }

@@ -82,17 +82,8 @@ fn paths_out_of_the_worktree_are_refused_by_name() {
     let fixture = fixture();
     let beside = fixture.path("beside/secret");
     let sibling = fixture.path("wt2/x");
-    for path in [
-        "../beside/secret",
-        "src/../../beside/secret",
-        "/etc/passwd",
-        "/",
-        "..",
-    ] {
-        for refusal in [
-            fixture.read(path).unwrap_err(),
-            fixture.write(path).unwrap_err(),
-        ] {
+    for path in ["../beside/secret", "src/../../beside/secret", "/etc/passwd", "/", ".."] {
+        for refusal in [fixture.read(path).unwrap_err(), fixture.write(path).unwrap_err()] {
             assert!(
                 refusal.contains(&format!("`{path}` is outside the worktree")),
                 "{refusal}"
@@ -100,18 +91,8 @@ fn paths_out_of_the_worktree_are_refused_by_name() {
         }
     }
     for path in [beside, sibling] {
-        assert!(
-            fixture
-                .read(path.to_str().unwrap())
-                .unwrap_err()
-                .contains("outside")
-        );
-        assert!(
-            fixture
-                .write(path.to_str().unwrap())
-                .unwrap_err()
-                .contains("outside")
-        );
+        assert!(fixture.read(path.to_str().unwrap()).unwrap_err().contains("outside"));
+        assert!(fixture.write(path.to_str().unwrap()).unwrap_err().contains("outside"));
     }
 }
 
@@ -122,32 +103,18 @@ fn links_out_of_the_worktree_are_refused() {
         symlink("../beside", fixture.path("wt/folder")).unwrap();
         symlink(fixture.path("beside"), fixture.path("wt/absolute")).unwrap();
         symlink("/proc/self/root", fixture.path("wt/magic")).unwrap();
-        for path in [
-            "file",
-            "folder/secret",
-            "absolute/secret",
-            "magic/etc/passwd",
-        ] {
+        for path in ["file", "folder/secret", "absolute/secret", "magic/etc/passwd"] {
             let refusal = fixture.read(path).unwrap_err();
             assert!(
                 refusal.contains(&format!("`{path}` is outside the worktree")),
                 "{refusal}"
             );
         }
-        for path in [
-            "file",
-            "folder/secret",
-            "folder/new",
-            "absolute/new",
-            "folder/deep/new",
-        ] {
+        for path in ["file", "folder/secret", "folder/new", "absolute/new", "folder/deep/new"] {
             let refusal = fixture.write(path).unwrap_err();
             assert!(refusal.contains(&format!("`{path}`")), "{refusal}");
         }
-        assert_eq!(
-            fs::read_to_string(fixture.path("beside/secret")).unwrap(),
-            "secret"
-        );
+        assert_eq!(fs::read_to_string(fixture.path("beside/secret")).unwrap(), "secret");
         assert_eq!(fs::read_dir(fixture.path("beside")).unwrap().count(), 1);
     }
 }
@@ -158,15 +125,8 @@ fn links_inside_the_worktree_are_followed_and_stay() {
     symlink("src/a.txt", fixture.path("wt/link")).unwrap();
     assert_eq!(fixture.read("link").as_deref(), Ok("inside"));
     assert_eq!(fixture.write("link"), Ok(Written::Replaced));
-    assert!(
-        fs::symlink_metadata(fixture.path("wt/link"))
-            .unwrap()
-            .is_symlink()
-    );
-    assert_eq!(
-        fs::read_to_string(fixture.path("wt/src/a.txt")).unwrap(),
-        "new"
-    );
+    assert!(fs::symlink_metadata(fixture.path("wt/link")).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(fixture.path("wt/src/a.txt")).unwrap(), "new");
 }
 
 #[test]
@@ -188,14 +148,8 @@ fn git_is_refused_under_any_spelling_and_through_links() {
         let refusal = fixture.write(path).unwrap_err();
         assert!(refusal.contains("belongs to git"), "{path}: {refusal}");
     }
-    assert_eq!(
-        fs::read_to_string(fixture.path("wt/.git")).unwrap(),
-        "gitdir: x"
-    );
-    assert_eq!(
-        fs::read_dir(fixture.path("wt/sub/.git")).unwrap().count(),
-        0
-    );
+    assert_eq!(fs::read_to_string(fixture.path("wt/.git")).unwrap(), "gitdir: x");
+    assert_eq!(fs::read_dir(fixture.path("wt/sub/.git")).unwrap().count(), 0);
     assert_eq!(fixture.write(".gitignore"), Ok(Written::Created));
 }
 
@@ -213,10 +167,7 @@ fn odd_names_are_just_names() {
     ] {
         assert_eq!(fixture.write(path), Ok(Written::Created), "{path}");
         assert_eq!(fixture.read(path).as_deref(), Ok("new"));
-        assert_eq!(
-            fs::read_to_string(fixture.path("wt").join(path)).unwrap(),
-            "new"
-        );
+        assert_eq!(fs::read_to_string(fixture.path("wt").join(path)).unwrap(), "new");
     }
     assert!(fixture.write("a\0b").unwrap_err().contains("NUL"));
     assert!(
@@ -234,10 +185,7 @@ fn a_replaced_file_keeps_its_mode_and_leaves_nothing_beside() {
         fs::write(&script, "old").unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(fixture.write("src/run.sh"), Ok(Written::Replaced));
-        assert_eq!(
-            fs::metadata(&script).unwrap().permissions().mode() & 0o7777,
-            0o755
-        );
+        assert_eq!(fs::metadata(&script).unwrap().permissions().mode() & 0o7777, 0o755);
         assert_eq!(fs::read_dir(fixture.path("wt/src")).unwrap().count(), 2);
     }
 }
@@ -257,18 +205,8 @@ fn what_is_no_file_is_named() {
     assert!(fixture.read("src").unwrap_err().contains("is a folder"));
     assert!(fixture.write("src").unwrap_err().contains("is a folder"));
     assert!(fixture.write(".").unwrap_err().contains("is a folder"));
-    assert!(
-        fixture
-            .read("pipe")
-            .unwrap_err()
-            .contains("pipe, socket or device")
-    );
-    assert!(
-        fixture
-            .write("pipe")
-            .unwrap_err()
-            .contains("pipe, socket or device")
-    );
+    assert!(fixture.read("pipe").unwrap_err().contains("pipe, socket or device"));
+    assert!(fixture.write("pipe").unwrap_err().contains("pipe, socket or device"));
     assert!(
         fixture
             .read("missing")

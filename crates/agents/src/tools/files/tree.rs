@@ -93,11 +93,7 @@ impl Tree {
     }
 
     /// Opens a regular file for reading, and tells its size.
-    pub(in super::super) fn open_file(
-        &self,
-        relative: &Path,
-        given: &str,
-    ) -> Result<(File, u64), FileError> {
+    pub(in super::super) fn open_file(&self, relative: &Path, given: &str) -> Result<(File, u64), FileError> {
         // Without O_NONBLOCK, opening a pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = self
@@ -105,44 +101,25 @@ impl Tree {
             .map_err(|error| self.explain(error, given))?;
         let found = self.found(&opened, given)?;
         match Kind::of(&found.stat) {
-            Kind::File => Ok((
-                File::from(opened),
-                u64::try_from(found.stat.st_size).unwrap_or(0),
-            )),
-            Kind::Folder => Err(FileError::IsFolder {
-                path: given.to_owned(),
-            }),
-            Kind::Link | Kind::Special => Err(FileError::Special {
-                path: given.to_owned(),
-            }),
+            Kind::File => Ok((File::from(opened), u64::try_from(found.stat.st_size).unwrap_or(0))),
+            Kind::Folder => Err(FileError::IsFolder { path: given.to_owned() }),
+            Kind::Link | Kind::Special => Err(FileError::Special { path: given.to_owned() }),
         }
     }
 
     /// Opens a folder, and tells where it really is.
-    pub(in super::super) fn open_folder(
-        &self,
-        relative: &Path,
-        given: &str,
-    ) -> Result<(OwnedFd, PathBuf), FileError> {
+    pub(in super::super) fn open_folder(&self, relative: &Path, given: &str) -> Result<(OwnedFd, PathBuf), FileError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let opened = self
-            .open_beneath(relative, flags)
-            .map_err(|error| match error {
-                Errno::NOTDIR => FileError::NotAFolder {
-                    path: given.to_owned(),
-                },
-                other => self.explain(other, given),
-            })?;
+        let opened = self.open_beneath(relative, flags).map_err(|error| match error {
+            Errno::NOTDIR => FileError::NotAFolder { path: given.to_owned() },
+            other => self.explain(other, given),
+        })?;
         let found = self.found(&opened, given)?;
         Ok((opened, found.real))
     }
 
     /// What a path leads to, links followed; `None` where there is nothing.
-    pub(in super::super) fn look(
-        &self,
-        relative: &Path,
-        given: &str,
-    ) -> Result<Option<(Kind, PathBuf)>, FileError> {
+    pub(in super::super) fn look(&self, relative: &Path, given: &str) -> Result<Option<(Kind, PathBuf)>, FileError> {
         Ok(self
             .find(relative, given)?
             .map(|found| (Kind::of(&found.stat), found.real)))
@@ -159,9 +136,7 @@ impl Tree {
     /// Whether a path is itself a symbolic link.
     pub(super) fn is_link(&self, relative: &Path) -> bool {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let stat = self
-            .open_beneath(relative, flags)
-            .and_then(rustix::fs::fstat);
+        let stat = self.open_beneath(relative, flags).and_then(rustix::fs::fstat);
         stat.is_ok_and(|stat| Kind::of(&stat) == Kind::Link)
     }
 
@@ -178,9 +153,7 @@ impl Tree {
             .map_err(|_| self.outside(given))?
             .to_owned();
         if real.iter().any(is_git_name) {
-            return Err(FileError::Git {
-                path: given.to_owned(),
-            });
+            return Err(FileError::Git { path: given.to_owned() });
         }
         let stat = rustix::fs::fstat(opened).map_err(|error| system(error.into()))?;
         Ok(Found { real, stat })

@@ -26,25 +26,17 @@ struct Target {
     mode: Option<Mode>,
 }
 
-pub(super) fn write(
-    place: &Place<'_>,
-    content: &[u8],
-    policy: &WritePolicy,
-) -> Result<Written, FileError> {
+pub(super) fn write(place: &Place<'_>, content: &[u8], policy: &WritePolicy) -> Result<Written, FileError> {
     let target = target(place)?;
     permit(policy, &target.relative, place)?;
-    let name = target
-        .relative
-        .file_name()
-        .ok_or_else(|| FileError::IsFolder {
-            path: place.given.clone(),
-        })?;
+    let name = target.relative.file_name().ok_or_else(|| FileError::IsFolder {
+        path: place.given.clone(),
+    })?;
     let parent = target.relative.parent().unwrap_or(Path::new(""));
     let (folder, real_parent) = open_or_make_folder(place, parent)?;
     // A new file may have been named through a linked folder.
     permit(policy, &real_parent.join(name), place)?;
-    replace(&folder, Path::new(name), content, target.mode)
-        .map_err(|source| failed(place, source))?;
+    replace(&folder, Path::new(name), content, target.mode).map_err(|source| failed(place, source))?;
     Ok(if target.mode.is_some() {
         Written::Replaced
     } else {
@@ -92,10 +84,7 @@ fn permit(policy: &WritePolicy, relative: &Path, place: &Place<'_>) -> Result<()
 }
 
 /// Makes what is missing of a path of folders, from the outermost on; tells where the last one really is.
-fn open_or_make_folder(
-    place: &Place<'_>,
-    relative: &Path,
-) -> Result<(OwnedFd, PathBuf), FileError> {
+fn open_or_make_folder(place: &Place<'_>, relative: &Path) -> Result<(OwnedFd, PathBuf), FileError> {
     if let Some(folder) = open_folder(place, relative)? {
         return Ok(folder);
     }
@@ -116,10 +105,7 @@ fn open_or_make_folder(
 }
 
 /// `None` where there is nothing; a folder of git's is refused here, before anything is made in it.
-fn open_folder(
-    place: &Place<'_>,
-    relative: &Path,
-) -> Result<Option<(OwnedFd, PathBuf)>, FileError> {
+fn open_folder(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd, PathBuf)>, FileError> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     match place.tree.open_beneath(relative, flags) {
         Ok(folder) => {
@@ -138,9 +124,8 @@ fn replace(folder: &OwnedFd, name: &Path, content: &[u8], mode: Option<Mode>) ->
     let beside = format!(".orchestrator-write-{}-{number}", std::process::id());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, beside.as_str(), flags, Mode::from_raw_mode(0o666))?;
-    let written = fill(file, content, mode).and_then(|()| {
-        rustix::fs::renameat(folder, beside.as_str(), folder, name).map_err(io::Error::from)
-    });
+    let written = fill(file, content, mode)
+        .and_then(|()| rustix::fs::renameat(folder, beside.as_str(), folder, name).map_err(io::Error::from));
     if written.is_err() {
         // The error of writing is the one to report.
         rustix::fs::unlinkat(folder, beside.as_str(), AtFlags::empty()).unwrap_or_default();

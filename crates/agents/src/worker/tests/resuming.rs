@@ -27,11 +27,7 @@ fn journaled(turn: u32, calls: Vec<ToolCall>, results: Vec<(&str, Option<&str>)>
 }
 
 fn finish(id: &str) -> ToolCall {
-    call(
-        id,
-        "finish",
-        json!({"outcome": "done", "summary": "a word"}),
-    )
+    call(id, "finish", json!({"outcome": "done", "summary": "a word"}))
 }
 
 #[tokio::test]
@@ -159,10 +155,7 @@ async fn the_history_after_a_resume_is_the_history_before_it() {
 
     let call_of = |message: &serde_json::Value| ToolCall {
         id: message["tool_calls"][0]["id"].as_str().unwrap().into(),
-        name: message["tool_calls"][0]["function"]["name"]
-            .as_str()
-            .unwrap()
-            .into(),
+        name: message["tool_calls"][0]["function"]["name"].as_str().unwrap().into(),
         arguments: message["tool_calls"][0]["function"]["arguments"]
             .as_str()
             .unwrap()
@@ -177,10 +170,7 @@ async fn the_history_after_a_resume_is_the_history_before_it() {
         tool_calls: Vec::new(),
     };
     let id = listing.id.clone();
-    resumed.resume = vec![
-        silent,
-        journaled(2, vec![listing], vec![(&id, Some(result))]),
-    ];
+    resumed.resume = vec![silent, journaled(2, vec![listing], vec![(&id, Some(result))])];
     let rest = Script::play(rules()).await;
     let end = Room::new().await.work(&resumed, &rest).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");

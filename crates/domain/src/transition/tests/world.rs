@@ -235,17 +235,12 @@ pub(super) fn world_holds(world: &World) {
             TaskState::Planned => {
                 assert_eq!(task.pending, incomplete, "pending of {}", task.key);
                 assert!(incomplete > 0, "{} waits for nothing", task.key);
-                assert!(
-                    !run.state.is_final(),
-                    "nothing waits once the run has ended"
-                );
+                assert!(!run.state.is_final(), "nothing waits once the run has ended");
             }
             TaskState::Cancelled => {}
-            TaskState::Ready
-            | TaskState::Active
-            | TaskState::Merging
-            | TaskState::Complete
-            | TaskState::Failed => assert_eq!(incomplete, 0, "{} began too early", task.key),
+            TaskState::Ready | TaskState::Active | TaskState::Merging | TaskState::Complete | TaskState::Failed => {
+                assert_eq!(incomplete, 0, "{} began too early", task.key)
+            }
         }
         let spent = task.failures >= TRIES.failures || task.crashes >= TRIES.crashes;
         assert!(!spent || task.state == TaskState::Failed, "{task:?}");
@@ -258,11 +253,7 @@ pub(super) fn world_holds(world: &World) {
             assert_eq!(world.count(TaskState::Complete), world.tasks.len() as i64);
         }
         RunState::Failed | RunState::Cancelled => {
-            assert_eq!(
-                run.open,
-                world.count(TaskState::Merging),
-                "only landings remain"
-            );
+            assert_eq!(run.open, world.count(TaskState::Merging), "only landings remain");
             assert!(run.reason.is_some(), "an end without success has a reason");
         }
         RunState::Planning => panic!("the run was planned"),

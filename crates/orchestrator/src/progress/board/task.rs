@@ -77,21 +77,13 @@ impl Task {
                 self.doing = "starts".to_owned();
                 self.started_at.get_or_insert(at);
             }
-            Fact::TurnAnswered {
-                turn, tools, cost, ..
-            } => {
+            Fact::TurnAnswered { turn, tools, cost, .. } => {
                 self.turn = *turn;
                 self.turns += 1;
                 self.cost += cost.unwrap_or(NanoDollars::ZERO);
-                self.doing = tools
-                    .first()
-                    .map_or_else(|| "answers".to_owned(), |tool| clean(tool));
+                self.doing = tools.first().map_or_else(|| "answers".to_owned(), |tool| clean(tool));
             }
-            Fact::ToolStarted {
-                turn,
-                tool,
-                summary,
-            } => {
+            Fact::ToolStarted { turn, tool, summary } => {
                 self.turn = *turn;
                 self.doing = tool_words(tool, summary);
             }
@@ -104,9 +96,7 @@ impl Task {
                 self.merge = MergeState::Queued;
                 self.conflicts.clear();
             }
-            Fact::MergeMoved {
-                state, conflicts, ..
-            } => {
+            Fact::MergeMoved { state, conflicts, .. } => {
                 self.merge = *state;
                 if !conflicts.is_empty() {
                     self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
@@ -124,9 +114,7 @@ impl Task {
                     failed: *failed,
                 });
             }
-            Fact::ConflictDecided { .. }
-            | Fact::LandingIntended { .. }
-            | Fact::MergeEnded { .. } => {}
+            Fact::ConflictDecided { .. } | Fact::LandingIntended { .. } | Fact::MergeEnded { .. } => {}
             Fact::TaskCompleted { commit } => {
                 self.commit = commit.clone();
                 self.end(at, TaskState::Complete, None);
@@ -137,9 +125,7 @@ impl Task {
             }
             Fact::TaskRecovered { .. } => self.state = TaskState::Ready,
             Fact::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
-            Fact::TaskCancelled { reason } => {
-                self.end(at, TaskState::Cancelled, Some(reason.clone()))
-            }
+            Fact::TaskCancelled { reason } => self.end(at, TaskState::Cancelled, Some(reason.clone())),
             // Facts of the run, which name no task.
             Fact::RunSubmitted { .. }
             | Fact::WorkspacePrepared { .. }

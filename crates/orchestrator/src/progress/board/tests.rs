@@ -129,21 +129,9 @@ fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
     let mut script = Script::new(&mut board);
     script.work("docs", 1);
     let reason = Reason::new(ReasonCode::Gate, "1 of 3 tests failed");
-    script.task(
-        "docs",
-        Fact::TaskReturned {
-            reason: reason.clone(),
-        },
-    );
-    let docs = board
-        .tasks
-        .iter()
-        .find(|task| task.key.0 == "docs")
-        .unwrap();
-    assert_eq!(
-        (docs.state, docs.reason.as_ref()),
-        (TaskState::Ready, Some(&reason))
-    );
+    script.task("docs", Fact::TaskReturned { reason: reason.clone() });
+    let docs = board.tasks.iter().find(|task| task.key.0 == "docs").unwrap();
+    assert_eq!((docs.state, docs.reason.as_ref()), (TaskState::Ready, Some(&reason)));
     assert_eq!(docs.cost, NanoDollars::from_dollars(0.105).unwrap());
 }
 

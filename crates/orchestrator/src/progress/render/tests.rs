@@ -44,14 +44,7 @@ fn under_way() -> Board {
         },
     );
     let (tool, summary) = ("shell".to_owned(), "cargo test".to_owned());
-    script.task(
-        "docs",
-        Fact::ToolStarted {
-            turn: 3,
-            tool,
-            summary,
-        },
-    );
+    script.task("docs", Fact::ToolStarted { turn: 3, tool, summary });
     board
 }
 
@@ -83,10 +76,7 @@ fn no_line_is_wider_than_the_terminal() {
     let board = under_way();
     for columns in [40, 60, 80, 200] {
         let look = Look { columns, ..LOOK };
-        for line in header(&board, look)
-            .into_iter()
-            .chain(block(&board, at(131), look))
-        {
+        for line in header(&board, look).into_iter().chain(block(&board, at(131), look)) {
             assert!(line.chars().count() <= columns.max(50), "{columns}: {line}");
         }
     }
@@ -140,15 +130,7 @@ fn a_task_that_went_back_says_why_and_a_missing_check_is_said() {
 fn colour_is_only_added_around_the_marks() {
     let board = under_way();
     let plain = block(&board, at(131), LOOK).join("\n");
-    let coloured = block(
-        &board,
-        at(131),
-        Look {
-            colour: true,
-            ..LOOK
-        },
-    )
-    .join("\n");
+    let coloured = block(&board, at(131), Look { colour: true, ..LOOK }).join("\n");
     let codes = [
         "\u{1b}[90m",
         "\u{1b}[34m",
@@ -157,10 +139,5 @@ fn colour_is_only_added_around_the_marks() {
         "\u{1b}[31m",
         "\u{1b}[0m",
     ];
-    assert_eq!(
-        codes
-            .iter()
-            .fold(coloured, |text, code| text.replace(code, "")),
-        plain
-    );
+    assert_eq!(codes.iter().fold(coloured, |text, code| text.replace(code, "")), plain);
 }

@@ -50,14 +50,7 @@ fn report() -> Report {
         "output": "ok 11\n\nnot ok 12 - a limit holds\n"});
     let reason = json!({"code": "gate", "message": "the check failed: 1 of 12 tests"});
     let merges = json!([
-        merge(
-            "limits-core",
-            "rejected",
-            json!([]),
-            json!([]),
-            failed,
-            reason
-        ),
+        merge("limits-core", "rejected", json!([]), json!([]), failed, reason),
         merge(
             "limits-core",
             "landed",
@@ -66,14 +59,7 @@ fn report() -> Report {
             passed.clone(),
             json!(null)
         ),
-        merge(
-            "limits-http",
-            "landed",
-            conflict,
-            resolution,
-            passed,
-            json!(null)
-        ),
+        merge("limits-http", "landed", conflict, resolution, passed, json!(null)),
     ]);
     Report::new(
         serde_json::from_value(run).unwrap(),
