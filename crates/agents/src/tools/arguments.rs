@@ -11,6 +11,11 @@ use super::ToolFailure;
 pub(super) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolFailure> {
     // Some servers send nothing at all for a call without arguments.
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+    // Serde would take a list for a structure, field by field.
+    if arguments.trim_start().starts_with('[') {
+        let text = "The arguments are a list. Send one JSON object with the fields by name.";
+        return Err(ToolFailure::new("bad_arguments", text));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(arguments);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
@@ -113,6 +118,7 @@ mod tests {
         assert!(text(r#"{"title": "x", "colour": 1}"#).contains("`colour`"));
         assert!(text(r#"{"title": "#).contains("not valid JSON"));
         assert!(text(r#"{"title": "x"} {"title": "y"}"#).contains("exactly one"));
+        assert!(text(r#"[1, "x"]"#).contains("are a list"));
         assert!(text("").contains("`title`"));
     }
 

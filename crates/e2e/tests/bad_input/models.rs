@@ -200,7 +200,7 @@ fn workers() -> Vec<Case> {
             "w-list",
             worker().raw_call("shell", "[\"ls\"]"),
             "worker",
-            &["shell", "can't be read"],
+            &["round in circles", "shell"],
             5,
         ),
         bad(
