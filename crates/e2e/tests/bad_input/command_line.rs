@@ -6,6 +6,9 @@ use serde_json::Value;
 use sim_llm::Scenario;
 use std::{net::TcpListener, path::Path};
 
+/// Arguments and variables of a start, and what its refusal must say.
+type BadLine<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 const MODELS: [&str; 4] = [
     "--director-model",
     "openai/scripted",
@@ -201,7 +204,7 @@ fn a_place_that_can_not_be_served_from_names_the_way_out() {
     let data_dir = data_dir.to_str().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let lines: [(&[&str], &[(&str, &str)], &[&str]); 7] = [
+    let lines: [BadLine<'_>; 7] = [
         (&["--listen", &address], &[], &[&address, "taken", "--listen"]),
         (
             &["--listen", "0.0.0.0:0"],

@@ -213,17 +213,13 @@ fn a_private_server_that_can_not_start_names_the_way_out() {
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
     let arguments = &["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir];
-    let lines: [(&[(&str, &str)], &[&str]); 1] = [(
-        &[("ORCHESTRATOR_PG_BIN", "/nowhere/bin")],
-        &["/nowhere/bin", "ORCHESTRATOR_PG_BIN"],
-    )];
-    let lines = lines.iter().map(|(environment, says)| Refused {
+    let refused = Refused {
         arguments,
-        environment,
+        environment: &[("ORCHESTRATOR_PG_BIN", "/nowhere/bin")],
         code: 3,
-        says,
-    });
-    all_refused(lines, place.path());
+        says: &["/nowhere/bin", "ORCHESTRATOR_PG_BIN"],
+    };
+    all_refused([refused], place.path());
 
     // A cluster that is broken is not thrown away, and not written over.
     let cluster = Path::new(data_dir).join("postgres");
