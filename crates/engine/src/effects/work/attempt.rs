@@ -1,0 +1,203 @@
+//! An attempt from its beginning to what its tree is worth.
+
+use super::{Broken, broken, tree::Place};
+use crate::{
+    engine::{Engine, blocking},
+    ports::{Account, AttemptJournal},
+    trace,
+};
+use agents::{
+    profile::Profile,
+    tools::{Finish, ToolBox, ToolLimits, ToolSettings},
+    worker::{self, Means, WorkEnd},
+};
+use domain::{
+    CommitId,
+    run::{Reason, ReasonCode},
+    task::AttemptEnd,
+};
+use git::{Hub, TreeLimits};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, SystemTime},
+};
+use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
+use tokio_util::sync::CancellationToken;
+
+/// Everything about one attempt.
+pub(super) struct Attempt<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) claimed: &'a Claimed,
+    pub(super) facts: RunFacts,
+    pub(super) task: TaskFacts,
+    pub(super) profile: Profile,
+    pub(super) hub: Arc<Hub>,
+    pub(super) base: CommitId,
+    pub(super) worktree: PathBuf,
+    pub(super) conflicted: Vec<String>,
+    pub(super) limits: TreeLimits,
+    pub(super) cancel: CancellationToken,
+    /// When the attempt was opened, by whichever process.
+    pub(super) started: SystemTime,
+}
+
+impl<'a> Attempt<'a> {
+    /// Reads what is known and makes the worktree.
+    pub(super) async fn begin(
+        engine: &'a Engine,
+        claimed: &'a Claimed,
+        cancel: CancellationToken,
+    ) -> Result<Self, Broken> {
+        let store = &engine.parts.store;
+        let facts = store
+            .run_facts(claimed.run)
+            .await
+            .map_err(broken)?
+            .ok_or_else(|| broken("the run is gone"))?;
+        let task = store
+            .task_facts(claimed.task)
+            .await
+            .map_err(broken)?
+            .ok_or_else(|| broken("the task is gone"))?;
+        let profile = engine.parts.profiles.get(&claimed.profile).cloned();
+        let profile = profile.ok_or_else(|| {
+            Reason::new(
+                ReasonCode::Plan,
+                format!("there is no profile {} here any more", claimed.profile),
+            )
+        })?;
+        let hub = engine.parts.hub(&facts.hub).await.map_err(broken)?;
+        let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
+        let base = match row.base {
+            Some(base) => base,
+            None => {
+                let (own, integration) = (hub.clone(), git::refs::integration(&claimed.run));
+                let tip = blocking(move || own.tip(&integration)).await.map_err(broken)?;
+                let tip = tip.ok_or_else(|| broken("the integration branch is gone from the hub"))?;
+                store
+                    .save_attempt_base(claimed.attempt_id, &tip)
+                    .await
+                    .map_err(broken)?;
+                tip
+            }
+        };
+        let started = trace::at(row.began_unix_s);
+        let previous = store
+            .previous_work(claimed.task, claimed.attempt)
+            .await
+            .map_err(broken)?;
+        let worktree = engine.parts.layout.worktree(claimed.run, &claimed.key, claimed.fence);
+        let limits = TreeLimits {
+            max_file_bytes: facts.limits.file_bytes,
+            max_changed_files: facts.limits.files as usize,
+            ..TreeLimits::default()
+        };
+        let place = Place {
+            hub: hub.clone(),
+            base: base.clone(),
+            snapshot: row.snapshot,
+            previous,
+        };
+        let at = worktree.clone();
+        let conflicted = blocking(move || place.make(&at)).await?;
+        Ok(Self {
+            engine,
+            claimed,
+            facts,
+            task,
+            profile,
+            hub,
+            base,
+            worktree,
+            conflicted,
+            limits,
+            cancel,
+            started,
+        })
+    }
+
+    /// The worker's loop, then what its tree is worth.
+    pub(super) async fn work(&self, context: &telemetry::TraceContext) -> (AttemptEnd, Option<Finish>) {
+        let order = match self.order().await {
+            Ok(order) => order,
+            Err(reason) => return (AttemptEnd::Failed { reason }, None),
+        };
+        let toolbox = match self.toolbox().await {
+            Ok(toolbox) => toolbox,
+            Err(reason) => return (AttemptEnd::Failed { reason }, None),
+        };
+        let journal = self.journal();
+        let account = Account {
+            engine: self.engine.clone(),
+            run: self.claimed.run,
+            task: Some(self.claimed.task),
+            attempt: Some(self.claimed.attempt_id),
+        };
+        let means = Means {
+            toolbox: &toolbox,
+            models: &self.engine.parts.models,
+            ledger: &account,
+            journal: &journal,
+            cancel: &self.cancel,
+            trace: Some(context),
+        };
+        match worker::work(&order, means).await {
+            WorkEnd::Finished(finish) => (self.weigh(&journal, &finish).await, Some(finish)),
+            WorkEnd::Failed(reason) => (AttemptEnd::Failed { reason }, None),
+            WorkEnd::GaveUp(reason) => (AttemptEnd::GaveUp { reason }, None),
+            WorkEnd::Stopped => (AttemptEnd::Released, None),
+        }
+    }
+
+    async fn toolbox(&self) -> Result<ToolBox, Broken> {
+        let parts = &self.engine.parts;
+        let outputs = parts
+            .layout
+            .outputs(self.claimed.run, &self.claimed.key, self.claimed.attempt);
+        tokio::fs::create_dir_all(&outputs).await.map_err(broken)?;
+        let settings = ToolSettings {
+            worktree: self.worktree.clone(),
+            hub: Some(self.hub.path().to_path_buf()),
+            outputs,
+            allowed: self.profile.tools.clone(),
+            write_policy: self.profile.write.clone(),
+            limits: ToolLimits {
+                shell_longest_time: Duration::from_secs(self.facts.limits.tool_s),
+                ..ToolLimits::default()
+            },
+            shell_env: Vec::new(),
+            build_caches: Vec::new(),
+        };
+        ToolBox::new(settings, parts.sandbox.clone()).map_err(broken)
+    }
+
+    fn journal(&self) -> AttemptJournal {
+        AttemptJournal {
+            engine: self.engine.clone(),
+            writer: Writer {
+                run: self.claimed.run,
+                task: self.claimed.task,
+                attempt: self.claimed.attempt_id,
+                fence: self.claimed.fence,
+            },
+            key: self.claimed.key.clone(),
+            number: self.claimed.attempt,
+            hub: self.hub.clone(),
+            worktree: self.worktree.clone(),
+            base: self.base.clone(),
+            limits: self.limits.clone(),
+            cancel: self.cancel.clone(),
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    /// Removes the worktree. Its work is in the attempt's snapshots: each result was recorded with one. None is taken
+    /// here: the task may be another's by now, and so is the reference.
+    pub(super) async fn clear(&self) {
+        let (hub, worktree) = (self.hub.clone(), self.worktree.clone());
+        if let Err(error) = blocking(move || hub.remove_worktree(&worktree)).await {
+            tracing::warn!(%error, "a worktree could not be removed");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What the worker is told: its task, what came before it, and what is known already.
+
+use super::{super::plan::remaining, Broken, attempt::Attempt, broken};
+use crate::engine::blocking;
+use agents::worker::{Feedback, HandOff, JournaledTurn, WorkOrder};
+use domain::{
+    plan::PlanDocument,
+    run::{Check, CheckSource},
+};
+use git::RepoPath;
+use llm::ModelRef;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+impl Attempt<'_> {
+    /// Everything the worker is given.
+    pub(super) async fn order(&self) -> Result<WorkOrder, Broken> {
+        let store = &self.engine.parts.store;
+        let plan = store.plan(self.claimed.run).await.map_err(broken)?.unwrap_or_default();
+        let replayed = store.replay(self.claimed.attempt_id).await.map_err(broken)?;
+        let spec = &self.task.spec;
+        let attempt_ends = Instant::now() + Duration::from_secs(self.facts.limits.attempt_s);
+        Ok(WorkOrder {
+            run: self.claimed.run.short(),
+            task: self.claimed.key.clone(),
+            attempt: self.claimed.attempt,
+            title: self.task.title.clone(),
+            instructions: spec.instructions.clone(),
+            acceptance: spec.acceptance.clone(),
+            gate: self.facts.check.clone().unwrap_or(Check {
+                command: None,
+                source: CheckSource::NotConfigured,
+            }),
+            check: spec.check.clone(),
+            objective: self.facts.objective.clone(),
+            interfaces: interfaces(&plan, spec),
+            hand_offs: self.hand_offs().await?,
+            feedback: self.task.feedback.as_ref().map(told),
+            paths: spec.paths.clone(),
+            base: self.base.clone(),
+            conflicted: self.conflicted.clone(),
+            profile: self.profile.clone(),
+            model: ModelRef::new(self.facts.worker.0.clone(), self.facts.worker.1.clone()),
+            limits: self.facts.limits.clone(),
+            resume: replayed.into_iter().filter_map(journaled).collect(),
+            deadline: remaining(&self.facts).map_or(attempt_ends, |run_ends| run_ends.min(attempt_ends)),
+        })
+    }
+
+    async fn hand_offs(&self) -> Result<Vec<HandOff>, Broken> {
+        let parents = self
+            .engine
+            .parts
+            .store
+            .parents(self.claimed.task)
+            .await
+            .map_err(broken)?;
+        let hub = self.hub.clone();
+        blocking(move || {
+            parents
+                .into_iter()
+                .map(|parent| {
+                    let paths = parent
+                        .commit
+                        .as_ref()
+                        .map_or_else(|| Ok(Vec::new()), |commit| hub.brought(commit));
+                    let summary = parent
+                        .finish
+                        .as_ref()
+                        .and_then(|finish| finish["summary"].as_str().map(str::to_owned));
+                    Ok(HandOff {
+                        key: parent.key,
+                        title: parent.title,
+                        commit: parent.commit,
+                        summary: summary.unwrap_or_default(),
+                        paths: paths.map_err(broken)?.iter().map(RepoPath::to_string).collect(),
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+fn interfaces(plan: &PlanDocument, spec: &domain::plan::PlannedTask) -> Vec<domain::plan::Interface> {
+    let concerns = |id: &String| spec.provides.contains(id) || spec.needs.contains(id);
+    plan.interfaces
+        .iter()
+        .filter(|interface| concerns(&interface.id))
+        .cloned()
+        .collect()
+}
+
+fn journaled(turn: store::attempt::ReplayedTurn) -> Option<JournaledTurn> {
+    Some(JournaledTurn {
+        turn: turn.number,
+        assistant: serde_json::from_value(turn.assistant).ok()?,
+        results: turn.results,
+    })
+}
+
+/// What the last try was told, as the worker reads it.
+fn told(feedback: &Value) -> Feedback {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Feedback {
+        attempt: feedback["attempt"].as_u64().unwrap_or_default() as u32,
+        reason: text(&feedback["reason"]),
+        output: text(&feedback["gate"]["output"]),
+    }
+}

@@ -1,0 +1,140 @@
+//! The worktree an attempt starts from, and what its tree is worth at the end.
+
+use super::{Broken, attempt::Attempt, broken};
+use crate::{engine::blocking, ports::AttemptJournal};
+use agents::tools::{Finish, WritePolicy};
+use domain::{
+    CommitId,
+    profile::Change,
+    run::{Reason, ReasonCode},
+    task::{AttemptEnd, Outcome},
+};
+use git::{Hub, RepoPath, SnapshotError, TreeId, WorktreeStart};
+use std::sync::Arc;
+
+/// From what a worktree is made.
+pub(super) struct Place {
+    pub(super) hub: Arc<Hub>,
+    pub(super) base: CommitId,
+    pub(super) snapshot: Option<CommitId>,
+    pub(super) previous: Option<CommitId>,
+}
+
+impl Place {
+    /// Makes the worktree; returns the paths that hold conflict markers. What an earlier try at this task left is
+    /// carried over onto the base: it goes on from its own work.
+    pub(super) fn make(&self, at: &std::path::Path) -> Result<Vec<String>, Broken> {
+        let carried = self
+            .previous
+            .as_ref()
+            .map(|previous| self.hub.rebase_tree(&self.base, previous));
+        let carried = carried.transpose().map_err(broken)?;
+        let tree: Option<TreeId> = match (&self.snapshot, &carried) {
+            (Some(snapshot), _) => Some(self.hub.tree_of(snapshot).map_err(broken)?),
+            (None, Some(carried)) => Some(carried.tree.clone()),
+            (None, None) => None,
+        };
+        let start = match tree {
+            Some(tree) => WorktreeStart::Carrying {
+                head: self.base.clone(),
+                tree,
+            },
+            None => WorktreeStart::At(self.base.clone()),
+        };
+        if let Err(error) = self.hub.add_worktree(at, &start) {
+            // What is half made is in nobody's way; without it the disk is, should that be what was missing.
+            self.hub.remove_worktree(at).ok();
+            return Err(broken(error));
+        }
+        let conflicts = carried.map(|carried| carried.conflicts).unwrap_or_default();
+        Ok(conflicts.iter().map(RepoPath::to_string).collect())
+    }
+}
+
+impl Attempt<'_> {
+    /// The tree, not the model, says what was done.
+    pub(super) async fn weigh(&self, journal: &AttemptJournal, finish: &Finish) -> AttemptEnd {
+        if self.profile.change == Change::None {
+            return AttemptEnd::Unchanged;
+        }
+        let failed = |code, message: String| AttemptEnd::Failed {
+            reason: Reason::new(code, message),
+        };
+        let snapshot = match journal.snapshot(0).await {
+            Ok(snapshot) => snapshot,
+            Err(SnapshotError::Refused(refusal)) => return failed(ReasonCode::Worker, refusal.to_string()),
+            Err(SnapshotError::Git(error)) => return failed(ReasonCode::Internal, error.to_string()),
+        };
+        if finish.outcome == Outcome::Partial {
+            return failed(
+                ReasonCode::Worker,
+                format!("only part of it is done: {}", finish.summary),
+            );
+        }
+        match self.freeze(&snapshot).await {
+            Ok(Some(commit)) => AttemptEnd::Submitted { commit },
+            Ok(None) => AttemptEnd::Unchanged,
+            Err(reason) => AttemptEnd::Failed { reason },
+        }
+    }
+
+    /// One commit of ours on the base, pinned before any state changes; `None` where nothing differs.
+    async fn freeze(&self, snapshot: &CommitId) -> Result<Option<CommitId>, Broken> {
+        let stamp = self.engine.parts.stamp(format!(
+            "{}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
+            self.task.title, self.claimed.run, self.claimed.key, self.claimed.attempt
+        ));
+        let (hub, base, snapshot) = (self.hub.clone(), self.base.clone(), snapshot.clone());
+        let (run, key, conflicted) = (self.claimed.run, self.claimed.key.clone(), self.conflicted.clone());
+        let (policy, profile) = (self.profile.write.clone(), self.profile.name.clone());
+        blocking(move || {
+            let tree = hub.tree_of(&snapshot).map_err(broken)?;
+            if tree == hub.tree_of(&base).map_err(broken)? {
+                return Ok(None);
+            }
+            let commit = hub
+                .commit_tree(&tree, std::slice::from_ref(&base), &stamp)
+                .map_err(broken)?;
+            let written = not_permitted(&hub, &base, &commit, &policy)?;
+            if let Some(path) = written {
+                return Err(Reason::new(
+                    ReasonCode::Worker,
+                    format!("{path} was changed, which profile {profile} may not"),
+                ));
+            }
+            for path in &conflicted {
+                let text = hub.read_file(&commit, &RepoPath::from(path.as_str())).map_err(broken)?;
+                if text.is_some_and(|text| has_markers(&text)) {
+                    return Err(Reason::new(
+                        ReasonCode::Conflict,
+                        format!("{path} still has conflict markers"),
+                    ));
+                }
+            }
+            hub.pin(&git::refs::submission(&run, &key, &commit), &commit)
+                .map_err(broken)?;
+            hub.make_durable(&commit).map_err(broken)?;
+            Ok(Some(commit))
+        })
+        .await
+    }
+}
+
+/// The first changed path that the profile may not write. Commands can write anywhere in the worktree, so what the
+/// tools refuse is looked at again here.
+fn not_permitted(
+    hub: &Hub,
+    base: &CommitId,
+    commit: &CommitId,
+    policy: &WritePolicy,
+) -> Result<Option<RepoPath>, Broken> {
+    let changed = hub.changed_paths(base, commit).map_err(broken)?;
+    Ok(changed
+        .into_iter()
+        .find(|path| !policy.permits(std::path::Path::new(&path.to_string()))))
+}
+
+fn has_markers(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"<<<<<<< ") || line.starts_with(b">>>>>>> "))
+}
