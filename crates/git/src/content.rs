@@ -4,7 +4,7 @@ use crate::xdiff;
 
 /// Larger files are git's job. The limits also bound how deep the histogram diff calls itself, which it does to the
 /// left of the longest, rarest run: each deeper call needs a shorter or more frequent run than the one before.
-const MAX_BYTES: usize = 2 << 20;
+pub(crate) const MAX_BYTES: usize = 2 << 20;
 const MAX_LINES: usize = 50_000;
 
 /// What came of merging contents.

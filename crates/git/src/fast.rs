@@ -20,7 +20,7 @@ use crate::{
     fast_plan::{Change, EXECUTABLE, Entry, FILE, LINK, Plan, SUBMODULE, TREE, differing, entry},
     hub::tree_of,
 };
-use git2::{Oid, Repository, Tree};
+use git2::{Blob, Oid, Repository, Tree};
 use serde::{Deserialize, Serialize};
 
 /// Deeper directories are left to git, which has the whole stack of a process for them.
@@ -217,17 +217,26 @@ impl<'a> FastMerge<'a> {
         if self.attributes.speak_of(path) {
             return Err(Stop::GaveUp(GaveUp::Attributes));
         }
-        let blob = |entry: Entry| {
-            self.repository
-                .find_blob(entry.oid)
-                .doing(|| format!("can't read the blob {}", entry.oid))
-        };
-        let (base, ours, theirs) = (blob(base)?, blob(ours)?, blob(theirs)?);
+        let (base, ours, theirs) = (self.text(base)?, self.text(ours)?, self.text(theirs)?);
         match content::merge(base.content(), ours.content(), theirs.content()) {
             Merged::Clean(bytes) => Ok(Change::Content(mode, bytes)),
             Merged::Conflict => Err(Stop::GaveUp(GaveUp::Lines)),
             Merged::NotText => Err(Stop::GaveUp(GaveUp::NotText)),
         }
+    }
+
+    /// A blob that is small enough to be merged here: the size is asked for before anything is read.
+    fn text(&self, entry: Entry) -> Result<Blob<'a>, Stop> {
+        let doing = || format!("can't read the blob {}", entry.oid);
+        let (size, _) = self
+            .repository
+            .odb()
+            .and_then(|odb| odb.read_header(entry.oid))
+            .doing(doing)?;
+        if size > content::MAX_BYTES {
+            return Err(Stop::GaveUp(GaveUp::NotText));
+        }
+        Ok(self.repository.find_blob(entry.oid).doing(doing)?)
     }
 
     /// Looks for deletions in a change that both sides made alike.

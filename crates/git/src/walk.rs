@@ -11,6 +11,7 @@ use crate::{
 use git2::{ObjectType, Oid, Repository, Tree};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use std::{
+    collections::HashSet,
     ffi::CStr,
     fs::File,
     io::{self, Read},
@@ -33,6 +34,7 @@ pub(crate) fn write_tree(
         limits,
         files: 0,
         bytes: 0,
+        written: HashSet::new(),
         ignores: Ignores::default(),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -58,6 +60,8 @@ struct Walk<'a> {
     limits: &'a TreeLimits,
     files: usize,
     bytes: u64,
+    /// Contents that many files share are written once.
+    written: HashSet<Oid>,
     ignores: Ignores,
 }
 
@@ -264,8 +268,11 @@ impl Walk<'_> {
                 limit: limits.max_changed_bytes,
             });
         }
-        let doing = || format!("can't write '{}' into the hub", RepoPath::new(path));
-        Ok(self.objects.blob(content).doing(doing)?)
+        if self.written.insert(hashed) {
+            let doing = || format!("can't write '{}' into the hub", RepoPath::new(path));
+            self.objects.blob(content).doing(doing)?;
+        }
+        Ok(hashed)
     }
 
     fn blob_size(&self, oid: Oid) -> Option<u64> {

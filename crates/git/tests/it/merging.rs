@@ -262,31 +262,3 @@ fn marker_like_lines_that_a_side_has_are_content() {
     let resolution = vec![("manual".into(), Resolution::Content(document.into()))];
     assert!(fixture.hub.with_resolutions(&found, resolution).is_ok());
 }
-
-#[test]
-fn tasks_with_disjoint_paths_land_in_any_order_to_the_same_tree() {
-    let fixture = Fixture::new();
-    let tasks: Vec<_> = (0..4)
-        .map(|task| {
-            fixture.commit_on(&fixture.base, |user| {
-                user.write(&format!("task-{task}/file.txt"), format!("{task}\n"));
-                user.write(&format!("src/task-{task}.txt"), "x\n");
-            })
-        })
-        .collect();
-    let land = |order: [usize; 4]| {
-        let mut tip = fixture.base.clone();
-        for task in order {
-            let merged = clean(&fixture, &tip, &tasks[task]);
-            assert_eq!(merged.engine, MergeEngine::Fast);
-            tip = fixture
-                .hub
-                .commit_merge(&merged.tree, &tip, &tasks[task], &stamp("merge"))
-                .unwrap();
-        }
-        fixture.hub.tree_of(&tip).unwrap()
-    };
-    let first = land([0, 1, 2, 3]);
-    assert_eq!(land([3, 2, 1, 0]), first);
-    assert_eq!(land([2, 0, 3, 1]), first);
-}

@@ -34,7 +34,16 @@ impl Fixture {
     }
 
     pub(crate) fn with(fill: impl FnOnce(&UserRepository)) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), fill)
+    }
+
+    /// In memory, where there is such a place: for very many files.
+    pub(crate) fn in_memory() -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::within(directory.unwrap(), |user| user.write("README.md", "hello\n"))
+    }
+
+    fn within(directory: TempDir, fill: impl FnOnce(&UserRepository)) -> Self {
         let user = UserRepository::init(&directory.path().join("user"));
         fill(&user);
         let base = user.commit("base");
