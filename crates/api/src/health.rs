@@ -25,4 +25,8 @@ pub struct Readiness {
     pub draining: bool,
     /// Where it keeps its data.
     pub data_dir: String,
+    /// Bytes its disk has free; null where the system does not tell.
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes below which nothing new is begun (`engine.disk_floor_bytes`).
+    pub disk_floor_bytes: u64,
 }

@@ -85,7 +85,7 @@ pub(crate) async fn dispatch(engine: Engine) {
     while !engine.parts.drain.is_cancelled() {
         tick.mark_unchanged();
         let mut claimed = false;
-        if engine.parts.heartbeat.holds() && disk_has_room(&engine) {
+        if engine.parts.heartbeat.holds() && engine.disk_has_room() {
             match claim(&engine, &busy).await {
                 Ok(some) => claimed = some,
                 Err(error) => tracing::warn!(%error, "nothing could be claimed; it is tried again"),
@@ -227,21 +227,4 @@ async fn compare(engine: &Engine) -> Result<(), store::Error> {
         }
     }
     Ok(())
-}
-
-/// Whether the disk has more room than the floor: a full disk is no reason to lose work, so nothing new begins.
-fn disk_has_room(engine: &Engine) -> bool {
-    let floor = engine.parts.settings.disk_floor_bytes;
-    let free = rustix::fs::statvfs(engine.parts.layout.root()).map(|disk| disk.f_bavail * disk.f_frsize);
-    match free {
-        Ok(free) if free < floor => {
-            tracing::warn!(
-                free,
-                floor,
-                "the disk is below its floor (disk_floor_bytes); nothing new is begun until there is room"
-            );
-            false
-        }
-        Ok(_) | Err(_) => true,
-    }
 }

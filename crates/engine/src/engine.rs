@@ -1,7 +1,9 @@
 //! The engine: its parts, its start and its end.
 
 use crate::{
-    clear, dispatcher,
+    clear,
+    disk::LowDisk,
+    dispatcher,
     heartbeat::Heartbeat,
     housekeeping,
     layout::Layout,
@@ -51,6 +53,7 @@ pub(crate) struct Parts {
     /// Attempts that run here, so that a cancelled task's worker is stopped at once.
     pub(crate) working: Working,
     pub(crate) red_base: RedBase,
+    pub(crate) low_disk: LowDisk,
 }
 
 /// Why the engine did not start.
@@ -115,6 +118,7 @@ impl Engine {
             under_way: TaskTracker::new(),
             working: Working::default(),
             red_base: RedBase::default(),
+            low_disk: LowDisk::default(),
             settings,
         };
         let engine = Self { parts: Arc::new(parts) };
@@ -162,6 +166,7 @@ impl Engine {
             sandbox: self.parts.sandbox.describe(),
             draining: self.parts.drain.is_cancelled(),
             data_dir: self.parts.settings.data_dir.clone(),
+            disk: self.disk_room(),
         }
     }
 

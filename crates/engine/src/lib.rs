@@ -24,9 +24,11 @@ mod heartbeat;
 mod housekeeping;
 
 mod detect;
+mod disk;
 mod layout;
 mod trace;
 
+pub use disk::DiskRoom;
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};

@@ -1,5 +1,6 @@
 //! What a caller asks of the engine, and what it is told.
 
+use crate::disk::DiskRoom;
 use domain::{NanoDollars, RunId, limits::RunLimits, run::RunState};
 use llm::ModelRef;
 use serde::{Deserialize, Serialize};
@@ -126,4 +127,6 @@ pub struct Readiness {
     pub draining: bool,
     /// Where hubs and worktrees live.
     pub data_dir: PathBuf,
+    /// How much room its disk has.
+    pub disk: DiskRoom,
 }

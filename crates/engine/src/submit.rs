@@ -34,6 +34,7 @@ impl Engine {
                 "the server is being stopped; submit the run again when it is back".into(),
             ));
         }
+        self.check_disk()?;
         check_texts(&new)?;
         let limits = new.limits.over(&self.parts.settings.limits);
         check_limits(&limits)?;
@@ -72,6 +73,21 @@ impl Engine {
             trace: serde_json::to_value(TraceContext::generate()).map_err(internal)?,
         };
         self.save(row).await
+    }
+
+    /// A run that could not begin is refused rather than left waiting for a disk that nobody knows is full.
+    fn check_disk(&self) -> Result<(), SubmitError> {
+        let room = self.disk_room();
+        match room.free_bytes {
+            Some(free) if !room.is_enough() => Err(SubmitError::Unavailable(format!(
+                "the disk of {} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some space \
+                 and submit the run again",
+                self.parts.settings.data_dir.display(),
+                free >> 20,
+                room.floor_bytes >> 20,
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn save(&self, row: NewRunRow) -> Result<Submitted, SubmitError> {

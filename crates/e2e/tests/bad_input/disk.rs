@@ -172,18 +172,28 @@ async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn below_its_floor_of_free_disk_nothing_is_begun_and_the_log_says_so() {
+async fn below_its_floor_of_free_disk_a_run_is_refused_with_the_way_out() {
     let place = folder();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let before = Untouched::now(&workspace);
     let served = Served::start(place.path(), 160 << 20, 512 << 20, filling()).await;
-    let run = served.submit(&workspace).await;
-    eventually("the log tells of the floor", || async {
-        served.log().contains("disk_floor_bytes").then_some(())
-    })
-    .await;
-    let waiting = served.get(&format!("/runs/{run}")).await.unwrap();
-    assert_eq!(waiting["state"], "planning", "{waiting:#}");
+    let request = Client::new()
+        .post(served.url("/runs"))
+        .json(&body(&workspace, "scripted"));
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let problem: Value = answer.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("disk_floor_bytes") && detail.contains("512 MiB"),
+        "{detail}"
+    );
+    let readiness = served.get("/readyz").await.unwrap();
+    assert_eq!(readiness["disk_floor_bytes"], 512 << 20, "{readiness:#}");
+    assert!(
+        readiness["disk_free_bytes"].as_u64().unwrap() < 512 << 20,
+        "{readiness:#}"
+    );
     assert_eq!(Untouched::now(&workspace), before);
     served.stop().await;
 }

@@ -46,6 +46,8 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         sandbox: found.sandbox,
         draining: found.draining,
         data_dir: found.data_dir.display().to_string(),
+        disk_free_bytes: found.disk.free_bytes,
+        disk_floor_bytes: found.disk.floor_bytes,
     };
     (status, Json(readiness))
 }
