@@ -59,12 +59,12 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(96)
+        .unwrap_or(64)
 }
 
 #[test]
 fn a_merge_never_differs_from_gits() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_memory();
     let writer = Writer {
         repository: Repository::open_bare(fixture.hub.path()).unwrap(),
     };
@@ -106,7 +106,7 @@ fn a_merge_never_differs_from_gits() {
 /// Contents alone, with lines that repeat: where diff algorithms differ most.
 #[test]
 fn contents_never_merge_differently_from_gits() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_memory();
     let writer = Writer {
         repository: Repository::open_bare(fixture.hub.path()).unwrap(),
     };

@@ -45,13 +45,6 @@ fn id(oid: Oid) -> CommitId {
     CommitId(oid.to_string())
 }
 
-fn limits(max_changed_files: usize) -> TreeLimits {
-    TreeLimits {
-        max_changed_files,
-        ..TreeLimits::default()
-    }
-}
-
 fn snapshot(fixture: &Fixture, place: &Path, limits: &TreeLimits) -> Result<git::Snapshot, SnapshotError> {
     fixture.hub.snapshot(&SnapshotRequest {
         worktree: place,
@@ -279,8 +272,6 @@ fn a_hundred_thousand_files_merge_and_a_snapshot_of_them_meets_its_limit() {
         "{error}"
     );
     assert!(error.to_string().contains("max_changed_files"), "{error}");
-    let taken = snapshot(&fixture, &place, &limits(200_000)).unwrap();
-    assert_eq!(taken.changed.files, 100_000);
 }
 
 #[test]
@@ -300,35 +291,27 @@ fn a_file_of_a_hundred_megabytes_is_refused_by_its_size_and_merged_without_being
     );
 
     let repository = Repository::open_bare(fixture.hub.path()).unwrap();
-    let small = repository.blob(b"x").unwrap();
-    let blob = |last: u8| {
-        let mut content = vec![b'a'; 100 << 20];
-        content.push(last);
-        repository.blob(&content).unwrap()
-    };
-    let (before, after) = (blob(0), blob(1));
-    let base = commit(&repository, tree(&repository, &[("100644", b"large", before)]), &[]);
-    let replaced = commit(&repository, tree(&repository, &[("100644", b"large", after)]), &[base]);
+    let [small, other] = [&b"x"[..], b"y"].map(|content| repository.blob(content).unwrap());
+    let large = repository.blob(&vec![b'a'; 100 << 20]).unwrap();
+    let with =
+        |large: Oid, parents: &[Oid]| commit(&repository, tree(&repository, &[("100644", b"large", large)]), parents);
+    let base = with(large, &[]);
+    let (ours, theirs) = (with(small, &[base]), with(other, &[base]));
     let beside = tree(
         &repository,
-        &[("100644", b"beside", small), ("100644", b"large", before)],
+        &[("100644", b"beside", small), ("100644", b"large", large)],
     );
     let beside = commit(&repository, beside, &[base]);
     let started = Instant::now();
     assert!(matches!(
-        fixture.hub.merge(&id(replaced), &id(beside)).unwrap(),
+        fixture.hub.merge(&id(ours), &id(beside)).unwrap(),
         MergeOutcome::Clean(CleanMerge {
             engine: MergeEngine::Fast,
             ..
         })
     ));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    let shrunk = commit(&repository, tree(&repository, &[("100644", b"large", small)]), &[base]);
-    let merged = commit(
-        &repository,
-        tree(&repository, &[("100644", b"large", small)]),
-        &[replaced, shrunk],
-    );
+    let merged = with(small, &[ours, theirs]);
     repository.reference("refs/heads/audited", merged, true, "").unwrap();
     let report = merge_audit(fixture.hub.path(), None, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_eq!((report.conflict, report.wrong), (1, 0));

@@ -92,7 +92,7 @@ fn land(hub: &Hub, base: &CommitId, tasks: &[CommitId], order: &[usize]) -> Stri
 
 #[test]
 fn tasks_with_disjoint_paths_land_in_any_order_to_the_same_tree() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::in_memory();
     let repository = Repository::open_bare(fixture.hub.path()).unwrap();
     let tasks = prop::collection::vec(prop::collection::vec(deed(), 1..6), 2..6);
     let orders = any::<u64>().prop_map(fastrand::Rng::with_seed);

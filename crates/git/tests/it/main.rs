@@ -8,6 +8,7 @@
 #[path = "../generate/rough.rs"]
 mod rough;
 
+mod audit;
 mod delivery;
 mod differential;
 mod hostile;
