@@ -15,7 +15,7 @@ pub struct EffectRunning {
     status: &'static str,
 }
 
-/// An effect is being performed: `prepare`, `plan`, `work`, `merge`, `review`, `deliver` or `notify`.
+/// An effect is being performed: `prepare`, `plan`, `work`, `merge` or `deliver`.
 pub fn started(task_name: &'static str) -> EffectRunning {
     change_active(task_name, 1);
     EffectRunning {

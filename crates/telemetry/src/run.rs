@@ -3,7 +3,7 @@
 use crate::catalogue::{
     compatibility::{AUTOMATION_DURATION, AUTOMATION_JOBS},
     models::BUDGET_REMAINING,
-    runs::{ACTIVE, ACTIVE_JOBS, DURATION, REPLANS, RUNS, STARTED},
+    runs::{ACTIVE, ACTIVE_JOBS, DURATION, RUNS, STARTED},
 };
 use domain::NanoDollars;
 use std::time::Duration;
@@ -56,11 +56,6 @@ pub fn finished(status: RunStatus, duration: Duration) {
 pub fn active(runs: i64) {
     ACTIVE.set(runs as f64, []);
     ACTIVE_JOBS.set(runs as f64, []);
-}
-
-/// A plan got a new version after its first.
-pub fn replanned() {
-    REPLANS.add(1, []);
 }
 
 /// The smallest remainder of a budget over active runs, as the database has it; `None` when no active run has one.

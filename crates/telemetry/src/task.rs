@@ -112,8 +112,7 @@ pub fn worker_slots(used: i64, free: i64) {
     WORKER_SLOTS.set(free as f64, ["free"]);
 }
 
-/// A task could not go on for so long: for a `dependency`, a `slot`, the `budget`, an `approval`, because it was
-/// `paused`, or for a `rate_limit`.
+/// A task could not go on for so long: for a `dependency`, a `slot` or a `rate_limit`.
 pub fn blocked(reason: &'static str, duration: Duration) {
     BLOCKED.add(duration.as_secs_f64(), [reason]);
 }

@@ -4,7 +4,7 @@ use super::{Client, ClientError};
 use crate::{END_OF_EVENTS, Event};
 use domain::RunId;
 use eventsource_stream::Eventsource;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode, header};
 use std::{pin::Pin, time::Duration};
 
@@ -68,14 +68,6 @@ impl EventStream {
             }
         }
         None
-    }
-
-    /// As a stream of futures.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Event, ClientError>> {
-        stream::unfold(self, |mut events| async move {
-            let event = events.next().await?;
-            Some((event, events))
-        })
     }
 
     fn event(&mut self, data: &str) -> Result<Event, ClientError> {

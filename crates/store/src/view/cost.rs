@@ -2,11 +2,7 @@
 
 use super::Views;
 use crate::{Error, timed::timed};
-use domain::{NanoDollars, RunId, TaskKey};
-use time::OffsetDateTime;
-
-/// The most calls one page holds.
-const PAGE: u32 = 500;
+use domain::{NanoDollars, RunId};
 
 /// Tokens as the providers report them. Cached ones are part of the input, reasoning is part of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,41 +53,6 @@ pub struct Cost {
     pub by_role: Vec<CostLine>,
     /// By the model that answered.
     pub by_model: Vec<CostLine>,
-}
-
-/// A call to a model, as the ledger has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelCall {
-    /// Its number in the ledger.
-    pub id: i64,
-    /// For which task, if for one.
-    pub task: Option<TaskKey>,
-    /// `director`, `worker` or `resolver`.
-    pub role: String,
-    /// The provider's name.
-    pub provider: String,
-    /// The model that was asked.
-    pub model_asked: String,
-    /// The model that answered.
-    pub model: Option<String>,
-    /// `reserved`, `settled` or `lost`.
-    pub state: String,
-    /// How it ended.
-    pub status: Option<String>,
-    /// The most it could cost.
-    pub reserved: NanoDollars,
-    /// What it cost; `None` for an unpriced model.
-    pub cost: Option<NanoDollars>,
-    /// Tokens used.
-    pub tokens: Tokens,
-    /// HTTP requests it took.
-    pub requests: Option<i32>,
-    /// Milliseconds it took.
-    pub duration_ms: Option<i64>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// When it was about to be made.
-    pub reserved_at: OffsetDateTime,
 }
 
 impl Views {
@@ -159,47 +120,5 @@ impl Views {
             },
         });
         Ok(line.collect())
-    }
-
-    /// Calls to models after one of them, in the order they were made.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn model_calls(&self, run: RunId, after: i64, limit: u32) -> Result<Vec<ModelCall>, Error> {
-        let query = sqlx::query!(
-            r#"select m.id, t.key as "key?", m.role, m.provider, m.model_asked, m.model, m.state, m.status, m.reserved,
-                   m.cost, coalesce(m.input_tokens, 0) as "input!", coalesce(m.output_tokens, 0) as "output!",
-                   coalesce(m.cached_tokens, 0) as "cached!", coalesce(m.reasoning_tokens, 0) as "reasoning!",
-                   m.requests, m.duration_ms, m.error, m.reserved_at
-               from model_call m left join task t on t.id = m.task
-               where m.run = $1 and m.id > $2 order by m.id limit $3"#,
-            run.0,
-            after,
-            i64::from(limit.clamp(1, PAGE)),
-        );
-        let rows = timed("select", query.fetch_all(&self.pool)).await?;
-        let call = rows.into_iter().map(|row| ModelCall {
-            id: row.id,
-            task: row.key.map(TaskKey),
-            role: row.role,
-            provider: row.provider,
-            model_asked: row.model_asked,
-            model: row.model,
-            state: row.state,
-            status: row.status,
-            reserved: NanoDollars(row.reserved),
-            cost: row.cost.map(NanoDollars),
-            tokens: Tokens {
-                input: row.input,
-                output: row.output,
-                cached: row.cached,
-                reasoning: row.reasoning,
-            },
-            requests: row.requests,
-            duration_ms: row.duration_ms,
-            error: row.error,
-            reserved_at: row.reserved_at,
-        });
-        Ok(call.collect())
     }
 }

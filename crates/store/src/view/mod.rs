@@ -14,7 +14,7 @@ mod transcript;
 
 pub use crate::Error;
 pub use activity::{Activity, OpenEffect};
-pub use cost::{Cost, CostLine, ModelCall, Tokens};
+pub use cost::{Cost, CostLine, Tokens};
 pub use detail::RunDetail;
 pub use event::{EventPage, LoggedEvent};
 pub use find::FindRunError;

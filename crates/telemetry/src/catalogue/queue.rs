@@ -12,9 +12,7 @@ pub(super) static AREA: Area = Area {
     metrics: &[&TASKS, &DURATION, &ACTIVE, &LENGTH, &RETRIES],
 };
 
-const EFFECTS: &[&str] = &[
-    "prepare", "plan", "work", "merge", "review", "deliver", "notify", "other",
-];
+const EFFECTS: &[&str] = &["prepare", "plan", "work", "merge", "deliver", "other"];
 pub(super) const TASK_NAME: Label = Label::fixed("task_name", EFFECTS);
 pub(super) const QUEUE: Label = Label::fixed("queue", EFFECTS);
 pub(super) const STATUS: Label = Label::fixed("status", &["success", "failure", "cancelled"]);

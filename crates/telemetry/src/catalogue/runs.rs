@@ -9,7 +9,7 @@ use crate::{
 /// The area.
 pub(super) static AREA: Area = Area {
     title: "Runs",
-    metrics: &[&RUNS, &DURATION, &ACTIVE, &ACTIVE_JOBS, &STARTED, &REPLANS],
+    metrics: &[&RUNS, &DURATION, &ACTIVE, &ACTIVE_JOBS, &STARTED],
 };
 
 pub(crate) static RUNS: Counter<1> = Counter::new(
@@ -46,11 +46,4 @@ pub(crate) static STARTED: Counter = Counter::new(Declaration::new(
     "{run}",
     "run_started_total",
     "Runs that were submitted.",
-));
-
-pub(crate) static REPLANS: Counter = Counter::new(Declaration::new(
-    "replans",
-    "{plan}",
-    "replans_total",
-    "New versions of a plan after the first.",
 ));

@@ -28,8 +28,6 @@ pub const ERROR_TYPE: &str = "error.type";
 pub const RUN_ID: &str = "orchestrator.run.id";
 /// The task, by its number in the database.
 pub const TASK_ID: &str = "orchestrator.task.id";
-/// The task, by its key in the plan.
-pub const TASK_KEY: &str = "orchestrator.task.key";
 /// Which try at the task.
 pub const ATTEMPT: &str = "orchestrator.attempt";
 /// Which turn of the worker.
@@ -38,9 +36,3 @@ pub const TURN: &str = "orchestrator.turn";
 pub const PROFILE: &str = "orchestrator.profile";
 /// The merge, by its number in the database.
 pub const MERGE_ID: &str = "orchestrator.merge.id";
-/// How a merge or a gate went.
-pub const RESULT: &str = "orchestrator.result";
-/// Which layer dealt with a conflict.
-pub const STRATEGY: &str = "orchestrator.conflict.strategy";
-/// A commit.
-pub const COMMIT: &str = "vcs.ref.head.revision";

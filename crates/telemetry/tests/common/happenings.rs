@@ -27,7 +27,6 @@ pub(crate) fn everything_happens() {
     run::started();
     run::finished(run::RunStatus::Failure, time);
     run::active(2);
-    run::replanned();
     run::budget_remaining(NanoDollars(2_500_000_000));
 
     llm::request("gpt-4", llm::LlmStatus::Success, time, Some(time / 3));
