@@ -75,4 +75,39 @@ mod tests {
         let long = "x\n".repeat(MAX_LINES + 1);
         assert_eq!(merge(b"x\n", b"x\n", long.as_bytes()), Merged::NotText);
     }
+
+    /// Neither the time nor the stack of a thread is at the mercy of who writes the files.
+    #[test]
+    fn contents_made_to_be_hard_end_in_time() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut noise = |words: u32| -> String {
+            (0..MAX_LINES - 1)
+                .map(|_| format!("{}\n", random.u32(..words)))
+                .collect()
+        };
+        let few_words = [noise(2), noise(2), noise(3)];
+        let many_words = [noise(1_000), noise(1_000), noise(1_000)];
+        // Runs that grow to the right, kept apart by lines that differ: the deepest calls there are.
+        let runs = |apart: &str| -> String {
+            (1..300)
+                .map(|run| {
+                    let lines: String = (0..run).map(|line| format!("{run} {line}\n")).collect();
+                    format!("{lines}{apart} {run}\n")
+                })
+                .collect()
+        };
+        let deep = [runs("base"), runs("ours"), runs("theirs")];
+        let started = std::time::Instant::now();
+        for [base, ours, theirs] in [few_words, many_words, deep] {
+            assert_ne!(
+                merge(base.as_bytes(), ours.as_bytes(), theirs.as_bytes()),
+                Merged::NotText
+            );
+        }
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(20),
+            "{:?}",
+            started.elapsed()
+        );
+    }
 }
