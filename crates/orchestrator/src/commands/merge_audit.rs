@@ -39,7 +39,9 @@ pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> R
     let report = audit
         .await
         .map_err(|error| Failure::environment("the audit broke off").with("found", error))?
-        .map_err(|error| Failure::environment(error.to_string()))?;
+        .map_err(|error| {
+            Failure::usage(error.to_string()).hint("give the folder of a git repository that this user may read")
+        })?;
     interrupted.abort();
     if json {
         output::document(&report)?;
