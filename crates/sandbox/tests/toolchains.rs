@@ -1,7 +1,6 @@
 //! The toolchain that builds this workspace also works inside, offline.
 
-// A test fails by panicking, its helpers too.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::fs;
 use std::path::Path;

@@ -29,7 +29,7 @@ impl RunStatus {
         }
     }
 
-    /// As the seed's `automation_jobs_total` writes it.
+    /// As `automation_jobs_total` writes it.
     const fn as_job_status(self) -> &'static str {
         match self {
             Self::Success => "success",

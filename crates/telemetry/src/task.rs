@@ -31,7 +31,7 @@ impl TaskStatus {
         }
     }
 
-    /// As the seed's `automation_job_steps_total` writes it.
+    /// As `automation_job_steps_total` writes it.
     const fn as_step_status(self) -> &'static str {
         match self {
             Self::Success => "success",

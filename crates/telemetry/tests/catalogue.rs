@@ -20,7 +20,7 @@ use std::{
 };
 use telemetry::{catalogue, reference};
 
-/// What `promtool check metrics` finds and we keep, because a seed forces the name.
+/// What `promtool check metrics` finds and we keep, because older dashboards force the name.
 const KNOWN_LINTS: &str = include_str!("golden/promtool.txt");
 
 fn promtool_says(text: &str) -> String {

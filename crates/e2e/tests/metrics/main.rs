@@ -21,7 +21,7 @@ use rows::{
 use sim_llm::{Entry, Scenario, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What `promtool check metrics` finds and we keep, because a seed forces the name.
+/// What `promtool check metrics` finds and we keep, because older dashboards force the name.
 const KNOWN_LINTS: &str = include_str!("../../../telemetry/tests/golden/promtool.txt");
 
 /// Counters that move without a run: what the server does by itself, and our own questions.
@@ -48,8 +48,8 @@ const LEVELS: [&str; 12] = [
     "tool_executions_active",
 ];
 
-/// The seed's names with their types; a histogram shows with its first observation.
-const SEED: [(&str, &str); 15] = [
+/// The names that dashboards rely on, with their types; a histogram shows with its first observation.
+const DASHBOARDS: [(&str, &str); 15] = [
     ("active_tasks", "gauge"),
     ("active_workers", "gauge"),
     ("git_active_merges", "gauge"),
@@ -94,7 +94,7 @@ fn is_at_rest(scrape: &Exposition, runs: f64, tasks: f64) -> bool {
 async fn before_any_run_every_known_series_stands_at_zero() {
     let product = Product::start(Scenario::from_rules(Vec::new())).await;
     let scrape = scrape(&product).await;
-    for (name, kind) in SEED.iter().filter(|(_, kind)| *kind != "histogram") {
+    for (name, kind) in DASHBOARDS.iter().filter(|(_, kind)| *kind != "histogram") {
         assert_eq!(
             scrape.families.get(*name).map(|family| family.kind.as_str()),
             Some(*kind),
@@ -154,7 +154,7 @@ async fn after_the_demo_the_numbers_are_those_of_the_journal_and_of_the_rows() {
 
     let text = text(&product).await;
     let scrape = Exposition::read(&text);
-    for (name, kind) in SEED {
+    for (name, kind) in DASHBOARDS {
         assert_eq!(
             scrape.families.get(name).map(|family| family.kind.as_str()),
             Some(kind),

@@ -1,7 +1,7 @@
 //! What the tests of the bubblewrap tier share.
 
-// Each test program uses its own part of this, and a test fails by panicking.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::fs;
 use std::path::Path;
