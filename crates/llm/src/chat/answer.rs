@@ -8,6 +8,9 @@ use crate::{
 use serde::Deserialize;
 use serde_json::Value;
 
+/// More tokens than any answer has; a server that reports more is not believed, or sums over a run would overflow.
+const MOST_TOKENS: f64 = 1e12;
+
 /// A chunk of a stream, or a whole answer: they differ only in `delta` and `message`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Chunk {
@@ -163,7 +166,7 @@ impl Assembly {
 impl WireUsage {
     /// The counts, within each other's bounds; `None` if the server sent an empty form.
     fn counted(&self) -> Option<Usage> {
-        let count = |number: Option<f64>| number.map_or(0, |number| number.max(0.0) as u64);
+        let count = |number: Option<f64>| number.map_or(0, |number| number.clamp(0.0, MOST_TOKENS) as u64);
         if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
             return None;
         }
@@ -312,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_of_a_lying_server_stay_within_bounds(numbers in prop::array::uniform5(-1e12_f64..1e12)) {
+        fn counts_of_a_lying_server_stay_within_bounds(numbers in prop::array::uniform5(-1e30_f64..1e30)) {
             let [prompt, completion, cached, written, reasoning] = numbers;
             let usage = WireUsage {
                 prompt_tokens: Some(prompt),
@@ -327,6 +330,7 @@ mod tests {
             .counted()
             .unwrap();
             prop_assert!(usage.cached + usage.cache_write <= usage.input && usage.reasoning <= usage.output);
+            prop_assert!(usage.input.max(usage.output) <= MOST_TOKENS as u64);
         }
     }
 }
