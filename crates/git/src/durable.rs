@@ -207,8 +207,8 @@ impl LooseFiles {
 /// So many threads flush at one time: a file system writes what is asked for together in one go.
 const FLUSHERS: usize = 8;
 
-fn sync_side_by_side(paths: &[PathBuf]) -> GitResult<()> {
-    let share = paths.len().div_ceil(FLUSHERS);
+pub(crate) fn sync_side_by_side(paths: &[PathBuf]) -> GitResult<()> {
+    let share = paths.len().div_ceil(FLUSHERS).max(1);
     thread::scope(|scope| {
         let flushers: Vec<_> = paths
             .chunks(share)

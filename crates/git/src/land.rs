@@ -1,7 +1,7 @@
 //! Moving a branch: compare-and-swap, and what recovery asks afterwards.
 
 use crate::{
-    durable::{Durable, sync_directory},
+    durable::{Durable, sync_side_by_side},
     error::{GitError, GitResult, shown},
     hub::{Hub, full_name, read_reference},
     ids::{commit_id, commit_oid},
@@ -161,10 +161,15 @@ pub(crate) fn lock_path(git_directory: &Path, reference: &str) -> PathBuf {
 
 /// libgit2 flushes the file and its directory; for a new reference the directories above may be new as well.
 fn sync_reference(git_directory: &Path, reference: &str, is_new: bool) -> GitResult<()> {
-    let file = git_directory.join(reference);
-    let levels = if is_new { reference.matches('/').count() } else { 1 };
-    for directory in file.ancestors().skip(1).take(levels) {
-        sync_directory(directory)?;
+    if !is_new {
+        return Ok(());
     }
-    Ok(())
+    let file = git_directory.join(reference);
+    let above: Vec<PathBuf> = file
+        .ancestors()
+        .skip(2)
+        .take(reference.matches('/').count().saturating_sub(1))
+        .map(Path::to_owned)
+        .collect();
+    sync_side_by_side(&above)
 }
