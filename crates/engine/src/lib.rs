@@ -1,4 +1,4 @@
-//! The durable engine: every change of a run goes through [`step`], every effect through the dispatcher.
+//! The durable engine: every change of a run goes through `step`, every effect through the dispatcher.
 //!
 //! It is the one writer of state. It knows the rules ([`domain`]), the rows ([`store`]) and the hands
 //! ([`agents`], [`git`], [`sandbox`], [`llm`]), and nothing of HTTP or of the command line.

@@ -10,7 +10,7 @@
 //! - A merge never happens in a working tree: objects in, a tree or a [`Conflict`] out.
 //! - A reference made here never names an object that could still be lost with the power: see [`Durable`].
 //! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
-//!   alone, except for [`fast_forward`] on a clean checkout.
+//!   alone, except for [`fast_forward()`] on a clean checkout.
 
 mod attributes;
 mod audit;

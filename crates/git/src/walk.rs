@@ -292,7 +292,7 @@ impl Walk<'_> {
     }
 }
 
-/// The repository that [`crate::initialise`] has not finished yet.
+/// The repository that [`crate::initialise()`] has not finished yet.
 pub(crate) const UNFINISHED_GIT: &[u8] = b".git.orchestrator-making";
 
 fn entry_of(tree: &Tree<'_>, name: &[u8]) -> Option<Entry> {

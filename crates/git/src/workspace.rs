@@ -21,9 +21,9 @@ pub enum Found {
         /// Whether there is work that is not committed. A run neither sees nor touches it.
         dirty: bool,
     },
-    /// Nothing: [`crate::initialise`] makes a repository.
+    /// Nothing: [`crate::initialise()`] makes a repository.
     Missing,
-    /// A folder without git: [`crate::initialise`] makes it one.
+    /// A folder without git: [`crate::initialise()`] makes it one.
     PlainFolder,
 }
 
