@@ -169,10 +169,17 @@ fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir
     // A cloned folder's .env must not lead to a configuration of that folder's own.
     let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     let here = std::env::current_dir().unwrap_or_default();
-    if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && here.join(data_dir).starts_with(&here) {
+    if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && leads_into(data_dir, &here) {
         return None;
     }
     Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
+}
+
+/// Whether a path is meant from a folder or ends in it, by whatever links: `/proc/self/cwd` needs no knowledge of where
+/// the folder is.
+fn leads_into(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.is_relative() || path.starts_with("/proc") || real(path).starts_with(real(folder))
 }
 
 /// Paths in a file are meant from where the file is.
@@ -283,6 +290,23 @@ mod tests {
         let overrides = file(folder.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
         let config = load(&overrides, Environment::default()).unwrap().config;
         assert_eq!(config.workspaces["api"].path, folder.path().join("api"));
+    }
+
+    #[test]
+    fn a_link_into_the_folder_is_seen_through() {
+        let place = tempfile::tempdir().unwrap();
+        let (here, link) = (place.path().join("here"), place.path().join("link"));
+        std::fs::create_dir_all(here.join("data")).unwrap();
+        std::os::unix::fs::symlink(&here, &link).unwrap();
+        for path in [
+            Path::new("data"),
+            Path::new("/proc/self/cwd/data"),
+            &here.join("data"),
+            &link.join("data"),
+        ] {
+            assert!(leads_into(path, &here), "{}", path.display());
+        }
+        assert!(!leads_into(place.path(), &here));
     }
 
     #[test]
