@@ -42,7 +42,7 @@ pub(super) const VARIABLES: [Variable; 17] = [
     variable("ORCHESTRATOR_DATA_DIR", "data_dir", Kind::Text, true),
     variable("ORCHESTRATOR_LISTEN", "server.listen", Kind::Text, true),
     variable("ORCHESTRATOR_ALLOWED_HOSTS", "server.allowed_hosts", Kind::List, true),
-    variable("ORCHESTRATOR_TOKEN_FILE", "server.token_file", Kind::Text, true),
+    variable("ORCHESTRATOR_TOKEN_FILE", "server.token_file", Kind::Text, false),
     variable("ORCHESTRATOR_DIRECTOR_MODEL", "models.director", Kind::Text, true),
     variable("ORCHESTRATOR_WORKER_MODEL", "models.worker", Kind::Text, true),
     variable("ORCHESTRATOR_PRICES", "models.prices", Kind::Text, true),
