@@ -24,6 +24,8 @@ mod scenario;
 mod scenario_file;
 mod trivial;
 
+pub mod answers;
+
 mod journal;
 mod reply;
 mod usage;

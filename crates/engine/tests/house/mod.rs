@@ -4,6 +4,7 @@ use domain::{RunId, limits::RunLimits, run::RunState};
 use engine::{Engine, Identity, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
 use llm::{Models, Provider};
 use serde_json::{Value, json};
+pub(crate) use sim_llm::answers::{done, plan};
 use sim_llm::{Options, Scenario, Server};
 use std::{
     collections::BTreeMap,
@@ -204,35 +205,6 @@ pub(crate) fn git(path: &Path, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A plan of tasks, each with the keys it waits for.
-pub(crate) fn plan(tasks: &[(&str, &[&str])]) -> Value {
-    let tasks: Vec<Value> = tasks
-        .iter()
-        .map(|(key, parents)| {
-            let depends_on: Vec<Value> = parents
-                .iter()
-                .map(|parent| json!({"key": parent, "why": "code"}))
-                .collect();
-            json!({
-                "key": key, "title": format!("Do {key}"), "profile": "coder", "covers": ["r1"],
-                "instructions": format!("Do what {key} stands for."),
-                "acceptance": [{"id": "a1", "text": "it is done", "check": "judged"}], "check": null,
-                "depends_on": depends_on, "paths": {"owns": [], "shared": [], "creates": []},
-                "provides": [], "needs": [], "size": "S", "risk": "low", "unknowns": [],
-            })
-        })
-        .collect();
-    json!({
-        "mode": "parallel", "reason": "as the test needs it", "requirements": [{"id": "r1", "text": "all of it"}],
-        "non_goals": [], "assumptions": [], "interfaces": [], "shared_paths": [], "tasks": tasks,
-    })
-}
-
-/// The arguments of a `finish` that says done.
-pub(crate) fn done() -> Value {
-    json!({"outcome": "done", "summary": "as asked"})
 }
 
 /// The arguments of a `write_file`.
