@@ -197,7 +197,9 @@ create table merge (
     how          text,                                 -- already, fast, ort
     conflicts    jsonb       not null default '[]',    -- path, kind and the three blobs of each conflict
     gate         jsonb,                                -- verdict, command, exit, counts, duration, output
+    begun        integer     not null default 0,       -- how often a merger took it up
     intent_fence bigint,
+    intent_place integer,                              -- its place among those that land in the same move of the branch
     intended_at  timestamptz,
     reason       jsonb,
     wait_ms      bigint,

@@ -200,6 +200,9 @@ pub enum Fact {
         passed: Option<u64>,
         /// Tests that failed, where the output tells.
         failed: Option<u64>,
+        /// Tests that failed in one run of the check and passed in another, on the same tree.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flaky: Vec<String>,
         /// Milliseconds it took.
         duration_ms: u64,
     },

@@ -19,6 +19,7 @@ use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Holder, Store, Tx, view::Views};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a question to the database may take before the process calls itself not ready.
@@ -53,6 +54,8 @@ pub(crate) struct Parts {
     /// Attempts that run here, so that a cancelled task's worker is stopped at once.
     pub(crate) working: Working,
     pub(crate) red_base: RedBase,
+    /// A permit for each check that may run ahead of its turn.
+    pub(crate) gates_ahead: Arc<Semaphore>,
     pub(crate) low_disk: LowDisk,
 }
 
@@ -118,6 +121,7 @@ impl Engine {
             under_way: TaskTracker::new(),
             working: Working::default(),
             red_base: RedBase::default(),
+            gates_ahead: Arc::new(Semaphore::new(settings.gates_ahead as usize)),
             low_disk: LowDisk::default(),
             settings,
         };

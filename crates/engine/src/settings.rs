@@ -37,6 +37,13 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long after its last word a process of another data directory counts as lost.
     pub lease: Duration,
+    /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
+    pub gate_reruns: u32,
+    /// Checks that run ahead of their turn at one time, on trees whose predecessors have not landed yet.
+    pub gates_ahead: u32,
+    /// Waiting in a merge queue that counts as much as one level of priority: the more, the longer a task of a long
+    /// chain goes before others.
+    pub priority_level: Duration,
     /// Whether a clean checkout that sits on the base is fast-forwarded at delivery.
     pub fast_forward: bool,
 }

@@ -1,17 +1,16 @@
 //! The merge queue: one row for each piece of finished work, from queued to landed or sent back.
 
+mod steps;
+
+pub use steps::{BroughtRow, Hold};
+
 use crate::{
     Error, Holder, Store,
-    storable::{self, document, text},
+    storable::{document, text},
     timed::timed,
     tx::Tx,
 };
-use domain::{
-    CommitId, Fence, MergeId, RunId, TaskId, TaskKey,
-    merge::{MergeEnd, MergeState},
-    run::Reason,
-};
-use serde_json::Value;
+use domain::{CommitId, MergeId, RunId, TaskId, TaskKey, merge::MergeState, run::Reason};
 use sqlx::types::Json;
 
 /// An entry of the queue that has not ended.
@@ -43,6 +42,8 @@ pub struct QueuedMerge {
     pub waited_ms: i64,
     /// When it was queued, in seconds since 1970.
     pub queued_unix_s: f64,
+    /// How often a merger has taken it up.
+    pub begun: u32,
 }
 
 /// A conflict or hunk that was decided.
@@ -90,7 +91,8 @@ impl Tx {
                  select $1, $2, attempt, $3 from task where id = $2
                  on conflict (run, task, commit) do update
                      set state = 'queued', ended_at = null, queued_at = now(), attempt = excluded.attempt,
-                         reason = null, started_at = null
+                         reason = null, started_at = null, begun = 0, wait_ms = null, merge_ms = null, gate = null,
+                         intended_at = null, intent_fence = null, intent_place = null
                      where merge.state in ('rejected', 'error')",
                 run.0,
                 task.0,
@@ -138,106 +140,6 @@ impl Tx {
         .await?;
         Ok(row.intended)
     }
-
-    /// Moves a merge to a step, if the lease is still held under that fence. `false` when it is not, or when the
-    /// merge has ended.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn move_merge(
-        &mut self,
-        merge: MergeId,
-        lease: &str,
-        fence: Fence,
-        state: MergeState,
-    ) -> Result<bool, Error> {
-        let done = timed(
-            "update",
-            sqlx::query!(
-                "update merge set state = $4, started_at = coalesce(started_at, now()),
-                     wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
-                 where id = $1 and ended_at is null
-                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
-                merge.0,
-                lease,
-                fence.0,
-                state.as_str(),
-            )
-            .execute(&mut *self.inner),
-        )
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Writes the intent to land: from here on the merge is finished by whoever recovers first. `false` when the
-    /// fence is old or the merge has ended: then nothing may be moved.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn intend_landing(
-        &mut self,
-        merge: MergeId,
-        lease: &str,
-        fence: Fence,
-        tip: &CommitId,
-        merged: &CommitId,
-    ) -> Result<bool, Error> {
-        let done = timed(
-            "update",
-            sqlx::query!(
-                "update merge set tip = $4, merged = $5, intended_at = now(), intent_fence = $3
-                 where id = $1 and ended_at is null
-                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
-                merge.0,
-                lease,
-                fence.0,
-                tip.0,
-                merged.0,
-            )
-            .execute(&mut *self.inner),
-        )
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Notes how a merge ended and how long it worked, without the gate. `false` when the fence is old or the merge
-    /// has ended: then the caller's transaction must not be committed.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn end_merge(
-        &mut self,
-        merge: MergeId,
-        lease: &str,
-        fence: Fence,
-        end: &MergeEnd,
-        merge_ms: i64,
-    ) -> Result<bool, Error> {
-        let (state, reason, commit) = match end {
-            MergeEnd::Landed { commit } => (MergeState::Landed, None, Some(commit.0.as_str())),
-            MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(reason), None),
-            MergeEnd::Error { reason } => (MergeState::Error, Some(reason), None),
-        };
-        let reason = reason.map(|reason| document("merge.reason", reason)).transpose()?;
-        let done = timed(
-            "update",
-            sqlx::query!(
-                "update merge set state = $2, reason = $3, merged = coalesce($4, merged), merge_ms = $5,
-                     ended_at = now() where id = $1 and ended_at is null
-                   and exists (select 1 from lease l where l.name = $6 and l.fence = $7)",
-                merge.0,
-                state.as_str(),
-                reason,
-                commit,
-                merge_ms,
-                lease,
-                fence.0,
-            )
-            .execute(&mut *self.inner),
-        )
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
 }
 
 impl Store {
@@ -266,27 +168,31 @@ impl Store {
         Ok(rows.into_iter().map(|row| RunId(row.run)).collect())
     }
 
-    /// The next entry for a branch: one whose landing is intended first, then the oldest.
+    /// The entries for a branch, in the order they are merged: those whose landing is intended first, then by age. A
+    /// level of priority counts as much as `level_s` seconds of waiting, so nobody is passed over for ever.
     ///
     /// # Errors
     /// When the database can't be reached, or a stored value can't be read.
-    pub async fn next_merge(&self, run: RunId) -> Result<Option<QueuedMerge>, Error> {
-        let row = timed(
+    pub async fn merge_queue(&self, run: RunId, level_s: f64, limit: i64) -> Result<Vec<QueuedMerge>, Error> {
+        let rows = timed(
             "select",
             sqlx::query!(
                 r#"select m.id, m.task, t.key, m.attempt, m.commit, m.state, m.tip, m.merged,
-                       m.intended_at is not null as "intended!", m.conflicts <> '[]'::jsonb as "conflicted!",
+                       m.intended_at is not null as "intended!", m.begun, m.conflicts <> '[]'::jsonb as "conflicted!",
                        (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!",
                        extract(epoch from m.queued_at)::float8 as "queued_unix_s!"
                    from merge m join task t on t.id = m.task
                    where m.run = $1 and m.ended_at is null
-                   order by (m.intended_at is null), m.queued_at, m.id limit 1"#,
+                   order by (m.intended_at is null), m.intended_at, m.intent_place,
+                       m.queued_at - make_interval(secs => $2::float8 * t.priority), m.id limit $3"#,
                 run.0,
+                level_s,
+                limit,
             )
-            .fetch_optional(&self.pool),
+            .fetch_all(&self.pool),
         )
         .await?;
-        row.map(|row| {
+        let entries = rows.into_iter().map(|row| {
             Ok(QueuedMerge {
                 id: MergeId(row.id),
                 run,
@@ -301,57 +207,10 @@ impl Store {
                 conflicted: row.conflicted,
                 waited_ms: row.waited_ms,
                 queued_unix_s: row.queued_unix_s,
+                begun: row.begun as u32,
             })
-        })
-        .transpose()
-    }
-
-    /// Notes what the trees were brought together to.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn save_merged(
-        &self,
-        merge: MergeId,
-        tip: &CommitId,
-        how: &str,
-        conflicts: &Value,
-        merged: Option<(&CommitId, &str)>,
-    ) -> Result<(), Error> {
-        timed(
-            "update",
-            sqlx::query!(
-                "update merge set tip = $2, how = $3, conflicts = $4, merged = $5, tree = $6
-                 where id = $1 and ended_at is null and intended_at is null",
-                merge.0,
-                tip.0,
-                how,
-                storable::json(conflicts),
-                merged.map(|(commit, _)| commit.0.as_str()),
-                merged.map(|(_, tree)| tree),
-            )
-            .execute(&self.pool),
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Notes what the gate said.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn save_gate(&self, merge: MergeId, gate: &Value) -> Result<(), Error> {
-        timed(
-            "update",
-            sqlx::query!(
-                "update merge set gate = $2 where id = $1",
-                merge.0,
-                storable::json(gate)
-            )
-            .execute(&self.pool),
-        )
-        .await?;
-        Ok(())
+        });
+        entries.collect()
     }
 
     /// Forgets decisions of an earlier try at the same merge.

@@ -1,7 +1,8 @@
 //! What happens to merges.
 
 use crate::catalogue::merges::{
-    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT, MERGES, QUEUE_LENGTH,
+    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_FLAKY, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT, MERGES,
+    QUEUE_LENGTH,
 };
 use std::{
     collections::HashMap,
@@ -114,6 +115,11 @@ pub fn finished(result: MergeResult, duration: Duration) {
 /// `failed`.
 pub fn conflict_resolved(strategy: &'static str, result: &'static str) {
     CONFLICT_RESOLUTIONS.add(1, [strategy, result]);
+}
+
+/// Tests failed in one run of the check and passed in another, on the same merged tree.
+pub fn gate_flaky() {
+    GATE_FLAKY.add(1, []);
 }
 
 /// The gate gave its verdict. Without a check command nothing ran, so no duration is recorded.

@@ -1,117 +1,149 @@
 //! Landing: intent, compare-and-swap, bookkeeping. An intent is never taken back; whoever comes first finishes it.
+//!
+//! Several merge commits, each on top of the one before it, land in one move of the branch: the history is the one
+//! that landing them one at a time would make, and the disk is waited for once.
 
-use super::{Ended, Failure, Merger};
+use super::{
+    Failure,
+    bring::Built,
+    entry::{Branch, Ended, Merger},
+    gate::GateReport,
+};
 use crate::engine::blocking;
 use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingLock, LandingState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How old a lock file must be before it counts as left over from a crash.
 const STALE_LOCK: Duration = Duration::from_secs(10);
 
 /// A merge commit whose very tree passed the gate, or has no gate. Only this may land.
 pub(super) struct Validated {
-    tip: CommitId,
-    merged: CommitId,
-    conflicted: bool,
+    merger: Merger,
+    built: Built,
 }
 
 impl Validated {
-    /// Made by the verification alone.
-    pub(super) fn new(tip: CommitId, merged: CommitId, conflicted: bool) -> Self {
-        Self {
-            tip,
-            merged,
-            conflicted,
-        }
+    /// Made of the gate's report, if that lets it land.
+    pub(super) fn new(merger: Merger, built: Built, report: &GateReport) -> Option<Self> {
+        report.lands().then_some(Self { merger, built })
     }
 }
 
-impl Merger<'_> {
-    /// Writes the intent, then moves the branch.
-    pub(super) async fn land(&self, validated: Validated) -> Result<Ended, Failure> {
+impl Branch {
+    /// Lands merge commits that stand on top of each other, the first on the branch's tip, and returns where the
+    /// branch is then. Those of which the intent could not be written, because their task is gone, stay behind with
+    /// all that stand on them: they are put down.
+    pub(super) async fn land(&self, mut train: Vec<Validated>) -> Result<Option<CommitId>, Failure> {
+        let started = Instant::now();
+        let Some(last) = train.last() else {
+            return Ok(None);
+        };
         // Everything the branch is about to name is on the disk before the intent says so.
-        let (hub, commit) = (self.hub.clone(), validated.merged.clone());
+        let (hub, commit) = (self.hub.clone(), last.built.merged.clone());
         let durable = blocking(move || hub.make_durable(&commit)).await?;
-        self.intend(&validated).await?;
-        self.move_branch(&validated, durable).await
+        let intended = self.intend(&train).await?;
+        for left in train.split_off(intended) {
+            left.merger.put_down();
+        }
+        let (Some(first), Some(last)) = (train.first(), train.last()) else {
+            return Err(Failure::NotOurs);
+        };
+        let (from, to) = (first.built.tip.clone(), last.built.merged.clone());
+        let durable = match *durable.commit() == to {
+            true => durable,
+            // Known to be on the disk: it is an ancestor of what was flushed.
+            false => {
+                let (hub, commit) = (self.hub.clone(), to.clone());
+                blocking(move || hub.make_durable(&commit)).await?
+            }
+        };
+        let refused = self.move_branch(&from, durable).await?;
+        let took = started.elapsed();
+        let ends = train.into_iter().map(|Validated { mut merger, built }| {
+            merger.worked += took;
+            let ended = match &refused {
+                None => Ended::landed(built.merged, built.conflicted),
+                Some(why) => Ended::error(ReasonCode::Moved, why.clone(), built.conflicted),
+            };
+            (merger, ended)
+        });
+        self.finish(ends.collect()).await?;
+        Ok(refused.is_none().then_some(to))
     }
 
-    async fn intend(&self, validated: &Validated) -> Result<(), Failure> {
+    /// Writes the intents, as many from the first on as are still wanted, and returns how many.
+    async fn intend(&self, train: &[Validated]) -> Result<usize, Failure> {
         let mut tx = self.engine.parts.store.begin().await?;
         tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
-        let task = tx.lock_task(self.merge.task).await?.ok_or(Failure::NotOurs)?;
-        if task.state != TaskState::Merging {
-            return Err(Failure::NotOurs);
+        let mut facts = Vec::with_capacity(train.len());
+        for (place, Validated { merger, built }) in train.iter().enumerate() {
+            let task = tx.lock_task(merger.merge.task).await?;
+            let (tip, merged) = (&built.tip, &built.merged);
+            if task.is_none_or(|task| task.state != TaskState::Merging)
+                || !tx.intend_landing(merger.hold(), tip, merged, place).await?
+            {
+                break;
+            }
+            let fact = Fact::LandingIntended {
+                merge: merger.merge.id,
+                commit: merged.clone(),
+            };
+            facts.push((Some(merger.merge.task), fact));
         }
-        let (tip, merged) = (&validated.tip, &validated.merged);
-        if !tx
-            .intend_landing(self.merge.id, self.lease, self.fence, tip, merged)
-            .await?
-        {
-            return Err(Failure::NotOurs);
-        }
-        let fact = Fact::LandingIntended {
-            merge: self.merge.id,
-            commit: merged.clone(),
-        };
-        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(facts.len())
     }
 
-    async fn move_branch(&self, validated: &Validated, durable: git::Durable) -> Result<Ended, Failure> {
+    /// Moves the branch; in words, why it must not be moved.
+    async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Option<String>, Failure> {
         let branch = git::refs::integration(&self.facts.id);
-        let (hub, tip, fence) = (self.hub.clone(), validated.tip.clone(), self.fence);
-        let landed = blocking(move || match hub.land(&branch, &tip, &durable) {
+        let (hub, from, fence) = (self.hub.clone(), from.clone(), self.fence);
+        let landed = blocking(move || match hub.land(&branch, &from, &durable) {
             Err(LandError::Locked { .. }) => {
                 // We hold the lease, so nobody else may be at it: an old lock that no process has open is a crash's.
                 hub.remove_stale_lock(&branch, &LandingLock::held_under(fence), STALE_LOCK)?;
-                hub.land(&branch, &tip, &durable)
+                hub.land(&branch, &from, &durable)
             }
             other => other,
         })
         .await;
         match landed {
-            Ok(_) => Ok(Ended::landed(validated.merged.clone(), validated.conflicted)),
-            Err(error @ LandError::Moved { .. }) => {
-                Ok(Ended::error(ReasonCode::Moved, error.to_string(), validated.conflicted))
-            }
+            Ok(_) => Ok(None),
+            Err(error @ LandError::Moved { .. }) => Ok(Some(error.to_string())),
             Err(error) => Err(Failure::Passing(error.to_string())),
         }
     }
 
     /// Finishes a landing whose intent was written: by this process before an error, or by one that died.
-    pub(super) async fn recover_landing(&self) -> Result<Ended, Failure> {
-        let (Some(tip), Some(merged)) = (self.merge.tip.clone(), self.merge.merged.clone()) else {
+    pub(super) async fn recover_landing(&self, mut merger: Merger) -> Result<(), Failure> {
+        let started = Instant::now();
+        let (Some(tip), Some(merged)) = (merger.merge.tip.clone(), merger.merge.merged.clone()) else {
             return Err(Failure::Passing("the intent names no commits".into()));
         };
         let branch = git::refs::integration(&self.facts.id);
-        let conflicted = self.merge.conflicted;
+        let conflicted = merger.merge.conflicted;
         let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
-        match blocking(move || hub.landing_state(&own, &from, &to)).await? {
-            LandingState::Landed => Ok(Ended::landed(merged, conflicted)),
+        let refused = match blocking(move || hub.landing_state(&own, &from, &to)).await? {
+            LandingState::Landed => None,
             LandingState::NotYet => {
                 let (hub, commit) = (self.hub.clone(), merged.clone());
                 let durable = blocking(move || hub.make_durable(&commit)).await?;
-                self.move_branch(
-                    &Validated {
-                        tip,
-                        merged,
-                        conflicted,
-                    },
-                    durable,
-                )
-                .await
+                self.move_branch(&tip, durable).await?
             }
             LandingState::Moved { found } => {
                 let found = found.map_or_else(|| "gone".to_owned(), |commit| commit.to_string());
-                Ok(Ended::error(
-                    ReasonCode::Moved,
-                    format!("the branch {branch} was moved by someone else: it is {found}; nothing is forced"),
-                    conflicted,
+                Some(format!(
+                    "the branch {branch} was moved by someone else: it is {found}; nothing is forced"
                 ))
             }
-        }
+        };
+        let ended = match refused {
+            None => Ended::landed(merged, conflicted),
+            Some(why) => Ended::error(ReasonCode::Moved, why, conflicted),
+        };
+        merger.worked += started.elapsed();
+        self.finish(vec![(merger, ended)]).await
     }
 }

@@ -1,7 +1,7 @@
 //! Deciding a conflict: a model per hunk for texts that both sides changed; everything else goes back to the
 //! task's own worker with the conflict. What is decided is put in mechanically; a decline keeps the conflict.
 
-use super::{Failure, Merger};
+use super::{Failure, entry::Merger};
 use crate::{engine::blocking, ports::Account};
 use agents::resolver::{self, ConflictOrder};
 use domain::{CommitId, event::Fact, run::ReasonCode};
@@ -34,7 +34,7 @@ struct OpenFile {
     diffs: [String; 2],
 }
 
-impl Merger<'_> {
+impl Merger {
     /// Decides file by file and hunk by hunk; the first that stays open ends it.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
         self.engine.parts.store.clear_resolutions(self.merge.id).await?;

@@ -107,6 +107,12 @@ pub(crate) struct EngineSection {
     pub(crate) lease_s: u64,
     /// Bytes of free disk below which nothing new is started.
     pub(crate) disk_floor_bytes: u64,
+    /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
+    pub(crate) gate_reruns: u32,
+    /// Checks that run ahead of their turn at one time; one less than the cores, and at least one, where it is not set.
+    pub(crate) gates_ahead: u32,
+    /// Seconds of waiting in a merge queue that count as much as one level of priority.
+    pub(crate) priority_level_s: u64,
     /// Whether a clean checkout on the base is fast-forwarded at delivery.
     pub(crate) fast_forward: bool,
     /// A folder of your own worker profiles.
@@ -120,14 +126,16 @@ pub(crate) struct EngineSection {
 impl Default for EngineSection {
     fn default() -> Self {
         let identity = engine::Identity::default();
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         Self {
-            workers: std::thread::available_parallelism()
-                .map_or(3, |cores| cores.get() as u32)
-                .max(3),
+            workers: cores.max(3),
             poll_ms: 500,
             heartbeat_s: 5,
             lease_s: 15,
             disk_floor_bytes: 512 << 20,
+            gate_reruns: 1,
+            gates_ahead: cores.saturating_sub(1).max(1),
+            priority_level_s: 60,
             fast_forward: true,
             profiles: None,
             commit_name: identity.name,

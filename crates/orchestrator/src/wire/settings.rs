@@ -152,6 +152,9 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),
+        gate_reruns: config.engine.gate_reruns,
+        gates_ahead: config.engine.gates_ahead,
+        priority_level: Duration::from_secs(config.engine.priority_level_s),
         fast_forward: config.engine.fast_forward,
     })
 }

@@ -148,6 +148,9 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         poll: Duration::from_millis(200),
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),
+        gate_reruns: 1,
+        gates_ahead: 1,
+        priority_level: Duration::from_secs(60),
         fast_forward: true,
     };
     Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))

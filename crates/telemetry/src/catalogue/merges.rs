@@ -19,6 +19,7 @@ pub(super) static AREA: Area = Area {
         &QUEUE_LENGTH,
         &GATE_DURATION,
         &GATE_RUNS,
+        &GATE_FLAKY,
     ],
 };
 
@@ -110,3 +111,10 @@ pub(crate) static GATE_RUNS: Counter<1> = Counter::new(
     )
     .labels(&[GATE_RESULT]),
 );
+
+pub(crate) static GATE_FLAKY: Counter = Counter::new(Declaration::new(
+    "gate.flaky",
+    "{merge}",
+    "gate_flaky_total",
+    "Merged trees on which a test failed in one run of the check and passed in another.",
+));

@@ -1,0 +1,308 @@
+//! One entry of the queue in a merger's hands, and what is written down about it.
+
+use super::{BEGINNINGS, Failure};
+use crate::{
+    engine::Engine,
+    step::{self, Applied},
+    trace,
+};
+use domain::{
+    CommitId, Fence,
+    event::{Event, Fact},
+    merge::{MergeEnd, MergeState},
+    run::{Reason, ReasonCode},
+};
+use git::Hub;
+use serde_json::{Value, json};
+use std::{ops::Deref, sync::Arc, time::Duration};
+use store::{
+    Tx,
+    merge::{BroughtRow, Hold, QueuedMerge},
+    run::RunFacts,
+};
+use telemetry::{
+    TraceContext,
+    merge::MergeResult,
+    queue::EffectRunning,
+    span::{self, SpanGuard, SpanKind},
+};
+
+/// How a merge ended, with what its task's next attempt is to be told.
+pub(super) struct Ended {
+    pub(super) end: MergeEnd,
+    pub(super) feedback: Option<Value>,
+    pub(super) conflicted: bool,
+}
+
+impl Ended {
+    pub(super) fn landed(commit: CommitId, conflicted: bool) -> Self {
+        Self {
+            end: MergeEnd::Landed { commit },
+            feedback: None,
+            conflicted,
+        }
+    }
+
+    pub(super) fn error(code: ReasonCode, message: impl Into<String>, conflicted: bool) -> Self {
+        let message = telemetry::secrets::redact(&message.into());
+        Self {
+            end: MergeEnd::Error {
+                reason: Reason::new(code, message),
+            },
+            feedback: None,
+            conflicted,
+        }
+    }
+
+    fn result(&self) -> MergeResult {
+        match &self.end {
+            MergeEnd::Error { .. } => MergeResult::Error,
+            MergeEnd::Landed { .. } | MergeEnd::Rejected { .. } if self.conflicted => MergeResult::Conflict,
+            MergeEnd::Landed { .. } | MergeEnd::Rejected { .. } => MergeResult::Success,
+        }
+    }
+}
+
+/// The branch that is merged onto, and the lease it is held under. Clones share everything.
+#[derive(Clone)]
+pub(super) struct Branch {
+    pub(super) engine: Engine,
+    pub(super) facts: Arc<RunFacts>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) lease: Arc<str>,
+    pub(super) fence: Fence,
+}
+
+/// An entry of the queue; what concerns its branch is read through to that. It is shared with its gate.
+pub(super) struct Entry {
+    branch: Branch,
+    pub(super) merge: QueuedMerge,
+    pub(super) trace: TraceContext,
+}
+
+impl Deref for Entry {
+    type Target = Branch;
+
+    fn deref(&self) -> &Branch {
+        &self.branch
+    }
+}
+
+/// An entry on its way onto the branch, and what it has taken so far.
+pub(super) struct Merger {
+    pub(super) entry: Arc<Entry>,
+    /// Time spent merging, resolving and landing.
+    pub(super) worked: Duration,
+    /// Failures so far that might have passed.
+    pub(super) failures: u32,
+    /// Whether it was begun, which is counted once.
+    begun: bool,
+    span: SpanGuard,
+    metered: EffectRunning,
+}
+
+impl Deref for Merger {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl Merger {
+    /// Takes an entry in hand: its wait is over.
+    pub(super) fn take(branch: &Branch, merge: QueuedMerge) -> Self {
+        let span = begin_span(branch, &merge);
+        let entry = Entry {
+            branch: branch.clone(),
+            trace: span.context(),
+            merge,
+        };
+        Self {
+            entry: Arc::new(entry),
+            worked: Duration::ZERO,
+            failures: 0,
+            begun: false,
+            span,
+            metered: telemetry::queue::started("merge"),
+        }
+    }
+
+    /// An attempt at it failed for a reason that may pass.
+    pub(super) fn failed(&mut self) {
+        self.failures += 1;
+        std::mem::replace(&mut self.metered, telemetry::queue::started("merge")).failed();
+        telemetry::queue::retried("merge");
+    }
+
+    /// It is left to whoever comes next.
+    pub(super) fn put_down(mut self) {
+        self.span.fail("put_down");
+    }
+
+    /// Why it is not begun once more.
+    pub(super) fn poison(&self) -> Option<Ended> {
+        (self.merge.begun >= BEGINNINGS && !self.merge.intended).then(|| {
+            let message = format!("the merge was begun {BEGINNINGS} times and never came to an end");
+            Ended::error(ReasonCode::Poison, message, false)
+        })
+    }
+
+    /// Says that it is being brought together with the branch.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        let ours = match self.begun {
+            false => tx.begin_merge(self.hold()).await?,
+            true => tx.move_merge(self.hold(), MergeState::Merging).await?,
+        };
+        self.moved(tx, ours, MergeState::Merging, Vec::new()).await?;
+        self.begun = true;
+        Ok(())
+    }
+
+    async fn record_end(&self, tx: &mut Tx, ended: &Ended) -> Result<Applied, Failure> {
+        let (merge, task) = (self.merge.id, self.merge.task);
+        let event = Event::MergeEnded {
+            merge,
+            end: ended.end.clone(),
+        };
+        let applied = step::apply(tx, self.facts.id, Some(task), event).await?;
+        let worked = self.worked.as_millis() as i64;
+        if !tx.end_merge(self.hold(), &ended.end, worked).await? {
+            return Err(Failure::NotOurs);
+        }
+        if let MergeEnd::Landed { commit } = &ended.end {
+            tx.save_landed(task, commit).await?;
+        }
+        if let Some(feedback) = &ended.feedback {
+            tx.save_feedback(task, feedback).await?;
+        }
+        Ok(applied)
+    }
+
+    fn told(mut self, ended: &Ended) {
+        if let MergeEnd::Error { reason } | MergeEnd::Rejected { reason } = &ended.end {
+            self.span.fail(reason.code.as_str());
+        }
+        telemetry::merge::finished(ended.result(), self.worked);
+        self.metered.succeeded();
+    }
+}
+
+impl Entry {
+    /// What a write about it names.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        Hold {
+            merge: self.merge.id,
+            lease: &self.branch.lease,
+            fence: self.branch.fence,
+        }
+    }
+
+    /// Says what it was brought together to, and what comes next. Fails when it is no longer ours.
+    pub(super) async fn brought(
+        &self,
+        state: MergeState,
+        row: BroughtRow<'_>,
+        paths: Vec<String>,
+    ) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        let ours = tx.brought(self.hold(), state, row).await?;
+        self.moved(tx, ours, state, paths).await
+    }
+
+    /// A transaction that locks the run and tells of progress.
+    async fn progress(&self) -> Result<Tx, Failure> {
+        let mut tx = self.engine.parts.store.begin_progress().await?;
+        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
+        Ok(tx)
+    }
+
+    async fn moved(&self, mut tx: Tx, ours: bool, state: MergeState, conflicts: Vec<String>) -> Result<(), Failure> {
+        if !ours {
+            return Err(Failure::NotOurs);
+        }
+        let fact = Fact::MergeMoved {
+            merge: self.merge.id,
+            state,
+            conflicts,
+        };
+        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        tx.commit().await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    pub(super) async fn log(&self, fact: Fact) -> Result<(), Failure> {
+        let facts = [(Some(self.merge.task), fact)];
+        self.engine.parts.store.append(self.facts.id, &facts).await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    /// Records the gate's report on a merge commit.
+    pub(super) async fn gated(&self, merged: &CommitId, report: &Value, fact: Fact) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        if !tx.save_gate(self.hold(), merged, report).await? {
+            return Err(Failure::NotOurs);
+        }
+        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        tx.commit().await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    /// Sends the work back to its worker, with what it is to be told.
+    pub(super) fn rejected(&self, code: ReasonCode, message: &str, told: Value, conflicted: bool) -> Ended {
+        let message = telemetry::secrets::redact(message);
+        let mut feedback = json!({ "attempt": self.merge.attempt, "reason": message });
+        if let (Some(feedback), Value::Object(told)) = (feedback.as_object_mut(), told) {
+            feedback.extend(told);
+        }
+        Ended {
+            end: MergeEnd::Rejected {
+                reason: Reason::new(code, message),
+            },
+            feedback: Some(feedback),
+            conflicted,
+        }
+    }
+}
+
+impl Branch {
+    /// Records how entries ended, all in one transaction: the merges, their tasks, the dependents, the log.
+    pub(super) async fn finish(&self, ends: Vec<(Merger, Ended)>) -> Result<(), Failure> {
+        let mut tx = self.engine.parts.store.begin().await?;
+        let mut applied = Vec::with_capacity(ends.len());
+        for (merger, ended) in &ends {
+            applied.push(merger.record_end(&mut tx, ended).await?);
+        }
+        tx.commit().await?;
+        for applied in &applied {
+            self.engine.applied(applied);
+        }
+        for (merger, ended) in ends {
+            merger.told(&ended);
+        }
+        Ok(())
+    }
+}
+
+/// The span of a merge. At its first try it goes back to when the work was queued: the wait is a part of it.
+fn begin_span(branch: &Branch, merge: &QueuedMerge) -> SpanGuard {
+    let run = trace::of_run(&branch.facts.trace);
+    let (task, kind) = (trace::of_task(&run, merge.task), SpanKind::Merge { merge: merge.id });
+    let mut span = if merge.begun == 0 {
+        let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
+        telemetry::merge::lock_waited(waited);
+        let queued = trace::at(merge.queued_unix_s);
+        let span = span::child_since(&task, kind, queued);
+        drop(span::child_since(&span.context(), SpanKind::LockWait, queued));
+        span
+    } else {
+        telemetry::queue::retried("merge");
+        span::child(&task, kind)
+    };
+    span.link(&trace::of_attempt(&run, merge.task, merge.attempt));
+    span
+}

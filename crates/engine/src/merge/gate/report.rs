@@ -1,0 +1,206 @@
+//! What one run of the check, or several of them, said of a tree.
+
+use super::counts::{self, Counts};
+use domain::merge::GateVerdict;
+use sandbox::{Exit, Finished};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// How much of an output is kept in the database: the end, where runners sum up.
+const KEPT_OUTPUT_BYTES: usize = 16 << 10;
+/// So many flaky tests are named in a sentence.
+const NAMED: usize = 5;
+
+/// What the gate said, as it is kept and shown.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GateReport {
+    pub(crate) verdict: GateVerdict,
+    pub(crate) command: Option<String>,
+    /// In words: `exit code 1`, `time limit`, …
+    pub(crate) exit: String,
+    pub(crate) passed: Option<u64>,
+    pub(crate) failed: Option<u64>,
+    pub(crate) failing: BTreeSet<String>,
+    /// Tests that failed in one run of the check and passed in another, on the same tree.
+    pub(crate) flaky: BTreeSet<String>,
+    /// How often the check ran on this tree.
+    pub(crate) runs: u32,
+    pub(crate) duration_ms: u64,
+    /// Why the verdict is what it is, where the exit alone does not tell.
+    pub(crate) note: Option<String>,
+    pub(crate) output: String,
+    /// Where the whole output lies.
+    pub(crate) output_file: Option<PathBuf>,
+    #[serde(skip)]
+    timed_out: bool,
+}
+
+impl GateReport {
+    pub(super) fn not_configured() -> Self {
+        Self {
+            verdict: GateVerdict::NotConfigured,
+            command: None,
+            exit: "not run".into(),
+            passed: None,
+            failed: None,
+            failing: BTreeSet::new(),
+            flaky: BTreeSet::new(),
+            runs: 0,
+            duration_ms: 0,
+            note: Some("no check command is configured or detected: this merge is unchecked".into()),
+            output: String::new(),
+            output_file: None,
+            timed_out: false,
+        }
+    }
+
+    /// From how the command ended to a verdict. Being unable to run is never a pass, and neither is running no test.
+    pub(super) fn read(command: &str, finished: &Finished, log: &Path, limit_s: u64) -> Self {
+        let Counts {
+            passed,
+            failed,
+            failing,
+        } = counts::read(&finished.output_head_tail);
+        let ran_none = passed == Some(0) && failed == Some(0);
+        let (verdict, exit, note) = match finished.exit {
+            Exit::Code(0) if ran_none => (
+                GateVerdict::CouldNotRun,
+                "exit code 0".to_owned(),
+                Some("it ran no test at all".to_owned()),
+            ),
+            Exit::Code(0) if failed.is_some_and(|failed| failed > 0) => (
+                GateVerdict::Failed,
+                "exit code 0".to_owned(),
+                Some("its own output counts failing tests".to_owned()),
+            ),
+            Exit::Code(0) => (GateVerdict::Passed, "exit code 0".to_owned(), None),
+            Exit::Code(code @ (126 | 127)) => (
+                GateVerdict::CouldNotRun,
+                format!("exit code {code}"),
+                Some("the command could not be started".to_owned()),
+            ),
+            Exit::Code(code) => (GateVerdict::Failed, format!("exit code {code}"), None),
+            Exit::Signal(signal) => (GateVerdict::CouldNotRun, format!("signal {signal}"), None),
+            Exit::TimedOut => (
+                GateVerdict::Failed,
+                "the time limit".to_owned(),
+                Some(format!("it was ended after {limit_s} s (limit gate_s)")),
+            ),
+            Exit::Cancelled => (GateVerdict::CouldNotRun, "being cancelled".to_owned(), None),
+        };
+        Self {
+            verdict,
+            command: Some(command.to_owned()),
+            exit,
+            passed,
+            failed,
+            failing,
+            flaky: BTreeSet::new(),
+            runs: 1,
+            duration_ms: finished.duration.as_millis() as u64,
+            note,
+            output: telemetry::secrets::redact(tail(&finished.output_head_tail, KEPT_OUTPUT_BYTES)),
+            output_file: finished.output_cut.then(|| log.to_path_buf()),
+            timed_out: finished.exit == Exit::TimedOut,
+        }
+    }
+
+    /// Whether another run on the same tree may say otherwise: it ran to its end, and named the tests that failed.
+    pub(super) fn may_be_flaky(&self) -> bool {
+        self.verdict == GateVerdict::Failed && !self.failing.is_empty() && !self.timed_out
+    }
+
+    /// Whether nothing fails but what fails without the work, too.
+    pub(super) fn only_fails(&self, red: &BTreeSet<String>) -> bool {
+        !self.failing.is_empty() && self.failing.is_subset(red)
+    }
+
+    /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
+    pub(super) fn with(self, next: Self) -> Self {
+        let lost = |report: &Self| report.failing.is_empty() && !report.lands();
+        if lost(&next) {
+            // It broke off before it told which tests fail, so it says nothing about those that did.
+            let runs = self.runs + next.runs;
+            return Self { runs, ..self };
+        }
+        let mut flaky: BTreeSet<String> = self.flaky;
+        flaky.extend(self.failing.symmetric_difference(&next.failing).cloned());
+        Self {
+            flaky,
+            runs: self.runs + next.runs,
+            duration_ms: self.duration_ms + next.duration_ms,
+            ..next
+        }
+    }
+
+    /// The last word, given the tests that fail on the run's base, too.
+    pub(super) fn beside(mut self, red: &BTreeSet<String>) -> Self {
+        let mut notes: Vec<String> = self.note.take().into_iter().collect();
+        if self.verdict == GateVerdict::Failed && self.only_fails(red) {
+            self.verdict = GateVerdict::Passed;
+            notes.push(format!(
+                "the base is red: the {} failing tests fail there too, and nothing new fails",
+                self.failing.len()
+            ));
+        }
+        if !self.flaky.is_empty() {
+            let names: Vec<&str> = self.flaky.iter().take(NAMED).map(String::as_str).collect();
+            let more = self.flaky.len() - names.len();
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            notes.push(format!(
+                "flaky in {} runs on this very tree: {}{more}",
+                self.runs,
+                names.join(", ")
+            ));
+        }
+        self.note = (!notes.is_empty()).then(|| notes.join("; "));
+        self
+    }
+
+    /// Whether the tree may land.
+    pub(crate) fn lands(&self) -> bool {
+        matches!(self.verdict, GateVerdict::Passed | GateVerdict::NotConfigured)
+    }
+
+    /// What the work's next attempt is told.
+    pub(crate) fn told(&self) -> Value {
+        json!({ "gate": {
+            "command": self.command, "exit": self.exit, "output": self.output, "failing": self.failing,
+        }})
+    }
+
+    /// A sentence for the log and for the worker.
+    pub(crate) fn sentence(&self) -> String {
+        let command = self.command.as_deref().unwrap_or_default();
+        let tests = match (self.passed, self.failed) {
+            (Some(passed), Some(failed)) => format!(", {passed} tests passed and {failed} failed"),
+            _ => String::new(),
+        };
+        let note = self.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+        format!(
+            "the check `{command}` on the merged tree ended with {}{tests}{note}",
+            self.exit
+        )
+    }
+}
+
+/// The end of a text, beginning at a line where there is one.
+fn tail(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let mut start = text.len() - bytes;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    let cut = &text[start..];
+    cut.find('\n').map_or(cut, |line| &cut[line + 1..])
+}

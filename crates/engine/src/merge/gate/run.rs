@@ -1,0 +1,76 @@
+//! One run of the check on one tree.
+
+use super::{super::entry::Entry, report::GateReport};
+use crate::engine::blocking;
+use domain::CommitId;
+use git::WorktreeStart;
+use sandbox::{Exit, Job};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Why there is no report: the machine or the sandbox failed, or the check was put down.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GateError {
+    #[error("the check was put down")]
+    Stopped,
+    #[error(transparent)]
+    Git(#[from] git::GitError),
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::SandboxError),
+    #[error(transparent)]
+    Checkout(#[from] git::WorktreeError),
+}
+
+/// The check of one merge.
+pub(super) struct Gate<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) command: String,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+impl Gate<'_> {
+    /// The check on one tree. The checkout is removed whatever happens.
+    pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<GateReport, GateError> {
+        let (hub, at, checkout) = (self.entry.hub.clone(), commit.clone(), place.clone());
+        blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await?;
+        let finished = self.run_in(&place, &log).await;
+        let hub = self.entry.hub.clone();
+        if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
+            tracing::warn!(%error, "the checkout of a gate could not be removed");
+        }
+        finished
+    }
+
+    async fn run_in(&self, place: &Path, log: &Path) -> Result<GateReport, GateError> {
+        if let Some(folder) = log.parent() {
+            // Without the folder only the whole output is missing; the report keeps its end.
+            drop(tokio::fs::create_dir_all(folder).await);
+        }
+        let (parts, facts) = (&self.entry.engine.parts, &self.entry.facts);
+        let cache = parts.layout.build_cache(&facts.hub).join("gate");
+        match tokio::fs::try_exists(&cache).await {
+            Ok(true) => telemetry::sandbox::cache_hit(),
+            Ok(false) | Err(_) => telemetry::sandbox::cache_miss(),
+        }
+        let mut job = Job::shell(&self.command, place.to_path_buf());
+        job.hub = Some(self.entry.hub.path().to_path_buf());
+        job.time_limit = Duration::from_secs(facts.limits.gate_s);
+        job.output_limit_bytes = facts.limits.output_bytes as usize;
+        job.output_file = log.parent().is_some_and(Path::is_dir).then(|| log.to_path_buf());
+        job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
+        if tokio::fs::create_dir_all(&cache).await.is_ok() {
+            let target = cache.join("target").display().to_string();
+            job.env.push(("CARGO_TARGET_DIR".into(), target));
+            job.extra_read_write.push(cache);
+        }
+        job.cancel = self.cancel.clone();
+        let finished = parts.sandbox.run(job).await?;
+        if finished.exit == Exit::Cancelled {
+            return Err(GateError::Stopped);
+        }
+        Ok(GateReport::read(&self.command, &finished, log, facts.limits.gate_s))
+    }
+}

@@ -1,0 +1,404 @@
+//! The merge train: the head of a queue, each entry built on those before it, with their gates side by side.
+//!
+//! What passed lands in the queue's order. What failed takes everything that was built on it along: that is built
+//! anew without it. So only commits land whose very tree was judged, and the history is the one that merging one at
+//! a time would make.
+
+use super::{
+    Failure, TRIES,
+    bring::{Brought, Built},
+    entry::{Branch, Ended, Merger},
+    gate::{self, GateReport},
+    land::Validated,
+};
+use crate::engine::{Engine, blocking};
+use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use store::merge::QueuedMerge;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Entries on one train at most: so many land in one move of the branch.
+const LENGTH: usize = 16;
+/// The least time between two looks at the queue while gates run.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The longest.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// A merge commit before its verdict, or one whose verdict has no effect yet because others go before it.
+struct Candidate {
+    merger: Merger,
+    built: Built,
+    gate: Judging,
+    cancel: CancellationToken,
+    /// What a gate ahead of the first holds.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+enum Judging {
+    Running(JoinHandle<Result<GateReport, Failure>>),
+    Done(Result<GateReport, Failure>),
+}
+
+/// The train of one branch.
+pub(super) struct Train {
+    branch: Branch,
+    run: RunId,
+    /// Where the branch is.
+    tip: CommitId,
+    /// The queue as it was last read.
+    queue: Vec<QueuedMerge>,
+    /// Taken in hand and to be built, not for the first time.
+    again: Vec<Merger>,
+    candidates: VecDeque<Candidate>,
+    /// A gate has ended.
+    ended: Arc<Notify>,
+}
+
+impl Train {
+    pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
+        let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
+        let hub = engine.parts.hub(&facts.hub).await?;
+        let integration = git::refs::integration(&run);
+        let (own, reference) = (hub.clone(), integration.clone());
+        let tip = blocking(move || own.tip(&reference))
+            .await?
+            .ok_or_else(|| Failure::Passing(format!("the branch {integration} is gone from the hub")))?;
+        let branch = Branch {
+            engine: engine.clone(),
+            facts: Arc::new(facts),
+            hub,
+            lease: lease.into(),
+            fence,
+        };
+        Ok(Self {
+            branch,
+            run,
+            tip,
+            queue: Vec::new(),
+            again: Vec::new(),
+            candidates: VecDeque::new(),
+            ended: Arc::default(),
+        })
+    }
+
+    /// Goes on: finishes, builds, lands, rejects or waits. `false` when the queue is empty.
+    pub(super) async fn turn(&mut self) -> Result<bool, Failure> {
+        self.look().await?;
+        if let Some(intended) = self.queue.first().filter(|entry| entry.intended) {
+            let merger = Merger::take(&self.branch, intended.clone());
+            self.put_candidates_down(0).await;
+            self.branch.recover_landing(merger).await?;
+            self.find_tip().await?;
+            return Ok(true);
+        }
+        if self.queue.is_empty() {
+            return Ok(false);
+        }
+        self.build().await?;
+        self.judge().await;
+        if !self.settle().await? {
+            self.wait().await?;
+        }
+        Ok(true)
+    }
+
+    /// Everything is left to whoever comes next.
+    pub(super) async fn put_down(mut self) {
+        self.put_candidates_down(0).await;
+        for merger in self.again {
+            merger.put_down();
+        }
+    }
+
+    /// Reads the queue. What is gone from it, because its run or task was ended, goes from the train, too.
+    async fn look(&mut self) -> Result<(), Failure> {
+        let parts = &self.branch.engine.parts;
+        let level_s = parts.settings.priority_level.as_secs_f64();
+        self.queue = parts.store.merge_queue(self.run, level_s, 2 * LENGTH as i64).await?;
+        let there: HashSet<MergeId> = self.queue.iter().map(|entry| entry.id).collect();
+        let gone = |merger: &Merger| !there.contains(&merger.merge.id);
+        if let Some(first) = self.candidates.iter().position(|candidate| gone(&candidate.merger)) {
+            self.put_candidates_down(first).await;
+        }
+        let (gone, again) = std::mem::take(&mut self.again).into_iter().partition(gone);
+        self.again = again;
+        for merger in Vec::from_iter::<Vec<Merger>>(gone) {
+            merger.put_down();
+        }
+        Ok(())
+    }
+
+    /// Builds what there is a place for, each on the last that has not failed.
+    async fn build(&mut self) -> Result<(), Failure> {
+        self.put_astray_down().await;
+        while self.candidates.len() < LENGTH {
+            let Some(next) = self.next() else {
+                return Ok(());
+            };
+            let ahead = !self.candidates.is_empty();
+            let Some(permit) = self.permit(ahead) else {
+                return Ok(());
+            };
+            let mut merger = match self.again.iter().position(|merger| merger.merge.id == next.id) {
+                Some(place) => self.again.swap_remove(place),
+                None => Merger::take(&self.branch, next),
+            };
+            let onto = self.top();
+            let brought = match merger.poison() {
+                Some(poisoned) if !ahead => Ok(Brought::Ended(poisoned)),
+                Some(_) => Ok(Brought::NotAhead),
+                None => merger.bring(&onto, ahead).await,
+            };
+            match brought {
+                Ok(Brought::Built(built)) => self.start_gate(merger, built, permit),
+                Ok(Brought::Ended(ended)) => self.branch.finish(vec![(merger, ended)]).await?,
+                Ok(Brought::NotAhead) => {
+                    self.again.push(merger);
+                    return Ok(());
+                }
+                Err(Failure::Passing(error)) if ahead => {
+                    tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
+                    self.again.push(merger);
+                    return Ok(());
+                }
+                Err(failure) => return self.stumble(merger, failure).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// The first of the queue that is not on the train.
+    fn next(&self) -> Option<QueuedMerge> {
+        let on = |entry: &&QueuedMerge| {
+            let same = |candidate: &Candidate| candidate.merger.merge.id == entry.id;
+            !self.candidates.iter().any(same)
+        };
+        self.queue.iter().find(on).cloned()
+    }
+
+    /// What the next is built on.
+    fn top(&self) -> CommitId {
+        let standing = |candidate: &&Candidate| !candidate.failed();
+        let last = self.candidates.iter().rev().find(standing);
+        last.map_or_else(|| self.tip.clone(), |candidate| candidate.built.merged.clone())
+    }
+
+    /// The right to run one more gate: the first of a train always has it, one ahead of its turn only while cores are
+    /// free, and a merge without a check needs none. `None`: not now.
+    fn permit(&self, ahead: bool) -> Option<Option<OwnedSemaphorePermit>> {
+        let check = self.branch.facts.check.as_ref();
+        let gated = check.is_some_and(|check| check.command.is_some());
+        if !ahead || !gated {
+            return Some(None);
+        }
+        self.branch
+            .engine
+            .parts
+            .gates_ahead
+            .clone()
+            .try_acquire_owned()
+            .ok()
+            .map(Some)
+    }
+
+    fn start_gate(&mut self, merger: Merger, built: Built, permit: Option<OwnedSemaphorePermit>) {
+        let cancel = self.branch.engine.parts.drain.child_token();
+        let (entry, commit, own) = (merger.entry.clone(), built.merged.clone(), cancel.clone());
+        let ended = self.ended.clone();
+        let gate = tokio::spawn(async move {
+            let judged = gate::judge(&entry, &commit, &own).await;
+            ended.notify_one();
+            judged
+        });
+        self.candidates.push_back(Candidate {
+            merger,
+            built,
+            gate: Judging::Running(gate),
+            cancel,
+            _permit: permit,
+        });
+    }
+
+    /// Takes note of the verdicts that are there. What stands on a failure is built anew.
+    async fn judge(&mut self) {
+        let mut place = 0;
+        while let Some(candidate) = self.candidates.get_mut(place) {
+            if candidate.settle_if_ended().await && candidate.failed() {
+                self.put_candidates_down(place + 1).await;
+            }
+            place += 1;
+        }
+    }
+
+    /// Lands what passed at the head of the train, or sends its first back. `false` when there is nothing to do yet.
+    async fn settle(&mut self) -> Result<bool, Failure> {
+        let passed = self
+            .candidates
+            .iter()
+            .take_while(|candidate| candidate.passed())
+            .count();
+        if passed > 0 {
+            let landing = self
+                .candidates
+                .drain(..passed)
+                .filter_map(Candidate::validated)
+                .collect();
+            return match self.branch.land(landing).await {
+                Ok(Some(tip)) => {
+                    self.tip = tip;
+                    Ok(true)
+                }
+                // The branch is not where it was thought to be, or its place is unknown: nothing built stands.
+                Ok(None) => self.anew(Ok(true)).await,
+                Err(failure) => self.anew(Err(failure)).await,
+            };
+        }
+        match self.candidates.front().map(|first| &first.gate) {
+            None | Some(Judging::Running(_)) => Ok(false),
+            Some(Judging::Done(_)) => {
+                let Some(Candidate {
+                    merger, built, gate, ..
+                }) = self.candidates.pop_front()
+                else {
+                    return Ok(false);
+                };
+                match gate {
+                    Judging::Done(Ok(report)) => self.reject(merger, built, report).await,
+                    Judging::Done(Err(failure)) => self.stumble(merger, failure).await.map(|()| true),
+                    Judging::Running(_) => Ok(false),
+                }
+            }
+        }
+    }
+
+    /// Sends work back that the gate refused. Its merge commit stays for people to look at.
+    async fn reject(&mut self, merger: Merger, built: Built, report: GateReport) -> Result<bool, Failure> {
+        let (hub, merged) = (self.branch.hub.clone(), built.merged);
+        let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
+        blocking(move || hub.pin(&reference, &merged)).await?;
+        let ended = merger.rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
+        self.branch.finish(vec![(merger, ended)]).await?;
+        Ok(true)
+    }
+
+    /// A failure at the head of the train: it is tried again, or it ends the entry when it has had its tries.
+    async fn stumble(&mut self, mut merger: Merger, failure: Failure) -> Result<(), Failure> {
+        self.put_candidates_down(0).await;
+        if let Failure::Passing(error) = &failure {
+            merger.failed();
+            if merger.failures >= TRIES {
+                let message = format!("the merge failed {TRIES} times, the last time with: {error}");
+                let ended = Ended::error(ReasonCode::Internal, message, false);
+                return self.branch.finish(vec![(merger, ended)]).await;
+            }
+        }
+        self.again.push(merger);
+        Err(failure)
+    }
+
+    /// Forgets what was built, and asks where the branch is.
+    async fn anew<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        self.put_candidates_down(0).await;
+        self.find_tip().await?;
+        outcome
+    }
+
+    async fn find_tip(&mut self) -> Result<(), Failure> {
+        let integration = git::refs::integration(&self.run);
+        let hub = self.branch.hub.clone();
+        let tip = blocking(move || hub.tip(&integration)).await?;
+        self.tip = tip.ok_or_else(|| Failure::Passing("the branch is gone from the hub".to_owned()))?;
+        Ok(())
+    }
+
+    /// Puts down what does not stand on the branch, or on what goes before it, any more.
+    async fn put_astray_down(&mut self) {
+        let mut onto = &self.tip;
+        let mut astray = None;
+        for (place, candidate) in self.candidates.iter().enumerate() {
+            if candidate.built.tip != *onto {
+                astray = Some(place);
+                break;
+            }
+            if !candidate.failed() {
+                onto = &candidate.built.merged;
+            }
+        }
+        if let Some(place) = astray {
+            self.put_candidates_down(place).await;
+        }
+    }
+
+    /// Ends the gates from a place on, and keeps their entries in hand.
+    async fn put_candidates_down(&mut self, from: usize) {
+        let from = from.min(self.candidates.len());
+        let behind: Vec<Candidate> = self.candidates.drain(from..).collect();
+        for candidate in &behind {
+            candidate.cancel.cancel();
+        }
+        for candidate in behind {
+            if let Judging::Running(gate) = candidate.gate {
+                // Its checkout is gone when it has ended; what it found out is of no use any more.
+                drop(gate.await);
+            }
+            self.again.push(candidate.merger);
+        }
+    }
+
+    /// Until a gate ends, or there may be more to build.
+    async fn wait(&mut self) -> Result<(), Failure> {
+        let mut tick = self.branch.engine.parts.wake.watch();
+        let drain = self.branch.engine.parts.drain.clone();
+        let changed = async {
+            tokio::time::sleep(LOOK_EVERY).await;
+            drop(tokio::time::timeout(LOOK_AT_LEAST, tick.changed()).await);
+        };
+        tokio::select! {
+            () = self.ended.notified() => Ok(()),
+            () = changed => Ok(()),
+            () = drain.cancelled() => Err(Failure::Stopped),
+        }
+    }
+}
+
+impl Candidate {
+    /// Whether the gate has ended now.
+    async fn settle_if_ended(&mut self) -> bool {
+        let Judging::Running(gate) = &mut self.gate else {
+            return false;
+        };
+        if !gate.is_finished() {
+            return false;
+        }
+        let judged = gate.await.unwrap_or_else(|error| {
+            let message = format!("the gate broke off: {error}");
+            Err(Failure::Passing(message))
+        });
+        self.gate = Judging::Done(judged);
+        self._permit = None;
+        true
+    }
+
+    fn passed(&self) -> bool {
+        matches!(&self.gate, Judging::Done(Ok(report)) if report.lands())
+    }
+
+    fn failed(&self) -> bool {
+        matches!(self.gate, Judging::Done(_)) && !self.passed()
+    }
+
+    fn validated(self) -> Option<Validated> {
+        match self.gate {
+            Judging::Done(Ok(report)) => Validated::new(self.merger, self.built, &report),
+            Judging::Done(Err(_)) | Judging::Running(_) => None,
+        }
+    }
+}

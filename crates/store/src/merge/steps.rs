@@ -1,0 +1,215 @@
+//! The steps of a merge. Each names the lease it is made under and its fence: one that is old changes nothing.
+
+use crate::{
+    Error, Store,
+    storable::{self, document},
+    timed::timed,
+    tx::Tx,
+};
+use domain::{
+    CommitId, Fence, MergeId,
+    merge::{MergeEnd, MergeState},
+};
+use serde_json::Value;
+
+/// Under what a merge is worked on.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold<'a> {
+    /// Which merge.
+    pub merge: MergeId,
+    /// The lease on its branch.
+    pub lease: &'a str,
+    /// The fence that the lease was taken under.
+    pub fence: Fence,
+}
+
+/// What the trees were brought together to.
+#[derive(Clone, Copy, Debug)]
+pub struct BroughtRow<'a> {
+    /// The commit it was merged onto.
+    pub tip: &'a CommitId,
+    /// `fast` or `ort`.
+    pub how: &'a str,
+    /// The conflicts that were met.
+    pub conflicts: &'a Value,
+    /// The merge commit and its tree, once everything is decided.
+    pub merged: Option<(&'a CommitId, &'a str)>,
+}
+
+impl Store {
+    /// Begins a transaction that only tells of progress: it is not waited for until it is on the disk. What is
+    /// committed after it is on the disk only together with it, so a crash of the database may take back the newest
+    /// of such words, but never one that something durable followed.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn begin_progress(&self) -> Result<Tx, Error> {
+        let mut tx = self.begin().await?;
+        timed(
+            "select",
+            sqlx::query!("select set_config('synchronous_commit', 'off', true)").fetch_one(&mut *tx.inner),
+        )
+        .await?;
+        Ok(tx)
+    }
+}
+
+impl Tx {
+    /// A merger takes up an entry, which is counted. `false` when the lease is lost or the merge has ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn begin_merge(&mut self, hold: Hold<'_>) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = 'merging', begun = begun + 1, started_at = coalesce(started_at, now()),
+                     wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
+                 where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Moves a merge to a step. `false` when the lease is lost or the merge has ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn move_merge(&mut self, hold: Hold<'_>, state: MergeState) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = $4 where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+                state.as_str(),
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes what the trees were brought together to, and the step that comes next. `false` when the lease is lost,
+    /// or the merge has ended or is to land as it is.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn brought(&mut self, hold: Hold<'_>, state: MergeState, row: BroughtRow<'_>) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = $4, tip = $5, how = $6, conflicts = $7, merged = $8, tree = $9
+                 where id = $1 and ended_at is null and intended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+                state.as_str(),
+                row.tip.0,
+                row.how,
+                storable::json(row.conflicts),
+                row.merged.map(|(commit, _)| commit.0.as_str()),
+                row.merged.map(|(_, tree)| tree),
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes what the gate said of a merge commit. `false` when the lease is lost, or the merge has ended or is no
+    /// longer about that commit.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_gate(&mut self, hold: Hold<'_>, merged: &CommitId, gate: &Value) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set gate = $5 where id = $1 and ended_at is null and merged = $4
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+                merged.0,
+                storable::json(gate),
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Writes the intent to land, as the `place`-th of those that land in the same move of the branch: from here on
+    /// the merge is finished by whoever recovers first. `false` when the lease is lost or the merge has ended: then
+    /// nothing may be moved.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn intend_landing(
+        &mut self,
+        hold: Hold<'_>,
+        tip: &CommitId,
+        merged: &CommitId,
+        place: usize,
+    ) -> Result<bool, Error> {
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set tip = $4, merged = $5, intended_at = now(), intent_fence = $3, intent_place = $6
+                 where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+                tip.0,
+                merged.0,
+                place as i32,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Notes how a merge ended and how long it worked, without the gate. `false` when the lease is lost or the merge
+    /// has ended: then the caller's transaction must not be committed.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn end_merge(&mut self, hold: Hold<'_>, end: &MergeEnd, merge_ms: i64) -> Result<bool, Error> {
+        let (state, reason, commit) = match end {
+            MergeEnd::Landed { commit } => (MergeState::Landed, None, Some(commit.0.as_str())),
+            MergeEnd::Rejected { reason } => (MergeState::Rejected, Some(reason), None),
+            MergeEnd::Error { reason } => (MergeState::Error, Some(reason), None),
+        };
+        let reason = reason.map(|reason| document("merge.reason", reason)).transpose()?;
+        let done = timed(
+            "update",
+            sqlx::query!(
+                "update merge set state = $4, reason = $5, merged = coalesce($6, merged), merge_ms = $7,
+                     ended_at = now() where id = $1 and ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+                state.as_str(),
+                reason,
+                commit,
+                merge_ms,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
