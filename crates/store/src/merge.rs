@@ -226,6 +226,24 @@ impl Store {
         Ok(())
     }
 
+    /// The merge commit that landed last in a run.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn last_landed(&self, run: RunId) -> Result<Option<CommitId>, Error> {
+        let row = timed(
+            "select",
+            sqlx::query!(
+                "select merged from merge where run = $1 and state = 'landed'
+                 order by ended_at desc, intent_place desc nulls last, id desc limit 1",
+                run.0,
+            )
+            .fetch_optional(&self.pool),
+        )
+        .await?;
+        Ok(row.and_then(|row| row.merged).map(CommitId))
+    }
+
     /// Work that has landed in a run, in the order of its landing.
     ///
     /// # Errors
@@ -236,7 +254,7 @@ impl Store {
             sqlx::query!(
                 r#"select t.key, t.title, t.spec as "spec: Json<domain::plan::PlannedTask>", m.commit
                    from merge m join task t on t.id = m.task
-                   where m.run = $1 and m.state = 'landed' order by m.ended_at, m.id"#,
+                   where m.run = $1 and m.state = 'landed' order by m.ended_at, m.intent_place, m.id"#,
                 run.0,
             )
             .fetch_all(&self.pool),

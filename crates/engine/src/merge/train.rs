@@ -42,9 +42,11 @@ struct Candidate {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
+type Judged = Result<Box<GateReport>, Failure>;
+
 enum Judging {
-    Running(JoinHandle<Result<GateReport, Failure>>),
-    Done(Result<GateReport, Failure>),
+    Running(JoinHandle<Judged>),
+    Done(Judged),
 }
 
 /// The train of one branch.
@@ -53,6 +55,8 @@ pub(super) struct Train {
     run: RunId,
     /// Where the branch is.
     tip: CommitId,
+    /// In words, that somebody else moved it so that work which had landed is no longer in it.
+    lost: Option<String>,
     /// The queue as it was last read.
     queue: Vec<QueuedMerge>,
     /// Taken in hand and to be built, not for the first time.
@@ -66,11 +70,6 @@ impl Train {
     pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
         let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
         let hub = engine.parts.hub(&facts.hub).await?;
-        let integration = git::refs::integration(&run);
-        let (own, reference) = (hub.clone(), integration.clone());
-        let tip = blocking(move || own.tip(&reference))
-            .await?
-            .ok_or_else(|| Failure::Passing(format!("the branch {integration} is gone from the hub")))?;
         let branch = Branch {
             engine: engine.clone(),
             facts: Arc::new(facts),
@@ -78,10 +77,12 @@ impl Train {
             lease: lease.into(),
             fence,
         };
+        let (tip, lost) = find_tip(&branch).await?;
         Ok(Self {
             branch,
             run,
             tip,
+            lost,
             queue: Vec::new(),
             again: Vec::new(),
             candidates: VecDeque::new(),
@@ -96,8 +97,7 @@ impl Train {
             let merger = Merger::take(&self.branch, intended.clone());
             self.put_candidates_down(0).await;
             self.branch.recover_landing(merger).await?;
-            self.find_tip().await?;
-            return Ok(true);
+            return self.anew(Ok(true)).await;
         }
         if self.queue.is_empty() {
             return Ok(false);
@@ -152,8 +152,9 @@ impl Train {
                 None => Merger::take(&self.branch, next),
             };
             let onto = self.top();
-            let brought = match merger.poison() {
-                Some(poisoned) if !ahead => Ok(Brought::Ended(poisoned)),
+            let lost = self.lost.clone().map(|why| Ended::error(ReasonCode::Moved, why, false));
+            let brought = match lost.or_else(|| merger.poison()) {
+                Some(ended) if !ahead => Ok(Brought::Ended(ended)),
                 Some(_) => Ok(Brought::NotAhead),
                 None => merger.bring(&onto, ahead).await,
             };
@@ -216,7 +217,7 @@ impl Train {
         let gate = tokio::spawn(async move {
             let judged = gate::judge(&entry, &commit, &own).await;
             ended.notify_one();
-            judged
+            judged.map(Box::new)
         });
         self.candidates.push_back(Candidate {
             merger,
@@ -280,7 +281,7 @@ impl Train {
     }
 
     /// Sends work back that the gate refused. Its merge commit stays for people to look at.
-    async fn reject(&mut self, merger: Merger, built: Built, report: GateReport) -> Result<bool, Failure> {
+    async fn reject(&mut self, merger: Merger, built: Built, report: Box<GateReport>) -> Result<bool, Failure> {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
         blocking(move || hub.pin(&reference, &merged)).await?;
@@ -307,16 +308,8 @@ impl Train {
     /// Forgets what was built, and asks where the branch is.
     async fn anew<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         self.put_candidates_down(0).await;
-        self.find_tip().await?;
+        (self.tip, self.lost) = find_tip(&self.branch).await?;
         outcome
-    }
-
-    async fn find_tip(&mut self) -> Result<(), Failure> {
-        let integration = git::refs::integration(&self.run);
-        let hub = self.branch.hub.clone();
-        let tip = blocking(move || hub.tip(&integration)).await?;
-        self.tip = tip.ok_or_else(|| Failure::Passing("the branch is gone from the hub".to_owned()))?;
-        Ok(())
     }
 
     /// Puts down what does not stand on the branch, or on what goes before it, any more.
@@ -367,6 +360,26 @@ impl Train {
             () = drain.cancelled() => Err(Failure::Stopped),
         }
     }
+}
+
+/// Where the branch is, and in words, what it lacks of what had landed.
+async fn find_tip(branch: &Branch) -> Result<(CommitId, Option<String>), Failure> {
+    let integration = git::refs::integration(&branch.facts.id);
+    let landed = branch.engine.parts.store.last_landed(branch.facts.id).await?;
+    let hub = branch.hub.clone();
+    blocking(move || {
+        let tip = hub.tip(&integration)?;
+        let tip = tip.ok_or_else(|| Failure::Passing(format!("the branch {integration} is gone from the hub")))?;
+        let lost = match landed {
+            Some(landed) if !hub.is_ancestor(&landed, &tip)? => Some(format!(
+                "the branch {integration} was moved by someone else: it is at {tip}, which does not hold {landed}, \
+                 which had landed; nothing is forced. Set the branch in the hub back to it, then run again"
+            )),
+            Some(_) | None => None,
+        };
+        Ok((tip, lost))
+    })
+    .await
 }
 
 impl Candidate {

@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Everything a test needs.
 pub(crate) struct House {
+    changed: fn(&mut Settings),
     pub(crate) folder: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
@@ -28,11 +29,17 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn open(scenario: Scenario) -> Self {
+        Self::open_with(scenario, |_| ()).await
+    }
+
+    /// With settings of its own.
+    pub(crate) async fn open_with(scenario: Scenario, changed: fn(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
         let model = Server::start(scenario, Options::default()).await.unwrap();
-        let engine = start(folder.path(), &database, &model).await;
+        let engine = start(folder.path(), &database, &model, changed).await;
         Self {
+            changed,
             folder,
             database,
             model,
@@ -43,7 +50,7 @@ impl House {
     /// Another life of the same process, as after a restart.
     pub(crate) async fn reopen(&mut self) {
         self.engine.drain().await;
-        self.engine = start(self.folder.path(), &self.database, &self.model).await;
+        self.engine = start(self.folder.path(), &self.database, &self.model, self.changed).await;
     }
 
     /// A repository with these files, committed on `main`.
@@ -163,7 +170,7 @@ impl House {
     }
 }
 
-async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine {
+async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: fn(&mut Settings)) -> Engine {
     // A second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let data_dir = folder.join("data");
@@ -173,7 +180,7 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine
     let sandbox = sandbox::Sandbox::probe(sandbox::Tier::Bubblewrap, sandbox::Settings::default())
         .await
         .unwrap();
-    let settings = Settings {
+    let mut settings = Settings {
         process_name: data_dir.display().to_string(),
         data_dir,
         version: "test".into(),
@@ -194,6 +201,7 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server) -> Engine
         priority_level: Duration::from_secs(60),
         fast_forward: true,
     };
+    changed(&mut settings);
     Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))
         .await
         .unwrap()
