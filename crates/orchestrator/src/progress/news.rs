@@ -92,12 +92,19 @@ fn words(fact: &Fact) -> Option<String> {
             verdict,
             passed,
             failed,
+            flaky,
             ..
-        } => gate_words(Gate {
-            verdict: *verdict,
-            passed: *passed,
-            failed: *failed,
-        }),
+        } => {
+            let words = gate_words(Gate {
+                verdict: *verdict,
+                passed: *passed,
+                failed: *failed,
+            });
+            match flaky.as_slice() {
+                [] => words,
+                flaky => format!("{words}; flaky: {}", clean(&flaky.join(", "))),
+            }
+        }
         // The task's own fact says where its work landed or why it went back.
         Fact::MergeEnded {
             end: MergeEnd::Landed { .. } | MergeEnd::Rejected { .. },
@@ -203,11 +210,12 @@ mod tests {
             verdict: GateVerdict::Failed,
             passed: Some(2),
             failed: Some(1),
+            flaky: vec!["shaky".into()],
             duration_ms: 5,
         };
         assert_eq!(
             line(Some("docs"), gate).unwrap(),
-            "docs: gate failed, 1 of 3 tests failed"
+            "docs: gate failed, 1 of 3 tests failed; flaky: shaky"
         );
     }
 

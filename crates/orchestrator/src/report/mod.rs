@@ -13,6 +13,7 @@ use domain::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 /// Lines that are shown of what a gate printed that did not pass.
@@ -111,6 +112,8 @@ pub(crate) struct Gate {
     pub(crate) verdict: String,
     pub(crate) passed: Option<u64>,
     pub(crate) failed: Option<u64>,
+    /// Tests that failed in one run and passed in another, on the same tree.
+    pub(crate) flaky: Vec<String>,
     pub(crate) duration_ms: Option<u64>,
     /// The last lines of what it printed, where it did not pass.
     pub(crate) output_end: Vec<String>,
@@ -125,6 +128,8 @@ pub(crate) struct GateSums {
     pub(crate) unchecked: usize,
     /// Tests of the last tree that passed, where their number is known.
     pub(crate) tests: Option<u64>,
+    /// Tests that failed in one run and passed in another, on the same tree.
+    pub(crate) flaky: BTreeSet<String>,
 }
 
 impl Report {
@@ -253,10 +258,16 @@ impl Gate {
             verdict: verdict.to_owned(),
             passed: number("passed"),
             failed: number("failed"),
+            flaky: gate.get("flaky").and_then(names).unwrap_or_default(),
             duration_ms: number("duration_ms"),
             output_end: last_lines(printed),
         }
     }
+}
+
+fn names(list: &Value) -> Option<Vec<String>> {
+    let names = list.as_array()?.iter();
+    Some(names.filter_map(Value::as_str).map(clean).collect())
 }
 
 /// Where runners sum up.
@@ -278,6 +289,7 @@ impl GateSums {
             tests: landed
                 .and_then(|merge| merge.gate.as_ref())
                 .and_then(|gate| gate.passed),
+            flaky: gates.iter().flat_map(|gate| gate.flaky.iter().cloned()).collect(),
         }
     }
 }

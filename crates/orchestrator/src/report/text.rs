@@ -113,7 +113,14 @@ fn gate(report: &Report) -> String {
     let tests = sums.tests.map_or(String::new(), |tests| {
         format!("; {} on the last tree", plural(tests as usize, "test"))
     });
-    format!("{} ({source}): {}{tests}", clean(command), results.join(", "))
+    let flaky = match sums.flaky.len() {
+        0 => String::new(),
+        _ => format!(
+            "; flaky: {}",
+            Vec::from_iter(sums.flaky.iter().map(String::as_str)).join(", ")
+        ),
+    };
+    format!("{} ({source}): {}{tests}{flaky}", clean(command), results.join(", "))
 }
 
 fn tasks(report: &Report, columns: usize) -> Vec<String> {

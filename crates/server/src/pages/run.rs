@@ -132,7 +132,13 @@ fn merge_table(merges: &[MergeView]) -> Markup {
 
 fn gate(gate: Option<&Value>) -> String {
     let verdict = gate.and_then(|gate| gate.get("verdict")).and_then(Value::as_str);
-    verdict.unwrap_or_default().replace('_', " ")
+    let flaky = gate.and_then(|gate| gate.get("flaky")).and_then(Value::as_array);
+    let flaky: Vec<&str> = flaky.into_iter().flatten().filter_map(Value::as_str).collect();
+    let verdict = verdict.unwrap_or_default().replace('_', " ");
+    match flaky.is_empty() {
+        true => verdict,
+        false => format!("{verdict}; flaky: {}", flaky.join(", ")),
+    }
 }
 
 fn cost_table(cost: &Cost) -> Markup {
