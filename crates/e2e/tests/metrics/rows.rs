@@ -193,11 +193,11 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
     let by_name = "select array[name], count(*) from tool_call group by 1";
     rows.histogram("tool_execution_duration_seconds", &["tool_name"], by_name)
         .await;
-    // A red gate is run once more, on the base, to see what fails there already; and the server tries its sandbox
-    // once when it starts.
+    // A gate says how often it ran on its tree; a red one is run once more, on the base, to see what fails there
+    // already; and the server tries its sandbox once when it starts.
     let sandboxes = "
         select array[]::text[], 1 + (select count(*) from tool_call where name = 'shell')
-            + (select count(*) + count(*) filter (where gate ->> 'verdict' = 'failed') from merge)";
+            + (select sum((gate ->> 'runs')::int) + count(*) filter (where gate ->> 'verdict' = 'failed') from merge)";
     rows.histogram("sandbox_creation_seconds", &[], sandboxes).await;
 }
 

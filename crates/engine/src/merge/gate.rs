@@ -57,10 +57,7 @@ pub(super) async fn judge(entry: &Entry, commit: &CommitId, cancel: &Cancellatio
         GateVerdict::CouldNotRun => GateResult::CouldNotRun,
         GateVerdict::NotConfigured => GateResult::NotConfigured,
     };
-    telemetry::merge::gate_finished(result, started.elapsed());
-    if !report.flaky.is_empty() {
-        telemetry::merge::gate_flaky();
-    }
+    let took = started.elapsed();
     if !report.lands() {
         span.fail(report.verdict.as_str());
     }
@@ -75,6 +72,10 @@ pub(super) async fn judge(entry: &Entry, commit: &CommitId, cancel: &Cancellatio
         duration_ms: report.duration_ms,
     };
     entry.gated(commit, &kept, fact).await?;
+    telemetry::merge::gate_finished(result, took);
+    if !report.flaky.is_empty() {
+        telemetry::merge::gate_flaky();
+    }
     Ok(report)
 }
 
