@@ -16,11 +16,29 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        self.begin_by("begin").await
+    }
+
+    /// Begins a transaction that only tells of progress: it is not waited for until it is on the disk. What is
+    /// committed after it is on the disk only together with it, so a crash of the database may take back the newest
+    /// of such words, but never one that something durable followed.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn begin_progress(&self) -> Result<Tx, Error> {
+        self.begin_by("begin; set local synchronous_commit = off").await
+    }
+
+    async fn begin_by(&self, statement: &'static str) -> Result<Tx, Error> {
         // `Pool::begin` in its two parts, so that waiting for a connection is not taken for a slow statement.
         let asked = Instant::now();
         let connection = self.pool.acquire().await?;
         telemetry::db::waited(asked.elapsed());
-        let inner = timed("begin", Transaction::begin(connection, None)).await?;
+        let inner = timed(
+            "begin",
+            Transaction::begin(connection, Some(sqlx::SqlStr::from_static(statement))),
+        )
+        .await?;
         Ok(Tx { inner })
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Failure,
     entry::{Ended, Merger},
+    gate::{self, GateReport},
     resolve::Resolved,
 };
 use crate::engine::blocking;
@@ -29,6 +30,8 @@ pub(super) struct Built {
     pub(super) tip: CommitId,
     pub(super) merged: CommitId,
     pub(super) conflicted: bool,
+    /// The gate's report, where there is no gate.
+    pub(super) unchecked: Option<Box<GateReport>>,
 }
 
 /// A tree that holds both sides, and who decided it.
@@ -50,26 +53,18 @@ impl Merger {
     }
 
     async fn bring_onto(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
-        if !ahead {
-            self.begin().await?;
-        }
         let (hub, onto, work) = (self.hub.clone(), tip.clone(), self.merge.commit.clone());
         let outcome = blocking(move || hub.merge(&onto, &work)).await?;
         let together = match outcome {
-            MergeOutcome::Clean(clean) => {
-                if ahead {
-                    self.begin().await?;
-                }
-                Together {
-                    tree: clean.tree,
-                    how: match clean.engine {
-                        MergeEngine::Fast => "fast",
-                        MergeEngine::Ort => "ort",
-                    },
-                    conflicts: json!([]),
-                    conflicted: false,
-                }
-            }
+            MergeOutcome::Clean(clean) => Together {
+                tree: clean.tree,
+                how: match clean.engine {
+                    MergeEngine::Fast => "fast",
+                    MergeEngine::Ort => "ort",
+                },
+                conflicts: json!([]),
+                conflicted: false,
+            },
             _ if ahead => return Ok(Brought::NotAhead),
             MergeOutcome::AlreadyMerged => return Ok(Brought::Ended(Ended::landed(tip.clone(), false))),
             MergeOutcome::NoMergeBase => {
@@ -93,8 +88,10 @@ impl Merger {
             how: "ort",
             conflicts: &conflicts,
             merged: None,
+            gate: None,
         };
-        self.brought(MergeState::Resolving, row, paths.clone()).await?;
+        let moved = self.moved(MergeState::Resolving, paths.clone());
+        self.brought(MergeState::Resolving, row, vec![moved]).await?;
         let span = telemetry::span::child(&self.trace, SpanKind::Resolve);
         let resolved = self.resolve(&conflict, &span.context()).await?;
         Ok(match resolved {
@@ -128,17 +125,22 @@ impl Merger {
             self.merge.commit.clone(),
         );
         let merged = blocking(move || hub.commit_merge(&tree, &onto, &work, &stamp)).await?;
+        let unchecked = gate::unchecked(self)?;
         let row = BroughtRow {
             tip,
             how: together.how,
             conflicts: &together.conflicts,
             merged: Some((&merged, together.tree.0.as_str())),
+            gate: unchecked.as_ref().map(|unchecked| &unchecked.kept),
         };
-        self.brought(MergeState::Verifying, row, Vec::new()).await?;
+        let mut facts = vec![self.moved(MergeState::Verifying, Vec::new())];
+        facts.extend(unchecked.as_ref().map(|unchecked| unchecked.fact.clone()));
+        self.brought(MergeState::Verifying, row, facts).await?;
         Ok(Built {
             tip: tip.clone(),
             merged,
             conflicted: together.conflicted,
+            unchecked: unchecked.map(|unchecked| unchecked.report),
         })
     }
 }

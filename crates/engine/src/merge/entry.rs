@@ -95,8 +95,6 @@ pub(super) struct Merger {
     pub(super) worked: Duration,
     /// Failures so far that might have passed.
     pub(super) failures: u32,
-    /// Whether it was begun, which is counted once.
-    begun: bool,
     span: SpanGuard,
     metered: EffectRunning,
 }
@@ -122,7 +120,6 @@ impl Merger {
             entry: Arc::new(entry),
             worked: Duration::ZERO,
             failures: 0,
-            begun: false,
             span,
             metered: telemetry::queue::started("merge"),
         }
@@ -146,18 +143,6 @@ impl Merger {
             let message = format!("the merge was begun {BEGINNINGS} times and never came to an end");
             Ended::error(ReasonCode::Poison, message, false)
         })
-    }
-
-    /// Says that it is being brought together with the branch.
-    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
-        let ours = match self.begun {
-            false => tx.begin_merge(self.hold()).await?,
-            true => tx.move_merge(self.hold(), MergeState::Merging).await?,
-        };
-        self.moved(tx, ours, MergeState::Merging, Vec::new()).await?;
-        self.begun = true;
-        Ok(())
     }
 
     async fn record_end(&self, tx: &mut Tx, ended: &Ended) -> Result<Applied, Failure> {
@@ -204,40 +189,13 @@ impl Entry {
         &self,
         state: MergeState,
         row: BroughtRow<'_>,
-        paths: Vec<String>,
+        facts: Vec<Fact>,
     ) -> Result<(), Failure> {
         let mut tx = self.progress().await?;
-        let ours = tx.brought(self.hold(), state, row).await?;
-        self.moved(tx, ours, state, paths).await
-    }
-
-    /// A transaction that locks the run and tells of progress.
-    async fn progress(&self) -> Result<Tx, Failure> {
-        let mut tx = self.engine.parts.store.begin_progress().await?;
-        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
-        Ok(tx)
-    }
-
-    async fn moved(&self, mut tx: Tx, ours: bool, state: MergeState, conflicts: Vec<String>) -> Result<(), Failure> {
-        if !ours {
+        if !tx.brought(self.hold(), state, row).await? {
             return Err(Failure::NotOurs);
         }
-        let fact = Fact::MergeMoved {
-            merge: self.merge.id,
-            state,
-            conflicts,
-        };
-        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
-        tx.commit().await?;
-        self.engine.parts.wake.committed();
-        Ok(())
-    }
-
-    pub(super) async fn log(&self, fact: Fact) -> Result<(), Failure> {
-        let facts = [(Some(self.merge.task), fact)];
-        self.engine.parts.store.append(self.facts.id, &facts).await?;
-        self.engine.parts.wake.committed();
-        Ok(())
+        self.tell(tx, facts).await
     }
 
     /// Records the gate's report on a merge commit.
@@ -246,8 +204,29 @@ impl Entry {
         if !tx.save_gate(self.hold(), merged, report).await? {
             return Err(Failure::NotOurs);
         }
-        tx.append(self.facts.id, &[(Some(self.merge.task), fact)]).await?;
+        self.tell(tx, vec![fact]).await
+    }
+
+    async fn tell(&self, mut tx: Tx, facts: Vec<Fact>) -> Result<(), Failure> {
+        let facts: Vec<_> = facts.into_iter().map(|fact| (Some(self.merge.task), fact)).collect();
+        tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
+        self.engine.parts.wake.committed();
+        Ok(())
+    }
+
+    /// That it is at a step now.
+    pub(super) fn moved(&self, state: MergeState, conflicts: Vec<String>) -> Fact {
+        Fact::MergeMoved {
+            merge: self.merge.id,
+            state,
+            conflicts,
+        }
+    }
+
+    pub(super) async fn log(&self, fact: Fact) -> Result<(), Failure> {
+        let facts = [(Some(self.merge.task), fact)];
+        self.engine.parts.store.append(self.facts.id, &facts).await?;
         self.engine.parts.wake.committed();
         Ok(())
     }
@@ -270,6 +249,40 @@ impl Entry {
 }
 
 impl Branch {
+    /// A transaction that locks the run and tells of progress.
+    async fn progress(&self) -> Result<Tx, Failure> {
+        let mut tx = self.engine.parts.store.begin_progress().await?;
+        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
+        Ok(tx)
+    }
+
+    /// Whether merged trees are checked here.
+    pub(super) fn is_gated(&self) -> bool {
+        let check = self.facts.check.as_ref();
+        check.is_some_and(|check| check.command.is_some())
+    }
+
+    /// Takes entries in hand, and says so. Those that have ended meanwhile are left out.
+    pub(super) async fn take(&self, entries: Vec<QueuedMerge>) -> Result<Vec<Merger>, Failure> {
+        let mut tx = self.progress().await?;
+        let (mut taken, mut facts) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let merger = Merger::take(self, entry);
+            if tx.begin_merge(merger.hold()).await? {
+                let fact = merger.moved(MergeState::Merging, Vec::new());
+                facts.push((Some(merger.merge.task), fact));
+                taken.push(merger);
+            }
+        }
+        if taken.is_empty() {
+            return Err(Failure::NotOurs);
+        }
+        tx.append(self.facts.id, &facts).await?;
+        tx.commit().await?;
+        self.engine.parts.wake.committed();
+        Ok(taken)
+    }
+
     /// Records how entries ended, all in one transaction: the merges, their tasks, the dependents, the log.
     pub(super) async fn finish(&self, ends: Vec<(Merger, Ended)>) -> Result<(), Failure> {
         let mut tx = self.engine.parts.store.begin().await?;

@@ -7,15 +7,16 @@ mod counts;
 mod report;
 mod run;
 
-pub(crate) use report::GateReport;
+pub(super) use report::GateReport;
 
 use super::{Failure, entry::Entry};
 use domain::{CommitId, RunId, event::Fact, merge::GateVerdict};
 use run::{Gate, GateError};
+use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use telemetry::{merge::GateResult, span::SpanKind};
 use tokio_util::sync::CancellationToken;
@@ -43,40 +44,74 @@ impl RedBase {
     }
 }
 
+/// A report, and how it is recorded.
+pub(super) struct Recorded {
+    pub(super) report: Box<GateReport>,
+    pub(super) kept: Value,
+    pub(super) fact: Fact,
+}
+
+impl Recorded {
+    fn new(entry: &Entry, report: GateReport) -> Result<Self, Failure> {
+        let fact = Fact::GateFinished {
+            merge: entry.merge.id,
+            verdict: report.verdict,
+            passed: report.passed,
+            failed: report.failed,
+            flaky: report.flaky.iter().cloned().collect(),
+            duration_ms: report.duration_ms,
+        };
+        Ok(Self {
+            kept: serde_json::to_value(&report).map_err(|error| Failure::Passing(error.to_string()))?,
+            report: Box::new(report),
+            fact,
+        })
+    }
+}
+
+/// The report where there is no gate; `None` where there is one.
+pub(super) fn unchecked(entry: &Entry) -> Result<Option<Recorded>, Failure> {
+    if entry.is_gated() {
+        return Ok(None);
+    }
+    Recorded::new(entry, GateReport::not_configured()).map(Some)
+}
+
 /// Judges a merge commit and records the verdict.
-pub(super) async fn judge(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> Result<GateReport, Failure> {
+pub(super) async fn judge(
+    entry: &Entry,
+    commit: &CommitId,
+    cancel: &CancellationToken,
+) -> Result<Box<GateReport>, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
     let report = check(entry, commit, cancel).await.map_err(|error| match error {
         GateError::Stopped => Failure::Stopped,
         other => Failure::Passing(other.to_string()),
     })?;
+    let took = started.elapsed();
+    if !report.lands() {
+        span.fail(report.verdict.as_str());
+    }
+    drop(span);
+    let recorded = Recorded::new(entry, report)?;
+    entry.gated(commit, &recorded.kept, recorded.fact).await?;
+    tell(&recorded.report, took);
+    Ok(recorded.report)
+}
+
+/// Tells the metrics of a verdict.
+pub(super) fn tell(report: &GateReport, took: Duration) {
     let result = match report.verdict {
         GateVerdict::Passed => GateResult::Passed,
         GateVerdict::Failed => GateResult::Failed,
         GateVerdict::CouldNotRun => GateResult::CouldNotRun,
         GateVerdict::NotConfigured => GateResult::NotConfigured,
     };
-    let took = started.elapsed();
-    if !report.lands() {
-        span.fail(report.verdict.as_str());
-    }
-    drop(span);
-    let kept = serde_json::to_value(&report).map_err(|error| Failure::Passing(error.to_string()))?;
-    let fact = Fact::GateFinished {
-        merge: entry.merge.id,
-        verdict: report.verdict,
-        passed: report.passed,
-        failed: report.failed,
-        flaky: report.flaky.iter().cloned().collect(),
-        duration_ms: report.duration_ms,
-    };
-    entry.gated(commit, &kept, fact).await?;
     telemetry::merge::gate_finished(result, took);
     if !report.flaky.is_empty() {
         telemetry::merge::gate_flaky();
     }
-    Ok(report)
 }
 
 async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> Result<GateReport, GateError> {

@@ -59,8 +59,8 @@ pub(super) struct Train {
     lost: Option<String>,
     /// The queue as it was last read.
     queue: Vec<QueuedMerge>,
-    /// Taken in hand and to be built, not for the first time.
-    again: Vec<Merger>,
+    /// Taken in hand, and to be built.
+    hand: Vec<Merger>,
     candidates: VecDeque<Candidate>,
     /// A gate has ended.
     ended: Arc<Notify>,
@@ -84,7 +84,7 @@ impl Train {
             tip,
             lost,
             queue: Vec::new(),
-            again: Vec::new(),
+            hand: Vec::new(),
             candidates: VecDeque::new(),
             ended: Arc::default(),
         })
@@ -113,7 +113,7 @@ impl Train {
     /// Everything is left to whoever comes next.
     pub(super) async fn put_down(mut self) {
         self.put_candidates_down(0).await;
-        for merger in self.again {
+        for merger in self.hand {
             merger.put_down();
         }
     }
@@ -128,8 +128,8 @@ impl Train {
         if let Some(first) = self.candidates.iter().position(|candidate| gone(&candidate.merger)) {
             self.put_candidates_down(first).await;
         }
-        let (gone, again) = std::mem::take(&mut self.again).into_iter().partition(gone);
-        self.again = again;
+        let (gone, hand) = std::mem::take(&mut self.hand).into_iter().partition(gone);
+        self.hand = hand;
         for merger in Vec::from_iter::<Vec<Merger>>(gone) {
             merger.put_down();
         }
@@ -139,6 +139,7 @@ impl Train {
     /// Builds what there is a place for, each on the last that has not failed.
     async fn build(&mut self) -> Result<(), Failure> {
         self.put_astray_down().await;
+        self.take().await?;
         while self.candidates.len() < LENGTH {
             let Some(next) = self.next() else {
                 return Ok(());
@@ -147,10 +148,7 @@ impl Train {
             let Some(permit) = self.permit(ahead) else {
                 return Ok(());
             };
-            let mut merger = match self.again.iter().position(|merger| merger.merge.id == next.id) {
-                Some(place) => self.again.swap_remove(place),
-                None => Merger::take(&self.branch, next),
-            };
+            let mut merger = self.hand.swap_remove(next);
             let onto = self.top();
             let lost = self.lost.clone().map(|why| Ended::error(ReasonCode::Moved, why, false));
             let brought = match lost.or_else(|| merger.poison()) {
@@ -162,12 +160,12 @@ impl Train {
                 Ok(Brought::Built(built)) => self.start_gate(merger, built, permit),
                 Ok(Brought::Ended(ended)) => self.branch.finish(vec![(merger, ended)]).await?,
                 Ok(Brought::NotAhead) => {
-                    self.again.push(merger);
+                    self.hand.push(merger);
                     return Ok(());
                 }
                 Err(Failure::Passing(error)) if ahead => {
                     tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
-                    self.again.push(merger);
+                    self.hand.push(merger);
                     return Ok(());
                 }
                 Err(failure) => return self.stumble(merger, failure).await,
@@ -176,13 +174,33 @@ impl Train {
         Ok(())
     }
 
-    /// The first of the queue that is not on the train.
-    fn next(&self) -> Option<QueuedMerge> {
-        let on = |entry: &&QueuedMerge| {
-            let same = |candidate: &Candidate| candidate.merger.merge.id == entry.id;
-            !self.candidates.iter().any(same)
+    /// Takes what has a place on the train, and is not on it, in hand.
+    async fn take(&mut self) -> Result<(), Failure> {
+        let free = LENGTH - self.candidates.len();
+        let places = match self.branch.is_gated() {
+            true => usize::from(self.candidates.is_empty()) + self.branch.engine.parts.gates_ahead.available_permits(),
+            false => free,
         };
-        self.queue.iter().find(on).cloned()
+        let places = places.min(free).saturating_sub(self.hand.len());
+        let known: HashSet<MergeId> = self
+            .candidates
+            .iter()
+            .map(|candidate| &candidate.merger)
+            .chain(&self.hand)
+            .map(|merger| merger.merge.id)
+            .collect();
+        let fresh = self.queue.iter().filter(|entry| !known.contains(&entry.id));
+        let fresh: Vec<QueuedMerge> = fresh.take(places).cloned().collect();
+        if !fresh.is_empty() {
+            self.hand.extend(self.branch.take(fresh).await?);
+        }
+        Ok(())
+    }
+
+    /// The place in hand of what comes first in the queue.
+    fn next(&self) -> Option<usize> {
+        let place = |entry: &QueuedMerge| self.hand.iter().position(|merger| merger.merge.id == entry.id);
+        self.queue.iter().find_map(place)
     }
 
     /// What the next is built on.
@@ -195,9 +213,7 @@ impl Train {
     /// The right to run one more gate: the first of a train always has it, one ahead of its turn only while cores are
     /// free, and a merge without a check needs none. `None`: not now.
     fn permit(&self, ahead: bool) -> Option<Option<OwnedSemaphorePermit>> {
-        let check = self.branch.facts.check.as_ref();
-        let gated = check.is_some_and(|check| check.command.is_some());
-        if !ahead || !gated {
+        if !ahead || !self.branch.is_gated() {
             return Some(None);
         }
         self.branch
@@ -210,19 +226,25 @@ impl Train {
             .map(Some)
     }
 
-    fn start_gate(&mut self, merger: Merger, built: Built, permit: Option<OwnedSemaphorePermit>) {
+    fn start_gate(&mut self, merger: Merger, mut built: Built, permit: Option<OwnedSemaphorePermit>) {
         let cancel = self.branch.engine.parts.drain.child_token();
         let (entry, commit, own) = (merger.entry.clone(), built.merged.clone(), cancel.clone());
         let ended = self.ended.clone();
-        let gate = tokio::spawn(async move {
-            let judged = gate::judge(&entry, &commit, &own).await;
-            ended.notify_one();
-            judged.map(Box::new)
-        });
+        let gate = match built.unchecked.take() {
+            Some(report) => {
+                gate::tell(&report, Duration::ZERO);
+                Judging::Done(Ok(report))
+            }
+            None => Judging::Running(tokio::spawn(async move {
+                let judged = gate::judge(&entry, &commit, &own).await;
+                ended.notify_one();
+                judged
+            })),
+        };
         self.candidates.push_back(Candidate {
             merger,
             built,
-            gate: Judging::Running(gate),
+            gate,
             cancel,
             _permit: permit,
         });
@@ -301,7 +323,7 @@ impl Train {
                 return self.branch.finish(vec![(merger, ended)]).await;
             }
         }
-        self.again.push(merger);
+        self.hand.push(merger);
         Err(failure)
     }
 
@@ -342,7 +364,7 @@ impl Train {
                 // Its checkout is gone when it has ended; what it found out is of no use any more.
                 drop(gate.await);
             }
-            self.again.push(candidate.merger);
+            self.hand.push(candidate.merger);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The steps of a merge. Each names the lease it is made under and its fence: one that is old changes nothing.
 
 use crate::{
-    Error, Store,
+    Error,
     storable::{self, document},
     timed::timed,
     tx::Tx,
@@ -34,24 +34,8 @@ pub struct BroughtRow<'a> {
     pub conflicts: &'a Value,
     /// The merge commit and its tree, once everything is decided.
     pub merged: Option<(&'a CommitId, &'a str)>,
-}
-
-impl Store {
-    /// Begins a transaction that only tells of progress: it is not waited for until it is on the disk. What is
-    /// committed after it is on the disk only together with it, so a crash of the database may take back the newest
-    /// of such words, but never one that something durable followed.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn begin_progress(&self) -> Result<Tx, Error> {
-        let mut tx = self.begin().await?;
-        timed(
-            "select",
-            sqlx::query!("select set_config('synchronous_commit', 'off', true)").fetch_one(&mut *tx.inner),
-        )
-        .await?;
-        Ok(tx)
-    }
+    /// What the gate said, where that is known at once: there is none.
+    pub gate: Option<&'a Value>,
 }
 
 impl Tx {
@@ -77,27 +61,6 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Moves a merge to a step. `false` when the lease is lost or the merge has ended.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn move_merge(&mut self, hold: Hold<'_>, state: MergeState) -> Result<bool, Error> {
-        let done = timed(
-            "update",
-            sqlx::query!(
-                "update merge set state = $4 where id = $1 and ended_at is null
-                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
-                hold.merge.0,
-                hold.lease,
-                hold.fence.0,
-                state.as_str(),
-            )
-            .execute(&mut *self.inner),
-        )
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Notes what the trees were brought together to, and the step that comes next. `false` when the lease is lost,
     /// or the merge has ended or is to land as it is.
     ///
@@ -107,7 +70,7 @@ impl Tx {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = $4, tip = $5, how = $6, conflicts = $7, merged = $8, tree = $9
+                "update merge set state = $4, tip = $5, how = $6, conflicts = $7, merged = $8, tree = $9, gate = $10
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
@@ -119,6 +82,7 @@ impl Tx {
                 storable::json(row.conflicts),
                 row.merged.map(|(commit, _)| commit.0.as_str()),
                 row.merged.map(|(_, tree)| tree),
+                row.gate.map(storable::json),
             )
             .execute(&mut *self.inner),
         )
