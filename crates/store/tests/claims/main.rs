@@ -4,5 +4,6 @@
 mod attempts;
 mod effects;
 mod leases;
+mod merges;
 mod place;
 mod tasks;
