@@ -1,7 +1,6 @@
 //! Linked worktrees of the hub: where tasks are worked on and where gates run.
 
 use crate::{
-    create,
     error::{At, Doing, GitError, GitResult},
     hub::{Hub, find_tree, tree_of},
     ids::{TreeId, commit_oid},
@@ -172,9 +171,9 @@ impl Hub {
     fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {
         let doing = || format!("can't check out {} into {}", start.head().short(), path.display());
         let repository = Repository::open(path).doing(doing)?;
-        repository
-            .set_config(&Config::open(&self.path().join(create::OWN_CONFIG)).doing(doing)?)
-            .doing(doing)?;
+        // Without the word to flush that our own configuration has: what a crash takes of a worktree is made anew.
+        let shared = Config::open(&self.path().join("config")).doing(doing)?;
+        repository.set_config(&shared).doing(doing)?;
         write_files(
             &repository,
             &tree_of(&repository, commit_oid(start.head())?)?,
