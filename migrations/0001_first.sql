@@ -224,9 +224,35 @@ create table resolution (
     theirs_text text,
     text        text,                                  -- what was put in the hunk's place
     reason      text        not null,
+    key         text,                                  -- what the hunk is known by again; null where nothing may be learned
+    model       text,                                  -- who answered, where a model was asked
+    cost        bigint,                                -- nano-dollars; null where nothing was asked or has no price
     decided_at  timestamptz not null default now()
 );
 create index resolution_merge on resolution (merge);
+
+-- Decisions whose merge has landed, for the day the same hunk conflicts again.
+create table remembered (
+    workspace   bigint      not null references workspace (id) on delete cascade,
+    key         text        not null,                  -- digest of path and the three texts without trailing blanks
+    path        text        not null,
+    extension   text        not null,                  -- of the path, for finding what is alike; may be empty
+    base_text   text        not null,
+    ours_text   text        not null,
+    theirs_text text        not null,
+    text        text        not null,
+    reason      text        not null,
+    layer       text        not null,                  -- who decided: model, person
+    model       text,
+    run         uuid        references run (id) on delete set null,
+    merge       bigint      references merge (id) on delete set null,
+    task        text        not null,
+    uses        bigint      not null default 0,        -- merges that landed with it
+    learned_at  timestamptz not null default now(),
+    used_at     timestamptz,
+    primary key (workspace, key)
+);
+create index remembered_extension on remembered (workspace, extension, learned_at desc);
 
 create table effect (
     id         bigint generated always as identity primary key,

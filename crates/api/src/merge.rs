@@ -60,7 +60,7 @@ pub struct Merge {
 }
 
 /// How one conflict was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Resolution {
     /// The path.
     pub path: String,
@@ -80,4 +80,10 @@ pub struct Resolution {
     pub text: Option<String>,
     /// The reason given.
     pub reason: String,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// What asking cost, in billionths of a dollar; nothing where no model was asked or it has no price.
+    pub cost_nanodollars: Option<i64>,
+    /// The same in dollars, for display.
+    pub cost_dollars: Option<f64>,
 }

@@ -90,6 +90,75 @@ impl GateVerdict {
     }
 }
 
+/// Who decides a conflict, in the order they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// A rule for files that are generated or only appended to.
+    Generated,
+    /// A decision that has landed before, for the same hunk.
+    Remembered,
+    /// An external program that knows the syntax.
+    Driver,
+    /// A model, and a stronger one after it.
+    Model,
+    /// The worker whose work it is.
+    Worker,
+    /// A person.
+    Person,
+}
+
+impl Layer {
+    /// Every layer, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Generated,
+        Self::Remembered,
+        Self::Driver,
+        Self::Model,
+        Self::Worker,
+        Self::Person,
+    ];
+
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generated => "generated",
+            Self::Remembered => "remembered",
+            Self::Driver => "driver",
+            Self::Model => "model",
+            Self::Worker => "worker",
+            Self::Person => "person",
+        }
+    }
+
+    /// The layer of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layer| layer.as_str() == text)
+    }
+}
+
+/// What a layer made of a conflict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It is decided.
+    Resolved,
+    /// It stands, and the next layer is asked.
+    Declined,
+    /// The layer could not do its work; the next is asked.
+    Failed,
+}
+
+impl Decision {
+    /// As the interfaces and the database write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Declined => "declined",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a merge ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "snake_case")]

@@ -9,7 +9,7 @@ use crate::{
     layout::Layout,
     merge::RedBase,
     request::{CancelError, Readiness},
-    settings::Settings,
+    settings::{MergeSettings, Settings},
     step::{self, Applied, StepError},
     wake::Wake,
     working::Working,
@@ -258,6 +258,12 @@ impl Parts {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         let own = own.into_iter().flat_map(|settings| &settings.read_only);
         self.settings.extra_read_only.iter().chain(own).cloned().collect()
+    }
+
+    /// How conflicts are decided in a workspace.
+    pub(crate) fn merge_settings(&self, workspace: &str) -> &MergeSettings {
+        let own = self.settings.workspaces.get(std::path::Path::new(workspace));
+        own.map_or(&self.settings.merge, |settings| &settings.merge)
     }
 
     /// Who commits, as git takes it.

@@ -89,6 +89,18 @@ impl Layout {
             .join(format!("{}.gate-{merge}-base.{fence}", run.0.simple()))
     }
 
+    /// The throwaway checkout in which generated files are made anew.
+    pub(crate) fn regeneration(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
+        self.worktrees()
+            .join(format!("{}.regenerate-{merge}.{fence}", run.0.simple()))
+    }
+
+    /// The folder with the three versions of one file, for a driver.
+    pub(crate) fn driver(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
+        self.worktrees()
+            .join(format!("{}.driver-{merge}.{fence}", run.0.simple()))
+    }
+
     /// Where the whole outputs of an attempt's tools go.
     pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
         self.root

@@ -32,5 +32,5 @@ pub use disk::DiskRoom;
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
-pub use settings::{Identity, Settings, WorkspaceSettings};
+pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use store::view;

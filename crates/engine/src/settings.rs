@@ -1,5 +1,9 @@
 //! What the engine is told at its start.
 
+mod merge;
+
+pub use merge::{GeneratedRule, Generation, MergeSettings};
+
 use domain::limits::RunLimits;
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -21,6 +25,8 @@ pub struct Settings {
     pub worker: Option<ModelRef>,
     /// What is configured for single workspaces, by canonical path.
     pub workspaces: BTreeMap<PathBuf, WorkspaceSettings>,
+    /// How conflicts are decided in workspaces that have nothing of their own configured.
+    pub merge: MergeSettings,
     /// The limits of a run where a request names no others.
     pub limits: RunLimits,
     /// Folder of the user's own profiles, if any.
@@ -55,6 +61,8 @@ pub struct WorkspaceSettings {
     pub check: Option<String>,
     /// Paths its sandboxes may read.
     pub read_only: Vec<PathBuf>,
+    /// How conflicts are decided.
+    pub merge: MergeSettings,
 }
 
 /// The name that commits are made under.

@@ -52,6 +52,10 @@ impl Engine {
             capped,
         )?;
         let workspace = self.workspace(&new.workspace).await?;
+        let merging = self.parts.merge_settings(&workspace.display().to_string());
+        if let Some(second) = &merging.second_opinion {
+            self.model("merge.second_opinion", None, Some(second), capped)?;
+        }
         // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
         let objective = telemetry::secrets::mask_known(&new.objective).into_owned();
         let id = RunId::new();

@@ -138,6 +138,13 @@ const GITLINK: u32 = 0o160_000;
 const EXECUTABLE: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
+impl Version {
+    /// Whether it is an ordinary file, executable or not.
+    pub fn is_file(&self) -> bool {
+        matches!(self.mode, FILE | EXECUTABLE)
+    }
+}
+
 impl Conflict {
     /// The conflicting paths; for a conflict about directories, the ones that git names.
     pub fn paths(&self) -> Vec<RepoPath> {
@@ -253,6 +260,14 @@ fn kind(repository: &Repository, file: &ConflictFile, messages: &[Message]) -> G
 }
 
 impl Hub {
+    /// Whether a content decides a file whole: no conflict marker is left in it that neither side has as a line.
+    ///
+    /// # Errors
+    /// [`ResolveError::MarkersLeft`], or when a version can't be read.
+    pub fn check_resolution(&self, file: &ConflictFile, content: &[u8]) -> Result<(), ResolveError> {
+        self.with(|handle| refuse_markers(&handle.objects, file, content))
+    }
+
     /// The tree in which every conflicting path is decided. Refused while one is undecided or keeps a marker.
     pub fn with_resolutions(
         &self,

@@ -18,15 +18,17 @@ pub(crate) enum Merged {
     NotText,
 }
 
+/// What can be merged here. git looks for a zero byte in the first 8000 only; a file with a later one is rare enough
+/// to ask git.
+pub(crate) fn is_text(content: &[u8]) -> bool {
+    content.len() <= MAX_BYTES
+        && !content.contains(&0)
+        && content.iter().filter(|byte| **byte == b'\n').count() <= MAX_LINES
+}
+
 /// Merges three versions of a file.
 pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merged {
-    // git looks for a zero byte in the first 8000 only; a file with a later one is rare enough to ask git.
-    let is_text = |content: &&[u8]| {
-        content.len() <= MAX_BYTES
-            && !content.contains(&0)
-            && content.iter().filter(|byte| **byte == b'\n').count() <= MAX_LINES
-    };
-    if ![base, ours, theirs].iter().all(is_text) {
+    if ![base, ours, theirs].into_iter().all(is_text) {
         return Merged::NotText;
     }
     xdiff::merge(base, ours, theirs).map_or(Merged::Conflict, Merged::Clean)

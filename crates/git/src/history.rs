@@ -160,6 +160,16 @@ impl Hub {
         })
     }
 
+    /// The size of a blob in bytes, without reading it.
+    pub fn blob_size(&self, blob: &BlobId) -> GitResult<usize> {
+        let oid = blob.oid()?;
+        self.with(|handle| {
+            let doing = || format!("can't look at the blob {blob}");
+            let database = handle.objects.odb().doing(doing)?;
+            Ok(database.read_header(oid).doing(doing)?.0)
+        })
+    }
+
     /// The content of a blob.
     pub fn read_blob(&self, blob: &BlobId) -> GitResult<Vec<u8>> {
         let oid = blob.oid()?;

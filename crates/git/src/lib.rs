@@ -44,6 +44,7 @@ mod remote;
 mod snapshot;
 mod stat_cache;
 mod tree_edit;
+mod union;
 mod walk;
 mod walk_error;
 mod workspace;

@@ -17,6 +17,8 @@ use std::{
 const HISTOGRAM_DIFF: c_ulong = 1 << 15;
 /// `XDL_MERGE_ZEALOUS`
 const ZEALOUS: c_int = 2;
+/// `XDL_MERGE_FAVOR_UNION`
+const UNION: c_int = 3;
 
 /// `mmfile_t` and `mmbuffer_t`
 #[repr(C)]
@@ -61,6 +63,16 @@ unsafe extern "C" {
 /// What both sides made of a text; `None` if they changed the same lines, or memory is short. The texts must be
 /// smaller than 2 GiB together, which is the caller's limit to keep.
 pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> {
+    merge_favouring(0, base, ours, theirs)
+}
+
+/// The same, with the lines of both sides, ours first, where both changed the same ones; `None` only if memory is
+/// short.
+pub(crate) fn union(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> {
+    merge_favouring(UNION, base, ours, theirs)
+}
+
+fn merge_favouring(favor: c_int, base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> {
     // Sets up the allocator that the function uses.
     libgit2_sys::init();
     let parameters = MergeParameters {
@@ -73,7 +85,7 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Vec<u8>> 
         },
         marker_size: 0,
         level: ZEALOUS,
-        favor: 0,
+        favor,
         style: 0,
         ancestor_name: ptr::null(),
         ours_name: ptr::null(),
@@ -115,7 +127,7 @@ fn buffer(content: &[u8]) -> Option<Buffer> {
 
 #[cfg(test)]
 mod tests {
-    use super::merge;
+    use super::{merge, union};
 
     #[test]
     fn empty_texts_are_texts() {
@@ -134,5 +146,13 @@ mod tests {
             merge(base, ours, theirs),
             Some(b"f() {\n}\n\nnew() {\n}\n\ng() {\n  y\n}\n".to_vec())
         );
+    }
+
+    #[test]
+    fn a_union_keeps_the_lines_of_both_sides_whole() {
+        let ours = b"1\na\n".as_slice();
+        assert_eq!(union(b"1\n", ours, b"1\nb\n"), Some(b"1\na\nb\n".to_vec()));
+        assert_eq!(union(b"1\n", b"1\na", b"1\nb"), Some(b"1\na\nb".to_vec()));
+        assert_eq!(union(b"", ours, ours), Some(ours.to_vec()));
     }
 }

@@ -222,6 +222,9 @@ fn resolution(resolution: view::ResolutionView) -> api::Resolution {
         theirs: resolution.theirs,
         text: resolution.text,
         reason: resolution.reason,
+        model: resolution.model,
+        cost_nanodollars: resolution.cost.map(|cost| cost.0),
+        cost_dollars: resolution.cost.map(|cost| cost.dollars()),
     }
 }
 

@@ -18,6 +18,8 @@ pub mod lease;
 pub mod ledger;
 pub mod merge;
 pub mod process;
+pub mod remembered;
+pub mod resolution;
 pub mod run;
 pub mod task;
 

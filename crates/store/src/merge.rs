@@ -4,12 +4,7 @@ mod steps;
 
 pub use steps::{BroughtRow, Hold};
 
-use crate::{
-    Error, Holder, Store,
-    storable::{document, text},
-    timed::timed,
-    tx::Tx,
-};
+use crate::{Error, Holder, Store, storable::document, timed::timed, tx::Tx};
 use domain::{CommitId, MergeId, RunId, TaskId, TaskKey, merge::MergeState, run::Reason};
 use sqlx::types::Json;
 
@@ -44,25 +39,6 @@ pub struct QueuedMerge {
     pub queued_unix_s: f64,
     /// How often a merger has taken it up.
     pub begun: u32,
-}
-
-/// A conflict or hunk that was decided.
-#[derive(Clone, Debug)]
-pub struct ResolutionRow {
-    /// The path.
-    pub path: String,
-    /// 1 for the first hunk of the file, 0 for the whole file.
-    pub hunk: u32,
-    /// Which layer decided.
-    pub layer: String,
-    /// `resolved`, `declined` or `failed`.
-    pub result: String,
-    /// The hunk's three texts: base, ours, theirs.
-    pub texts: [String; 3],
-    /// What was put in its place.
-    pub text: Option<String>,
-    /// The reason given.
-    pub reason: String,
 }
 
 /// Work that is in the branch.
@@ -213,19 +189,6 @@ impl Store {
         entries.collect()
     }
 
-    /// Forgets decisions of an earlier try at the same merge.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn clear_resolutions(&self, merge: MergeId) -> Result<(), Error> {
-        timed(
-            "delete",
-            sqlx::query!("delete from resolution where merge = $1", merge.0).execute(&self.pool),
-        )
-        .await?;
-        Ok(())
-    }
-
     /// The merge commit that landed last in a run.
     ///
     /// # Errors
@@ -269,34 +232,6 @@ impl Store {
                 commit: CommitId(row.commit),
             })
             .collect())
-    }
-
-    /// Notes how one conflict was decided.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn save_resolution(&self, merge: MergeId, row: &ResolutionRow) -> Result<(), Error> {
-        let [base, ours, theirs] = &row.texts;
-        timed(
-            "insert",
-            sqlx::query!(
-                "insert into resolution (merge, path, hunk, layer, result, base_text, ours_text, theirs_text, text,
-                     reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                merge.0,
-                row.path,
-                row.hunk as i32,
-                row.layer,
-                row.result,
-                &*text(base),
-                &*text(ours),
-                &*text(theirs),
-                row.text.as_deref().map(|own| text(own).into_owned()),
-                &*text(&row.reason),
-            )
-            .execute(&self.pool),
-        )
-        .await?;
-        Ok(())
     }
 
     /// How many merges wait or are under way.

@@ -111,8 +111,8 @@ pub fn finished(result: MergeResult, duration: Duration) {
     DURATION.observe(duration, []);
 }
 
-/// A conflict was dealt with. `strategy` is `model` or `worker`; `result` is `resolved`, `declined` or
-/// `failed`.
+/// A layer dealt with a conflict. `strategy` is `generated`, `remembered`, `driver`, `model`, `worker` or `person`;
+/// `result` is `resolved`, `declined` or `failed`.
 pub fn conflict_resolved(strategy: &'static str, result: &'static str) {
     CONFLICT_RESOLUTIONS.add(1, [strategy, result]);
 }

@@ -1,7 +1,11 @@
 //! The resolver: one conflict of one file, decided by a model that wrote neither side.
 
+mod parse;
 mod prompt;
 mod validate;
+
+pub use parse::Format;
+pub use validate::fitted;
 
 #[cfg(test)]
 mod tests;
@@ -52,12 +56,31 @@ pub struct ConflictOrder {
     pub ours_diff: String,
     /// The task's whole difference to the base in this file.
     pub theirs_diff: String,
+    /// What another model said that was asked before and left the conflict open.
+    pub earlier: Option<String>,
+    /// Conflicts like this one that were decided and have landed, those most alike first.
+    pub past: Vec<PastDecision>,
     /// The language, where the path tells.
     pub language: Option<String>,
     /// Who is asked.
     pub model: ModelRef,
     /// When an answer is no longer of use.
     pub deadline: Option<Instant>,
+}
+
+/// A conflict that was decided before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastDecision {
+    /// The path.
+    pub file: String,
+    /// The lines as they were.
+    pub base: String,
+    /// The lines as the branch had them.
+    pub ours: String,
+    /// The lines as the task had them.
+    pub theirs: String,
+    /// The lines that landed.
+    pub text: String,
 }
 
 /// How a conflict was decided.
@@ -110,12 +133,17 @@ enum Decision {
     Decline,
 }
 
-/// Asks a model to decide a conflict. An answer that does not hold goes back once; then the conflict stands.
+/// What must hold of a text beside what this room can see, such as that the whole file parses with it.
+pub type Acceptance<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
+
+/// Asks a model to decide a conflict. An answer that does not hold, or that `acceptable` refuses, goes back once; then
+/// the conflict stands.
 ///
 /// # Errors
 /// The reason why no model could be asked: no budget, no key, no connection.
 pub async fn resolve(
     order: &ConflictOrder,
+    acceptable: Acceptance<'_>,
     models: &Models,
     ledger: &dyn Ledger,
     trace: Option<&TraceContext>,
@@ -147,7 +175,7 @@ pub async fn resolve(
                 };
             }
         };
-        problems = match decide(&document, order) {
+        problems = match decide(&document, order, acceptable) {
             Ok(resolution) => return Ok(resolution),
             Err(problems) => problems,
         };
@@ -160,14 +188,19 @@ pub async fn resolve(
     )))
 }
 
-fn decide(document: &serde_json::Value, order: &ConflictOrder) -> Result<Resolution, Vec<String>> {
+fn decide(
+    document: &serde_json::Value,
+    order: &ConflictOrder,
+    acceptable: Acceptance<'_>,
+) -> Result<Resolution, Vec<String>> {
     let answer: Answer = serde_path_to_error::deserialize(document)
         .map_err(|error| vec![format!("{}: {}", error.path(), error.inner())])?;
     match answer.decision {
         Decision::Decline => Ok(declined(&answer.reason)),
         Decision::Replace => {
-            let text = validate::fitted(&answer.text, order);
+            let text = fitted(&answer.text, [&order.ours, &order.theirs]);
             validate::check(&text, &answer.dropped_lines, order)?;
+            acceptable(&text).map_err(|problem| vec![problem])?;
             Ok(Resolution::Replace {
                 text,
                 reason: answer.reason,

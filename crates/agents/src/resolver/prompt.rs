@@ -1,6 +1,6 @@
 //! What the resolver is shown, within a bound.
 
-use super::ConflictOrder;
+use super::{ConflictOrder, PastDecision};
 use crate::text::{head_and_tail, quoted, tokens};
 
 /// The constant part: the same bytes for every conflict.
@@ -10,18 +10,24 @@ pub(super) const SYSTEM: &str = include_str!("../../prompts/resolver.md");
 const TOKENS: usize = 6_000;
 /// Bytes of one intent.
 const INTENT_BYTES: usize = 2_000;
+/// Bytes of what another model said.
+const EARLIER_BYTES: usize = 1_000;
+/// Conflicts decided before that are shown.
+const PAST_DECISIONS: usize = 3;
 
 /// The conflict and its circumstances; `None` where the conflict alone is too large.
 ///
 /// Where not all fits, what matters least is left out first: the lines around stay longest, then the differences,
-/// then the intents.
+/// then the intents, then conflicts that were decided before.
 pub(super) fn user(order: &ConflictOrder) -> Option<String> {
     let mut text = conflict(order);
     if tokens(SYSTEM.len() + text.len()) > TOKENS {
         return None;
     }
     let left = |text: &String| (TOKENS * 4).saturating_sub(SYSTEM.len() + text.len());
-    for part in [around(order), differences(order), intents(order)] {
+    let parts = [around(order), differences(order), intents(order)];
+    let past = order.past.iter().take(PAST_DECISIONS).map(decided_before);
+    for part in parts.into_iter().chain(past) {
         if part.len() <= left(&text) {
             text.push_str(&part);
         }
@@ -43,8 +49,12 @@ fn conflict(order: &ConflictOrder) -> String {
         .as_ref()
         .map(|language| format!("language: {language}\n"))
         .unwrap_or_default();
+    let earlier = order.earlier.as_ref().map(|said| {
+        let said = head_and_tail(said, EARLIER_BYTES);
+        format!("\n## Another model left it open\n{}", part("It said", &said))
+    });
     format!(
-        "task: {}\nfile: {}\nhunk: {}\nof: {}\n{language}\n## Conflict\n{}{}{}",
+        "task: {}\nfile: {}\nhunk: {}\nof: {}\n{language}\n## Conflict\n{}{}{}{}",
         order.task,
         order.file,
         order.hunk,
@@ -52,6 +62,7 @@ fn conflict(order: &ConflictOrder) -> String {
         part("Base, the lines as they were", &order.base),
         part("Ours, what is in the branch", &order.ours),
         part("Theirs, what the task made of them", &order.theirs),
+        earlier.unwrap_or_default(),
     )
 }
 
@@ -74,6 +85,17 @@ fn intents(order: &ConflictOrder) -> String {
         "\n## What each side was meant to do\n{}{}",
         part("Ours", &ours),
         part("Theirs", &theirs)
+    )
+}
+
+fn decided_before(past: &PastDecision) -> String {
+    format!(
+        "\n## A conflict that was decided before, in {}\n{}{}{}{}",
+        past.file,
+        part("Base", &past.base),
+        part("Ours", &past.ours),
+        part("Theirs", &past.theirs),
+        part("What landed", &past.text),
     )
 }
 

@@ -21,6 +21,8 @@ fn order() -> ConflictOrder {
         theirs_intent: "Add the command top.".into(),
         ours_diff: "+longest  the longest line\n".into(),
         theirs_diff: "+top      the top words\n".into(),
+        earlier: None,
+        past: vec![],
         language: Some("sh".into()),
         model: sim(),
         deadline: None,
@@ -37,12 +39,12 @@ fn replace(text: &str, dropped: &[(&str, &str)]) -> Value {
 
 async fn resolved(rules: Vec<Rule>) -> (Result<Resolution, Reason>, Script) {
     let script = Script::play(rules).await;
-    let result = resolve(&order(), &script.models, &Book::default(), None).await;
+    let result = resolve(&order(), &|_| Ok(()), &script.models, &Book::default(), None).await;
     (result, script)
 }
 
 fn judged(answer: &Value, order: &ConflictOrder) -> Result<Resolution, String> {
-    decide(answer, order).map_err(|problems| problems.join("; "))
+    decide(answer, order, &|_| Ok(())).map_err(|problems| problems.join("; "))
 }
 
 const BOTH: &str = "longest  the longest line\ntop      the top words\n";
@@ -97,6 +99,23 @@ async fn an_unusable_model_declines_and_a_broken_provider_is_an_error() {
     assert!(matches!(result.unwrap(), Resolution::Decline { .. }));
     let (result, _) = resolved(vec![Rule::any().fault(Fault::status(500))]).await;
     assert_eq!(result.unwrap_err().code, ReasonCode::Model);
+}
+
+#[tokio::test]
+async fn what_the_caller_does_not_accept_goes_back_with_its_words() {
+    let script = Script::play(vec![
+        Rule::any().turn(1).json(&replace(&format!("{BOTH}extra\n"), &[])),
+        Rule::any().turn(2).contains("too many lines").json(&replace(BOTH, &[])),
+    ])
+    .await;
+    let short = |text: &str| {
+        (text.lines().count() == 2)
+            .then_some(())
+            .ok_or("too many lines".to_owned())
+    };
+    let result = resolve(&order(), &short, &script.models, &Book::default(), None).await;
+    assert!(matches!(result.unwrap(), Resolution::Replace { text, .. } if text == BOTH));
+    assert_eq!(script.asked().len(), 2);
 }
 
 #[test]
@@ -161,6 +180,22 @@ fn the_resolver_is_told_the_conflict_first_and_what_fits() {
     assert!(!text.contains("What each side changed"));
     within(&text, 6_000);
 
+    let past = |text: String| PastDecision {
+        file: "lib/other.sh".into(),
+        base: String::new(),
+        ours: "ours".into(),
+        theirs: "theirs".into(),
+        text,
+    };
+    let mut second = order();
+    second.earlier = Some("I can't tell".into());
+    second.past = vec![past("z\n".repeat(20_000)), past("both of them".into())];
+    let text = prompt::user(&second).unwrap();
+    assert!(
+        text.contains("> I can't tell") && text.contains("> both of them") && !text.contains("> z"),
+        "{text}"
+    );
+
     large.ours = "y\n".repeat(20_000);
     assert_eq!(prompt::user(&large), None);
 }
@@ -170,7 +205,7 @@ async fn a_conflict_too_large_to_show_is_declined_unasked() {
     let script = Script::play(vec![]).await;
     let mut large = order();
     large.ours = "y\n".repeat(20_000);
-    let result = resolve(&large, &script.models, &Book::default(), None).await;
+    let result = resolve(&large, &|_| Ok(()), &script.models, &Book::default(), None).await;
     assert!(matches!(result.unwrap(), Resolution::Decline { .. }));
     assert!(script.asked().is_empty());
 }

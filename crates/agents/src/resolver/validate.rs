@@ -8,8 +8,7 @@ const SPARE_BYTES: usize = 8 << 10;
 const MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
 
 /// The text with the line endings that the sides have.
-pub(super) fn fitted(text: &str, order: &ConflictOrder) -> String {
-    let sides = [&order.ours, &order.theirs];
+pub fn fitted(text: &str, sides: [&str; 2]) -> String {
     let mut text = text.to_owned();
     let is_crlf = sides.iter().any(|side| side.contains("\r\n"));
     if is_crlf && !text.contains("\r\n") {

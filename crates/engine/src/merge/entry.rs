@@ -18,6 +18,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use store::{
     Tx,
     merge::{BroughtRow, Hold, QueuedMerge},
+    resolution::ResolutionRow,
     run::RunFacts,
 };
 use telemetry::{
@@ -158,6 +159,9 @@ impl Merger {
         }
         if let MergeEnd::Landed { commit } = &ended.end {
             tx.save_landed(task, commit).await?;
+            if ended.conflicted {
+                tx.learn_resolutions(merge).await?;
+            }
         }
         if let Some(feedback) = &ended.feedback {
             tx.save_feedback(task, feedback).await?;
@@ -224,11 +228,20 @@ impl Entry {
         }
     }
 
-    pub(super) async fn log(&self, fact: Fact) -> Result<(), Failure> {
-        let facts = [(Some(self.merge.task), fact)];
-        self.engine.parts.store.append(self.facts.id, &facts).await?;
-        self.engine.parts.wake.committed();
-        Ok(())
+    /// Records what a layer made of a conflict. Fails when the merge is no longer ours.
+    pub(super) async fn decided(&self, row: ResolutionRow) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        if !tx.save_resolution(self.hold(), &row).await? {
+            return Err(Failure::NotOurs);
+        }
+        let fact = Fact::ConflictDecided {
+            merge: self.merge.id,
+            path: row.path,
+            layer: row.layer,
+            result: row.result,
+            reason: row.reason,
+        };
+        self.tell(tx, vec![fact]).await
     }
 
     /// Sends the work back to its worker, with what it is to be told.

@@ -1,4 +1,5 @@
 //! A real engine on a real Postgres, real repositories and a scripted model behind real HTTP.
+#![allow(dead_code, reason = "each file of tests uses its part")]
 
 use domain::{RunId, limits::RunLimits, run::RunState};
 use engine::{Engine, Identity, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
@@ -18,9 +19,13 @@ use store::testing::TestDatabase;
 /// How long a run may take before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Settings of a test's own.
+pub(crate) type Changed = Box<dyn Fn(&mut Settings) + Send + Sync>;
+
 /// Everything a test needs.
 pub(crate) struct House {
-    changed: fn(&mut Settings),
+    /// What is set differently, from the next start on.
+    pub(crate) changed: Changed,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
@@ -33,11 +38,12 @@ impl House {
     }
 
     /// With settings of its own.
-    pub(crate) async fn open_with(scenario: Scenario, changed: fn(&mut Settings)) -> Self {
+    pub(crate) async fn open_with(scenario: Scenario, changed: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
+        let changed: Changed = Box::new(changed);
         let folder = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
         let model = Server::start(scenario, Options::default()).await.unwrap();
-        let engine = start(folder.path(), &database, &model, changed).await;
+        let engine = start(folder.path(), &database, &model, &changed).await;
         Self {
             changed,
             folder,
@@ -50,7 +56,7 @@ impl House {
     /// Another life of the same process, as after a restart.
     pub(crate) async fn reopen(&mut self) {
         self.engine.drain().await;
-        self.engine = start(self.folder.path(), &self.database, &self.model, self.changed).await;
+        self.engine = start(self.folder.path(), &self.database, &self.model, &self.changed).await;
     }
 
     /// A repository with these files, committed on `main`.
@@ -170,7 +176,7 @@ impl House {
     }
 }
 
-async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: fn(&mut Settings)) -> Engine {
+async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: &Changed) -> Engine {
     // A second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let data_dir = folder.join("data");
@@ -188,6 +194,7 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: 
         director: None,
         worker: None,
         workspaces: BTreeMap::new(),
+        merge: engine::MergeSettings::default(),
         limits: RunLimits::default(),
         profiles: None,
         identity: Identity::default(),

@@ -220,7 +220,9 @@ fn check(config: &Config) -> Result<(), Failure> {
             super::parse_model(model).map_err(|failure| failure.with("setting", key))?;
         }
     }
+    config.merge_settings()?;
     for (name, workspace) in &config.workspaces {
+        config.merge_settings_of(name, workspace)?;
         if workspace.path.as_os_str().is_empty() {
             return Err(Failure::usage(format!("workspaces.{name} has no path"))
                 .hint("say which repository it is about: path = \"/path/to/repository\""));

@@ -7,6 +7,7 @@ mod calls;
 mod environment;
 mod file;
 mod layers;
+mod merge;
 mod model_name;
 mod providers;
 mod secrets;
@@ -14,11 +15,14 @@ mod secrets;
 use calls::CallsSection;
 pub(crate) use environment::Environment;
 pub(crate) use layers::{Loaded, Overrides, load};
+use merge::MergeSection;
 pub(crate) use model_name::parse_model;
 pub(crate) use providers::model_settings;
 pub(crate) use secrets::masked_address;
 
+use crate::failure::Failure;
 use domain::{NanoDollars, limits::RunLimits};
+use engine::MergeSettings;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -36,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) engine: EngineSection,
     pub(crate) sandbox: SandboxSection,
     pub(crate) telemetry: TelemetrySection,
+    pub(crate) merge: MergeSection,
     pub(crate) limits: RunLimits,
     /// Model providers by name; `openai` is always there.
     pub(crate) providers: BTreeMap<String, ProviderSection>,
@@ -250,9 +255,22 @@ pub(crate) struct WorkspaceSection {
     pub(crate) check: Option<String>,
     /// Paths its sandboxes may read.
     pub(crate) read_only: Vec<PathBuf>,
+    /// How its conflicts are decided.
+    pub(crate) merge: MergeSection,
 }
 
 impl Config {
+    /// How conflicts are decided where a workspace says nothing of its own.
+    pub(crate) fn merge_settings(&self) -> Result<MergeSettings, Failure> {
+        self.merge.over(&MergeSettings::default(), "merge")
+    }
+
+    /// How conflicts are decided in a workspace of this configuration.
+    pub(crate) fn merge_settings_of(&self, name: &str, own: &WorkspaceSection) -> Result<MergeSettings, Failure> {
+        own.merge
+            .over(&self.merge_settings()?, &format!("workspaces.{name}.merge"))
+    }
+
     /// The limits of a run where a request names no others.
     pub(crate) fn run_limits(&self) -> RunLimits {
         let cap = self.budget.run_dollars.and_then(NanoDollars::from_dollars);

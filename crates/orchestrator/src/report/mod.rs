@@ -97,13 +97,15 @@ pub(crate) struct Conflict {
 }
 
 /// How one conflict was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Decision {
     pub(crate) path: String,
     pub(crate) hunk: i32,
     pub(crate) layer: String,
     pub(crate) result: String,
     pub(crate) reason: String,
+    pub(crate) model: Option<String>,
+    pub(crate) cost_dollars: Option<f64>,
 }
 
 /// One run of the check command.
@@ -209,6 +211,8 @@ impl MergeReport {
             layer: resolution.layer,
             result: resolution.result,
             reason: clean(&resolution.reason),
+            model: resolution.model.as_deref().map(clean),
+            cost_dollars: resolution.cost_dollars,
         });
         Self {
             task: merge.task,

@@ -194,8 +194,14 @@ fn decided(decision: &Decision, columns: usize) -> Vec<String> {
     } else {
         format!("hunk {} ", decision.hunk)
     };
+    let asked = [decision.model.clone(), decision.cost_dollars.map(dollars)];
+    let asked: Vec<String> = asked.into_iter().flatten().collect();
+    let asked = match asked.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", asked.join(", ")),
+    };
     let text = format!(
-        "{hunk}{} by the {}: {}",
+        "{hunk}{} by the {}{asked}: {}",
         decision.result,
         decision.layer,
         clean(&decision.reason)

@@ -67,10 +67,14 @@ pub(super) fn telemetry_settings(
     let section = &loaded.config.telemetry;
     let profiles = profiles(loaded)?;
     let mut names: Vec<String> = models.prices.names().map(str::to_owned).collect();
-    for model in [&loaded.config.models.director, &loaded.config.models.worker]
-        .into_iter()
-        .flatten()
-    {
+    let config = &loaded.config;
+    let of_workspaces = config.workspaces.values().map(|own| &own.merge.second_opinion);
+    let of_all = [
+        &config.models.director,
+        &config.models.worker,
+        &config.merge.second_opinion,
+    ];
+    for model in of_all.into_iter().chain(of_workspaces).flatten() {
         names.push(parse_model(model)?.model);
     }
     let keys = models
@@ -124,13 +128,14 @@ fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
 pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine::Settings, Failure> {
     let config = &loaded.config;
     let model = |name: &Option<String>| name.as_deref().map(parse_model).transpose();
-    let workspaces = config.workspaces.values().map(|workspace| {
+    let workspaces = config.workspaces.iter().map(|(name, workspace)| {
         let path = workspace.path.canonicalize().unwrap_or_else(|_| workspace.path.clone());
         let settings = WorkspaceSettings {
             check: workspace.check.clone(),
             read_only: workspace.read_only.clone(),
+            merge: config.merge_settings_of(name, workspace)?,
         };
-        (path, settings)
+        Ok((path, settings))
     });
     Ok(engine::Settings {
         data_dir: data_dir.to_owned(),
@@ -139,7 +144,8 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
         slots: config.engine.workers,
         director: model(&config.models.director)?,
         worker: model(&config.models.worker)?,
-        workspaces: workspaces.collect(),
+        workspaces: workspaces.collect::<Result<_, Failure>>()?,
+        merge: config.merge_settings()?,
         limits: config.run_limits(),
         profiles: config.engine.profiles.clone(),
         identity: Identity {

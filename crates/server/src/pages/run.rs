@@ -119,7 +119,10 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                     td.wide { (merge.state.as_str()) @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
                     td { @if let Some(how) = &merge.how { (how) } }
                     td.wide { @for decision in &merge.resolutions {
-                        div { code { (decision.path) } " " (decision.result) " by the " (decision.layer) ": " (decision.reason) }
+                        div { code { (decision.path) } " " (decision.result) " by the " (decision.layer)
+                            @if let Some(model) = &decision.model { " " (model) }
+                            @if let Some(cost) = decision.cost { ", " (cost) }
+                            ": " (decision.reason) }
                     } }
                     td { (gate(merge.gate.as_ref())) }
                     td.number { @if let Some(ms) = merge.wait_ms { (words::duration(ms)) } }

@@ -140,6 +140,7 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         director: None,
         worker: Some(ModelRef::new("scripted", "scripted")),
         workspaces: BTreeMap::new(),
+        merge: engine::MergeSettings::default(),
         limits: RunLimits::default(),
         profiles: None,
         identity: Identity::default(),

@@ -2,7 +2,7 @@
 
 use super::{Views, task::merge_state};
 use crate::{Error, timed::timed};
-use domain::{CommitId, MergeId, RunId, TaskKey, merge::MergeState, run::Reason};
+use domain::{CommitId, MergeId, NanoDollars, RunId, TaskKey, merge::MergeState, run::Reason};
 use serde_json::Value;
 use sqlx::types::Json;
 use std::collections::HashMap;
@@ -70,6 +70,10 @@ pub struct ResolutionView {
     pub text: Option<String>,
     /// The reason given.
     pub reason: String,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// What asking cost; `None` where nothing was asked or it has no price.
+    pub cost: Option<NanoDollars>,
 }
 
 impl Views {
@@ -115,7 +119,8 @@ impl Views {
 
     async fn resolutions(&self, run: RunId) -> Result<HashMap<i64, Vec<ResolutionView>>, Error> {
         let query = sqlx::query!(
-            "select r.merge, r.path, r.hunk, r.layer, r.result, r.base_text, r.ours_text, r.theirs_text, r.text, r.reason
+            "select r.merge, r.path, r.hunk, r.layer, r.result, r.base_text, r.ours_text, r.theirs_text, r.text,
+                 r.reason, r.model, r.cost
              from merge m join resolution r on r.merge = m.id where m.run = $1 order by r.id",
             run.0,
         );
@@ -132,6 +137,8 @@ impl Views {
                 theirs: row.theirs_text,
                 text: row.text,
                 reason: row.reason,
+                model: row.model,
+                cost: row.cost.map(NanoDollars),
             });
         }
         Ok(resolutions)

@@ -77,7 +77,18 @@ pub(crate) static CONFLICT_RESOLUTIONS: Counter<2> = Counter::new(
         "Conflicts by the layer that dealt with them and how that ended.",
     )
     .labels(&[
-        Label::fixed("strategy", &["model", "worker", "other"]),
+        Label::fixed(
+            "strategy",
+            &[
+                "generated",
+                "remembered",
+                "driver",
+                "model",
+                "worker",
+                "person",
+                "other",
+            ],
+        ),
         Label::fixed("result", &["resolved", "declined", "failed", "other"]),
     ]),
 );

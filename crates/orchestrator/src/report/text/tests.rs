@@ -44,6 +44,7 @@ fn report() -> Report {
     let conflict = json!([{"path": "src/router.rs", "kind": "content", "base": blob("1a2b"),
         "ours": blob("3c4d"), "theirs": null}]);
     let resolution = json!([{"path": "src/router.rs", "hunk": 1, "layer": "model", "result": "resolved",
+        "model": "gpt-5", "cost_dollars": 0.0021,
         "base": null, "ours": null, "theirs": null, "text": null, "reason": "both routes belong there"}]);
     let passed = json!({"verdict": "passed", "passed": 12, "failed": 0, "duration_ms": 5});
     let failed = json!({"verdict": "failed", "passed": 11, "failed": 1, "duration_ms": 5,
@@ -91,7 +92,7 @@ fn a_complete_run() {
 
         Conflicts
           limits-http met a content conflict in src/router.rs   base 1a2b1a2  ours 3c4d3c4  theirs none
-            hunk 1 resolved by the model: both routes belong there
+            hunk 1 resolved by the model (gpt-5, $0.0021): both routes belong there
 
         Sent back
           limits-core, attempt 1: the check failed: 1 of 12 tests

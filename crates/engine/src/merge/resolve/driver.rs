@@ -1,0 +1,250 @@
+//! An external program that merges by syntax, where one is installed: run in the sandbox on the three versions of one
+//! file and nothing else.
+//!
+//! What it makes is right less often than it is clean, so it is asked only where the merged tree is checked after it.
+
+use super::{Ladder, OpenFile, OpenText, place};
+use crate::{engine::blocking, merge::Failure, settings::MergeSettings};
+use domain::merge::{Decision, Layer};
+use git::Version;
+use sandbox::{Exit, Job};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// How much of a failed driver's output is recorded.
+const KEPT_OUTPUT_BYTES: usize = 500;
+const OUTPUT_BYTES: usize = 16 << 10;
+/// The longest ending of a name that the driver's files are given.
+const ENDING_BYTES: usize = 16;
+
+impl Ladder<'_> {
+    /// The whole file as the driver merges it, if there is one and it decides every hunk.
+    pub(super) async fn driven(&self, file: &OpenFile, text: &OpenText) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(name) = self
+            .settings
+            .driver
+            .first()
+            .filter(|_| self.settings.asks(Layer::Driver))
+        else {
+            return Ok(None);
+        };
+        let Some(program) = installed(name) else {
+            // The one that is asked by default is not on most machines, and nobody waits for it.
+            if self.settings.driver != MergeSettings::default().driver {
+                let reason = format!("the program {name} of merge.driver is not there, or is no program");
+                self.record_file(&file.path, Layer::Driver, Decision::Failed, reason)
+                    .await?;
+            }
+            return Ok(None);
+        };
+        if !self.is_gated() {
+            let reason = format!("{name} was not asked: the run has no check command that would judge what it makes");
+            self.record_file(&file.path, Layer::Driver, Decision::Declined, reason)
+                .await?;
+            return Ok(None);
+        }
+        let made = match self.drive(&program, file).await? {
+            Ok(content) => self.may_stand(file, text, content).await?,
+            Err(why) => Err(why),
+        };
+        let hunks = text.hunks.hunks().count();
+        match made {
+            Ok(content) => {
+                let reason = format!("{name} merged the file by its syntax, {hunks} conflicting places in it");
+                self.record_file(&file.path, Layer::Driver, Decision::Resolved, reason)
+                    .await?;
+                Ok(Some(content))
+            }
+            Err(why) => {
+                self.record_file(&file.path, Layer::Driver, Decision::Failed, format!("{name}: {why}"))
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Runs it; in words, why there is no result.
+    async fn drive(&self, program: &Path, file: &OpenFile) -> Result<Result<Vec<u8>, String>, Failure> {
+        let merger = self.merger;
+        let folder = merger
+            .engine
+            .parts
+            .layout
+            .driver(merger.facts.id, merger.merge.id, merger.fence);
+        let names = Names::of(&file.path, &folder);
+        let (hub, conflicting, written) = (merger.hub.clone(), file.file.clone(), names.clone());
+        let sides = blocking(move || -> Result<[Vec<u8>; 2], Failure> {
+            let read =
+                |version: &Option<Version>| version.as_ref().map_or(Ok(Vec::new()), |own| hub.read_blob(&own.blob));
+            let (base, ours, theirs) = (
+                read(&conflicting.base)?,
+                read(&conflicting.ours)?,
+                read(&conflicting.theirs)?,
+            );
+            written
+                .write([&base, &ours, &theirs])
+                .map_err(|error| Failure::Passing(error.to_string()))?;
+            Ok([ours, theirs])
+        })
+        .await?;
+        let result = self.drive_in(program, file, &names).await;
+        let removed = blocking(move || remove(&folder)).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the folder of a driver could not be removed");
+        }
+        Ok(match result? {
+            Ok(content) if sides.contains(&content) => Err("it kept one side and dropped the other".to_owned()),
+            other => other,
+        })
+    }
+
+    async fn drive_in(
+        &self,
+        program: &Path,
+        file: &OpenFile,
+        names: &Names,
+    ) -> Result<Result<Vec<u8>, String>, Failure> {
+        let parts = &self.merger.engine.parts;
+        let arguments = self
+            .settings
+            .driver
+            .iter()
+            .skip(1)
+            .map(|part| names.filled(part, &file.path));
+        let argv = std::iter::once(program.display().to_string())
+            .chain(arguments)
+            .collect();
+        let mut job = Job::new(argv, names.folder.clone());
+        job.time_limit = self.settings.driver_limit;
+        job.output_limit_bytes = OUTPUT_BYTES;
+        // What is beneath /usr every room sees; a program from elsewhere is granted by itself.
+        if !program.canonicalize().is_ok_and(|real| real.starts_with("/usr")) {
+            job.extra_read_only.push(program.to_path_buf());
+        }
+        job.cancel = parts.drain.child_token();
+        let finished = match parts.sandbox.run(job).await {
+            Ok(finished) => finished,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let how = match finished.exit {
+            Exit::Code(0) => {
+                let (folder, most) = (names.folder.clone(), self.settings.file_bytes);
+                let result = match self.settings.driver.iter().any(|part| part.contains("{output}")) {
+                    true => names.output.clone(),
+                    false => names.ours.clone(),
+                };
+                let content = blocking(move || place::read_file(&folder, result.as_bytes(), most)).await;
+                return Ok(content.map_err(|error| format!("its result can't be read: {error}")));
+            }
+            Exit::Cancelled => return Err(Failure::Stopped),
+            Exit::Code(code) => format!("it left the conflict, with exit code {code}"),
+            Exit::Signal(signal) => format!("signal {signal} ended it"),
+            Exit::TimedOut => {
+                let limit_s = self.settings.driver_limit.as_secs();
+                format!("it was ended after {limit_s} s (limit merge.driver_s)")
+            }
+        };
+        let output = place::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
+        Ok(Err(match output.trim().is_empty() {
+            true => how,
+            false => format!("{how}; its output ends with: {}", output.trim()),
+        }))
+    }
+}
+
+/// What the files in the driver's folder are called: by their role, with the ending that tells the language.
+#[derive(Clone)]
+struct Names {
+    folder: PathBuf,
+    base: String,
+    ours: String,
+    theirs: String,
+    output: String,
+}
+
+impl Names {
+    fn of(path: &str, folder: &Path) -> Self {
+        let plain = |ending: &&str| {
+            (1..=ENDING_BYTES).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        let ending = path.rsplit_once('.').map(|(_, ending)| ending).filter(plain);
+        let name = |role: &str| ending.map_or(role.to_owned(), |ending| format!("{role}.{ending}"));
+        Self {
+            folder: folder.to_path_buf(),
+            base: name("base"),
+            ours: name("ours"),
+            theirs: name("theirs"),
+            output: name("output"),
+        }
+    }
+
+    /// Writes the three versions into a folder of their own.
+    fn write(&self, [base, ours, theirs]: [&[u8]; 3]) -> io::Result<()> {
+        remove(&self.folder)?;
+        fs::create_dir(&self.folder)?;
+        fs::write(self.folder.join(&self.base), base)?;
+        fs::write(self.folder.join(&self.ours), ours)?;
+        fs::write(self.folder.join(&self.theirs), theirs)
+    }
+
+    /// An argument with its placeholders filled. The path comes last: it may hold the word of another.
+    fn filled(&self, argument: &str, path: &str) -> String {
+        argument
+            .replace("{base}", &self.base)
+            .replace("{ours}", &self.ours)
+            .replace("{theirs}", &self.theirs)
+            .replace("{output}", &self.output)
+            .replace("{path}", path)
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Where a program is: at its own absolute path, or in an absolute folder of this process's `PATH`.
+fn installed(name: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        path.metadata()
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| path.is_absolute() && is_program(path));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_else(|| OsStr::new("/usr/bin:/bin").to_owned());
+    std::env::split_paths(&folders)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(is_program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_keep_the_ending_that_tells_the_language() {
+        let folder = Path::new("/x");
+        assert_eq!(Names::of("src/a.rs", folder).theirs, "theirs.rs");
+        assert_eq!(Names::of("Makefile", folder).base, "base");
+        assert_eq!(Names::of("a.b/c", folder).base, "base");
+        let filled = Names::of("a.rs", folder).filled("-p={path} {output}", "{base}.rs");
+        assert_eq!(filled, "-p={base}.rs output.rs");
+    }
+
+    #[test]
+    fn a_program_is_found_by_name_or_absolute_path() {
+        assert!(installed("sh").is_some_and(|path| path.is_absolute()));
+        assert!(installed("/bin/sh").is_some());
+        assert_eq!(installed("./sh"), None);
+        assert_eq!(installed("/etc/passwd"), None);
+        assert_eq!(installed("no-such-program-anywhere"), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! Files that nobody writes by hand: both sides' lines of those that are only appended to, and a command, in the
+//! sandbox, for those that are made from others.
+//!
+//! The command runs in a throwaway checkout of the merge with everything else decided. Only the file is taken from it.
+
+use super::{Ladder, OpenFile, Standing, place};
+use crate::{
+    engine::blocking,
+    merge::Failure,
+    settings::{GeneratedRule, Generation},
+};
+use domain::merge::{Decision, Layer};
+use git::{ConflictFile, ConflictKind, RepoPath, Resolution, Version, WorktreeStart};
+use sandbox::{Exit, Job};
+use std::{collections::BTreeMap, path::Path};
+
+/// How much of a failed command's output is recorded: its end, where tools say what is wrong.
+const KEPT_OUTPUT_BYTES: usize = 2 << 10;
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// A file that is made anew once everything else is decided.
+pub(super) struct Regeneration<'a> {
+    pub(super) file: &'a OpenFile,
+    /// The branch's version, which the command begins with.
+    begin: &'a Version,
+    command: &'a str,
+}
+
+impl Regeneration<'_> {
+    /// What the worker is told where other files stay open.
+    pub(super) fn for_the_worker(&self) -> String {
+        format!(
+            "it is a generated file: once everything else is decided, make it anew with `{}`",
+            self.command
+        )
+    }
+}
+
+impl Ladder<'_> {
+    /// What the rule makes of a file; `None` where it does not apply to what meets there.
+    pub(super) async fn by_rule<'a>(
+        &'a self,
+        file: &'a OpenFile,
+        rule: &'a GeneratedRule,
+    ) -> Result<Option<Standing<'a>>, Failure> {
+        match (&rule.how, file.file.kind) {
+            (Generation::Union, ConflictKind::Content | ConflictKind::AddAdd) => self.union(file, rule).await,
+            (Generation::Command(command), ConflictKind::Content | ConflictKind::AddAdd | ConflictKind::Binary) => {
+                let begin = file.file.ours.as_ref().filter(|version| version.is_file());
+                Ok(begin.map(|begin| Standing::Awaits(Regeneration { file, begin, command })))
+            }
+            // Whether, where or as what the file exists is no question of its lines, and nothing that can be generated.
+            (
+                Generation::Union | Generation::Command(_),
+                ConflictKind::ModifyDelete
+                | ConflictKind::RenameRename
+                | ConflictKind::Symlink
+                | ConflictKind::Submodule
+                | ConflictKind::Other,
+            )
+            | (Generation::Union, ConflictKind::Binary) => Ok(None),
+        }
+    }
+
+    async fn union<'a>(&self, file: &OpenFile, rule: &GeneratedRule) -> Result<Option<Standing<'a>>, Failure> {
+        let (hub, conflicting) = (self.merger.hub.clone(), file.file.clone());
+        let joined = match blocking(move || hub.union(&conflicting)).await? {
+            Some(content) => match &file.text {
+                Ok(text) => self.may_stand(file, text, content).await?,
+                Err(_) => self.is_whole(&file.file, content).await?,
+            },
+            None => Err("a version is no text, or too large for a merge by lines".to_owned()),
+        };
+        let files = &rule.files;
+        match joined {
+            Ok(content) => {
+                let reason = format!("both sides' lines are kept, by the rule for {files}");
+                self.record_file(&file.path, Layer::Generated, Decision::Resolved, reason)
+                    .await?;
+                Ok(Some(Standing::Decided(Resolution::Content(content))))
+            }
+            Err(why) => {
+                let reason = format!("the union by the rule for {files} failed: {why}");
+                self.record_file(&file.path, Layer::Generated, Decision::Failed, reason)
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the files anew and adds them to what is decided; returns those that could not be made, with why.
+    pub(super) async fn regenerate<'a>(
+        &self,
+        decided: &mut Vec<(RepoPath, Resolution)>,
+        awaiting: Vec<Regeneration<'a>>,
+    ) -> Result<Vec<(&'a ConflictFile, String)>, Failure> {
+        let begins = awaiting
+            .iter()
+            .map(|one| (one.file.file.path.clone(), Resolution::Version(one.begin.clone())));
+        let tree = match self.assemble(decided.iter().cloned().chain(begins).collect()).await? {
+            Ok(tree) => tree,
+            Err(why) => return Ok(awaiting.iter().map(|one| (&one.file.file, why.clone())).collect()),
+        };
+        let merger = self.merger;
+        let parts = &merger.engine.parts;
+        let place = parts
+            .layout
+            .regeneration(merger.facts.id, merger.merge.id, merger.fence);
+        let stamp = parts.stamp("The merge that generated files are made from".into());
+        let parents = [self.conflict.tip.clone(), self.conflict.theirs.clone()];
+        let (hub, checkout) = (merger.hub.clone(), place.clone());
+        blocking(move || {
+            let commit = hub.commit_tree(&tree, &parents, &stamp)?;
+            hub.add_worktree(&checkout, &WorktreeStart::At(commit))
+        })
+        .await
+        .map_err(|error| Failure::Passing(error.to_string()))?;
+        let made = self.regenerate_in(&place, decided, awaiting).await;
+        let hub = merger.hub.clone();
+        if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
+            tracing::warn!(%error, "the checkout of a regeneration could not be removed");
+        }
+        made
+    }
+
+    async fn regenerate_in<'a>(
+        &self,
+        place: &Path,
+        decided: &mut Vec<(RepoPath, Resolution)>,
+        awaiting: Vec<Regeneration<'a>>,
+    ) -> Result<Vec<(&'a ConflictFile, String)>, Failure> {
+        let mut ran: BTreeMap<&str, Result<(), String>> = BTreeMap::new();
+        let mut open = Vec::new();
+        for one in awaiting {
+            let ended = match ran.get(one.command) {
+                Some(ended) => ended.clone(),
+                None => {
+                    let ended = self.run(one.command, place).await?;
+                    ran.insert(one.command, ended.clone());
+                    ended
+                }
+            };
+            let made = match ended {
+                Ok(()) => self.made(place, &one.file.file).await?,
+                Err(why) => Err(why),
+            };
+            let (path, command) = (&one.file.path, one.command);
+            match made {
+                Ok(content) => {
+                    let reason = format!("made anew from the merged tree by `{command}`");
+                    self.record_file(path, Layer::Generated, Decision::Resolved, reason)
+                        .await?;
+                    decided.push((one.file.file.path.clone(), Resolution::Content(content)));
+                }
+                Err(why) => {
+                    let reason = format!("`{command}` did not make it anew: {why}");
+                    self.record_file(path, Layer::Generated, Decision::Failed, &reason)
+                        .await?;
+                    open.push((&one.file.file, reason));
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// Runs the command; in words, why it made nothing.
+    async fn run(&self, command: &str, place: &Path) -> Result<Result<(), String>, Failure> {
+        let (parts, facts) = (&self.merger.engine.parts, &self.merger.facts);
+        let mut job = Job::shell(command, place.to_path_buf());
+        job.hub = Some(self.merger.hub.path().to_path_buf());
+        job.time_limit = self.settings.regenerate_limit;
+        job.output_limit_bytes = OUTPUT_BYTES;
+        job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
+        let cache = parts.layout.build_cache(&facts.hub).join("gate");
+        if tokio::fs::create_dir_all(&cache).await.is_ok() {
+            job.env
+                .push(("CARGO_TARGET_DIR".into(), cache.join("target").display().to_string()));
+            job.extra_read_write.push(cache);
+        }
+        job.cancel = parts.drain.child_token();
+        let finished = parts.sandbox.run(job).await;
+        let finished = finished.map_err(|error| Failure::Passing(error.to_string()))?;
+        let how = match finished.exit {
+            Exit::Code(0) => return Ok(Ok(())),
+            Exit::Cancelled => return Err(Failure::Stopped),
+            Exit::Code(code) => format!("it ended with exit code {code}"),
+            Exit::Signal(signal) => format!("signal {signal} ended it"),
+            Exit::TimedOut => format!(
+                "it was ended after {} s (limit merge.regenerate_s)",
+                self.settings.regenerate_limit.as_secs()
+            ),
+        };
+        let output = place::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
+        Ok(Err(match output.trim().is_empty() {
+            true => how,
+            false => format!("{how}; its output ends with:\n{output}"),
+        }))
+    }
+
+    async fn made(&self, checkout: &Path, file: &ConflictFile) -> Result<Result<Vec<u8>, String>, Failure> {
+        let (checkout, path, most) = (checkout.to_path_buf(), file.path.clone(), self.settings.file_bytes);
+        match blocking(move || place::read_file(&checkout, path.as_bytes(), most)).await {
+            Ok(content) => self.is_whole(file, content).await,
+            Err(error) => Ok(Err(format!("what it left can't be read: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! Each layer that decides conflicts, on conflicts of real repositories.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+mod house;
+
+use domain::{RunId, merge::Layer, run::RunState};
+use engine::{GeneratedRule, Generation, MergeSettings, ModelRef, view::MergeView};
+use house::{House, done, git, plan};
+use serde_json::{Value, json};
+use sim_llm::{Fault, Rule, Scenario};
+use std::{os::unix::fs::PermissionsExt, path::Path};
+
+const CHECK: &str = "echo 1..1; echo ok 1 - it holds";
+
+/// Two tasks side by side, each of which runs a command on its tree.
+fn two(left: &str, right: &str, others: Vec<Rule>) -> Scenario {
+    let work = |key: &str, command: &str| {
+        Rule::worker(key)
+            .attempt(1)
+            .turn(1)
+            .call("shell", json!({"command": command}))
+            .call("finish", done())
+    };
+    let mut rules = vec![
+        Rule::director().json(&plan(&[("left", &[]), ("right", &[])])),
+        work("left", left),
+        work("right", right),
+    ];
+    rules.extend(others);
+    Scenario::from_rules(rules)
+}
+
+fn replace(text: &str) -> Value {
+    json!({"decision": "replace", "text": text, "reason": "both", "dropped_lines": []})
+}
+
+fn decline(reason: &str) -> Value {
+    json!({"decision": "decline", "text": "", "reason": reason, "dropped_lines": []})
+}
+
+fn rule(files: &str, how: Generation) -> GeneratedRule {
+    GeneratedRule::new(files, how).unwrap()
+}
+
+fn command(command: &str) -> Generation {
+    Generation::Command(command.into())
+}
+
+fn ruled(generated: Vec<GeneratedRule>) -> MergeSettings {
+    MergeSettings {
+        generated,
+        ..MergeSettings::default()
+    }
+}
+
+/// Layer and result of each decision of a run, in order.
+async fn decisions(house: &House, run: RunId) -> Vec<(String, String)> {
+    let merges = house.engine.views().merges(run).await.unwrap();
+    let all = merges.into_iter().flat_map(|merge: MergeView| merge.resolutions);
+    all.map(|decision| (decision.layer, decision.result)).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected
+        .iter()
+        .map(|(one, two)| ((*one).into(), (*two).into()))
+        .collect()
+}
+
+async fn reasons(house: &House, run: RunId, layer: Layer) -> String {
+    let merges = house.engine.views().merges(run).await.unwrap();
+    let all = merges.into_iter().flat_map(|merge| merge.resolutions);
+    let own = all.filter(|decision| decision.layer == layer.as_str());
+    own.map(|decision| decision.reason).collect::<Vec<_>>().join("\n")
+}
+
+fn resolver_calls(house: &House) -> usize {
+    let journal = house.model.journal();
+    journal.iter().filter(|entry| entry.role == "resolver").count()
+}
+
+fn text(repository: &Path, file: &str) -> String {
+    std::fs::read_to_string(repository.join(file)).unwrap()
+}
+
+async fn completes(house: &House, run: RunId) {
+    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    house.assert_requests_were_sound();
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_files_are_made_anew_from_the_merged_tree() {
+    let own = |key: &str| {
+        format!("echo {key} > parts/{key}; cat parts/* > Cargo.lock; cat parts/* > new.lock; echo {key} >> src.txt")
+    };
+    let both = Rule::resolver("*").file("src.txt").json(&replace("left\nright\n"));
+    let settings = ruled(vec![rule(
+        "*.lock",
+        command("cat parts/* src.txt > Cargo.lock; cp Cargo.lock new.lock"),
+    )]);
+    let house = House::open_with(two(&own("left"), &own("right"), vec![both]), settings).await;
+    let repository = house.repository(&[("parts/a", "a\n"), ("Cargo.lock", "a\n"), ("src.txt", "s\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    // The command saw what the other layers had decided, and what both sides brought.
+    assert_eq!(text(&repository, "Cargo.lock"), "a\nleft\nright\ns\nleft\nright\n");
+    assert_eq!(text(&repository, "new.lock"), text(&repository, "Cargo.lock"));
+    let expected = [
+        ("model", "resolved"),
+        ("generated", "resolved"),
+        ("generated", "resolved"),
+    ];
+    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_makes_nothing_is_recorded_and_the_worker_told() {
+    let again = Rule::worker("*")
+        .from_attempt(2)
+        .contains("no such package")
+        .call("shell", json!({"command": "echo both > Cargo.lock"}))
+        .call("finish", done());
+    let settings = ruled(vec![rule("Cargo.lock", command("echo no such package >&2; exit 3"))]);
+    let house = House::open_with(
+        two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
+        settings,
+    )
+    .await;
+    let repository = house.repository(&[("Cargo.lock", "a\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    assert_eq!(text(&repository, "Cargo.lock"), "both\n");
+    let expected = [("generated", "failed"), ("worker", "declined")];
+    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    assert!(reasons(&house, run.id, Layer::Generated).await.contains("exit code 3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
+    let again = Rule::worker("*")
+        .from_attempt(2)
+        .call("shell", json!({"command": "echo both > Cargo.lock"}))
+        .call("finish", done());
+    let settings = ruled(vec![rule(
+        "Cargo.lock",
+        command("rm Cargo.lock; ln -s /etc/passwd Cargo.lock"),
+    )]);
+    let house = House::open_with(
+        two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
+        settings,
+    )
+    .await;
+    let repository = house.repository(&[("Cargo.lock", "a\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    assert!(reasons(&house, run.id, Layer::Generated).await.contains("it is a link"));
+    assert_eq!(text(&repository, "Cargo.lock"), "both\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
+    let house = House::open_with(
+        two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
+        ruled(vec![rule("*.jsonl", Generation::Union)]),
+    )
+    .await;
+    let repository = house.repository(&[("log.jsonl", "1\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    let joined = text(&repository, "log.jsonl");
+    let mut lines: Vec<&str> = joined.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["1", "left", "right"]);
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved")]));
+    assert_eq!(resolver_calls(&house), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_layer_that_is_off_is_not_asked() {
+    let both = Rule::resolver("*").json(&replace("left\nright\n"));
+    let mut settings = ruled(vec![rule("*.jsonl", Generation::Union)]);
+    settings.layers.remove(&Layer::Generated);
+    let house = House::open_with(
+        two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![both]),
+        settings,
+    )
+    .await;
+    let repository = house.repository(&[("log.jsonl", "1\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("model", "resolved")]));
+
+    let mut settings = MergeSettings::default();
+    settings.layers = [Layer::Remembered].into();
+    let house = House::open_with(
+        two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
+        settings,
+    )
+    .await;
+    let repository = house.repository(&[("log.jsonl", "1\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    let (state, _) = house.end(run.id).await;
+    assert_eq!((state, resolver_calls(&house)), (RunState::Failed, 0));
+    // Neither a model nor the worker was asked, and the task says what stands.
+    let tasks = house.engine.views().tasks(run.id).await.unwrap();
+    let failed: Vec<_> = tasks.iter().filter_map(|task| task.reason.clone()).collect();
+    assert_eq!(failed.len(), 1);
+    assert!(
+        failed[0]
+            .message
+            .contains("log.jsonl: both sides changed the same lines"),
+        "{failed:?}"
+    );
+    assert!(tasks.iter().all(|task| task.attempts == 1));
+    assert_eq!(decisions(&house, run.id).await, pairs(&[]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
+    let both = Rule::resolver("*")
+        .file("a.txt")
+        .json(&replace("left\nright\n"))
+        .times(1);
+    let other = Rule::resolver("*")
+        .file("b.txt")
+        .contains("A conflict that was decided before, in a.txt")
+        .json(&replace("left\nright\n"));
+    let work = |key: &str| format!("echo {key} > a.txt; test ! -f second || echo {key} > b.txt");
+    let house = House::open(two(&work("left"), &work("right"), vec![both, other])).await;
+    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "other\n")]);
+    let first = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, first.id).await;
+    assert_eq!(text(&repository, "a.txt"), "left\nright\n");
+    // The same lines again, with the line ends of another system.
+    std::fs::write(repository.join("a.txt"), "base\n").unwrap();
+    std::fs::write(repository.join("second"), "").unwrap();
+    git(&repository, &["add", "-A"]);
+    git(
+        &repository,
+        &[
+            "-c",
+            "user.name=U",
+            "-c",
+            "user.email=u@localhost",
+            "commit",
+            "-qm",
+            "again",
+        ],
+    );
+
+    let second = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, second.id).await;
+    assert_eq!(text(&repository, "a.txt"), "left\nright\n");
+    let expected = [("remembered", "resolved"), ("model", "resolved")];
+    assert_eq!(decisions(&house, second.id).await, pairs(&expected));
+    let reason = reasons(&house, second.id, Layer::Remembered).await;
+    assert!(reason.contains(&format!("in run {}", first.id.short())), "{reason}");
+    assert_eq!(resolver_calls(&house), 2, "one for each hunk that was new");
+    let kept: Vec<(String, i64)> = sqlx::query_as("select path, uses from remembered order by path")
+        .fetch_all(house.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, [("a.txt".to_owned(), 1), ("b.txt".to_owned(), 0)]);
+}
+
+/// A driver that joins the lines of both sides, sorted; or fails where it finds the word.
+fn driver(house: &House) -> MergeSettings {
+    let script = house.folder.path().join("driver.sh");
+    let body = "#!/bin/sh\ngrep -q hard \"$2\" && { echo too hard; exit 1; }\ntest \"$(ls | wc -l)\" = 3 || exit 4\n\
+                sort -u \"$2\" \"$3\" > \"$4\"\n";
+    std::fs::write(&script, body).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let placeholders = ["{base}", "{ours}", "{theirs}", "{output}"].map(str::to_owned);
+    MergeSettings {
+        driver: std::iter::once(script.display().to_string())
+            .chain(placeholders)
+            .collect(),
+        ..MergeSettings::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_decides_in_the_sandbox_where_the_result_is_checked() {
+    let work = |key: &str| format!("echo '{key}' > a.txt; printf 'hard\\n{key}\\n' > b.txt");
+    let both = Rule::resolver("*").json(&replace("left\nright\n"));
+    let mut house = House::open(two(&work("left"), &work("right"), vec![both])).await;
+    house.merge = driver(&house);
+    house.reopen().await;
+    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "hard\nbase\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    assert_eq!(text(&repository, "a.txt"), "left\nright\n");
+    assert_eq!(text(&repository, "b.txt"), "hard\nleft\nright\n");
+    let expected = [("driver", "resolved"), ("driver", "failed"), ("model", "resolved")];
+    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    assert!(reasons(&house, run.id, Layer::Driver).await.contains("too hard"));
+    assert!(
+        std::fs::read_dir(house.folder.path().join("data/worktrees"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_is_not_asked_where_nothing_would_check_it() {
+    let both = Rule::resolver("*").json(&replace("left\nright\n"));
+    let mut house = House::open(two("echo left > a.txt", "echo right > a.txt", vec![both])).await;
+    house.merge = driver(&house);
+    house.reopen().await;
+    let repository = house.repository(&[("a.txt", "base\n")]);
+    let run = house.submit(&repository, None).await;
+    completes(&house, run.id).await;
+    let expected = [("driver", "declined"), ("model", "resolved")];
+    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    assert!(
+        reasons(&house, run.id, Layer::Driver)
+            .await
+            .contains("no check command")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_opinion_is_told_what_the_first_said() {
+    let first = Rule::resolver("*")
+        .model("scripted")
+        .json(&decline("the intents exclude each other"));
+    let second = Rule::resolver("*")
+        .model("strong")
+        .contains("> the intents exclude each other")
+        .json(&replace("left\nright\n"));
+    let settings = MergeSettings {
+        second_opinion: Some(ModelRef::new("scripted", "strong")),
+        ..MergeSettings::default()
+    };
+    let house = House::open_with(
+        two("echo left > a.txt", "echo right > a.txt", vec![first, second]),
+        settings,
+    )
+    .await;
+    let repository = house.repository(&[("a.txt", "base\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let asked: Vec<_> = merges
+        .iter()
+        .flat_map(|merge| &merge.resolutions)
+        .map(|decision| {
+            (
+                decision.layer.as_str(),
+                decision.result.as_str(),
+                decision.model.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("model", "declined", Some("scripted")),
+        ("model", "resolved", Some("strong")),
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_does_not_parse_goes_back_to_the_model() {
+    let broken = Rule::resolver("*")
+        .turn(1)
+        .json(&replace("  \"left\": 1\n  \"right\": 2\n"));
+    let dropped: Vec<Value> = ["\"left\": 1", "\"right\": 2"]
+        .map(|line| json!({"line": line, "why": "it needs a comma"}))
+        .into();
+    let joined = json!({"decision": "replace", "text": "  \"left\": 1,\n  \"right\": 2\n", "reason": "both",
+        "dropped_lines": dropped});
+    let whole = Rule::resolver("*").turn(2).contains("no JSON any more").json(&joined);
+    let work = |key: &str, number| format!("printf '{{\\n  \"{key}\": {number}\\n}}\\n' > a.json");
+    let house = House::open(two(&work("left", 1), &work("right", 2), vec![broken, whole])).await;
+    let repository = house.repository(&[("a.json", "{\n  \"a\": 1\n}\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    let ended = house.end(run.id).await;
+    assert_eq!(
+        ended,
+        (RunState::Complete, String::new()),
+        "{:?}",
+        decisions(&house, run.id).await
+    );
+    let json: Value = serde_json::from_str(&text(&repository, "a.json")).unwrap();
+    assert_eq!(json, json!({"left": 1, "right": 2}));
+    assert_eq!(resolver_calls(&house), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_about_lines_goes_to_the_worker_all_at_once() {
+    let again = Rule::worker("*")
+        .from_attempt(2)
+        .contains("gone.txt: one side changed what the other deleted")
+        .contains("new.txt: both sides added a file of this name")
+        .call(
+            "shell",
+            json!({"command": "rm -f gone.txt; echo both > new.txt; echo both > Cargo.lock"}),
+        )
+        .call("finish", done());
+    let house = House::open(two(
+        "rm gone.txt; echo left > new.txt; echo left > Cargo.lock",
+        "echo right > gone.txt; echo right > new.txt; echo right > Cargo.lock",
+        vec![again],
+    ))
+    .await;
+    let repository = house.repository(&[("gone.txt", "a\n"), ("Cargo.lock", "a\n"), ("other", "\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    completes(&house, run.id).await;
+    assert_eq!(resolver_calls(&house), 0);
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("worker", "declined"); 3]));
+    let told = reasons(&house, run.id, Layer::Worker).await;
+    for part in [
+        "[[merge.generated]] files = \"Cargo.lock\"",
+        "bytes (mode 100644, git show ",
+        "has nothing",
+        "Do what",
+    ] {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    assert!(!repository.join("gone.txt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_asks_nothing_again_that_a_model_has_decided() {
+    let work = |key: &str| format!("echo {key} > a.txt; echo {key} > b.txt");
+    let mut house = House::open(two(
+        &work("left"),
+        &work("right"),
+        vec![
+            Rule::resolver("*")
+                .file("a.txt")
+                .json(&replace("left\nright\n"))
+                .times(1),
+            Rule::resolver("*").file("b.txt").fault(Fault::Hang).times(1),
+            Rule::resolver("*").file("b.txt").json(&replace("left\nright\n")),
+        ],
+    ))
+    .await;
+    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "base\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    let asked_for_b = |house: &House| {
+        house
+            .model
+            .journal()
+            .iter()
+            .any(|entry| entry.file.as_deref() == Some("b.txt"))
+    };
+    while !asked_for_b(&house) {
+        house.engine.changed(run.id, i64::MAX).await;
+    }
+    house.reopen().await;
+    completes(&house, run.id).await;
+    let expected = [("model", "resolved"), ("model", "resolved")];
+    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    let asked_for_a = house
+        .model
+        .journal()
+        .iter()
+        .filter(|entry| entry.file.as_deref() == Some("a.txt"))
+        .count();
+    assert_eq!(asked_for_a, 1);
+}

@@ -1,0 +1,176 @@
+//! How conflicts were decided: one row for each hunk and layer that had a say.
+
+use crate::{Error, Store, Tx, merge::Hold, storable::text, timed::timed};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+
+/// A conflict or hunk that was decided.
+#[derive(Clone, Debug, Default)]
+pub struct ResolutionRow {
+    /// The path.
+    pub path: String,
+    /// 1 for the first hunk of the file, 0 for the whole file.
+    pub hunk: u32,
+    /// Which layer decided.
+    pub layer: String,
+    /// `resolved`, `declined` or `failed`.
+    pub result: String,
+    /// The hunk's three texts: base, ours, theirs.
+    pub texts: [String; 3],
+    /// What was put in its place.
+    pub text: Option<String>,
+    /// The reason given.
+    pub reason: String,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// What asking cost, in nano-dollars.
+    pub cost: Option<i64>,
+}
+
+/// What a hunk of a file is known by: a digest of the path and its three texts, without blanks at the ends of lines.
+/// Which side is whose does not matter: a decision favours neither.
+pub fn key(path: &str, [base, ours, theirs]: &[String; 3]) -> String {
+    let lines = |text: &String| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    let mut sides = [ours, theirs];
+    sides.sort_by_key(|side| lines(side));
+    let mut digest = Sha256::new();
+    for part in [path, base].into_iter().chain(sides.map(String::as_str)) {
+        for line in part.lines() {
+            digest.update(line.trim_end());
+            digest.update(b"\n");
+        }
+        digest.update(b"\0");
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl ResolutionRow {
+    /// What the hunk is known by again. Nothing is learned from a whole file, nor where a text can't be stored as it
+    /// is: what would come back is not what landed.
+    fn key(&self) -> Option<String> {
+        let texts = self.texts.iter().chain(&self.text);
+        let kept_as_is = texts
+            .map(String::as_str)
+            .all(|own| matches!(text(own), Cow::Borrowed(_)));
+        (self.hunk > 0 && kept_as_is).then(|| key(&self.path, &self.texts))
+    }
+}
+
+impl Tx {
+    /// Notes how one conflict was decided. `false` when the lease is lost.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn save_resolution(&mut self, hold: Hold<'_>, row: &ResolutionRow) -> Result<bool, Error> {
+        let [base, ours, theirs] = &row.texts;
+        let saved = timed(
+            "insert",
+            sqlx::query!(
+                "insert into resolution (merge, path, hunk, layer, result, base_text, ours_text, theirs_text, text,
+                     reason, key, model, cost)
+                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+                 where exists (select 1 from lease l where l.name = $14 and l.fence = $15)",
+                hold.merge.0,
+                &*text(&row.path),
+                row.hunk as i32,
+                row.layer,
+                row.result,
+                &*text(base),
+                &*text(ours),
+                &*text(theirs),
+                row.text.as_deref().map(|own| text(own).into_owned()),
+                &*text(&row.reason),
+                row.key(),
+                row.model,
+                row.cost,
+                hold.lease,
+                hold.fence.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(saved.rows_affected() == 1)
+    }
+}
+
+impl Store {
+    /// Takes away what an earlier try at the same merge recorded, and returns the hunks that a model or a person
+    /// decided in it, which need not be asked again. `None` when the lease is lost.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn take_resolutions(&self, hold: Hold<'_>) -> Result<Option<Vec<ResolutionRow>>, Error> {
+        let query = sqlx::query!(
+            r#"select exists (select 1 from lease where name = $1 and fence = $2) as "held!""#,
+            hold.lease,
+            hold.fence.0,
+        );
+        if !timed("select", query.fetch_one(&self.pool)).await?.held {
+            return Ok(None);
+        }
+        let query = sqlx::query!(
+            r#"delete from resolution where merge = $1
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)
+               returning path, hunk, layer, result, coalesce(base_text, '') as "base!",
+                   coalesce(ours_text, '') as "ours!", coalesce(theirs_text, '') as "theirs!", text, reason, key, model,
+                   cost"#,
+            hold.merge.0,
+            hold.lease,
+            hold.fence.0,
+        );
+        let rows = timed("delete", query.fetch_all(&self.pool)).await?;
+        let decided = rows.into_iter().filter(|row| {
+            row.key.is_some() && row.result == "resolved" && matches!(row.layer.as_str(), "model" | "person")
+        });
+        Ok(Some(
+            decided
+                .map(|row| ResolutionRow {
+                    path: row.path,
+                    hunk: row.hunk as u32,
+                    layer: row.layer,
+                    result: row.result,
+                    texts: [row.base, row.ours, row.theirs],
+                    text: row.text,
+                    reason: row.reason,
+                    model: row.model,
+                    cost: row.cost,
+                })
+                .collect(),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> ResolutionRow {
+        ResolutionRow {
+            path: "a.rs".into(),
+            hunk: 1,
+            texts: ["one\n".into(), "two  \r\n".into(), "three".into()],
+            text: Some(text.into()),
+            ..ResolutionRow::default()
+        }
+    }
+
+    #[test]
+    fn a_hunk_is_known_again_with_other_line_ends_and_nowhere_else() {
+        let known = row("x").key().unwrap();
+        let unix = ["one\n".to_owned(), "two\n".to_owned(), "three\n".to_owned()];
+        assert_eq!(key("a.rs", &unix), known);
+        assert_ne!(key("b.rs", &unix), known);
+        let [base, ours, theirs] = unix.clone();
+        assert_eq!(key("a.rs", &[base, theirs, ours]), known);
+        let shifted = ["one\ntwo\n".to_owned(), String::new(), "three\n".to_owned()];
+        assert_ne!(key("a.rs", &shifted), known);
+    }
+
+    #[test]
+    fn what_is_not_stored_as_it_is_is_not_learned() {
+        telemetry::secrets::register_secret("a-secret-in-a-hunk".into());
+        assert_eq!(row("let key = \"a-secret-in-a-hunk\";").key(), None);
+        let whole_file = ResolutionRow { hunk: 0, ..row("x") };
+        assert_eq!(whole_file.key(), None);
+    }
+}
