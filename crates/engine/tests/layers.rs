@@ -161,18 +161,26 @@ async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
     let house = House::open_with(
-        two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
+        two(
+            "echo left | tee -a log.jsonl >> long.jsonl",
+            "echo right | tee -a log.jsonl >> long.jsonl",
+            vec![],
+        ),
         ruled(vec![rule("*.jsonl", Generation::Union)]),
     )
     .await;
-    let repository = house.repository(&[("log.jsonl", "1\n")]);
+    // The second is too long to be merged whole.
+    let long = "0\n".repeat(60_000);
+    let repository = house.repository(&[("log.jsonl", "1\n"), ("long.jsonl", &long)]);
     let run = house.submit(&repository, Some(CHECK)).await;
     completes(&house, run.id).await;
-    let joined = text(&repository, "log.jsonl");
-    let mut lines: Vec<&str> = joined.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(lines, ["1", "left", "right"]);
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved")]));
+    for (file, before) in [("log.jsonl", "1\n"), ("long.jsonl", &long)] {
+        let added = text(&repository, file).strip_prefix(before).unwrap().to_owned();
+        let mut lines: Vec<&str> = added.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["left", "right"], "{file}");
+    }
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved"); 2]));
     assert_eq!(resolver_calls(&house), 0);
 }
 
@@ -191,8 +199,10 @@ async fn a_layer_that_is_off_is_not_asked() {
     completes(&house, run.id).await;
     assert_eq!(decisions(&house, run.id).await, pairs(&[("model", "resolved")]));
 
-    let mut settings = MergeSettings::default();
-    settings.layers = [Layer::Remembered].into();
+    let settings = MergeSettings {
+        layers: [Layer::Remembered].into(),
+        ..MergeSettings::default()
+    };
     let house = House::open_with(
         two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
         settings,

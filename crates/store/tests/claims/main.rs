@@ -6,4 +6,5 @@ mod effects;
 mod leases;
 mod merges;
 mod place;
+mod resolutions;
 mod tasks;

@@ -64,12 +64,16 @@ impl Ladder<'_> {
 
     async fn union<'a>(&self, file: &OpenFile, rule: &GeneratedRule) -> Result<Option<Standing<'a>>, Failure> {
         let (hub, conflicting) = (self.merger.hub.clone(), file.file.clone());
-        let joined = match blocking(move || hub.union(&conflicting)).await? {
-            Some(content) => match &file.text {
-                Ok(text) => self.may_stand(file, text, content).await?,
-                Err(_) => self.is_whole(&file.file, content).await?,
-            },
-            None => Err("a version is no text, or too large for a merge by lines".to_owned()),
+        let joined = match (blocking(move || hub.union(&conflicting)).await?, &file.text) {
+            (Some(content), Ok(text)) => self.may_stand(file, text, content).await?,
+            (Some(content), Err(_)) => self.is_whole(&file.file, content).await?,
+            // Too large for a merge of the whole, but its hunks are known.
+            (None, Ok(text)) => {
+                let both: Vec<String> = text.hunks.hunks().map(both_sides).collect();
+                self.whole(file, text, &both.iter().map(String::as_str).collect::<Vec<_>>())
+                    .await?
+            }
+            (None, Err(_)) => Err("a version is no text, or too large for a merge by lines".to_owned()),
         };
         let files = &rule.files;
         match joined {
@@ -204,4 +208,17 @@ impl Ladder<'_> {
             Err(error) => Ok(Err(format!("what it left can't be read: {error}"))),
         }
     }
+}
+
+/// The lines of both sides of a hunk, the branch's first.
+fn both_sides(hunk: &git::Hunk) -> String {
+    let end = match (
+        hunk.ours.is_empty() || hunk.ours.ends_with('\n'),
+        hunk.theirs.contains("\r\n"),
+    ) {
+        (true, _) => "",
+        (false, true) => "\r\n",
+        (false, false) => "\n",
+    };
+    [&hunk.ours, end, &hunk.theirs].concat()
 }

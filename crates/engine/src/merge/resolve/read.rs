@@ -47,10 +47,11 @@ impl Ladder<'_> {
         let facts = &self.merger.facts;
         let landed = self.merger.engine.parts.store.landed_work(facts.id).await?;
         let (hub, conflict, begun) = (self.merger.hub.clone(), self.conflict.clone(), facts.base.clone());
+        let most = self.settings.file_bytes;
         let read = blocking(move || {
             let brought = landed.into_iter().map(|work| Ok((hub.brought(&work.commit)?, work)));
             let brought = brought.collect::<Result<Vec<_>, GitError>>()?;
-            let open = |file| open(&hub, &conflict, file, &brought, begun.as_ref());
+            let open = |file| open(&hub, &conflict, file, &brought, begun.as_ref(), most);
             conflict.files.iter().map(open).collect::<Result<Vec<_>, GitError>>()
         });
         Ok(read.await?)
@@ -63,13 +64,14 @@ fn open(
     file: &ConflictFile,
     landed: &[(Vec<RepoPath>, LandedWork)],
     begun: Option<&CommitId>,
+    most: usize,
 ) -> Result<OpenFile, GitError> {
     let ours = landed.iter().filter(|(paths, _)| paths.contains(&file.path));
     let ours_intent = ours
         .map(|(_, work)| format!("{} ({}): {}\n", work.key, work.title, work.instructions))
         .collect();
     let text = match file.kind {
-        ConflictKind::Content => open_text(hub, conflict, file, begun)?,
+        ConflictKind::Content => open_text(hub, conflict, file, begun, most)?,
         ConflictKind::AddAdd
         | ConflictKind::ModifyDelete
         | ConflictKind::RenameRename
@@ -91,7 +93,16 @@ fn open_text(
     conflict: &Conflict,
     file: &ConflictFile,
     begun: Option<&CommitId>,
+    most: usize,
 ) -> Result<Result<OpenText, String>, GitError> {
+    for version in [&file.base, &file.ours, &file.theirs].into_iter().flatten() {
+        let size = hub.blob_size(&version.blob)?;
+        if size > most {
+            return Ok(Err(format!(
+                "a version has {size} bytes, more than merge.file_bytes = {most}"
+            )));
+        }
+    }
     let hunks = match hub.hunks(conflict, file) {
         Ok(hunks) => hunks,
         Err(git::HunkError::Git(error)) => return Err(error),

@@ -1,0 +1,105 @@
+//! How conflicts were decided, and what is kept of it.
+
+use crate::place::Place;
+use domain::{CommitId, Fence, MergeId, RunId};
+use store::{Store, resolution::ResolutionRow};
+
+fn row(layer: &str, result: &str, text: &str) -> ResolutionRow {
+    ResolutionRow {
+        path: "src/a.rs".into(),
+        hunk: 1,
+        layer: layer.into(),
+        result: result.into(),
+        texts: ["base\n".into(), "ours\n".into(), "theirs\n".into()],
+        text: Some(text.into()),
+        reason: "both".into(),
+        ..ResolutionRow::default()
+    }
+}
+
+/// A run with a queued merge, and its lease.
+async fn queued(place: &Place, name: &str) -> (RunId, MergeId, String) {
+    let run = place.run(1, 0.0).await;
+    let task = place.task(run, name, 1, 0).await;
+    let store = place.database.store();
+    let mut tx = store.begin().await.unwrap();
+    tx.queue_merge(run, task, &CommitId("c".into())).await.unwrap();
+    tx.commit().await.unwrap();
+    let merge = store.next_merge(run).await.unwrap().unwrap().id;
+    (run, merge, store::merge::merge_lease(run))
+}
+
+async fn learned(store: &Store, merge: MergeId) {
+    let mut tx = store.begin().await.unwrap();
+    tx.learn_resolutions(merge).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stale_merger_neither_records_nor_takes_away_a_decision() {
+    let place = Place::new().await;
+    let process = place.process("own").await;
+    let store = place.database.store();
+    let (_, merge, lease) = queued(&place, "t").await;
+    let old = store.take_lease(&lease, process).await.unwrap().unwrap();
+    let new = store.take_lease(&lease, process).await.unwrap().unwrap();
+    let save = async |fence, row| store.save_resolution(merge, &lease, fence, &row).await.unwrap();
+    assert!(save(new, row("model", "resolved", "kept")).await);
+    assert!(save(new, row("model", "declined", "open")).await);
+    assert!(!save(old, row("model", "resolved", "stale")).await);
+    assert!(store.take_resolutions(merge, &lease, old).await.unwrap().is_none());
+    // The holder gets back what was decided, once.
+    let taken = store.take_resolutions(merge, &lease, new).await.unwrap().unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].text.as_deref(), Some("kept"));
+    assert!(
+        store
+            .take_resolutions(merge, &lease, new)
+            .await
+            .unwrap()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts() {
+    let place = Place::new().await;
+    let process = place.process("own").await;
+    let store = place.database.store();
+    let known = async |run| {
+        let key = store::resolution::key("src/a.rs", &row("", "", "").texts);
+        store.remembered(run, &key).await.unwrap()
+    };
+    let save = async |merge, lease: &str, fence: Fence, row| {
+        assert!(store.save_resolution(merge, lease, fence, &row).await.unwrap());
+    };
+
+    let (first, merge, lease) = queued(&place, "first").await;
+    let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
+    save(merge, &lease, fence, row("driver", "resolved", "of a driver")).await;
+    save(merge, &lease, fence, row("model", "declined", "of nobody")).await;
+    learned(&store, merge).await;
+    assert!(known(first).await.is_none());
+    save(merge, &lease, fence, row("model", "resolved", "of a model")).await;
+    learned(&store, merge).await;
+    let landed = known(first).await.unwrap();
+    assert_eq!(
+        (landed.text.as_str(), landed.task.as_str(), landed.uses),
+        ("of a model", "first", 0)
+    );
+    assert_eq!(landed.run, Some(first));
+
+    let (second, merge, lease) = queued(&place, "second").await;
+    let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
+    save(merge, &lease, fence, row("remembered", "resolved", "of a model")).await;
+    learned(&store, merge).await;
+    assert_eq!(known(second).await.unwrap().uses, 1);
+    save(merge, &lease, fence, row("person", "resolved", "of a person")).await;
+    learned(&store, merge).await;
+    let landed = known(second).await.unwrap();
+    assert_eq!((landed.text.as_str(), landed.layer.as_str()), ("of a person", "person"));
+    let alike = store.remembered_alike(second, "lib/other.rs").await.unwrap();
+    assert_eq!(alike.len(), 1);
+    assert!(store.remembered_alike(second, "lib/other.py").await.unwrap().is_empty());
+}
