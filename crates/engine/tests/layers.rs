@@ -236,14 +236,17 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
         .file("b.txt")
         .contains("A conflict that was decided before, in a.txt")
         .json(&replace("left\nright\n"));
-    let work = |key: &str| format!("echo {key} > a.txt; test ! -f second || echo {key} > b.txt");
+    let work = |key: &str| {
+        let again = format!("printf '{key}\\r\\n' > a.txt; echo {key} > b.txt");
+        format!("if test -f second; then {again}; else echo {key} > a.txt; fi")
+    };
     let house = House::open(two(&work("left"), &work("right"), vec![both, other])).await;
     let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "other\n")]);
     let first = house.submit(&repository, Some(CHECK)).await;
     completes(&house, first.id).await;
     assert_eq!(text(&repository, "a.txt"), "left\nright\n");
     // The same lines again, with the line ends of another system.
-    std::fs::write(repository.join("a.txt"), "base\n").unwrap();
+    std::fs::write(repository.join("a.txt"), "base\r\n").unwrap();
     std::fs::write(repository.join("second"), "").unwrap();
     git(&repository, &["add", "-A"]);
     git(
@@ -261,7 +264,7 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
 
     let second = house.submit(&repository, Some(CHECK)).await;
     completes(&house, second.id).await;
-    assert_eq!(text(&repository, "a.txt"), "left\nright\n");
+    assert_eq!(text(&repository, "a.txt"), "left\r\nright\r\n");
     let expected = [("remembered", "resolved"), ("model", "resolved")];
     assert_eq!(decisions(&house, second.id).await, pairs(&expected));
     let reason = reasons(&house, second.id, Layer::Remembered).await;
