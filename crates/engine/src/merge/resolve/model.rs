@@ -20,6 +20,8 @@ use store::resolution::ResolutionRow;
 const SURROUNDING_LINES: usize = 20;
 /// How long one decision may take.
 const DECISION_LIMIT: Duration = Duration::from_secs(600);
+/// Hunks of one file that models are asked about. Where more conflict, the file was made anew rather than changed.
+const MOST_HUNKS: usize = 60;
 
 impl Ladder<'_> {
     /// Asks for every hunk that is not known already. The first that stays open leaves the file open.
@@ -33,6 +35,12 @@ impl Ladder<'_> {
             return Ok(Standing::Open(
                 "both sides changed the same lines, and no layer that is asked decided what they are to be".into(),
             ));
+        }
+        let asked = known.iter().filter(|known| known.is_none()).count();
+        if asked > MOST_HUNKS {
+            return Ok(Standing::Open(format!(
+                "both sides changed the same lines in {asked} places, more than models are asked about ({MOST_HUNKS})"
+            )));
         }
         let mut replaced = Vec::with_capacity(known.len());
         for known in known {
