@@ -240,6 +240,7 @@ async fn life(place: &Path, running: &embedded::Running, models: &[(usize, Serve
         director: None,
         worker: None,
         workspaces: BTreeMap::new(),
+        merge: engine::MergeSettings::default(),
         limits: RunLimits::default(),
         profiles: None,
         identity: Identity::default(),

@@ -12,6 +12,11 @@ use std::{os::unix::fs::PermissionsExt, path::Path};
 
 const CHECK: &str = "echo 1..1; echo ok 1 - it holds";
 
+/// A house whose conflicts are decided as these settings say.
+async fn opened(scenario: Scenario, merge: MergeSettings) -> House {
+    House::open_with(scenario, move |settings| settings.merge = merge.clone()).await
+}
+
 /// Two tasks side by side, each of which runs a command on its tree.
 fn two(left: &str, right: &str, others: Vec<Rule>) -> Scenario {
     let work = |key: &str, command: &str| {
@@ -99,7 +104,7 @@ async fn generated_files_are_made_anew_from_the_merged_tree() {
         "*.lock",
         command("cat parts/* src.txt > Cargo.lock; cp Cargo.lock new.lock"),
     )]);
-    let house = House::open_with(two(&own("left"), &own("right"), vec![both]), settings).await;
+    let house = opened(two(&own("left"), &own("right"), vec![both]), settings).await;
     let repository = house.repository(&[("parts/a", "a\n"), ("Cargo.lock", "a\n"), ("src.txt", "s\n")]);
     let run = house.submit(&repository, Some(CHECK)).await;
     completes(&house, run.id).await;
@@ -122,7 +127,7 @@ async fn a_command_that_makes_nothing_is_recorded_and_the_worker_told() {
         .call("shell", json!({"command": "echo both > Cargo.lock"}))
         .call("finish", done());
     let settings = ruled(vec![rule("Cargo.lock", command("echo no such package >&2; exit 3"))]);
-    let house = House::open_with(
+    let house = opened(
         two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
         settings,
     )
@@ -146,7 +151,7 @@ async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
         "Cargo.lock",
         command("rm Cargo.lock; ln -s /etc/passwd Cargo.lock"),
     )]);
-    let house = House::open_with(
+    let house = opened(
         two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
         settings,
     )
@@ -160,7 +165,7 @@ async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
-    let house = House::open_with(
+    let house = opened(
         two(
             "echo left | tee -a log.jsonl >> long.jsonl",
             "echo right | tee -a log.jsonl >> long.jsonl",
@@ -189,7 +194,7 @@ async fn a_layer_that_is_off_is_not_asked() {
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
     let mut settings = ruled(vec![rule("*.jsonl", Generation::Union)]);
     settings.layers.remove(&Layer::Generated);
-    let house = House::open_with(
+    let house = opened(
         two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![both]),
         settings,
     )
@@ -203,7 +208,7 @@ async fn a_layer_that_is_off_is_not_asked() {
         layers: [Layer::Remembered].into(),
         ..MergeSettings::default()
     };
-    let house = House::open_with(
+    let house = opened(
         two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
         settings,
     )
@@ -298,7 +303,8 @@ async fn a_driver_decides_in_the_sandbox_where_the_result_is_checked() {
     let work = |key: &str| format!("echo '{key}' > a.txt; printf 'hard\\n{key}\\n' > b.txt");
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
     let mut house = House::open(two(&work("left"), &work("right"), vec![both])).await;
-    house.merge = driver(&house);
+    let merge = driver(&house);
+    house.changed = Box::new(move |settings| settings.merge = merge.clone());
     house.reopen().await;
     let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "hard\nbase\n")]);
     let run = house.submit(&repository, Some(CHECK)).await;
@@ -320,7 +326,8 @@ async fn a_driver_decides_in_the_sandbox_where_the_result_is_checked() {
 async fn a_driver_is_not_asked_where_nothing_would_check_it() {
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
     let mut house = House::open(two("echo left > a.txt", "echo right > a.txt", vec![both])).await;
-    house.merge = driver(&house);
+    let merge = driver(&house);
+    house.changed = Box::new(move |settings| settings.merge = merge.clone());
     house.reopen().await;
     let repository = house.repository(&[("a.txt", "base\n")]);
     let run = house.submit(&repository, None).await;
@@ -347,7 +354,7 @@ async fn a_second_opinion_is_told_what_the_first_said() {
         second_opinion: Some(ModelRef::new("scripted", "strong")),
         ..MergeSettings::default()
     };
-    let house = House::open_with(
+    let house = opened(
         two("echo left > a.txt", "echo right > a.txt", vec![first, second]),
         settings,
     )

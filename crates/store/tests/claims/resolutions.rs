@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use domain::{CommitId, Fence, MergeId, RunId};
-use store::{Store, resolution::ResolutionRow};
+use store::{Store, merge::Hold, resolution::ResolutionRow};
 
 fn row(layer: &str, result: &str, text: &str) -> ResolutionRow {
     ResolutionRow {
@@ -25,8 +25,19 @@ async fn queued(place: &Place, name: &str) -> (RunId, MergeId, String) {
     let mut tx = store.begin().await.unwrap();
     tx.queue_merge(run, task, &CommitId("c".into())).await.unwrap();
     tx.commit().await.unwrap();
-    let merge = store.next_merge(run).await.unwrap().unwrap().id;
+    let merge = store.merge_queue(run, 1.0, 1).await.unwrap()[0].id;
     (run, merge, store::merge::merge_lease(run))
+}
+
+fn hold(merge: MergeId, lease: &str, fence: Fence) -> Hold<'_> {
+    Hold { merge, lease, fence }
+}
+
+async fn saved(store: &Store, hold: Hold<'_>, row: ResolutionRow) -> bool {
+    let mut tx = store.begin().await.unwrap();
+    let saved = tx.save_resolution(hold, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    saved
 }
 
 async fn learned(store: &Store, merge: MergeId) {
@@ -43,23 +54,16 @@ async fn a_stale_merger_neither_records_nor_takes_away_a_decision() {
     let (_, merge, lease) = queued(&place, "t").await;
     let old = store.take_lease(&lease, process).await.unwrap().unwrap();
     let new = store.take_lease(&lease, process).await.unwrap().unwrap();
-    let save = async |fence, row| store.save_resolution(merge, &lease, fence, &row).await.unwrap();
-    assert!(save(new, row("model", "resolved", "kept")).await);
-    assert!(save(new, row("model", "declined", "open")).await);
-    assert!(!save(old, row("model", "resolved", "stale")).await);
-    assert!(store.take_resolutions(merge, &lease, old).await.unwrap().is_none());
+    let (old, new) = (hold(merge, &lease, old), hold(merge, &lease, new));
+    assert!(saved(&store, new, row("model", "resolved", "kept")).await);
+    assert!(saved(&store, new, row("model", "declined", "open")).await);
+    assert!(!saved(&store, old, row("model", "resolved", "stale")).await);
+    assert!(store.take_resolutions(old).await.unwrap().is_none());
     // The holder gets back what was decided, once.
-    let taken = store.take_resolutions(merge, &lease, new).await.unwrap().unwrap();
+    let taken = store.take_resolutions(new).await.unwrap().unwrap();
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].text.as_deref(), Some("kept"));
-    assert!(
-        store
-            .take_resolutions(merge, &lease, new)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.take_resolutions(new).await.unwrap().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -71,17 +75,34 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
         let key = store::resolution::key("src/a.rs", &row("", "", "").texts);
         store.remembered(run, &key).await.unwrap()
     };
-    let save = async |merge, lease: &str, fence: Fence, row| {
-        assert!(store.save_resolution(merge, lease, fence, &row).await.unwrap());
-    };
-
     let (first, merge, lease) = queued(&place, "first").await;
     let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
-    save(merge, &lease, fence, row("driver", "resolved", "of a driver")).await;
-    save(merge, &lease, fence, row("model", "declined", "of nobody")).await;
+    assert!(
+        saved(
+            &store,
+            hold(merge, &lease, fence),
+            row("driver", "resolved", "of a driver")
+        )
+        .await
+    );
+    assert!(
+        saved(
+            &store,
+            hold(merge, &lease, fence),
+            row("model", "declined", "of nobody")
+        )
+        .await
+    );
     learned(&store, merge).await;
     assert!(known(first).await.is_none());
-    save(merge, &lease, fence, row("model", "resolved", "of a model")).await;
+    assert!(
+        saved(
+            &store,
+            hold(merge, &lease, fence),
+            row("model", "resolved", "of a model")
+        )
+        .await
+    );
     learned(&store, merge).await;
     let landed = known(first).await.unwrap();
     assert_eq!(
@@ -92,10 +113,24 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
 
     let (second, merge, lease) = queued(&place, "second").await;
     let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
-    save(merge, &lease, fence, row("remembered", "resolved", "of a model")).await;
+    assert!(
+        saved(
+            &store,
+            hold(merge, &lease, fence),
+            row("remembered", "resolved", "of a model")
+        )
+        .await
+    );
     learned(&store, merge).await;
     assert_eq!(known(second).await.unwrap().uses, 1);
-    save(merge, &lease, fence, row("person", "resolved", "of a person")).await;
+    assert!(
+        saved(
+            &store,
+            hold(merge, &lease, fence),
+            row("person", "resolved", "of a person")
+        )
+        .await
+    );
     learned(&store, merge).await;
     let landed = known(second).await.unwrap();
     assert_eq!((landed.text.as_str(), landed.layer.as_str()), ("of a person", "person"));
