@@ -119,6 +119,46 @@ async fn generated_files_are_made_anew_from_the_merged_tree() {
     assert_eq!(decisions(&house, run.id).await, pairs(&expected));
 }
 
+/// With the command that docs/configuration.md shows, and a check that refuses a lock file which cargo would change.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cargo_lock_of_two_new_crates_is_one_that_cargo_takes() {
+    let own = |key: &str| {
+        let manifest = format!("[package]\\nname = \"{key}\"\\nversion = \"1.0.0\"\\nedition = \"2024\"\\n");
+        format!(
+            "mkdir -p crates/{key}/src; touch crates/{key}/src/lib.rs; printf '{manifest}' > crates/{key}/Cargo.toml; \
+             cargo generate-lockfile --offline"
+        )
+    };
+    let settings = ruled(vec![rule("Cargo.lock", command("cargo update --workspace --offline"))]);
+    let house = opened(two(&own("left"), &own("right"), vec![]), settings).await;
+    let repository = house.repository(&[
+        (
+            "Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n",
+        ),
+        (
+            "crates/base/Cargo.toml",
+            "[package]\nname = \"base\"\nversion = \"1.0.0\"\nedition = \"2024\"\n",
+        ),
+        ("crates/base/src/lib.rs", ""),
+        (
+            "Cargo.lock",
+            "version = 4\n\n[[package]]\nname = \"base\"\nversion = \"1.0.0\"\n",
+        ),
+    ]);
+    let check = "cargo metadata --locked --offline --format-version 1 > /dev/null && echo 1..1 && echo ok 1";
+    let run = house.submit(&repository, Some(check)).await;
+    completes(&house, run.id).await;
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved")]));
+    let lock = text(&repository, "Cargo.lock");
+    assert!(
+        ["base", "left", "right"]
+            .iter()
+            .all(|name| lock.contains(&format!("\"{name}\""))),
+        "{lock}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_makes_nothing_is_recorded_and_the_worker_told() {
     let again = Rule::worker("*")

@@ -113,7 +113,8 @@ impl Tx {
 }
 
 impl Store {
-    /// The decision that landed for this very hunk in the run's workspace, by [`crate::resolution::key`].
+    /// The decision that landed for this very hunk in the run's workspace, by [`crate::resolution::key`]. One that was
+    /// taken up in this run before, and did not pass the gate there, is not offered again.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -122,7 +123,10 @@ impl Store {
             Row,
             "select k.path, k.base_text, k.ours_text, k.theirs_text, k.text, k.reason, k.layer, k.model, k.run, k.task,
                  k.uses
-             from remembered k join run r on r.workspace = k.workspace where r.id = $1 and k.key = $2",
+             from remembered k join run r on r.workspace = k.workspace where r.id = $1 and k.key = $2
+                 and not exists (select 1 from merge m join resolution d on d.merge = m.id
+                     where m.run = $1 and m.state = 'rejected' and m.reason ->> 'code' = 'gate'
+                         and d.layer = 'remembered' and d.key = k.key)",
             run.0,
             key,
         );

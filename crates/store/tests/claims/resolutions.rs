@@ -137,4 +137,12 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
     let alike = store.remembered_alike(second, "lib/other.rs").await.unwrap();
     assert_eq!(alike.len(), 1);
     assert!(store.remembered_alike(second, "lib/other.py").await.unwrap().is_empty());
+    // It did not pass the gate there: this run is not offered it again, and another is.
+    let reason = domain::run::Reason::new(domain::run::ReasonCode::Gate, "red");
+    let mut tx = store.begin().await.unwrap();
+    let end = domain::merge::MergeEnd::Rejected { reason };
+    assert!(tx.end_merge(hold(merge, &lease, fence), &end, 1).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(known(second).await.is_none());
+    assert!(known(first).await.is_some());
 }
