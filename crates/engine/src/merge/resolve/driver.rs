@@ -41,7 +41,7 @@ impl Ladder<'_> {
             }
             return Ok(None);
         };
-        if !self.is_gated() {
+        if !self.merger.is_gated() {
             let reason = format!("{name} was not asked: the run has no check command that would judge what it makes");
             self.record_file(&file.path, Layer::Driver, Decision::Declined, reason)
                 .await?;

@@ -15,10 +15,7 @@ mod words;
 
 use super::{Failure, entry::Merger};
 use crate::{engine::blocking, settings::MergeSettings};
-use domain::{
-    merge::{Decision, Layer},
-    run::CheckSource,
-};
+use domain::merge::{Decision, Layer};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
 use read::{OpenFile, OpenText};
@@ -216,12 +213,6 @@ impl Ladder<'_> {
             true => self.record_file(path, Layer::Worker, Decision::Declined, why).await,
             false => Ok(()),
         }
-    }
-
-    /// Whether the merged tree will be checked by a command.
-    fn is_gated(&self) -> bool {
-        let check = self.merger.facts.check.as_ref();
-        check.is_some_and(|check| check.command.is_some() && check.source != CheckSource::NotConfigured)
     }
 
     /// One row, one fact, one count.
