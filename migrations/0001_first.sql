@@ -43,6 +43,7 @@ create table run (
     plan_version      integer     not null default 0,
     delivered_commit  text,
     checkout          text,                            -- what delivery did with the user's checkout, in words
+    delivery          jsonb       not null default '{}',   -- what came of each step of handing the work over
     weight            double precision not null default 1,
     vtime             double precision not null default 0,
     max_active        bigint      not null,
@@ -54,7 +55,8 @@ create table run (
     trace             jsonb       not null,            -- the trace context of the run's root span
     created_at        timestamptz not null default now(),
     deadline_at       timestamptz not null,
-    ended_at          timestamptz
+    ended_at          timestamptz,
+    expired_at        timestamptz                      -- its trees and outputs were given up by retention
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 create index run_created on run (created_at desc, id desc);
 -- What is asked again and again concerns runs under way, however many have ended. `ended_at` changes once in a life.

@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+mod delivery;
 mod event;
 mod health;
 mod merge;
@@ -19,6 +20,7 @@ mod transcript;
 
 pub use body::{Invalid, nearest, parse};
 pub use client::{Client, ClientError, EventStream};
+pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
 pub use health::{Health, Readiness};
 pub use merge::MergeList;

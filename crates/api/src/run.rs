@@ -1,6 +1,6 @@
 //! A run.
 
-use crate::{Amount, schema};
+use crate::{Amount, Delivery, schema};
 use domain::{
     RunId,
     run::{CheckSource, ReasonCode, RunState},
@@ -100,6 +100,12 @@ pub struct Run {
     pub delivered_commit: Option<String>,
     /// What was done with the checkout, in words.
     pub checkout: Option<String>,
+    /// How its work was handed over, step by step.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// When its trees and outputs were given up; nothing while they are kept.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub expired_at: Option<OffsetDateTime>,
     /// 0 until there is a plan.
     pub plan_version: i32,
     /// Its tasks by state.

@@ -1,6 +1,7 @@
 //! Schemas of types that belong to the domain, which knows nothing of OpenAPI.
 
 use domain::{
+    delivery::{DeliveryResult, DeliveryStep},
     merge::MergeState,
     run::{CheckSource, ReasonCode, RunState},
     task::TaskState,
@@ -24,6 +25,14 @@ pub(crate) fn task_state() -> utoipa::openapi::schema::Object {
 
 pub(crate) fn merge_state() -> utoipa::openapi::schema::Object {
     one_of(MergeState::ALL.map(MergeState::as_str))
+}
+
+pub(crate) fn delivery_step() -> utoipa::openapi::schema::Object {
+    one_of(DeliveryStep::ALL.map(DeliveryStep::as_str))
+}
+
+pub(crate) fn delivery_result() -> utoipa::openapi::schema::Object {
+    one_of(DeliveryResult::ALL.map(DeliveryResult::as_str))
 }
 
 pub(crate) fn reason_code() -> utoipa::openapi::schema::Object {

@@ -4,6 +4,7 @@
 //! log, which the stream, the pages and the command line all read.
 
 use crate::{
+    delivery::{DeliveryStepEnd, PushIntent},
     ids::{CommitId, Fence, MergeId, TaskKey},
     merge::{GateVerdict, MergeEnd, MergeState},
     money::NanoDollars,
@@ -38,6 +39,18 @@ pub enum Event {
     RunFailed {
         /// Why.
         reason: Reason,
+    },
+    /// A person asked for the work to be handed over, once more or at last.
+    DeliverAsked,
+    /// A push is about to be made.
+    PushIntended {
+        /// Which.
+        intent: PushIntent,
+    },
+    /// A step of the delivery came to something.
+    DeliveryMoved {
+        /// To what.
+        end: DeliveryStepEnd,
     },
     /// The branch is in the user's repository.
     Delivered {
@@ -247,6 +260,12 @@ pub enum Fact {
     },
     /// Everything has landed.
     RunDelivering,
+    /// A person asked for the work to be handed over, once more or at last.
+    DeliveryAsked,
+    /// A push is about to be made.
+    PushIntended(PushIntent),
+    /// A step of the delivery came to something.
+    DeliveryMoved(DeliveryStepEnd),
     /// The branch is in the user's repository.
     RunCompleted {
         /// The commit that was delivered.
@@ -289,6 +308,9 @@ impl Fact {
             Self::TaskCancelled { .. } => "task_cancelled",
             Self::TaskRecovered { .. } => "task_recovered",
             Self::RunDelivering => "run_delivering",
+            Self::DeliveryAsked => "delivery_asked",
+            Self::PushIntended(_) => "push_intended",
+            Self::DeliveryMoved(_) => "delivery_moved",
             Self::RunCompleted { .. } => "run_completed",
             Self::RunFailed { .. } => "run_failed",
             Self::RunCancelled => "run_cancelled",

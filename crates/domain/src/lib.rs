@@ -14,6 +14,7 @@ pub mod merge;
 pub mod run;
 pub mod task;
 
+pub mod delivery;
 pub mod effect;
 pub mod event;
 pub mod transition;

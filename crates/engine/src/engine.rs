@@ -2,13 +2,14 @@
 
 use crate::{
     clear,
+    delivery::DeliverySettings,
     disk::LowDisk,
     dispatcher,
     heartbeat::Heartbeat,
     housekeeping,
     layout::Layout,
     merge::RedBase,
-    request::{CancelError, Readiness},
+    request::{CancelError, DeliverError, Readiness},
     settings::{MergeSettings, Settings},
     step::{self, Applied, StepError},
     wake::Wake,
@@ -193,6 +194,31 @@ impl Engine {
         }
     }
 
+    /// Hands a run's work over once more, or at last. Asking while it is under way is fine.
+    ///
+    /// # Errors
+    /// When there is no such run, or not everything of it has landed.
+    pub async fn deliver(&self, run: RunId) -> Result<(), DeliverError> {
+        let internal = |error: store::Error| DeliverError::Internal(error.to_string());
+        let mut tx = self.parts.store.begin().await.map_err(internal)?;
+        let locked = tx.lock_run(run).await.map_err(internal)?;
+        locked.ok_or(DeliverError::NotFound(run))?;
+        if tx.is_delivering(run).await.map_err(internal)? {
+            return Ok(());
+        }
+        match step::apply(&mut tx, run, None, Event::DeliverAsked).await {
+            Ok(applied) => {
+                tx.commit().await.map_err(internal)?;
+                self.applied(&applied);
+                Ok(())
+            }
+            Err(StepError::Refused(Refusal::Stale(_))) => Ok(()),
+            Err(StepError::Refused(Refusal::Illegal(message))) => Err(DeliverError::Refused(message)),
+            Err(StepError::Unknown(run)) => Err(DeliverError::NotFound(run)),
+            Err(StepError::Store(error)) => Err(internal(error)),
+        }
+    }
+
     /// Puts down what is under way, so that a later start goes on with it, and ends this life of the process.
     ///
     /// Workers stop at the next turn or tool and give their tasks back; a landing that is intended is finished.
@@ -264,6 +290,12 @@ impl Parts {
     pub(crate) fn merge_settings(&self, workspace: &str) -> &MergeSettings {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         own.map_or(&self.settings.merge, |settings| &settings.merge)
+    }
+
+    /// How the work of a workspace's runs is handed over, where that is configured.
+    pub(crate) fn delivery(&self, workspace: &str) -> Option<&DeliverySettings> {
+        let own = self.settings.workspaces.get(std::path::Path::new(workspace));
+        own.map(|settings| &settings.delivery)
     }
 
     /// Who commits, as git takes it.

@@ -101,6 +101,11 @@ impl Layout {
             .join(format!("{}.driver-{merge}.{fence}", run.0.simple()))
     }
 
+    /// Where the command that makes a run's pull request runs.
+    pub(crate) fn delivery(&self, run: RunId, fence: Fence) -> PathBuf {
+        self.worktrees().join(format!("{}.deliver.{fence}", run.0.simple()))
+    }
+
     /// Where the whole outputs of an attempt's tools go.
     pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
         self.root

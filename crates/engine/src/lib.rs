@@ -3,6 +3,7 @@
 //! It is the one writer of state. It knows the rules ([`domain`]), the rows ([`store`]) and the hands
 //! ([`agents`], [`git`], [`sandbox`], [`llm`]), and nothing of HTTP or of the command line.
 
+pub mod delivery;
 pub mod request;
 pub mod settings;
 
@@ -28,9 +29,10 @@ mod disk;
 mod layout;
 mod trace;
 
+pub use delivery::DeliverySettings;
 pub use disk::DiskRoom;
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
-pub use request::{CancelError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
+pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use store::view;

@@ -116,6 +116,20 @@ pub enum CancelError {
     Internal(String),
 }
 
+/// Why a run's work is not handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NotFound(RunId),
+    /// Not everything of it has landed.
+    #[error("{0}")]
+    Refused(String),
+    /// The product's own fault.
+    #[error("the delivery could not be asked for: {0}")]
+    Internal(String),
+}
+
 /// Whether work can be done here, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {

@@ -4,6 +4,7 @@ mod merge;
 
 pub use merge::{GeneratedRule, Generation, MergeSettings};
 
+use crate::delivery::DeliverySettings;
 use domain::limits::RunLimits;
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -63,6 +64,8 @@ pub struct WorkspaceSettings {
     pub read_only: Vec<PathBuf>,
     /// How conflicts are decided.
     pub merge: MergeSettings,
+    /// How its runs' work is handed over.
+    pub delivery: DeliverySettings,
 }
 
 /// The name that commits are made under.

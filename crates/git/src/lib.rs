@@ -68,7 +68,7 @@ pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
 pub use merge::{CleanMerge, MergeEngine, MergeOutcome, Rebased};
 pub use ort::{GitVersion, MINIMUM_GIT, git_cli_version};
-pub use push::{PushError, PushRejection, Pushed};
+pub use push::{PushError, PushRejection, Pushed, check_branch};
 pub use remote::{PushAccess, Remote};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest};
 pub use walk_error::{TreeLimits, WalkError};

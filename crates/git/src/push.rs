@@ -222,6 +222,11 @@ impl Hub {
     }
 }
 
+/// Whether a branch of a remote may have this name.
+pub fn check_branch(branch: &str) -> Result<(), PushError> {
+    reference(branch).map(drop)
+}
+
 fn reference(branch: &str) -> Result<String, PushError> {
     let reference = format!("refs/heads/{branch}");
     match Reference::is_valid_name(&reference) && !branch.starts_with('-') {

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Diff(OneRun),
     /// End a run; what has landed stays
     Cancel(OneRun),
+    /// Hand a run's work over once more, or at last, and say what came of each step
+    Deliver(OneRun),
     /// Check this machine: what is missing, and how to get it
     Doctor(HouseArguments),
     /// Print the effective configuration, secrets masked
@@ -202,6 +204,7 @@ impl Cli {
             | Command::Logs(_)
             | Command::Diff(_)
             | Command::Cancel(_)
+            | Command::Deliver(_)
             | Command::Config
             | Command::Bench(_)
             | Command::MergeAudit(_) => (None, None),

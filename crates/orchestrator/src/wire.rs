@@ -1,6 +1,7 @@
 //! The house: every part of the product in one process, opened in order and closed in the reverse of it.
 
 mod database;
+mod delivery;
 mod settings;
 
 pub(crate) use database::try_database;

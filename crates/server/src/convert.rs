@@ -56,6 +56,8 @@ pub(crate) fn run(detail: view::RunDetail) -> api::Run {
         base_branch: detail.base_branch,
         delivered_commit: detail.delivered.map(|commit| commit.0),
         checkout: detail.checkout,
+        delivery: api::Delivery::new(detail.delivery, detail.delivering.map(|delivering| delivering.again_at)),
+        expired_at: detail.expired_at,
         plan_version: detail.plan_version,
         tasks: counts(summary.tasks),
         merges_landed: detail.merges.0,

@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use engine::{CancelError, SubmitError, view::FindRunError};
+use engine::{CancelError, DeliverError, SubmitError, view::FindRunError};
 use futures_util::StreamExt;
 
 /// The longest text of the framework's that is repeated.
@@ -121,6 +121,18 @@ impl From<CancelError> for Refusal {
                 Problem::new(409, "not-cancellable", "The run can't be cancelled", message).into()
             }
             CancelError::Internal(message) => internal(&message),
+        }
+    }
+}
+
+impl From<DeliverError> for Refusal {
+    fn from(error: DeliverError) -> Self {
+        match error {
+            DeliverError::NotFound(run) => unknown_run(&run.to_string()),
+            DeliverError::Refused(message) => {
+                Problem::new(409, "not-deliverable", "The run can't be delivered", message).into()
+            }
+            DeliverError::Internal(message) => internal(&message),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct ClaimedEffect {
 }
 
 impl Tx {
-    /// Saves an effect to be performed. One that is there already stays as it is.
+    /// Saves an effect to be performed. One that waits or is under way stays as it is; one that was done is done anew.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -29,7 +29,10 @@ impl Tx {
         timed(
             "insert",
             sqlx::query!(
-                "insert into effect (run, kind, key) values ($1, $2, $3) on conflict (key) do nothing",
+                "insert into effect (run, kind, key) values ($1, $2, $3)
+                 on conflict (key) do update
+                     set tries = 0, process = null, epoch = null, wake_at = null, error = null, done_at = null
+                     where effect.done_at is not null",
                 run.0,
                 effect.kind(),
                 key,

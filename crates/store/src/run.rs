@@ -1,5 +1,6 @@
 //! Runs: their rows, and the row lock that every change of a run begins with.
 
+mod delivery;
 mod facts;
 
 pub use facts::RunFacts;
@@ -270,7 +271,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Saves what was delivered, and what was done with the user's checkout.
+    /// Saves what was delivered, and what was done with the user's checkout; the first delivery has the last word on it.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -278,7 +279,7 @@ impl Tx {
         timed(
             "update",
             sqlx::query!(
-                "update run set delivered_commit = $2, checkout = $3 where id = $1",
+                "update run set delivered_commit = $2, checkout = $3 where id = $1 and checkout is null",
                 run.0,
                 commit.0,
                 &*text(checkout),

@@ -157,6 +157,15 @@ impl Client {
         self.read(request).await
     }
 
+    /// Hands a run's work over once more, or at last.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn deliver(&self, run: &str) -> Result<Accepted, ClientError> {
+        let request = self.http.request(Method::POST, self.url(&["runs", run, "deliver"])?);
+        self.read(request).await
+    }
+
     /// Whether the server is there.
     ///
     /// # Errors

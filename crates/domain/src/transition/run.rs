@@ -62,6 +62,10 @@ pub(super) fn failed(mut decision: Decision, reason: &Reason) -> Result<Decision
 }
 
 pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &str) -> Result<Decision, Refusal> {
+    if decision.run.state == RunState::Complete {
+        // Handed over once more: its steps have been told one by one, and the run is what it was.
+        return Ok(decision);
+    }
     expect(&decision, RunState::Delivering)?;
     decision.run.state = RunState::Complete;
     decision.facts.push((
@@ -71,6 +75,50 @@ pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &st
             checkout: checkout.to_owned(),
         },
     ));
+    Ok(decision)
+}
+
+/// Hands the work over once more, or at last. What a complete run delivered stays delivered, whatever comes of it.
+pub(super) fn deliver_asked(mut decision: Decision) -> Result<Decision, Refusal> {
+    let undelivered = decision
+        .run
+        .reason
+        .as_ref()
+        .is_some_and(|reason| reason.code == ReasonCode::Delivery);
+    match decision.run.state {
+        RunState::Complete => decision.facts.push((None, Fact::DeliveryAsked)),
+        RunState::Failed if undelivered => {
+            decision.run.state = RunState::Delivering;
+            decision.run.reason = None;
+            decision
+                .facts
+                .extend([(None, Fact::DeliveryAsked), (None, Fact::RunDelivering)]);
+        }
+        RunState::Delivering => return Err(Refusal::Stale("the run is being delivered".into())),
+        RunState::Planning | RunState::Running => {
+            return Err(Refusal::Illegal(format!(
+                "the run is {}: it is delivered by itself when its last task is complete",
+                decision.run.state
+            )));
+        }
+        RunState::Failed | RunState::Cancelled => {
+            return Err(Refusal::Illegal(format!(
+                "the run is {} before everything had landed, so there is nothing whole to deliver; what has landed is \
+                 in the hub",
+                decision.run.state
+            )));
+        }
+    }
+    decision.effects.push(Effect::Deliver);
+    Ok(decision)
+}
+
+/// Something was done on the way.
+pub(super) fn delivering(mut decision: Decision, fact: Fact) -> Result<Decision, Refusal> {
+    if decision.run.state != RunState::Complete {
+        expect(&decision, RunState::Delivering)?;
+    }
+    decision.facts.push((None, fact));
     Ok(decision)
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use store::{Tx, effect::ClaimedEffect};
 use telemetry::queue::EffectRunning;
 
-/// How often an effect is tried whose failure may pass by itself.
+/// As a rule.
 const TRIES: u32 = 5;
 /// The wait before the second try; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -60,7 +60,12 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
     };
     if effect.tries > BEGINNINGS {
         let message = format!("{} was begun {BEGINNINGS} times and never came to an end", effect.kind);
-        return fail(engine, &effect, Reason::new(ReasonCode::Poison, message)).await;
+        return fail(
+            engine,
+            &effect,
+            Reason::new(ending(&effect, ReasonCode::Poison), message),
+        )
+        .await;
     }
     let (metered, outcome) = match effect.kind.as_str() {
         "prepare" => (
@@ -87,7 +92,7 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
             tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
             retire(engine, &effect).await;
         }
-        Err(Failure::Passing(error)) if effect.tries < TRIES => {
+        Err(Failure::Passing(error)) if effect.tries < tries(&effect) => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
             give_back(engine, &effect, &error).await;
@@ -95,7 +100,7 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
         Err(Failure::Passing(error)) => {
             metered.failed();
             let reason = Reason::new(
-                ReasonCode::Internal,
+                ending(&effect, ReasonCode::Internal),
                 format!(
                     "{} failed {} times, the last time with: {error}",
                     effect.kind, effect.tries
@@ -107,6 +112,25 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
             metered.failed();
             fail(engine, &effect, reason).await;
         }
+    }
+}
+
+/// How often an effect is tried whose failure may pass by itself.
+fn tries(effect: &ClaimedEffect) -> u32 {
+    if effect.kind == "deliver" {
+        deliver::TRIES
+    } else {
+        TRIES
+    }
+}
+
+/// The kind of failure an effect ends a run with. When handing over fails, everything has landed, whatever failed: it
+/// can be asked for again.
+fn ending(effect: &ClaimedEffect, code: ReasonCode) -> ReasonCode {
+    if effect.kind == "deliver" {
+        ReasonCode::Delivery
+    } else {
+        code
     }
 }
 

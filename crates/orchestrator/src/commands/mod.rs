@@ -3,6 +3,7 @@
 mod bench;
 mod cancel;
 mod config;
+mod deliver;
 mod demo;
 mod diff;
 mod doctor;
@@ -40,6 +41,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(arguments) => logs::logs(&loaded, &arguments, json).await,
         Command::Diff(one) => diff::diff(&loaded, &one.run, json).await,
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
+        Command::Deliver(one) => deliver::deliver(&loaded, &one.run, json).await,
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&arguments, json).await,

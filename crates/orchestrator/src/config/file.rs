@@ -42,7 +42,7 @@ pub(super) fn typed(table: &toml::Table) -> Result<Config, Mistake> {
 /// The value of a key, as long as it is no place for secrets and short enough to be read.
 fn shown(table: &toml::Table, key: &str) -> Option<String> {
     const LONGEST: usize = 80;
-    const SECRET: [&str; 3] = ["url", "endpoint", "extra_headers"];
+    const SECRET: [&str; 5] = ["url", "endpoint", "extra_headers", "address", "credential_helper"];
     if SECRET.iter().any(|word| key.contains(word)) {
         return None;
     }

@@ -4,6 +4,7 @@
 //! error that names the nearest one.
 
 mod calls;
+mod delivery;
 mod environment;
 mod file;
 mod layers;
@@ -13,6 +14,7 @@ mod providers;
 mod secrets;
 
 use calls::CallsSection;
+pub(crate) use delivery::DeliverySection;
 pub(crate) use environment::Environment;
 pub(crate) use layers::{Loaded, Overrides, load};
 use merge::MergeSection;
@@ -257,6 +259,8 @@ pub(crate) struct WorkspaceSection {
     pub(crate) read_only: Vec<PathBuf>,
     /// How its conflicts are decided.
     pub(crate) merge: MergeSection,
+    /// How its runs' work is handed over.
+    pub(crate) delivery: DeliverySection,
 }
 
 impl Config {

@@ -15,6 +15,21 @@ impl Config {
         {
             *address = masked_address(address);
         }
+        let pushes = config
+            .workspaces
+            .values_mut()
+            .filter_map(|workspace| workspace.delivery.push.as_mut());
+        for push in pushes {
+            push.address = masked_address(&push.address);
+            // A helper may be a script with the password in it.
+            if push
+                .credential_helper
+                .as_deref()
+                .is_some_and(|helper| helper.starts_with('!'))
+            {
+                push.credential_helper = Some(MASK.to_owned());
+            }
+        }
         for provider in config.providers.values_mut() {
             provider.base_url = provider.base_url.as_deref().map(masked_address);
             // A header is where some providers want their key.

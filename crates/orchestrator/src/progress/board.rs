@@ -185,6 +185,15 @@ impl Board {
                 self.run.state = RunState::Delivering;
                 self.doing = "the branch is being handed over".to_owned();
             }
+            Fact::PushIntended(intent) => {
+                self.doing = format!(
+                    "branch {} is pushed to {}",
+                    clean(&intent.branch),
+                    clean(&intent.address)
+                );
+            }
+            Fact::DeliveryMoved(end) if end.result.is_bad() => self.doing = format!("delivering; {}", clean(&end.said)),
+            Fact::DeliveryAsked | Fact::DeliveryMoved(_) => self.doing = "the branch is being handed over".to_owned(),
             Fact::RunCompleted { .. } => self.end(at, RunState::Complete, None),
             Fact::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
             Fact::RunCancelled => self.end(at, RunState::Cancelled, None),

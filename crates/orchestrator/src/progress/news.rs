@@ -121,6 +121,9 @@ fn words(fact: &Fact) -> Option<String> {
         Fact::TaskCancelled { reason } => format!("cancelled: {}", clean(&reason.message)),
         Fact::TaskRecovered { .. } => "its process was lost; it goes on where it was".to_owned(),
         Fact::RunDelivering => "everything has landed, the branch is handed over".to_owned(),
+        Fact::DeliveryAsked => "its delivery is asked for".to_owned(),
+        Fact::PushIntended(_) => return None,
+        Fact::DeliveryMoved(end) => format!("{}: {}", end.step.as_str().replace('_', " "), clean(&end.said)),
         Fact::RunCompleted { commit, checkout } => {
             format!("complete at {}: {}", commit.short(), clean(checkout))
         }

@@ -5,7 +5,7 @@ mod text;
 pub(crate) use text::lines;
 
 use crate::{changes::Changes, progress::clean};
-use api::{Check, Cost, Merge, Reason, Run, Task};
+use api::{Check, Cost, Delivery, Merge, Reason, Run, Task};
 use domain::{
     merge::{GateVerdict, MergeState},
     run::RunState,
@@ -36,6 +36,11 @@ pub(crate) struct Report {
     pub(crate) commit: Option<String>,
     /// What was done with the checkout, in words.
     pub(crate) checkout: Option<String>,
+    /// How the work was handed over, step by step.
+    pub(crate) delivery: Delivery,
+    /// When its trees and outputs were given up.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) expired_at: Option<OffsetDateTime>,
     pub(crate) duration_ms: Option<i64>,
     pub(crate) director_model: String,
     pub(crate) worker_model: String,
@@ -151,6 +156,8 @@ impl Report {
             base_branch: run.base_branch,
             commit: run.delivered_commit,
             checkout: run.checkout,
+            delivery: run.delivery,
+            expired_at: run.expired_at,
             duration_ms: duration.map(|duration| duration.whole_milliseconds() as i64),
             director_model: run.director_model,
             worker_model: run.worker_model,

@@ -2,9 +2,10 @@
 
 use super::{Conflict, Decision, MergeReport, Report, TaskReport};
 use crate::progress::{clean, elapsed, shortened, wrapped};
-use api::{Amount, CostLine};
+use api::{Amount, CostLine, DeliveryStep};
 use domain::{
     NanoDollars,
+    delivery::DeliveryStep as Step,
     run::{CheckSource, RunState},
     task::TaskState,
 };
@@ -25,6 +26,7 @@ pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<Str
     if let Some(checkout) = &report.checkout {
         lines.extend(fact("checkout", &clean(checkout), columns));
     }
+    lines.extend(delivered(report, columns));
     lines.extend(fact("gate", &gate(report), columns));
     lines.extend(section("Tasks", tasks(report, columns)));
     lines.extend(section(
@@ -87,6 +89,39 @@ fn branch(report: &Report) -> String {
         (None, _) => ", not delivered".to_owned(),
     };
     format!("{}{ends}, in {}", report.branch, clean(&report.repository))
+}
+
+/// What goes beyond branch and checkout, or went wrong with them.
+fn delivered(report: &Report, columns: usize) -> Vec<String> {
+    let told = |step: &&DeliveryStep| match step.step {
+        Step::Branch | Step::Checkout => step.result.is_bad(),
+        Step::Push | Step::PullRequest => true,
+    };
+    let mut lines = Vec::new();
+    for step in report.delivery.steps.iter().filter(told) {
+        let name = match step.step {
+            Step::PullRequest => "request",
+            Step::Branch | Step::Checkout | Step::Push => step.step.as_str(),
+        };
+        lines.extend(fact(
+            name,
+            &format!("{}: {}", step.result.as_str(), clean(&step.said)),
+            columns,
+        ));
+    }
+    if report.delivery.under_way {
+        let again = if report.delivery.again_at.is_some() {
+            "it is tried again in a moment"
+        } else {
+            "under way"
+        };
+        lines.extend(fact("delivery", again, columns));
+    }
+    if let Some(at) = report.expired_at {
+        let gone = format!("its trees and outputs were given up on {} (retention)", at.date());
+        lines.extend(fact("expired", &gone, columns));
+    }
+    lines
 }
 
 fn gate(report: &Report) -> String {

@@ -1,6 +1,10 @@
 //! The configuration as each part takes it.
 
-use super::{Scripted, process_name};
+use super::{
+    Scripted,
+    delivery::{delivery_secrets, delivery_settings},
+    process_name,
+};
 use crate::{
     client,
     config::{Loaded, LogFormat, parse_model},
@@ -87,6 +91,7 @@ pub(super) fn telemetry_settings(
         .flat_map(|provider| provider.extra_headers.values());
     let mut secrets: Vec<String> = keys.chain(headers).map(|secret| secret.expose().to_owned()).collect();
     secrets.extend(loaded.config.database.url.clone());
+    secrets.extend(delivery_secrets(loaded));
     let terminal = std::io::stderr().is_terminal();
     let format = section
         .log_format
@@ -134,6 +139,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
             check: workspace.check.clone(),
             read_only: workspace.read_only.clone(),
             merge: config.merge_settings_of(name, workspace)?,
+            delivery: delivery_settings(loaded, name, &workspace.delivery)?,
         };
         Ok((path, settings))
     });

@@ -1,7 +1,7 @@
 //! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
 
 use super::{frame, runs::progress, words};
-use domain::plan::first_line;
+use domain::{delivery::DeliveryStepEnd, plan::first_line};
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -19,6 +19,9 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
         (terms(detail))
         @if run.objective.lines().nth(1).is_some() {
             details { summary { "The whole objective" } pre { (run.objective) } }
+        }
+        @if !detail.delivery.steps.is_empty() || detail.delivering.is_some() {
+            section { h2 { "Delivery" } (delivery(detail)) }
         }
         section { h2 { "Tasks" } (task_table(tasks)) }
         section { h2 { "Merges" } (merge_table(merges)) }
@@ -54,6 +57,34 @@ fn terms(detail: &RunDetail) -> Markup {
             dt { "Models" } dd { "director " (detail.director.0) "/" (detail.director.1) ", workers " (detail.worker.0) "/" (detail.worker.1) }
         }
     }
+}
+
+/// What came of each step of handing the work over, and that it goes on.
+fn delivery(detail: &RunDetail) -> Markup {
+    html! {
+        @if !detail.delivery.steps.is_empty() {
+            div.scroll { table {
+                thead { tr { th { "Step" } th { "Result" } th { "What was done" } } }
+                tbody { @for end in &detail.delivery.steps { tr {
+                    td { (end.step.as_str().replace('_', " ")) }
+                    td { (end.result.as_str()) }
+                    td.wide { (end.said) @if let Some(url) = link(end) { " " a href=(url) rel="noreferrer" { "open" } } }
+                } } }
+            } }
+        }
+        @if let Some(delivering) = &detail.delivering {
+            p.quiet {
+                @if delivering.again_at.is_some() { "It is tried again in a moment" } @else { "It is under way" }
+                @if delivering.tries > 1 { " (try " (delivering.tries) ")" } "."
+            }
+        }
+    }
+}
+
+/// An address that a browser may be led to.
+fn link(end: &DeliveryStepEnd) -> Option<&str> {
+    let is_web = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
+    end.url.as_deref().filter(is_web)
 }
 
 fn task_table(tasks: &[TaskView]) -> Markup {
@@ -187,7 +218,8 @@ fn log(events: &[LoggedEvent]) -> Markup {
 
 /// The words of a fact that say most.
 fn gist(data: &Value) -> Option<String> {
-    const FIELDS: [&str; 14] = [
+    const FIELDS: [&str; 15] = [
+        "/said",
         "/summary",
         "/objective",
         "/state",

@@ -18,6 +18,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(runs::submit, runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
+        .routes(routes!(runs::deliver))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))
         .routes(routes!(merges::list))

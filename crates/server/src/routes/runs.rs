@@ -145,6 +145,33 @@ pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Re
     Ok((StatusCode::ACCEPTED, Json(accepted(run, summary.state))).into_response())
 }
 
+/// Deliver a run's work again
+///
+/// A run that failed because its work could not be handed over goes on with that; a complete one is handed over once
+/// more. Each step looks first whether it is done: then it says `already`. `delivery` of the run tells what came of it.
+#[utoipa::path(
+    post,
+    path = "/runs/{id}/deliver",
+    tag = "Runs",
+    params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    responses(
+        (status = 202, body = Accepted, description = "The work is being handed over."),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not everything of the run has landed.")
+    )
+)]
+pub(crate) async fn deliver(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let run = app.engine.views().find_run(&id).await?;
+    app.engine.deliver(run).await?;
+    let summary = app
+        .engine
+        .views()
+        .run_summary(run)
+        .await?
+        .ok_or_else(|| problem::unknown_run(&id))?;
+    Ok((StatusCode::ACCEPTED, Json(accepted(run, summary.state))).into_response())
+}
+
 fn accepted(id: RunId, state: RunState) -> Accepted {
     Accepted {
         short: id.short(),

@@ -111,15 +111,18 @@ impl Store {
         Ok(row.and_then(|row| row.plan).map(|plan| plan.0))
     }
 
-    /// Runs that are past their deadline and not at an end.
+    /// Runs that are past their deadline and not at an end. One whose work has all landed is not held to it: handing
+    /// that over has limits of its own.
     ///
     /// # Errors
     /// When the database can't be reached.
     pub async fn overdue_runs(&self) -> Result<Vec<RunId>, Error> {
         let rows = timed(
             "select",
-            sqlx::query!("select id from run where ended_at is null and deadline_at < now() limit 100")
-                .fetch_all(&self.pool),
+            sqlx::query!(
+                "select id from run where ended_at is null and deadline_at < now() and state <> 'delivering' limit 100"
+            )
+            .fetch_all(&self.pool),
         )
         .await?;
         Ok(rows.into_iter().map(|row| RunId(row.id)).collect())

@@ -4,6 +4,7 @@ use super::{Cost, RunSummary, Views};
 use crate::{Error, timed::timed};
 use domain::{
     CommitId, RunId,
+    delivery::Delivery,
     limits::RunLimits,
     run::{Check, CheckSource},
 };
@@ -30,6 +31,12 @@ pub struct RunDetail {
     pub delivered: Option<CommitId>,
     /// What was done with the user's checkout, in words.
     pub checkout: Option<String>,
+    /// What came of each step of handing the work over.
+    pub delivery: Delivery,
+    /// The delivery that waits or is under way.
+    pub delivering: Option<Delivering>,
+    /// When its trees and outputs were given up.
+    pub expired_at: Option<OffsetDateTime>,
     /// 0 until there is a plan.
     pub plan_version: i32,
     /// The run's terms.
@@ -44,6 +51,15 @@ pub struct RunDetail {
     pub cost: Cost,
 }
 
+/// A delivery that waits or is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivering {
+    /// How often it was begun.
+    pub tries: i32,
+    /// When it is tried again, where it waits for that.
+    pub again_at: Option<OffsetDateTime>,
+}
+
 impl Views {
     /// One run; `None` where there is none.
     ///
@@ -55,8 +71,8 @@ impl Views {
         };
         let query = sqlx::query!(
             r#"select director_provider, director_model, worker_provider, worker_model, check_command, check_source,
-                   base, base_branch, delivered_commit, checkout, plan_version, limits as "limits: Json<RunLimits>",
-                   deadline_at, event_seq,
+                   base, base_branch, delivered_commit, checkout, delivery as "delivery: Json<Delivery>", expired_at, plan_version, 
+                   limits as "limits: Json<RunLimits>", deadline_at, event_seq,
                    (select count(*) from merge where run = $1) as "merges!",
                    (select count(*) from merge where run = $1 and state = 'landed') as "landed!"
                from run where id = $1"#,
@@ -79,12 +95,28 @@ impl Views {
             base_branch: row.base_branch,
             delivered: row.delivered_commit.map(CommitId),
             checkout: row.checkout,
+            delivery: row.delivery.0,
+            delivering: self.delivering(run).await?,
+            expired_at: row.expired_at,
             plan_version: row.plan_version,
             limits: row.limits.0,
             deadline_at: row.deadline_at,
             merges: (row.landed, row.merges),
             last_event: row.event_seq,
             cost: self.cost(run).await?,
+        }))
+    }
+
+    async fn delivering(&self, run: RunId) -> Result<Option<Delivering>, Error> {
+        let query = sqlx::query!(
+            "select tries, case when wake_at > now() then wake_at end as again_at
+             from effect where run = $1 and kind = 'deliver' and done_at is null",
+            run.0,
+        );
+        let row = timed("select", query.fetch_optional(&self.pool)).await?;
+        Ok(row.map(|row| Delivering {
+            tries: row.tries,
+            again_at: row.again_at,
         }))
     }
 

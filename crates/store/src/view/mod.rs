@@ -15,7 +15,7 @@ mod transcript;
 pub use crate::Error;
 pub use activity::{Activity, OpenEffect};
 pub use cost::{Cost, CostLine, Tokens};
-pub use detail::RunDetail;
+pub use detail::{Delivering, RunDetail};
 pub use event::{EventPage, LoggedEvent};
 pub use find::FindRunError;
 pub use merge::{MergeView, ResolutionView};

@@ -132,6 +132,9 @@ impl Task {
             | Fact::PlanAsked { .. }
             | Fact::PlanSaved { .. }
             | Fact::RunDelivering
+            | Fact::DeliveryAsked
+            | Fact::PushIntended(_)
+            | Fact::DeliveryMoved(_)
             | Fact::RunCompleted { .. }
             | Fact::RunFailed { .. }
             | Fact::RunCancelled => {}

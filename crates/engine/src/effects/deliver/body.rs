@@ -1,0 +1,73 @@
+//! What a pull request says of its run: what was asked, what was done, how it was checked, what it cost.
+
+use super::{Delivering, Failure};
+use domain::{CommitId, merge::MergeState, plan::first_line};
+use std::fmt::Write;
+use store::view::{MergeView, RunDetail, TaskView};
+
+/// Forges take no more than about this many characters.
+const LENGTH: usize = 60_000;
+/// Characters of the objective.
+const OBJECTIVE: usize = 8_000;
+/// Characters of a title.
+const TITLE: usize = 200;
+
+pub(super) async fn text(delivering: &Delivering<'_>) -> Result<String, Failure> {
+    let views = &delivering.engine.parts.views;
+    let run = delivering.facts.id;
+    let gone = || Failure::Overtaken(format!("run {run} is gone"));
+    let detail = views.run(run).await?.ok_or_else(gone)?;
+    let (tasks, merges) = (views.tasks(run).await?, views.merges(run).await?);
+    let text = written(&detail, &tasks, &merges, &delivering.commit);
+    Ok(telemetry::secrets::redact(&text).chars().take(LENGTH).collect())
+}
+
+fn written(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], commit: &CommitId) -> String {
+    let objective: String = detail.summary.objective.chars().take(OBJECTIVE).collect();
+    let mut text = String::from("**Asked**\n\n");
+    for line in objective.lines() {
+        add(&mut text, format_args!("> {line}\n"));
+    }
+    text.push_str("\n**Tasks**\n\n");
+    for task in tasks {
+        let landed = task.landed.as_ref().map_or("nothing had to change", CommitId::short);
+        let (key, title) = (&task.key, first_line(&task.title, TITLE));
+        add(&mut text, format_args!("- `{key}` {title} ({landed})\n"));
+    }
+    text.push_str("\n**Checks**\n\n");
+    match detail.check.as_ref().and_then(|check| check.command.as_ref()) {
+        Some(command) => add(
+            &mut text,
+            format_args!("`{}`\n\n", first_line(command, TITLE).replace('`', "'")),
+        ),
+        None => text.push_str("No check command is configured: the merges landed unchecked.\n\n"),
+    }
+    for merge in merges.iter().filter(|merge| merge.state == MergeState::Landed) {
+        add(&mut text, format_args!("- `{}`: {}\n", merge.task, gate(merge)));
+    }
+    let short = detail.summary.id.short();
+    let (calls, spent) = (detail.cost.calls, detail.cost.spent);
+    add(
+        &mut text,
+        format_args!("\nRun `{short}`, commit {commit}, {spent} in {calls} calls to models.\n"),
+    );
+    text
+}
+
+fn gate(merge: &MergeView) -> String {
+    let Some(gate) = &merge.gate else {
+        return "no check was recorded".to_owned();
+    };
+    let verdict = gate
+        .get("verdict")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    let passed = gate.get("passed").and_then(serde_json::Value::as_u64);
+    let tests = passed.map_or(String::new(), |passed| format!(", {passed} tests passed"));
+    format!("{}{tests}", verdict.replace('_', " "))
+}
+
+fn add(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a string can't fail.
+    text.write_fmt(arguments).unwrap_or_default();
+}

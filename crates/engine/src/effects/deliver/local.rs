@@ -1,0 +1,40 @@
+//! The user's repository: the branch, and the checkout.
+
+use super::{Delivering, Ended, Trouble};
+use crate::engine::blocking;
+use domain::delivery::DeliveryResult;
+use git::{DeliverError, Delivered, FastForward};
+use std::path::PathBuf;
+
+pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
+    let facts = delivering.facts;
+    let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
+    let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
+    let delivered = blocking(move || git::deliver_branch(&user, &hub, &commit, &branch)).await;
+    let place = format!("branch {} of {}", facts.branch, facts.workspace_path);
+    let at = delivering.commit.short();
+    Ok(match delivered {
+        Ok(Delivered::Created) => Ended::new(DeliveryResult::Created, format!("{place} is made at {at}")),
+        Ok(Delivered::Updated) => Ended::new(DeliveryResult::Updated, format!("{place} went forward to {at}")),
+        Ok(Delivered::Already) => Ended::new(DeliveryResult::Already, format!("{place} is at {at} already")),
+        // A lock that the user's own git holds for a moment, a busy disk: everything has landed, so it is worth waiting.
+        Err(DeliverError::Git(error)) => return Err(error.into()),
+        Err(refused) => Ended::refused(format!("{refused}; the work is in the hub")),
+    })
+}
+
+pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
+    let facts = delivering.facts;
+    let skipped = |why: &str| Ended::new(DeliveryResult::Skipped, format!("left as it is: {why}"));
+    let base = match &facts.base {
+        Some(base) if delivering.engine.parts.settings.fast_forward => base.clone(),
+        Some(_) | None => return Ok(skipped("fast-forward is off")),
+    };
+    let (user, commit) = (PathBuf::from(&facts.workspace_path), delivering.commit.clone());
+    Ok(
+        match blocking(move || git::fast_forward(&user, &base, &commit)).await? {
+            FastForward::Done => Ended::new(DeliveryResult::Updated, "fast-forwarded"),
+            FastForward::Skipped(reason) => skipped(&reason.to_string()),
+        },
+    )
+}
