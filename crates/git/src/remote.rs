@@ -37,6 +37,8 @@ impl Remote {
         let user = authority.and_then(|authority| Some(authority.rsplit_once('@')?.0));
         let reason = if user.is_some_and(|user| user.contains(':')) {
             "it holds a password; take it out and configure a credential helper"
+        } else if is_web(address) && user.is_some_and(is_token) {
+            "the name in it is a token; take it out and configure a credential helper"
         } else if address.starts_with('-') || address.is_empty() {
             "it is no address"
         } else if address.contains("::") && authority.is_none() {
@@ -62,6 +64,16 @@ impl Remote {
     }
 }
 
+fn is_web(address: &str) -> bool {
+    address.starts_with("https://") || address.starts_with("http://")
+}
+
+/// Forges take a token in the place of a name, too; no person's name is so long, or begins so.
+fn is_token(user: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "ATBB"];
+    user.len() >= 32 || PREFIXES.iter().any(|prefix| user.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{PushAccess, Remote};
@@ -73,6 +85,7 @@ mod tests {
             "--upload-pack=id",
             "",
             "https://user:secret@example.org/x",
+            "https://ghp_secret@example.org/x",
             "https://a\nb",
         ] {
             let error = Remote::new(address, PushAccess::default()).unwrap_err();

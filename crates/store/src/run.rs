@@ -271,7 +271,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Saves what was delivered, and what was done with the user's checkout; the first delivery has the last word on it.
+    /// Saves what was delivered, and what was done with the user's checkout.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -279,7 +279,7 @@ impl Tx {
         timed(
             "update",
             sqlx::query!(
-                "update run set delivered_commit = $2, checkout = $3 where id = $1 and checkout is null",
+                "update run set delivered_commit = $2, checkout = $3 where id = $1",
                 run.0,
                 commit.0,
                 &*text(checkout),

@@ -62,10 +62,6 @@ pub(super) fn failed(mut decision: Decision, reason: &Reason) -> Result<Decision
 }
 
 pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &str) -> Result<Decision, Refusal> {
-    if decision.run.state == RunState::Complete {
-        // Handed over once more: its steps have been told one by one, and the run is what it was.
-        return Ok(decision);
-    }
     expect(&decision, RunState::Delivering)?;
     decision.run.state = RunState::Complete;
     decision.facts.push((

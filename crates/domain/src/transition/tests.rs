@@ -280,3 +280,43 @@ fn a_trouble_that_may_pass_is_waited_out_and_wrong_work_is_not() {
     assert_eq!(waits(ReasonCode::Gate), [0, 0]);
     assert_eq!(waits(ReasonCode::Model), [2, 4]);
 }
+
+#[test]
+fn a_run_that_could_not_be_handed_over_is_delivered_at_last_and_no_other_failed_one_is() {
+    let graph = Graph {
+        parents: vec![BTreeSet::new()],
+        changes: vec![Change::Required],
+    };
+    let failed_with = |code| {
+        let mut world = World::planned(&graph);
+        world.claim(0);
+        let (fence, end) = (Fence(1), attempt_end(0));
+        world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+        let (merge, end) = (MergeId(0), MergeEnd::Landed { commit: commit() });
+        world.apply(Some(0), &Event::MergeEnded { merge, end }).unwrap();
+        assert_eq!(world.run.state, RunState::Delivering);
+        let reason = reason(code);
+        world.apply(None, &Event::RunFailed { reason }).unwrap();
+        world
+    };
+    let mut world = failed_with(ReasonCode::Delivery);
+    world.apply(None, &Event::DeliverAsked).unwrap();
+    assert_eq!((world.run.state, &world.run.reason), (RunState::Delivering, &None));
+    assert_eq!(world.effects.last(), Some(&Effect::Deliver));
+    // Under way already.
+    assert!(matches!(
+        world.apply(None, &Event::DeliverAsked),
+        Err(Refusal::Stale(_))
+    ));
+
+    let mut world = failed_with(ReasonCode::Limit);
+    assert!(matches!(
+        world.apply(None, &Event::DeliverAsked),
+        Err(Refusal::Illegal(_))
+    ));
+    let mut world = World::planned(&graph);
+    assert!(matches!(
+        world.apply(None, &Event::DeliverAsked),
+        Err(Refusal::Illegal(_))
+    ));
+}

@@ -13,5 +13,6 @@ mod truth;
 mod points;
 
 mod databases;
+mod delivering;
 mod starting;
 mod storm;

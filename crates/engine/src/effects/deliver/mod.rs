@@ -20,7 +20,7 @@ use domain::{
     CommitId,
     delivery::{Delivery, DeliveryResult, DeliveryStep, DeliveryStepEnd},
     event::Event,
-    run::{Reason, ReasonCode},
+    run::{Reason, ReasonCode, RunState},
     transition::Refusal,
 };
 use git::Hub;
@@ -201,6 +201,11 @@ impl<'a> Delivering<'a> {
                 undone.join("; "),
                 self.facts.id.short()
             )));
+        }
+        if self.facts.state == RunState::Complete {
+            // Handed over once more: its steps are told one by one, and the run is what it was.
+            super::retire(self.engine, self.effect).await;
+            return Ok(());
         }
         let checkout = self.so_far.step(DeliveryStep::Checkout);
         let event = Event::Delivered {

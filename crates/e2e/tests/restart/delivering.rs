@@ -1,0 +1,83 @@
+//! SIGKILL between a push and its record, and the delivery asked for again on the command line.
+
+use crate::{
+    barrier::Barrier,
+    scene::{Scene, two_tasks},
+};
+use e2e::{git, orchestrator};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// A bare repository that the scene's workspace is pushed to from now on.
+async fn push_to_a_remote(scene: &mut Scene) -> PathBuf {
+    let folder = scene.signals.path().to_owned();
+    let remote = folder.join("remote.git");
+    git(&folder, &["init", "-q", "--bare", "remote.git"]);
+    let config = folder.join("orchestrator.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let delivery = format!(
+        "[workspaces.own]\npath = {:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n",
+        scene.repository
+    );
+    std::fs::write(&config, text + &delivery).unwrap();
+    scene.product.kill().await;
+    scene.product.start_again().await;
+    remote
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_a_push_and_its_record_the_push_is_recognised() {
+    let mut scene = Scene::open_shared(two_tasks()).await;
+    let remote = push_to_a_remote(&mut scene).await;
+    let when = r#"jsonb_path_exists(new.delivery, '$.steps[*] ? (@.step == "push")')"#;
+    let barrier = Barrier::before(&scene.database, "update on run", &when).await;
+    let run = scene.submit().await;
+    barrier.reached().await;
+    let branch = format!("refs/heads/{}", crate::scene::branch(run));
+    assert_eq!(git(&remote, &["rev-parse", &branch]), scene.tip(run));
+    let before = scene.kill().await;
+    barrier.lift().await;
+    scene.product.start_again().await;
+    scene.assert_completes(run, &before).await;
+    assert_eq!(
+        scene
+            .count("select count(*) from event where kind = 'push_intended'")
+            .await,
+        1
+    );
+    let told = "select count(*) from event where kind = 'delivery_moved' and data ->> 'step' = 'push'
+                    and data ->> 'result' = 'already'";
+    assert_eq!(scene.count(told).await, 1);
+
+    // Asked for on the command line: everything is there, and the run is what it was.
+    let data_dir = scene.product.data_dir();
+    let arguments = [
+        "deliver",
+        &run.short(),
+        "--json",
+        "--data-dir",
+        data_dir.to_str().unwrap(),
+    ];
+    let output = orchestrator(&arguments, &[], scene.signals.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["state"], "complete");
+    let steps = document["delivery"]["steps"].as_array().unwrap();
+    for step in ["branch", "push"] {
+        assert!(
+            steps
+                .iter()
+                .any(|told| told["step"] == step && told["result"] == "already"),
+            "{document}"
+        );
+    }
+    let arguments = ["show", &run.short(), "--data-dir", data_dir.to_str().unwrap()];
+    let shown = String::from_utf8(orchestrator(&arguments, &[], scene.signals.path()).stdout).unwrap();
+    assert!(shown.contains("push      already"), "{shown}");
+}
