@@ -22,6 +22,9 @@ use std::{
 /// How many opened repositories are kept for the next caller. More are opened when more threads ask at once.
 const KEPT_HANDLES: usize = 8;
 
+/// The lock that users of a hub share, and that a prune takes for itself, a moment at a time.
+pub(crate) const USE_LOCK: &str = "orchestrator-use.lock";
+
 /// A hub. Cheap to share between threads: each call borrows an opened repository from a small pool.
 pub struct Hub {
     path: PathBuf,
@@ -36,6 +39,9 @@ pub(crate) struct Handle {
     /// For objects: reads no configuration, so objects are written without fsync. [`crate::Durable`] flushes all
     /// that a reference is about to name, once.
     pub(crate) objects: Repository,
+    /// Held shared while the handle is used, so that a prune never takes an object between the look that found it and
+    /// what was built on it.
+    use_lock: File,
 }
 
 impl Hub {
@@ -197,7 +203,10 @@ impl Hub {
             Some(handle) => handle,
             None => Handle::open(&self.path)?,
         };
+        let path = || self.path.join(USE_LOCK);
+        flock(&handle.use_lock, FlockOperation::LockShared).at("can't take the lock", &path())?;
         let result = work(&handle);
+        flock(&handle.use_lock, FlockOperation::Unlock).at("can't give back the lock", &path())?;
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         if handles.len() < KEPT_HANDLES {
             handles.push(handle);
@@ -212,7 +221,13 @@ impl Handle {
         let refs = open_isolated(path)?;
         let objects = open(path)?;
         objects.set_config(&Config::new().doing(doing)?).doing(doing)?;
-        Ok(Self { refs, objects })
+        let lock = path.join(USE_LOCK);
+        let use_lock = File::create(&lock).at("can't make the lock file", &lock)?;
+        Ok(Self {
+            refs,
+            objects,
+            use_lock,
+        })
     }
 }
 

@@ -19,6 +19,7 @@ mod landing;
 mod landing_order;
 mod merging;
 mod pushing;
+mod retention;
 mod snapshots;
 mod support;
 mod workspaces;
