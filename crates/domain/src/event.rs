@@ -59,6 +59,8 @@ pub enum Event {
         /// What was done with the user's checkout, in words.
         checkout: String,
     },
+    /// The trees and outputs of the run, which has ended, are given up.
+    Expired,
     /// A person asked for the run to end.
     CancelAsked,
 
@@ -278,6 +280,8 @@ pub enum Fact {
         /// Why.
         reason: Reason,
     },
+    /// The trees and outputs of the run are given up.
+    RunExpired,
     /// The run was ended by a person.
     RunCancelled,
 }
@@ -313,6 +317,7 @@ impl Fact {
             Self::DeliveryMoved(_) => "delivery_moved",
             Self::RunCompleted { .. } => "run_completed",
             Self::RunFailed { .. } => "run_failed",
+            Self::RunExpired => "run_expired",
             Self::RunCancelled => "run_cancelled",
         }
     }

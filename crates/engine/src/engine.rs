@@ -10,6 +10,7 @@ use crate::{
     layout::Layout,
     merge::RedBase,
     request::{CancelError, DeliverError, Readiness},
+    retention,
     settings::{MergeSettings, Settings},
     step::{self, Applied, StepError},
     wake::Wake,
@@ -138,6 +139,7 @@ impl Engine {
         tokio::spawn(parts.wake.clone().tell(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(housekeeping::keep(self.clone()));
+        tokio::spawn(retention::keep(self.clone()));
         // Tracked: what it claims while the drain begins must be waited for.
         parts.under_way.spawn(dispatcher::dispatch(self.clone()));
     }
@@ -203,6 +205,13 @@ impl Engine {
         let mut tx = self.parts.store.begin().await.map_err(internal)?;
         let locked = tx.lock_run(run).await.map_err(internal)?;
         locked.ok_or(DeliverError::NotFound(run))?;
+        if tx.is_expired(run).await.map_err(internal)? {
+            return Err(DeliverError::Refused(
+                "the trees of the run were given up (retention.days), so there is nothing left to deliver from; a branch \
+                 that was delivered before is in your repository"
+                    .into(),
+            ));
+        }
         if tx.is_delivering(run).await.map_err(internal)? {
             return Ok(());
         }

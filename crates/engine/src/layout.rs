@@ -114,6 +114,11 @@ impl Layout {
             .join(format!("{task}.{attempt}"))
     }
 
+    /// The folder of the whole outputs of all runs: one for each, by its id.
+    pub(crate) fn all_outputs(&self) -> PathBuf {
+        self.root.join("outputs")
+    }
+
     /// The whole output of a gate.
     pub(crate) fn gate_output(&self, run: RunId, merge: MergeId) -> PathBuf {
         self.root

@@ -23,6 +23,7 @@ mod working;
 mod clear;
 mod heartbeat;
 mod housekeeping;
+mod retention;
 
 mod detect;
 mod disk;
@@ -35,4 +36,5 @@ pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
+pub use retention::{GivenUp, RetentionError};
 pub use store::view;

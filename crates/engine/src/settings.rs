@@ -38,6 +38,8 @@ pub struct Settings {
     pub extra_read_only: Vec<PathBuf>,
     /// Bytes of free disk below which nothing is dispatched.
     pub disk_floor_bytes: u64,
+    /// How long the trees and outputs of a run that has ended are kept; `None`: for ever.
+    pub keep_runs: Option<Duration>,
     /// How often the database is asked for work when nothing woke the dispatcher.
     pub poll: Duration,
     /// How often the process says it is alive.

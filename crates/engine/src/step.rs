@@ -170,6 +170,7 @@ async fn save_event(
         Event::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
         Event::RunFailed { .. }
         | Event::CancelAsked
+        | Event::Expired
         | Event::AttemptEnded { .. }
         | Event::ProcessLost { .. }
         | Event::MergeEnded { .. }

@@ -20,6 +20,7 @@ pub mod merge;
 pub mod process;
 pub mod remembered;
 pub mod resolution;
+pub mod retention;
 pub mod run;
 pub mod task;
 

@@ -88,6 +88,7 @@ pub fn transition(snapshot: &Snapshot, event: &Event) -> Result<Decision, Refusa
         Event::PushIntended { intent } => run::delivering(decision, Fact::PushIntended(intent.clone())),
         Event::DeliveryMoved { end } => run::delivering(decision, Fact::DeliveryMoved(end.clone())),
         Event::Delivered { commit, checkout } => run::delivered(decision, commit, checkout),
+        Event::Expired => run::expired(decision),
         Event::CancelAsked => run::cancel_asked(decision),
         Event::AttemptEnded { fence, end } => task::attempt_ended(decision, *fence, end),
         Event::ProcessLost { fence, progressed } => task::process_lost(decision, *fence, *progressed),

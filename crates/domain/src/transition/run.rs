@@ -109,6 +109,15 @@ pub(super) fn deliver_asked(mut decision: Decision) -> Result<Decision, Refusal>
     Ok(decision)
 }
 
+/// Gives up what an ended run left. That it was not given up before is for the row to say.
+pub(super) fn expired(mut decision: Decision) -> Result<Decision, Refusal> {
+    if !decision.run.state.is_final() {
+        return Err(Refusal::Stale(format!("the run is {}", decision.run.state)));
+    }
+    decision.facts.push((None, Fact::RunExpired));
+    Ok(decision)
+}
+
 /// Something was done on the way.
 pub(super) fn delivering(mut decision: Decision, fact: Fact) -> Result<Decision, Refusal> {
     if decision.run.state != RunState::Complete {

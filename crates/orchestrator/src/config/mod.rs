@@ -11,6 +11,7 @@ mod layers;
 mod merge;
 mod model_name;
 mod providers;
+mod retention;
 mod secrets;
 
 use calls::CallsSection;
@@ -25,6 +26,7 @@ pub(crate) use secrets::masked_address;
 use crate::failure::Failure;
 use domain::{NanoDollars, limits::RunLimits};
 use engine::MergeSettings;
+use retention::RetentionSection;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -41,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) budget: BudgetSection,
     pub(crate) engine: EngineSection,
     pub(crate) sandbox: SandboxSection,
+    pub(crate) retention: RetentionSection,
     pub(crate) telemetry: TelemetrySection,
     pub(crate) merge: MergeSection,
     pub(crate) limits: RunLimits,

@@ -151,7 +151,7 @@ impl Board {
 
     fn apply_to_run(&mut self, at: OffsetDateTime, fact: &Fact) {
         match fact {
-            Fact::RunSubmitted { .. } => {}
+            Fact::RunSubmitted { .. } | Fact::RunExpired => {}
             Fact::WorkspacePrepared {
                 base,
                 base_branch,

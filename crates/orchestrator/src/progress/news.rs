@@ -128,6 +128,7 @@ fn words(fact: &Fact) -> Option<String> {
             format!("complete at {}: {}", commit.short(), clean(checkout))
         }
         Fact::RunFailed { reason } => format!("failed: {}", clean(&reason.message)),
+        Fact::RunExpired => "its trees and outputs are given up".to_owned(),
         Fact::RunCancelled => "cancelled".to_owned(),
     })
 }

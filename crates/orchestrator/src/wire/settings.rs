@@ -161,6 +161,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
         // The sandbox grants these itself, to every job.
         extra_read_only: Vec::<PathBuf>::new(),
         disk_floor_bytes: config.engine.disk_floor_bytes,
+        keep_runs: config.retention.kept(),
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),

@@ -146,6 +146,7 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         identity: Identity::default(),
         extra_read_only: Vec::new(),
         disk_floor_bytes: 0,
+        keep_runs: None,
         poll: Duration::from_millis(200),
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),

@@ -137,6 +137,7 @@ impl Task {
             | Fact::DeliveryMoved(_)
             | Fact::RunCompleted { .. }
             | Fact::RunFailed { .. }
+            | Fact::RunExpired
             | Fact::RunCancelled => {}
         }
     }

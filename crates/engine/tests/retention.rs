@@ -1,0 +1,119 @@
+//! What ended runs left is given up, and nothing else is.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+#[allow(dead_code, unused_imports, reason = "other tests use more of the house")]
+mod house;
+
+use domain::{RunId, run::RunState};
+use engine::DeliverError;
+use house::{House, git};
+use sim_llm::{Rule, Scenario};
+use std::{path::PathBuf, time::Duration};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn hub(house: &House) -> PathBuf {
+    let mut hubs = std::fs::read_dir(house.folder.path().join("data/hubs")).unwrap();
+    hubs.find_map(|entry| Some(entry.unwrap().path()).filter(|path| path.is_dir()))
+        .unwrap()
+}
+
+fn references(house: &House, run: RunId) -> usize {
+    let (own, branch) = (
+        format!("refs/orchestrator/{run}/"),
+        format!("refs/heads/orchestrator/{}", run.short()),
+    );
+    git(&hub(house), &["for-each-ref", "--format=%(refname)", &own, &branch])
+        .lines()
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay() {
+    let house = House::open(Scenario::trivial(2, 1)).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let old = house.submit(&repository, None).await.id;
+    assert_eq!(house.end(old).await.0, RunState::Complete);
+    let young = house.submit(&repository, None).await.id;
+    // The same work again changes nothing, so this one fails: what it left is kept as long as any other's.
+    assert_eq!(house.end(young).await.0, RunState::Failed);
+    let kept = (references(&house, old), references(&house, young));
+    assert!(kept.0 > 2 && kept.1 > 1, "{kept:?}");
+    // Nothing is old enough yet.
+    assert_eq!(house.engine.give_up_runs(DAY).await.unwrap().runs, 0);
+    assert_eq!((references(&house, old), references(&house, young)), kept);
+
+    sqlx::query("update run set ended_at = now() - interval '2 days' where id = $1")
+        .bind(old.0)
+        .execute(house.database.pool())
+        .await
+        .unwrap();
+    let outputs = house
+        .folder
+        .path()
+        .join("data/outputs")
+        .join(old.0.simple().to_string());
+    std::fs::create_dir_all(&outputs).unwrap();
+    let given_up = house.engine.give_up_runs(DAY).await.unwrap();
+    assert_eq!((given_up.runs, given_up.references), (1, kept.0 as u64));
+    assert_eq!((references(&house, old), references(&house, young)), (0, kept.1));
+    assert!(!outputs.exists());
+    assert!(!git(&repository, &["rev-parse", &format!("orchestrator/{}", old.short())]).is_empty());
+    let detail = house.engine.views().run(old).await.unwrap().unwrap();
+    assert!(detail.expired_at.is_some());
+    assert!(matches!(house.engine.deliver(old).await, Err(DeliverError::Refused(_))));
+    // Twice: there is nothing left to do, and it is told once.
+    assert_eq!(
+        house.engine.give_up_runs(DAY).await.unwrap(),
+        engine::GivenUp::default()
+    );
+    assert_eq!(house.log(old).await.matches(" run_expired ").count(), 1);
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_death_left_of_a_run_that_was_marked_goes_with_the_next_round() {
+    let house = House::open(Scenario::trivial(1, 1)).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let run = house.submit(&repository, None).await.id;
+    house.end(run).await;
+    // As a process leaves it that dies between the mark and the disk.
+    sqlx::query("update run set expired_at = now() where id = $1")
+        .bind(run.0)
+        .execute(house.database.pool())
+        .await
+        .unwrap();
+    assert!(references(&house, run) > 0);
+    let given_up = house.engine.give_up_runs(DAY).await.unwrap();
+    assert_eq!(given_up.runs, 0);
+    assert!(given_up.references > 0);
+    assert_eq!(references(&house, run), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_under_way_keeps_everything() {
+    let scenario = Scenario::from_rules(vec![
+        Rule::director().json(&house::plan(&[("long", &[])])),
+        Rule::worker("long").call("shell", serde_json::json!({"command": "sleep 300"})),
+    ]);
+    let house = House::open(scenario).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let run = house.submit(&repository, None).await.id;
+    while house
+        .engine
+        .views()
+        .tasks(run)
+        .await
+        .unwrap()
+        .iter()
+        .all(|task| task.action.is_none())
+    {
+        house.engine.changed(run, i64::MAX).await;
+    }
+    let before = references(&house, run);
+    assert_eq!(house.engine.give_up_runs(Duration::ZERO).await.unwrap().runs, 0);
+    assert_eq!(references(&house, run), before);
+    house.engine.cancel(run).await.unwrap();
+    house.end(run).await;
+    house.engine.drain().await;
+}

@@ -1,0 +1,26 @@
+//! How long what ended runs left is kept: `[retention]`.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `[retention]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionSection {
+    /// Days that the trees and outputs of an ended run are kept; 0 for ever.
+    pub(crate) days: u32,
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self { days: 30 }
+    }
+}
+
+impl RetentionSection {
+    /// The time they are kept; nothing for ever.
+    pub(crate) fn kept(&self) -> Option<Duration> {
+        let days = Duration::from_secs(u64::from(self.days) * 86_400);
+        (!days.is_zero()).then_some(days)
+    }
+}
