@@ -35,6 +35,6 @@ pub use disk::DiskRoom;
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
-pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use retention::{GivenUp, RetentionError};
+pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use store::view;
