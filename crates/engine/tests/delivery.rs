@@ -1,7 +1,7 @@
 //! Handing a run's work over: to real remotes with real hooks, and by a forge command with a memory of its own.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(dead_code, unused_imports, reason = "other tests use more of the house")]
+#[allow(unused_imports, reason = "other tests use more of the house")]
 mod house;
 
 use domain::{

@@ -1,7 +1,7 @@
 //! What ended runs left is given up, and nothing else is.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(dead_code, unused_imports, reason = "other tests use more of the house")]
+#[allow(unused_imports, reason = "other tests use more of the house")]
 mod house;
 
 use domain::{RunId, run::RunState};

@@ -30,7 +30,7 @@ async fn killed_between_a_push_and_its_record_the_push_is_recognised() {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let remote = push_to_a_remote(&mut scene).await;
     let when = r#"jsonb_path_exists(new.delivery, '$.steps[*] ? (@.step == "push")')"#;
-    let barrier = Barrier::before(&scene.database, "update on run", &when).await;
+    let barrier = Barrier::before(&scene.database, "update on run", when).await;
     let run = scene.submit().await;
     barrier.reached().await;
     let branch = format!("refs/heads/{}", crate::scene::branch(run));
