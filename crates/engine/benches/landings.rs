@@ -246,6 +246,7 @@ async fn life(place: &Path, running: &embedded::Running, models: &[(usize, Serve
         identity: Identity::default(),
         extra_read_only: Vec::new(),
         disk_floor_bytes: 0,
+        keep_runs: None,
         poll: Duration::from_millis(50),
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),
