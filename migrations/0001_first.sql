@@ -208,6 +208,7 @@ create table merge (
     merge_ms     bigint,                               -- merging, resolving and landing, without the gate
     queued_at    timestamptz not null default now(),
     started_at   timestamptz,
+    asked_at     timestamptz,                          -- since when it waits for a person
     ended_at     timestamptz,
     unique (run, task, commit)
 );
@@ -255,6 +256,21 @@ create table remembered (
     primary key (workspace, key)
 );
 create index remembered_extension on remembered (workspace, extension, learned_at desc);
+
+-- What a person decided about a conflicting path. It holds for the three versions that met there, and for no others.
+create table answer (
+    merge       bigint      not null references merge (id) on delete cascade,
+    path        text        not null,
+    attempt     integer     not null,                  -- of the task: work that comes again is asked about again
+    base        text,
+    ours        text,
+    theirs      text,
+    decision    text        not null,                  -- ours, theirs, delete, content
+    content     bytea,
+    by          text        not null,                  -- as they call themselves
+    answered_at timestamptz not null default now(),
+    primary key (merge, path)
+);
 
 create table effect (
     id         bigint generated always as identity primary key,

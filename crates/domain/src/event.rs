@@ -6,7 +6,7 @@
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
     ids::{CommitId, Fence, MergeId, TaskKey},
-    merge::{GateVerdict, MergeEnd, MergeState},
+    merge::{Answer, GateVerdict, MergeEnd, MergeState},
     money::NanoDollars,
     plan::PlanDocument,
     run::{Check, Reason},
@@ -84,6 +84,24 @@ pub enum Event {
         merge: MergeId,
         /// How.
         end: MergeEnd,
+    },
+    /// Nobody could decide a conflict: a person is asked, and the task waits.
+    PersonAsked {
+        /// Which merge.
+        merge: MergeId,
+        /// Conflicted paths.
+        conflicts: Vec<String>,
+        /// Why a person is asked.
+        why: String,
+    },
+    /// The person who was asked has answered.
+    PersonAnswered {
+        /// Which merge.
+        merge: MergeId,
+        /// What.
+        answer: Answer,
+        /// Who, as they call themselves.
+        by: String,
     },
     /// A task this one waits for will never complete.
     ParentLost {
@@ -221,6 +239,24 @@ pub enum Fact {
         /// Milliseconds it took.
         duration_ms: u64,
     },
+    /// Nobody could decide a conflict: the merge is out of the queue until a person does.
+    MergeWaits {
+        /// Which merge.
+        merge: MergeId,
+        /// Conflicted paths.
+        conflicts: Vec<String>,
+        /// Why a person is asked.
+        why: String,
+    },
+    /// A person decided conflicts of a merge that waited; it is in the queue again.
+    MergeAnswered {
+        /// Which merge.
+        merge: MergeId,
+        /// The paths that were decided.
+        paths: Vec<String>,
+        /// Who decided, as they call themselves.
+        by: String,
+    },
     /// The merge is about to move the branch; from here on it is finished by whoever recovers.
     LandingIntended {
         /// Which merge.
@@ -304,6 +340,8 @@ impl Fact {
             Self::MergeMoved { .. } => "merge_moved",
             Self::ConflictDecided { .. } => "conflict_decided",
             Self::GateFinished { .. } => "gate_finished",
+            Self::MergeWaits { .. } => "merge_waits",
+            Self::MergeAnswered { .. } => "merge_answered",
             Self::LandingIntended { .. } => "landing_intended",
             Self::MergeEnded { .. } => "merge_ended",
             Self::TaskCompleted { .. } => "task_completed",

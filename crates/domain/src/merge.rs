@@ -16,6 +16,8 @@ pub enum MergeState {
     Resolving,
     /// The gate runs on the merged tree.
     Verifying,
+    /// Nobody could decide it: it is out of the queue until a person does.
+    Waiting,
     /// It is in the branch.
     Landed,
     /// It went back to its worker.
@@ -26,11 +28,12 @@ pub enum MergeState {
 
 impl MergeState {
     /// Every state, in the order of a merge's life.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queued,
         Self::Merging,
         Self::Resolving,
         Self::Verifying,
+        Self::Waiting,
         Self::Landed,
         Self::Rejected,
         Self::Error,
@@ -43,6 +46,7 @@ impl MergeState {
             Self::Merging => "merging",
             Self::Resolving => "resolving",
             Self::Verifying => "verifying",
+            Self::Waiting => "waiting",
             Self::Landed => "landed",
             Self::Rejected => "rejected",
             Self::Error => "error",
@@ -157,6 +161,26 @@ impl Decision {
             Self::Failed => "failed",
         }
     }
+}
+
+/// What a person says about a merge that waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// These paths are decided; the merge is tried again.
+    Resolved {
+        /// Which paths.
+        paths: Vec<String>,
+    },
+    /// The work goes back to its worker, which does not count as a failure: one more try.
+    SentBack {
+        /// What the worker is to be told.
+        note: String,
+    },
+    /// The work is given up: its task has failed.
+    GivenUp {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// How a merge ended.

@@ -174,6 +174,8 @@ async fn save_event(
         | Event::AttemptEnded { .. }
         | Event::ProcessLost { .. }
         | Event::MergeEnded { .. }
+        | Event::PersonAsked { .. }
+        | Event::PersonAnswered { .. }
         | Event::ParentLost { .. }
         | Event::TaskCancelled { .. } => {}
     }

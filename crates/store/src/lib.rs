@@ -23,6 +23,7 @@ pub mod resolution;
 pub mod retention;
 pub mod run;
 pub mod task;
+pub mod waiting;
 
 pub mod view;
 

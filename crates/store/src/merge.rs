@@ -129,7 +129,8 @@ impl Store {
         let rows = timed(
             "select",
             sqlx::query!(
-                r#"select m.run, min(m.id) as first from merge m where m.ended_at is null and m.run <> all ($3)
+                r#"select m.run, min(m.id) as first from merge m
+                   where m.ended_at is null and m.state <> 'waiting' and m.run <> all ($3)
                      and not exists (select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
                          where l.name = 'merge:' || m.run::text and p.expires_at >= now()
                            and (l.process, l.epoch) is distinct from ($1, $2))
@@ -158,7 +159,7 @@ impl Store {
                        (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!",
                        extract(epoch from m.queued_at)::float8 as "queued_unix_s!"
                    from merge m join task t on t.id = m.task
-                   where m.run = $1 and m.ended_at is null
+                   where m.run = $1 and m.ended_at is null and m.state <> 'waiting'
                    order by (m.intended_at is null), m.intended_at, m.intent_place,
                        m.queued_at - make_interval(secs => $2::float8 * t.priority), m.id limit $3"#,
                 run.0,
@@ -234,14 +235,15 @@ impl Store {
             .collect())
     }
 
-    /// How many merges wait or are under way.
+    /// How many merges wait their turn or are under way.
     ///
     /// # Errors
     /// When the database can't be reached.
     pub async fn merge_queue_length(&self) -> Result<i64, Error> {
         let row = timed(
             "select",
-            sqlx::query!(r#"select count(*) as "count!" from merge where ended_at is null"#).fetch_one(&self.pool),
+            sqlx::query!(r#"select count(*) as "count!" from merge where ended_at is null and state <> 'waiting'"#)
+                .fetch_one(&self.pool),
         )
         .await?;
         Ok(row.count)

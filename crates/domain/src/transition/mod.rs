@@ -1,5 +1,6 @@
 //! State and event in, new state and effects out. Pure: the same input always gives the same decision.
 
+mod person;
 mod run;
 mod task;
 #[cfg(test)]
@@ -93,6 +94,8 @@ pub fn transition(snapshot: &Snapshot, event: &Event) -> Result<Decision, Refusa
         Event::AttemptEnded { fence, end } => task::attempt_ended(decision, *fence, end),
         Event::ProcessLost { fence, progressed } => task::process_lost(decision, *fence, *progressed),
         Event::MergeEnded { merge, end } => task::merge_ended(decision, *merge, end),
+        Event::PersonAsked { merge, conflicts, why } => person::asked(decision, *merge, conflicts, why),
+        Event::PersonAnswered { merge, answer, by } => person::answered(decision, *merge, answer, by),
         Event::ParentLost { parent } => task::parent_lost(decision, parent),
         Event::TaskCancelled { landing } => task::cancelled(decision, *landing),
     }

@@ -200,7 +200,6 @@ fn try_again(decision: &mut Decision, reason: &Reason) {
     let Some(task) = &mut decision.task else {
         return;
     };
-    let id = task.id;
     task.failures += 1;
     if task.failures >= limit {
         let last = Reason::new(
@@ -213,12 +212,21 @@ fn try_again(decision: &mut Decision, reason: &Reason) {
         fail(decision, &last);
         return;
     }
+    task.wait_s = backoff_s(reason.code, task.failures);
+    put_back(decision, reason);
+}
+
+/// Back to a worker, unless the run is over.
+pub(super) fn put_back(decision: &mut Decision, reason: &Reason) {
     if decision.run.state.is_final() {
         drop_task(decision, reason);
         return;
     }
+    let Some(task) = &mut decision.task else {
+        return;
+    };
+    let id = task.id;
     task.state = TaskState::Ready;
-    task.wait_s = backoff_s(reason.code, task.failures);
     decision.run.ready += 1;
     decision
         .facts
@@ -250,7 +258,7 @@ fn backoff_s(code: ReasonCode, failures: u32) -> u32 {
 }
 
 /// The task failed for good; what waits for it will not be done.
-fn fail(decision: &mut Decision, reason: &Reason) {
+pub(super) fn fail(decision: &mut Decision, reason: &Reason) {
     let Some(task) = &mut decision.task else {
         return;
     };
@@ -298,7 +306,7 @@ fn lose_children(decision: &mut Decision, parent: &TaskKey) {
         .extend(waiting.map(|child| (child.id, Event::ParentLost { parent: parent.clone() })));
 }
 
-fn named(decision: &mut Decision) -> Result<&mut Task, Refusal> {
+pub(super) fn named(decision: &mut Decision) -> Result<&mut Task, Refusal> {
     decision
         .task
         .as_mut()

@@ -5,7 +5,7 @@ mod world;
 use super::*;
 use crate::{
     ids::{CommitId, Fence, MergeId},
-    merge::MergeEnd,
+    merge::{Answer, MergeEnd},
     profile::Change,
     run::{Reason, ReasonCode, RunState},
     task::{AttemptEnd, TaskState},
@@ -22,6 +22,8 @@ enum Step {
     Lost(usize, Stale, bool),
     Intend(usize),
     Merged(usize, usize),
+    /// A person who was asked sends the work back, or gives it up.
+    Answered(usize, bool),
     Cancel,
     FailRun,
     Deliver,
@@ -43,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place.clone(), stale, prop::bool::ANY).prop_map(|(a, b, c)| Step::Lost(a, b, c)),
         3 => place.clone().prop_map(Step::Intend),
         12 => (place.clone(), 0..5usize).prop_map(|(a, b)| Step::Merged(a, b)),
+        2 => (place.clone(), prop::bool::ANY).prop_map(|(a, b)| Step::Answered(a, b)),
         1 => Just(Step::Cancel),
         1 => Just(Step::FailRun),
         2 => Just(Step::Deliver),
@@ -87,6 +90,18 @@ fn merge_end(kind: usize) -> MergeEnd {
     }
 }
 
+fn answered(back: bool) -> Event {
+    let words = "see for yourself".to_owned();
+    Event::PersonAnswered {
+        merge: MergeId(1),
+        answer: match back {
+            true => Answer::SentBack { note: words },
+            false => Answer::GivenUp { reason: words },
+        },
+        by: "Ann".into(),
+    }
+}
+
 impl Step {
     fn take(&self, world: &mut World, graph: &Graph) {
         let count = world.tasks.len();
@@ -119,6 +134,13 @@ impl Step {
                 };
                 let merge = MergeId(task);
                 (Some(task), Event::MergeEnded { merge, end })
+            }
+            Self::Answered(place, back) => {
+                let task = (place % count) as i64;
+                if world.landing.contains(&task) {
+                    return;
+                }
+                (Some(task), answered(*back))
             }
             Self::Cancel => (None, Event::CancelAsked),
             Self::FailRun => {
@@ -319,4 +341,31 @@ fn a_run_that_could_not_be_handed_over_is_delivered_at_last_and_no_other_failed_
         world.apply(None, &Event::DeliverAsked),
         Err(Refusal::Illegal(_))
     ));
+}
+
+#[test]
+fn what_a_person_sends_back_is_tried_once_more_and_counts_as_no_failure() {
+    let graph = Graph {
+        parents: vec![BTreeSet::new()],
+        changes: vec![Change::Required],
+    };
+    let mut world = World::planned(&graph);
+    world.run.tries.failures = 1;
+    world.claim(0);
+    let end = attempt_end(0);
+    let fence = Fence(1);
+    world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+    let asked = Event::PersonAsked {
+        merge: MergeId(1),
+        conflicts: vec!["a.txt".into()],
+        why: "nobody decided it".into(),
+    };
+    world.apply(Some(0), &asked).unwrap();
+    assert_eq!(world.tasks[&0].state, TaskState::Merging);
+    world.apply(Some(0), &answered(true)).unwrap();
+    assert_eq!((world.tasks[&0].state, world.tasks[&0].failures), (TaskState::Ready, 0));
+    assert!(
+        world.apply(Some(0), &answered(false)).is_err(),
+        "nobody is asked any more"
+    );
 }

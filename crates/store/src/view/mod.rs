@@ -11,6 +11,7 @@ mod merge;
 mod run;
 mod task;
 mod transcript;
+mod waiting;
 
 pub use crate::Error;
 pub use activity::{Activity, OpenEffect};
@@ -22,6 +23,7 @@ pub use merge::{MergeView, ResolutionView};
 pub use run::{RunFilter, RunPage, RunSummary, TaskCounts};
 pub use task::{Action, TaskMerge, TaskView};
 pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
+pub use waiting::MergeLine;
 
 /// A handle on the read side. Clones share the pool.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::Views;
 use crate::{Error, timed::timed};
-use domain::{CommitId, NanoDollars, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::TaskState};
+use domain::{CommitId, MergeId, NanoDollars, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::TaskState};
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -66,6 +66,8 @@ pub struct Action {
 /// A task's newest entry in the merge queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskMerge {
+    /// Which merge.
+    pub id: MergeId,
     /// Where it stands.
     pub state: MergeState,
     /// Conflicted paths.
@@ -104,7 +106,7 @@ impl Views {
                        array_agg(p.key order by p.ordinal) filter (where p.state <> 'complete') as open
                    from task p join dependency d on d.parent = p.id where p.run = $1 group by d.child),
                merges as (
-                   select distinct on (task) task, state, conflicts from merge
+                   select distinct on (task) task, id, state, conflicts from merge
                    where run = $1 order by task, queued_at desc, id desc)
                select t.id, t.key, t.title, t.profile, t.state, t.reason as "reason: Json<Reason>", t.attempt,
                    t.failures, t.crashes, t.commit, t.ready_at, t.started_at, t.ended_at,
@@ -112,7 +114,7 @@ impl Views {
                    coalesce(turns.turns, 0) as "turns!", coalesce(money.cost, 0) as "cost!",
                    coalesce(money.unpriced, 0) as "unpriced!",
                    coalesce(parents.keys, '{}') as "depends_on!", coalesce(parents.open, '{}') as "waits_for!",
-                   merges.state as "merge_state?", merges.conflicts as "conflicts?",
+                   merges.id as "merge?", merges.state as "merge_state?", merges.conflicts as "conflicts?",
                    newest.turn as "turn?", newest.name as "tool?", newest.summary as "summary?"
                from task t
                left join money on money.task = t.id
@@ -135,8 +137,9 @@ impl Views {
         let mut tasks = Vec::with_capacity(rows.len());
         for row in rows {
             let state = TaskState::parse(&row.state).ok_or_else(|| Error::corrupt("task.state", &row.state))?;
-            let merge = match &row.merge_state {
-                Some(state) => Some(TaskMerge {
+            let merge = match row.merge.zip(row.merge_state.as_ref()) {
+                Some((id, state)) => Some(TaskMerge {
+                    id: MergeId(id),
                     state: merge_state(state)?,
                     conflicts: conflict_paths(row.conflicts.as_ref()),
                 }),
