@@ -163,6 +163,52 @@ impl Decision {
     }
 }
 
+/// What a person decided about a conflicting path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The branch's version stays; if the branch deleted it, it goes.
+    Ours,
+    /// The work's version is taken; if the work deleted it, it goes.
+    Theirs,
+    /// It goes.
+    Delete,
+    /// This is what it holds.
+    Content(Vec<u8>),
+}
+
+impl Choice {
+    /// As the interfaces and the database write it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+            Self::Delete => "delete",
+            Self::Content(_) => "content",
+        }
+    }
+
+    /// The choice of that name; a content has one, the others none.
+    pub fn parse(name: &str, content: Option<Vec<u8>>) -> Option<Self> {
+        match (name, content) {
+            ("ours", None) => Some(Self::Ours),
+            ("theirs", None) => Some(Self::Theirs),
+            ("delete", None) => Some(Self::Delete),
+            ("content", Some(content)) => Some(Self::Content(content)),
+            _ => None,
+        }
+    }
+
+    /// What it comes to, in words.
+    pub const fn in_words(&self) -> &'static str {
+        match self {
+            Self::Ours => "the branch's version stays",
+            Self::Theirs => "the work's version is taken",
+            Self::Delete => "it goes",
+            Self::Content(_) => "a content of their own",
+        }
+    }
+}
+
 /// What a person says about a merge that waits for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -93,6 +93,7 @@ pub(crate) async fn gauges(engine: &Engine) -> Result<(), store::Error> {
     let merges = store.merge_queue_length().await?;
     telemetry::merge::queue_length(merges);
     telemetry::queue::length("merge", merges);
+    telemetry::merge::waiting(store.merges_waiting().await?);
     telemetry::run::budget_remaining(store.smallest_budget().await?);
     telemetry::run::active(store.runs_under_way().await?);
     let open = store.open_effects().await?;

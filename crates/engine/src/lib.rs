@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod request;
 pub mod settings;
 
+mod answer;
 mod engine;
 mod submit;
 
@@ -30,6 +31,7 @@ mod disk;
 mod layout;
 mod trace;
 
+pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
 pub use delivery::DeliverySettings;
 pub use disk::DiskRoom;
 pub use engine::{Engine, Error};

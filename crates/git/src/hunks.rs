@@ -153,6 +153,15 @@ impl ConflictedText {
         (before[before.len().saturating_sub(lines)..].concat(), after.collect())
     }
 
+    /// The whole text with each hunk between markers, for a person to decide in an editor.
+    pub fn marked(&self) -> String {
+        let marked = self.segments.iter().map(|segment| match segment {
+            Segment::Decided(text) => text.clone(),
+            Segment::Hunk(hunk) => hunk.marked(),
+        });
+        marked.collect()
+    }
+
     /// Puts one replacement at each hunk. Every byte outside the hunks stays as it is. A replacement that is
     /// followed by more text ends with a line end, which is added where it is missing.
     pub fn resolve<S: AsRef<str>>(&self, replacements: &[S]) -> Result<Vec<u8>, HunkError> {
@@ -183,6 +192,21 @@ impl ConflictedText {
 }
 
 impl Hunk {
+    /// The hunk between markers, in diff3 style. Each side ends in a line end, the last of a file, too.
+    fn marked(&self) -> String {
+        let end = self.line_end();
+        let whole = |text: &str| match text.is_empty() || text.ends_with('\n') {
+            true => text.to_owned(),
+            false => format!("{text}{end}"),
+        };
+        format!(
+            "<<<<<<< ours: the branch{end}{}||||||| base{end}{}======={end}{}>>>>>>> theirs: the work{end}",
+            whole(&self.ours),
+            whole(&self.base),
+            whole(&self.theirs)
+        )
+    }
+
     fn line_end(&self) -> &'static str {
         let crlf = [&self.ours, &self.theirs, &self.base]
             .into_iter()

@@ -9,8 +9,8 @@ use crate::{
 };
 use domain::{
     CommitId, MergeId, RunId, TaskId, TaskKey,
-    merge::{Answer, MergeState},
-    run::Reason,
+    merge::{Answer, Choice, MergeState},
+    run::{Reason, ReasonCode},
 };
 
 /// A merge, as whoever answers for a person needs to know it.
@@ -32,6 +32,8 @@ pub struct AskedMerge {
     pub tip: Option<CommitId>,
     /// Whether a conflict was met.
     pub conflicted: bool,
+    /// Milliseconds that were worked on it before it began to wait.
+    pub merge_ms: i64,
     /// The name of its workspace's hub.
     pub hub: String,
 }
@@ -43,10 +45,8 @@ pub struct AnswerRow {
     pub path: String,
     /// The versions that met there: base, ours, theirs.
     pub versions: [Option<String>; 3],
-    /// `ours`, `theirs`, `delete` or `content`.
-    pub decision: String,
-    /// The content, where that was given.
-    pub content: Option<Vec<u8>>,
+    /// What.
+    pub choice: Choice,
     /// Who, as they call themselves.
     pub by: String,
 }
@@ -57,17 +57,18 @@ impl Tx {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn ask_person(&mut self, hold: Hold<'_>, why: &Reason) -> Result<bool, Error> {
+    pub async fn ask_person(&mut self, hold: Hold<'_>, why: &Reason, merge_ms: i64) -> Result<bool, Error> {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = 'waiting', reason = $4, asked_at = now()
+                "update merge set state = 'waiting', reason = $4, asked_at = now(), merge_ms = $5
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
                 hold.lease,
                 hold.fence.0,
                 document("merge.reason", why)?,
+                merge_ms,
             )
             .execute(&mut *self.inner),
         )
@@ -86,13 +87,13 @@ impl Tx {
         tip: Option<&CommitId>,
         answer: &Answer,
     ) -> Result<bool, Error> {
-        let (state, reason) = match answer {
-            Answer::Resolved { .. } => (MergeState::Queued, None),
-            Answer::SentBack { note: words } | Answer::GivenUp { reason: words } => {
-                let reason = Reason::new(domain::run::ReasonCode::Asked, words);
-                (MergeState::Rejected, Some(document("merge.reason", &reason)?))
-            }
+        let (state, code, words) = match answer {
+            Answer::Resolved { .. } => (MergeState::Queued, ReasonCode::Conflict, None),
+            Answer::SentBack { note } => (MergeState::Rejected, ReasonCode::Conflict, Some(note)),
+            Answer::GivenUp { reason } => (MergeState::Rejected, ReasonCode::Asked, Some(reason)),
         };
+        let reason = words.map(|words| document("merge.reason", &Reason::new(code, words)));
+        let reason = reason.transpose()?;
         // Its wait in the queue was counted, and is not again; what it does from here on is begun anew.
         let done = timed(
             "update",
@@ -117,6 +118,10 @@ impl Tx {
     /// When the database can't be reached.
     pub async fn save_answer(&mut self, merge: MergeId, answer: &AnswerRow) -> Result<(), Error> {
         let [base, ours, theirs] = &answer.versions;
+        let content = match &answer.choice {
+            Choice::Content(content) => Some(content.as_slice()),
+            Choice::Ours | Choice::Theirs | Choice::Delete => None,
+        };
         timed(
             "insert",
             sqlx::query!(
@@ -131,8 +136,8 @@ impl Tx {
                 base.as_deref(),
                 ours.as_deref(),
                 theirs.as_deref(),
-                answer.decision,
-                answer.content.as_deref(),
+                answer.choice.as_str(),
+                content,
                 &*text(&answer.by),
             )
             .execute(&mut *self.inner),
@@ -151,7 +156,7 @@ impl Store {
         let row = timed(
             "select",
             sqlx::query!(
-                r#"select m.run, m.task, t.key, m.attempt, m.state, m.commit, m.tip, w.hub,
+                r#"select m.run, m.task, t.key, m.attempt, m.state, m.commit, m.tip, w.hub, m.merge_ms,
                        m.conflicts <> '[]'::jsonb or m.asked_at is not null as "conflicted!"
                    from merge m join task t on t.id = m.task join run r on r.id = m.run
                    join workspace w on w.id = r.workspace where m.id = $1"#,
@@ -170,6 +175,7 @@ impl Store {
                 commit: CommitId(row.commit),
                 tip: row.tip.map(CommitId),
                 conflicted: row.conflicted,
+                merge_ms: row.merge_ms.unwrap_or(0),
                 hub: row.hub,
             })
         })
@@ -179,7 +185,7 @@ impl Store {
     /// What people decided about the paths of a merge, for the present try of its task.
     ///
     /// # Errors
-    /// When the database can't be reached.
+    /// When the database can't be reached, or a stored value can't be read.
     pub async fn person_answers(&self, merge: MergeId) -> Result<Vec<AnswerRow>, Error> {
         let rows = timed(
             "select",
@@ -192,14 +198,16 @@ impl Store {
             .fetch_all(&self.pool),
         )
         .await?;
-        let rows = rows.into_iter().map(|row| AnswerRow {
-            path: row.path,
-            versions: [row.base, row.ours, row.theirs],
-            decision: row.decision,
-            content: row.content,
-            by: row.by,
+        let answers = rows.into_iter().map(|row| {
+            let choice = Choice::parse(&row.decision, row.content);
+            Ok(AnswerRow {
+                path: row.path,
+                versions: [row.base, row.ours, row.theirs],
+                choice: choice.ok_or_else(|| Error::corrupt("answer.decision", &row.decision))?,
+                by: row.by,
+            })
         });
-        Ok(rows.collect())
+        answers.collect()
     }
 
     /// How many merges wait for a person.

@@ -2,7 +2,7 @@
 
 use crate::catalogue::merges::{
     ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_FLAKY, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT, MERGES,
-    QUEUE_LENGTH,
+    QUEUE_LENGTH, WAITING,
 };
 use std::{
     collections::HashMap,
@@ -60,6 +60,11 @@ impl GateResult {
 /// So many merges wait or are under way, as the database has it.
 pub fn queue_length(merges: i64) {
     QUEUE_LENGTH.set(merges as f64, []);
+}
+
+/// So many merges wait for a person, as the database has it.
+pub fn waiting(merges: i64) {
+    WAITING.set(merges as f64, []);
 }
 
 /// A merge waited so long, from queued to holding the lock.

@@ -101,11 +101,7 @@ impl Merger {
                 conflicts,
                 conflicted: true,
             }),
-            Resolved::Undecided(why) if !self.asks_the_worker() => Err(Ended::error(ReasonCode::Conflict, why, true)),
-            Resolved::Undecided(why) => {
-                let told = json!({ "conflicts": paths });
-                Err(self.rejected(ReasonCode::Conflict, &why, told, true))
-            }
+            Resolved::Undecided(why) => Err(self.undecided(&conflict, why, paths).await?),
         })
     }
 

@@ -1,6 +1,6 @@
 //! One entry of the queue in a merger's hands, and what is written down about it.
 
-use super::{BEGINNINGS, Failure};
+use super::{BEGINNINGS, Failure, person::Question};
 use crate::{
     engine::Engine,
     step::{self, Applied},
@@ -33,6 +33,8 @@ pub(super) struct Ended {
     pub(super) end: MergeEnd,
     pub(super) feedback: Option<Value>,
     pub(super) conflicted: bool,
+    /// What a person is asked instead: then it does not end here.
+    pub(super) question: Option<Question>,
 }
 
 impl Ended {
@@ -41,6 +43,7 @@ impl Ended {
             end: MergeEnd::Landed { commit },
             feedback: None,
             conflicted,
+            question: None,
         }
     }
 
@@ -52,6 +55,7 @@ impl Ended {
             },
             feedback: None,
             conflicted,
+            question: None,
         }
     }
 
@@ -147,6 +151,9 @@ impl Merger {
     }
 
     async fn record_end(&self, tx: &mut Tx, ended: &Ended) -> Result<Applied, Failure> {
+        if let Some(question) = &ended.question {
+            return self.ask(tx, question).await;
+        }
         let (merge, task) = (self.merge.id, self.merge.task);
         let event = Event::MergeEnded {
             merge,
@@ -170,6 +177,10 @@ impl Merger {
     }
 
     fn told(mut self, ended: &Ended) {
+        if ended.question.is_some() {
+            // It is counted when it ends.
+            return self.metered.succeeded();
+        }
         if let MergeEnd::Error { reason } | MergeEnd::Rejected { reason } = &ended.end {
             self.span.fail(reason.code.as_str());
         }
@@ -257,6 +268,7 @@ impl Entry {
             },
             feedback: Some(feedback),
             conflicted,
+            question: None,
         }
     }
 }

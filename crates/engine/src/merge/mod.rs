@@ -8,10 +8,12 @@ mod bring;
 mod entry;
 mod gate;
 mod land;
+mod person;
 mod resolve;
 mod train;
 
 pub(crate) use gate::RedBase;
+pub(crate) use person::{resolution, versions};
 
 use crate::{engine::Engine, step::StepError};
 use domain::{Fence, RunId};

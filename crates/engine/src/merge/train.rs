@@ -158,7 +158,11 @@ impl Train {
             };
             match brought {
                 Ok(Brought::Built(built)) => self.start_gate(merger, built, permit),
-                Ok(Brought::Ended(ended)) => self.branch.finish(vec![(merger, ended)]).await?,
+                Ok(Brought::Ended(ended)) => {
+                    let over = merger.merge.id;
+                    self.branch.finish(vec![(merger, ended)]).await?;
+                    self.queue.retain(|entry| entry.id != over);
+                }
                 Ok(Brought::NotAhead) => {
                     self.hand.push(merger);
                     return Ok(());
@@ -308,6 +312,7 @@ impl Train {
         let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
         blocking(move || hub.pin(&reference, &merged)).await?;
         let ended = merger.rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
+        let ended = merger.refused(ended).await?;
         self.branch.finish(vec![(merger, ended)]).await?;
         Ok(true)
     }

@@ -17,7 +17,7 @@ use std::{
 use store::testing::TestDatabase;
 
 /// How long a run may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Settings of a test's own.
 pub(crate) type Changed = Box<dyn Fn(&mut Settings) + Send + Sync>;

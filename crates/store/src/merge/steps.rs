@@ -39,7 +39,8 @@ pub struct BroughtRow<'a> {
 }
 
 impl Tx {
-    /// A merger takes up an entry, which is counted. `false` when the lease is lost or the merge has ended.
+    /// A merger takes up an entry, which is counted. `false` when the lease is lost, or the merge has ended or waits
+    /// for a person.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -49,7 +50,7 @@ impl Tx {
             sqlx::query!(
                 "update merge set state = 'merging', begun = begun + 1, started_at = coalesce(started_at, now()),
                      wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
-                 where id = $1 and ended_at is null
+                 where id = $1 and ended_at is null and state <> 'waiting'
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
                 hold.lease,

@@ -17,6 +17,7 @@ pub(super) static AREA: Area = Area {
         &LOCK_VIOLATIONS,
         &CONFLICT_RESOLUTIONS,
         &QUEUE_LENGTH,
+        &WAITING,
         &GATE_DURATION,
         &GATE_RUNS,
         &GATE_FLAKY,
@@ -98,6 +99,13 @@ pub(crate) static QUEUE_LENGTH: Gauge = Gauge::new(Declaration::new(
     "{merge}",
     "git_merge_queue_length",
     "Merges that wait or are under way, from the database.",
+));
+
+pub(crate) static WAITING: Gauge = Gauge::new(Declaration::new(
+    "git.merge.waiting",
+    "{merge}",
+    "git_merge_waiting",
+    "Merges with a conflict that nobody could decide and that wait for a person, from the database.",
 ));
 
 pub(crate) static GATE_DURATION: Distribution<1> = Distribution::new(

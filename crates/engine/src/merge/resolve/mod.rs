@@ -105,6 +105,10 @@ impl Ladder<'_> {
 
     /// The layers for one file. An answer of a person's, where there is one, goes before all of them.
     async fn stand<'a>(&'a self, file: &'a OpenFile) -> Result<Standing<'a>, Failure> {
+        if let Some((resolution, row)) = self.merger.decided_by_a_person(&file.file).await? {
+            self.record(Layer::Person, Decision::Resolved, row).await?;
+            return Ok(Standing::Decided(resolution));
+        }
         if let Some(rule) = self.settings.rule_for(&file.path)
             && let Some(standing) = self.by_rule(file, rule).await?
         {
@@ -207,9 +211,9 @@ impl Ladder<'_> {
         Ok(Resolved::Undecided(told.join("\n")))
     }
 
-    /// Records that the worker is asked next, if workers are asked in this workspace.
+    /// Records that the worker is asked next, if workers are asked in this workspace and it has a try left.
     async fn hand_over(&self, path: &str, why: &str) -> Result<(), Failure> {
-        match self.settings.asks(Layer::Worker) {
+        match self.settings.asks(Layer::Worker) && self.merger.has_a_try_left().await? {
             true => self.record_file(path, Layer::Worker, Decision::Declined, why).await,
             false => Ok(()),
         }

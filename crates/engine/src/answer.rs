@@ -1,0 +1,437 @@
+//! Answering for a person: what a merge that waits asks, and what is done with the answer.
+
+use crate::{
+    engine::{Engine, blocking},
+    merge::{resolution, versions},
+    step::{self, StepError},
+};
+use domain::{
+    MergeId,
+    event::Event,
+    merge::{Answer, Choice, MergeState},
+};
+use git::{Conflict, ConflictFile, ConflictKind, Hub, MergeOutcome, ResolveError, Version};
+use serde_json::json;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use store::waiting::{AnswerRow, AskedMerge};
+
+/// The largest content that is taken for one path, in bytes.
+pub const ANSWER_BYTES: usize = 1 << 20;
+/// The largest text that is shown of a version, in bytes.
+const SHOWN_BYTES: usize = 256 << 10;
+/// The longest note or reason, in characters.
+const NOTE_CHARACTERS: usize = 4_000;
+/// The longest name of somebody.
+const NAME_CHARACTERS: usize = 80;
+/// So many paths are named in an error.
+const NAMED_PATHS: usize = 10;
+
+/// A conflict as a person sees it.
+#[derive(Clone, Debug, Default)]
+pub struct OpenConflict {
+    /// The conflicting paths. Empty where the conflict is about folders, or nothing of it is left to see.
+    pub files: Vec<OpenFile>,
+    /// What git said.
+    pub messages: Vec<String>,
+}
+
+/// A conflicting path.
+#[derive(Clone, Debug)]
+pub struct OpenFile {
+    /// The path.
+    pub path: String,
+    /// What meets there, as git's room names it.
+    pub kind: String,
+    /// Base, ours, theirs.
+    pub versions: [Option<OpenVersion>; 3],
+    /// The places that both sides changed; none where the conflict is not about lines.
+    pub hunks: Vec<OpenHunk>,
+    /// The whole text with the hunks between markers.
+    pub marked: Option<String>,
+    /// What was decided about these very versions: what, and by whom.
+    pub answer: Option<(Choice, String)>,
+}
+
+/// A version of a path.
+#[derive(Clone, Debug)]
+pub struct OpenVersion {
+    /// Its blob; for a submodule, the commit.
+    pub blob: String,
+    /// Its mode as git writes it.
+    pub mode: u32,
+    /// Its text; `None` where it is none, or too large to show.
+    pub text: Option<String>,
+}
+
+/// A place that both sides changed.
+#[derive(Clone, Debug)]
+pub struct OpenHunk {
+    /// The line it begins at, counted from 1, in the branch's version.
+    pub line: usize,
+    /// What the common base has here.
+    pub base: String,
+    /// What the branch has here.
+    pub ours: String,
+    /// What the work has here.
+    pub theirs: String,
+}
+
+/// Why an answer changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// There is no such merge.
+    #[error("there is no merge {0}")]
+    Unknown(MergeId),
+    /// It asks nobody.
+    #[error("merge {merge} does not wait for a person: it is {state}")]
+    NotWaiting {
+        /// Which merge.
+        merge: MergeId,
+        /// Where it stands.
+        state: MergeState,
+    },
+    /// It asks about another conflict than the one that was looked at.
+    #[error("the conflict of merge {0} has changed since it was looked at")]
+    Changed(MergeId),
+    /// A value can't be used.
+    #[error("{message}")]
+    Invalid {
+        /// Which field.
+        field: &'static str,
+        /// The value that was found.
+        value: String,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The product's own fault, or the machine's.
+    #[error("the answer could not be taken: {0}")]
+    Internal(String),
+}
+
+impl From<store::Error> for AnswerError {
+    fn from(error: store::Error) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<git::GitError> for AnswerError {
+    fn from(error: git::GitError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl Engine {
+    /// The conflict that a merge met last, made again from its commits; empty where it met none.
+    ///
+    /// # Errors
+    /// When there is no such merge, or its hub can't be read.
+    pub async fn open_conflict(&self, merge: MergeId) -> Result<OpenConflict, AnswerError> {
+        let asked = self.asked(merge).await?;
+        let answers = self.parts.store.person_answers(merge).await?;
+        let Some((hub, conflict)) = self.conflict(&asked).await? else {
+            return Ok(OpenConflict::default());
+        };
+        let shown = blocking(move || {
+            let files = conflict.files.iter().map(|file| open(&hub, &conflict, file, &answers));
+            Ok::<_, git::GitError>(OpenConflict {
+                files: files.collect::<Result<_, _>>()?,
+                messages: conflict.messages.iter().map(|said| said.text.clone()).collect(),
+            })
+        });
+        Ok(shown.await?)
+    }
+
+    /// Decides conflicting paths of a merge that waits; it goes back into the queue. Paths that are left out go
+    /// through the layers again. `seen` is the tip of the conflict that was looked at.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; then nothing has changed.
+    pub async fn resolve_merge(
+        &self,
+        merge: MergeId,
+        choices: Vec<(String, Choice)>,
+        seen: Option<&str>,
+        by: &str,
+    ) -> Result<(), AnswerError> {
+        let asked = self.waiting(merge).await?;
+        if seen.is_some_and(|seen| asked.tip.as_ref().is_none_or(|tip| tip.0 != seen)) {
+            return Err(AnswerError::Changed(merge));
+        }
+        let conflict = self.conflict(&asked).await?;
+        let (hub, conflict) = conflict.ok_or(AnswerError::Changed(merge))?;
+        let by = name(by);
+        let rows = checked(&conflict, choices, &by)?;
+        let tried = rows.clone();
+        blocking(move || try_out(&hub, conflict, tried)).await?;
+        let paths = rows.iter().map(|row| row.path.clone()).collect();
+        self.answered(merge, &asked, Answer::Resolved { paths }, by, &rows)
+            .await
+    }
+
+    /// Sends the work of a merge that waits back to its worker, with a note, for one more try.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; then nothing has changed.
+    pub async fn send_merge_back(&self, merge: MergeId, note: &str, by: &str) -> Result<(), AnswerError> {
+        let asked = self.waiting(merge).await?;
+        let note = words("note", note)?;
+        self.answered(merge, &asked, Answer::SentBack { note }, name(by), &[])
+            .await
+    }
+
+    /// Gives the work of a merge that waits up: its task fails for this reason.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; then nothing has changed.
+    pub async fn give_merge_up(&self, merge: MergeId, reason: &str, by: &str) -> Result<(), AnswerError> {
+        let asked = self.waiting(merge).await?;
+        let reason = words("reason", reason)?;
+        self.answered(merge, &asked, Answer::GivenUp { reason }, name(by), &[])
+            .await
+    }
+
+    async fn asked(&self, merge: MergeId) -> Result<AskedMerge, AnswerError> {
+        let asked = self.parts.store.asked_merge(merge).await?;
+        asked.ok_or(AnswerError::Unknown(merge))
+    }
+
+    async fn waiting(&self, merge: MergeId) -> Result<AskedMerge, AnswerError> {
+        let asked = self.asked(merge).await?;
+        match asked.state {
+            MergeState::Waiting => Ok(asked),
+            state => Err(AnswerError::NotWaiting { merge, state }),
+        }
+    }
+
+    async fn conflict(&self, asked: &AskedMerge) -> Result<Option<(Arc<Hub>, Conflict)>, AnswerError> {
+        let Some(tip) = asked.tip.clone().filter(|_| asked.conflicted) else {
+            return Ok(None);
+        };
+        let hub = self.parts.hub(&asked.hub).await?;
+        let (own, work) = (hub.clone(), asked.commit.clone());
+        Ok(match blocking(move || own.merge(&tip, &work)).await? {
+            MergeOutcome::Conflicted(conflict) => Some((hub, conflict)),
+            MergeOutcome::Clean(_) | MergeOutcome::AlreadyMerged | MergeOutcome::NoMergeBase => None,
+        })
+    }
+
+    /// The answer in one transaction: the task, the merge, what was decided, the log.
+    async fn answered(
+        &self,
+        merge: MergeId,
+        asked: &AskedMerge,
+        answer: Answer,
+        by: String,
+        rows: &[AnswerRow],
+    ) -> Result<(), AnswerError> {
+        let mut tx = self.parts.store.begin().await?;
+        let event = Event::PersonAnswered {
+            merge,
+            answer: answer.clone(),
+            by: by.clone(),
+        };
+        let applied = match step::apply(&mut tx, asked.run, Some(asked.task), event).await {
+            Ok(applied) => applied,
+            Err(StepError::Store(error)) => return Err(error.into()),
+            // It was answered, or its run ended, a moment ago.
+            Err(StepError::Refused(_) | StepError::Unknown(_)) => return Err(self.overtaken(merge).await?),
+        };
+        if !tx.person_answered(merge, asked.tip.as_ref(), &answer).await? {
+            drop(tx);
+            return Err(self.overtaken(merge).await?);
+        }
+        for row in rows {
+            tx.save_answer(merge, row).await?;
+        }
+        if let Answer::SentBack { note } = &answer {
+            let told = json!({ "attempt": asked.attempt, "reason": format!("{by}, a person, looked at it: {note}") });
+            tx.save_feedback(asked.task, &told).await?;
+        }
+        tx.commit().await?;
+        self.applied(&applied);
+        if matches!(answer, Answer::SentBack { .. } | Answer::GivenUp { .. }) {
+            let worked = Duration::from_millis(asked.merge_ms.max(0) as u64);
+            telemetry::merge::conflict_resolved("person", "declined");
+            telemetry::merge::finished(telemetry::merge::MergeResult::Conflict, worked);
+        }
+        Ok(())
+    }
+
+    async fn overtaken(&self, merge: MergeId) -> Result<AnswerError, AnswerError> {
+        let state = self.asked(merge).await?.state;
+        Ok(match state {
+            MergeState::Waiting => AnswerError::Changed(merge),
+            state => AnswerError::NotWaiting { merge, state },
+        })
+    }
+}
+
+fn open(hub: &Hub, conflict: &Conflict, file: &ConflictFile, answers: &[AnswerRow]) -> Result<OpenFile, git::GitError> {
+    let version = |version: &Option<Version>| version.as_ref().map(|version| open_version(hub, version)).transpose();
+    let path = file.path.to_string();
+    let text = hub.hunks(conflict, file).ok();
+    let hunks = text.iter().flat_map(|text| text.hunks()).map(|hunk| OpenHunk {
+        line: hunk.line,
+        base: hunk.base.clone(),
+        ours: hunk.ours.clone(),
+        theirs: hunk.theirs.clone(),
+    });
+    let now = versions(file);
+    let answer = answers.iter().find(|row| row.path == path && row.versions == now);
+    let kind = serde_json::to_value(file.kind).ok();
+    Ok(OpenFile {
+        kind: kind
+            .and_then(|kind| kind.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        versions: [version(&file.base)?, version(&file.ours)?, version(&file.theirs)?],
+        hunks: hunks.collect(),
+        marked: text.map(|text| text.marked()).filter(|text| text.len() <= ANSWER_BYTES),
+        answer: answer.map(|row| (row.choice.clone(), row.by.clone())),
+        path,
+    })
+}
+
+fn open_version(hub: &Hub, version: &Version) -> Result<OpenVersion, git::GitError> {
+    // A submodule's commit is in another repository.
+    let text = match version.mode {
+        SUBMODULE => None,
+        _ => String::from_utf8(hub.read_blob(&version.blob)?).ok(),
+    };
+    Ok(OpenVersion {
+        blob: version.blob.0.clone(),
+        mode: version.mode,
+        text: text.filter(|text| text.len() <= SHOWN_BYTES && !text.contains('\0')),
+    })
+}
+
+const SUBMODULE: u32 = 0o160_000;
+
+/// The choices as they are kept, each about a path that conflicts.
+fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Result<Vec<AnswerRow>, AnswerError> {
+    let invalid = |value: &str, message: String, hint: &str| {
+        Err(AnswerError::Invalid {
+            field: "paths",
+            value: value.to_owned(),
+            message,
+            hint: hint.to_owned(),
+        })
+    };
+    if conflict.files.is_empty() {
+        let message = "this conflict is about folders and can't be decided path by path".to_owned();
+        return invalid("", message, "send the work back with a note, or give it up");
+    }
+    let known: Vec<String> = conflict.files.iter().map(|file| file.path.to_string()).collect();
+    let hint = match known.len() {
+        0..=NAMED_PATHS => format!("conflicting are: {}", known.join(", ")),
+        more => format!(
+            "conflicting are: {} and {} more",
+            known[..NAMED_PATHS].join(", "),
+            more - NAMED_PATHS
+        ),
+    };
+    if choices.is_empty() {
+        return invalid("", "no path is decided".to_owned(), &hint);
+    }
+    let (mut rows, mut seen) = (Vec::with_capacity(choices.len()), BTreeSet::new());
+    for (path, choice) in choices {
+        let Some(file) = conflict.files.iter().find(|file| file.path.to_string() == path) else {
+            return invalid(&path, format!("{path} does not conflict in this merge"), &hint);
+        };
+        if !seen.insert(path.clone()) {
+            return invalid(&path, format!("{path} is decided twice"), "decide each path once");
+        }
+        if let Choice::Content(content) = &choice {
+            if let Some((message, hint)) = refuse_content(file, content) {
+                return invalid(&path, format!("{path}: {message}"), &hint);
+            }
+        }
+        let (versions, by) = (versions(file), by.to_owned());
+        rows.push(AnswerRow {
+            path,
+            versions,
+            choice,
+            by,
+        });
+    }
+    Ok(rows)
+}
+
+/// Why a content can't be what a path holds, and what to do.
+fn refuse_content(file: &ConflictFile, content: &[u8]) -> Option<(String, String)> {
+    if matches!(file.kind, ConflictKind::Symlink | ConflictKind::Submodule) {
+        let message = "a symbolic link or a submodule has no text of its own".to_owned();
+        return Some((message, "take ours or theirs, or delete it".to_owned()));
+    }
+    if content.len() > ANSWER_BYTES {
+        let message = format!("the content has {} bytes, more than {ANSWER_BYTES}", content.len());
+        return Some((message, "take a side, or send the work back with a note".to_owned()));
+    }
+    let text = String::from_utf8_lossy(content);
+    if telemetry::secrets::mask_known(&text) != text {
+        let message = "the content holds a secret of this server".to_owned();
+        return Some((message, "take it out; secrets are not committed".to_owned()));
+    }
+    None
+}
+
+/// Puts the choices into the tree, to see whether they can be.
+fn try_out(hub: &Hub, mut conflict: Conflict, rows: Vec<AnswerRow>) -> Result<(), AnswerError> {
+    conflict
+        .files
+        .retain(|file| rows.iter().any(|row| row.path == file.path.to_string()));
+    let resolutions = conflict.files.iter().filter_map(|file| {
+        let row = rows.iter().find(|row| row.path == file.path.to_string())?;
+        Some((file.path.clone(), resolution(file, row.choice.clone())))
+    });
+    let resolutions = resolutions.collect();
+    match hub.with_resolutions(&conflict, resolutions) {
+        Ok(_) => Ok(()),
+        Err(ResolveError::Git(error)) => Err(error.into()),
+        Err(error) => {
+            let value = match &error {
+                ResolveError::MarkersLeft { path, .. }
+                | ResolveError::Unresolved { path }
+                | ResolveError::Unexpected { path } => path.to_string(),
+                ResolveError::NotByPath { .. } | ResolveError::Git(_) => String::new(),
+            };
+            Err(AnswerError::Invalid {
+                field: "paths",
+                value,
+                message: error.to_string(),
+                hint: "nothing was changed; mend it and answer again".to_owned(),
+            })
+        }
+    }
+}
+
+/// Words of a person's, as they may be kept.
+fn words(field: &'static str, text: &str) -> Result<String, AnswerError> {
+    let text = telemetry::secrets::redact(text.trim());
+    let length = text.chars().count();
+    let message = match length {
+        0 => "it is empty".to_owned(),
+        1..=NOTE_CHARACTERS => return Ok(text),
+        _ => format!("it has {length} characters, more than {NOTE_CHARACTERS}"),
+    };
+    Err(AnswerError::Invalid {
+        field,
+        value: text.chars().take(NAME_CHARACTERS).collect(),
+        message: format!("the {field} can't be used: {message}"),
+        hint: "say in a few sentences what is to be known".to_owned(),
+    })
+}
+
+/// What somebody calls themselves, in one line.
+fn name(by: &str) -> String {
+    let by: String = by
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(NAME_CHARACTERS)
+        .collect();
+    match by.trim() {
+        "" => "a person".to_owned(),
+        by => telemetry::secrets::redact(by),
+    }
+}

@@ -1,0 +1,165 @@
+//! The last layer: a person. A conflict that nobody could decide does not fail a task that cost money: its merge
+//! leaves the queue, which goes on without it, until a person has answered. The gate judges what a person decided
+//! like everything else.
+
+use super::{
+    Failure,
+    entry::{Ended, Merger},
+};
+use crate::step::{self, Applied};
+use domain::{
+    event::Event,
+    merge::{Choice, Layer, MergeEnd},
+    run::{Reason, ReasonCode},
+};
+use git::{Conflict, ConflictFile, Version};
+use serde_json::json;
+use store::{Tx, resolution::ResolutionRow, waiting::AnswerRow};
+
+/// What a person is asked.
+pub(super) struct Question {
+    /// Conflicted paths.
+    pub(super) conflicts: Vec<String>,
+    /// Why.
+    pub(super) why: Reason,
+}
+
+impl Merger {
+    /// Whether a person is asked what nobody else decided.
+    fn asks_a_person(&self) -> bool {
+        let parts = &self.engine.parts;
+        parts.merge_settings(&self.facts.workspace_path).asks(Layer::Person)
+    }
+
+    /// What becomes of work with a conflict that stands: back to its worker while that has a try left, else a person
+    /// is asked. With neither layer the task has failed.
+    pub(super) async fn undecided(
+        &self,
+        conflict: &Conflict,
+        why: String,
+        paths: Vec<String>,
+    ) -> Result<Ended, Failure> {
+        let ended = self.rejected(ReasonCode::Conflict, &why, json!({ "conflicts": paths }), true);
+        match (self.asks_the_worker(), self.asks_a_person()) {
+            (false, false) => return Ok(Ended::error(ReasonCode::Conflict, why, true)),
+            (true, false) => return Ok(ended),
+            (true, true) if self.has_a_try_left().await? => return Ok(ended),
+            (true | false, true) => {}
+        }
+        let outdated = self.outdated(conflict).await?;
+        let why = match outdated.is_empty() {
+            true => why,
+            false => format!(
+                "{}: the branch has moved, and another conflict is there than the one that was decided. {why}",
+                outdated.join(", ")
+            ),
+        };
+        Ok(ask_instead(ended, paths, why))
+    }
+
+    /// What becomes of work that the gate refused: where a person decided and no try is left to mend it, the person
+    /// is asked again, with what the gate said.
+    pub(super) async fn refused(&self, ended: Ended) -> Result<Ended, Failure> {
+        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_a_try_left().await? {
+            return Ok(ended);
+        }
+        let paths = answers.into_iter().map(|answer| answer.path).collect();
+        let why = match &ended.end {
+            MergeEnd::Rejected { reason } => format!("what was decided does not pass: {}", reason.message),
+            MergeEnd::Landed { .. } | MergeEnd::Error { .. } => return Ok(ended),
+        };
+        Ok(ask_instead(ended, paths, why))
+    }
+
+    /// Whether work that is sent back now is tried again. While its merge is in our hands, nobody else counts.
+    pub(super) async fn has_a_try_left(&self) -> Result<bool, Failure> {
+        let task = self.engine.parts.store.task_facts(self.merge.task).await?;
+        let task = task.ok_or(Failure::NotOurs)?;
+        Ok(task.failures + 1 < self.facts.limits.failures)
+    }
+
+    /// Paths that a person decided when other versions met there.
+    async fn outdated(&self, conflict: &Conflict) -> Result<Vec<String>, Failure> {
+        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        let outdated = |answer: &AnswerRow| {
+            let path = |file: &&ConflictFile| file.path.to_string() == answer.path;
+            let file = conflict.files.iter().find(path);
+            file.is_some_and(|file| versions(file) != answer.versions)
+        };
+        Ok(answers.into_iter().filter(outdated).map(|answer| answer.path).collect())
+    }
+
+    /// Puts the question in place of the merge's end.
+    pub(super) async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
+        let event = Event::PersonAsked {
+            merge: self.merge.id,
+            conflicts: question.conflicts.clone(),
+            why: question.why.message.clone(),
+        };
+        let applied = step::apply(tx, self.facts.id, Some(self.merge.task), event).await?;
+        let worked = self.worked.as_millis() as i64;
+        match tx.ask_person(self.hold(), &question.why, worked).await? {
+            true => Ok(applied),
+            false => Err(Failure::NotOurs),
+        }
+    }
+
+    /// What a person decided about a path, if the very versions meet there that it was decided for.
+    pub(super) async fn decided_by_a_person(
+        &self,
+        file: &ConflictFile,
+    ) -> Result<Option<(git::Resolution, ResolutionRow)>, Failure> {
+        let (path, now) = (file.path.to_string(), versions(file));
+        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        let own = answers
+            .into_iter()
+            .find(|answer| answer.path == path && answer.versions == now);
+        let Some(answer) = own else {
+            return Ok(None);
+        };
+        let text = match &answer.choice {
+            Choice::Content(content) => String::from_utf8(content.clone()).ok(),
+            Choice::Ours | Choice::Theirs | Choice::Delete => None,
+        };
+        let row = ResolutionRow {
+            path,
+            text,
+            reason: format!("{} decided: {}", answer.by, answer.choice.in_words()),
+            ..ResolutionRow::default()
+        };
+        Ok(Some((resolution(file, answer.choice), row)))
+    }
+}
+
+fn ask_instead(ended: Ended, conflicts: Vec<String>, why: String) -> Ended {
+    let code = match &ended.end {
+        MergeEnd::Rejected { reason } | MergeEnd::Error { reason } => reason.code,
+        MergeEnd::Landed { .. } => ReasonCode::Conflict,
+    };
+    let why = Reason::new(code, telemetry::secrets::redact(&why));
+    Ended {
+        question: Some(Question { conflicts, why }),
+        ..ended
+    }
+}
+
+/// The versions that meet at a path: base, ours, theirs.
+pub(crate) fn versions(file: &ConflictFile) -> [Option<String>; 3] {
+    let blob = |version: &Option<Version>| version.as_ref().map(|version| version.blob.0.clone());
+    [blob(&file.base), blob(&file.ours), blob(&file.theirs)]
+}
+
+/// A decision as git takes it: a side that has no version deleted the path.
+pub(crate) fn resolution(file: &ConflictFile, choice: Choice) -> git::Resolution {
+    let side = |version: &Option<Version>| match version {
+        Some(version) => git::Resolution::Version(version.clone()),
+        None => git::Resolution::Delete,
+    };
+    match choice {
+        Choice::Ours => side(&file.ours),
+        Choice::Theirs => side(&file.theirs),
+        Choice::Delete => git::Resolution::Delete,
+        Choice::Content(content) => git::Resolution::Content(content),
+    }
+}

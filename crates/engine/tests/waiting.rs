@@ -1,0 +1,320 @@
+//! Merges that wait for a person.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+mod house;
+
+use domain::{
+    MergeId, RunId,
+    merge::{Choice, MergeState},
+    run::RunState,
+    task::TaskState,
+};
+use engine::{AnswerError, LimitsAsked, view::TaskView};
+use house::{House, done, file, git, plan};
+use serde_json::json;
+use sim_llm::{Rule, Scenario};
+use std::path::{Path, PathBuf};
+
+const CHECK: &str = "! grep -rq broken src";
+const TEXT: &str = "one\n\n\n\n\n\n\n\ntwo\n";
+const PATH: &str = "src/a.txt";
+
+/// Two tasks that change the same line, and a resolver that declines.
+fn conflict() -> Vec<Rule> {
+    let edit = |key: &str, new: &str| {
+        Rule::worker(key)
+            .attempt(1)
+            .call("edit_file", json!({"path": PATH, "old": "two\n", "new": new}))
+            .call("finish", done())
+    };
+    let decline = json!({"decision": "decline", "text": "", "reason": "they exclude each other", "dropped_lines": []});
+    vec![
+        edit("left", "two left\n"),
+        edit("right", "two right\n"),
+        Rule::resolver("*").json(&decline),
+    ]
+}
+
+fn two() -> Scenario {
+    let mut rules = vec![Rule::director().json(&plan(&[("left", &[]), ("right", &[])]))];
+    rules.extend(conflict());
+    Scenario::from_rules(rules)
+}
+
+/// A third task changes another line, when it is let go.
+fn three(more: Vec<Rule>) -> Scenario {
+    let held = "while [ ! -e go ]; do sleep 0.05; done; rm go; sed -i 's/^one$/ONE/' src/a.txt";
+    let mut rules = vec![
+        Rule::director().json(&plan(&[("left", &[]), ("right", &[]), ("later", &[])])),
+        Rule::worker("later").turn(1).call("shell", json!({"command": held})),
+        Rule::worker("later").turn(2).call("finish", done()),
+    ];
+    rules.extend(conflict());
+    rules.extend(more);
+    Scenario::from_rules(rules)
+}
+
+/// A task has one try: a conflict that goes back to a worker would fail it.
+async fn open(scenario: Scenario) -> House {
+    House::open_with(scenario, |settings| settings.limits.failures = 1).await
+}
+
+async fn begin(house: &House) -> (PathBuf, RunId) {
+    let repository = house.repository(&[(PATH, TEXT)]);
+    let run = house.submit(&repository, Some(CHECK)).await;
+    (repository, run.id)
+}
+
+/// Waits until a task is as it should be.
+async fn task_that(house: &House, run: RunId, wanted: impl Fn(&TaskView) -> bool) -> TaskView {
+    let found = async {
+        loop {
+            let tasks = house.engine.views().tasks(run).await.unwrap();
+            if let Some(task) = tasks.into_iter().find(|task| wanted(task)) {
+                return task;
+            }
+            house.engine.changed(run, i64::MAX).await;
+        }
+    };
+    match tokio::time::timeout(house::PATIENCE, found).await {
+        Ok(task) => task,
+        Err(_) => panic!("no task came to it; the log:\n{}", house.log(run).await),
+    }
+}
+
+/// Waits until a merge has asked a person so many times.
+async fn asked(house: &House, run: RunId, times: usize) -> MergeId {
+    loop {
+        let waiting = |task: &TaskView| {
+            task.merge
+                .as_ref()
+                .is_some_and(|merge| merge.state == MergeState::Waiting)
+        };
+        let task = task_that(house, run, waiting).await;
+        assert_eq!(task.state, TaskState::Merging);
+        if house.log(run).await.matches(" merge_waits ").count() >= times {
+            return task.merge.unwrap().id;
+        }
+        house.engine.changed(run, i64::MAX).await;
+    }
+}
+
+/// Lets the third task go on, and waits for it to land.
+async fn let_go(house: &House, run: RunId) {
+    let at_work = |task: &TaskView| {
+        let tool = task.action.as_ref().and_then(|action| action.tool.as_ref());
+        task.key.0 == "later" && tool.is_some()
+    };
+    task_that(house, run, at_work).await;
+    let mut open = vec![house.folder.path().join("data")];
+    while let Some(folder) = open.pop() {
+        let is_tree = folder.join(PATH).is_file() && folder.to_string_lossy().contains("later");
+        if is_tree {
+            std::fs::write(folder.join("go"), "").unwrap();
+        }
+        let inside = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        open.extend(
+            inside
+                .map(|entry| entry.path())
+                .filter(|path| path.is_dir() && !is_tree),
+        );
+    }
+    task_that(house, run, |task| {
+        task.key.0 == "later" && task.state == TaskState::Complete
+    })
+    .await;
+}
+
+fn content(text: &str) -> Vec<(String, Choice)> {
+    vec![(PATH.to_owned(), Choice::Content(text.as_bytes().to_vec()))]
+}
+
+fn landed(repository: &Path, run: RunId) -> String {
+    git(repository, &["show", &format!("orchestrator/{}:{PATH}", run.short())])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer() {
+    let mut house = open(two()).await;
+    let (repository, run) = begin(&house).await;
+    let merge = asked(&house, run, 1).await;
+    let (of, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    assert_eq!(of, run);
+    assert!(view.reason.unwrap().message.contains("they exclude each other"));
+
+    house.reopen().await;
+    assert_eq!(asked(&house, run, 1).await, merge, "a restart keeps it");
+    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    let [file] = conflict.files.as_slice() else {
+        panic!("{conflict:?}")
+    };
+    assert_eq!(
+        (file.path.as_str(), file.kind.as_str(), file.hunks.len()),
+        (PATH, "content", 1)
+    );
+    assert_eq!(file.hunks[0].base, "two\n");
+    let marked = file.marked.clone().unwrap();
+
+    // What can't be used is refused, and changes nothing.
+    let answer =
+        async |choices, seen: Option<&str>| house.engine.resolve_merge(merge, choices, seen, "").await.unwrap_err();
+    assert!(
+        matches!(answer(content(&marked), None).await, AnswerError::Invalid { value, message, .. }
+        if value == PATH && message.contains("line 9"))
+    );
+    let foreign = vec![("src/b.txt".to_owned(), Choice::Ours)];
+    assert!(
+        matches!(answer(foreign, None).await, AnswerError::Invalid { value, hint, .. }
+        if value == "src/b.txt" && hint.contains(PATH))
+    );
+    assert!(matches!(answer(Vec::new(), None).await, AnswerError::Invalid { .. }));
+    assert!(matches!(
+        answer(content("x\n"), Some("0")).await,
+        AnswerError::Changed(_)
+    ));
+    let unknown = house.engine.give_merge_up(MergeId(4711), "no", "").await.unwrap_err();
+    assert!(matches!(unknown, AnswerError::Unknown(MergeId(4711))));
+    assert!(house.log(run).await.find("merge_answered").is_none());
+
+    let text = TEXT.replace("two\n", "two left\ntwo right\n");
+    let tip = view.tip.unwrap().0;
+    house
+        .engine
+        .resolve_merge(merge, content(&text), Some(&tip), "Ann")
+        .await
+        .unwrap();
+    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(landed(&repository, run), text.trim());
+    let calls = house.calls_for("left") + house.calls_for("right");
+    assert_eq!(calls, 3, "two workers and a resolver were asked once each");
+    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let decided: Vec<_> = view
+        .resolutions
+        .iter()
+        .map(|one| (one.layer.as_str(), one.result.as_str()))
+        .collect();
+    assert_eq!(decided, [("person", "resolved")]);
+    assert!(view.resolutions[0].reason.starts_with("Ann decided"), "{view:?}");
+    let again = house
+        .engine
+        .resolve_merge(merge, content(&text), None, "")
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        again,
+        AnswerError::NotWaiting {
+            state: MergeState::Landed,
+            ..
+        }
+    ));
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
+    let house = open(three(Vec::new())).await;
+    let (repository, run) = begin(&house).await;
+    let merge = asked(&house, run, 1).await;
+    let_go(&house, run).await;
+    // The branch has moved, and with it what the work meets there.
+    house
+        .engine
+        .resolve_merge(merge, content("mine\n"), None, "Ann")
+        .await
+        .unwrap();
+    assert_eq!(asked(&house, run, 2).await, merge);
+    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let why = view.reason.unwrap().message;
+    assert!(why.contains("the branch has moved") && why.contains(PATH), "{why}");
+    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    assert!(conflict.files[0].answer.is_none());
+
+    let ours = vec![(PATH.to_owned(), Choice::Ours)];
+    house.engine.resolve_merge(merge, ours, None, "Ann").await.unwrap();
+    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    let text = landed(&repository, run);
+    assert!(
+        text.starts_with("ONE\n") && (text.ends_with("two left") || text.ends_with("two right")),
+        "{text}"
+    );
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_a_note() {
+    let mend = Rule::worker("*")
+        .attempt(2)
+        .contains("keep both lines")
+        .call(
+            "write_file",
+            file(PATH, &TEXT.replace("two\n", "two left\ntwo right\n")),
+        )
+        .call("finish", done());
+    let house = open(three(vec![mend])).await;
+    let (repository, run) = begin(&house).await;
+    let merge = asked(&house, run, 1).await;
+    house
+        .engine
+        .resolve_merge(merge, content("broken\n"), None, "Ann")
+        .await
+        .unwrap();
+    assert_eq!(asked(&house, run, 2).await, merge);
+    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let why = view.reason.unwrap().message;
+    assert!(
+        why.contains("does not pass") && why.contains("grep -rq broken"),
+        "{why}"
+    );
+    assert_eq!(view.gate.unwrap()["verdict"], "failed");
+
+    let empty = house.engine.send_merge_back(merge, " ", "Ann").await.unwrap_err();
+    assert!(matches!(empty, AnswerError::Invalid { field: "note", .. }));
+    house
+        .engine
+        .send_merge_back(merge, "keep both lines", "Ann")
+        .await
+        .unwrap();
+    let_go(&house, run).await;
+    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    let text = landed(&repository, run);
+    assert!(text.contains("two left\ntwo right"), "{text}");
+    house.assert_requests_were_sound();
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
+    let house = open(two()).await;
+    let (_, run) = begin(&house).await;
+    let merge = asked(&house, run, 1).await;
+    house.engine.give_merge_up(merge, "not worth it", "Ann").await.unwrap();
+    let (state, reason) = house.end(run).await;
+    assert_eq!(state, RunState::Failed);
+    assert!(reason.contains("Ann gave the work up: not worth it"), "{reason}");
+    house.assert_rows_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
+    let house = open(two()).await;
+    let (_, run) = begin(&house).await;
+    let merge = asked(&house, run, 1).await;
+    house.engine.cancel(run).await.unwrap();
+    assert_eq!(house.end(run).await.0, RunState::Cancelled);
+    let late = house
+        .engine
+        .resolve_merge(merge, content("mine\n"), None, "")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            late,
+            AnswerError::NotWaiting {
+                state: MergeState::Rejected,
+                ..
+            }
+        ),
+        "{late}"
+    );
+    house.assert_rows_agree().await;
+}
