@@ -23,8 +23,10 @@ pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
 pub use health::{Health, Readiness};
-pub use merge::MergeList;
-pub use merge::{Merge, Resolution};
+pub use merge::{
+    AnsweredMerge, ConflictFile, ConflictHunk, ConflictVersion, Merge, MergeDetail, MergeLine, MergeLines, MergeList,
+    NewResolution, PathAnswer, RejectedWork, Resolution, ReturnedWork,
+};
 pub use money::Amount;
 pub use new_run::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
 pub use problem::Problem;

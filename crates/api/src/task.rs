@@ -75,6 +75,8 @@ pub struct Action {
 /// A task's newest entry in the merge queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskMerge {
+    /// Which merge.
+    pub id: i64,
     /// Where it stands.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,

@@ -54,14 +54,14 @@ fn three(more: Vec<Rule>) -> Scenario {
     Scenario::from_rules(rules)
 }
 
-/// A task has one try: a conflict that goes back to a worker would fail it.
-async fn open(scenario: Scenario) -> House {
-    House::open_with(scenario, |settings| settings.limits.failures = 1).await
-}
-
 async fn begin(house: &House) -> (PathBuf, RunId) {
     let repository = house.repository(&[(PATH, TEXT)]);
-    let run = house.submit(&repository, Some(CHECK)).await;
+    // A task has one try: a conflict that goes back to a worker would fail it.
+    let limits = LimitsAsked {
+        failures: Some(1),
+        ..LimitsAsked::default()
+    };
+    let run = house.submit_with(&repository, Some(CHECK), limits).await.unwrap();
     (repository, run.id)
 }
 
@@ -135,7 +135,7 @@ fn landed(repository: &Path, run: RunId) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer() {
-    let mut house = open(two()).await;
+    let mut house = House::open(two()).await;
     let (repository, run) = begin(&house).await;
     let merge = asked(&house, run, 1).await;
     let (of, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
@@ -212,7 +212,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
-    let house = open(three(Vec::new())).await;
+    let house = House::open(three(Vec::new())).await;
     let (repository, run) = begin(&house).await;
     let merge = asked(&house, run, 1).await;
     let_go(&house, run).await;
@@ -250,7 +250,7 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
             file(PATH, &TEXT.replace("two\n", "two left\ntwo right\n")),
         )
         .call("finish", done());
-    let house = open(three(vec![mend])).await;
+    let house = House::open(three(vec![mend])).await;
     let (repository, run) = begin(&house).await;
     let merge = asked(&house, run, 1).await;
     house
@@ -284,7 +284,7 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
-    let house = open(two()).await;
+    let house = House::open(two()).await;
     let (_, run) = begin(&house).await;
     let merge = asked(&house, run, 1).await;
     house.engine.give_merge_up(merge, "not worth it", "Ann").await.unwrap();
@@ -296,8 +296,9 @@ async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
-    let house = open(two()).await;
-    let (_, run) = begin(&house).await;
+    let house = House::open_with(two(), |settings| settings.limits.failures = 1).await;
+    let repository = house.repository(&[(PATH, TEXT)]);
+    let run = house.submit(&repository, None).await.id;
     let merge = asked(&house, run, 1).await;
     house.engine.cancel(run).await.unwrap();
     assert_eq!(house.end(run).await.0, RunState::Cancelled);

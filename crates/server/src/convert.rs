@@ -1,7 +1,7 @@
 //! From what the store shows to what goes over the wire.
 
 use api::{Amount, Event};
-use domain::NanoDollars;
+use domain::{NanoDollars, RunId, merge::Choice};
 use engine::view;
 
 pub(crate) fn counts(counts: view::TaskCounts) -> api::TaskCounts {
@@ -131,6 +131,7 @@ pub(crate) fn task(task: view::TaskView) -> api::Task {
             }
         }),
         merge: task.merge.map(|merge| api::TaskMerge {
+            id: merge.id.0,
             state: merge.state,
             conflicts: merge.conflicts,
         }),
@@ -210,6 +211,68 @@ pub(crate) fn merge(merge: view::MergeView) -> api::Merge {
         started_at: merge.started_at,
         ended_at: merge.ended_at,
         resolutions: merge.resolutions.into_iter().map(resolution).collect(),
+    }
+}
+
+pub(crate) fn merge_line(line: view::MergeLine) -> api::MergeLine {
+    api::MergeLine {
+        id: line.id.0,
+        run_short: line.run.short(),
+        run: line.run,
+        task: line.task.0,
+        title: line.title,
+        state: line.state,
+        conflicts: line.conflicts,
+        reason: line.reason.map(Into::into),
+        queued_at: line.queued_at,
+        asked_at: line.asked_at,
+        ended_at: line.ended_at,
+    }
+}
+
+pub(crate) fn merge_detail(run: RunId, own: view::MergeView, conflict: engine::OpenConflict) -> api::MergeDetail {
+    api::MergeDetail {
+        run,
+        run_short: run.short(),
+        merge: merge(own),
+        files: conflict.files.into_iter().map(conflict_file).collect(),
+        messages: conflict.messages,
+    }
+}
+
+fn conflict_file(file: engine::OpenFile) -> api::ConflictFile {
+    let [base, ours, theirs] = file.versions.map(|version| {
+        version.map(|version| api::ConflictVersion {
+            blob: version.blob,
+            mode: format!("{:06o}", version.mode),
+            text: version.text,
+        })
+    });
+    let hunks = file.hunks.into_iter().map(|hunk| api::ConflictHunk {
+        line: hunk.line,
+        base: hunk.base,
+        ours: hunk.ours,
+        theirs: hunk.theirs,
+    });
+    let (answer, answered_by) = file.answer.unzip();
+    let answer = answer.map(|choice| api::PathAnswer {
+        path: file.path.clone(),
+        decision: choice.as_str().to_owned(),
+        content: match choice {
+            Choice::Content(content) => Some(String::from_utf8_lossy(&content).into_owned()),
+            Choice::Ours | Choice::Theirs | Choice::Delete => None,
+        },
+    });
+    api::ConflictFile {
+        path: file.path,
+        kind: file.kind,
+        base,
+        ours,
+        theirs,
+        hunks: hunks.collect(),
+        marked: file.marked,
+        answer,
+        answered_by,
     }
 }
 

@@ -4,12 +4,12 @@ use api::{Invalid, Problem};
 use axum::{
     Json,
     body::Body,
-    extract::Request,
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    extract::{Form, FromRequest, Request},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use engine::{CancelError, DeliverError, SubmitError, view::FindRunError};
+use engine::{AnswerError, CancelError, DeliverError, SubmitError, view::FindRunError};
 use futures_util::StreamExt;
 
 /// The longest text of the framework's that is repeated.
@@ -137,6 +137,36 @@ impl From<DeliverError> for Refusal {
     }
 }
 
+impl From<AnswerError> for Refusal {
+    fn from(error: AnswerError) -> Self {
+        let text = error.to_string();
+        match error {
+            AnswerError::Unknown(merge) => unknown_merge(&merge.to_string()),
+            AnswerError::NotWaiting { state, .. } => {
+                Problem::new(409, "not-waiting", "The merge does not wait for a person", text)
+                    .field("id")
+                    .value(state.as_str())
+                    .hint("GET /merges?state=waiting lists those that do")
+                    .into()
+            }
+            AnswerError::Changed(merge) => Problem::new(409, "conflict-changed", "It is another conflict by now", text)
+                .field("tip")
+                .hint(format!(
+                    "look at GET /merges/{merge} and decide again; nothing was changed"
+                ))
+                .into(),
+            AnswerError::Invalid { field, value, hint, .. } => {
+                Problem::new(422, "invalid-value", "A value can't be used", text)
+                    .field(field)
+                    .value(value)
+                    .hint(hint)
+                    .into()
+            }
+            AnswerError::Internal(message) => internal(&message),
+        }
+    }
+}
+
 impl From<FindRunError> for Refusal {
     fn from(error: FindRunError) -> Self {
         let text = error.to_string();
@@ -180,6 +210,20 @@ pub(crate) fn unknown_run(run: &str) -> Refusal {
     .field("id")
     .value(run)
     .hint("GET /runs lists them")
+    .into()
+}
+
+pub(crate) fn unknown_merge(merge: &str) -> Refusal {
+    let shown: String = merge.chars().take(80).collect();
+    Problem::new(
+        404,
+        "unknown-merge",
+        "There is no such merge",
+        format!("there is no merge {shown}"),
+    )
+    .field("id")
+    .value(shown)
+    .hint("GET /merges lists them; a merge is named by its number")
     .into()
 }
 
@@ -285,6 +329,34 @@ pub(crate) async fn body<T: serde::de::DeserializeOwned>(request: Request, limit
         Ok(None) => Err(too_large().into()),
         Err(error) => Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into()),
     }
+}
+
+/// Whether a request bears the fields of a page's form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// The fields of a page's form, in order.
+pub(crate) async fn form(request: Request) -> Result<Vec<(String, String)>, Refusal> {
+    let read = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+    read.map(|form| form.0).map_err(|rejection| {
+        let detail = rejection.body_text();
+        Problem::new(
+            rejection.status().as_u16(),
+            "broken-form",
+            "The form can't be read",
+            detail,
+        )
+        .hint("large texts are better given with `orchestrator merges resolve`")
+        .into()
+    })
 }
 
 /// Reads a body; `None` if it holds more than it may. What goes beyond is read as well, to a limit, and dropped: a

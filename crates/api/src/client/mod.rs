@@ -6,10 +6,13 @@ mod events;
 pub use error::ClientError;
 pub use events::EventStream;
 
-use crate::{Accepted, Health, MergeList, NewRun, Problem, Readiness, Run, RunPage, TaskDetail, TaskList};
-use domain::{RunId, run::RunState};
+use crate::{
+    Accepted, AnsweredMerge, Health, MergeDetail, MergeLines, MergeList, NewResolution, NewRun, Problem, Readiness,
+    RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
+};
+use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,6 +143,55 @@ impl Client {
     /// The server's own problem, or why it could not be asked.
     pub async fn merges(&self, run: &str) -> Result<MergeList, ClientError> {
         self.get(&["runs", run, "merges"]).await
+    }
+
+    /// Merges of all runs, newest first: those of a state.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn merge_lines(&self, state: Option<MergeState>, limit: u32) -> Result<MergeLines, ClientError> {
+        let mut url = self.url(&["merges"])?;
+        let mut query = vec![("limit", limit.to_string())];
+        query.extend(state.map(|state| ("state", state.to_string())));
+        url.query_pairs_mut().extend_pairs(query);
+        self.read(self.http.get(url)).await
+    }
+
+    /// One merge with the conflict it met.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn merge(&self, merge: i64) -> Result<MergeDetail, ClientError> {
+        self.get(&["merges", &merge.to_string()]).await
+    }
+
+    /// Decides conflicting paths of a merge that waits for a person.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn resolve_merge(&self, merge: i64, answer: &NewResolution) -> Result<AnsweredMerge, ClientError> {
+        self.answer(merge, "resolution", answer).await
+    }
+
+    /// Sends the work of a merge that waits back to its worker.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn return_merge(&self, merge: i64, answer: &ReturnedWork) -> Result<AnsweredMerge, ClientError> {
+        self.answer(merge, "return", answer).await
+    }
+
+    /// Gives the work of a merge that waits up.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn reject_merge(&self, merge: i64, answer: &RejectedWork) -> Result<AnsweredMerge, ClientError> {
+        self.answer(merge, "reject", answer).await
+    }
+
+    async fn answer(&self, merge: i64, how: &str, answer: &impl Serialize) -> Result<AnsweredMerge, ClientError> {
+        let url = self.url(&["merges", &merge.to_string(), how])?;
+        self.read(self.http.post(url).json(answer)).await
     }
 
     /// The events of a run after one of them, those to come among them, until its end. A connection that is lost

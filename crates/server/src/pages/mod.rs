@@ -1,9 +1,11 @@
 //! Pages for people: plain HTML that works without JavaScript; a few lines of it keep a run's page fresh.
 
+mod merge;
 mod run;
 mod runs;
 mod words;
 
+pub(crate) use merge::{merge, merges};
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 
@@ -39,7 +41,8 @@ pub(crate) fn html(page: Markup) -> Response {
         ),
     );
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Not `no-referrer`: under that a browser does not say that a form comes from our own page.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     response
@@ -62,7 +65,7 @@ pub(crate) fn frame(title: &str, live: Option<&str>, content: Markup) -> Markup 
             body {
                 header {
                     a.home href="/" { "Agent Orchestrator" }
-                    nav { a href="/" { "Runs" } a href="/docs" { "API" } a href="/metrics" { "Metrics" } }
+                    nav { a href="/" { "Runs" } a href="/merges?state=waiting" { "Waiting" } a href="/docs" { "API" } a href="/metrics" { "Metrics" } }
                 }
                 main data-live=[live] { (content) }
             }

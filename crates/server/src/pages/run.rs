@@ -1,7 +1,7 @@
 //! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
 
 use super::{frame, runs::progress, words};
-use domain::{delivery::DeliveryStepEnd, plan::first_line};
+use domain::{delivery::DeliveryStepEnd, merge::MergeState, plan::first_line};
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -128,7 +128,9 @@ fn now(task: &TaskView) -> Markup {
             }
             TaskState::Merging => {
                 @if let Some(merge) = &task.merge {
-                    (merge.state.as_str())
+                    @if merge.state == MergeState::Waiting {
+                        a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) }
+                    } @else { (merge.state.as_str()) }
                     @if !merge.conflicts.is_empty() { ": conflict in " (merge.conflicts.join(", ")) }
                 }
             }
@@ -147,7 +149,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                 thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Took" } } }
                 tbody { @for merge in merges { tr {
                     td { code { (merge.task) } }
-                    td.wide { (merge.state.as_str()) @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
+                    td.wide { a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) } @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
                     td { @if let Some(how) = &merge.how { (how) } }
                     td.wide { @for decision in &merge.resolutions {
                         div { code { (decision.path) } " " (decision.result) " by the " (decision.layer)

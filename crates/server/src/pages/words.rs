@@ -1,6 +1,6 @@
 //! Numbers and states as people read them.
 
-use domain::{NanoDollars, run::RunState, task::TaskState};
+use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
@@ -62,6 +62,18 @@ pub(super) fn task_state(state: TaskState) -> Markup {
         TaskState::Cancelled => ("–", "waiting"),
     };
     html! { span class={ "state " (tone) } { (sign) " " (state.as_str()) } }
+}
+
+/// A state of a merge: a sign, the word, and a colour that means the same.
+pub(super) fn merge_state(state: MergeState) -> Markup {
+    let (sign, words, tone) = match state {
+        MergeState::Waiting => ("!", "waits for you", "asks"),
+        MergeState::Queued => ("○", state.as_str(), "waiting"),
+        MergeState::Merging | MergeState::Resolving | MergeState::Verifying => ("◆", state.as_str(), "merging"),
+        MergeState::Landed => ("✓", state.as_str(), "complete"),
+        MergeState::Rejected | MergeState::Error => ("✗", state.as_str(), "failed"),
+    };
+    html! { span class={ "state " (tone) } { (sign) " " (words) } }
 }
 
 #[cfg(test)]

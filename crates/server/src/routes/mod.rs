@@ -8,6 +8,7 @@ mod merges;
 mod metrics;
 mod runs;
 mod tasks;
+mod waiting;
 
 use crate::app::App;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -22,6 +23,11 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))
         .routes(routes!(merges::list))
+        .routes(routes!(waiting::list))
+        .routes(routes!(waiting::show))
+        .routes(routes!(waiting::resolve))
+        .routes(routes!(waiting::send_back))
+        .routes(routes!(waiting::reject))
         .routes(routes!(events::stream))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
