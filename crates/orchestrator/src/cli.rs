@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Logs(LogsArguments),
     /// Print what a run changed, as a patch
     Diff(OneRun),
+    /// List merges that wait for you, show one, answer it
+    Merges(MergesArguments),
     /// End a run; what has landed stays
     Cancel(OneRun),
     /// Hand a run's work over once more, or at last, and say what came of each step
@@ -169,6 +171,79 @@ pub(crate) struct LogsArguments {
     pub(crate) follow: bool,
 }
 
+/// `merges`
+#[derive(Debug, Args)]
+pub(crate) struct MergesArguments {
+    /// Not only those that wait for you
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<MergesCommand>,
+}
+
+/// What to do with one merge.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MergesCommand {
+    /// Show a merge: what met where, and who tried what
+    Show {
+        /// The merge: its number
+        #[arg(value_name = "M")]
+        merge: i64,
+    },
+    /// Write the conflicting files with their markers into a folder, for an editor
+    Checkout {
+        /// The merge: its number
+        #[arg(value_name = "M")]
+        merge: i64,
+        /// The folder; what is there is not overwritten
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Decide conflicting paths; those left out go through the layers again
+    Resolve(ResolveArguments),
+    /// Send the work back to its worker, for one more try
+    Return {
+        /// The merge: its number
+        #[arg(value_name = "M")]
+        merge: i64,
+        /// What the worker is to know
+        #[arg(long, value_name = "TEXT")]
+        note: String,
+    },
+    /// Give the work up: its task fails
+    Reject {
+        /// The merge: its number
+        #[arg(value_name = "M")]
+        merge: i64,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// `merges resolve`
+#[derive(Debug, Args)]
+pub(crate) struct ResolveArguments {
+    /// The merge: its number
+    #[arg(value_name = "M")]
+    pub(crate) merge: i64,
+    /// The branch's version of this path stays
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ours: Vec<String>,
+    /// The work's version of this path is taken
+    #[arg(long, value_name = "PATH")]
+    pub(crate) theirs: Vec<String>,
+    /// This path goes
+    #[arg(long, value_name = "PATH")]
+    pub(crate) delete: Vec<String>,
+    /// This path is to hold the text of a file
+    #[arg(long, value_name = "PATH=FILE")]
+    pub(crate) file: Vec<String>,
+    /// The texts of a folder that `merges checkout` made
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
+}
+
 /// `merge-audit`
 #[derive(Debug, Args)]
 pub(crate) struct MergeAuditArguments {
@@ -205,6 +280,7 @@ impl Cli {
             | Command::Diff(_)
             | Command::Cancel(_)
             | Command::Deliver(_)
+            | Command::Merges(_)
             | Command::Config
             | Command::Bench(_)
             | Command::MergeAudit(_) => (None, None),

@@ -11,6 +11,7 @@ mod end;
 mod follow;
 mod logs;
 mod merge_audit;
+mod merges;
 mod run;
 mod runs;
 mod serve;
@@ -42,6 +43,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Diff(one) => diff::diff(&loaded, &one.run, json).await,
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
         Command::Deliver(one) => deliver::deliver(&loaded, &one.run, json).await,
+        Command::Merges(arguments) => merges::merges(&loaded, arguments, json).await,
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&arguments, json).await,

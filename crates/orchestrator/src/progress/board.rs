@@ -206,6 +206,8 @@ impl Board {
             | Fact::MergeQueued { .. }
             | Fact::MergeMoved { .. }
             | Fact::ConflictDecided { .. }
+            | Fact::MergeWaits { .. }
+            | Fact::MergeAnswered { .. }
             | Fact::GateFinished { .. }
             | Fact::LandingIntended { .. }
             | Fact::MergeEnded { .. }

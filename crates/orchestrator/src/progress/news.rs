@@ -88,6 +88,20 @@ fn words(fact: &Fact) -> Option<String> {
             };
             format!("conflict in {} {result} by the {}{reason}", clean(path), clean(layer))
         }
+        Fact::MergeWaits { merge, conflicts, why } => {
+            let about = match conflicts.is_empty() {
+                true => clean(why),
+                false => format!("conflict in {}", clean(&conflicts.join(", "))),
+            };
+            format!("! waits for you: {about} · orchestrator merges show {merge}")
+        }
+        Fact::MergeAnswered { paths, by, .. } => {
+            format!(
+                "{} decided {}; it is in the queue again",
+                clean(by),
+                clean(&paths.join(", "))
+            )
+        }
         Fact::GateFinished {
             verdict,
             passed,
@@ -149,9 +163,12 @@ fn move_words(state: MergeState, conflicts: &[String]) -> Option<String> {
             clean(&conflicts.join(", "))
         )),
         MergeState::Verifying => Some("merged, the gate runs".to_owned()),
-        MergeState::Queued | MergeState::Merging | MergeState::Landed | MergeState::Rejected | MergeState::Error => {
-            None
-        }
+        MergeState::Queued
+        | MergeState::Merging
+        | MergeState::Waiting
+        | MergeState::Landed
+        | MergeState::Rejected
+        | MergeState::Error => None,
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn finished_task(board: &Board, task: &Task, look: Look) -> String {
 fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> String {
     let key_columns = widest(board.tasks.iter().map(|task| task.key.0.as_str())).min(KEY_COLUMNS);
     let profile_columns = widest(board.tasks.iter().map(|task| task.profile.as_str())).min(10);
-    let (mark, colour) = mark(task.state);
+    let (mark, colour) = mark(task);
     let key = shortened(&task.key.0, key_columns);
     let profile = shortened(&task.profile, profile_columns);
     let left = format!("{key:<key_columns$}  {profile:<profile_columns$}  ");
@@ -108,18 +108,22 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
     let time = task.started_at.map_or(String::new(), |start| {
         elapsed(between(start, task.ended_at.unwrap_or(now)))
     });
-    let right = format!("{cost:>COST_COLUMNS$} {time:>TIME_COLUMNS$}");
+    let right = match asks(task) {
+        // What a person is to do needs the room.
+        true => String::new(),
+        false => format!("{cost:>COST_COLUMNS$} {time:>TIME_COLUMNS$}"),
+    };
     let room = look
         .columns
         .saturating_sub(4 + left.chars().count() + right.chars().count() + 1);
-    let status = shortened(&status(board, task), room);
+    let status = shortened(&status(board, task, room), room);
     format!("  {} {left}{status:<room$} {right}", paint(mark, colour, look))
         .trim_end()
         .to_owned()
 }
 
 /// What a task does, or what it waits for.
-fn status(board: &Board, task: &Task) -> String {
+fn status(board: &Board, task: &Task, room: usize) -> String {
     let reason = || {
         task.reason
             .as_ref()
@@ -149,7 +153,7 @@ fn status(board: &Board, task: &Task) -> String {
             };
             format!("{attempt}turn {} · {}", task.turn.max(1), task.doing)
         }
-        TaskState::Merging => merging(task),
+        TaskState::Merging => merging(task, room),
         TaskState::Complete => {
             let landed = task.commit.as_ref().map_or_else(
                 || "complete, nothing had to change".to_owned(),
@@ -166,16 +170,35 @@ fn status(board: &Board, task: &Task) -> String {
     }
 }
 
-fn merging(task: &Task) -> String {
+fn merging(task: &Task, room: usize) -> String {
     match task.merge {
         MergeState::Queued => "waits for its merge".to_owned(),
         MergeState::Merging => "merging".to_owned(),
         MergeState::Resolving => format!("merging: conflict in {}, resolver at work", task.conflicts.join(", ")),
         MergeState::Verifying if task.conflicts.is_empty() => "merged, the gate runs".to_owned(),
         MergeState::Verifying => format!("conflict in {} resolved, the gate runs", task.conflicts.join(", ")),
+        MergeState::Waiting => waiting(task, room),
         MergeState::Landed => "landing".to_owned(),
         MergeState::Rejected | MergeState::Error => "its merge was refused".to_owned(),
     }
+}
+
+/// What a person is asked; where that does not fit, the command goes first.
+fn waiting(task: &Task, room: usize) -> String {
+    let about = format!("conflict in {}", task.conflicts.join(", "));
+    let command = task.asks.map_or_else(
+        || "orchestrator merges".to_owned(),
+        |merge| format!("orchestrator merges show {merge}"),
+    );
+    let whole = format!("waits for you: {about} · {command}");
+    match whole.chars().count() <= room {
+        true => whole,
+        false => format!("waits for you: {command} · {about}"),
+    }
+}
+
+fn asks(task: &Task) -> bool {
+    task.state == TaskState::Merging && task.merge == MergeState::Waiting
 }
 
 fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
@@ -205,8 +228,11 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
     }
 }
 
-fn mark(state: TaskState) -> (&'static str, Colour) {
-    match state {
+fn mark(task: &Task) -> (&'static str, Colour) {
+    if asks(task) {
+        return ("!", Colour::Amber);
+    }
+    match task.state {
         TaskState::Planned | TaskState::Ready => ("○", Colour::Grey),
         TaskState::Active => ("●", Colour::Blue),
         TaskState::Merging => ("◆", Colour::Violet),
@@ -223,6 +249,7 @@ enum Colour {
     Blue,
     Violet,
     Green,
+    Amber,
     Red,
 }
 
@@ -235,6 +262,7 @@ fn paint(text: &str, colour: Colour, look: Look) -> String {
         Colour::Blue => 34,
         Colour::Violet => 35,
         Colour::Green => 32,
+        Colour::Amber => 33,
         Colour::Red => 31,
     };
     format!("\u{1b}[{code}m{text}\u{1b}[0m")

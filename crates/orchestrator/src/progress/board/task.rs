@@ -4,7 +4,7 @@ use crate::progress::words::clean;
 use domain::{
     NanoDollars,
     event::Fact,
-    ids::{CommitId, TaskKey},
+    ids::{CommitId, MergeId, TaskKey},
     merge::{GateVerdict, MergeState},
     run::Reason,
     task::TaskState,
@@ -25,6 +25,8 @@ pub(crate) struct Task {
     pub(crate) turn: u32,
     pub(crate) doing: String,
     pub(crate) merge: MergeState,
+    /// The merge that waits for a person.
+    pub(crate) asks: Option<MergeId>,
     pub(crate) conflicts: Vec<String>,
     pub(crate) gate: Option<Gate>,
     pub(crate) commit: Option<CommitId>,
@@ -54,6 +56,7 @@ impl Task {
             turn: 0,
             doing: String::new(),
             merge: MergeState::Queued,
+            asks: None,
             conflicts: Vec::new(),
             gate: None,
             commit: None,
@@ -101,6 +104,15 @@ impl Task {
                 if !conflicts.is_empty() {
                     self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
                 }
+            }
+            Fact::MergeWaits { merge, conflicts, .. } => {
+                self.merge = MergeState::Waiting;
+                self.asks = Some(*merge);
+                self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
+            }
+            Fact::MergeAnswered { .. } => {
+                self.merge = MergeState::Queued;
+                self.asks = None;
             }
             Fact::GateFinished {
                 verdict,

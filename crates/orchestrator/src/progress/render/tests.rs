@@ -141,3 +141,24 @@ fn colour_is_only_added_around_the_marks() {
     ];
     assert_eq!(codes.iter().fold(coloured, |text, code| text.replace(code, "")), plain);
 }
+
+#[test]
+fn what_waits_for_a_person_says_what_to_do() {
+    let mut board = board();
+    let mut script = Script::new(&mut board);
+    script.work("limits-http", 1);
+    let conflicts = vec!["src/router.rs".to_owned()];
+    let (merge, why) = (MergeId(12), "nobody decided it".to_owned());
+    script.task("limits-http", Fact::MergeWaits { merge, conflicts, why });
+    let line = |columns| {
+        let look = Look { columns, ..LOOK };
+        let lines = block(&board, at(131), look);
+        lines.into_iter().find(|line| line.contains('!')).unwrap()
+    };
+    assert!(line(120).ends_with("waits for you: conflict in src/router.rs · orchestrator merges show 12"));
+    assert!(
+        line(80).contains("waits for you: orchestrator merges show 12 · "),
+        "{}",
+        line(80)
+    );
+}

@@ -1,0 +1,164 @@
+//! `orchestrator merges`: what waits for a person, and answering it.
+
+mod folder;
+mod text;
+
+use super::end::command;
+use crate::{
+    cli::{MergesArguments, MergesCommand, ResolveArguments},
+    client::{Attached, failure},
+    config::Loaded,
+    failure::{Exit, Failure},
+    output,
+    wire::Purpose,
+};
+use api::{AnsweredMerge, MergeDetail, NewResolution, PathAnswer, RejectedWork, ReturnedWork};
+use domain::merge::MergeState;
+use std::path::PathBuf;
+
+/// Merges in the list of all.
+const LISTED: u32 = 50;
+
+/// Does what is asked of merges; without more, lists those that wait.
+pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bool) -> Result<Exit, Failure> {
+    match arguments.command {
+        None => list(loaded, arguments.all, json).await,
+        Some(MergesCommand::Show { merge }) => show(loaded, merge, json).await,
+        Some(MergesCommand::Checkout { merge, folder }) => checkout(loaded, merge, folder, json).await,
+        Some(MergesCommand::Resolve(arguments)) => resolve(loaded, arguments, json).await,
+        Some(MergesCommand::Return { merge, note }) => {
+            let work = ReturnedWork {
+                note,
+                by: own_name(loaded),
+            };
+            let attached = Attached::open(loaded, Purpose::Work).await?;
+            let answered = attached.client.return_merge(merge, &work).await;
+            finish(loaded, attached, answered, "goes back to its worker", json).await
+        }
+        Some(MergesCommand::Reject { merge, reason }) => {
+            let work = RejectedWork {
+                reason,
+                by: own_name(loaded),
+            };
+            let attached = Attached::open(loaded, Purpose::Work).await?;
+            let answered = attached.client.reject_merge(merge, &work).await;
+            finish(loaded, attached, answered, "is given up; its task has failed", json).await
+        }
+    }
+}
+
+async fn list(loaded: &Loaded, all: bool, json: bool) -> Result<Exit, Failure> {
+    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let state = (!all).then_some(MergeState::Waiting);
+    let lines = attached.client.merge_lines(state, LISTED).await;
+    attached.close().await;
+    let lines = lines.map_err(failure)?;
+    if json {
+        output::document(&lines)?;
+    } else {
+        output::line(&text::list(&lines.merges, all, &|words| command(loaded, words)).join("\n"))?;
+    }
+    Ok(Exit::Complete)
+}
+
+async fn show(loaded: &Loaded, merge: i64, json: bool) -> Result<Exit, Failure> {
+    let detail = look(loaded, merge).await?;
+    if json {
+        output::document(&detail)?;
+    } else {
+        output::line(&text::detail(&detail, &|words| command(loaded, words)).join("\n"))?;
+    }
+    Ok(Exit::Complete)
+}
+
+async fn checkout(loaded: &Loaded, merge: i64, place: PathBuf, json: bool) -> Result<Exit, Failure> {
+    let detail = look(loaded, merge).await?;
+    let written = folder::write(&detail, &place)?;
+    if json {
+        let left_out: Vec<&str> = detail.files.iter().map(|file| file.path.as_str()).collect();
+        let left_out: Vec<&str> = left_out
+            .into_iter()
+            .filter(|path| !written.iter().any(|own| own == path))
+            .collect();
+        output::document(&serde_json::json!({
+            "merge": merge, "folder": place, "written": written, "not_text": left_out,
+        }))?;
+    } else {
+        output::line(&text::checked_out(&detail, &place, &written, &|words| command(loaded, words)).join("\n"))?;
+    }
+    Ok(Exit::Complete)
+}
+
+async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Result<Exit, Failure> {
+    let merge = arguments.merge;
+    let mut paths = Vec::new();
+    let sides = [
+        ("ours", &arguments.ours),
+        ("theirs", &arguments.theirs),
+        ("delete", &arguments.delete),
+    ];
+    for (decision, own) in sides {
+        paths.extend(own.iter().map(|path| PathAnswer {
+            path: path.clone(),
+            decision: decision.to_owned(),
+            content: None,
+        }));
+    }
+    for pair in &arguments.file {
+        let (path, file) = pair.split_once('=').ok_or_else(|| {
+            Failure::usage("--file names a path and a file that holds its text")
+                .with("found", pair)
+                .hint("write --file PATH=FILE")
+        })?;
+        paths.push(folder::content(path, &PathBuf::from(file))?);
+    }
+    let mut tip = None;
+    if let Some(place) = &arguments.from {
+        let (seen, read) = folder::read(merge, place, &paths)?;
+        tip = seen;
+        paths.extend(read);
+    }
+    if paths.is_empty() {
+        return Err(Failure::usage("no path is decided").with("merge", merge).hint(
+            "name paths with --ours, --theirs, --delete, --file or --from; `orchestrator merges show` lists them",
+        ));
+    }
+    let answer = NewResolution {
+        paths,
+        tip,
+        by: own_name(loaded),
+    };
+    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let answered = attached.client.resolve_merge(merge, &answer).await;
+    finish(loaded, attached, answered, "is in the queue again", json).await
+}
+
+async fn look(loaded: &Loaded, merge: i64) -> Result<MergeDetail, Failure> {
+    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let detail = attached.client.merge(merge).await;
+    attached.close().await;
+    detail.map_err(failure)
+}
+
+async fn finish(
+    loaded: &Loaded,
+    attached: Attached,
+    answered: Result<AnsweredMerge, api::ClientError>,
+    words: &str,
+    json: bool,
+) -> Result<Exit, Failure> {
+    attached.close().await;
+    let answered = answered.map_err(failure)?;
+    if json {
+        output::document(&answered)?;
+    } else {
+        let next = command(loaded, &format!("follow {}", answered.run_short));
+        output::line(&format!("merge {} {words}\n\nnext: {next}", answered.id))?;
+    }
+    Ok(Exit::Complete)
+}
+
+/// Who answers: the account's name.
+fn own_name(loaded: &Loaded) -> Option<String> {
+    loaded.environment.get("USER").map(str::to_owned)
+}

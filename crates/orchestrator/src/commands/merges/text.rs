@@ -1,0 +1,176 @@
+//! Merges as lines of text.
+
+use crate::progress::{clean, elapsed};
+use api::{ConflictFile, ConflictVersion, MergeDetail, MergeLine};
+use domain::merge::MergeState;
+use std::{path::Path, time::Duration};
+use time::OffsetDateTime;
+
+/// How a command is called here.
+type Call<'a> = &'a dyn Fn(&str) -> String;
+
+pub(super) fn list(merges: &[MergeLine], all: bool, call: Call<'_>) -> Vec<String> {
+    if merges.is_empty() {
+        return vec![match all {
+            true => "no merges yet".to_owned(),
+            false => format!("nothing waits for you; all merges: {}", call("merges --all")),
+        }];
+    }
+    let now = OffsetDateTime::now_utc();
+    let mut lines: Vec<String> = merges
+        .iter()
+        .map(|merge| {
+            let since = merge.asked_at.unwrap_or(merge.queued_at);
+            let age = elapsed(Duration::try_from(now - since).unwrap_or_default());
+            let about = match (merge.conflicts.is_empty(), &merge.reason) {
+                (false, _) => format!("conflict in {}", clean(&merge.conflicts.join(", "))),
+                (true, Some(reason)) => clean(&reason.message),
+                (true, None) => String::new(),
+            };
+            let state = state(merge.state);
+            let line = format!(
+                "{:>5}  {state:<13} run {}  {}  {age:>6}  {about}",
+                merge.id, merge.run_short, merge.task
+            );
+            line.trim_end().to_owned()
+        })
+        .collect();
+    if let Some(first) = merges.iter().find(|merge| merge.state == MergeState::Waiting) {
+        lines.extend([
+            String::new(),
+            format!("next: {}", call(&format!("merges show {}", first.id))),
+        ]);
+    }
+    lines
+}
+
+pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
+    let merge = &detail.merge;
+    let mut lines = vec![format!(
+        "merge {} of {} in run {}: {}",
+        merge.id,
+        merge.task,
+        detail.run_short,
+        state(merge.state)
+    )];
+    lines.extend(
+        merge
+            .reason
+            .iter()
+            .map(|reason| format!("  {}", clean(&reason.message))),
+    );
+    if let Some(gate) = &merge.gate
+        && gate["verdict"] == "failed"
+    {
+        lines.extend(["".to_owned(), "what the gate said:".to_owned()]);
+        lines.extend(
+            gate["output"]
+                .as_str()
+                .unwrap_or_default()
+                .lines()
+                .map(|line| format!("  {}", clean_line(line))),
+        );
+    }
+    for file in &detail.files {
+        lines.extend(conflict(file));
+    }
+    if !merge.resolutions.is_empty() {
+        lines.extend(["".to_owned(), "who tried what:".to_owned()]);
+        lines.extend(merge.resolutions.iter().map(|row| {
+            let hunk = if row.hunk > 0 {
+                format!(" hunk {}", row.hunk)
+            } else {
+                String::new()
+            };
+            let (path, reason) = (clean(&row.path), clean(&row.reason));
+            format!("  {path}{hunk}: {} {}: {reason}", row.layer, row.result)
+        }));
+    }
+    lines.extend(["".to_owned(), "next:".to_owned()]);
+    lines.extend(next(detail).iter().map(|words| format!("  {}", call(words))));
+    lines
+}
+
+pub(super) fn checked_out(detail: &MergeDetail, folder: &Path, written: &[String], call: Call<'_>) -> Vec<String> {
+    let mut lines: Vec<String> = written
+        .iter()
+        .map(|path| clean(&folder.join(path).display().to_string()))
+        .collect();
+    let others = detail.files.iter().filter(|file| !written.contains(&file.path));
+    lines.extend(others.map(|file| format!("not text, take a side: {}", clean(&file.path))));
+    let id = detail.merge.id;
+    let resolve = call(&format!("merges resolve {id} --from {}", folder.display()));
+    lines.extend([
+        "".to_owned(),
+        format!("decide what stands between the markers, then: {resolve}"),
+    ]);
+    lines
+}
+
+fn conflict(file: &ConflictFile) -> Vec<String> {
+    let mut lines = vec![
+        String::new(),
+        format!("{} ({})", clean(&file.path), file.kind.replace('_', "/")),
+    ];
+    for hunk in &file.hunks {
+        lines.push(format!("  line {}", hunk.line));
+        for (name, text) in [("ours", &hunk.ours), ("base", &hunk.base), ("theirs", &hunk.theirs)] {
+            lines.push(format!("  {name}:"));
+            lines.extend(text.lines().map(|line| format!("    {}", clean_line(line))));
+        }
+    }
+    if file.hunks.is_empty() {
+        for (name, version) in [("base", &file.base), ("ours", &file.ours), ("theirs", &file.theirs)] {
+            lines.push(format!("  {name}: {}", version_words(version)));
+        }
+    }
+    let answer = file.answer.iter().zip(&file.answered_by);
+    lines.extend(answer.map(|(answer, by)| format!("  {} decided before: {}", clean(by), answer.decision)));
+    lines
+}
+
+fn version_words(version: &Option<ConflictVersion>) -> String {
+    match version {
+        Some(version) => format!(
+            "mode {}, {}",
+            version.mode,
+            version.blob.chars().take(8).collect::<String>()
+        ),
+        None => "does not exist".to_owned(),
+    }
+}
+
+/// A line of a file: its indentation stays.
+fn clean_line(line: &str) -> String {
+    let spaces: String = line.chars().take_while(|letter| matches!(letter, ' ' | '\t')).collect();
+    format!("{spaces}{}", clean(line))
+}
+
+fn next(detail: &MergeDetail) -> Vec<String> {
+    let id = detail.merge.id;
+    match detail.merge.state {
+        MergeState::Waiting => {
+            let mut next = Vec::new();
+            if detail.files.iter().any(|file| file.marked.is_some()) {
+                next.push(format!("merges checkout {id} DIR"));
+            }
+            if let Some(file) = detail.files.first() {
+                next.push(format!("merges resolve {id} --ours '{}'", clean(&file.path)));
+            }
+            next.push(format!("merges return {id} --note \"…\""));
+            next.push(format!("merges reject {id} --reason \"…\""));
+            next
+        }
+        MergeState::Queued | MergeState::Merging | MergeState::Resolving | MergeState::Verifying => {
+            vec![format!("follow {}", detail.run_short)]
+        }
+        MergeState::Landed | MergeState::Rejected | MergeState::Error => vec![format!("show {}", detail.run_short)],
+    }
+}
+
+fn state(state: MergeState) -> &'static str {
+    match state {
+        MergeState::Waiting => "waits for you",
+        other => other.as_str(),
+    }
+}
