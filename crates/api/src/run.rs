@@ -43,6 +43,8 @@ pub struct RunSummary {
     pub branch: String,
     /// Its tasks by state.
     pub tasks: TaskCounts,
+    /// Merges that wait for a person: `GET /merges?state=waiting` lists them.
+    pub merges_waiting: i64,
     /// What its calls to models cost so far, in billionths of a dollar.
     pub cost_nanodollars: i64,
     /// The same in dollars, for display.

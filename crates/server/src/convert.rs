@@ -27,6 +27,7 @@ pub(crate) fn summary(run: view::RunSummary) -> api::RunSummary {
         workspace_path: run.workspace,
         branch: run.branch,
         tasks: counts(run.tasks),
+        merges_waiting: run.waiting,
         cost_nanodollars: run.spent.0,
         cost_dollars: run.spent.dollars(),
         max_cost: run.cap.map(Amount::from),

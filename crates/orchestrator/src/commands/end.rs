@@ -72,6 +72,10 @@ fn detached(attached: &Attached, loaded: &Loaded, run: &str) -> Result<(), Failu
 pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
     let of_run = |name: &str| command(loaded, &format!("{name} {}", report.short));
     let repository = quoted(&report.repository);
+    if let Some(merge) = report.waiting().next() {
+        let own = |what: &str| command(loaded, &format!("merges {what} {}", merge.id));
+        return vec![own("show"), format!("{} DIR", own("checkout")), of_run("follow")];
+    }
     if report.commit.is_none() {
         let go_on = if report.state.is_final() { "logs" } else { "follow" };
         return vec![

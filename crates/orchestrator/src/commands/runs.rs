@@ -40,8 +40,13 @@ fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
     let age = Duration::try_from(now - run.created_at).unwrap_or_default();
     let cost = NanoDollars(run.cost_nanodollars).to_string();
     let tasks = format!("{}/{}", run.tasks.complete, run.tasks.total);
+    let asks = match run.merges_waiting {
+        0 => String::new(),
+        1 => "! 1 merge waits for you  ".to_owned(),
+        merges => format!("! {merges} merges wait for you  "),
+    };
     let left = format!(
-        "{}  {:<10} {tasks:>7} {cost:>9} {:>7}  ",
+        "{}  {:<10} {tasks:>7} {cost:>9} {:>7}  {asks}",
         run.short,
         run.state.to_string(),
         elapsed(age)

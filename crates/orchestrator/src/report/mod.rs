@@ -76,6 +76,7 @@ pub(crate) struct TaskReport {
 /// An entry of the merge queue.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MergeReport {
+    pub(crate) id: i64,
     pub(crate) task: String,
     pub(crate) attempt: i32,
     pub(crate) state: MergeState,
@@ -175,6 +176,11 @@ impl Report {
         self.merges.iter().filter(|merge| !merge.conflicts.is_empty())
     }
 
+    /// Merges that wait for a person.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &MergeReport> {
+        self.merges.iter().filter(|merge| merge.state == MergeState::Waiting)
+    }
+
     /// Merges that did not land.
     pub(crate) fn sent_back(&self) -> impl Iterator<Item = &MergeReport> {
         self.merges
@@ -222,6 +228,7 @@ impl MergeReport {
             cost_dollars: resolution.cost_dollars,
         });
         Self {
+            id: merge.id,
             task: merge.task,
             attempt: merge.attempt,
             state: merge.state,

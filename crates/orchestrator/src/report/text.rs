@@ -34,6 +34,10 @@ pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<Str
         report.conflicted().flat_map(|merge| conflict(merge, columns)).collect(),
     ));
     lines.extend(section(
+        "Waits for you",
+        report.waiting().flat_map(|merge| sent_back(merge, columns)).collect(),
+    ));
+    lines.extend(section(
         "Sent back",
         report.sent_back().flat_map(|merge| sent_back(merge, columns)).collect(),
     ));

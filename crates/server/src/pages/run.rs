@@ -15,6 +15,9 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
             (words::run_state(run.state)) " · " (progress(run.tasks)) " · "
             (words::cost(run.spent, run.cap, detail.cost.unpriced_calls)) " · submitted " (words::ago(run.created_at))
         }
+        @if run.waiting > 0 {
+            p.asks { "! " (run.waiting) " of its merges " @if run.waiting == 1 { "waits" } @else { "wait" } " for you." }
+        }
         @if let Some(reason) = &run.reason { p.reason { (reason.message) } }
         (terms(detail))
         @if run.objective.lines().nth(1).is_some() {

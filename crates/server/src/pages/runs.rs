@@ -46,7 +46,10 @@ fn table(runs: &[RunSummary]) -> Markup {
                 td { a href={ "/runs/" (run.id) } { code { (run.id.short()) } } }
                 td { (words::run_state(run.state)) }
                 td.wide { (first_line(&run.objective, 120)) }
-                td { (progress(run.tasks)) }
+                td {
+                    (progress(run.tasks))
+                    @if run.waiting > 0 { " " a.asks href="/merges?state=waiting" { "! " (run.waiting) " for you" } }
+                }
                 td.number { (words::cost(run.spent, run.cap, 0)) }
                 td.number { (words::ago(run.created_at)) }
             } } }

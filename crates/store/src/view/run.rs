@@ -55,6 +55,8 @@ pub struct RunSummary {
     pub branch: String,
     /// Its tasks by state.
     pub tasks: TaskCounts,
+    /// Merges that wait for a person.
+    pub waiting: i64,
     /// Settled cost of its calls to models.
     pub spent: NanoDollars,
     /// What it may cost; `None` for no cap.
@@ -116,6 +118,8 @@ impl Views {
         let query = sqlx::query!(
             r#"select r.id, r.state, r.reason as "reason: Json<Reason>", r.objective, w.path as workspace, r.branch,
                    r.created_at, r.ended_at, b.spent, b.cap,
+                   (select count(*) from merge m where m.run = r.id and m.ended_at is null and m.state = 'waiting')
+                       as "waiting!",
                    t.planned as "planned!", t.ready as "ready!", t.active as "active!", t.merging as "merging!",
                    t.complete as "complete!", t.failed as "failed!", t.cancelled as "cancelled!"
                from run r
@@ -159,6 +163,7 @@ impl Views {
                     failed: row.failed,
                     cancelled: row.cancelled,
                 },
+                waiting: row.waiting,
                 spent: NanoDollars(row.spent),
                 cap: row.cap.map(NanoDollars),
                 created_at: row.created_at,
