@@ -31,7 +31,7 @@ pub(crate) fn merge(
             }
         }
         @if let Some(reason) = &merge.reason {
-            @if waits { p.asks { "Waits for you: " (reason.message) } } @else { p.reason { (reason.message) } }
+            @if waits { p.asks { (reason.message) } } @else { p.reason { (reason.message) } }
         }
         (terms(detail))
         @if let Some(gate) = refused(merge.gate.as_ref()) {
@@ -135,7 +135,9 @@ fn question(detail: &MergeDetail, typed: &BTreeMap<String, PathAnswer>) -> Marku
 }
 
 fn choices(file: &ConflictFile, number: usize, answer: Option<&PathAnswer>) -> Markup {
-    let chosen = answer.map_or("layers", |answer| answer.decision.as_str());
+    // With the text chosen from the start, nothing that is typed is lost for want of a click.
+    let unanswered = if file.marked.is_some() { "content" } else { "layers" };
+    let chosen = answer.map_or(unanswered, |answer| answer.decision.as_str());
     let own = answer.and_then(|answer| answer.content.as_deref());
     let text = own.or(file.marked.as_deref());
     let side = |version: &Option<ConflictVersion>, kept: &'static str| match version {
