@@ -33,7 +33,7 @@ const NEVER_IDLE: [&str; 4] = [
 ];
 
 /// Everything that counts or measures what is going on, and must be 0 when nothing is.
-const LEVELS: [&str; 12] = [
+const LEVELS: [&str; 13] = [
     "active_jobs",
     "active_runs",
     "active_sandboxes",
@@ -42,6 +42,7 @@ const LEVELS: [&str; 12] = [
     "active_workers",
     "git_active_merges",
     "git_merge_queue_length",
+    "git_merge_waiting",
     "queue_length",
     "queue_tasks_active",
     "tasks_by_state",
