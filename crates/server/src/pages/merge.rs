@@ -3,7 +3,7 @@
 
 use super::{frame, words};
 use api::{ConflictFile, ConflictVersion, MergeDetail, PathAnswer, Problem, Resolution};
-use domain::{merge::MergeState, plan::first_line};
+use domain::{NanoDollars, merge::MergeState, plan::first_line};
 use engine::view::MergeLine;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -231,11 +231,22 @@ fn version(name: &str, version: &Option<ConflictVersion>) -> Markup {
 
 /// Who decided, or did not, and why.
 fn decisions(rows: &[&Resolution]) -> Markup {
-    html! { @for row in rows { p { b { (row.layer) } " " (row.result) ": " (row.reason) } } }
+    html! { @for row in rows { p { (decision(row)) } } }
 }
 
 fn tried(rows: &[Resolution]) -> Markup {
-    html! { @for row in rows { p { code { (row.path) } " " b { (row.layer) } " " (row.result) ": " (row.reason) } } }
+    html! { @for row in rows { p { code { (row.path) } " " (decision(row)) } } }
+}
+
+/// The layer, what it made of it, why, and what asking cost.
+fn decision(row: &Resolution) -> Markup {
+    let cost = row.cost_nanodollars.map(|cost| NanoDollars(cost).to_string());
+    html! {
+        b { (row.layer) } " " (row.result) ": " (row.reason)
+        @if let Some(model) = &row.model {
+            span.quiet { " " (model) @if let Some(cost) = cost { ", " (cost) } }
+        }
+    }
 }
 
 fn in_words(kind: &str) -> &'static str {
