@@ -342,10 +342,10 @@ fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Res
         if !seen.insert(path.clone()) {
             return invalid(&path, format!("{path} is decided twice"), "decide each path once");
         }
-        if let Choice::Content(content) = &choice {
-            if let Some((message, hint)) = refuse_content(file, content) {
-                return invalid(&path, format!("{path}: {message}"), &hint);
-            }
+        if let Choice::Content(content) = &choice
+            && let Some((message, hint)) = refuse_content(file, content)
+        {
+            return invalid(&path, format!("{path}: {message}"), &hint);
         }
         let (versions, by) = (versions(file), by.to_owned());
         rows.push(AnswerRow {
