@@ -1,5 +1,9 @@
 //! Answering for a person: what a merge that waits asks, and what is done with the answer.
 
+mod shown;
+
+pub use shown::{OpenConflict, OpenFile, OpenHunk, OpenVersion};
+
 use crate::{
     engine::{Engine, blocking},
     merge::{resolution, versions},
@@ -10,71 +14,19 @@ use domain::{
     event::Event,
     merge::{Answer, Choice, MergeState},
 };
-use git::{Conflict, ConflictFile, ConflictKind, Hub, MergeOutcome, ResolveError, Version};
+use git::{Conflict, ConflictFile, ConflictKind, Hub, MergeOutcome, ResolveError};
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use store::waiting::{AnswerRow, AskedMerge};
 
 /// The largest content that is taken for one path, in bytes.
 pub const ANSWER_BYTES: usize = 1 << 20;
-/// The largest text that is shown of a version, in bytes.
-const SHOWN_BYTES: usize = 256 << 10;
 /// The longest note or reason, in characters.
 const NOTE_CHARACTERS: usize = 4_000;
 /// The longest name of somebody.
 const NAME_CHARACTERS: usize = 80;
 /// So many paths are named in an error.
 const NAMED_PATHS: usize = 10;
-
-/// A conflict as a person sees it.
-#[derive(Clone, Debug, Default)]
-pub struct OpenConflict {
-    /// The conflicting paths. Empty where the conflict is about folders, or nothing of it is left to see.
-    pub files: Vec<OpenFile>,
-    /// What git said.
-    pub messages: Vec<String>,
-}
-
-/// A conflicting path.
-#[derive(Clone, Debug)]
-pub struct OpenFile {
-    /// The path.
-    pub path: String,
-    /// What meets there, as git's room names it.
-    pub kind: String,
-    /// Base, ours, theirs.
-    pub versions: [Option<OpenVersion>; 3],
-    /// The places that both sides changed; none where the conflict is not about lines.
-    pub hunks: Vec<OpenHunk>,
-    /// The whole text with the hunks between markers.
-    pub marked: Option<String>,
-    /// What was decided about these very versions: what, and by whom.
-    pub answer: Option<(Choice, String)>,
-}
-
-/// A version of a path.
-#[derive(Clone, Debug)]
-pub struct OpenVersion {
-    /// Its blob; for a submodule, the commit.
-    pub blob: String,
-    /// Its mode as git writes it.
-    pub mode: u32,
-    /// Its text; `None` where it is none, or too large to show.
-    pub text: Option<String>,
-}
-
-/// A place that both sides changed.
-#[derive(Clone, Debug)]
-pub struct OpenHunk {
-    /// The line it begins at, counted from 1, in the branch's version.
-    pub line: usize,
-    /// What the common base has here.
-    pub base: String,
-    /// What the branch has here.
-    pub ours: String,
-    /// What the work has here.
-    pub theirs: String,
-}
 
 /// Why an answer changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +86,10 @@ impl Engine {
             return Ok(OpenConflict::default());
         };
         let shown = blocking(move || {
-            let files = conflict.files.iter().map(|file| open(&hub, &conflict, file, &answers));
+            let files = conflict
+                .files
+                .iter()
+                .map(|file| shown::open(&hub, &conflict, file, &answers));
             Ok::<_, git::GitError>(OpenConflict {
                 files: files.collect::<Result<_, _>>()?,
                 messages: conflict.messages.iter().map(|said| said.text.clone()).collect(),
@@ -267,46 +222,6 @@ impl Engine {
         })
     }
 }
-
-fn open(hub: &Hub, conflict: &Conflict, file: &ConflictFile, answers: &[AnswerRow]) -> Result<OpenFile, git::GitError> {
-    let version = |version: &Option<Version>| version.as_ref().map(|version| open_version(hub, version)).transpose();
-    let path = file.path.to_string();
-    let text = hub.hunks(conflict, file).ok();
-    let hunks = text.iter().flat_map(|text| text.hunks()).map(|hunk| OpenHunk {
-        line: hunk.line,
-        base: hunk.base.clone(),
-        ours: hunk.ours.clone(),
-        theirs: hunk.theirs.clone(),
-    });
-    let now = versions(file);
-    let answer = answers.iter().find(|row| row.path == path && row.versions == now);
-    let kind = serde_json::to_value(file.kind).ok();
-    Ok(OpenFile {
-        kind: kind
-            .and_then(|kind| kind.as_str().map(str::to_owned))
-            .unwrap_or_default(),
-        versions: [version(&file.base)?, version(&file.ours)?, version(&file.theirs)?],
-        hunks: hunks.collect(),
-        marked: text.map(|text| text.marked()).filter(|text| text.len() <= ANSWER_BYTES),
-        answer: answer.map(|row| (row.choice.clone(), row.by.clone())),
-        path,
-    })
-}
-
-fn open_version(hub: &Hub, version: &Version) -> Result<OpenVersion, git::GitError> {
-    // A submodule's commit is in another repository.
-    let text = match version.mode {
-        SUBMODULE => None,
-        _ => String::from_utf8(hub.read_blob(&version.blob)?).ok(),
-    };
-    Ok(OpenVersion {
-        blob: version.blob.0.clone(),
-        mode: version.mode,
-        text: text.filter(|text| text.len() <= SHOWN_BYTES && !text.contains('\0')),
-    })
-}
-
-const SUBMODULE: u32 = 0o160_000;
 
 /// The choices as they are kept, each about a path that conflicts.
 fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Result<Vec<AnswerRow>, AnswerError> {
