@@ -5,6 +5,7 @@
 //! does that first.
 
 pub mod aimock;
+pub mod truth;
 
 use api::Client;
 use domain::RunId;
@@ -136,25 +137,9 @@ impl Product {
 
     /// Submits a run over HTTP as a user's body has it.
     pub async fn submit(&self, workspace: &Path, check: Option<&str>) -> RunId {
-        let model = json!({"provider": "openai", "model_name": "scripted"});
-        let mut config = json!({"director_model": model, "worker_model": model});
-        if let Some(check) = check {
-            config["check"] = json!(check);
-        }
-        let body = json!({"objective": "Do what the plan says", "workspace_path": workspace, "orch_config": config});
-        let answer = reqwest::Client::new()
-            .post(format!("{}/runs", self.address))
-            .json(&body)
-            .send()
+        submit(&self.address, workspace, check)
             .await
-            .expect("the server answers");
-        let status = answer.status();
-        let body: Value = answer.json().await.expect("the answer is JSON");
-        assert_eq!(status, 201, "{body}");
-        body["id"]
-            .as_str()
-            .and_then(|id| id.parse().ok())
-            .expect("the answer has an id")
+            .expect("the server answers")
     }
 
     /// Waits for the run to end; the run as the API shows it.
@@ -212,6 +197,26 @@ impl Drop for Product {
     }
 }
 
+/// Submits a run to the server at an address, as a user's body has it; an error where it did not answer.
+pub async fn submit(address: &str, workspace: &Path, check: Option<&str>) -> reqwest::Result<RunId> {
+    let model = json!({"provider": "openai", "model_name": "scripted"});
+    let mut config = json!({"director_model": model, "worker_model": model});
+    if let Some(check) = check {
+        config["check"] = json!(check);
+    }
+    let body = json!({"objective": "Do what the plan says", "workspace_path": workspace, "orch_config": config});
+    let answer = reqwest::Client::new()
+        .post(format!("{address}/runs"))
+        .json(&body)
+        .send()
+        .await?;
+    let status = answer.status();
+    let body: Value = answer.json().await?;
+    assert_eq!(status, 201, "{body}");
+    let id = body["id"].as_str().and_then(|id| id.parse().ok());
+    Ok(id.expect("the answer has an id"))
+}
+
 /// Where a data directory's Postgres has its socket, as its own pid file says.
 fn socket_folder(data_dir: &Path) -> PathBuf {
     for entry in walk(data_dir) {
@@ -240,44 +245,59 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 
 /// Starts `orchestrator serve` with its data in a folder; the process, and its address once it is ready.
 pub async fn serve(folder: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
-    drop(rustls::crypto::ring::default_provider().install_default());
+    let data_dir = folder.join("data");
+    let mut command = server(&[], &data_dir, model);
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(folder.join("server.log"))
         .expect("a file for the log");
-    let data_dir = folder.join("data");
-    let published = data_dir.join("server.json");
-    // A killed server leaves its word behind; what is read below must be the new one's.
-    drop(std::fs::remove_file(&published));
-    let child = tokio::process::Command::new(binary())
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(&data_dir)
-        .current_dir(folder)
+    command
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::null())
+        .stderr(log);
+    forget_address(&data_dir);
+    let child = command.spawn().expect("the server starts");
+    let address = eventually("the server is ready", || ready(&data_dir)).await;
+    (child, address)
+}
+
+/// The command of a server, run by another program where one is given: `strace` with its arguments, for instance.
+pub fn server(by: &[&str], data_dir: &Path, model: &str) -> tokio::process::Command {
+    // For those who speak to it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let binary = binary();
+    let binary = binary.to_str().expect("the binary's path is UTF-8");
+    let mut words = by
+        .iter()
+        .copied()
+        .chain([binary, "serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+    let mut command = tokio::process::Command::new(words.next().expect("a program"));
+    command
+        .args(words)
+        .arg(data_dir)
+        .current_dir(data_dir.parent().expect("a data directory lies in a folder"))
         .env("OPENAI_BASE_URL", model)
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env_remove("DATABASE_URL")
-        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the server starts");
-    let address = eventually("the server is ready", || async {
-        let text = std::fs::read_to_string(&published).ok()?;
-        let address = serde_json::from_str::<Value>(&text).ok()?["address"]
-            .as_str()?
-            .to_owned();
-        reqwest::get(format!("{address}/readyz"))
-            .await
-            .ok()?
-            .status()
-            .is_success()
-            .then_some(address)
-    })
-    .await;
-    (child, address)
+        .kill_on_drop(true);
+    command
+}
+
+/// A killed server leaves its word behind; what is read next must be the new one's.
+pub fn forget_address(data_dir: &Path) {
+    drop(std::fs::remove_file(data_dir.join("server.json")));
+}
+
+/// The address of the server of a data directory, once it is ready.
+pub async fn ready(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data_dir.join("server.json")).ok()?;
+    let address = serde_json::from_str::<Value>(&text).ok()?["address"]
+        .as_str()?
+        .to_owned();
+    let answer = reqwest::get(format!("{address}/readyz")).await.ok()?;
+    answer.status().is_success().then_some(address)
 }
 
 /// Waits for a fact.

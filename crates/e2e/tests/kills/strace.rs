@@ -1,0 +1,275 @@
+//! SIGKILL from outside, at a call to the system: `strace` runs the server, stops it there, and the test decides.
+//!
+//! What strace counts it counts for each thread. The calls that change files are made by many threads, so the whole
+//! process is stopped after each of them (SIGSTOP) and told to go on (SIGCONT) until the one that is wanted: the
+//! count is the process's. The database is spoken to by one thread (`TOKIO_WORKER_THREADS=1`), and a `rename` is the
+//! last thing that its thread does to a file: there strace's own count serves, and the call never happens.
+
+use e2e::server;
+use rustix::process::{Pid, Signal, kill_process};
+use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
+    task::JoinHandle,
+};
+
+/// Calls after which something on the disk is otherwise than before, or is sure to stay.
+const FILE_CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink";
+
+/// When the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// After so many calls that change files, counted over all threads.
+    AfterFile(usize),
+    /// Before a thread's so manieth `rename`: its lock file is written and closed.
+    BeforeRename(usize),
+    /// Before a thread's so manieth send: to the database, nearly always.
+    BeforeSend(usize),
+    /// After a time.
+    AtRandom(Duration),
+    /// Never: to count what there is.
+    Never,
+}
+
+impl Blow {
+    /// The kind, as the table names it.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::AfterFile(_) => "after fsync, rename, link, unlink",
+            Self::BeforeRename(_) => "before rename",
+            Self::BeforeSend(_) => "before a send",
+            Self::AtRandom(_) => "at a random time",
+            Self::Never => "never",
+        }
+    }
+
+    fn arguments(self) -> Vec<String> {
+        let (trace, inject) = match self {
+            Self::AfterFile(_) | Self::Never => (FILE_CALLS, "signal=STOP".to_owned()),
+            Self::BeforeRename(when) => ("rename", format!("signal=KILL:when={when}")),
+            Self::BeforeSend(when) => ("sendto", format!("signal=KILL:when={when}")),
+            Self::AtRandom(_) => return Vec::new(),
+        };
+        let mut arguments = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "160", "-o", "/dev/stdout"]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(["-e".into(), format!("trace=execve,{trace}")]);
+        arguments.extend(["-e".into(), format!("inject={trace}:{inject}")]);
+        arguments
+    }
+}
+
+/// A server that is to die, and who watches it.
+pub(crate) struct Doomed {
+    child: Child,
+    watching: JoinHandle<Watched>,
+    /// Only of use where no strace runs.
+    pid: Option<u32>,
+}
+
+/// What was seen of a life.
+#[derive(Default)]
+pub(crate) struct Watched {
+    /// The calls that change files, in order, without what differs from run to run.
+    pub(crate) calls: Vec<String>,
+    /// The call at which it was killed.
+    pub(crate) site: Option<String>,
+}
+
+impl Doomed {
+    /// Starts the server. It writes what it says into a file beside its data.
+    pub(crate) fn start(blow: Blow, data_dir: &Path, model: &str, environment: &[(&str, &str)]) -> Self {
+        let arguments = blow.arguments();
+        let by: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(data_dir.with_extension("log"))
+            .unwrap();
+        e2e::forget_address(data_dir);
+        let mut command = server(&by, data_dir, model);
+        command
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        if matches!(blow, Blow::BeforeSend(_)) {
+            command.env("TOKIO_WORKER_THREADS", "1");
+        }
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}: is strace installed? On Debian: sudo apt-get install strace"));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let pid = by.is_empty().then(|| child.id().unwrap());
+        let watching = tokio::spawn(Watch::new(blow).follow(lines));
+        if let (Blow::AtRandom(after), Some(pid)) = (blow, pid) {
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                signal(pid, Signal::KILL);
+            });
+        }
+        Self { child, watching, pid }
+    }
+
+    /// Whether it is dead.
+    pub(crate) fn is_dead(&mut self) -> bool {
+        self.watching.is_finished() || self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// Waits until it is dead, which it will be, and tells what was seen.
+    pub(crate) async fn end(mut self, data_dir: &Path) -> Watched {
+        // Where it outlived what was to kill it.
+        if !self.is_dead() {
+            let published = std::fs::read_to_string(data_dir.join("server.json")).unwrap_or_default();
+            let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
+            let pid = published.and_then(|published| published["pid"].as_u64());
+            if let Some(pid) = self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok())) {
+                signal(pid, Signal::KILL);
+            }
+        }
+        let watched = tokio::time::timeout(e2e::PATIENCE, self.watching).await;
+        let watched = watched.expect("strace ends with its process").unwrap();
+        self.child.kill().await.unwrap();
+        watched
+    }
+}
+
+/// Reads what strace writes.
+struct Watch {
+    blow: Blow,
+    main: Option<u32>,
+    /// Calls that another's line came into, by thread.
+    unfinished: HashMap<u32, String>,
+    last: HashMap<u32, String>,
+    watched: Watched,
+}
+
+impl Watch {
+    fn new(blow: Blow) -> Self {
+        Self {
+            blow,
+            main: None,
+            unfinished: HashMap::new(),
+            last: HashMap::new(),
+            watched: Watched::default(),
+        }
+    }
+
+    async fn follow(mut self, mut lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) -> Watched {
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Some((thread, said)) = line.split_once(' ') else {
+                continue;
+            };
+            if let Ok(thread) = thread.parse() {
+                self.heard(thread, said.trim_start());
+            }
+        }
+        if let Blow::AtRandom(_) = self.blow {
+            self.watched.site = Some("random".into());
+        }
+        self.watched
+    }
+
+    fn heard(&mut self, thread: u32, said: &str) {
+        let main = *self.main.get_or_insert(thread);
+        if said.starts_with("--- stopped by SIGSTOP") {
+            if let Blow::AfterFile(count) = self.blow
+                && self.watched.calls.len() >= count
+                && self.watched.site.is_none()
+            {
+                self.watched.site = self.watched.calls.last().cloned();
+                signal(main, Signal::KILL);
+            }
+            signal(thread, Signal::CONT);
+        } else if said.starts_with("+++ killed by SIGKILL") {
+            // Every thread dies with it; the first line is of the one that called.
+            let called = self.last.remove(&thread);
+            if matches!(self.blow, Blow::BeforeRename(_) | Blow::BeforeSend(_)) && self.watched.site.is_none() {
+                self.watched.site = called;
+            }
+        } else if let Some(begun) = said.strip_suffix("<unfinished ...>") {
+            self.last.insert(thread, shape(begun));
+            self.unfinished.insert(thread, begun.to_owned());
+        } else if !said.starts_with("---") && !said.starts_with("+++") && !said.contains("execve") {
+            let begun = self.unfinished.remove(&thread).filter(|_| said.starts_with("<..."));
+            let call = shape(begun.as_deref().unwrap_or(said));
+            if said.ends_with("= 0") || said.contains("= 0 (") {
+                self.watched.calls.push(call.clone());
+            }
+            self.last.insert(thread, call);
+        }
+    }
+}
+
+/// A signal to a process that may be gone.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        kill_process(pid, signal).unwrap_or_default();
+    }
+}
+
+/// A call without what differs from run to run: numbers, hashes, the folder of the test.
+fn shape(call: &str) -> String {
+    let name = call.split('(').next().unwrap_or_default();
+    if name == "sendto" {
+        return sent(call);
+    }
+    let path = call
+        .rsplit(['<', '"'])
+        .find(|part| part.contains('/'))
+        .unwrap_or_default();
+    let path = path.split(['>', '"']).next().unwrap_or_default();
+    let parts = path
+        .split('/')
+        .skip_while(|part| !matches!(*part, "data" | "repository"));
+    let parts: Vec<String> = parts.map(part).collect();
+    format!("{name} {}", parts.join("/"))
+}
+
+/// One part of a path.
+fn part(part: &str) -> String {
+    let words = part.split(['.', '-', '_']).map(|word| {
+        let hex = word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if hex || word.starts_with("tmp") { "*" } else { word }
+    });
+    let mut words: Vec<&str> = words.collect();
+    words.dedup();
+    words.join(".")
+}
+
+/// What a send says: the statement where it is a new one, else only that it is one.
+fn sent(call: &str) -> String {
+    let text = call.split('"').nth(1).unwrap_or_default();
+    let statement = text.split("\\0").find(|word| {
+        let first = word.split(' ').next().unwrap_or_default();
+        matches!(
+            first.to_ascii_lowercase().as_str(),
+            "select" | "insert" | "update" | "delete" | "with"
+        )
+    });
+    let words = |text: &str| text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    match statement {
+        Some(statement) => format!("send parse: {}", words(statement)),
+        None if text.starts_with("POST") => "send to the model".into(),
+        None if text.starts_with("HTTP") => "send an answer".into(),
+        None => match text.chars().next() {
+            Some('B') => format!(
+                "send bind {}",
+                text.split("sqlx_s_")
+                    .nth(1)
+                    .unwrap_or("?")
+                    .split('\\')
+                    .next()
+                    .unwrap_or("?")
+            ),
+            Some('Q') => format!(
+                "send query {}",
+                words(text.trim_start_matches(|c: char| !c.is_ascii_alphabetic() || c == 'Q'))
+            ),
+            Some('S') => "send sync".into(),
+            Some('P') => "send parse".into(),
+            Some('X') => "send goodbye".into(),
+            _ => format!("send {}", text.chars().take(12).collect::<String>()),
+        },
+    }
+}
