@@ -1,8 +1,9 @@
 //! Clearing away what earlier lives of this process left on the disk.
 //!
-//! Whoever starts holds the data directory's lock: nobody works in these folders any more. Lock files go before
-//! anything begins, because they would stand in its way; worktrees go beside it. What was worth keeping of them is in
-//! the snapshots of their attempts. Twice, or cut short by another death: what is still there is found again.
+//! Whoever starts holds the data directory's lock: nobody works in its folder of worktrees any more. Hubs may be shared
+//! with processes that live, so lock files go only where nobody is moving references, and worktrees only where they are
+//! ours. Lock files go before anything begins, because they would stand in its way; worktrees go beside it. What was
+//! worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is still there is found again.
 
 use crate::{engine::blocking, layout::Layout};
 use git::Hub;
@@ -34,6 +35,8 @@ impl Left {
             entries: entries(&layout.worktrees()),
             ..Self::default()
         };
+        // As the hubs have it.
+        let own = layout.worktrees().canonicalize().unwrap_or_else(|_| layout.worktrees());
         for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
             let Ok(hub) = Hub::open(&path) else {
                 // Half made: it is made anew by the run that needs it.
@@ -44,11 +47,14 @@ impl Left {
                 Ok(removed) => tracing::info!(?removed, "lock files of a process that died were removed"),
                 Err(error) => tracing::warn!(%error, "lock files of a process that died may be left"),
             }
-            if let Err(error) = hub.forget_missing_worktrees() {
+            if let Err(error) = hub.forget_missing_worktrees(&layout.worktrees()) {
                 tracing::warn!(%error, "the hub knows of worktrees that are not there");
             }
             match hub.worktrees() {
-                Ok(worktrees) => left.registered.push((hub, worktrees)),
+                Ok(mut worktrees) => {
+                    worktrees.retain(|worktree| worktree.parent() == Some(&own));
+                    left.registered.push((hub, worktrees));
+                }
                 Err(error) => tracing::warn!(%error, "worktrees of a process that died are left"),
             }
         }

@@ -7,6 +7,7 @@ use crate::{
     hub::{Hub, read_reference},
     ids::{commit_id, commit_oid},
     land::compare_and_swap,
+    own_lock::remove_own_reference_lock,
 };
 use domain::CommitId;
 use git2::{Oid, Repository};
@@ -81,6 +82,7 @@ pub fn deliver_branch(
     let user = Repository::open(user_repository).doing(doing)?;
     let reference = format!("refs/heads/{branch}");
     let target = commit_oid(commit)?;
+    remove_own_reference_lock(&user, &reference, target)?;
     let before = read_reference(&user, &reference)?;
     if before == Some(target) {
         return Ok(Delivered::Already);

@@ -5,11 +5,12 @@ use crate::{
     hub::tree_of,
     ids::{RepoPath, commit_id, commit_oid},
     land::compare_and_swap,
+    own_lock::{IndexLock, remove_own_reference_lock},
 };
 use domain::CommitId;
 use git2::{
-    AttrCheckFlags, Diff, ErrorCode, FileMode, ObjectType, Oid, Repository, RepositoryState, Status, StatusOptions,
-    Tree, build::CheckoutBuilder,
+    AttrCheckFlags, Diff, ErrorCode, FileMode, Index, ObjectType, Oid, Repository, RepositoryState, Status,
+    StatusOptions, Tree, build::CheckoutBuilder,
 };
 use std::path::Path;
 
@@ -67,10 +68,12 @@ pub enum SkipReason {
 pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) -> GitResult<FastForward> {
     let doing = || format!("can't move {} forward to {}", user_repository.display(), commit.short());
     let repository = Repository::open(user_repository).doing(doing)?;
+    IndexLock::clear(&repository)?;
     let place = match standing(&repository, base).doing(doing)? {
         Ok(place) => place,
         Err(reason) => return Ok(FastForward::Skipped(reason)),
     };
+    remove_own_reference_lock(&repository, &place.reference, commit_oid(commit)?)?;
     if repository.state() != RepositoryState::Clean {
         return Ok(FastForward::Skipped(SkipReason::Unfinished));
     }
@@ -86,6 +89,8 @@ pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) 
     if at_target {
         return Ok(FastForward::Done);
     }
+    // Held from the look to the end: the person's own git does not come in between.
+    let lock = IndexLock::take(&repository)?;
     let before = place
         .at
         .is_some()
@@ -96,11 +101,14 @@ pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) 
         return Ok(FastForward::Skipped(reason));
     }
     // Everything that differs from the target was found to be as in the base, so nothing of the user's is lost.
+    let mut index = Index::open(&lock.begin_index()?).doing(doing)?;
+    repository.set_index(&mut index).doing(doing)?;
     let mut checkout = CheckoutBuilder::new();
     checkout.force();
     repository
         .checkout_tree(after.as_object(), Some(&mut checkout))
         .doing(doing)?;
+    lock.finish_index()?;
     match compare_and_swap(&repository, &place.reference, place.at.as_ref(), commit) {
         Ok(()) => Ok(FastForward::Done),
         Err(GitError::Moved { found: Some(at), .. }) => Ok(FastForward::Skipped(SkipReason::NotOnBase {

@@ -79,7 +79,7 @@ impl Hub {
         flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
         create::follow_shallow(&self.path, user_repository)?;
         // A handle of its own: one that was opened before may know an older end of a shallow history.
-        fetch(&open_isolated(&self.path)?, user_repository)?;
+        fetch(self, &open_isolated(&self.path)?, user_repository)?;
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
@@ -132,11 +132,13 @@ impl Hub {
     /// is at `to` already is fine; anything else is [`GitError::Moved`], and nothing was changed.
     pub fn advance(&self, reference: &str, from: Option<&CommitId>, to: &CommitId) -> GitResult<()> {
         let durable = self.make_durable(to)?;
+        let _moving = self.moving()?;
         self.with(|handle| land::compare_and_swap(&handle.refs, reference, from, durable.commit()))
     }
 
     /// Takes a reference away if it is at `at`; one that does not exist is fine.
     pub fn unpin(&self, reference: &str, at: &CommitId) -> GitResult<()> {
+        let _moving = self.moving()?;
         self.with(|handle| {
             let doing = || format!("can't remove {reference} from the hub");
             match handle.refs.find_reference(reference) {
@@ -248,7 +250,7 @@ fn open(path: &Path) -> GitResult<Repository> {
     Repository::open_ext(path, flags, no_ceilings).doing(|| format!("can't open the hub {}", path.display()))
 }
 
-fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {
+fn fetch(own: &Hub, hub: &Repository, user_repository: &Path) -> GitResult<()> {
     let doing = || format!("can't read the commits of {}", user_repository.display());
     let url = user_repository.to_str().ok_or_else(|| {
         GitError::git(
@@ -273,6 +275,7 @@ fn fetch(hub: &Repository, user_repository: &Path) -> GitResult<()> {
     let packs = PackFiles::of(hub.commondir())?;
     remote.download(wanted, Some(&mut options)).doing(doing)?;
     packs.flush_new()?;
+    let _moving = own.moving()?;
     remote
         .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)
         .doing(doing)?;

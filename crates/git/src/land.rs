@@ -76,6 +76,7 @@ impl Hub {
     /// Moves `reference` from `from` to `to` if it is at `from`, and flushes it to disk. Again is fine.
     pub fn land(&self, reference: &str, from: &CommitId, to: &Durable) -> Result<Landed, LandError> {
         let reference = full_name(reference);
+        let _moving = self.moving()?;
         self.with(|handle| {
             if read_reference(&handle.refs, &reference)? == Some(commit_oid(to.commit())?) {
                 return Ok(Landed::Already);

@@ -37,6 +37,7 @@ mod listing;
 mod lock;
 mod merge;
 mod ort;
+mod own_lock;
 mod process;
 mod push;
 pub mod refs;

@@ -6,12 +6,26 @@ use crate::{
     land::lock_path,
 };
 use domain::Fence;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
+
+/// Every process holds this file of the hub, together with others, while it moves a reference. The kernel lets go of
+/// it when a process ends, and not while it only stands still: who gets it alone knows that nobody alive is between
+/// the making of a lock file and its renaming.
+const MOVING: &str = "orchestrator-references.lock";
+/// A move takes milliseconds: who is not through after this stands still.
+const MOVING_WAIT_LIMIT: Duration = Duration::from_millis(2_000);
+const MOVING_RETRY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Proof that the caller is the one merger of a branch: it is made by who holds the lease, from the lease's fence.
 #[derive(Debug)]
@@ -45,11 +59,43 @@ pub enum StaleLock {
         /// The process.
         process: u32,
     },
+    /// A living process is moving references, perhaps this one, and does not come to an end.
+    Moving,
+}
+
+/// Held while a reference of the hub is moved.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    _file: File,
 }
 
 impl Hub {
-    /// Removes the lock file of a reference if it is at least `older_than` old and no process has it open. Only the
-    /// holder of the landing lock may: nobody else can know that the branch has no other mover.
+    /// To be held while a reference is moved.
+    pub(crate) fn moving(&self) -> GitResult<Moving> {
+        let path = self.path().join(MOVING);
+        let file = File::create(&path).at("can't make the lock file", &path)?;
+        flock(&file, FlockOperation::LockShared).at("can't take the lock", &path)?;
+        Ok(Moving { _file: file })
+    }
+
+    /// Waits until nobody moves a reference, and keeps it so; `None` where somebody does not come to an end.
+    fn nobody_moving(&self) -> GitResult<Option<Moving>> {
+        let path = self.path().join(MOVING);
+        let file = File::create(&path).at("can't make the lock file", &path)?;
+        let started = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Some(Moving { _file: file })),
+                Err(Errno::WOULDBLOCK) if started.elapsed() < MOVING_WAIT_LIMIT => thread::sleep(MOVING_RETRY_PAUSE),
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(error) => return Err(GitError::io("can't take the lock", &path, error.into())),
+            }
+        }
+    }
+
+    /// Removes the lock file of a reference if it is at least `older_than` old and its maker is dead: no process has
+    /// it open, and none is moving references. Only the holder of the landing lock may: nobody else can know that the
+    /// branch has no other mover.
     pub fn remove_stale_lock(
         &self,
         reference: &str,
@@ -69,14 +115,32 @@ impl Hub {
         if let Some(process) = process_with_open(metadata.dev(), metadata.ino()) {
             return Ok(StaleLock::InUse { process });
         }
-        fs::remove_file(&path).at("can't remove the lock", &path)?;
-        Ok(StaleLock::Removed)
+        // A process that was stopped between writing the file and renaming it has it open no more. It may have gone on
+        // meanwhile: then this is not the file that was looked at.
+        let Some(_nobody) = self.nobody_moving()? else {
+            return Ok(StaleLock::Moving);
+        };
+        match fs::symlink_metadata(&path) {
+            Ok(now) if (now.dev(), now.ino()) == (metadata.dev(), metadata.ino()) => {
+                fs::remove_file(&path).at("can't remove the lock", &path)?;
+                Ok(StaleLock::Removed)
+            }
+            Ok(_) => Ok(StaleLock::TooYoung),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(StaleLock::Absent),
+            Err(error) => Err(GitError::io("can't look at the lock", &path, error)),
+        }
     }
 
-    /// Removes the lock files of all references, of any age, that no process has open. Only for who knows that the
-    /// hub has no other user: the process that had it before is dead, and this one has not begun. Returns what was
-    /// removed.
+    /// Removes the lock files of all references, of any age, whose maker is dead: no process has them open, and none is
+    /// moving references. Returns what was removed; [`GitError::Locked`] where a living process moves references and
+    /// does not come to an end.
     pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
+        let Some(_nobody) = self.nobody_moving()? else {
+            return Err(GitError::Locked {
+                path: self.path().join(MOVING),
+                waited_ms: MOVING_WAIT_LIMIT.as_millis(),
+            });
+        };
         let single = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
         let mut locks: Vec<PathBuf> = single.map(|name| self.path().join(name)).into();
         find_locks(&self.path().join("refs"), &mut locks)?;
@@ -109,7 +173,7 @@ fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {
 
 /// A process that has the file open. Processes of other users can't be looked into, and can't have made a lock in a
 /// hub of ours. Where there is no `/proc`, the age alone decides.
-fn process_with_open(device: u64, inode: u64) -> Option<u32> {
+pub(crate) fn process_with_open(device: u64, inode: u64) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?;
     processes.filter_map(Result::ok).find_map(|process| {
         let id = process.file_name().to_str()?.parse().ok()?;

@@ -11,10 +11,13 @@ use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// Written into the registration when the files are complete. Before that nobody has worked there.
 const READY: &str = "orchestrator-ready";
+/// What the hub does not know the place of is being made, or was left by a death: nobody takes as long to make it.
+const MAKING_LIMIT: Duration = Duration::from_secs(600);
 
 /// A checkout of its own, linked to the hub, on no branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,9 +137,11 @@ impl Hub {
             .collect())
     }
 
-    /// Removes what the hub knows of worktrees that are not there: they were half made, or half removed, when a process
-    /// died. Only for who knows that nobody is making one.
-    pub fn forget_missing_worktrees(&self) -> GitResult<()> {
+    /// Removes what the hub knows of worktrees in a folder that are not there: they were half made, or half removed,
+    /// when a process died. Only for who knows that nobody is making one in that folder: those of other folders may be
+    /// another process's, and stay.
+    pub fn forget_missing_worktrees(&self, folder: &Path) -> GitResult<()> {
+        let folder = folder.canonicalize().at("can't find", folder)?;
         let registrations = self.path().join("worktrees");
         let entries = match fs::read_dir(&registrations) {
             Ok(entries) => entries,
@@ -145,8 +150,11 @@ impl Hub {
         };
         for registration in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
-            let place = Path::new(gitlink.trim_end()).parent();
-            if place.is_none_or(|place| fs::symlink_metadata(place).is_err()) {
+            let dead = match Path::new(gitlink.trim_end()).parent() {
+                Some(place) => place.parent() == Some(&folder) && fs::symlink_metadata(place).is_err(),
+                None => age(&registration) > MAKING_LIMIT,
+            };
+            if dead {
                 remove_directory(&registration)?;
             }
         }
@@ -228,12 +236,13 @@ fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> 
     fs::create_dir_all(path).at("can't make the directory", path)?;
     let gitlink = path.join(".git");
     for (file, content) in [
-        (registration.join("HEAD"), format!("{head}\n").into_bytes()),
-        (registration.join("commondir"), b"../..\n".to_vec()),
+        // First, so that it can be told whose this is.
         (
             registration.join("gitdir"),
             [gitlink.as_os_str().as_bytes(), b"\n"].concat(),
         ),
+        (registration.join("HEAD"), format!("{head}\n").into_bytes()),
+        (registration.join("commondir"), b"../..\n".to_vec()),
         (
             gitlink.clone(),
             [b"gitdir: ", registration.as_os_str().as_bytes(), b"\n"].concat(),
@@ -242,6 +251,15 @@ fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> 
         fs::write(&file, content).at("can't write", &file)?;
     }
     Ok(())
+}
+
+/// How long ago a directory was changed; nothing, where that can't be said.
+fn age(directory: &Path) -> Duration {
+    let modified = fs::metadata(directory).and_then(|metadata| metadata.modified());
+    modified
+        .ok()
+        .and_then(|modified| SystemTime::now().duration_since(modified).ok())
+        .unwrap_or_default()
 }
 
 fn remove_if_there(file: &Path) -> GitResult<()> {

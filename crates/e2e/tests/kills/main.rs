@@ -36,10 +36,10 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     let seed = variable("KILLS_SEED").unwrap_or(SEED);
     println!("KILLS={kills} KILLS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let calls = undisturbed().await;
+    let (calls, renames) = undisturbed().await;
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (number, blow) in points(&mut random, kills, calls.len()).into_iter().enumerate() {
+    for (number, blow) in points(&mut random, kills, (calls, renames)).into_iter().enumerate() {
         let row = rows.entry(blow.kind()).or_default();
         let began = Instant::now();
         let stage = Stage::set().await;
@@ -69,7 +69,7 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
 }
 
 /// The story with nobody killed, and the calls that change files in it: the points there are.
-async fn undisturbed() -> Vec<String> {
+async fn undisturbed() -> (usize, usize) {
     let stage = Stage::set().await;
     let watched = stage.live(Blow::Never).await;
     let run = stage.live_to_the_end().await;
@@ -81,12 +81,12 @@ async fn undisturbed() -> Vec<String> {
         watched.calls.len(),
         distinct.len()
     );
-    watched.calls
+    println!("{} renames of one thread at most", watched.renames);
+    (watched.calls.len(), watched.renames)
 }
 
 /// Of every kind some, each spread evenly from the beginning to the end, in an order of chance.
-fn points(random: &mut fastrand::Rng, kills: usize, file_calls: usize) -> Vec<Blow> {
-    const RENAMES: usize = 12;
+fn points(random: &mut fastrand::Rng, kills: usize, (file_calls, most_renames): (usize, usize)) -> Vec<Blow> {
     const SENDS: usize = 420;
     let (renames, sends, times) = (kills.div_ceil(8), kills / 4, kills / 8);
     let files = kills - renames - sends - times;
@@ -98,7 +98,7 @@ fn points(random: &mut fastrand::Rng, kills: usize, file_calls: usize) -> Vec<Bl
     };
     let mut points: Vec<Blow> = Vec::new();
     points.extend(spread(files, 1, file_calls).into_iter().map(Blow::AfterFile));
-    points.extend(spread(renames, 1, RENAMES).into_iter().map(Blow::BeforeRename));
+    points.extend(spread(renames, 1, most_renames + 1).into_iter().map(Blow::BeforeRename));
     points.extend(spread(sends, 5, SENDS).into_iter().map(Blow::BeforeSend));
     let times = spread(times, 100, 2_500).into_iter();
     points.extend(times.map(|ms| Blow::AtRandom(Duration::from_millis(ms as u64))));

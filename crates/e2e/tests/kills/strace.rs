@@ -51,7 +51,7 @@ impl Blow {
             Self::BeforeSend(when) => ("sendto", format!("signal=KILL:when={when}")),
             Self::AtRandom(_) => return Vec::new(),
         };
-        let mut arguments = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "160", "-o", "/dev/stdout"]
+        let mut arguments = ["strace", "-f", "-y", "-s", "160", "-o", "/dev/stdout"]
             .map(str::to_owned)
             .to_vec();
         arguments.extend(["-e".into(), format!("trace=execve,{trace}")]);
@@ -73,6 +73,8 @@ pub(crate) struct Doomed {
 pub(crate) struct Watched {
     /// The calls that change files, in order, without what differs from run to run.
     pub(crate) calls: Vec<String>,
+    /// How many `rename`s the thread that made the most of them made.
+    pub(crate) renames: usize,
     /// The call at which it was killed.
     pub(crate) site: Option<String>,
 }
@@ -140,7 +142,7 @@ struct Watch {
     main: Option<u32>,
     /// Calls that another's line came into, by thread.
     unfinished: HashMap<u32, String>,
-    last: HashMap<u32, String>,
+    renames: HashMap<u32, usize>,
     watched: Watched,
 }
 
@@ -150,7 +152,7 @@ impl Watch {
             blow,
             main: None,
             unfinished: HashMap::new(),
-            last: HashMap::new(),
+            renames: HashMap::new(),
             watched: Watched::default(),
         }
     }
@@ -181,22 +183,22 @@ impl Watch {
                 signal(main, Signal::KILL);
             }
             signal(thread, Signal::CONT);
-        } else if said.starts_with("+++ killed by SIGKILL") {
-            // Every thread dies with it; the first line is of the one that called.
-            let called = self.last.remove(&thread);
-            if matches!(self.blow, Blow::BeforeRename(_) | Blow::BeforeSend(_)) && self.watched.site.is_none() {
-                self.watched.site = called;
-            }
         } else if let Some(begun) = said.strip_suffix("<unfinished ...>") {
-            self.last.insert(thread, shape(begun));
             self.unfinished.insert(thread, begun.to_owned());
         } else if !said.starts_with("---") && !said.starts_with("+++") && !said.contains("execve") {
             let begun = self.unfinished.remove(&thread).filter(|_| said.starts_with("<..."));
             let call = shape(begun.as_deref().unwrap_or(said));
-            if said.ends_with("= 0") || said.contains("= 0 (") {
-                self.watched.calls.push(call.clone());
+            if call.starts_with("rename ") {
+                let made = self.renames.entry(thread).or_default();
+                *made += 1;
+                self.watched.renames = self.watched.renames.max(*made);
             }
-            self.last.insert(thread, call);
+            if said.ends_with("= 0") {
+                self.watched.calls.push(call);
+            } else if said.ends_with("= ?") && matches!(self.blow, Blow::BeforeRename(_) | Blow::BeforeSend(_)) {
+                // The call that never came back.
+                self.watched.site.get_or_insert(call);
+            }
         }
     }
 }

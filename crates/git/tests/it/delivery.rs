@@ -131,6 +131,53 @@ fn a_fast_forward_that_died_in_between_is_finished() {
 }
 
 #[test]
+fn locks_that_a_death_of_ours_left_in_the_repository_are_removed_and_no_others() {
+    let fixture = Fixture::new();
+    let commit = result_on(&fixture, &fixture.base, "one");
+    let git = fixture.user.path.join(".git");
+    let branch_lock = git.join(format!("refs/heads/{BRANCH}.lock"));
+    let (main_lock, index_lock) = (git.join("refs/heads/main.lock"), git.join("index.lock"));
+    let deliver = || deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH);
+    let forward = || fast_forward(&fixture.user.path, &fixture.base, &commit);
+
+    // Before the rename, and after the link.
+    for expected in [Delivered::Created, Delivered::Already] {
+        write(&branch_lock, format!("{commit}\n"));
+        assert_eq!(deliver().unwrap(), expected);
+        assert!(!branch_lock.exists());
+    }
+
+    // The person's own git is at work.
+    write(&main_lock, format!("{}\n", fixture.base));
+    assert!(matches!(forward(), Err(git::GitError::Locked { .. })));
+    fs::remove_file(&main_lock).unwrap();
+    fixture.user.git(&["reset", "-q", "--hard"]);
+    write(&index_lock, "");
+    assert!(matches!(forward(), Err(git::GitError::Locked { path, .. }) if path == index_lock));
+    assert!(index_lock.exists());
+    assert_eq!(fixture.user.read("README.md"), "hello\n");
+    fs::remove_file(&index_lock).unwrap();
+
+    // Ours, of a life that ended at its work.
+    write(&main_lock, format!("{commit}\n"));
+    let own = git.join("orchestrator-index-lock");
+    write(&own, "");
+    fs::hard_link(&own, &index_lock).unwrap();
+    write(&git.join("orchestrator-index"), "half");
+    assert_eq!(forward().unwrap(), FastForward::Done);
+    assert_eq!(fixture.user.head(), commit);
+    assert_eq!(fixture.user.git(&["status", "--porcelain"]), "");
+
+    // After its work.
+    write(&own, "");
+    fs::hard_link(&own, &index_lock).unwrap();
+    assert_eq!(forward().unwrap(), FastForward::Done);
+    for left in [main_lock, index_lock, own, git.join("orchestrator-index")] {
+        assert!(!left.exists(), "{}", left.display());
+    }
+}
+
+#[test]
 fn a_checkout_that_is_not_clean_and_on_the_base_is_left_alone() {
     let fixture = Fixture::new();
     let commit = result_on(&fixture, &fixture.base, "one");

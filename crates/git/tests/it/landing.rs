@@ -195,6 +195,34 @@ fn a_start_removes_every_lock_that_nobody_holds() {
 }
 
 #[test]
+fn the_lock_of_a_process_that_stands_still_in_a_move_is_left_alone() {
+    let fixture = Fixture::new();
+    let branch = refs::integration(&RunId::new());
+    fixture.hub.create_branch(&branch, &fixture.base).unwrap();
+    // As a process holds it that was stopped between writing its lock file and renaming it.
+    let moving = File::open(fixture.hub.path().join("orchestrator-references.lock")).unwrap();
+    rustix::fs::flock(&moving, rustix::fs::FlockOperation::LockShared).unwrap();
+    let lock = fixture.hub.path().join(format!("{branch}.lock"));
+    write(&lock, "");
+    File::open(&lock)
+        .unwrap()
+        .set_modified(SystemTime::now() - Duration::from_secs(3600))
+        .unwrap();
+    let held = LandingLock::held_under(Fence(7));
+    let remove = || {
+        let removed = fixture.hub.remove_stale_lock(&branch, &held, Duration::from_secs(60));
+        removed.unwrap()
+    };
+    assert_eq!(remove(), StaleLock::Moving);
+    assert!(fixture.hub.remove_dead_locks().is_err());
+    assert!(lock.exists());
+    // Others move references meanwhile.
+    fixture.hub.pin(&refs::base(&RunId::new()), &fixture.base).unwrap();
+    drop(moving);
+    assert_eq!(remove(), StaleLock::Removed);
+}
+
+#[test]
 fn a_lock_that_goes_away_is_waited_for() {
     let fixture = Fixture::new();
     let branch = refs::integration(&RunId::new());

@@ -92,10 +92,21 @@ fn what_is_known_of_a_worktree_that_is_not_there_is_forgotten() {
     fixture.hub.add_worktree(&gone, &start).unwrap();
     fs::remove_dir_all(&gone).unwrap();
     let registrations = fixture.hub.path().join("worktrees");
-    fs::create_dir(registrations.join("half-made")).unwrap();
+    let half_made = registrations.join("half-made");
+    fs::create_dir(&half_made).unwrap();
+    // Another process of the same hub has just begun it.
+    let elsewhere = registrations.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    write(&elsewhere.join("gitdir"), "/elsewhere/worktrees/task/.git\n");
 
-    fixture.hub.forget_missing_worktrees().unwrap();
-    assert_eq!(fs::read_dir(&registrations).unwrap().count(), 1);
+    let folder = gone.parent().unwrap();
+    fixture.hub.forget_missing_worktrees(folder).unwrap();
+    assert_eq!(fs::read_dir(&registrations).unwrap().count(), 3);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+    fs::File::open(&half_made).unwrap().set_modified(long_ago).unwrap();
+    fixture.hub.forget_missing_worktrees(folder).unwrap();
+    assert!(elsewhere.exists() && !half_made.exists());
+    fs::remove_dir_all(&elsewhere).unwrap();
     assert_eq!(fixture.hub.worktrees().unwrap(), [there]);
     fixture.hub.add_worktree(&gone, &start).unwrap();
 }
