@@ -88,8 +88,9 @@ async fn undisturbed() -> (usize, usize) {
 /// Of every kind some, each spread evenly from the beginning to the end, in an order of chance.
 fn points(random: &mut fastrand::Rng, kills: usize, (file_calls, most_renames): (usize, usize)) -> Vec<Blow> {
     const SENDS: usize = 420;
-    let (renames, sends, times) = (kills.div_ceil(8), kills / 4, kills / 8);
-    let files = kills - renames - sends - times;
+    const IN_CHECKOUT: usize = 28;
+    let (renames, checkout, sends, times) = (kills / 12, kills.div_ceil(10), kills / 4, kills / 8);
+    let files = kills - renames - checkout - sends - times;
     let mut spread = |count: usize, from: usize, to: usize| -> Vec<usize> {
         let width = (to - from) as f64 / count.max(1) as f64;
         (0..count)
@@ -99,6 +100,7 @@ fn points(random: &mut fastrand::Rng, kills: usize, (file_calls, most_renames): 
     let mut points: Vec<Blow> = Vec::new();
     points.extend(spread(files, 1, file_calls).into_iter().map(Blow::AfterFile));
     points.extend(spread(renames, 1, most_renames + 1).into_iter().map(Blow::BeforeRename));
+    points.extend(spread(checkout, 1, IN_CHECKOUT).into_iter().map(Blow::InCheckout));
     points.extend(spread(sends, 5, SENDS).into_iter().map(Blow::BeforeSend));
     let times = spread(times, 100, 2_500).into_iter();
     points.extend(times.map(|ms| Blow::AtRandom(Duration::from_millis(ms as u64))));

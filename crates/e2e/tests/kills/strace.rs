@@ -17,6 +17,16 @@ use tokio::{
 /// Calls after which something on the disk is otherwise than before, or is sure to stay.
 const FILE_CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink";
 
+const CHECKOUT_CALLS: &str = "openat,write,copy_file_range,close,rename,link,linkat,unlink";
+const CHECKOUT_FILES: [&str; 6] = [
+    "index",
+    "index.lock",
+    "orchestrator-index",
+    "orchestrator-index-lock",
+    "refs/heads/main",
+    "refs/heads/main.lock",
+];
+
 /// When the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blow {
@@ -24,6 +34,8 @@ pub(crate) enum Blow {
     AfterFile(usize),
     /// Before a thread's so manieth `rename`: its lock file is written and closed.
     BeforeRename(usize),
+    /// Before the so manieth call on a file of the person's checkout: its index, its branch, their locks.
+    InCheckout(usize),
     /// Before a thread's so manieth send: to the database, nearly always.
     BeforeSend(usize),
     /// After a time.
@@ -38,22 +50,28 @@ impl Blow {
         match self {
             Self::AfterFile(_) => "after fsync, rename, link, unlink",
             Self::BeforeRename(_) => "before rename",
+            Self::InCheckout(_) => "before a call on the checkout",
             Self::BeforeSend(_) => "before a send",
             Self::AtRandom(_) => "at a random time",
             Self::Never => "never",
         }
     }
 
-    fn arguments(self) -> Vec<String> {
+    fn arguments(self, repository: &Path) -> Vec<String> {
         let (trace, inject) = match self {
             Self::AfterFile(_) | Self::Never => (FILE_CALLS, "signal=STOP".to_owned()),
             Self::BeforeRename(when) => ("rename", format!("signal=KILL:when={when}")),
+            Self::InCheckout(when) => (CHECKOUT_CALLS, format!("signal=KILL:when={when}")),
             Self::BeforeSend(when) => ("sendto", format!("signal=KILL:when={when}")),
             Self::AtRandom(_) => return Vec::new(),
         };
         let mut arguments = ["strace", "-f", "-y", "-s", "160", "-o", "/dev/stdout"]
             .map(str::to_owned)
             .to_vec();
+        if let Self::InCheckout(_) = self {
+            let paths = CHECKOUT_FILES.map(|file| repository.join(".git").join(file).display().to_string());
+            arguments.extend(paths.into_iter().flat_map(|path| ["-P".into(), path]));
+        }
         arguments.extend(["-e".into(), format!("trace=execve,{trace}")]);
         arguments.extend(["-e".into(), format!("inject={trace}:{inject}")]);
         arguments
@@ -82,7 +100,7 @@ pub(crate) struct Watched {
 impl Doomed {
     /// Starts the server. It writes what it says into a file beside its data.
     pub(crate) fn start(blow: Blow, data_dir: &Path, model: &str, environment: &[(&str, &str)]) -> Self {
-        let arguments = blow.arguments();
+        let arguments = blow.arguments(&data_dir.with_file_name("repository"));
         let by: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let log = std::fs::File::options()
             .create(true)
@@ -195,7 +213,12 @@ impl Watch {
             }
             if said.ends_with("= 0") {
                 self.watched.calls.push(call);
-            } else if said.ends_with("= ?") && matches!(self.blow, Blow::BeforeRename(_) | Blow::BeforeSend(_)) {
+            } else if said.ends_with("= ?")
+                && matches!(
+                    self.blow,
+                    Blow::BeforeRename(_) | Blow::InCheckout(_) | Blow::BeforeSend(_)
+                )
+            {
                 // The call that never came back.
                 self.watched.site.get_or_insert(call);
             }
