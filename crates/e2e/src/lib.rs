@@ -9,6 +9,7 @@ pub mod truth;
 
 use api::Client;
 use domain::RunId;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 pub use sim_llm::answers::{done, plan};
 use sim_llm::{Entry, Options, Scenario, Server};
@@ -283,6 +284,13 @@ pub fn server(by: &[&str], data_dir: &Path, model: &str) -> tokio::process::Comm
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
+}
+
+/// A signal to a process that may be gone.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        kill_process(pid, signal).unwrap_or_default();
+    }
 }
 
 /// A killed server leaves its word behind; what is read next must be the new one's.

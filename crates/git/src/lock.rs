@@ -132,14 +132,12 @@ impl Hub {
     }
 
     /// Removes the lock files of all references, of any age, whose maker is dead: no process has them open, and none is
-    /// moving references. Returns what was removed; [`GitError::Locked`] where a living process moves references and
-    /// does not come to an end.
+    /// moving references. Returns what was removed; an error where a living process moves references and does not come
+    /// to an end.
     pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
         let Some(_nobody) = self.nobody_moving()? else {
-            return Err(GitError::Locked {
-                path: self.path().join(MOVING),
-                waited_ms: MOVING_WAIT_LIMIT.as_millis(),
-            });
+            let source = io::Error::other("a living process moves references there and does not come to an end");
+            return Err(GitError::io("can't clear lock files in", self.path(), source));
         };
         let single = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
         let mut locks: Vec<PathBuf> = single.map(|name| self.path().join(name)).into();

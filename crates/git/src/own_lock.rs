@@ -7,20 +7,25 @@ use crate::{
     lock::process_with_open,
 };
 use git2::{Oid, Repository};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
     fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// So old must a lock be that names our commit: nobody who lives takes as long from writing it to the rename.
 const NAMED_AGE: Duration = Duration::from_secs(1);
 /// So old must one be into which nothing was written.
 const EMPTY_AGE: Duration = Duration::from_secs(10);
+/// So long another process of ours is waited for that moves the same checkout.
+const HOLD_WAIT_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Removes the lock of a reference that was to go to `target`, if a process of ours died while it moved it there: the
@@ -132,9 +137,24 @@ const INDEX_LOCK: &str = "index.lock";
 
 /// Opens the file and holds it alone. The last holder removes it, so what was waited for must still be there.
 fn hold(path: &Path) -> GitResult<File> {
+    let started = Instant::now();
     loop {
         let file = File::create(path).at("can't make the lock file", path)?;
-        flock(&file, FlockOperation::LockExclusive).at("can't take the lock", path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) if started.elapsed() < HOLD_WAIT_LIMIT => {
+                thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            // Another process of ours that is at the same checkout, and stands still.
+            Err(Errno::WOULDBLOCK) => {
+                return Err(GitError::Locked {
+                    path: path.to_owned(),
+                    waited_ms: started.elapsed().as_millis(),
+                });
+            }
+            Err(error) => return Err(GitError::io("can't take the lock", path, error.into())),
+        }
         let held = file.metadata().at("can't look at the lock", path)?;
         if metadata(path)?.is_some_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
             return Ok(file);

@@ -100,9 +100,7 @@ impl Stage {
             ("ORCHESTRATOR_CONFIG", self.config.to_str().unwrap()),
         ];
         let data_dir = self.data_dir();
-        // Nothing is to happen to this one: an hour is for good.
-        let never = Blow::AtRandom(Duration::from_secs(3_600));
-        let mut server = Doomed::start(never, &data_dir, &self.model.base_url(), &environment);
+        let mut server = Doomed::start(Blow::Spared, &data_dir, &self.model.base_url(), &environment);
         let mut submitted = false;
         let lived = async {
             while !submitted || !self.ended().await {

@@ -5,8 +5,8 @@
 //! count is the process's. The database is spoken to by one thread (`TOKIO_WORKER_THREADS=1`), and a `rename` is the
 //! last thing that its thread does to a file: there strace's own count serves, and the call never happens.
 
-use e2e::server;
-use rustix::process::{Pid, Signal, kill_process};
+use e2e::{server, signal};
+use rustix::process::Signal;
 use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -42,6 +42,8 @@ pub(crate) enum Blow {
     AtRandom(Duration),
     /// Never: to count what there is.
     Never,
+    /// Never, and nobody watches.
+    Spared,
 }
 
 impl Blow {
@@ -53,7 +55,7 @@ impl Blow {
             Self::InCheckout(_) => "before a call on the checkout",
             Self::BeforeSend(_) => "before a send",
             Self::AtRandom(_) => "at a random time",
-            Self::Never => "never",
+            Self::Never | Self::Spared => "never",
         }
     }
 
@@ -63,7 +65,7 @@ impl Blow {
             Self::BeforeRename(when) => ("rename", format!("signal=KILL:when={when}")),
             Self::InCheckout(when) => (CHECKOUT_CALLS, format!("signal=KILL:when={when}")),
             Self::BeforeSend(when) => ("sendto", format!("signal=KILL:when={when}")),
-            Self::AtRandom(_) => return Vec::new(),
+            Self::AtRandom(_) | Self::Spared => return Vec::new(),
         };
         let mut arguments = ["strace", "-f", "-y", "-s", "160", "-o", "/dev/stdout"]
             .map(str::to_owned)
@@ -80,6 +82,7 @@ impl Blow {
 
 /// A server that is to die, and who watches it.
 pub(crate) struct Doomed {
+    blow: Blow,
     child: Child,
     watching: JoinHandle<Watched>,
     /// Only of use where no strace runs.
@@ -128,7 +131,12 @@ impl Doomed {
                 signal(pid, Signal::KILL);
             });
         }
-        Self { child, watching, pid }
+        Self {
+            blow,
+            child,
+            watching,
+            pid,
+        }
     }
 
     /// Whether it is dead.
@@ -138,8 +146,8 @@ impl Doomed {
 
     /// Waits until it is dead, which it will be, and tells what was seen.
     pub(crate) async fn end(mut self, data_dir: &Path) -> Watched {
-        // Where it outlived what was to kill it.
-        if !self.is_dead() {
+        let outlived = !self.is_dead();
+        if outlived {
             let published = std::fs::read_to_string(data_dir.join("server.json")).unwrap_or_default();
             let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
             let pid = published.and_then(|published| published["pid"].as_u64());
@@ -148,7 +156,10 @@ impl Doomed {
             }
         }
         let watched = tokio::time::timeout(e2e::PATIENCE, self.watching).await;
-        let watched = watched.expect("strace ends with its process").unwrap();
+        let mut watched = watched.expect("strace ends with its process").unwrap();
+        if let (Blow::AtRandom(_), false) = (self.blow, outlived) {
+            watched.site = Some("whatever was under way".into());
+        }
         self.child.kill().await.unwrap();
         watched
     }
@@ -183,9 +194,6 @@ impl Watch {
             if let Ok(thread) = thread.parse() {
                 self.heard(thread, said.trim_start());
             }
-        }
-        if let Blow::AtRandom(_) = self.blow {
-            self.watched.site = Some("random".into());
         }
         self.watched
     }
@@ -223,13 +231,6 @@ impl Watch {
                 self.watched.site.get_or_insert(call);
             }
         }
-    }
-}
-
-/// A signal to a process that may be gone.
-pub(crate) fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        kill_process(pid, signal).unwrap_or_default();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
 };
 use domain::run::RunState;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use store::{
     Store,
     connect::{Database, PoolSettings},
@@ -18,6 +18,8 @@ use store::{
 pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(Store, Option<Running>), Failure> {
     let settings = PoolSettings {
         process_name: process_name(data_dir),
+        // A process that stands still in a transaction keeps others from a run's rows no longer than from its work.
+        idle_in_transaction: Duration::from_secs(loaded.config.engine.lease_s),
         ..PoolSettings::default()
     };
     let (database, postgres) = match &loaded.config.database.url {

@@ -1,0 +1,127 @@
+//! SIGSTOP past the lease, at each point where a wakened process could do harm.
+
+use crate::house::{House, Resident};
+use e2e::eventually;
+
+const ENDED: &str = "select 1 from run where ended_at is not null";
+const INTENDED: &str = "select 1 from merge where intended_at is not null and ended_at is null";
+
+/// Another process takes over from the stopped one and ends the run; the stopped one wakes and changes nothing.
+async fn taken_over(house: &House, mut first: Resident) {
+    let second = house.enter("second", "", &[]).await;
+    house.fact("the run ends without the stopped process", ENDED).await;
+    let free = "select 1 where not exists (select 1 from lease where process is not null)";
+    house.fact("the branch's lease is given back", free).await;
+    house.assert_whole().await;
+    let before = house.fingerprint().await;
+    first.wake();
+    first.beats(house, 3).await;
+    let after = house.fingerprint().await;
+    for (place, was) in &before {
+        assert_eq!(Some(was), after.get(place), "{place}\n{}", house.log());
+    }
+    // A commit that it was about to hand in may be pinned still: that names it, and moves nothing.
+    let new = after.keys().filter(|place| !before.contains_key(*place));
+    let unexpected: Vec<_> = new.filter(|place| !place.contains("/submission/")).collect();
+    assert!(unexpected.is_empty(), "{unexpected:?}\n{}", house.log());
+    house.assert_whole().await;
+    first.leave().await;
+    second.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_in_a_model_call() {
+    let house = House::open(1_000).await;
+    let first = house.enter("first", "", &[]).await;
+    first.submit(&house.repository, "sh test.sh").await;
+    eventually("the model is asked", || async {
+        (house.model.journal().len() >= 3).then_some(())
+    })
+    .await;
+    first.stop();
+    taken_over(&house, first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_in_the_gate() {
+    let house = House::open(0).await;
+    let first = house.enter("first", "", &[]).await;
+    let go = house.folder.path().join("signals/go");
+    let check = format!(
+        "touch started; until test -e {}; do sleep 0.05; done; sh test.sh",
+        go.display()
+    );
+    first.submit(&house.repository, &check).await;
+    let worktrees = first.data_dir.join("worktrees");
+    eventually("the gate runs", || async {
+        let mut entries = std::fs::read_dir(&worktrees).unwrap().flatten();
+        entries.find(|entry| entry.path().join("started").exists())
+    })
+    .await;
+    first.stop();
+    std::fs::write(go, "").unwrap();
+    taken_over(&house, first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_in_a_transaction_that_holds_the_runs_row() {
+    let house = House::open(0).await;
+    let mut first = house.enter("first", "sendto", &[]).await;
+    first.submitting(&house.repository, "sh test.sh");
+    first
+        .step_until(async || {
+            house
+                .holds(
+                    "select 1 from pg_stat_activity a join pg_locks l on l.pid = a.pid
+                     where a.state = 'idle in transaction' and l.relation = 'run'::regclass
+                         and l.mode = 'RowShareLock' and exists (select 1 from merge)",
+                )
+                .await
+        })
+        .await;
+    taken_over(&house, first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_between_the_intent_and_the_branch() {
+    let house = House::open(0).await;
+    // Each move of a reference begins with this call.
+    let mut first = house.enter("first", "flock", &[]).await;
+    first.submitting(&house.repository, "sh test.sh");
+    first.step_until(async || house.holds(INTENDED).await).await;
+    taken_over(&house, first).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_with_the_branchs_lock_file_in_hand() {
+    let house = House::open(0).await;
+    let mut first = house.enter("first", "fsync", &[]).await;
+    first.submitting(&house.repository, "sh test.sh");
+    let hub = || house.hub().join("refs/heads/orchestrator");
+    let locked = || {
+        let entries = std::fs::read_dir(hub()).into_iter().flatten().flatten();
+        let mut entries = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "lock"));
+        entries.next().is_some()
+    };
+    first.step_until(async || house.holds(INTENDED).await && locked()).await;
+    // It lives, so its lock is nobody's to take away: the other waits, and goes on when it wakes.
+    let second = house.enter("second", "", &[]).await;
+    house
+        .fact(
+            "the other process has taken over the branch, and waits",
+            "select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
+             where l.fence > 1 and p.name like '%/second/%'",
+        )
+        .await;
+    eventually("the other process has met the lock", || async {
+        house.log().contains("stayed for").then_some(())
+    })
+    .await;
+    assert!(locked() && house.holds(INTENDED).await);
+    first.wake();
+    house.fact("the run ends", ENDED).await;
+    first.beats(&house, 2).await;
+    house.assert_whole().await;
+    first.leave().await;
+    second.leave().await;
+}
