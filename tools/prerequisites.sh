@@ -66,6 +66,8 @@ has() {
         git) has_git ;;
         bubblewrap) [[ $(uname -s) != Linux ]] || command -v bwrap >/dev/null 2>&1 ;;
         promtool) command -v promtool >/dev/null 2>&1 ;;
+        # Of use to the tests alone.
+        strace | faketime) [[ $(uname -s) != Linux ]] || command -v "$1" >/dev/null 2>&1 ;;
         compiler) command -v cc >/dev/null 2>&1 ;;
     esac
 }
@@ -78,6 +80,9 @@ package() {
         brew:postgres) echo postgresql@17 ;;
         *:git) echo git ;;
         *:bubblewrap) echo bubblewrap ;;
+        *:strace) echo strace ;;
+        pacman:faketime | dnf:faketime) echo libfaketime ;;
+        *:faketime) echo faketime ;;
         dnf:promtool) echo golang-github-prometheus ;;
         *:promtool) echo prometheus ;;
         apt-get:compiler) echo build-essential ;;

@@ -2,6 +2,7 @@
 //!
 //! `KILLS=500 KILLS_SEED=7 cargo test -p e2e --test kills -- --nocapture` kills as often, at other points.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 mod story;

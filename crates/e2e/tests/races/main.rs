@@ -1,6 +1,7 @@
 //! Several processes on one hub and one database: one that is stopped past its lease changes nothing once it wakes,
 //! and the time on its clock is nothing to go by.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 mod clocks;

@@ -13,6 +13,9 @@ async fn taken_over(house: &House, mut first: Resident) {
     let free = "select 1 where not exists (select 1 from lease where process is not null)";
     house.fact("the branch's lease is given back", free).await;
     house.assert_whole().await;
+    // Nobody waited for more than the lease, and for what is done after it.
+    let soon = "select 1 from run where ended_at < created_at + interval '40 seconds'";
+    assert!(house.holds(soon).await, "{}", house.log());
     let before = house.fingerprint().await;
     first.wake();
     first.beats(house, 3).await;
@@ -27,6 +30,42 @@ async fn taken_over(house: &House, mut first: Resident) {
     house.assert_whole().await;
     first.leave().await;
     second.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_takes_nothing_from_a_process_that_works_on_the_same_hub() {
+    let house = House::open(0).await;
+    let first = house.enter("first", "", &[]).await;
+    in_the_gate(&house, &first).await;
+    let second = house.enter("second", "", &[]).await;
+    // What it clears away is cleared beside its work.
+    second.beats(&house, 2).await;
+    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    assert!(
+        !house.holds("select 1 from task where fence <> 1 or failures > 0").await,
+        "{}",
+        house.log()
+    );
+    first.leave().await;
+    second.leave().await;
+}
+
+/// Submits a run whose gate waits for a word, and waits until it does.
+async fn in_the_gate(house: &House, first: &Resident) {
+    let go = house.folder.path().join("signals/go");
+    let check = format!(
+        "touch started; until test -e {}; do sleep 0.05; done; test -e started && sh test.sh",
+        go.display()
+    );
+    first.submit(&house.repository, &check).await;
+    let worktrees = first.data_dir.join("worktrees");
+    eventually("the gate runs", || async {
+        let mut entries = std::fs::read_dir(&worktrees).unwrap().flatten();
+        entries.find(|entry| entry.path().join("started").exists())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,20 +85,9 @@ async fn stopped_in_a_model_call() {
 async fn stopped_in_the_gate() {
     let house = House::open(0).await;
     let first = house.enter("first", "", &[]).await;
-    let go = house.folder.path().join("signals/go");
-    let check = format!(
-        "touch started; until test -e {}; do sleep 0.05; done; sh test.sh",
-        go.display()
-    );
-    first.submit(&house.repository, &check).await;
-    let worktrees = first.data_dir.join("worktrees");
-    eventually("the gate runs", || async {
-        let mut entries = std::fs::read_dir(&worktrees).unwrap().flatten();
-        entries.find(|entry| entry.path().join("started").exists())
-    })
-    .await;
+    in_the_gate(&house, &first).await;
     first.stop();
-    std::fs::write(go, "").unwrap();
+    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
     taken_over(&house, first).await;
 }
 
