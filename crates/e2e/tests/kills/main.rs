@@ -9,6 +9,7 @@ mod story;
 mod strace;
 mod truth;
 
+use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -19,6 +20,8 @@ use strace::Blow;
 /// How many kills there are where the variable says nothing.
 const FEW: usize = 12;
 const SEED: u64 = 2_026;
+/// So many are killed at one time, each in a place of its own.
+const SIDE_BY_SIDE: usize = 2;
 
 /// What came of the kills of one kind.
 #[derive(Default)]
@@ -40,37 +43,70 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     let (calls, renames) = undisturbed().await;
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (number, blow) in points(&mut random, kills, (calls, renames)).into_iter().enumerate() {
-        let row = rows.entry(blow.kind()).or_default();
-        let began = Instant::now();
-        let stage = Stage::set().await;
-        let watched = stage.live(blow).await;
-        let run = stage.live_to_the_end().await;
-        let died = usize::from(watched.site.is_some());
-        let violations = truth::violations(&stage, run, died).await;
-        row.tried += 1;
-        row.kills += died;
-        row.recovered += usize::from(violations.is_empty()) * died;
-        row.violations += violations.len();
-        row.took += began.elapsed();
-        let site = watched.site.unwrap_or_else(|| "the run had ended".into());
-        println!("{number:4} {blow:?} {:.1} s: {site}", began.elapsed().as_secs_f64());
-        row.sites.insert(site.clone());
-        if !violations.is_empty() {
-            println!("     VIOLATED: {}", violations.join("\n     "));
-            broken.push(format!(
-                "{blow:?} at {site}: {}\n{}",
-                violations.join("\n"),
-                stage.log()
-            ));
+    let points = points(&mut random, kills, &calls, renames);
+    let mut killed = 0;
+    for blows in points.chunks(SIDE_BY_SIDE) {
+        // A blow that comes after the end is none: others are struck for it.
+        if killed >= kills {
+            break;
+        }
+        let ends = join_all(blows.iter().map(|blow| struck(*blow))).await;
+        for (blow, end) in blows.iter().zip(ends) {
+            killed += usize::from(end.died);
+            println!("{killed:4} {blow:?} {:.1} s: {}", end.took.as_secs_f64(), end.site);
+            if !end.violations.is_empty() {
+                println!("     VIOLATED: {}", end.violations.join("\n     "));
+                let (violations, log) = (end.violations.join("\n"), &end.log);
+                broken.push(format!("{blow:?} at {}: {violations}\n{log}", end.site));
+            }
+            rows.entry(blow.kind()).or_default().add(end);
         }
     }
     table(&rows);
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n\n"));
 }
 
+/// What came of one blow.
+struct End {
+    died: bool,
+    site: String,
+    violations: Vec<String>,
+    log: String,
+    took: Duration,
+}
+
+/// One life that is cut short, one that goes on to the end, and the look at what is there then.
+async fn struck(blow: Blow) -> End {
+    let began = Instant::now();
+    let stage = Stage::set().await;
+    let watched = stage.live(blow).await;
+    let run = stage.live_to_the_end().await;
+    let died = watched.site.is_some();
+    let violations = truth::violations(&stage, run, usize::from(died)).await;
+    End {
+        died,
+        site: watched.site.unwrap_or_else(|| "the run had ended".into()),
+        violations,
+        log: stage.log(),
+        took: began.elapsed(),
+    }
+}
+
+impl Row {
+    fn add(&mut self, end: End) {
+        self.tried += 1;
+        self.kills += usize::from(end.died);
+        self.recovered += usize::from(end.died && end.violations.is_empty());
+        self.violations += end.violations.len();
+        self.took += end.took;
+        if end.died {
+            self.sites.insert(end.site);
+        }
+    }
+}
+
 /// The story with nobody killed, and the calls that change files in it: the points there are.
-async fn undisturbed() -> (usize, usize) {
+async fn undisturbed() -> (Vec<String>, usize) {
     let stage = Stage::set().await;
     let watched = stage.live(Blow::Never).await;
     let run = stage.live_to_the_end().await;
@@ -83,15 +119,17 @@ async fn undisturbed() -> (usize, usize) {
         distinct.len()
     );
     println!("{} renames of one thread at most", watched.renames);
-    (watched.calls.len(), watched.renames)
+    (watched.calls, watched.renames)
 }
 
-/// Of every kind some, each spread evenly from the beginning to the end, in an order of chance.
-fn points(random: &mut fastrand::Rng, kills: usize, (file_calls, most_renames): (usize, usize)) -> Vec<Blow> {
-    const SENDS: usize = 420;
-    const IN_CHECKOUT: usize = 28;
-    let (renames, checkout, sends, times) = (kills / 12, kills.div_ceil(10), kills / 4, kills / 8);
-    let files = kills - renames - checkout - sends - times;
+/// Of every kind some, spread from the beginning to the end, in an order of chance: more than are wanted.
+fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renames: usize) -> Vec<Blow> {
+    const SENDS: usize = 400;
+    const IN_CHECKOUT: usize = 26;
+    const LONGEST_MS: usize = 1_300;
+    let wanted = kills + kills / 4 + 2;
+    let (renames, checkout, sends, times) = (wanted / 12, wanted.div_ceil(10), wanted / 4, wanted / 8);
+    let files = wanted - renames - checkout - sends - times;
     let mut spread = |count: usize, from: usize, to: usize| -> Vec<usize> {
         let width = (to - from) as f64 / count.max(1) as f64;
         (0..count)
@@ -99,12 +137,19 @@ fn points(random: &mut fastrand::Rng, kills: usize, (file_calls, most_renames): 
             .collect()
     };
     let mut points: Vec<Blow> = Vec::new();
-    points.extend(spread(files, 1, file_calls).into_iter().map(Blow::AfterFile));
     points.extend(spread(renames, 1, most_renames + 1).into_iter().map(Blow::BeforeRename));
     points.extend(spread(checkout, 1, IN_CHECKOUT).into_iter().map(Blow::InCheckout));
     points.extend(spread(sends, 5, SENDS).into_iter().map(Blow::BeforeSend));
-    let times = spread(times, 100, 2_500).into_iter();
+    let times = spread(times, 100, LONGEST_MS).into_iter();
     points.extend(times.map(|ms| Blow::AtRandom(Duration::from_millis(ms as u64))));
+    let evenly = spread(files.div_ceil(2), 1, calls.len());
+    points.extend(evenly.into_iter().map(Blow::AfterFile));
+    // The other half at calls that are unlike each other: most are the flushing of one more object.
+    let mut seen = BTreeSet::new();
+    let mut distinct: Vec<usize> = (0..calls.len()).filter(|at| seen.insert(&calls[*at])).collect();
+    random.shuffle(&mut distinct);
+    let distinct = distinct.into_iter().cycle().take(files / 2);
+    points.extend(distinct.map(|at| Blow::AfterFile(at + 1)));
     random.shuffle(&mut points);
     points
 }
