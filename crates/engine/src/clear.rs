@@ -1,9 +1,10 @@
 //! Clearing away what earlier lives of this process left on the disk.
 //!
 //! Whoever starts holds the data directory's lock: nobody works in its folder of worktrees any more. Hubs may be shared
-//! with processes that live, so lock files go only where nobody is moving references, and worktrees only where they are
-//! ours. Lock files go before anything begins, because they would stand in its way; worktrees go beside it. What was
-//! worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is still there is found again.
+//! with processes that live, so lock files go only where nobody is moving references, and worktrees only where they
+//! are ours. Lock files go before anything begins, because they would stand in its way; worktrees go beside it. What
+//! was worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is
+//! still there is found again.
 
 use crate::{engine::blocking, layout::Layout};
 use git::Hub;
