@@ -17,9 +17,10 @@ const FILES: [(&str, &str); 4] = [
     ("old", ""),
 ];
 /// Files that are taken with `flock`, and stay.
-const STANDING_LOCKS: [&str; 3] = [
+const STANDING_LOCKS: [&str; 4] = [
     "orchestrator-refresh.lock",
     "orchestrator-references.lock",
+    "orchestrator-use.lock",
     ".making.lock",
 ];
 /// Calls to the model for the story, where nobody is killed: a plan, three tasks, a hunk.
