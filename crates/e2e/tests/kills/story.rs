@@ -116,7 +116,9 @@ impl Stage {
             "the run does not end\n{}",
             self.log()
         );
-        let free = "select 1 where not exists (select 1 from lease where process is not null)";
+        // One of a life that is over is void.
+        let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
+             and p.epoch = l.epoch and p.expires_at >= now())";
         eventually("the branch's lease is given back", || async {
             sqlx::query(free).fetch_optional(self.database.pool()).await.unwrap()
         })
