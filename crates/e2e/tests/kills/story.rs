@@ -86,10 +86,11 @@ impl Stage {
         };
         assert!(
             tokio::time::timeout(e2e::PATIENCE / 2, lived).await.is_ok(),
-            "neither the run nor the server ends\n{}",
-            self.log()
+            "{blow:?}: neither the run nor the server ends\n{}\n{}",
+            self.log(),
+            self.told().await
         );
-        server.end(&data_dir).await
+        server.end().await
     }
 
     /// Lives on until the run has ended and everything is put away, then dies.
@@ -131,12 +132,22 @@ impl Stage {
         };
         // What stays is counted afterwards.
         drop(tokio::time::timeout(Duration::from_secs(5), cleared).await);
-        server.end(&data_dir).await;
+        server.end().await;
         let run: uuid::Uuid = sqlx::query_scalar("select id from run")
             .fetch_one(self.database.pool())
             .await
             .unwrap();
         RunId(run)
+    }
+
+    /// The log of the run, for the message of a test that failed.
+    async fn told(&self) -> String {
+        let lines: Vec<String> =
+            sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by seq")
+                .fetch_all(self.database.pool())
+                .await
+                .unwrap();
+        lines.join("\n")
     }
 
     async fn ended(&self) -> bool {

@@ -7,7 +7,12 @@
 
 use e2e::{server, signal};
 use rustix::process::Signal;
-use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Child,
@@ -17,6 +22,8 @@ use tokio::{
 /// Calls after which something on the disk is otherwise than before, or is sure to stay.
 const FILE_CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink";
 
+/// So long is nothing heard of a process that stands still.
+const QUIET: Duration = Duration::from_millis(250);
 const CHECKOUT_CALLS: &str = "openat,write,copy_file_range,close,rename,link,linkat,unlink";
 const CHECKOUT_FILES: [&str; 6] = [
     "index",
@@ -83,6 +90,7 @@ impl Blow {
 /// A server that is to die, and who watches it.
 pub(crate) struct Doomed {
     blow: Blow,
+    data_dir: PathBuf,
     child: Child,
     watching: JoinHandle<Watched>,
     /// Only of use where no strace runs.
@@ -133,6 +141,7 @@ impl Doomed {
         }
         Self {
             blow,
+            data_dir: data_dir.to_owned(),
             child,
             watching,
             pid,
@@ -145,23 +154,38 @@ impl Doomed {
     }
 
     /// Waits until it is dead, which it will be, and tells what was seen.
-    pub(crate) async fn end(mut self, data_dir: &Path) -> Watched {
+    pub(crate) async fn end(mut self) -> Watched {
         let outlived = !self.is_dead();
         if outlived {
-            let published = std::fs::read_to_string(data_dir.join("server.json")).unwrap_or_default();
-            let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
-            let pid = published.and_then(|published| published["pid"].as_u64());
-            if let Some(pid) = self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok())) {
-                signal(pid, Signal::KILL);
-            }
+            self.kill();
         }
-        let watched = tokio::time::timeout(e2e::PATIENCE, self.watching).await;
+        let watched = tokio::time::timeout(e2e::PATIENCE, &mut self.watching).await;
         let mut watched = watched.expect("strace ends with its process").unwrap();
         if let (Blow::AtRandom(_), false) = (self.blow, outlived) {
             watched.site = Some("whatever was under way".into());
         }
         self.child.kill().await.unwrap();
         watched
+    }
+}
+
+impl Doomed {
+    fn kill(&self) {
+        let published = std::fs::read_to_string(self.data_dir.join("server.json")).unwrap_or_default();
+        let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
+        let pid = published.and_then(|published| published["pid"].as_u64());
+        if let Some(pid) = self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok())) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Doomed {
+    /// strace does not take its process along.
+    fn drop(&mut self) {
+        if !self.is_dead() {
+            self.kill();
+        }
     }
 }
 
@@ -172,6 +196,7 @@ struct Watch {
     /// Calls that another's line came into, by thread.
     unfinished: HashMap<u32, String>,
     renames: HashMap<u32, usize>,
+    stopped: HashSet<u32>,
     watched: Watched,
 }
 
@@ -182,12 +207,21 @@ impl Watch {
             main: None,
             unfinished: HashMap::new(),
             renames: HashMap::new(),
+            stopped: HashSet::new(),
             watched: Watched::default(),
         }
     }
 
     async fn follow(mut self, mut lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) -> Watched {
-        while let Ok(Some(line)) = lines.next_line().await {
+        loop {
+            let line = match tokio::time::timeout(QUIET, lines.next_line()).await {
+                Ok(Ok(Some(line))) => line,
+                Ok(Ok(None) | Err(_)) => break,
+                Err(_) => {
+                    self.wake();
+                    continue;
+                }
+            };
             let Some((thread, said)) = line.split_once(' ') else {
                 continue;
             };
@@ -196,6 +230,16 @@ impl Watch {
             }
         }
         self.watched
+    }
+
+    /// A word to go on that came a moment before the stop it was for would leave the process standing for good.
+    fn wake(&self) {
+        for thread in self.stopped.iter().copied().chain(self.main) {
+            let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+            if status.contains("State:\tT") || status.contains("State:\tt") {
+                signal(thread, Signal::CONT);
+            }
+        }
     }
 
     fn heard(&mut self, thread: u32, said: &str) {
@@ -209,6 +253,7 @@ impl Watch {
                 signal(main, Signal::KILL);
             }
             signal(thread, Signal::CONT);
+            self.stopped.insert(thread);
         } else if let Some(begun) = said.strip_suffix("<unfinished ...>") {
             self.unfinished.insert(thread, begun.to_owned());
         } else if !said.starts_with("---") && !said.starts_with("+++") && !said.contains("execve") {

@@ -303,10 +303,19 @@ impl Resident {
     }
 
     pub(crate) async fn leave(mut self) {
-        if let Some(pid) = self.pid {
+        if let Some(pid) = self.pid.take() {
             signal(pid, Signal::KILL);
         }
         self.child.kill().await.unwrap();
+    }
+}
+
+impl Drop for Resident {
+    /// strace does not take its process along.
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            signal(pid, Signal::KILL);
+        }
     }
 }
 
