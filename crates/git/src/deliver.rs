@@ -7,7 +7,7 @@ use crate::{
     hub::{Hub, read_reference},
     ids::{commit_id, commit_oid},
     land::compare_and_swap,
-    own_lock::remove_own_reference_lock,
+    own_lock::{remove_dead_packs, remove_own_reference_lock},
 };
 use domain::CommitId;
 use git2::{Oid, Repository};
@@ -83,6 +83,7 @@ pub fn deliver_branch(
     let reference = format!("refs/heads/{branch}");
     let target = commit_oid(commit)?;
     remove_own_reference_lock(&user, &reference, target)?;
+    remove_dead_packs(&user)?;
     let before = read_reference(&user, &reference)?;
     if before == Some(target) {
         return Ok(Delivered::Already);

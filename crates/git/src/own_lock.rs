@@ -22,7 +22,9 @@ use std::{
 
 /// So old must a lock be that names our commit: nobody who lives takes as long from writing it to the rename.
 const NAMED_AGE: Duration = Duration::from_secs(1);
-/// So old must one be into which nothing was written.
+/// How libgit2 names a pack that it has not finished.
+const PACK_IN_MAKING: &[u8] = b"pack_git2_";
+/// So old must be what does not say whose it is: a lock into which nothing was written, a part of a pack.
 const EMPTY_AGE: Duration = Duration::from_secs(10);
 /// So long another process of ours is waited for that moves the same checkout.
 const HOLD_WAIT_LIMIT: Duration = Duration::from_secs(5);
@@ -52,6 +54,31 @@ pub(crate) fn remove_own_reference_lock(repository: &Repository, reference: &str
         }
         thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// Removes what a process of ours left of a pack when it died while it wrote it there: files of libgit2's own naming,
+/// of our account, old, and open in no process. One that is being written is open.
+pub(crate) fn remove_dead_packs(repository: &Repository) -> GitResult<()> {
+    let directory = repository.commondir().join("objects/pack");
+    let own = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().starts_with(PACK_IN_MAKING) {
+            continue;
+        }
+        let path = entry.path();
+        while let Some(metadata) = metadata(&path)?.filter(|metadata| metadata.uid() == own) {
+            if process_with_open(metadata.dev(), metadata.ino()).is_some() {
+                break;
+            }
+            let modified = metadata.modified().at("can't read the age of", &path)?;
+            if SystemTime::now().duration_since(modified).unwrap_or(EMPTY_AGE) >= EMPTY_AGE {
+                remove_if_there(&path)?;
+                break;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+    Ok(())
 }
 
 /// The lock of a checkout's index, taken by a link to a file of ours: what is linked to it was made by us, and who

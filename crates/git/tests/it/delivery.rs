@@ -147,6 +147,22 @@ fn locks_that_a_death_of_ours_left_in_the_repository_are_removed_and_no_others()
         assert!(!branch_lock.exists());
     }
 
+    // Half a pack, and one that a living process writes.
+    let packs = ["pack_git2_dead", "pack_git2_deadidx.lock", "pack_git2_living"]
+        .map(|name| git.join("objects/pack").join(name));
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let open = packs.each_ref().map(|pack| {
+        write(pack, "half");
+        let file = fs::File::options().write(true).open(pack).unwrap();
+        file.set_modified(long_ago).unwrap();
+        file
+    });
+    let [dead, dead_index, living] = open;
+    drop((dead, dead_index));
+    deliver().unwrap();
+    assert_eq!(packs.each_ref().map(|pack| pack.exists()), [false, false, true]);
+    drop(living);
+
     // The person's own git is at work.
     write(&main_lock, format!("{}\n", fixture.base));
     assert!(matches!(forward(), Err(git::GitError::Locked { .. })));
