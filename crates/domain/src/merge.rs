@@ -141,6 +141,18 @@ impl Layer {
     }
 }
 
+/// How a recorded decision is told to people: `resolved by the model`, `left to the worker`.
+pub fn decision_in_words(layer: &str, result: &str) -> String {
+    match Layer::parse(layer) {
+        Some(Layer::Generated) => format!("{result} by a rule for generated files"),
+        Some(Layer::Remembered) => format!("{result} as it was before"),
+        // Whatever came of the others, here it is handed over.
+        Some(Layer::Worker) => "left to the worker".to_owned(),
+        Some(Layer::Person) => format!("{result} by a person"),
+        Some(Layer::Driver | Layer::Model) | None => format!("{result} by the {layer}"),
+    }
+}
+
 /// What a layer made of a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {

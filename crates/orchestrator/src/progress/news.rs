@@ -6,7 +6,7 @@ use super::{
 };
 use domain::{
     event::Fact,
-    merge::{GateVerdict, MergeEnd, MergeState},
+    merge::{GateVerdict, MergeEnd, MergeState, decision_in_words},
     run::{Check, CheckSource},
     task::AttemptEnd,
 };
@@ -86,7 +86,8 @@ fn words(fact: &Fact) -> Option<String> {
             } else {
                 format!(": {}", clean(reason))
             };
-            format!("conflict in {} {result} by the {}{reason}", clean(path), clean(layer))
+            let decided = decision_in_words(&clean(layer), &clean(result));
+            format!("conflict in {} {decided}{reason}", clean(path))
         }
         Fact::MergeWaits { merge, conflicts, why } => {
             let about = match conflicts.is_empty() {

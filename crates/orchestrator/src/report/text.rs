@@ -6,6 +6,7 @@ use api::{Amount, CostLine, DeliveryStep};
 use domain::{
     NanoDollars,
     delivery::DeliveryStep as Step,
+    merge::decision_in_words,
     run::{CheckSource, RunState},
     task::TaskState,
 };
@@ -240,9 +241,8 @@ fn decided(decision: &Decision, columns: usize) -> Vec<String> {
         false => format!(" ({})", asked.join(", ")),
     };
     let text = format!(
-        "{hunk}{} by the {}{asked}: {}",
-        decision.result,
-        decision.layer,
+        "{hunk}{}{asked}: {}",
+        decision_in_words(&decision.layer, &decision.result),
         clean(&decision.reason)
     );
     indented(&text, 4, columns)

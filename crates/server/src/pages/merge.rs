@@ -3,7 +3,11 @@
 
 use super::{frame, words};
 use api::{ConflictFile, ConflictVersion, MergeDetail, PathAnswer, Problem, Resolution};
-use domain::{NanoDollars, merge::MergeState, plan::first_line};
+use domain::{
+    NanoDollars,
+    merge::{MergeState, decision_in_words},
+    plan::first_line,
+};
 use engine::view::MergeLine;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -242,7 +246,7 @@ fn tried(rows: &[Resolution]) -> Markup {
 fn decision(row: &Resolution) -> Markup {
     let cost = row.cost_nanodollars.map(|cost| NanoDollars(cost).to_string());
     html! {
-        b { (row.layer) } " " (row.result) ": " (row.reason)
+        b { (decision_in_words(&row.layer, &row.result)) } ": " (row.reason)
         @if let Some(model) = &row.model {
             span.quiet { " " (model) @if let Some(cost) = cost { ", " (cost) } }
         }

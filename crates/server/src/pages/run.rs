@@ -1,7 +1,11 @@
 //! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
 
 use super::{frame, runs::progress, words};
-use domain::{delivery::DeliveryStepEnd, merge::MergeState, plan::first_line};
+use domain::{
+    delivery::DeliveryStepEnd,
+    merge::{MergeState, decision_in_words},
+    plan::first_line,
+};
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -155,7 +159,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                     td.wide { a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) } @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
                     td { @if let Some(how) = &merge.how { (how) } }
                     td.wide { @for decision in &merge.resolutions {
-                        div { code { (decision.path) } " " (decision.result) " by the " (decision.layer)
+                        div { code { (decision.path) } " " (decision_in_words(&decision.layer, &decision.result))
                             @if let Some(model) = &decision.model { " " (model) }
                             @if let Some(cost) = decision.cost { ", " (cost) }
                             ": " (decision.reason) }
