@@ -251,6 +251,7 @@ async fn life(place: &Path, running: &embedded::Running, models: &[(usize, Serve
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),
         gate_reruns: 0,
+        gates: 4,
         gates_ahead,
         priority_level: Duration::from_secs(60),
         fast_forward: false,

@@ -21,8 +21,8 @@ use store::claim::Claimed;
 
 /// Effects performed here at one time.
 const EFFECTS_AT_ONCE: usize = 8;
-/// Branches merged onto here at one time.
-const MERGERS_AT_ONCE: usize = 4;
+/// Branches merged onto here at one time. What takes time in a merge has limits of its own: checks, calls to models.
+const MERGERS_AT_ONCE: usize = 64;
 /// How often what runs here is compared with what the database says.
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
 

@@ -8,7 +8,7 @@ use crate::{
     heartbeat::Heartbeat,
     housekeeping,
     layout::Layout,
-    merge::RedBase,
+    merge::{BuildCaches, RedBase},
     request::{CancelError, DeliverError, Readiness},
     retention,
     settings::{MergeSettings, Settings},
@@ -56,6 +56,9 @@ pub(crate) struct Parts {
     /// Attempts that run here, so that a cancelled task's worker is stopped at once.
     pub(crate) working: Working,
     pub(crate) red_base: RedBase,
+    pub(crate) build_caches: BuildCaches,
+    /// A permit for each check that may run in its turn.
+    pub(crate) gates: Arc<Semaphore>,
     /// A permit for each check that may run ahead of its turn.
     pub(crate) gates_ahead: Arc<Semaphore>,
     pub(crate) low_disk: LowDisk,
@@ -123,6 +126,8 @@ impl Engine {
             under_way: TaskTracker::new(),
             working: Working::default(),
             red_base: RedBase::default(),
+            build_caches: BuildCaches::default(),
+            gates: Arc::new(Semaphore::new(settings.gates.max(1) as usize)),
             gates_ahead: Arc::new(Semaphore::new(settings.gates_ahead as usize)),
             low_disk: LowDisk::default(),
             settings,

@@ -13,6 +13,7 @@ mod submit;
 
 mod patience;
 mod step;
+mod tip;
 mod wake;
 
 mod dispatcher;

@@ -48,6 +48,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
     pub gate_reruns: u32,
+    /// Checks that run at one time in their turn, of all runs together.
+    pub gates: u32,
     /// Checks that run ahead of their turn at one time, on trees whose predecessors have not landed yet.
     pub gates_ahead: u32,
     /// Waiting in a merge queue that counts as much as one level of priority: the more, the longer a task of a long

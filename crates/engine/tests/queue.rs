@@ -7,15 +7,14 @@ use domain::{RunId, run::RunState};
 use house::{House, done, file, git, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-/// Fails where a file says `broken`, but not before three checks have begun: alone, it never ends.
-const THREE_AT_ONCE: &str = r#"mkdir -p "$CARGO_TARGET_DIR"; log="$CARGO_TARGET_DIR/log"; echo begun >> "$log"
-tries=0
-until [ "$(grep -c begun "$log")" -ge 3 ]; do
-  tries=$((tries + 1)); [ $tries -lt 400 ] || { echo 'not ok 1 - nobody came'; echo 1..1; exit 1; }
-  sleep 0.05
-done
+/// Says that it has begun, waits until the test lets it go, and fails where a file says `broken`.
+const WAITS: &str = r#"mkdir -p "$CARGO_TARGET_DIR"; : > "$CARGO_TARGET_DIR/begun"
+until [ -e "$CARGO_TARGET_DIR/go" ]; do sleep 0.02; done
 if grep -rq broken src; then echo 'not ok 1 - nothing is broken'; echo 1..1; exit 1; fi
 echo 'ok 1 - nothing is broken'; echo 1..1
 "#;
@@ -25,12 +24,6 @@ const SHAKY: &str = r#"mkdir -p "$CARGO_TARGET_DIR"; log="$CARGO_TARGET_DIR/log"
 echo 1..2; echo 'ok 1 - steady'
 if [ "$(grep -c begun "$log")" -eq 1 ]; then echo 'not ok 2 - shaky'; exit 1; fi
 echo 'ok 2 - shaky'
-"#;
-
-/// Waits for a file that the test makes.
-const WAITS: &str = r#"mkdir -p "$CARGO_TARGET_DIR"
-until [ -e "$CARGO_TARGET_DIR/go" ]; do sleep 0.02; done
-echo 1..1; echo 'ok 1 - all'
 "#;
 
 fn repository(house: &House, suite: &str) -> PathBuf {
@@ -103,8 +96,11 @@ async fn gates_run_side_by_side_and_their_work_lands_in_order() {
         settings.gates_ahead = 2
     })
     .await;
-    let repository = repository(&house, THREE_AT_ONCE);
+    let repository = repository(&house, WAITS);
     let run = house.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&house, run, 3).await;
+    until_side_by_side(&house, 3).await;
+    let_gates_go(&house);
     assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
     assert_landed_as_judged(&house, &repository, run, 3).await;
     assert!(attempts(&house, run).await.iter().all(|(_, attempts)| *attempts == 1));
@@ -130,8 +126,11 @@ async fn what_was_built_on_a_failure_is_built_anew_without_it() {
         settings.gates_ahead = 2
     })
     .await;
-    let repository = repository(&house, THREE_AT_ONCE);
+    let repository = repository(&house, WAITS);
     let run = house.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&house, run, 3).await;
+    until_side_by_side(&house, 3).await;
+    let_gates_go(&house);
     assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
     assert_landed_as_judged(&house, &repository, run, 3).await;
     let attempts = attempts(&house, run).await;
@@ -182,15 +181,33 @@ fn hub(house: &House) -> PathBuf {
     hubs.find(|path| path.is_dir()).unwrap()
 }
 
-fn let_gates_go(house: &House) {
+/// What each gate that runs beside others keeps for itself.
+fn caches(house: &House) -> [PathBuf; 4] {
     let cache = house
         .folder
         .path()
         .join("data/cache")
         .join(hub(house).file_stem().unwrap());
-    let target = cache.join("gate/target");
-    std::fs::create_dir_all(&target).unwrap();
-    std::fs::write(target.join("go"), "").unwrap();
+    [0, 1, 2, 3].map(|number| cache.join(format!("gate-{number}/target")))
+}
+
+/// Waits until so many gates run at one time.
+async fn until_side_by_side(house: &House, count: usize) {
+    while caches(house)
+        .iter()
+        .filter(|cache| cache.join("begun").exists())
+        .count()
+        < count
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn let_gates_go(house: &House) {
+    for cache in caches(house) {
+        std::fs::create_dir_all(&cache).unwrap();
+        std::fs::write(cache.join("go"), "").unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,4 +265,42 @@ async fn a_branch_that_somebody_else_moved_is_never_forced() {
     assert!(reason.contains("someone else moved it"), "{reason}");
     assert_eq!(git(&hub, &["rev-parse", &branch]), stranger);
     house.assert_rows_agree().await;
+}
+
+/// Names a failing test, and hangs where the work says so.
+const RED: &str = r#"echo 1..2; echo 'not ok 1 - red from the start'
+if [ -e src/a.txt.hangs ]; then sleep 60; fi
+if [ -e src/twice.txt ]; then echo 'not ok 2 - red from the start'; else echo 'ok 2 - green'; fi
+exit 1
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_red_base_excuses_no_more_than_what_fails_there() {
+    let rules = [
+        Rule::director().json(&plan(&[("a", &[]), ("twice", &[]), ("hangs", &[])])),
+        writes("a", false),
+        writes("twice", false),
+        Rule::worker("hangs")
+            .call("write_file", file("src/a.txt.hangs", "h\n"))
+            .call("finish", done()),
+    ];
+    let house = House::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
+        settings.limits.gate_s = 2;
+        settings.limits.failures = 1;
+    });
+    let house = house.await;
+    let repository = repository(&house, RED);
+    let run = house.submit(&repository, Some("sh test.sh")).await.id;
+    assert_eq!(house.end(run).await.0, RunState::Failed);
+    let tasks = house.engine.views().tasks(run).await.unwrap();
+    let landed: Vec<(&str, bool)> = tasks
+        .iter()
+        .map(|task| (task.key.0.as_str(), task.landed.is_some()))
+        .collect();
+    assert_eq!(
+        landed,
+        [("a", true), ("twice", false), ("hangs", false)],
+        "{}",
+        house.log(run).await
+    );
 }

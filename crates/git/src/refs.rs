@@ -37,7 +37,7 @@ pub fn submission(run: &RunId, task: &TaskKey, commit: &CommitId) -> String {
     format!("refs/orchestrator/{run}/submission/{task}/{commit}")
 }
 
-/// A merge commit that waits for its gate.
+/// A merge commit that the gate refused, or whose landing was held up.
 pub fn candidate(run: &RunId, task: &TaskKey, commit: &CommitId) -> String {
     format!("refs/orchestrator/{run}/candidate/{task}/{commit}")
 }

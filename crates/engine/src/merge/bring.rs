@@ -48,7 +48,9 @@ impl Merger {
     pub(super) async fn bring(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
         let started = Instant::now();
         let brought = self.bring_onto(tip, ahead).await;
-        self.worked += started.elapsed();
+        if !matches!(brought, Ok(Brought::NotAhead)) {
+            self.worked += started.elapsed();
+        }
         brought
     }
 
@@ -105,7 +107,8 @@ impl Merger {
         })
     }
 
-    /// Makes the merge commit. Nothing names it before it lands or is rejected: made again, it is made the same.
+    /// Makes the merge commit. Nothing names it before it lands or is rejected: one that is put down before that is
+    /// made anew.
     async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Built, Failure> {
         let title = match self.engine.parts.store.task_facts(self.merge.task).await? {
             Some(task) => task.title,

@@ -21,10 +21,19 @@ use std::{
 use telemetry::{merge::GateResult, span::SpanKind};
 use tokio_util::sync::CancellationToken;
 
-/// Which tests fail on the base of a run already, found out once for each run that needs it.
+/// What fails on the base of a run without any work on it.
+#[derive(Clone, Debug, Default)]
+struct Red {
+    /// The names of the tests.
+    failing: BTreeSet<String>,
+    /// How many, where the output tells.
+    failed: Option<u64>,
+}
+
+/// What fails on the base of a run already, found out once for each run that needs it.
 #[derive(Debug, Default)]
 pub(crate) struct RedBase {
-    failing: Mutex<HashMap<RunId, BTreeSet<String>>>,
+    failing: Mutex<HashMap<RunId, Red>>,
 }
 
 impl RedBase {
@@ -33,14 +42,14 @@ impl RedBase {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
     }
 
-    fn known(&self, run: RunId) -> Option<BTreeSet<String>> {
+    fn known(&self, run: RunId) -> Option<Red> {
         let known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&run).cloned()
     }
 
-    fn learn(&self, run: RunId, failing: BTreeSet<String>) {
+    fn learn(&self, run: RunId, red: Red) {
         let mut known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(run, failing);
+        known.insert(run, red);
     }
 }
 
@@ -77,12 +86,24 @@ pub(super) fn unchecked(entry: &Entry) -> Result<Option<Recorded>, Failure> {
     Recorded::new(entry, GateReport::not_configured()).map(Some)
 }
 
-/// Judges a merge commit and records the verdict.
-pub(super) async fn judge(
+/// Judges a merge commit and records the verdict. One in its turn waits for a place among all that are.
+pub(super) async fn judge_in_turn(
     entry: &Entry,
     commit: &CommitId,
     cancel: &CancellationToken,
+    in_turn: bool,
 ) -> Result<Box<GateReport>, Failure> {
+    let _place = match in_turn {
+        true => {
+            let place = cancel.run_until_cancelled(entry.engine.parts.gates.acquire()).await;
+            Some(place.ok_or(Failure::Stopped)?)
+        }
+        false => None,
+    };
+    judge(entry, commit, cancel).await
+}
+
+async fn judge(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> Result<Box<GateReport>, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
     let report = check(entry, commit, cancel).await.map_err(|error| match error {
@@ -121,12 +142,21 @@ async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> 
     };
     let layout = &entry.engine.parts.layout;
     let (run, merge, fence) = (entry.facts.id, entry.merge.id, entry.fence);
-    let gate = Gate { entry, command, cancel };
+    let gate = Gate {
+        entry,
+        command,
+        cache: entry
+            .engine
+            .parts
+            .build_caches
+            .take(&layout.build_cache(&entry.facts.hub)),
+        cancel,
+    };
     let (place, log) = (layout.gate(run, merge, fence), layout.gate_output(run, merge));
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
     let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() {
         true => red_base(&gate, layout.gate_base(run, merge, fence)).await?,
-        false => BTreeSet::new(),
+        false => Red::default(),
     };
     for _ in 0..entry.engine.parts.settings.gate_reruns {
         if !report.may_be_flaky() || report.only_fails(&red) {
@@ -137,19 +167,27 @@ async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> 
     Ok(report.beside(&red))
 }
 
-/// The tests that fail on the base of the run.
-async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<BTreeSet<String>, GateError> {
+/// What fails on the base of the run. A run of the check that did not come to its end, or whose output is cut, excuses
+/// nothing.
+async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<Red, GateError> {
     let (known, run) = (&gate.entry.engine.parts.red_base, gate.entry.facts.id);
     if let Some(red) = known.known(run) {
         return Ok(red);
     }
     let Some(base) = &gate.entry.facts.base else {
-        return Ok(BTreeSet::new());
+        return Ok(Red::default());
     };
     let log = place.with_added_extension("log");
     let on_base = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once its failing tests are known.
     drop(tokio::fs::remove_file(log).await);
-    known.learn(run, on_base.failing.clone());
-    Ok(on_base.failing)
+    let red = match on_base.is_whole() {
+        true => Red {
+            failing: on_base.failing,
+            failed: on_base.failed,
+        },
+        false => Red::default(),
+    };
+    known.learn(run, red.clone());
+    Ok(red)
 }

@@ -58,7 +58,14 @@ impl Branch {
                 blocking(move || hub.make_durable(&commit)).await?
             }
         };
-        let refused = self.move_branch(&from, durable).await?;
+        let refused = match self.move_branch(&from, durable).await {
+            Ok(refused) => refused,
+            Err(failure) => {
+                // Until it is finished nothing names what is intended, and that may take long.
+                self.keep(&train).await;
+                return Err(failure);
+            }
+        };
         let took = started.elapsed();
         let ends = train.into_iter().map(|Validated { mut merger, built }| {
             merger.worked += took;
@@ -70,6 +77,17 @@ impl Branch {
         });
         self.finish(ends.collect()).await?;
         Ok(refused.is_none().then_some(to))
+    }
+
+    /// Lets references name what is to land, as well as it goes.
+    async fn keep(&self, train: &[Validated]) {
+        for Validated { merger, built } in train {
+            let (hub, merged) = (self.hub.clone(), built.merged.clone());
+            let reference = git::refs::candidate(&self.facts.id, &merger.merge.key, &merged);
+            if let Err(error) = blocking(move || hub.pin(&reference, &merged)).await {
+                tracing::warn!(%error, "a merge commit that is to land has no reference");
+            }
+        }
     }
 
     /// Writes the intents, as many from the first on as are still wanted, and returns how many.

@@ -5,6 +5,7 @@
 //! lease and fence give order and liveness. No transaction is open across any of it.
 
 mod bring;
+mod cache;
 mod entry;
 mod gate;
 mod land;
@@ -12,10 +13,11 @@ mod person;
 mod resolve;
 mod train;
 
+pub(crate) use cache::BuildCaches;
 pub(crate) use gate::RedBase;
 pub(crate) use person::{resolution, versions};
 
-use crate::{engine::Engine, step::StepError};
+use crate::{engine::Engine, step::StepError, tip::TipError};
 use domain::{Fence, RunId};
 use std::time::Duration;
 
@@ -49,6 +51,12 @@ impl From<store::Error> for Failure {
 
 impl From<git::GitError> for Failure {
     fn from(error: git::GitError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+impl From<TipError> for Failure {
+    fn from(error: TipError) -> Self {
         Self::Passing(error.to_string())
     }
 }
@@ -105,6 +113,11 @@ async fn advance(
     match train {
         Some(train) => train.turn().await,
         None => {
+            // Also when it can't begin: entries that are gone, because their run has ended, are waited for by nobody.
+            let level_s = engine.parts.settings.priority_level.as_secs_f64();
+            if engine.parts.store.merge_queue(run, level_s, 1).await?.is_empty() {
+                return Ok(false);
+            }
             *train = Some(train::Train::begin(engine, run, lease, fence).await?);
             Ok(true)
         }

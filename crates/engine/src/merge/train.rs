@@ -11,7 +11,10 @@ use super::{
     gate::{self, GateReport},
     land::Validated,
 };
-use crate::engine::{Engine, blocking};
+use crate::{
+    engine::{Engine, blocking},
+    tip::{self, Tip},
+};
 use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
 use std::{
     collections::{HashSet, VecDeque},
@@ -53,10 +56,10 @@ enum Judging {
 pub(super) struct Train {
     branch: Branch,
     run: RunId,
-    /// Where the branch is.
-    tip: CommitId,
-    /// In words, that somebody else moved it so that work which had landed is no longer in it.
-    lost: Option<String>,
+    /// Where the branch is; `None` until it is asked.
+    tip: Option<Tip>,
+    /// What can't be built ahead of its turn on a certain commit: it is not tried again and again.
+    behind: Option<(MergeId, CommitId)>,
     /// The queue as it was last read.
     queue: Vec<QueuedMerge>,
     /// Taken in hand, and to be built.
@@ -77,12 +80,11 @@ impl Train {
             lease: lease.into(),
             fence,
         };
-        let (tip, lost) = find_tip(&branch).await?;
         Ok(Self {
             branch,
             run,
-            tip,
-            lost,
+            tip: None,
+            behind: None,
             queue: Vec::new(),
             hand: Vec::new(),
             candidates: VecDeque::new(),
@@ -102,7 +104,12 @@ impl Train {
         if self.queue.is_empty() {
             return Ok(false);
         }
-        self.build().await?;
+        let tip = match self.tip.take() {
+            Some(tip) => tip,
+            None => self.find_tip().await?,
+        };
+        self.tip = Some(tip.clone());
+        self.build(tip).await?;
         self.judge().await;
         if !self.settle().await? {
             self.wait().await?;
@@ -137,20 +144,23 @@ impl Train {
     }
 
     /// Builds what there is a place for, each on the last that has not failed.
-    async fn build(&mut self) -> Result<(), Failure> {
-        self.put_astray_down().await;
+    async fn build(&mut self, tip: Tip) -> Result<(), Failure> {
+        self.put_astray_down(&tip.commit).await;
         self.take().await?;
         while self.candidates.len() < LENGTH {
             let Some(next) = self.next() else {
                 return Ok(());
             };
-            let ahead = !self.candidates.is_empty();
+            let (ahead, onto) = (!self.candidates.is_empty(), self.top(&tip.commit));
+            let on = Some((self.hand[next].merge.id, onto.clone()));
+            if ahead && self.behind == on {
+                return Ok(());
+            }
             let Some(permit) = self.permit(ahead) else {
                 return Ok(());
             };
             let mut merger = self.hand.swap_remove(next);
-            let onto = self.top();
-            let lost = self.lost.clone().map(|why| Ended::error(ReasonCode::Moved, why, false));
+            let lost = tip.lost.clone().map(|why| Ended::error(ReasonCode::Moved, why, false));
             let brought = match lost.or_else(|| merger.poison()) {
                 Some(ended) if !ahead => Ok(Brought::Ended(ended)),
                 Some(_) => Ok(Brought::NotAhead),
@@ -164,11 +174,13 @@ impl Train {
                     self.queue.retain(|entry| entry.id != over);
                 }
                 Ok(Brought::NotAhead) => {
+                    self.behind = on;
                     self.hand.push(merger);
                     return Ok(());
                 }
                 Err(Failure::Passing(error)) if ahead => {
                     tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
+                    self.behind = on;
                     self.hand.push(merger);
                     return Ok(());
                 }
@@ -208,10 +220,10 @@ impl Train {
     }
 
     /// What the next is built on.
-    fn top(&self) -> CommitId {
+    fn top(&self, tip: &CommitId) -> CommitId {
         let standing = |candidate: &&Candidate| !candidate.failed();
         let last = self.candidates.iter().rev().find(standing);
-        last.map_or_else(|| self.tip.clone(), |candidate| candidate.built.merged.clone())
+        last.map_or_else(|| tip.clone(), |candidate| candidate.built.merged.clone())
     }
 
     /// The right to run one more gate: the first of a train always has it, one ahead of its turn only while cores are
@@ -233,14 +245,14 @@ impl Train {
     fn start_gate(&mut self, merger: Merger, mut built: Built, permit: Option<OwnedSemaphorePermit>) {
         let cancel = self.branch.engine.parts.drain.child_token();
         let (entry, commit, own) = (merger.entry.clone(), built.merged.clone(), cancel.clone());
-        let ended = self.ended.clone();
+        let (ended, in_turn) = (self.ended.clone(), permit.is_none());
         let gate = match built.unchecked.take() {
             Some(report) => {
                 gate::tell(&report, Duration::ZERO);
                 Judging::Done(Ok(report))
             }
             None => Judging::Running(tokio::spawn(async move {
-                let judged = gate::judge(&entry, &commit, &own).await;
+                let judged = gate::judge_in_turn(&entry, &commit, &own, in_turn).await;
                 ended.notify_one();
                 judged
             })),
@@ -280,7 +292,10 @@ impl Train {
                 .collect();
             return match self.branch.land(landing).await {
                 Ok(Some(tip)) => {
-                    self.tip = tip;
+                    self.tip = Some(Tip {
+                        commit: tip,
+                        lost: None,
+                    });
                     Ok(true)
                 }
                 // The branch is not where it was thought to be, or its place is unknown: nothing built stands.
@@ -332,16 +347,16 @@ impl Train {
         Err(failure)
     }
 
-    /// Forgets what was built, and asks where the branch is.
+    /// Forgets what was built, and where the branch was.
     async fn anew<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         self.put_candidates_down(0).await;
-        (self.tip, self.lost) = find_tip(&self.branch).await?;
+        self.tip = None;
         outcome
     }
 
     /// Puts down what does not stand on the branch, or on what goes before it, any more.
-    async fn put_astray_down(&mut self) {
-        let mut onto = &self.tip;
+    async fn put_astray_down(&mut self, tip: &CommitId) {
+        let mut onto = tip;
         let mut astray = None;
         for (place, candidate) in self.candidates.iter().enumerate() {
             if candidate.built.tip != *onto {
@@ -355,6 +370,11 @@ impl Train {
         if let Some(place) = astray {
             self.put_candidates_down(place).await;
         }
+    }
+
+    async fn find_tip(&self) -> Result<Tip, Failure> {
+        let found = tip::find(&self.branch.engine, self.run, &self.branch.hub).await?;
+        found.ok_or_else(|| Failure::Passing("the run's branch is gone from the hub".to_owned()))
     }
 
     /// Ends the gates from a place on, and keeps their entries in hand.
@@ -387,26 +407,6 @@ impl Train {
             () = drain.cancelled() => Err(Failure::Stopped),
         }
     }
-}
-
-/// Where the branch is, and in words, what it lacks of what had landed.
-async fn find_tip(branch: &Branch) -> Result<(CommitId, Option<String>), Failure> {
-    let integration = git::refs::integration(&branch.facts.id);
-    let landed = branch.engine.parts.store.last_landed(branch.facts.id).await?;
-    let hub = branch.hub.clone();
-    blocking(move || {
-        let tip = hub.tip(&integration)?;
-        let tip = tip.ok_or_else(|| Failure::Passing(format!("the branch {integration} is gone from the hub")))?;
-        let lost = match landed {
-            Some(landed) if !hub.is_ancestor(&landed, &tip)? => Some(format!(
-                "the branch {integration} was moved by someone else: it is at {tip}, which does not hold {landed}, \
-                 which had landed; nothing is forced. Set the branch in the hub back to it, then run again"
-            )),
-            Some(_) | None => None,
-        };
-        Ok((tip, lost))
-    })
-    .await
 }
 
 impl Candidate {

@@ -205,6 +205,7 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: 
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),
         gate_reruns: 1,
+        gates: 4,
         gates_ahead: 1,
         priority_level: Duration::from_secs(60),
         fast_forward: true,

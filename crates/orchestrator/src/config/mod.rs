@@ -119,6 +119,8 @@ pub(crate) struct EngineSection {
     pub(crate) disk_floor_bytes: u64,
     /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
     pub(crate) gate_reruns: u32,
+    /// Checks that run at one time in their turn, of all runs together.
+    pub(crate) gates: u32,
     /// Checks that run ahead of their turn at one time; one less than the cores, and at least one, where it is not set.
     pub(crate) gates_ahead: u32,
     /// Seconds of waiting in a merge queue that count as much as one level of priority.
@@ -144,6 +146,7 @@ impl Default for EngineSection {
             lease_s: 15,
             disk_floor_bytes: 512 << 20,
             gate_reruns: 1,
+            gates: 4,
             gates_ahead: cores.saturating_sub(1).max(1),
             priority_level_s: 60,
             fast_forward: true,

@@ -166,6 +166,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),
         gate_reruns: config.engine.gate_reruns,
+        gates: config.engine.gates,
         gates_ahead: config.engine.gates_ahead,
         priority_level: Duration::from_secs(config.engine.priority_level_s),
         fast_forward: config.engine.fast_forward,

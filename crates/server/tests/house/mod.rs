@@ -151,6 +151,7 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         heartbeat: Duration::from_secs(5),
         lease: Duration::from_secs(15),
         gate_reruns: 1,
+        gates: 4,
         gates_ahead: 1,
         priority_level: Duration::from_secs(60),
         fast_forward: true,

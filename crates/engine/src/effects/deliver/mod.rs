@@ -12,10 +12,7 @@ mod pull_request;
 mod push;
 
 use super::{Failure, finish};
-use crate::{
-    engine::{Engine, blocking},
-    step::StepError,
-};
+use crate::{engine::Engine, step::StepError, tip};
 use domain::{
     CommitId,
     delivery::{Delivery, DeliveryResult, DeliveryStep, DeliveryStepEnd},
@@ -100,15 +97,19 @@ impl<'a> Delivering<'a> {
     async fn begin(engine: &'a Engine, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
         let passing = |error: git::GitError| Failure::Passing(error.to_string());
         let hub = engine.parts.hub(&facts.hub).await.map_err(passing)?;
-        let (own, integration) = (hub.clone(), git::refs::integration(&facts.id));
-        let commit = blocking(move || own.tip(&integration)).await.map_err(passing)?;
-        let commit = commit.ok_or_else(|| {
+        let found = tip::find(engine, facts.id, &hub).await;
+        let found = found.map_err(|error| Failure::Passing(error.to_string()))?;
+        let tip = found.ok_or_else(|| {
             undelivered(format!(
                 "the integration branch of {} is not in the hub any more: retention gave it up, or it was removed. A \
                  branch that was delivered before is still in {}",
                 facts.branch, facts.workspace_path
             ))
         })?;
+        if let Some(lost) = tip.lost {
+            return Err(undelivered(lost));
+        }
+        let commit = tip.commit;
         Ok(Self {
             engine,
             facts,

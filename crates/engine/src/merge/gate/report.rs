@@ -1,6 +1,9 @@
 //! What one run of the check, or several of them, said of a tree.
 
-use super::counts::{self, Counts};
+use super::{
+    Red,
+    counts::{self, Counts},
+};
 use domain::merge::GateVerdict;
 use sandbox::{Exit, Finished};
 use serde::Serialize;
@@ -114,9 +117,19 @@ impl GateReport {
         self.verdict == GateVerdict::Failed && !self.failing.is_empty() && !self.timed_out
     }
 
-    /// Whether nothing fails but what fails without the work, too.
-    pub(super) fn only_fails(&self, red: &BTreeSet<String>) -> bool {
-        !self.failing.is_empty() && self.failing.is_subset(red)
+    /// Whether the check came to its end and all that it printed was read.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.timed_out && self.output_file.is_none()
+    }
+
+    /// Whether nothing fails, as far as the check ran, but what fails without the work, too: by name, and no more of
+    /// them, because tests of one name may stand in several places.
+    pub(super) fn only_fails(&self, red: &Red) -> bool {
+        let no_more = match (self.failed, red.failed) {
+            (Some(failed), Some(before)) => failed <= before,
+            (_, None) | (None, _) => true,
+        };
+        self.is_whole() && !self.failing.is_empty() && self.failing.is_subset(&red.failing) && no_more
     }
 
     /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
@@ -138,7 +151,7 @@ impl GateReport {
     }
 
     /// The last word, given the tests that fail on the run's base, too.
-    pub(super) fn beside(mut self, red: &BTreeSet<String>) -> Self {
+    pub(super) fn beside(mut self, red: &Red) -> Self {
         let mut notes: Vec<String> = self.note.take().into_iter().collect();
         if self.verdict == GateVerdict::Failed && self.only_fails(red) {
             self.verdict = GateVerdict::Passed;

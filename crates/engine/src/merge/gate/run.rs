@@ -1,6 +1,9 @@
 //! One run of the check on one tree.
 
-use super::{super::entry::Entry, report::GateReport};
+use super::{
+    super::{cache::BuildCache, entry::Entry},
+    report::GateReport,
+};
 use crate::engine::blocking;
 use domain::CommitId;
 use git::WorktreeStart;
@@ -28,6 +31,8 @@ pub(super) enum GateError {
 pub(super) struct Gate<'a> {
     pub(super) entry: &'a Entry,
     pub(super) command: String,
+    /// Build output of earlier ones, to itself while it runs.
+    pub(super) cache: BuildCache,
     pub(super) cancel: &'a CancellationToken,
 }
 
@@ -50,8 +55,8 @@ impl Gate<'_> {
             drop(tokio::fs::create_dir_all(folder).await);
         }
         let (parts, facts) = (&self.entry.engine.parts, &self.entry.facts);
-        let cache = parts.layout.build_cache(&facts.hub).join("gate");
-        match tokio::fs::try_exists(&cache).await {
+        let cache = &self.cache.path;
+        match tokio::fs::try_exists(cache).await {
             Ok(true) => telemetry::sandbox::cache_hit(),
             Ok(false) | Err(_) => telemetry::sandbox::cache_miss(),
         }
@@ -61,10 +66,10 @@ impl Gate<'_> {
         job.output_limit_bytes = facts.limits.output_bytes as usize;
         job.output_file = log.parent().is_some_and(Path::is_dir).then(|| log.to_path_buf());
         job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
-        if tokio::fs::create_dir_all(&cache).await.is_ok() {
+        if tokio::fs::create_dir_all(cache).await.is_ok() {
             let target = cache.join("target").display().to_string();
             job.env.push(("CARGO_TARGET_DIR".into(), target));
-            job.extra_read_write.push(cache);
+            job.extra_read_write.push(cache.clone());
         }
         job.cancel = self.cancel.clone();
         let finished = parts.sandbox.run(job).await?;

@@ -6,7 +6,7 @@
 use super::{Ladder, OpenFile, Standing, place};
 use crate::{
     engine::blocking,
-    merge::Failure,
+    merge::{Failure, cache::BuildCache},
     settings::{GeneratedRule, Generation},
 };
 use domain::merge::{Decision, Layer};
@@ -107,6 +107,7 @@ impl Ladder<'_> {
         };
         let merger = self.merger;
         let parts = &merger.engine.parts;
+        let cache = parts.build_caches.take(&parts.layout.build_cache(&merger.facts.hub));
         let place = parts
             .layout
             .regeneration(merger.facts.id, merger.merge.id, merger.fence);
@@ -119,7 +120,7 @@ impl Ladder<'_> {
         })
         .await
         .map_err(|error| Failure::Passing(error.to_string()))?;
-        let made = self.regenerate_in(&place, decided, awaiting).await;
+        let made = self.regenerate_in(&place, &cache, decided, awaiting).await;
         let hub = merger.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
             tracing::warn!(%error, "the checkout of a regeneration could not be removed");
@@ -130,6 +131,7 @@ impl Ladder<'_> {
     async fn regenerate_in<'a>(
         &self,
         place: &Path,
+        cache: &BuildCache,
         decided: &mut Vec<(RepoPath, Resolution)>,
         awaiting: Vec<Regeneration<'a>>,
     ) -> Result<Vec<(&'a ConflictFile, String)>, Failure> {
@@ -139,7 +141,7 @@ impl Ladder<'_> {
             let ended = match ran.get(one.command) {
                 Some(ended) => ended.clone(),
                 None => {
-                    let ended = self.run(one.command, place).await?;
+                    let ended = self.run(one.command, place, cache).await?;
                     ran.insert(one.command, ended.clone());
                     ended
                 }
@@ -168,14 +170,14 @@ impl Ladder<'_> {
     }
 
     /// Runs the command; in words, why it made nothing.
-    async fn run(&self, command: &str, place: &Path) -> Result<Result<(), String>, Failure> {
+    async fn run(&self, command: &str, place: &Path, cache: &BuildCache) -> Result<Result<(), String>, Failure> {
         let (parts, facts) = (&self.merger.engine.parts, &self.merger.facts);
         let mut job = Job::shell(command, place.to_path_buf());
         job.hub = Some(self.merger.hub.path().to_path_buf());
         job.time_limit = self.settings.regenerate_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
         job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
-        let cache = parts.layout.build_cache(&facts.hub).join("gate");
+        let cache = cache.path.clone();
         if tokio::fs::create_dir_all(&cache).await.is_ok() {
             job.env
                 .push(("CARGO_TARGET_DIR".into(), cache.join("target").display().to_string()));
