@@ -10,7 +10,8 @@ create table process (
     version     text        not null,
     draining    boolean     not null default false,
     started_at  timestamptz not null default now(),
-    expires_at  timestamptz not null
+    expires_at  timestamptz not null,
+    cleaned_at  timestamptz                            -- what old runs left in the data directory was last looked for
 );
 
 create table workspace (

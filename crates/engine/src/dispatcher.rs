@@ -28,8 +28,10 @@ const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
 /// Effects and merges that run here.
 #[derive(Clone, Default)]
-struct Busy {
+pub(crate) struct Busy {
     inner: Arc<Mutex<UnderWay>>,
+    /// Held while merges are claimed, and by whoever must know that none is for a moment.
+    claiming: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -51,6 +53,13 @@ enum What {
 }
 
 impl Busy {
+    /// The runs whose branches are merged onto here. None is added while the guard is held.
+    pub(crate) async fn merging(&self) -> (Vec<RunId>, tokio::sync::MutexGuard<'_, ()>) {
+        let claiming = self.claiming.lock().await;
+        let merging = self.with(|under_way| under_way.merging.iter().copied().collect());
+        (merging, claiming)
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut UnderWay) -> T) -> T {
         look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -78,7 +87,7 @@ impl Drop for Entry {
 
 /// Runs until the engine is drained.
 pub(crate) async fn dispatch(engine: Engine) {
-    let busy = Busy::default();
+    let busy = engine.parts.busy.clone();
     let mut tick = engine.parts.wake.watch();
     let poll = engine.parts.settings.poll;
     let mut compared = Instant::now();
@@ -169,7 +178,7 @@ async fn claim_effects(engine: &Engine, busy: &Busy) -> Result<bool, store::Erro
 
 async fn claim_merges(engine: &Engine, busy: &Busy) -> Result<bool, store::Error> {
     let parts = &engine.parts;
-    let merging: Vec<RunId> = busy.with(|under_way| under_way.merging.iter().copied().collect());
+    let (merging, _claiming) = busy.merging().await;
     let free = MERGERS_AT_ONCE.saturating_sub(merging.len());
     if free == 0 {
         return Ok(false);

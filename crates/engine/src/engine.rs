@@ -3,8 +3,8 @@
 use crate::{
     clear,
     delivery::DeliverySettings,
-    disk::LowDisk,
-    dispatcher,
+    disk::{self, LowDisk},
+    dispatcher::{self, Busy},
     heartbeat::Heartbeat,
     housekeeping,
     layout::Layout,
@@ -13,6 +13,7 @@ use crate::{
     retention,
     settings::{MergeSettings, Settings},
     step::{self, Applied, StepError},
+    usage::DiskUse,
     wake::Wake,
     working::Working,
 };
@@ -21,7 +22,7 @@ use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Holder, Store, Tx, view::Views};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a question to the database may take before the process calls itself not ready.
@@ -62,6 +63,12 @@ pub(crate) struct Parts {
     /// A permit for each check that may run ahead of its turn.
     pub(crate) gates_ahead: Arc<Semaphore>,
     pub(crate) low_disk: LowDisk,
+    /// What the data directory took when it was last measured.
+    pub(crate) disk_use: watch::Sender<Option<DiskUse>>,
+    /// Effects and merges that run here.
+    pub(crate) busy: Busy,
+    /// Held while what runs left is given up: the lease tells processes apart, and not two parts of one.
+    pub(crate) cleaning: Mutex<()>,
 }
 
 /// Why the engine did not start.
@@ -130,6 +137,9 @@ impl Engine {
             gates: Arc::new(Semaphore::new(settings.gates.max(1) as usize)),
             gates_ahead: Arc::new(Semaphore::new(settings.gates_ahead as usize)),
             low_disk: LowDisk::default(),
+            disk_use: watch::Sender::new(None),
+            busy: Busy::default(),
+            cleaning: Mutex::new(()),
             settings,
         };
         let engine = Self { parts: Arc::new(parts) };
@@ -145,8 +155,11 @@ impl Engine {
         tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(housekeeping::keep(self.clone()));
         tokio::spawn(retention::keep(self.clone()));
-        // Tracked: what it claims while the drain begins must be waited for.
-        parts.under_way.spawn(dispatcher::dispatch(self.clone()));
+        tokio::spawn(disk::keep(self.clone()));
+        if parts.settings.works {
+            // Tracked: what it claims while the drain begins must be waited for.
+            parts.under_way.spawn(dispatcher::dispatch(self.clone()));
+        }
     }
 
     /// The read side: what the interfaces show.
@@ -212,7 +225,7 @@ impl Engine {
         locked.ok_or(DeliverError::NotFound(run))?;
         if tx.is_expired(run).await.map_err(internal)? {
             return Err(DeliverError::Refused(
-                "the trees of the run were given up (retention.days), so there is nothing left to deliver from; a branch \
+                "the trees of the run were given up (retention), so there is nothing left to deliver from; a branch \
                  that was delivered before is in your repository"
                     .into(),
             ));

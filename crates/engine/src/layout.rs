@@ -127,9 +127,14 @@ impl Layout {
             .join(format!("gate-{merge}.log"))
     }
 
+    /// The folder of the build caches of all workspaces.
+    pub(crate) fn caches(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
     /// Build output that the gates of one workspace share.
     pub(crate) fn build_cache(&self, hub: &str) -> PathBuf {
-        self.root.join("cache").join(hub.trim_end_matches(".git"))
+        self.caches().join(hub.trim_end_matches(".git"))
     }
 }
 

@@ -31,6 +31,7 @@ mod detect;
 mod disk;
 mod layout;
 mod trace;
+mod usage;
 
 pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
 pub use delivery::DeliverySettings;
@@ -38,6 +39,7 @@ pub use disk::DiskRoom;
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
-pub use retention::{GivenUp, RetentionError};
+pub use retention::{CleanMode, Cleaned, CleanedCache, CleanedRun, RetentionError};
 pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use store::view;
+pub use usage::{Area, DiskUse};

@@ -40,6 +40,13 @@ pub struct Settings {
     pub disk_floor_bytes: u64,
     /// How long the trees and outputs of a run that has ended are kept; `None`: for ever.
     pub keep_runs: Option<Duration>,
+    /// Bytes the data directory may take; over it, what can be spared is given up, and nothing new is begun until
+    /// that was enough. `None`: no bound.
+    pub disk_bound_bytes: Option<u64>,
+    /// How often the data directory is measured.
+    pub measure: Duration,
+    /// Whether anything is claimed and worked on here.
+    pub works: bool,
     /// How often the database is asked for work when nothing woke the dispatcher.
     pub poll: Duration,
     /// How often the process says it is alive.

@@ -34,7 +34,7 @@ impl Engine {
                 "the server is being stopped; submit the run again when it is back".into(),
             ));
         }
-        self.check_disk()?;
+        self.check_disk().await?;
         check_texts(&new)?;
         let limits = new.limits.over(&self.parts.settings.limits);
         check_limits(&limits)?;
@@ -80,17 +80,11 @@ impl Engine {
     }
 
     /// A run that could not begin is refused rather than left waiting for a disk that nobody knows is full.
-    fn check_disk(&self) -> Result<(), SubmitError> {
-        let room = self.disk_room();
-        match room.free_bytes {
-            Some(free) if !room.is_enough() => Err(SubmitError::Unavailable(format!(
-                "the disk of {} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some space \
-                 and submit the run again",
-                self.parts.settings.data_dir.display(),
-                free >> 20,
-                room.floor_bytes >> 20,
-            ))),
-            Some(_) | None => Ok(()),
+    async fn check_disk(&self) -> Result<(), SubmitError> {
+        self.measured().await;
+        match self.disk_room().lack() {
+            Some(lack) => Err(SubmitError::Unavailable(format!("{lack}; then submit the run again"))),
+            None => Ok(()),
         }
     }
 

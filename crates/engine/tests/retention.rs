@@ -5,7 +5,7 @@
 mod house;
 
 use domain::{RunId, run::RunState};
-use engine::DeliverError;
+use engine::{Area, CleanMode, DeliverError};
 use house::{House, git};
 use sim_llm::{Rule, Scenario};
 use std::{path::PathBuf, time::Duration};
@@ -40,7 +40,7 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     let kept = (references(&house, old), references(&house, young));
     assert!(kept.0 > 2 && kept.1 > 1, "{kept:?}");
     // Nothing is old enough yet.
-    assert_eq!(house.engine.give_up_runs(DAY).await.unwrap().runs, 0);
+    assert_eq!(house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap().runs, []);
     assert_eq!((references(&house, old), references(&house, young)), kept);
 
     sqlx::query("update run set ended_at = now() - interval '2 days' where id = $1")
@@ -54,8 +54,18 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
         .join("data/outputs")
         .join(old.0.simple().to_string());
     std::fs::create_dir_all(&outputs).unwrap();
-    let given_up = house.engine.give_up_runs(DAY).await.unwrap();
-    assert_eq!((given_up.runs, given_up.references), (1, kept.0 as u64));
+    std::fs::write(outputs.join("log"), vec![7; 100_000]).unwrap();
+    let dry = house.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
+    assert_eq!((references(&house, old), references(&house, young)), kept);
+    assert!(outputs.exists());
+    let given_up = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    assert_eq!(dry.runs, given_up.runs, "a dry run says what is then done");
+    let [line] = &given_up.runs[..] else {
+        panic!("{given_up:?}")
+    };
+    assert_eq!((line.run, line.trees, line.references), (old, true, kept.0 as u64));
+    assert!(line.output_bytes >= 100_000 && line.hub_bytes > 0, "{line:?}");
+    assert_eq!(given_up.freed[&Area::Outputs], line.output_bytes);
     assert_eq!((references(&house, old), references(&house, young)), (0, kept.1));
     assert!(!outputs.exists());
     assert!(!git(&repository, &["rev-parse", &format!("orchestrator/{}", old.short())]).is_empty());
@@ -64,8 +74,13 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     assert!(matches!(house.engine.deliver(old).await, Err(DeliverError::Refused(_))));
     // Twice: there is nothing left to do, and it is told once.
     assert_eq!(
-        house.engine.give_up_runs(DAY).await.unwrap(),
-        engine::GivenUp::default()
+        house
+            .engine
+            .clean(Some(DAY), CleanMode::Remove)
+            .await
+            .unwrap()
+            .is_nothing(),
+        true
     );
     assert_eq!(house.log(old).await.matches(" run_expired ").count(), 1);
     house.assert_rows_agree().await;
@@ -84,8 +99,7 @@ async fn what_a_death_left_of_a_run_that_was_marked_goes_with_the_next_round() {
         .await
         .unwrap();
     assert!(references(&house, run) > 0);
-    let given_up = house.engine.give_up_runs(DAY).await.unwrap();
-    assert_eq!(given_up.runs, 0);
+    let given_up = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
     assert!(given_up.references > 0);
     assert_eq!(references(&house, run), 0);
 }
@@ -111,7 +125,15 @@ async fn a_run_under_way_keeps_everything() {
         house.engine.changed(run, i64::MAX).await;
     }
     let before = references(&house, run);
-    assert_eq!(house.engine.give_up_runs(Duration::ZERO).await.unwrap().runs, 0);
+    assert_eq!(
+        house
+            .engine
+            .clean(Some(Duration::ZERO), CleanMode::Remove)
+            .await
+            .unwrap()
+            .runs,
+        []
+    );
     assert_eq!(references(&house, run), before);
     house.engine.cancel(run).await.unwrap();
     house.end(run).await;

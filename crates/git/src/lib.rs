@@ -76,4 +76,4 @@ pub use retention::Pruned;
 pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest};
 pub use walk_error::{TreeLimits, WalkError};
 pub use workspace::{Found, WorkspaceError, inspect};
-pub use worktree::{Worktree, WorktreeError, WorktreeStart};
+pub use worktree::{Worktree, WorktreeError, WorktreeStart, remove_directory};

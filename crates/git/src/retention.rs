@@ -93,10 +93,7 @@ impl Hub {
         let lock = File::create(&path).at("can't make the lock file", &path)?;
         flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
         let before = SystemTime::now() - grace;
-        let mut command = self.keeper();
-        let expire = format!("--expire={}.seconds.ago", grace.as_secs());
-        command.args(["prune", "--dry-run", &expire]);
-        let objects = self.newest_first(&succeeded(command, "git prune --dry-run")?)?;
+        let objects = self.newest_first(&self.unnamed(grace)?)?;
         let mut pruned = Pruned::default();
         for round in objects.chunks(ROUND) {
             let Some(_alone) = self.alone()? else {
@@ -108,6 +105,30 @@ impl Hub {
             }
         }
         Ok(pruned)
+    }
+
+    /// What a prune after `grace` would take away. Changes nothing.
+    pub fn prunable(&self, grace: Duration) -> GitResult<Pruned> {
+        let mut prunable = Pruned::default();
+        for line in self.unnamed(grace)?.lines() {
+            let Some((folder, name)) = line.split_once(' ').and_then(|(object, _)| object.split_at_checked(2)) else {
+                continue;
+            };
+            // One that goes meanwhile is not there to be taken.
+            if let Ok(metadata) = fs::symlink_metadata(self.path().join("objects").join(folder).join(name)) {
+                prunable.objects += 1;
+                prunable.bytes += own_bytes(&metadata);
+            }
+        }
+        Ok(prunable)
+    }
+
+    /// The objects that nothing names and that are at least so old, each a line with its kind.
+    fn unnamed(&self, grace: Duration) -> GitResult<String> {
+        let mut command = self.keeper();
+        let expire = format!("--expire={}.seconds.ago", grace.as_secs());
+        command.args(["prune", "--dry-run", &expire]);
+        succeeded(command, "git prune --dry-run")
     }
 
     /// Commits before their parents, then everything else: whatever is left by a prune that is cut short, a commit that
@@ -145,12 +166,7 @@ impl Hub {
         if metadata.modified().at("can't read the age of", &path)? < before {
             fs::remove_file(&path).at("can't remove", &path)?;
             pruned.objects += 1;
-            // One that is shared with the user's repository takes no room that would come free.
-            pruned.bytes += if metadata.nlink() == 1 {
-                metadata.blocks() * 512
-            } else {
-                0
-            };
+            pruned.bytes += own_bytes(&metadata);
         }
         Ok(())
     }
@@ -188,6 +204,14 @@ impl Hub {
             command.args(["-c", setting]);
         }
         command
+    }
+}
+
+/// What comes free with a file: nothing, where it is shared with the user's repository.
+fn own_bytes(metadata: &fs::Metadata) -> u64 {
+    match metadata.nlink() {
+        1 => metadata.blocks() * 512,
+        _ => 0,
     }
 }
 

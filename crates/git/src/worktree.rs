@@ -269,8 +269,9 @@ fn remove_if_there(file: &Path) -> GitResult<()> {
     }
 }
 
-/// Removes a directory, also where a worker took the permission to write from parts of it. Follows no symlink.
-fn remove_directory(directory: &Path) -> GitResult<()> {
+/// Removes a directory, also where a worker took the permission to write from parts of it. Follows no symlink; one
+/// that is not there is fine.
+pub fn remove_directory(directory: &Path) -> GitResult<()> {
     match fs::remove_dir_all(directory) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -43,6 +43,8 @@ pub(crate) enum Purpose {
     Work,
     /// Looking only: it must not cost anything, so it does not open while something is unfinished.
     Look,
+    /// Clearing away only: nothing unfinished is gone on with.
+    Tidy,
 }
 
 /// A provider that plays a script.
@@ -119,7 +121,7 @@ impl House {
             }
             let sandbox = sandbox?;
             let described = sandbox.describe();
-            let settings = engine_settings(loaded, &data_dir)?;
+            let settings = engine_settings(loaded, &data_dir, plan.purpose)?;
             let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox)).await;
             let engine = engine.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
             Ok::<_, Failure>((engine, described))

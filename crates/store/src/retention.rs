@@ -1,11 +1,23 @@
-//! Which runs' trees and outputs are given up, and who may do it.
+//! Which runs' trees and outputs are given up, which build caches may be, and who may do it.
 
 use crate::{Error, Holder, Store, timed::timed, tx::Tx};
 use domain::{Fence, RunId};
 use std::time::Duration;
+use time::OffsetDateTime;
 
 /// The lease of whoever gives up what ended runs left.
 pub const RETENTION_LEASE: &str = "retention";
+
+/// A run that has ended, with nothing of it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedRun {
+    /// Which run.
+    pub run: RunId,
+    /// When it ended.
+    pub ended_at: OffsetDateTime,
+    /// Whether its trees and outputs were given up.
+    pub is_expired: bool,
+}
 
 impl Tx {
     /// Marks a run as given up: one that has ended, with nothing open, while the lease is held under this fence.
@@ -56,6 +68,81 @@ impl Store {
         );
         let found = timed("select", query.fetch_all(&self.pool)).await?;
         Ok(found.into_iter().map(RunId).collect())
+    }
+
+    /// Those of the runs that have ended, with nothing open, the oldest end first.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn ended_among(&self, runs: &[RunId]) -> Result<Vec<EndedRun>, Error> {
+        let ids: Vec<_> = runs.iter().map(|run| run.0).collect();
+        let query = sqlx::query!(
+            r#"select id, ended_at as "ended_at!", expired_at is not null as "is_expired!" from run
+               where id = any ($1) and ended_at is not null
+                   and not exists (select 1 from effect where effect.run = run.id and effect.done_at is null)
+                   and not exists (select 1 from merge where merge.run = run.id and merge.ended_at is null)
+               order by ended_at, id"#,
+            &ids
+        );
+        let found = timed("select", query.fetch_all(&self.pool)).await?;
+        let ended = found.into_iter().map(|row| EndedRun {
+            run: RunId(row.id),
+            ended_at: row.ended_at,
+            is_expired: row.is_expired,
+        });
+        Ok(ended.collect())
+    }
+
+    /// The hubs of the workspaces these runs are on.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn hubs_of(&self, runs: &[RunId]) -> Result<Vec<String>, Error> {
+        let ids: Vec<_> = runs.iter().map(|run| run.0).collect();
+        let query = sqlx::query_scalar!(
+            "select distinct w.hub from run r join workspace w on w.id = r.workspace where r.id = any ($1)",
+            &ids
+        );
+        Ok(timed("select", query.fetch_all(&self.pool)).await?)
+    }
+
+    /// The hubs of workspaces that merges were made in, the one whose last merge is the longest ago first.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn hubs_by_last_merge(&self) -> Result<Vec<String>, Error> {
+        let query = sqlx::query_scalar!(
+            "select w.hub from workspace w join run r on r.workspace = w.id join merge m on m.run = r.id
+             group by w.hub order by max(coalesce(m.ended_at, now())), w.hub",
+        );
+        Ok(timed("select", query.fetch_all(&self.pool)).await?)
+    }
+
+    /// How long ago the last whole clean-up of this process's data directory was, in whichever life.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn since_cleaned(&self, holder: Holder) -> Result<Option<Duration>, Error> {
+        let query = sqlx::query_scalar!(
+            r#"select extract(epoch from now() - cleaned_at)::float8 from process where id = $1"#,
+            holder.process.0,
+        );
+        let seconds = timed("select", query.fetch_optional(&self.pool)).await?.flatten();
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+    }
+
+    /// Records the end of a whole clean-up.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn cleaned(&self, holder: Holder) -> Result<(), Error> {
+        let query = sqlx::query!(
+            "update process set cleaned_at = now() where id = $1 and epoch = $2",
+            holder.process.0,
+            holder.epoch.0,
+        );
+        timed("update", query.execute(&self.pool)).await?;
+        Ok(())
     }
 
     /// Those of the runs that were given up.

@@ -1,7 +1,7 @@
 //! What the machine and this process use.
 
 use crate::catalogue::system::{
-    CPU_PERCENT, DISK_PERCENT, DISK_USED, MEMORY_PERCENT, MEMORY_USED, PROCESS_CPU, PROCESS_MAX_FILES,
+    CPU_PERCENT, DATA_USED, DISK_PERCENT, DISK_USED, MEMORY_PERCENT, MEMORY_USED, PROCESS_CPU, PROCESS_MAX_FILES,
     PROCESS_OPEN_FILES, PROCESS_RESIDENT, PROCESS_START, PROCESS_THREADS, PROCESS_VIRTUAL,
 };
 use std::{
@@ -49,6 +49,11 @@ pub fn observe() {
         observer.disk();
         observer.process();
     }
+}
+
+/// A part of the data directory takes so many bytes.
+pub fn data_used(area: &str, bytes: u64) {
+    DATA_USED.set(bytes as f64, [area]);
 }
 
 impl Observer {

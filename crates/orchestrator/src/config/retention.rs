@@ -1,4 +1,4 @@
-//! How long what ended runs left is kept: `[retention]`.
+//! How long what ended runs left is kept, and how much of it: `[retention]`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -9,11 +9,19 @@ use std::time::Duration;
 pub(crate) struct RetentionSection {
     /// Days that the trees and outputs of an ended run are kept; 0 for ever.
     pub(crate) days: u32,
+    /// Bytes that the data directory may take; no bound where it is not set.
+    pub(crate) bytes: Option<u64>,
+    /// Seconds between two measurements of the data directory.
+    pub(crate) measure_s: u64,
 }
 
 impl Default for RetentionSection {
     fn default() -> Self {
-        Self { days: 30 }
+        Self {
+            days: 30,
+            bytes: None,
+            measure_s: 600,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration as each part takes it.
 
 use super::{
-    Scripted,
+    Purpose, Scripted,
     delivery::{delivery_secrets, delivery_settings},
     process_name,
 };
@@ -130,7 +130,7 @@ fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
 }
 
 /// The engine's part of the configuration.
-pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine::Settings, Failure> {
+pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose) -> Result<engine::Settings, Failure> {
     let config = &loaded.config;
     let model = |name: &Option<String>| name.as_deref().map(parse_model).transpose();
     let workspaces = config.workspaces.iter().map(|(name, workspace)| {
@@ -162,6 +162,9 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path) -> Result<engine
         extra_read_only: Vec::<PathBuf>::new(),
         disk_floor_bytes: config.engine.disk_floor_bytes,
         keep_runs: config.retention.kept(),
+        disk_bound_bytes: config.retention.bytes,
+        measure: Duration::from_secs(config.retention.measure_s),
+        works: purpose != Purpose::Tidy,
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),

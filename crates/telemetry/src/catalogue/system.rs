@@ -15,6 +15,7 @@ pub(super) static AREA: Area = Area {
         &MEMORY_USED,
         &DISK_PERCENT,
         &DISK_USED,
+        &DATA_USED,
         &PROCESS_CPU,
         &PROCESS_RESIDENT,
         &PROCESS_VIRTUAL,
@@ -56,6 +57,20 @@ pub(crate) static DISK_USED: Gauge = Gauge::new(Declaration::new(
     "system_disk_used_bytes",
     "Bytes used of the file system that holds the data directory.",
 ));
+
+pub(crate) static DATA_USED: Gauge<1> = Gauge::new(
+    Declaration::new(
+        "disk.used",
+        "By",
+        "disk_used_bytes",
+        "Bytes on the disk of each part of the data directory, as they were last measured.",
+    )
+    .labels(&[Label::fixed(
+        "area",
+        &["hubs", "worktrees", "outputs", "cache", "postgres"],
+    )])
+    .absent_at_start(),
+);
 
 pub(crate) static PROCESS_CPU: Amount = Amount::new(Declaration::new(
     "process.cpu",

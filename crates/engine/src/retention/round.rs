@@ -1,0 +1,234 @@
+//! One round: what is old, and what an earlier round left.
+
+use super::{Cleaned, RetentionError, report::Age};
+use crate::{
+    engine::{Engine, blocking},
+    usage::{Area, folder_bytes},
+};
+use domain::{CommitId, Fence, RunId};
+use git::Hub;
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+use store::retention::{EndedRun, RETENTION_LEASE};
+
+/// Objects that nothing names are kept so long: longer than anybody takes from writing one to naming it.
+pub(super) const GRACE: Duration = Duration::from_secs(6 * 3_600);
+/// Runs that are given up in one round.
+const RUNS: i64 = 500;
+
+/// A round under way.
+pub(super) struct Round<'a> {
+    pub(super) engine: &'a Engine,
+    /// What every step that destroys stands under; in a dry run there is none, and nothing is destroyed.
+    pub(super) fence: Option<Fence>,
+    /// Runs that were marked in this round, or would be.
+    pub(super) marked: HashSet<RunId>,
+    /// Bytes in each hub that nothing names and that are too young to go.
+    pub(super) later: HashMap<PathBuf, u64>,
+    pub(super) cleaned: Cleaned,
+}
+
+/// A run's references in a hub, and the bytes that they alone keep.
+pub(super) struct Held {
+    pub(super) references: Vec<(String, CommitId)>,
+    pub(super) bytes: u64,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(engine: &'a Engine, fence: Option<Fence>) -> Self {
+        Self {
+            engine,
+            fence,
+            marked: HashSet::new(),
+            later: HashMap::new(),
+            cleaned: Cleaned::default(),
+        }
+    }
+
+    /// Everything, in its order: what is old, what earlier rounds left, what has to go for the bound.
+    pub(super) async fn whole(mut self, kept: Option<Duration>) -> Result<Cleaned, RetentionError> {
+        if let Some(kept) = kept {
+            let old = self.engine.parts.store.runs_ended_before(kept, RUNS).await?;
+            for ended in self.engine.parts.store.ended_among(&old).await? {
+                self.mark(&ended).await?;
+            }
+        }
+        self.clear_outputs().await?;
+        for path in self.hubs().await {
+            self.clear_hub(path).await?;
+        }
+        self.make_room().await?;
+        self.cleaned.later_bytes = self.later.values().sum();
+        if self.fence.is_none() {
+            self.cleaned.later_bytes += self.cleaned.hub_bytes(Age::Young);
+        }
+        Ok(self.cleaned)
+    }
+
+    /// Whether it was dealt with before in this round.
+    pub(super) fn has(&self, ended: &EndedRun) -> bool {
+        ended.is_expired || self.marked.contains(&ended.run)
+    }
+
+    /// `false` where something of the run is open after all.
+    pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
+        let marked = match self.fence {
+            Some(fence) => self.engine.expire(ended.run, fence).await?,
+            None => true,
+        };
+        if marked {
+            self.marked.insert(ended.run);
+            self.cleaned.run(ended.run, ended.ended_at).trees = true;
+        }
+        Ok(marked)
+    }
+
+    async fn clear_outputs(&mut self) -> Result<(), RetentionError> {
+        for (ended, path) in self.outputs().await? {
+            if self.has(&ended) {
+                self.remove_outputs(&ended, path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs of runs that have ended, with nothing open, the oldest end first.
+    pub(super) async fn outputs(&self) -> Result<Vec<(EndedRun, PathBuf)>, RetentionError> {
+        let root = self.engine.parts.layout.all_outputs();
+        let listed = blocking(move || folders(&root)).await;
+        let named = |path: PathBuf| Some((RunId::from_str(path.file_name()?.to_str()?).ok()?, path));
+        let outputs: HashMap<RunId, PathBuf> = listed.into_iter().filter_map(named).collect();
+        let runs: Vec<RunId> = outputs.keys().copied().collect();
+        let ended = self.engine.parts.store.ended_among(&runs).await?;
+        Ok(ended
+            .into_iter()
+            .filter_map(|ended| Some((ended, outputs.get(&ended.run)?.clone())))
+            .collect())
+    }
+
+    /// Returns their bytes.
+    pub(super) async fn remove_outputs(&mut self, ended: &EndedRun, path: PathBuf) -> Result<u64, RetentionError> {
+        let bytes = self.bytes(path.clone()).await;
+        if self.may_remove().await? && !removed(path).await {
+            return Ok(0);
+        }
+        self.cleaned.free(Area::Outputs, bytes);
+        self.cleaned.run(ended.run, ended.ended_at).output_bytes += bytes;
+        Ok(bytes)
+    }
+
+    async fn clear_hub(&mut self, path: PathBuf) -> Result<(), RetentionError> {
+        // One that is half made is made anew by the run that needs it.
+        let Ok(hub) = blocking(move || Hub::open(&path).map(Arc::new)).await else {
+            return Ok(());
+        };
+        let own = hub.clone();
+        let runs = blocking(move || own.runs_with_references()).await?;
+        let mut gave_up = false;
+        for ended in self.engine.parts.store.ended_among(&runs).await? {
+            if self.has(&ended) {
+                let held = held(&hub, ended.run).await?;
+                self.give_up(&hub, &ended, held).await?;
+                gave_up = true;
+            }
+        }
+        self.prune(&hub).await?;
+        match gave_up {
+            true => self.look_for_later(&hub).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Asks what is left in a hub that nothing names.
+    pub(super) async fn look_for_later(&mut self, hub: &Arc<Hub>) -> Result<(), RetentionError> {
+        let own = hub.clone();
+        let unnamed = blocking(move || own.prunable(Duration::ZERO)).await?;
+        self.later.insert(hub.path().to_owned(), unnamed.bytes);
+        Ok(())
+    }
+
+    /// Removes every reference of a marked run, each only where it still is what was read. The integration branch goes
+    /// first: as long as others are there, a round that was cut short is found again.
+    pub(super) async fn give_up(&mut self, hub: &Arc<Hub>, ended: &EndedRun, held: Held) -> Result<(), RetentionError> {
+        let line = self.cleaned.run(ended.run, ended.ended_at);
+        (line.trees, line.hub_bytes) = (true, line.hub_bytes + held.bytes);
+        line.references += held.references.len() as u64;
+        self.cleaned.references += held.references.len() as u64;
+        if self.may_remove().await? {
+            let own = hub.clone();
+            let unpin = move || held.references.iter().try_for_each(|(name, at)| own.unpin(name, at));
+            blocking(unpin).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what nothing names any more, as far as it is old enough.
+    pub(super) async fn prune(&mut self, hub: &Arc<Hub>) -> Result<(), RetentionError> {
+        let (own, removes) = (hub.clone(), self.may_remove().await?);
+        let pruned = blocking(move || match removes {
+            true => own.prune(GRACE),
+            false => own.prunable(GRACE),
+        });
+        let pruned = pruned.await?;
+        self.cleaned.objects += pruned.objects;
+        self.cleaned.free(Area::Hubs, pruned.bytes);
+        Ok(())
+    }
+
+    /// The folders of the hubs.
+    pub(super) async fn hubs(&self) -> Vec<PathBuf> {
+        let hubs = self.engine.parts.layout.hubs();
+        blocking(move || folders(&hubs)).await
+    }
+
+    /// The bytes of a folder.
+    pub(super) async fn bytes(&self, path: PathBuf) -> u64 {
+        let stop = self.engine.parts.drain.clone();
+        blocking(move || folder_bytes(&path, &stop)).await
+    }
+
+    /// Whether anything is to be removed; an error where the lease is another's by now.
+    pub(super) async fn may_remove(&self) -> Result<bool, RetentionError> {
+        let (parts, Some(fence)) = (&self.engine.parts, self.fence) else {
+            return Ok(false);
+        };
+        match parts.store.holds_lease(RETENTION_LEASE, parts.holder, fence).await? {
+            true => Ok(true),
+            false => Err(RetentionError::Held),
+        }
+    }
+}
+
+/// What a run has in a hub. Bytes that can't be told are none: that is no reason to keep them.
+pub(super) async fn held(hub: &Arc<Hub>, run: RunId) -> Result<Held, RetentionError> {
+    let hub = hub.clone();
+    let held = blocking(move || -> Result<Held, git::GitError> {
+        let integration = git::refs::integration(&run);
+        let mut references = Vec::new();
+        references.extend(hub.tip(&integration)?.map(|at| (integration, at)));
+        references.extend(hub.references(&git::refs::all_of(&run))?);
+        let bytes = hub.bytes_held_by(&references).unwrap_or_default();
+        Ok(Held { references, bytes })
+    });
+    Ok(held.await?)
+}
+
+/// `false` where it can't be removed now; that keeps nothing else.
+pub(super) async fn removed(path: PathBuf) -> bool {
+    let removed = blocking(move || git::remove_directory(&path)).await;
+    if let Err(error) = &removed {
+        tracing::warn!(%error, "what was given up is removed later");
+    }
+    removed.is_ok()
+}
+
+pub(super) fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}

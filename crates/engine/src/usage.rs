@@ -1,0 +1,189 @@
+//! What the parts of the data directory take on the disk.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+/// A part of the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Area {
+    /// The bare repositories.
+    Hubs,
+    /// Where workers and gates are at work.
+    Worktrees,
+    /// Whole outputs of tools and gates.
+    Outputs,
+    /// Build output that the gates of a workspace share.
+    Cache,
+    /// The private database, where there is one.
+    Postgres,
+}
+
+impl Area {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Hubs, Self::Worktrees, Self::Outputs, Self::Cache, Self::Postgres];
+
+    /// Its folder under the data directory.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hubs => "hubs",
+            Self::Worktrees => "worktrees",
+            Self::Outputs => "outputs",
+            Self::Cache => "cache",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// What the data directory took when it was measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskUse {
+    /// The parts that are there, with their bytes on the disk.
+    pub areas: Vec<(Area, u64)>,
+    /// Files and folders that were counted.
+    pub files: u64,
+    /// Folders that could not be read: more than this is used.
+    pub unreadable: u64,
+    /// When the measurement ended.
+    pub at: OffsetDateTime,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl DiskUse {
+    /// Measures a data directory, as `du` counts: blocks on the disk, a file with several names once. What vanishes
+    /// on the way is not counted. `None` where it was stopped. It reads folders for as long as that takes.
+    pub fn measure(data_dir: &Path, stop: &CancellationToken) -> Option<Self> {
+        let started = Instant::now();
+        let mut walk = Walk::new(stop);
+        let mut areas = Vec::new();
+        for area in Area::ALL {
+            let folder = data_dir.join(area.as_str());
+            if folder.is_dir() {
+                areas.push((area, walk.bytes(&folder)?));
+            }
+        }
+        Some(Self {
+            areas,
+            files: walk.files,
+            unreadable: walk.unreadable,
+            at: OffsetDateTime::now_utc(),
+            took: started.elapsed(),
+        })
+    }
+
+    /// All parts together.
+    pub fn total_bytes(&self) -> u64 {
+        self.areas.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The parts in words, for people.
+    pub fn words(&self) -> String {
+        let area = |(area, bytes): &(Area, u64)| format!("{} {} MiB", area.as_str(), bytes >> 20);
+        self.areas.iter().map(area).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The bytes of one folder on the disk; 0 where it is not there or the measurement was stopped.
+pub(crate) fn folder_bytes(folder: &Path, stop: &CancellationToken) -> u64 {
+    Walk::new(stop).bytes(folder).unwrap_or_default()
+}
+
+struct Walk<'a> {
+    stop: &'a CancellationToken,
+    /// Files with several names that were met under one of them.
+    met: HashSet<(u64, u64)>,
+    files: u64,
+    unreadable: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(stop: &'a CancellationToken) -> Self {
+        Self {
+            stop,
+            met: HashSet::new(),
+            files: 0,
+            unreadable: 0,
+        }
+    }
+
+    /// Not by calls of itself: how deep the folders go is up to those who work in them.
+    fn bytes(&mut self, root: &Path) -> Option<u64> {
+        let mut bytes = fs::symlink_metadata(root).map_or(0, |found| found.blocks() * 512);
+        let mut folders: Vec<PathBuf> = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.unreadable += u64::from(error.kind() != io::ErrorKind::NotFound);
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                // Of the entry itself: a link is not followed.
+                let Ok(found) = entry.metadata() else {
+                    continue;
+                };
+                if found.is_dir() {
+                    folders.push(entry.path());
+                } else if found.nlink() > 1 && !self.met.insert((found.dev(), found.ino())) {
+                    continue;
+                }
+                self.files += 1;
+                bytes += found.blocks() * 512;
+            }
+        }
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn bytes_are_those_of_du_with_hard_links_and_links_that_lead_out() {
+        let place = tempfile::tempdir().unwrap();
+        let deep = place.path().join("hubs/a/b");
+        fs::create_dir_all(&deep).unwrap();
+        fs::create_dir_all(place.path().join("cache")).unwrap();
+        fs::write(deep.join("file"), vec![7; 300_000]).unwrap();
+        fs::hard_link(deep.join("file"), place.path().join("hubs/again")).unwrap();
+        fs::hard_link(deep.join("file"), place.path().join("cache/elsewhere")).unwrap();
+        std::os::unix::fs::symlink("/usr", deep.join("out")).unwrap();
+        std::os::unix::fs::symlink("nowhere", deep.join("broken")).unwrap();
+        let found = DiskUse::measure(place.path(), &CancellationToken::new()).unwrap();
+        let output = Command::new("du")
+            .args(["-s", "-B1", "hubs", "cache"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let du: u64 = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| line.split_whitespace().next().unwrap().parse::<u64>().unwrap())
+            .sum();
+        assert_eq!(found.total_bytes(), du, "{found:?}");
+        assert!(du > 300_000);
+        assert_eq!(found.areas.len(), 2, "only what is there: {found:?}");
+    }
+
+    #[test]
+    fn a_measurement_that_is_stopped_says_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("hubs")).unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert_eq!(DiskUse::measure(place.path(), &stop), None);
+    }
+}
