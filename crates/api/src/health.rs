@@ -1,6 +1,8 @@
 //! Whether the server is there, and whether it can work.
 
+use crate::DiskArea;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 /// The server is there.
@@ -29,4 +31,13 @@ pub struct Readiness {
     pub disk_free_bytes: Option<u64>,
     /// Bytes below which nothing new is begun (`engine.disk_floor_bytes`).
     pub disk_floor_bytes: u64,
+    /// Bytes over which nothing new is begun (`retention.bytes`); null for no bound.
+    pub disk_bound_bytes: Option<u64>,
+    /// Bytes of each part of the data directory, when it was last measured.
+    pub disk_areas: Vec<DiskArea>,
+    /// When that was; null before the first time.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub disk_measured_at: Option<OffsetDateTime>,
+    /// Why nothing new is begun, and the way out, where the disk is the reason.
+    pub disk_lack: Option<String>,
 }

@@ -5,6 +5,7 @@
 //! [`domain`]'s.
 
 mod body;
+mod clean;
 mod client;
 mod delivery;
 mod event;
@@ -19,6 +20,7 @@ mod task;
 mod transcript;
 
 pub use body::{Invalid, nearest, parse};
+pub use clean::{CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};

@@ -4,7 +4,7 @@
 use crate::{
     engine::{Engine, blocking},
     retention::{CleanMode, RetentionError},
-    usage::DiskUse,
+    usage::{DiskUse, bytes_in_words},
 };
 use std::{
     path::PathBuf,
@@ -56,10 +56,10 @@ impl DiskRoom {
         let (used, bound) = (self.used.as_ref()?, self.bound_bytes?);
         (used.total_bytes() > bound).then(|| {
             format!(
-                "{place} takes {} MiB, over its bound of {} MiB (retention.bytes), and nothing more can be spared now: {}; \
+                "{place} takes {}, over its bound of {} (retention.bytes), and nothing more can be spared now: {}; \
                  raise retention.bytes, or end runs and give up what they left (orchestrator clean --older-than 0)",
-                used.total_bytes() >> 20,
-                bound >> 20,
+                bytes_in_words(used.total_bytes()),
+                bytes_in_words(bound),
                 used.words(),
             )
         })

@@ -153,10 +153,10 @@ impl Engine {
         let parts = &self.parts;
         tokio::spawn(parts.wake.clone().tell(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
-        tokio::spawn(housekeeping::keep(self.clone()));
-        tokio::spawn(retention::keep(self.clone()));
-        tokio::spawn(disk::keep(self.clone()));
         if parts.settings.works {
+            tokio::spawn(housekeeping::keep(self.clone()));
+            tokio::spawn(retention::keep(self.clone()));
+            tokio::spawn(disk::keep(self.clone()));
             // Tracked: what it claims while the drain begins must be waited for.
             parts.under_way.spawn(dispatcher::dispatch(self.clone()));
         }

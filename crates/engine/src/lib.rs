@@ -42,4 +42,4 @@ pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, Sub
 pub use retention::{CleanMode, Cleaned, CleanedCache, CleanedRun, RetentionError};
 pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
 pub use store::view;
-pub use usage::{Area, DiskUse};
+pub use usage::{Area, DiskUse, bytes_in_words};

@@ -45,7 +45,7 @@ pub struct Settings {
     pub disk_bound_bytes: Option<u64>,
     /// How often the data directory is measured.
     pub measure: Duration,
-    /// Whether anything is claimed and worked on here.
+    /// Whether work is claimed, and what goes on beside it done, here; off where somebody only looks or clears away.
     pub works: bool,
     /// How often the database is asked for work when nothing woke the dispatcher.
     pub poll: Duration,

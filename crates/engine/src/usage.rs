@@ -85,8 +85,20 @@ impl DiskUse {
 
     /// The parts in words, for people.
     pub fn words(&self) -> String {
-        let area = |(area, bytes): &(Area, u64)| format!("{} {} MiB", area.as_str(), bytes >> 20);
-        self.areas.iter().map(area).collect::<Vec<_>>().join(", ")
+        let area = |(area, bytes): &(Area, u64)| format!("{} {}", area.as_str(), bytes_in_words(*bytes));
+        let words = self.areas.iter().map(area).collect::<Vec<_>>().join(", ");
+        match self.unreadable {
+            0 => words,
+            folders => format!("{words}, and what is in {folders} folders that can't be read"),
+        }
+    }
+}
+
+/// Bytes as people read them: `312 KiB`, `41 MiB`.
+pub fn bytes_in_words(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        _ => format!("{} MiB", bytes >> 20),
     }
 }
 

@@ -63,8 +63,8 @@ impl Hub {
         Ok(runs)
     }
 
-    /// Bytes of the objects that these references alone keep, as they lie in files now. Counts what is shared with the
-    /// user's repository, too.
+    /// Bytes that come free on the disk once these references and what they alone keep are gone: loose objects that are
+    /// not shared with the user's repository.
     pub fn bytes_held_by(&self, references: &[(String, CommitId)]) -> GitResult<u64> {
         if references.is_empty() {
             return Ok(0);
@@ -76,13 +76,14 @@ impl Hub {
         line(&mut list, "--not");
         others.for_each(|(_, commit)| line(&mut list, &commit.0));
         let mut command = self.keeper();
-        command.args(["rev-list", "--objects", "--disk-usage", "--stdin"]);
+        command.args(["rev-list", "--objects", "--stdin"]);
         command.stdin(self.input(&list)?);
-        let said = succeeded(command, "git rev-list --disk-usage")?;
-        said.trim().parse().map_err(|_| GitError::Program {
-            command: "git rev-list --disk-usage".to_owned(),
-            said: format!("'{}' is no number of bytes", said.trim()),
-        })
+        let listed = succeeded(command, "git rev-list --objects")?;
+        Ok(listed
+            .lines()
+            .filter_map(|line| self.loose(line))
+            .map(|found| own_bytes(&found))
+            .sum())
     }
 
     /// Takes away the loose objects that nothing names, and that are at least `grace` old. Cut short at any point, or
@@ -110,17 +111,18 @@ impl Hub {
     /// What a prune after `grace` would take away. Changes nothing.
     pub fn prunable(&self, grace: Duration) -> GitResult<Pruned> {
         let mut prunable = Pruned::default();
-        for line in self.unnamed(grace)?.lines() {
-            let Some((folder, name)) = line.split_once(' ').and_then(|(object, _)| object.split_at_checked(2)) else {
-                continue;
-            };
-            // One that goes meanwhile is not there to be taken.
-            if let Ok(metadata) = fs::symlink_metadata(self.path().join("objects").join(folder).join(name)) {
-                prunable.objects += 1;
-                prunable.bytes += own_bytes(&metadata);
-            }
+        let unnamed = self.unnamed(grace)?;
+        for found in unnamed.lines().filter_map(|line| self.loose(line)) {
+            prunable.objects += 1;
+            prunable.bytes += own_bytes(&found);
         }
         Ok(prunable)
+    }
+
+    /// The file of the object that a line of git's begins with; nothing where it is packed, or gone meanwhile.
+    fn loose(&self, line: &str) -> Option<fs::Metadata> {
+        let (folder, name) = line.split(' ').next()?.split_at_checked(2)?;
+        fs::symlink_metadata(self.path().join("objects").join(folder).join(name)).ok()
     }
 
     /// The objects that nothing names and that are at least so old, each a line with its kind.

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Cancel(OneRun),
     /// Hand a run's work over once more, or at last, and say what came of each step
     Deliver(OneRun),
+    /// Give up what ended runs left, and say what came free
+    Clean(CleanArguments),
     /// Check this machine: what is missing, and how to get it
     Doctor(HouseArguments),
     /// Print the effective configuration, secrets masked
@@ -244,6 +246,17 @@ pub(crate) struct ResolveArguments {
     pub(crate) from: Option<PathBuf>,
 }
 
+/// `clean`
+#[derive(Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// Only say what would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Runs that ended longer ago than that [default: retention.days]; 0 for all that have ended
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) older_than: Option<u32>,
+}
+
 /// `merge-audit`
 #[derive(Debug, Args)]
 pub(crate) struct MergeAuditArguments {
@@ -281,6 +294,7 @@ impl Cli {
             | Command::Cancel(_)
             | Command::Deliver(_)
             | Command::Merges(_)
+            | Command::Clean(_)
             | Command::Config
             | Command::Bench(_)
             | Command::MergeAudit(_) => (None, None),

@@ -334,3 +334,51 @@ async fn the_interface_describes_itself() {
         "this process collects nothing"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
+    let house = House::open(Scenario::trivial(1, 1)).await;
+    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
+    assert_eq!(house.get(&format!("/runs/{}/events", accepted.id)).await.status, 200);
+    let mut asked = api::CleanAsked {
+        dry_run: true,
+        older_than_days: Some(0),
+    };
+    let dry = house.client.clean(&asked).await.unwrap();
+    let [run] = &dry.runs[..] else { panic!("{dry:?}") };
+    assert!(run.run == accepted.id && run.trees && run.references > 0, "{run:?}");
+    assert!(house.client.run(&accepted.short).await.unwrap().expired_at.is_none());
+
+    asked.dry_run = false;
+    let cleaned = house.client.clean(&asked).await.unwrap();
+    assert_eq!(cleaned.runs, dry.runs);
+    assert!(house.client.run(&accepted.short).await.unwrap().expired_at.is_some());
+    let page = answer(
+        house
+            .ask(Method::GET, &format!("/runs/{}", accepted.id))
+            .header("Accept", "text/html"),
+    )
+    .await;
+    assert!(
+        page.text.contains("its trees and outputs were given up on"),
+        "{}",
+        page.text
+    );
+    assert!(
+        house.client.clean(&asked).await.unwrap().runs.is_empty(),
+        "twice is fine"
+    );
+
+    let readiness = house.client.readiness().await.unwrap();
+    let areas: Vec<&str> = readiness.disk_areas.iter().map(|area| area.area.as_str()).collect();
+    assert_eq!(areas, ["hubs", "worktrees", "outputs", "cache"]);
+    assert!(readiness.disk_areas[0].bytes > 0 && readiness.disk_lack.is_none());
+    let request = house
+        .ask(Method::POST, "/clean")
+        .header("Content-Type", "application/json");
+    let (status, kind, field, _) = answer(request.body(r#"{"older_than": 3}"#)).await.problem();
+    assert_eq!(
+        (status, kind.as_str(), field.as_deref()),
+        (422, "invalid-body", Some("older_than"))
+    );
+}

@@ -7,8 +7,8 @@ pub use error::ClientError;
 pub use events::EventStream;
 
 use crate::{
-    Accepted, AnsweredMerge, Health, MergeDetail, MergeLines, MergeList, NewResolution, NewRun, Problem, Readiness,
-    RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
+    Accepted, AnsweredMerge, CleanAsked, Cleaned, Health, MergeDetail, MergeLines, MergeList, NewResolution, NewRun,
+    Problem, Readiness, RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
 };
 use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
@@ -216,6 +216,14 @@ impl Client {
     pub async fn deliver(&self, run: &str) -> Result<Accepted, ClientError> {
         let request = self.http.request(Method::POST, self.url(&["runs", run, "deliver"])?);
         self.read(request).await
+    }
+
+    /// Gives up what ended runs left, or asks what would go.
+    ///
+    /// # Errors
+    /// The server's own problem, or why it could not be asked.
+    pub async fn clean(&self, asked: &CleanAsked) -> Result<Cleaned, ClientError> {
+        self.read(self.request(Method::POST, "clean")?.json(asked)).await
     }
 
     /// Whether the server is there.

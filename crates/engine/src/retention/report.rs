@@ -1,7 +1,7 @@
 //! What a clean-up gave up.
 
 use super::round::GRACE;
-use crate::usage::Area;
+use crate::usage::{Area, bytes_in_words};
 use domain::RunId;
 use std::{
     collections::BTreeMap,
@@ -114,7 +114,7 @@ impl Display for Cleaned {
             self.objects
         )?;
         for (area, bytes) in &self.freed {
-            write!(formatter, " {} {} KiB", area.as_str(), bytes >> 10)?;
+            write!(formatter, " {} {}", area.as_str(), bytes_in_words(*bytes))?;
         }
         Ok(())
     }

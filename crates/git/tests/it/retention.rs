@@ -102,7 +102,10 @@ fn what_an_ended_run_left_goes_and_what_others_name_stays() {
     given_up.give_up(&fixture.hub);
     age(&fixture.hub);
     let before = loose(&fixture.hub).len();
-    fixture.hub.prune(HOUR).unwrap();
+    let prunable = fixture.hub.prunable(HOUR).unwrap();
+    assert_eq!(prunable.bytes, held, "what was held is what comes free");
+    assert_eq!(loose(&fixture.hub).len(), before, "asking changed nothing");
+    assert_eq!(fixture.hub.prune(HOUR).unwrap(), prunable);
     // A commit, a blob and two trees for each snapshot.
     assert_eq!(before - loose(&fixture.hub).len(), 40 * 4);
     assert!(is_whole(&fixture.hub, &tips.0) && !is_whole(&fixture.hub, &tips.1));

@@ -9,9 +9,11 @@ use crate::{
     progress::wrapped,
     wire,
 };
+use engine::bytes_in_words;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use store::embedded;
+use tokio_util::sync::CancellationToken;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -40,7 +42,7 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     wire::install_crypto();
     let server = client::find(loaded).await;
     let running = server.as_ref().map(|found| found.address.clone());
-    let mut findings = vec![data_directory(loaded), disk(loaded)];
+    let mut findings = vec![data_directory(loaded), disk(loaded), disk_use(loaded).await];
     findings.push(database(loaded, running.as_deref()).await);
     findings.push(git());
     findings.push(sandbox(loaded).await);
@@ -154,6 +156,37 @@ fn disk(loaded: &Loaded) -> Finding {
         return not_ok("disk", State::Missing, words, advice);
     }
     ok("disk", words)
+}
+
+/// What the parts of the data directory take, measured now.
+async fn disk_use(loaded: &Loaded) -> Finding {
+    const NAME: &str = "use";
+    let data_dir = loaded.config.data_dir.clone();
+    let measure = move || engine::DiskUse::measure(&data_dir, &CancellationToken::new());
+    let Some(found) = tokio::task::spawn_blocking(measure).await.ok().flatten() else {
+        return not_ok(NAME, State::Warning, "the data directory could not be measured", "");
+    };
+    let total = bytes_in_words(found.total_bytes());
+    let parts = match found.areas.is_empty() {
+        true => "nothing yet".to_owned(),
+        false => found.words(),
+    };
+    match loaded.config.retention.bytes {
+        None => ok(NAME, format!("{total}, without a bound (retention.bytes): {parts}")),
+        Some(bound) if found.total_bytes() <= bound => ok(
+            NAME,
+            format!("{total} of {} (retention.bytes): {parts}", bytes_in_words(bound)),
+        ),
+        Some(bound) => not_ok(
+            NAME,
+            State::Warning,
+            format!(
+                "{total}, over the bound of {} (retention.bytes): {parts}",
+                bytes_in_words(bound)
+            ),
+            "nothing new is begun until there is room: orchestrator clean --older-than 0, or raise the bound",
+        ),
+    }
 }
 
 /// A server of the person's own is asked; a private one is tried out in a folder of its own.

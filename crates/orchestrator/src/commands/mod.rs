@@ -2,6 +2,7 @@
 
 mod bench;
 mod cancel;
+mod clean;
 mod config;
 mod deliver;
 mod demo;
@@ -44,6 +45,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
         Command::Deliver(one) => deliver::deliver(&loaded, &one.run, json).await,
         Command::Merges(arguments) => merges::merges(&loaded, arguments, json).await,
+        Command::Clean(arguments) => clean::clean(&loaded, &arguments, json).await,
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&arguments, json).await,

@@ -220,6 +220,7 @@ fn check(config: &Config) -> Result<(), Failure> {
             super::parse_model(model).map_err(|failure| failure.with("setting", key))?;
         }
     }
+    config.retention.check()?;
     config.merge_settings()?;
     for (name, workspace) in &config.workspaces {
         config.merge_settings_of(name, workspace)?;

@@ -1,5 +1,6 @@
 //! How long what ended runs left is kept, and how much of it: `[retention]`.
 
+use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -30,5 +31,18 @@ impl RetentionSection {
     pub(crate) fn kept(&self) -> Option<Duration> {
         let days = Duration::from_secs(u64::from(self.days) * 86_400);
         (!days.is_zero()).then_some(days)
+    }
+
+    /// Refuses values that would leave nothing to work with.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.bytes == Some(0) {
+            return Err(Failure::usage("retention.bytes must be at least 1")
+                .with("found", 0)
+                .hint("leave it out for no bound"));
+        }
+        if self.measure_s == 0 {
+            return Err(Failure::usage("retention.measure_s must be at least 1").with("found", 0));
+        }
+        Ok(())
     }
 }

@@ -164,7 +164,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         keep_runs: config.retention.kept(),
         disk_bound_bytes: config.retention.bytes,
         measure: Duration::from_secs(config.retention.measure_s),
-        works: purpose != Purpose::Tidy,
+        works: purpose == Purpose::Work,
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),

@@ -61,6 +61,9 @@ fn terms(detail: &RunDetail) -> Markup {
                     }
                 }
             }
+            @if let Some(at) = detail.expired_at {
+                dt { "Given up" } dd { "its trees and outputs were given up on " (at.date()) " (retention); a branch that was delivered is in the repository" }
+            }
             dt { "Models" } dd { "director " (detail.director.0) "/" (detail.director.1) ", workers " (detail.worker.0) "/" (detail.worker.1) }
         }
     }

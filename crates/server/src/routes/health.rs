@@ -22,7 +22,7 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
 
 /// Can the server work
 ///
-/// Whether the database answers, what workers run in, and whether the server is being stopped.
+/// Whether the database answers, what workers run in, whether the server is being stopped, and what the disk has left.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -40,6 +40,9 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let lack = found.disk.lack();
+    let measured_at = found.disk.used.as_ref().map(|used| used.at);
+    let areas = found.disk.used.map(|used| used.areas).unwrap_or_default();
     let readiness = Readiness {
         ready,
         database: found.database,
@@ -48,6 +51,10 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         data_dir: found.data_dir.display().to_string(),
         disk_free_bytes: found.disk.free_bytes,
         disk_floor_bytes: found.disk.floor_bytes,
+        disk_bound_bytes: found.disk.bound_bytes,
+        disk_areas: areas.into_iter().map(super::clean::area).collect(),
+        disk_measured_at: measured_at,
+        disk_lack: lack,
     };
     (status, Json(readiness))
 }

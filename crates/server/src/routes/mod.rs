@@ -1,5 +1,6 @@
 //! One file for each group of operations.
 
+mod clean;
 mod docs;
 mod events;
 mod health;
@@ -29,6 +30,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(waiting::send_back))
         .routes(routes!(waiting::reject))
         .routes(routes!(events::stream))
+        .routes(routes!(clean::clean))
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
         .routes(routes!(metrics::metrics))

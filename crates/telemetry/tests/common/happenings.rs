@@ -54,4 +54,5 @@ pub(crate) fn everything_happens() {
     http::request("POST", "/runs", 201, time, 512);
     http::request("GET", "/runs/{id}", 404, time, 0);
     system::observe();
+    system::data_used("hubs", 4_096);
 }

@@ -1,0 +1,96 @@
+//! Giving up what ended runs left.
+
+use crate::{
+    app::App,
+    problem::{self, Refusal},
+};
+use api::{CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea, Problem};
+use axum::{
+    Json,
+    extract::{Request, State},
+};
+use engine::{Area, CleanMode, RetentionError};
+use std::time::Duration;
+
+/// Clean up
+///
+/// Gives up the trees and outputs of runs that ended long enough ago, then what has to go for the data directory to keep
+/// within its bound. What runs, and what was delivered into repositories, is not touched. Asking twice is fine; a request
+/// that is given up goes on in the server.
+#[utoipa::path(
+    post,
+    path = "/clean",
+    tag = "Server",
+    request_body = CleanAsked,
+    responses(
+        (status = 200, body = Cleaned, description = "What was given up, or would be."),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Another process is at it."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
+    )
+)]
+pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Json<Cleaned>, Refusal> {
+    let asked: CleanAsked = problem::body(request, app.settings.body_bytes).await?;
+    let older_than = asked
+        .older_than_days
+        .map(|days| Duration::from_secs(u64::from(days) * 86_400));
+    let mode = match asked.dry_run {
+        true => CleanMode::DryRun,
+        false => CleanMode::Remove,
+    };
+    let cleaned = app.engine.clean_now(older_than, mode).await?;
+    Ok(Json(told(cleaned, asked.dry_run)))
+}
+
+fn told(cleaned: engine::Cleaned, dry_run: bool) -> Cleaned {
+    let runs = cleaned.runs.into_iter().map(|line| CleanedRun {
+        run: line.run,
+        ended_at: line.ended_at,
+        trees: line.trees,
+        references: line.references,
+        hub_bytes: line.hub_bytes,
+        output_bytes: line.output_bytes,
+    });
+    let caches = cleaned.caches.into_iter().map(|cache| CleanedCache {
+        name: cache.name,
+        bytes: cache.bytes,
+    });
+    Cleaned {
+        dry_run,
+        runs: runs.collect(),
+        caches: caches.collect(),
+        references: cleaned.references,
+        objects: cleaned.objects,
+        freed: cleaned.freed.into_iter().map(area).collect(),
+        later_bytes: cleaned.later_bytes,
+    }
+}
+
+/// A part of the data directory as it goes over the wire.
+pub(crate) fn area((area, bytes): (Area, u64)) -> DiskArea {
+    DiskArea {
+        area: area.as_str().to_owned(),
+        bytes,
+    }
+}
+
+impl From<RetentionError> for Refusal {
+    fn from(error: RetentionError) -> Self {
+        match error {
+            RetentionError::Held => Problem::new(
+                409,
+                "held",
+                "Another process is cleaning up",
+                "another process that works on this database is giving up what ended runs left",
+            )
+            .hint("ask again when it is done")
+            .into(),
+            RetentionError::Store(error) if error.is_transient() => {
+                Problem::new(503, "database", "The database can't be asked", error.to_string())
+                    .hint("try again in a moment; what was begun is gone on with")
+                    .into()
+            }
+            error @ (RetentionError::Store(_) | RetentionError::Git(_)) => problem::internal(&error.to_string()),
+        }
+    }
+}
