@@ -73,15 +73,8 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     assert!(detail.expired_at.is_some());
     assert!(matches!(house.engine.deliver(old).await, Err(DeliverError::Refused(_))));
     // Twice: there is nothing left to do, and it is told once.
-    assert_eq!(
-        house
-            .engine
-            .clean(Some(DAY), CleanMode::Remove)
-            .await
-            .unwrap()
-            .is_nothing(),
-        true
-    );
+    let again = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    assert!(again.is_nothing(), "{again:?}");
     assert_eq!(house.log(old).await.matches(" run_expired ").count(), 1);
     house.assert_rows_agree().await;
 }
@@ -138,4 +131,20 @@ async fn a_run_under_way_keeps_everything() {
     house.engine.cancel(run).await.unwrap();
     house.end(run).await;
     house.engine.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_the_last_round_outlives_the_process() {
+    let cleaned_at = async |house: &House| {
+        let asked = sqlx::query_scalar::<_, Option<time::OffsetDateTime>>("select cleaned_at from process");
+        asked.fetch_one(house.database.pool()).await.unwrap()
+    };
+    let mut house = House::open(Scenario::from_rules(Vec::new())).await;
+    house.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
+    assert_eq!(cleaned_at(&house).await, None, "a dry run is no round");
+    house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    let first = cleaned_at(&house).await;
+    assert!(first.is_some());
+    house.reopen().await;
+    assert_eq!(cleaned_at(&house).await, first);
 }

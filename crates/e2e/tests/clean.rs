@@ -1,0 +1,76 @@
+//! `orchestrator clean`, through the server that holds the data directory and by itself.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+use domain::RunId;
+use e2e::{Product, eventually, orchestrator, plan};
+use serde_json::{Value, json};
+use sim_llm::{Rule, Scenario};
+
+/// What the command prints, and the runs it names.
+fn clean(product: &Product, flags: &[&str]) -> (Value, Vec<String>) {
+    let data_dir = product.data_dir();
+    let arguments = ["clean", "--json", "--data-dir", data_dir.to_str().unwrap()];
+    let output = orchestrator(&[&arguments[..], flags].concat(), &[], product.folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let cleaned: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let runs = cleaned["runs"].as_array().unwrap().iter();
+    let runs = runs.map(|line| line["run"].as_str().unwrap().to_owned()).collect();
+    (cleaned, runs)
+}
+
+async fn state(product: &Product, run: RunId) -> Value {
+    let found = reqwest::get(format!("{}/runs/{run}", product.address)).await.unwrap();
+    found.json().await.unwrap()
+}
+
+async fn is_at_work(product: &Product, run: RunId) {
+    eventually("the task is at work", || async {
+        let run = state(product, run).await;
+        (run["tasks"]["active"] == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_goes_and_what_has_not_is_neither_touched_nor_gone_on_with() {
+    let mut product = Product::start(Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("long", &[])])),
+        Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
+    ]))
+    .await;
+    let workspace = product.repository("repository", &[("a", "1\n")]);
+    let ended = product.submit(&workspace, None).await;
+    is_at_work(&product, ended).await;
+    product.client.cancel(&ended.to_string()).await.unwrap();
+    product.end(ended).await;
+    let unfinished = product.submit(&workspace, None).await;
+    is_at_work(&product, unfinished).await;
+
+    let (cleaned, runs) = clean(&product, &["--older-than", "0", "--dry-run"]);
+    assert_eq!((&cleaned["dry_run"], runs), (&json!(true), vec![ended.to_string()]));
+    assert_eq!(state(&product, ended).await["expired_at"], Value::Null);
+    assert_eq!(clean(&product, &[]).1, Vec::<String>::new(), "it is not old enough");
+
+    assert_eq!(product.stop().await, Some(0));
+    let asked = product.journal().len();
+    let (_, runs) = clean(&product, &["--older-than", "0"]);
+    assert_eq!(runs, [ended.to_string()]);
+    assert_eq!(clean(&product, &["--older-than", "0"]).1, Vec::<String>::new());
+    assert_eq!(product.journal().len(), asked, "nothing was gone on with");
+
+    product.start_again().await;
+    let kept = state(&product, unfinished).await;
+    assert_eq!((&kept["state"], &kept["expired_at"]), (&json!("running"), &Value::Null));
+    assert_ne!(state(&product, ended).await["expired_at"], Value::Null);
+    let (run, data_dir) = (ended.to_string(), product.data_dir());
+    let arguments = ["diff", &run, "--data-dir", data_dir.to_str().unwrap()];
+    let output = orchestrator(&arguments, &[], product.folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for words in ["given up on", "retention.days"] {
+        assert!(said.contains(words), "{said}");
+    }
+    product.client.cancel(&unfinished.to_string()).await.unwrap();
+    assert_eq!(product.stop().await, Some(0));
+}
