@@ -1,5 +1,5 @@
 //! Room on the disk. A full disk is no reason to lose work, so below a floor of free room, or over a bound of what the
-//! data directory may take, nothing new is begun: what runs goes on, and what waits is taken up when there is room again.
+//! data directory may take, nothing new is begun: what runs goes on, and what waits is taken up when there is room.
 
 use crate::{
     engine::{Engine, blocking},
@@ -48,7 +48,8 @@ impl DiskRoom {
         let place = self.data_dir.display();
         if let Some(free) = self.free_bytes.filter(|free| *free < self.floor_bytes) {
             return Some(format!(
-                "the disk of {place} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some space",
+                "the disk of {place} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some \
+                 space",
                 free >> 20,
                 self.floor_bytes >> 20,
             ));
@@ -66,7 +67,7 @@ impl DiskRoom {
     }
 }
 
-/// Measures the data directory now and then, and sees to it that it keeps within its bound. Runs until the engine stops.
+/// Measures the data directory now and then, and sees to it that it keeps within its bound, until the engine stops.
 pub(crate) async fn keep(engine: Engine) {
     let (stop, measure) = (engine.parts.stop.clone(), engine.parts.settings.measure);
     loop {

@@ -156,7 +156,7 @@ async fn what_runs_keeps_its_trees_and_its_cache_and_the_next_waits_for_room() {
     let run = house.submit(&repository, Some(gate)).await.id;
     let in_its_gate = async {
         while !data(&house, "hubs").read_dir().unwrap().any(|_| true)
-            || !cache(&house).join("gate/target/mark").exists()
+            || !cache(&house).join("gate-0/target/mark").exists()
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -174,7 +174,7 @@ async fn what_runs_keeps_its_trees_and_its_cache_and_the_next_waits_for_room() {
         .unwrap();
     assert!(cleaned.is_nothing(), "{cleaned:?}");
     assert!(before > 0 && references(&house, run) == before);
-    assert!(cache(&house).join("gate/target/mark").exists());
+    assert!(cache(&house).join("gate-0/target/mark").exists());
     assert!(!house.engine.ready().await.disk.is_enough());
     let next = house
         .submit_with(&repository, Some("true"), engine::LimitsAsked::default())

@@ -80,7 +80,7 @@ impl Round<'_> {
         }
         let given_up = path.with_file_name(format!("{GONE}{}", name.trim_start_matches(GONE)));
         let (from, to) = (path, given_up.clone());
-        // What is left of an earlier one of that name stands in the way until it is gone, which is before the next time.
+        // What is left of an earlier one of that name stands in the way until it is gone: then it goes next time.
         let renamed = blocking(move || fs::rename(&from, &to)).await;
         drop(claiming);
         Ok(renamed.is_ok() && removed(given_up).await)
