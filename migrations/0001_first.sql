@@ -201,6 +201,7 @@ create table merge (
     conflicts    jsonb       not null default '[]',    -- path, kind and the three blobs of each conflict
     gate         jsonb,                                -- verdict, command, exit, counts, duration, output
     begun        integer     not null default 0,       -- how often a merger took it up
+    round        integer     not null default 0,       -- how often its conflict went through the layers
     intent_fence bigint,
     intent_place integer,                              -- its place among those that land in the same move of the branch
     intended_at  timestamptz,
@@ -219,6 +220,7 @@ create index merge_run on merge (run);
 create table resolution (
     id          bigint generated always as identity primary key,
     merge       bigint      not null references merge (id) on delete cascade,
+    round       integer     not null,                  -- of its merge: those of the last stand, the others are history
     path        text        not null,
     hunk        integer     not null,                  -- 1 for the first of the file; 0 for the whole file
     layer       text        not null,                  -- generated, remembered, driver, model, worker, person
@@ -231,6 +233,7 @@ create table resolution (
     key         text,                                  -- what the hunk is known by again; null where nothing may be learned
     model       text,                                  -- who answered, where a model was asked
     cost        bigint,                                -- nano-dollars; null where nothing was asked or has no price
+    refused     boolean     not null default false,    -- it was in a tree that did not pass the gate
     decided_at  timestamptz not null default now()
 );
 create index resolution_merge on resolution (merge);

@@ -86,6 +86,9 @@ pub struct Resolution {
     pub cost_nanodollars: Option<i64>,
     /// The same in dollars, for display.
     pub cost_dollars: Option<f64>,
+    /// Whether the conflict has gone through the layers again since: then this is history, and does not stand.
+    #[serde(default)]
+    pub earlier: bool,
 }
 
 /// Merges of all runs, newest first.

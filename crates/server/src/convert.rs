@@ -291,6 +291,7 @@ fn resolution(resolution: view::ResolutionView) -> api::Resolution {
         model: resolution.model,
         cost_nanodollars: resolution.cost.map(|cost| cost.0),
         cost_dollars: resolution.cost.map(|cost| cost.dollars()),
+        earlier: resolution.earlier,
     }
 }
 

@@ -81,7 +81,7 @@ impl Tx {
                  coalesce(substring(r.path from '[.]([^./]*)$'), ''), r.base_text, r.ours_text, r.theirs_text, r.text,
                  r.reason, r.layer, r.model, m.run, m.id, t.key
              from resolution r join merge m on m.id = r.merge join task t on t.id = m.task join run on run.id = m.run
-             where m.id = $1 and r.result = 'resolved' and r.layer in ('model', 'person')
+             where m.id = $1 and r.round = m.round and r.result = 'resolved' and r.layer in ('model', 'person')
                  and r.key is not null and r.text is not null
              order by r.key, r.id desc
              on conflict (workspace, key) do update set text = excluded.text, reason = excluded.reason,
@@ -94,7 +94,7 @@ impl Tx {
             "update remembered k set uses = k.uses + 1, used_at = now()
              from merge m join run on run.id = m.run
              where m.id = $1 and k.workspace = run.workspace and k.key in (select r.key from resolution r
-                 where r.merge = $1 and r.layer = 'remembered' and r.result = 'resolved')",
+                 where r.merge = $1 and r.round = m.round and r.layer = 'remembered' and r.result = 'resolved')",
             merge.0,
         );
         timed("update", query.execute(&mut *self.inner)).await?;
@@ -125,8 +125,7 @@ impl Store {
                  k.uses
              from remembered k join run r on r.workspace = k.workspace where r.id = $1 and k.key = $2
                  and not exists (select 1 from merge m join resolution d on d.merge = m.id
-                     where m.run = $1 and m.state = 'rejected' and m.reason ->> 'code' = 'gate'
-                         and d.layer = 'remembered' and d.key = k.key)",
+                     where m.run = $1 and d.refused and d.layer = 'remembered' and d.key = k.key)",
             run.0,
             key,
         );

@@ -27,6 +27,15 @@ pub struct ResolutionRow {
     pub cost: Option<i64>,
 }
 
+/// A decision of an earlier round of the same merge.
+#[derive(Clone, Debug)]
+pub struct EarlierDecision {
+    /// Its row.
+    pub id: i64,
+    /// What was decided.
+    pub row: ResolutionRow,
+}
+
 /// What a hunk of a file is known by: a digest of the path and its three texts, without blanks at the ends of lines.
 /// Which side is whose does not matter: a decision favours neither.
 pub fn key(path: &str, [base, ours, theirs]: &[String; 3]) -> String {
@@ -57,7 +66,8 @@ impl ResolutionRow {
 }
 
 impl Tx {
-    /// Notes how one conflict was decided. `false` when the lease is lost.
+    /// Notes how one conflict was decided, in the round that its merge is at. `false` when the lease is lost, or the
+    /// merge has ended or is to land as it is.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -66,10 +76,11 @@ impl Tx {
         let saved = timed(
             "insert",
             sqlx::query!(
-                "insert into resolution (merge, path, hunk, layer, result, base_text, ours_text, theirs_text, text,
-                     reason, key, model, cost)
-                 select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
-                 where exists (select 1 from lease l where l.name = $14 and l.fence = $15)",
+                "insert into resolution (merge, round, path, hunk, layer, result, base_text, ours_text, theirs_text,
+                     text, reason, key, model, cost)
+                 select m.id, m.round, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 from merge m
+                 where m.id = $1 and m.ended_at is null and m.intended_at is null
+                   and exists (select 1 from lease l where l.name = $14 and l.fence = $15)",
                 hold.merge.0,
                 &*text(&row.path),
                 row.hunk as i32,
@@ -91,52 +102,94 @@ impl Tx {
         .await?;
         Ok(saved.rows_affected() == 1)
     }
-}
 
-impl Store {
-    /// Takes away what an earlier try at the same merge recorded, and returns the hunks that a model or a person
-    /// decided in it, which need not be asked again. `None` when the lease is lost.
+    /// Takes a decision of an earlier round up into the present one: it was paid for once, and is noted once. `false`
+    /// when the lease is lost, or the merge has ended or is to land as it is.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn take_resolutions(&self, hold: Hold<'_>) -> Result<Option<Vec<ResolutionRow>>, Error> {
+    pub async fn keep_resolution(&mut self, hold: Hold<'_>, id: i64) -> Result<bool, Error> {
+        let kept = timed(
+            "update",
+            sqlx::query!(
+                "update resolution r set round = m.round from merge m
+                 where r.id = $2 and r.merge = m.id and m.id = $1 and m.ended_at is null and m.intended_at is null
+                   and exists (select 1 from lease l where l.name = $3 and l.fence = $4)",
+                hold.merge.0,
+                id,
+                hold.lease,
+                hold.fence.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(kept.rows_affected() == 1)
+    }
+
+    /// Notes that what was decided in the present round did not pass the gate: it is not put in again by itself.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn refuse_resolutions(&mut self, hold: Hold<'_>) -> Result<(), Error> {
+        timed(
+            "update",
+            sqlx::query!(
+                "update resolution r set refused = true from merge m
+                 where r.merge = m.id and r.round = m.round and m.id = $1 and m.ended_at is null
+                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
+                hold.merge.0,
+                hold.lease,
+                hold.fence.0,
+            )
+            .execute(&mut *self.inner),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Begins to resolve a merge's conflict, once more where that was begun before, and returns the hunks that a model
+    /// has decided in it, the latest decision first, which need not be asked again. What did not pass the gate is not
+    /// among them. `None` when the lease is lost, or the merge has ended or is to land as it is.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn begin_round(&self, hold: Hold<'_>) -> Result<Option<Vec<EarlierDecision>>, Error> {
         let query = sqlx::query!(
-            r#"select exists (select 1 from lease where name = $1 and fence = $2) as "held!""#,
-            hold.lease,
-            hold.fence.0,
-        );
-        if !timed("select", query.fetch_one(&self.pool)).await?.held {
-            return Ok(None);
-        }
-        let query = sqlx::query!(
-            r#"delete from resolution where merge = $1
-                   and exists (select 1 from lease l where l.name = $2 and l.fence = $3)
-               returning path, hunk, layer, result, coalesce(base_text, '') as "base!",
-                   coalesce(ours_text, '') as "ours!", coalesce(theirs_text, '') as "theirs!", text, reason, key, model,
-                   cost"#,
+            "update merge set round = round + 1 where id = $1 and ended_at is null and intended_at is null
+               and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
             hold.merge.0,
             hold.lease,
             hold.fence.0,
         );
-        let rows = timed("delete", query.fetch_all(&self.pool)).await?;
-        let decided = rows.into_iter().filter(|row| {
-            row.key.is_some() && row.result == "resolved" && matches!(row.layer.as_str(), "model" | "person")
+        if timed("update", query.execute(&self.pool)).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let query = sqlx::query!(
+            r#"select id, path, hunk, layer, result, coalesce(base_text, '') as "base!",
+                   coalesce(ours_text, '') as "ours!", coalesce(theirs_text, '') as "theirs!", text, reason, model, cost
+               from resolution
+               where merge = $1 and layer = 'model' and result = 'resolved' and key is not null and not refused
+               order by id desc"#,
+            hold.merge.0,
+        );
+        let rows = timed("select", query.fetch_all(&self.pool)).await?;
+        let decisions = rows.into_iter().map(|row| EarlierDecision {
+            id: row.id,
+            row: ResolutionRow {
+                path: row.path,
+                hunk: row.hunk as u32,
+                layer: row.layer,
+                result: row.result,
+                texts: [row.base, row.ours, row.theirs],
+                text: row.text,
+                reason: row.reason,
+                model: row.model,
+                cost: row.cost,
+            },
         });
-        Ok(Some(
-            decided
-                .map(|row| ResolutionRow {
-                    path: row.path,
-                    hunk: row.hunk as u32,
-                    layer: row.layer,
-                    result: row.result,
-                    texts: [row.base, row.ours, row.theirs],
-                    text: row.text,
-                    reason: row.reason,
-                    model: row.model,
-                    cost: row.cost,
-                })
-                .collect(),
-        ))
+        Ok(Some(decisions.collect()))
     }
 }
 

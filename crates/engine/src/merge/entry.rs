@@ -59,6 +59,11 @@ impl Ended {
         }
     }
 
+    /// Whether the gate refused it.
+    fn is_refused(&self) -> bool {
+        matches!(&self.end, MergeEnd::Rejected { reason } if reason.code == ReasonCode::Gate)
+    }
+
     fn result(&self) -> MergeResult {
         match &self.end {
             MergeEnd::Error { .. } => MergeResult::Error,
@@ -151,6 +156,9 @@ impl Merger {
     }
 
     async fn record_end(&self, tx: &mut Tx, ended: &Ended) -> Result<Applied, Failure> {
+        if ended.conflicted && ended.is_refused() {
+            tx.refuse_resolutions(self.hold()).await?;
+        }
         if let Some(question) = &ended.question {
             return self.ask(tx, question).await;
         }
@@ -253,6 +261,16 @@ impl Entry {
             reason: row.reason,
         };
         self.tell(tx, vec![fact]).await
+    }
+
+    /// Lets a decision of an earlier round stand. Fails when the merge is no longer ours.
+    pub(super) async fn keeps(&self, id: i64) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        if !tx.keep_resolution(self.hold(), id).await? {
+            return Err(Failure::NotOurs);
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Sends the work back to its worker, with what it is to be told.

@@ -112,6 +112,8 @@ pub(crate) struct Decision {
     pub(crate) reason: String,
     pub(crate) model: Option<String>,
     pub(crate) cost_dollars: Option<f64>,
+    /// The conflict has gone through the layers again since.
+    pub(crate) earlier: bool,
 }
 
 /// One run of the check command.
@@ -226,6 +228,7 @@ impl MergeReport {
             reason: clean(&resolution.reason),
             model: resolution.model.as_deref().map(clean),
             cost_dollars: resolution.cost_dollars,
+            earlier: resolution.earlier,
         });
         Self {
             id: merge.id,

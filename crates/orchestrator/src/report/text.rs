@@ -211,7 +211,7 @@ fn conflict(merge: &MergeReport, columns: usize) -> Vec<String> {
         let decisions = merge
             .resolutions
             .iter()
-            .filter(|decision| decision.path == conflict.path);
+            .filter(|decision| !decision.earlier && decision.path == conflict.path);
         lines.extend(decisions.flat_map(|decision| decided(decision, columns)));
     }
     lines

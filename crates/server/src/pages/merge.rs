@@ -192,7 +192,7 @@ fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
                     (side("Base", Some(&hunk.base)))
                     (side("Ours (the branch)", Some(&hunk.ours)))
                     (side("Theirs (the work)", Some(&hunk.theirs)))
-                    (side("Result", rows.iter().rev().find_map(|row| row.text.as_deref())))
+                    (side("Result", standing(&rows)))
                 }
                 (decisions(&rows))
             }
@@ -202,12 +202,18 @@ fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
                     (version("Base", &file.base))
                     (version("Ours (the branch)", &file.ours))
                     (version("Theirs (the work)", &file.theirs))
-                    (side("Result", whole.iter().rev().find_map(|row| row.text.as_deref())))
+                    (side("Result", standing(&whole)))
                 }
             }
             (decisions(&whole))
         }
     }
+}
+
+/// The text that stands by now. What an earlier time through the layers made of it is history.
+fn standing<'a>(rows: &[&'a Resolution]) -> Option<&'a str> {
+    let standing = rows.iter().rev().filter(|row| !row.earlier);
+    standing.filter_map(|row| row.text.as_deref()).next()
 }
 
 fn side(name: &str, text: Option<&str>) -> Markup {
@@ -246,6 +252,7 @@ fn tried(rows: &[Resolution]) -> Markup {
 fn decision(row: &Resolution) -> Markup {
     let cost = row.cost_nanodollars.map(|cost| NanoDollars(cost).to_string());
     html! {
+        @if row.earlier { span.quiet { "before: " } }
         b { (decision_in_words(&row.layer, &row.result)) } ": " (row.reason)
         @if let Some(model) = &row.model {
             span.quiet { " " (model) @if let Some(cost) = cost { ", " (cost) } }

@@ -74,6 +74,8 @@ pub struct ResolutionView {
     pub model: Option<String>,
     /// What asking cost; `None` where nothing was asked or it has no price.
     pub cost: Option<NanoDollars>,
+    /// Whether the conflict has gone through the layers again since, so that it does not stand any more.
+    pub earlier: bool,
 }
 
 impl Views {
@@ -119,9 +121,9 @@ impl Views {
 
     async fn resolutions(&self, run: RunId) -> Result<HashMap<i64, Vec<ResolutionView>>, Error> {
         let query = sqlx::query!(
-            "select r.merge, r.path, r.hunk, r.layer, r.result, r.base_text, r.ours_text, r.theirs_text, r.text,
-                 r.reason, r.model, r.cost
-             from merge m join resolution r on r.merge = m.id where m.run = $1 order by r.id",
+            r#"select r.merge, r.path, r.hunk, r.layer, r.result, r.base_text, r.ours_text, r.theirs_text, r.text,
+                   r.reason, r.model, r.cost, r.round < m.round as "earlier!"
+               from merge m join resolution r on r.merge = m.id where m.run = $1 order by r.round, r.id"#,
             run.0,
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
@@ -139,6 +141,7 @@ impl Views {
                 reason: row.reason,
                 model: row.model,
                 cost: row.cost.map(NanoDollars),
+                earlier: row.earlier,
             });
         }
         Ok(resolutions)

@@ -47,23 +47,59 @@ async fn learned(store: &Store, merge: MergeId) {
 }
 
 #[tokio::test]
-async fn a_stale_merger_neither_records_nor_takes_away_a_decision() {
+async fn a_decision_stays_is_noted_once_and_no_stale_merger_adds_one() {
     let place = Place::new().await;
     let process = place.process("own").await;
     let store = place.database.store();
-    let (_, merge, lease) = queued(&place, "t").await;
+    let (run, merge, lease) = queued(&place, "t").await;
     let old = store.take_lease(&lease, process).await.unwrap().unwrap();
     let new = store.take_lease(&lease, process).await.unwrap().unwrap();
     let (old, new) = (hold(merge, &lease, old), hold(merge, &lease, new));
+    assert!(store.begin_round(new).await.unwrap().unwrap().is_empty());
+    assert!(saved(&store, new, row("model", "resolved", "older")).await);
     assert!(saved(&store, new, row("model", "resolved", "kept")).await);
     assert!(saved(&store, new, row("model", "declined", "open")).await);
     assert!(!saved(&store, old, row("model", "resolved", "stale")).await);
-    assert!(store.take_resolutions(old).await.unwrap().is_none());
-    // The holder gets back what was decided, once.
-    let taken = store.take_resolutions(new).await.unwrap().unwrap();
-    assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0].text.as_deref(), Some("kept"));
-    assert!(store.take_resolutions(new).await.unwrap().unwrap().is_empty());
+    assert!(store.begin_round(old).await.unwrap().is_none());
+    // The holder is told what was decided, the latest first, however often it begins.
+    for _ in 0..2 {
+        let earlier = store.begin_round(new).await.unwrap().unwrap();
+        let texts: Vec<_> = earlier.iter().map(|one| one.row.text.as_deref()).collect();
+        assert_eq!(texts, [Some("kept"), Some("older")]);
+    }
+    let kept = store.begin_round(new).await.unwrap().unwrap()[0].id;
+    let mut tx = store.begin().await.unwrap();
+    assert!(!tx.keep_resolution(old, kept).await.unwrap());
+    assert!(tx.keep_resolution(new, kept).await.unwrap());
+    tx.commit().await.unwrap();
+    let noted = async || {
+        let merges = store.views().merges(run).await.unwrap();
+        let rows = merges.into_iter().flat_map(|merge| merge.resolutions);
+        rows.map(|row| (row.text.unwrap_or_default(), row.earlier))
+            .collect::<Vec<_>>()
+    };
+    let history = [
+        ("older".to_owned(), true),
+        ("open".to_owned(), true),
+        ("kept".to_owned(), false),
+    ];
+    assert_eq!(noted().await, history);
+    // What did not pass the gate is not offered again, and stays to be seen. Older ones are none of its tree.
+    let mut tx = store.begin().await.unwrap();
+    tx.refuse_resolutions(new).await.unwrap();
+    tx.commit().await.unwrap();
+    let earlier = store.begin_round(new).await.unwrap().unwrap();
+    assert_eq!(earlier.len(), 1);
+    assert_eq!(earlier[0].row.text.as_deref(), Some("older"));
+    assert_eq!(noted().await.len(), 3);
+    // A merge that has ended takes no decision any more.
+    let mut tx = store.begin().await.unwrap();
+    let reason = domain::run::Reason::new(domain::run::ReasonCode::Asked, "enough");
+    let end = domain::merge::MergeEnd::Rejected { reason };
+    assert!(tx.end_merge(new, &end, 1).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(!saved(&store, new, row("model", "resolved", "late")).await);
+    assert!(store.begin_round(new).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -140,6 +176,7 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
     // It did not pass the gate there: this run is not offered it again, and another is.
     let reason = domain::run::Reason::new(domain::run::ReasonCode::Gate, "red");
     let mut tx = store.begin().await.unwrap();
+    tx.refuse_resolutions(hold(merge, &lease, fence)).await.unwrap();
     let end = domain::merge::MergeEnd::Rejected { reason };
     assert!(tx.end_merge(hold(merge, &lease, fence), &end, 1).await.unwrap());
     tx.commit().await.unwrap();

@@ -19,7 +19,10 @@ use domain::merge::{Decision, Layer};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
 use read::{OpenFile, OpenText};
-use store::{resolution::ResolutionRow, task::TaskFacts};
+use store::{
+    resolution::{EarlierDecision, ResolutionRow},
+    task::TaskFacts,
+};
 use telemetry::TraceContext;
 
 /// What became of a conflict.
@@ -46,8 +49,8 @@ struct Ladder<'a> {
     settings: &'a MergeSettings,
     conflict: &'a Conflict,
     task: TaskFacts,
-    /// What was decided in an earlier try at this merge.
-    earlier: Vec<ResolutionRow>,
+    /// What models decided in earlier rounds of this merge, the latest first.
+    earlier: Vec<EarlierDecision>,
     trace: &'a TraceContext,
 }
 
@@ -55,7 +58,7 @@ impl Merger {
     /// Asks the layers about every file. What was decided stays recorded, whatever became of the others.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
         let parts = &self.engine.parts;
-        let earlier = parts.store.take_resolutions(self.hold());
+        let earlier = parts.store.begin_round(self.hold());
         let ladder = Ladder {
             merger: self,
             settings: parts.merge_settings(&self.facts.workspace_path),

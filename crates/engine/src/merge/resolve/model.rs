@@ -45,7 +45,7 @@ impl Ladder<'_> {
         let mut replaced = Vec::with_capacity(known.len());
         for known in known {
             if let Some(known) = &known {
-                self.record(known.layer, Decision::Resolved, known.row.clone()).await?;
+                self.take_up(known).await?;
             }
             replaced.push(known.map(|known| known.text));
         }

@@ -7,7 +7,7 @@ use domain::merge::{Decision, Layer};
 use std::collections::BTreeSet;
 use store::{
     remembered::Remembered,
-    resolution::{self, ResolutionRow},
+    resolution::{self, EarlierDecision, ResolutionRow},
 };
 
 /// How many decisions of the past a model is shown.
@@ -15,9 +15,11 @@ const SHOWN: usize = 3;
 
 /// A hunk whose text is known, with the row that says whence.
 pub(super) struct Known {
-    pub(super) layer: Layer,
-    pub(super) row: ResolutionRow,
+    layer: Layer,
+    row: ResolutionRow,
     pub(super) text: String,
+    /// The row's id, where it is there already.
+    id: Option<i64>,
 }
 
 impl Ladder<'_> {
@@ -35,13 +37,14 @@ impl Ladder<'_> {
     }
 
     fn decided_in_this_merge(&self, file: &OpenFile, texts: &[String; 3]) -> Option<Known> {
-        let same = |row: &&ResolutionRow| row.path == file.path && row.texts == *texts;
-        let row = self.earlier.iter().find(same)?;
+        let same = |earlier: &&EarlierDecision| earlier.row.path == file.path && earlier.row.texts == *texts;
+        let EarlierDecision { id, row } = self.earlier.iter().find(same)?;
         let layer = Layer::parse(&row.layer).filter(|layer| self.settings.asks(*layer))?;
         Some(Known {
             layer,
             text: row.text.clone()?,
             row: row.clone(),
+            id: Some(*id),
         })
     }
 
@@ -68,6 +71,7 @@ impl Ladder<'_> {
             layer: Layer::Remembered,
             row,
             text,
+            id: None,
         }))
     }
 
@@ -85,7 +89,7 @@ impl Ladder<'_> {
         match self.whole(file, text, &replaced).await? {
             Ok(content) => {
                 for known in all {
-                    self.record(known.layer, Decision::Resolved, known.row.clone()).await?;
+                    self.take_up(known).await?;
                 }
                 Ok(Some(content))
             }
@@ -95,6 +99,14 @@ impl Ladder<'_> {
                 known.fill_with(|| None);
                 Ok(None)
             }
+        }
+    }
+
+    /// Records that a known text is put in. One of an earlier round has its row, and was told and counted then.
+    pub(super) async fn take_up(&self, known: &Known) -> Result<(), Failure> {
+        match known.id {
+            Some(id) => self.merger.keeps(id).await,
+            None => self.record(known.layer, Decision::Resolved, known.row.clone()).await,
         }
     }
 

@@ -83,7 +83,8 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
                 String::new()
             };
             let (path, reason) = (clean(&row.path), clean(&row.reason));
-            format!("  {path}{hunk}: {} {}: {reason}", row.layer, row.result)
+            let before = if row.earlier { "before: " } else { "" };
+            format!("  {path}{hunk}: {before}{} {}: {reason}", row.layer, row.result)
         }));
     }
     lines.extend(["".to_owned(), "next:".to_owned()]);
