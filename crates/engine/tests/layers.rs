@@ -522,3 +522,34 @@ async fn a_restart_asks_nothing_again_that_a_model_has_decided() {
         .count();
     assert_eq!(asked_for_a, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_ends_what_is_under_way_for_its_conflict() {
+    let house = House::open(two(
+        "echo left > a.txt",
+        "echo right > a.txt",
+        vec![Rule::resolver("*").fault(Fault::Hang)],
+    ))
+    .await;
+    let repository = house.repository(&[("a.txt", "base\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await.id;
+    while resolver_calls(&house) == 0 {
+        house.engine.changed(run, i64::MAX).await;
+    }
+    house.engine.cancel(run).await.unwrap();
+    assert_eq!(house.end(run).await.0, RunState::Cancelled);
+    // The call is given up long before its time is over, and nothing is recorded any more.
+    let given_back = async {
+        let held = "select count(*) from model_call where settled_at is null and role = 'resolver'";
+        while sqlx::query_scalar::<_, i64>(held)
+            .fetch_one(house.database.pool())
+            .await
+            .unwrap()
+            > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(house::PATIENCE, given_back).await.unwrap();
+    assert_eq!(decisions(&house, run).await, []);
+}

@@ -247,7 +247,7 @@ impl Entry {
         }
     }
 
-    /// Records what a layer made of a conflict. Fails when the merge is no longer ours.
+    /// Records what a layer made of a conflict. Fails when the merge is no longer ours, or has ended.
     pub(super) async fn decided(&self, row: ResolutionRow) -> Result<(), Failure> {
         let mut tx = self.progress().await?;
         if !tx.save_resolution(self.hold(), &row).await? {

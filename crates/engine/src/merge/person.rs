@@ -58,13 +58,14 @@ impl Merger {
     }
 
     /// What becomes of work that the gate refused: where a person decided and no try is left to mend it, the person
-    /// is asked again, with what the gate said.
+    /// is asked again about every path of the conflict, with what the gate said.
     pub(super) async fn refused(&self, ended: Ended) -> Result<Ended, Failure> {
         let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
         if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_a_try_left().await? {
             return Ok(ended);
         }
-        let paths = answers.into_iter().map(|answer| answer.path).collect();
+        let asked = self.engine.parts.store.asked_merge(self.merge.id).await?;
+        let paths = asked.ok_or(Failure::NotOurs)?.conflicts;
         let why = match &ended.end {
             MergeEnd::Rejected { reason } => format!("what was decided does not pass: {}", reason.message),
             MergeEnd::Landed { .. } | MergeEnd::Error { .. } => return Ok(ended),

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// Who decides conflicts, and with what.
 #[derive(Clone, Debug)]
 pub struct MergeSettings {
-    /// Who is asked. What is left open by the last of them fails the task.
+    /// Who is asked. What they leave open fails the task, unless worker or person is among them.
     pub layers: BTreeSet<Layer>,
     /// Rules for files that nobody writes by hand; the first that matches counts.
     pub generated: Vec<GeneratedRule>,

@@ -1,7 +1,7 @@
 //! The steps of a merge. Each names the lease it is made under and its fence: one that is old changes nothing.
 
 use crate::{
-    Error,
+    Error, Store,
     storable::{self, document},
     timed::timed,
     tx::Tx,
@@ -36,6 +36,23 @@ pub struct BroughtRow<'a> {
     pub merged: Option<(&'a CommitId, &'a str)>,
     /// What the gate said, where that is known at once: there is none.
     pub gate: Option<&'a Value>,
+}
+
+impl Store {
+    /// Whether a merge can still be worked on: its lease is held, and it has not ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn is_merging(&self, hold: Hold<'_>) -> Result<bool, Error> {
+        let query = sqlx::query!(
+            r#"select exists (select 1 from merge m join lease l on l.name = $2 and l.fence = $3
+                   where m.id = $1 and m.ended_at is null) as "merging!""#,
+            hold.merge.0,
+            hold.lease,
+            hold.fence.0,
+        );
+        Ok(timed("select", query.fetch_one(&self.pool)).await?.merging)
+    }
 }
 
 impl Tx {

@@ -125,7 +125,7 @@ impl Ladder<'_> {
         if !program.canonicalize().is_ok_and(|real| real.starts_with("/usr")) {
             job.extra_read_only.push(program.to_path_buf());
         }
-        job.cancel = parts.drain.child_token();
+        job.cancel = self.over.clone();
         let finished = match parts.sandbox.run(job).await {
             Ok(finished) => finished,
             Err(error) => return Ok(Err(error.to_string())),
@@ -140,7 +140,7 @@ impl Ladder<'_> {
                 let content = blocking(move || place::read_file(&folder, result.as_bytes(), most)).await;
                 return Ok(content.map_err(|error| format!("its result can't be read: {error}")));
             }
-            Exit::Cancelled => return Err(Failure::Stopped),
+            Exit::Cancelled => return Err(self.interrupted()),
             Exit::Code(code) => format!("it left the conflict, with exit code {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
             Exit::TimedOut => {

@@ -183,12 +183,12 @@ impl Ladder<'_> {
                 .push(("CARGO_TARGET_DIR".into(), cache.join("target").display().to_string()));
             job.extra_read_write.push(cache);
         }
-        job.cancel = parts.drain.child_token();
+        job.cancel = self.over.clone();
         let finished = parts.sandbox.run(job).await;
         let finished = finished.map_err(|error| Failure::Passing(error.to_string()))?;
         let how = match finished.exit {
             Exit::Code(0) => return Ok(Ok(())),
-            Exit::Cancelled => return Err(Failure::Stopped),
+            Exit::Cancelled => return Err(self.interrupted()),
             Exit::Code(code) => format!("it ended with exit code {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
             Exit::TimedOut => format!(

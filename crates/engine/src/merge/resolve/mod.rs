@@ -19,11 +19,16 @@ use domain::merge::{Decision, Layer};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
 use read::{OpenFile, OpenText};
+use std::time::Duration;
 use store::{
     resolution::{EarlierDecision, ResolutionRow},
     task::TaskFacts,
 };
 use telemetry::TraceContext;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether the merge goes on while its conflict is resolved.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What became of a conflict.
 pub(super) enum Resolved {
@@ -52,6 +57,8 @@ struct Ladder<'a> {
     /// What models decided in earlier rounds of this merge, the latest first.
     earlier: Vec<EarlierDecision>,
     trace: &'a TraceContext,
+    /// The merge has ended, or the process is being stopped: what is under way for it ends.
+    over: CancellationToken,
 }
 
 impl Merger {
@@ -59,15 +66,39 @@ impl Merger {
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
         let parts = &self.engine.parts;
         let earlier = parts.store.begin_round(self.hold());
+        let over = parts.drain.child_token();
         let ladder = Ladder {
             merger: self,
+            over: over.clone(),
             settings: parts.merge_settings(&self.facts.workspace_path),
             conflict,
             earlier: earlier.await?.ok_or(Failure::NotOurs)?,
             task: parts.store.task_facts(self.merge.task).await?.ok_or(Failure::NotOurs)?,
             trace,
         };
-        ladder.climb().await
+        let watched = async {
+            self.until_over().await;
+            over.cancel();
+        };
+        let mut climbing = std::pin::pin!(ladder.climb());
+        // What is under way is ended, not dropped: it gives back what it holds.
+        tokio::select! {
+            resolved = &mut climbing => resolved,
+            () = watched => climbing.await,
+        }
+    }
+
+    /// Waits until the merge has ended, or is another's.
+    async fn until_over(&self) {
+        let store = &self.engine.parts.store;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match store.is_merging(self.hold()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::debug!(%error, "whether a merge goes on could not be read"),
+            }
+        }
     }
 
     /// Whether what stays open goes back to the task's worker.
@@ -78,6 +109,14 @@ impl Merger {
 }
 
 impl Ladder<'_> {
+    /// What it means that something was ended in the middle.
+    fn interrupted(&self) -> Failure {
+        match self.merger.engine.parts.drain.is_cancelled() {
+            true => Failure::Stopped,
+            false => Failure::NotOurs,
+        }
+    }
+
     async fn climb(&self) -> Result<Resolved, Failure> {
         let files = self.read().await?;
         let (mut decided, mut awaiting, mut open) = (Vec::new(), Vec::new(), Vec::new());

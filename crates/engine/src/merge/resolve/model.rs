@@ -115,7 +115,15 @@ impl Ladder<'_> {
         let hunk = order.hunk as usize - 1;
         let acceptable = |answer: &str| parses_with(text, replaced, hunk, answer);
         let asked = resolver::resolve(order, &acceptable, &parts.models, &bill, Some(self.trace));
-        let answered = parts.drain.run_until_cancelled(asked).await.ok_or(Failure::Stopped)?;
+        let Some(answered) = self.over.run_until_cancelled(asked).await else {
+            if let Some(call) = bill.paid().open {
+                let dropped = parts
+                    .store
+                    .lose_call(call.0, "the call was dropped before its answer", 1, 0);
+                dropped.await?;
+            }
+            return Err(self.interrupted());
+        };
         let (decision, answer) = match answered {
             Ok(resolver::Resolution::Replace { text, reason, .. }) => {
                 (Decision::Resolved, (Answer::Text(text), reason))
@@ -214,6 +222,8 @@ fn parses_with(text: &OpenText, replaced: &[Option<String>], hunk: usize, answer
 struct Paid {
     cost: Option<NanoDollars>,
     model: Option<String>,
+    /// The call that is not answered yet.
+    open: Option<CallId>,
 }
 
 /// An account that keeps the sum of what goes through it.
@@ -238,7 +248,11 @@ impl Bill {
 #[async_trait]
 impl Ledger for Bill {
     async fn reserve(&self, call: &PlannedCall) -> Result<CallId, Refusal> {
-        self.account.reserve(call).await
+        let reserved = self.account.reserve(call).await;
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        paid.open = reserved.as_ref().ok().copied();
+        drop(paid);
+        reserved
     }
 
     async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
@@ -249,7 +263,9 @@ impl Ledger for Bill {
                 paid.cost = Some(NanoDollars(paid.cost.unwrap_or_default().0.saturating_add(cost.0)));
             }
         }
-        self.account.settle(call, outcome).await
+        let settled = self.account.settle(call, outcome).await;
+        self.paid.lock().unwrap_or_else(PoisonError::into_inner).open = None;
+        settled
     }
 
     fn retrying(&self, call: CallId, why: &'static str, wait: Duration) {
