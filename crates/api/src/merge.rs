@@ -145,6 +145,9 @@ pub struct MergeDetail {
     pub files: Vec<ConflictFile>,
     /// What git said.
     pub messages: Vec<String>,
+    /// Why nothing of the conflict is left to see, where that is so.
+    #[serde(default)]
+    pub gone: Option<String>,
 }
 
 /// A conflicting path.
@@ -195,13 +198,15 @@ pub struct ConflictHunk {
     pub theirs: String,
 }
 
-/// What a person decides about conflicting paths. Paths that are left out go through the layers again.
+/// What a person decides about conflicting paths. Paths that are left out keep what was answered about them; without
+/// an answer they go through the layers again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewResolution {
     /// The paths that are decided, each once.
     pub paths: Vec<PathAnswer>,
     /// The `tip` of the merge that was looked at: if it asks about another conflict by now, nothing is changed.
+    /// Without it, the answer is for what waits now.
     #[serde(default)]
     pub tip: Option<String>,
     /// Who decides, as they call themselves.
@@ -215,7 +220,8 @@ pub struct NewResolution {
 pub struct PathAnswer {
     /// The path.
     pub path: String,
-    /// `ours` (the branch's version), `theirs` (the work's), `delete`, or `content`.
+    /// `ours` (the branch's version), `theirs` (the work's), `delete`, `content`, or `layers`: the layers are asked once
+    /// more, and what was answered before is withdrawn.
     pub decision: String,
     /// The whole text that the path is to hold; with `content` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -78,12 +78,32 @@ impl Engine {
     /// The conflict that a merge met last, made again from its commits; empty where it met none.
     ///
     /// # Errors
-    /// When there is no such merge, or its hub can't be read.
+    /// When there is no such merge, or the hub of one that has not ended can't be read.
     pub async fn open_conflict(&self, merge: MergeId) -> Result<OpenConflict, AnswerError> {
         let asked = self.asked(merge).await?;
+        if let Some(at) = asked.expired_at {
+            let gone = format!(
+                "the trees of its run were given up on {}, and what met here with them",
+                at.date()
+            );
+            return Ok(OpenConflict::gone(gone));
+        }
         let answers = self.parts.store.person_answers(merge).await?;
-        let Some((hub, conflict)) = self.conflict(&asked).await? else {
-            return Ok(OpenConflict::default());
+        let (hub, conflict) = match self.conflict(&asked).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(OpenConflict::default()),
+            // What is over can be read without its commits.
+            Err(error)
+                if matches!(
+                    asked.state,
+                    MergeState::Landed | MergeState::Rejected | MergeState::Error
+                ) =>
+            {
+                tracing::warn!(%error, merge = merge.0, "the conflict of a merge that has ended can't be read");
+                let gone = "its commits can't be read any more, so what met here is not shown".to_owned();
+                return Ok(OpenConflict::gone(gone));
+            }
+            Err(error) => return Err(error),
         };
         let shown = blocking(move || {
             let files = conflict
@@ -93,20 +113,23 @@ impl Engine {
             Ok::<_, git::GitError>(OpenConflict {
                 files: files.collect::<Result<_, _>>()?,
                 messages: conflict.messages.iter().map(|said| said.text.clone()).collect(),
+                gone: None,
             })
         });
         Ok(shown.await?)
     }
 
-    /// Decides conflicting paths of a merge that waits; it goes back into the queue. Paths that are left out go
-    /// through the layers again. `seen` is the tip of the conflict that was looked at.
+    /// Decides conflicting paths of a merge that waits; it goes back into the queue. A path without a choice is left
+    /// to the layers once more, and what was answered about it before is withdrawn; one that is left out keeps its
+    /// answer, and goes through the layers where it has none. `seen` is the tip of the conflict that was looked at:
+    /// without it, the answer is for what waits now.
     ///
     /// # Errors
     /// [`AnswerError`]; then nothing has changed.
     pub async fn resolve_merge(
         &self,
         merge: MergeId,
-        choices: Vec<(String, Choice)>,
+        choices: Vec<(String, Option<Choice>)>,
         seen: Option<&str>,
         by: &str,
     ) -> Result<(), AnswerError> {
@@ -117,11 +140,13 @@ impl Engine {
         let conflict = self.conflict(&asked).await?;
         let (hub, conflict) = conflict.ok_or(AnswerError::Changed(merge))?;
         let by = name(by);
-        let rows = checked(&conflict, choices, &by)?;
-        let tried = rows.clone();
-        blocking(move || try_out(&hub, conflict, tried)).await?;
-        let paths = rows.iter().map(|row| row.path.clone()).collect();
-        self.answered(merge, &asked, Answer::Resolved { paths }, by, &rows)
+        let answered = checked(&conflict, choices, &by)?;
+        let tried = answered.rows.clone();
+        if !tried.is_empty() {
+            blocking(move || try_out(&hub, conflict, tried)).await?;
+        }
+        let paths = answered.rows.iter().map(|row| row.path.clone()).collect();
+        self.answered(merge, &asked, Answer::Resolved { paths }, by, answered)
             .await
     }
 
@@ -132,7 +157,7 @@ impl Engine {
     pub async fn send_merge_back(&self, merge: MergeId, note: &str, by: &str) -> Result<(), AnswerError> {
         let asked = self.waiting(merge).await?;
         let note = words("note", note)?;
-        self.answered(merge, &asked, Answer::SentBack { note }, name(by), &[])
+        self.answered(merge, &asked, Answer::SentBack { note }, name(by), Answers::default())
             .await
     }
 
@@ -143,7 +168,7 @@ impl Engine {
     pub async fn give_merge_up(&self, merge: MergeId, reason: &str, by: &str) -> Result<(), AnswerError> {
         let asked = self.waiting(merge).await?;
         let reason = words("reason", reason)?;
-        self.answered(merge, &asked, Answer::GivenUp { reason }, name(by), &[])
+        self.answered(merge, &asked, Answer::GivenUp { reason }, name(by), Answers::default())
             .await
     }
 
@@ -179,7 +204,7 @@ impl Engine {
         asked: &AskedMerge,
         answer: Answer,
         by: String,
-        rows: &[AnswerRow],
+        answers: Answers,
     ) -> Result<(), AnswerError> {
         let mut tx = self.parts.store.begin().await?;
         let event = Event::PersonAnswered {
@@ -197,8 +222,11 @@ impl Engine {
             drop(tx);
             return Err(self.overtaken(merge).await?);
         }
-        for row in rows {
+        for row in &answers.rows {
             tx.save_answer(merge, row).await?;
+        }
+        for path in &answers.withdrawn {
+            tx.withdraw_answer(merge, path).await?;
         }
         if let Answer::SentBack { note } = &answer {
             let told = json!({ "attempt": asked.attempt, "reason": format!("{by}, a person, looked at it: {note}") });
@@ -223,8 +251,16 @@ impl Engine {
     }
 }
 
+/// What an answer says path by path.
+#[derive(Default)]
+struct Answers {
+    rows: Vec<AnswerRow>,
+    /// Paths that are left to the layers once more.
+    withdrawn: Vec<String>,
+}
+
 /// The choices as they are kept, each about a path that conflicts.
-fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Result<Vec<AnswerRow>, AnswerError> {
+fn checked(conflict: &Conflict, choices: Vec<(String, Option<Choice>)>, by: &str) -> Result<Answers, AnswerError> {
     let invalid = |value: &str, message: String, hint: &str| {
         Err(AnswerError::Invalid {
             field: "paths",
@@ -249,7 +285,7 @@ fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Res
     if choices.is_empty() {
         return invalid("", "no path is decided".to_owned(), &hint);
     }
-    let (mut rows, mut seen) = (Vec::with_capacity(choices.len()), BTreeSet::new());
+    let (mut answers, mut seen) = (Answers::default(), BTreeSet::new());
     for (path, choice) in choices {
         let Some(file) = conflict.files.iter().find(|file| file.path.to_string() == path) else {
             return invalid(&path, format!("{path} does not conflict in this merge"), &hint);
@@ -257,20 +293,24 @@ fn checked(conflict: &Conflict, choices: Vec<(String, Choice)>, by: &str) -> Res
         if !seen.insert(path.clone()) {
             return invalid(&path, format!("{path} is decided twice"), "decide each path once");
         }
+        let Some(choice) = choice else {
+            answers.withdrawn.push(path);
+            continue;
+        };
         if let Choice::Content(content) = &choice
             && let Some((message, hint)) = refuse_content(file, content)
         {
             return invalid(&path, format!("{path}: {message}"), &hint);
         }
         let (versions, by) = (versions(file), by.to_owned());
-        rows.push(AnswerRow {
+        answers.rows.push(AnswerRow {
             path,
             versions,
             choice,
             by,
         });
     }
-    Ok(rows)
+    Ok(answers)
 }
 
 /// Why a content can't be what a path holds, and what to do.

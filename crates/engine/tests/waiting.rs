@@ -125,8 +125,8 @@ async fn let_go(house: &House, run: RunId) {
     .await;
 }
 
-fn content(text: &str) -> Vec<(String, Choice)> {
-    vec![(PATH.to_owned(), Choice::Content(text.as_bytes().to_vec()))]
+fn content(text: &str) -> Vec<(String, Option<Choice>)> {
+    vec![(PATH.to_owned(), Some(Choice::Content(text.as_bytes().to_vec())))]
 }
 
 fn landed(repository: &Path, run: RunId) -> String {
@@ -162,7 +162,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
         matches!(answer(content(&marked), None).await, AnswerError::Invalid { value, message, .. }
         if value == PATH && message.contains("line 9"))
     );
-    let foreign = vec![("src/b.txt".to_owned(), Choice::Ours)];
+    let foreign = vec![("src/b.txt".to_owned(), Some(Choice::Ours))];
     assert!(
         matches!(answer(foreign, None).await, AnswerError::Invalid { value, hint, .. }
         if value == "src/b.txt" && hint.contains(PATH))
@@ -193,8 +193,9 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
         .iter()
         .map(|one| (one.layer.as_str(), one.result.as_str()))
         .collect();
-    assert_eq!(decided, [("person", "resolved")]);
-    assert!(view.resolutions[0].reason.starts_with("Ann decided"), "{view:?}");
+    assert_eq!(decided, [("model", "declined"), ("person", "resolved")]);
+    assert!(view.resolutions[0].earlier && !view.resolutions[1].earlier);
+    assert!(view.resolutions[1].reason.starts_with("Ann decided"), "{view:?}");
     let again = house
         .engine
         .resolve_merge(merge, content(&text), None, "")
@@ -229,7 +230,7 @@ async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
     let conflict = house.engine.open_conflict(merge).await.unwrap();
     assert!(conflict.files[0].answer.is_none());
 
-    let ours = vec![(PATH.to_owned(), Choice::Ours)];
+    let ours = vec![(PATH.to_owned(), Some(Choice::Ours))];
     house.engine.resolve_merge(merge, ours, None, "Ann").await.unwrap();
     assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
     let text = landed(&repository, run);
@@ -266,6 +267,25 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
         "{why}"
     );
     assert_eq!(view.gate.unwrap()["verdict"], "failed");
+    // Left to the layers, the answer is withdrawn: it is not put in again, and the resolver declines once more.
+    let answered = house.engine.open_conflict(merge).await.unwrap().files.remove(0).answer;
+    assert!(answered.is_some());
+    let to_layers = vec![(PATH.to_owned(), None)];
+    house.engine.resolve_merge(merge, to_layers, None, "Ann").await.unwrap();
+    assert_eq!(asked(&house, run, 3).await, merge);
+    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let why = view.reason.unwrap().message;
+    assert!(why.contains("they exclude each other"), "{why}");
+    let rows = view.resolutions.iter();
+    let told: Vec<_> = rows
+        .map(|row| (row.layer.as_str(), row.result.as_str(), row.earlier))
+        .collect();
+    let history = [
+        ("model", "declined", true),
+        ("person", "resolved", true),
+        ("model", "declined", false),
+    ];
+    assert_eq!(told, history);
 
     let empty = house.engine.send_merge_back(merge, " ", "Ann").await.unwrap_err();
     assert!(matches!(empty, AnswerError::Invalid { field: "note", .. }));
@@ -292,6 +312,14 @@ async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("Ann gave the work up: not worth it"), "{reason}");
     house.assert_rows_agree().await;
+    // Once the trees of its run are given up, the merge can still be looked at.
+    sqlx::query("update run set expired_at = now() where id = $1")
+        .bind(run.0)
+        .execute(house.database.pool())
+        .await
+        .unwrap();
+    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    assert!(conflict.files.is_empty() && conflict.gone.unwrap().contains("given up on"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -241,6 +241,9 @@ pub(crate) struct ResolveArguments {
     /// This path is to hold the text of a file
     #[arg(long, value_name = "PATH=FILE")]
     pub(crate) file: Vec<String>,
+    /// The branch's commit that was looked at: refused if another conflict waits by now
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) tip: Option<String>,
     /// The texts of a folder that `merges checkout` made
     #[arg(long, value_name = "DIR")]
     pub(crate) from: Option<PathBuf>,

@@ -238,6 +238,7 @@ pub(crate) fn merge_detail(run: RunId, own: view::MergeView, conflict: engine::O
         merge: merge(own),
         files: conflict.files.into_iter().map(conflict_file).collect(),
         messages: conflict.messages,
+        gone: conflict.gone,
     }
 }
 

@@ -6,12 +6,14 @@ use crate::{
     storable::{document, text},
     timed::timed,
     tx::Tx,
+    view::conflict_paths,
 };
 use domain::{
     CommitId, MergeId, RunId, TaskId, TaskKey,
     merge::{Answer, Choice, MergeState},
     run::{Reason, ReasonCode},
 };
+use time::OffsetDateTime;
 
 /// A merge, as whoever answers for a person needs to know it.
 #[derive(Clone, Debug)]
@@ -34,8 +36,12 @@ pub struct AskedMerge {
     pub conflicted: bool,
     /// Milliseconds that were worked on it before it began to wait.
     pub merge_ms: i64,
+    /// The conflicting paths, as they met last.
+    pub conflicts: Vec<String>,
     /// The name of its workspace's hub.
     pub hub: String,
+    /// When the trees of its run were given up.
+    pub expired_at: Option<OffsetDateTime>,
 }
 
 /// What a person decided about a path.
@@ -145,6 +151,16 @@ impl Tx {
         .await?;
         Ok(())
     }
+
+    /// Takes back what a person decided about a path, if anything.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn withdraw_answer(&mut self, merge: MergeId, path: &str) -> Result<(), Error> {
+        let query = sqlx::query!("delete from answer where merge = $1 and path = $2", merge.0, path);
+        timed("delete", query.execute(&mut *self.inner)).await?;
+        Ok(())
+    }
 }
 
 impl Store {
@@ -157,6 +173,7 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select m.run, m.task, t.key, m.attempt, m.state, m.commit, m.tip, w.hub, m.merge_ms,
+                       m.conflicts, r.expired_at,
                        m.conflicts <> '[]'::jsonb or m.asked_at is not null as "conflicted!"
                    from merge m join task t on t.id = m.task join run r on r.id = m.run
                    join workspace w on w.id = r.workspace where m.id = $1"#,
@@ -176,7 +193,9 @@ impl Store {
                 tip: row.tip.map(CommitId),
                 conflicted: row.conflicted,
                 merge_ms: row.merge_ms.unwrap_or(0),
+                conflicts: conflict_paths(Some(&row.conflicts)),
                 hub: row.hub,
+                expired_at: row.expired_at,
             })
         })
         .transpose()

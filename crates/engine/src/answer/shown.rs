@@ -18,6 +18,17 @@ pub struct OpenConflict {
     pub files: Vec<OpenFile>,
     /// What git said.
     pub messages: Vec<String>,
+    /// In words, why nothing of it is left to see, where that is so.
+    pub gone: Option<String>,
+}
+
+impl OpenConflict {
+    pub(super) fn gone(why: String) -> Self {
+        Self {
+            gone: Some(why),
+            ..Self::default()
+        }
+    }
 }
 
 /// A conflicting path.

@@ -112,10 +112,10 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
         })?;
         paths.push(folder::content(path, &PathBuf::from(file))?);
     }
-    let mut tip = None;
+    let mut tip = arguments.tip;
     if let Some(place) = &arguments.from {
         let (seen, read) = folder::read(merge, place, &paths)?;
-        tip = seen;
+        tip = tip.or(seen);
         paths.extend(read);
     }
     if paths.is_empty() {

@@ -38,6 +38,7 @@ pub(crate) fn merge(
             @if waits { p.asks { (reason.message) } } @else { p.reason { (reason.message) } }
         }
         (terms(detail))
+        @if let Some(gone) = &detail.gone { p.quiet { (gone) "." } }
         @if let Some(gate) = refused(merge.gate.as_ref()) {
             section { h2 { "What the gate said" } pre { (gate) } }
         }

@@ -24,6 +24,8 @@ use utoipa::IntoParams;
 /// Merges in a list where the request names no number, and at most.
 const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 200;
+/// The decision about a path that withdraws one: the layers are asked once more.
+const LAYERS: &str = "layers";
 /// A resolution holds whole files, each text up to twice as long as what it stands for.
 const BODY_BYTES: usize = 8 * engine::ANSWER_BYTES;
 
@@ -111,8 +113,10 @@ pub(crate) async fn show(
 
 /// Decide conflicts of a merge that waits for a person
 ///
-/// The merge goes back into the queue at once. Paths that are left out go through the layers again; what is decided
-/// holds for the versions that were looked at, and goes through the gate like everything else.
+/// The merge goes back into the queue at once. What is decided holds for the versions that were looked at, and goes
+/// through the gate like everything else. A path with the decision `layers` goes through the layers once more, and what
+/// was answered about it before is withdrawn; one that is left out keeps its answer, and goes through the layers where
+/// it has none. Without `tip` the answer is for the conflict that waits now, whatever was looked at.
 #[utoipa::path(
     post,
     path = "/merges/{id}/resolution",
@@ -221,10 +225,13 @@ async fn decide(app: &App, merge: MergeId, new: NewResolution) -> Result<(), Ref
         .await?)
 }
 
-fn choice(answer: PathAnswer) -> Result<(String, Choice), Refusal> {
+fn choice(answer: PathAnswer) -> Result<(String, Option<Choice>), Refusal> {
+    if answer.decision == LAYERS && answer.content.is_none() {
+        return Ok((answer.path, None));
+    }
     let content = answer.content.map(String::into_bytes);
     match Choice::parse(&answer.decision, content) {
-        Some(choice) => Ok((answer.path, choice)),
+        Some(choice) => Ok((answer.path, Some(choice))),
         None => Err(Problem::new(
             422,
             "invalid-value",
@@ -233,7 +240,7 @@ fn choice(answer: PathAnswer) -> Result<(String, Choice), Refusal> {
         )
         .field("paths.decision")
         .value(answer.decision)
-        .hint("it is ours, theirs or delete, without a content, or content with one")
+        .hint("it is ours, theirs, delete or layers, without a content, or content with one")
         .into()),
     }
 }
@@ -301,7 +308,7 @@ fn resolution_of(fields: Vec<(String, String)>) -> NewResolution {
     for number in 0..fields.len() {
         let mut take = |name: &str| fields.remove(&format!("{name}.{number}")).unwrap_or_default();
         let (path, decision, text, line_end) = (take("path"), take("decision"), take("content"), take("line_end"));
-        if path.is_empty() || decision.is_empty() || decision == "layers" {
+        if path.is_empty() || decision.is_empty() {
             continue;
         }
         // Browsers send every line end as CR LF, whatever the file has.
@@ -364,7 +371,11 @@ mod tests {
             .iter()
             .map(|own| (own.path.as_str(), own.content.as_deref()))
             .collect();
-        assert_eq!(seen, [("a", Some("1\n2\n")), ("b", Some("1\r\n")), ("c", None)]);
+        assert_eq!(
+            seen,
+            [("a", Some("1\n2\n")), ("b", Some("1\r\n")), ("c", None), ("d", None)]
+        );
+        assert_eq!(form.paths[3].decision, LAYERS);
         assert_eq!(form.tip.as_deref(), Some("abc"));
     }
 }

@@ -108,6 +108,8 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
         Some(json!("mine"))
     );
     assert_eq!(refused(json!([{"path": "a.txt", "decision": "content"}])).await.0, 422);
+    let layers = json!([{"path": "a.txt", "decision": "layers", "content": "x"}]);
+    assert_eq!(refused(layers).await.3, Some(json!("layers")));
     assert_eq!(refused(json!([])).await.0, 422);
     assert_eq!(
         house.post("/merges/99/resolution", "{\"paths\": []}").await.problem().1,

@@ -21,6 +21,7 @@ pub use event::{EventPage, LoggedEvent};
 pub use find::FindRunError;
 pub use merge::{MergeView, ResolutionView};
 pub use run::{RunFilter, RunPage, RunSummary, TaskCounts};
+pub(crate) use task::conflict_paths;
 pub use task::{Action, TaskMerge, TaskView};
 pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
 pub use waiting::MergeLine;

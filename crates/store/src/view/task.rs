@@ -181,7 +181,7 @@ pub(super) fn merge_state(text: &str) -> Result<MergeState, Error> {
 }
 
 /// The paths of the conflicts, whatever else each of them records.
-pub(super) fn conflict_paths(conflicts: Option<&Value>) -> Vec<String> {
+pub(crate) fn conflict_paths(conflicts: Option<&Value>) -> Vec<String> {
     let entries = conflicts.and_then(Value::as_array);
     entries
         .into_iter()

@@ -71,6 +71,7 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
                 .map(|line| format!("  {}", clean_line(line))),
         );
     }
+    lines.extend(detail.gone.iter().map(|gone| format!("  {}", clean(gone))));
     for file in &detail.files {
         lines.extend(conflict(file));
     }
@@ -156,7 +157,9 @@ fn next(detail: &MergeDetail) -> Vec<String> {
                 next.push(format!("merges checkout {id} DIR"));
             }
             if let Some(file) = detail.files.first() {
-                next.push(format!("merges resolve {id} --ours '{}'", clean(&file.path)));
+                let tip = detail.merge.tip.as_ref().map(|tip| format!(" --tip {tip}"));
+                let tip = tip.unwrap_or_default();
+                next.push(format!("merges resolve {id} --ours '{}'{tip}", clean(&file.path)));
             }
             next.push(format!("merges return {id} --note \"…\""));
             next.push(format!("merges reject {id} --reason \"…\""));
