@@ -97,11 +97,11 @@ fn words(fact: &Fact) -> Option<String> {
             format!("! waits for you: {about} · orchestrator merges show {merge}")
         }
         Fact::MergeAnswered { paths, by, .. } => {
-            format!(
-                "{} decided {}; it is in the queue again",
-                clean(by),
-                clean(&paths.join(", "))
-            )
+            let what = match paths.is_empty() {
+                true => "left it to the layers once more".to_owned(),
+                false => format!("decided {}", clean(&paths.join(", "))),
+            };
+            format!("{} {what}; it is in the queue again", clean(by))
         }
         Fact::GateFinished {
             verdict,
