@@ -41,10 +41,11 @@ const RUN: &str = "
         ('RUN', 2, 'worker', 'p', 'w', 'free', 'settled', 0, null, 5, 5, 1, 1, now()),
         ('RUN', 2, 'worker', 'p', 'w', null, 'reserved', 100, null, null, null, 1, 1, null),
         ('RUN', 2, 'worker', 'p', 'w', null, 'lost', 50, null, null, null, 1, 1, now());
-    insert into merge (id, run, task, attempt, commit, state, how, conflicts, ended_at) overriding system value values
-        (1, 'RUN', 1, 2, 'c1', 'landed', 'ort', '[{\"path\": \"src/router.rs\"}]', now());
-    insert into resolution (merge, path, hunk, layer, result, reason) values
-        (1, 'src/router.rs', 1, 'model', 'resolved', 'both are needed');
+    insert into merge (id, run, task, attempt, commit, state, how, round, conflicts, ended_at)
+        overriding system value values
+        (1, 'RUN', 1, 2, 'c1', 'landed', 'ort', 1, '[{\"path\": \"src/router.rs\"}]', now());
+    insert into resolution (merge, round, path, hunk, layer, result, reason) values
+        (1, 1, 'src/router.rs', 1, 'model', 'resolved', 'both are needed');
     insert into effect (run, kind, key) values ('RUN', 'deliver', 'deliver:RUN');
     insert into event (run, seq, kind, task, data) values
         ('RUN', 1, 'run_submitted', null, '{}'), ('RUN', 2, 'task_ready', 1, '{}'), ('RUN', 3, 'task_ready', 2, '{}');
