@@ -142,6 +142,7 @@ impl Hub {
     /// another process's, and stay.
     pub fn forget_missing_worktrees(&self, folder: &Path) -> GitResult<()> {
         let folder = folder.canonicalize().at("can't find", folder)?;
+        let own = format!("-{}-", digest(&folder, 8));
         let registrations = self.path().join("worktrees");
         let entries = match fs::read_dir(&registrations) {
             Ok(entries) => entries,
@@ -152,7 +153,8 @@ impl Hub {
             let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
             let dead = match Path::new(gitlink.trim_end()).parent() {
                 Some(place) => place.parent() == Some(&folder) && fs::symlink_metadata(place).is_err(),
-                None => age(&registration) > MAKING_LIMIT,
+                // Not begun to be written: its name tells the folder it was for.
+                None => named(&registration).contains(&own) || age(&registration) > MAKING_LIMIT,
             };
             if dead {
                 remove_directory(&registration)?;
@@ -163,17 +165,16 @@ impl Hub {
 
     /// Where the hub keeps what it knows of the worktree at `path`: out of reach of who works there.
     pub(crate) fn registration(&self, path: &Path) -> PathBuf {
-        let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes()).map(|oid| oid.to_string());
-        let hash = hash.unwrap_or_default();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let readable: String = name
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
             .take(40)
             .collect();
+        let folder = digest(path.parent().unwrap_or(path), 8);
         self.path()
             .join("worktrees")
-            .join(format!("{readable}-{}", hash.get(..16).unwrap_or(&hash)))
+            .join(format!("{readable}-{folder}-{}", digest(path, 16)))
     }
 
     fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {
@@ -267,6 +268,21 @@ fn remove_if_there(file: &Path) -> GitResult<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(GitError::io("can't remove", file, error)),
         _ => Ok(()),
     }
+}
+
+/// So many characters of a path's hash.
+fn digest(path: &Path, length: usize) -> String {
+    let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes());
+    let hash = hash.map(|oid| oid.to_string()).unwrap_or_default();
+    hash.chars().take(length).collect()
+}
+
+fn named(registration: &Path) -> String {
+    registration
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Removes a directory, also where a worker took the permission to write from parts of it. Follows no symlink; one
