@@ -136,13 +136,7 @@ pub(crate) async fn show(
 pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     app.engine.cancel(run).await?;
-    let summary = app
-        .engine
-        .views()
-        .run_summary(run)
-        .await?
-        .ok_or_else(|| problem::unknown_run(&id))?;
-    Ok((StatusCode::ACCEPTED, Json(accepted(run, summary.state))).into_response())
+    taken_up(&app, run, &id).await
 }
 
 /// Deliver a run's work again
@@ -163,13 +157,14 @@ pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Re
 pub(crate) async fn deliver(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     app.engine.deliver(run).await?;
-    let summary = app
-        .engine
-        .views()
-        .run_summary(run)
-        .await?
-        .ok_or_else(|| problem::unknown_run(&id))?;
-    Ok((StatusCode::ACCEPTED, Json(accepted(run, summary.state))).into_response())
+    taken_up(&app, run, &id).await
+}
+
+/// 202, with where the run stands now; `asked` is how the caller named it.
+async fn taken_up(app: &App, run: RunId, asked: &str) -> Result<Response, Refusal> {
+    let summary = app.engine.views().run_summary(run).await?;
+    let state = summary.ok_or_else(|| problem::unknown_run(asked))?.state;
+    Ok((StatusCode::ACCEPTED, Json(accepted(run, state))).into_response())
 }
 
 fn accepted(id: RunId, state: RunState) -> Accepted {
