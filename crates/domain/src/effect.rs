@@ -29,6 +29,9 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The kinds that are performed in a workspace itself: only where that is.
+    pub const IN_WORKSPACE: [&'static str; 2] = [Self::Prepare.kind(), Self::Deliver.kind()];
+
     /// The stable name of this kind of effect: the queue's `task_name` in the metrics.
     pub const fn kind(&self) -> &'static str {
         match self {

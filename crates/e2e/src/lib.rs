@@ -265,6 +265,11 @@ pub async fn serve(folder: &Path, model: &str, environment: &[(String, String)])
 
 /// The command of a server, run by another program where one is given: `strace` with its arguments, for instance.
 pub fn server(by: &[&str], data_dir: &Path, model: &str) -> tokio::process::Command {
+    process(by, "serve", data_dir, model)
+}
+
+/// The same for `serve` or `worker`.
+pub fn process(by: &[&str], command: &str, data_dir: &Path, model: &str) -> tokio::process::Command {
     // For those who speak to it.
     drop(rustls::crypto::ring::default_provider().install_default());
     let binary = binary();
@@ -272,7 +277,7 @@ pub fn server(by: &[&str], data_dir: &Path, model: &str) -> tokio::process::Comm
     let mut words = by
         .iter()
         .copied()
-        .chain([binary, "serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        .chain([binary, command, "--listen", "127.0.0.1:0", "--data-dir"]);
     let mut command = tokio::process::Command::new(words.next().expect("a program"));
     command
         .args(words)

@@ -6,8 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made has nothing to tell")]
 
-use domain::{RunId, limits::RunLimits, run::RunState};
-use engine::{Engine, Identity, LimitsAsked, ModelRef, NewRun, Settings};
+use domain::{RunId, run::RunState};
+use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings};
 use llm::{Models, Provider};
 use sim_llm::{Options, Scenario, Server};
 use sqlx::{Connection, PgConnection};
@@ -233,31 +233,12 @@ async fn life(place: &Path, running: &embedded::Running, models: &[(usize, Serve
         .map(|(waiting, server)| (format!("tasks-{waiting}"), Provider::new(server.base_url(), None)));
     let providers: BTreeMap<_, _> = providers.collect();
     let settings = Settings {
-        process_name: data_dir.display().to_string(),
-        data_dir,
-        version: "bench".into(),
         slots: 16,
-        director: None,
-        worker: None,
-        workspaces: BTreeMap::new(),
-        merge: engine::MergeSettings::default(),
-        limits: RunLimits::default(),
-        profiles: None,
-        identity: Identity::default(),
-        extra_read_only: Vec::new(),
-        disk_floor_bytes: 0,
-        keep_runs: None,
-        disk_bound_bytes: None,
-        measure: Duration::from_secs(600),
-        works: true,
         poll: Duration::from_millis(50),
-        heartbeat: Duration::from_secs(5),
-        lease: Duration::from_secs(15),
         gate_reruns: 0,
-        gates: 4,
         gates_ahead,
-        priority_level: Duration::from_secs(60),
         fast_forward: false,
+        ..Settings::at(data_dir)
     };
     let database: Database = running.options.clone().into();
     let store = Store::open(database, &PoolSettings::default()).await.unwrap();

@@ -189,9 +189,14 @@ impl Engine {
         let Some(tip) = asked.tip.clone().filter(|_| asked.conflicted) else {
             return Ok(None);
         };
-        let hub = self.parts.hub(&asked.hub).await?;
+        let hub = self.parts.hub(&asked.hub, asked.run).await?;
         let (own, work) = (hub.clone(), asked.commit.clone());
-        Ok(match blocking(move || own.merge(&tip, &work)).await? {
+        let submission = git::refs::submission(&asked.run, &asked.key, &work);
+        let merged = move || {
+            own.follow_fixed(&submission)?;
+            own.merge(&tip, &work)
+        };
+        Ok(match blocking(merged).await? {
             MergeOutcome::Conflicted(conflict) => Some((hub, conflict)),
             MergeOutcome::Clean(_) | MergeOutcome::AlreadyMerged | MergeOutcome::NoMergeBase => None,
         })

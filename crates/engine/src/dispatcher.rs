@@ -8,10 +8,11 @@ use crate::{
     effects,
     engine::Engine,
     merge,
+    settings::Duties,
     step::StepError,
     working::{Claim, Place},
 };
-use domain::{RunId, event::Event, task::TaskState};
+use domain::{RunId, effect::Effect, event::Event, task::TaskState};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
@@ -158,10 +159,14 @@ async fn claim_effects(engine: &Engine, busy: &Busy) -> Result<bool, store::Erro
     if performing.len() >= EFFECTS_AT_ONCE {
         return Ok(false);
     }
+    let without: &[&str] = match engine.parts.settings.duties {
+        Duties::All => &[],
+        Duties::WithoutWorkspaces | Duties::None => &Effect::IN_WORKSPACE,
+    };
     let Some(effect) = engine
         .parts
         .store
-        .claim_effect(engine.parts.holder, &performing)
+        .claim_effect(engine.parts.holder, &performing, without)
         .await?
     else {
         return Ok(false);

@@ -11,7 +11,7 @@ use crate::{
     merge::{BuildCaches, RedBase},
     request::{CancelError, DeliverError, Readiness},
     retention,
-    settings::{MergeSettings, Settings},
+    settings::{Duties, MergeSettings, Settings},
     step::{self, Applied, StepError},
     usage::DiskUse,
     wake::Wake,
@@ -19,6 +19,7 @@ use crate::{
 };
 use agents::profile::Profiles;
 use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
+use git::Hub;
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Holder, Store, Tx, view::Views};
@@ -153,7 +154,7 @@ impl Engine {
         let parts = &self.parts;
         tokio::spawn(parts.wake.clone().tell(parts.store.clone(), parts.stop.clone()));
         tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
-        if parts.settings.works {
+        if parts.settings.duties != Duties::None {
             tokio::spawn(housekeeping::keep(self.clone()));
             tokio::spawn(retention::keep(self.clone()));
             tokio::spawn(disk::keep(self.clone()));
@@ -338,10 +339,34 @@ impl Parts {
         }
     }
 
-    /// The hub of a run's workspace, made by its `prepare`.
-    pub(crate) async fn hub(&self, name: &str) -> Result<Arc<git::Hub>, git::GitError> {
-        let path = self.layout.hub(name);
-        blocking(move || git::Hub::open(&path)).await.map(Arc::new)
+    /// The hub of a run's workspace, made by its `prepare`, with the run's branch and base in it.
+    pub(crate) async fn hub(&self, name: &str, run: RunId) -> Result<Arc<Hub>, git::GitError> {
+        let (path, shared) = (self.layout.hub(name), self.shared_hub(name)?);
+        let hub = move || match shared {
+            Some(upstream) => {
+                let hub = Hub::open_copy(&path, upstream)?;
+                hub.follow(&[&git::refs::integration(&run), &git::refs::base(&run)])?;
+                Ok(hub)
+            }
+            None => Hub::open(&path),
+        };
+        blocking(hub).await.map(Arc::new)
+    }
+
+    /// Where the machines that share a hub have it.
+    pub(crate) fn shared_hub(&self, name: &str) -> Result<Option<git::Remote>, git::GitError> {
+        self.settings.hubs.as_ref().map(|hubs| hubs.of(name)).transpose()
+    }
+
+    /// A hub in the data directory, by its folder.
+    pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let shared = self.shared_hub(&name.unwrap_or_default())?;
+        let hub = blocking(move || Hub::open(&path)).await?;
+        Ok(Arc::new(match shared {
+            Some(upstream) => hub.with_upstream(upstream),
+            None => hub,
+        }))
     }
 }
 

@@ -40,6 +40,8 @@ pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use retention::{CleanMode, Cleaned, CleanedCache, CleanedRun, RetentionError};
-pub use settings::{GeneratedRule, Generation, Identity, MergeSettings, Settings, WorkspaceSettings};
+pub use settings::{
+    Duties, GeneratedRule, Generation, Identity, MergeSettings, Settings, SharedHubs, WorkspaceSettings,
+};
 pub use store::view;
 pub use usage::{Area, DiskUse, bytes_in_words};

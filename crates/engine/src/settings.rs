@@ -1,7 +1,9 @@
 //! What the engine is told at its start.
 
+mod hubs;
 mod merge;
 
+pub use hubs::SharedHubs;
 pub use merge::{GeneratedRule, Generation, MergeSettings};
 
 use crate::delivery::DeliverySettings;
@@ -45,8 +47,10 @@ pub struct Settings {
     pub disk_bound_bytes: Option<u64>,
     /// How often the data directory is measured.
     pub measure: Duration,
-    /// Whether work is claimed, and what goes on beside it done, here; off where somebody only looks or clears away.
-    pub works: bool,
+    /// What is claimed here.
+    pub duties: Duties,
+    /// Where the hubs are that several machines work on; `None`: this machine's own.
+    pub hubs: Option<SharedHubs>,
     /// How often the database is asked for work when nothing woke the dispatcher.
     pub poll: Duration,
     /// How often the process says it is alive.
@@ -64,6 +68,51 @@ pub struct Settings {
     pub priority_level: Duration,
     /// Whether a clean checkout that sits on the base is fast-forwarded at delivery.
     pub fast_forward: bool,
+}
+
+/// What a process does of the work that is recorded in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duties {
+    /// All of it.
+    All,
+    /// All but what is done in the workspaces themselves, which are on another machine.
+    WithoutWorkspaces,
+    /// Nothing: somebody only looks, or clears away.
+    None,
+}
+
+impl Settings {
+    /// The defaults, for a data directory; models, workspaces and the number of slots are the caller's.
+    pub fn at(data_dir: PathBuf) -> Self {
+        Self {
+            process_name: data_dir.display().to_string(),
+            data_dir,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: 3,
+            director: None,
+            worker: None,
+            workspaces: BTreeMap::new(),
+            merge: MergeSettings::default(),
+            limits: RunLimits::default(),
+            profiles: None,
+            identity: Identity::default(),
+            extra_read_only: Vec::new(),
+            disk_floor_bytes: 0,
+            keep_runs: None,
+            disk_bound_bytes: None,
+            measure: Duration::from_secs(600),
+            duties: Duties::All,
+            hubs: None,
+            poll: Duration::from_millis(500),
+            heartbeat: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+            gate_reruns: 1,
+            gates: 4,
+            gates_ahead: 1,
+            priority_level: Duration::from_secs(60),
+            fast_forward: true,
+        }
+    }
 }
 
 /// What is configured for one workspace.

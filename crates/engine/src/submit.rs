@@ -4,6 +4,7 @@ use crate::{
     engine::{Engine, blocking},
     layout::Layout,
     request::{NewRun, SubmitError, Submitted},
+    settings::Duties,
 };
 use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
 use git::Found;
@@ -32,6 +33,11 @@ impl Engine {
         if self.parts.drain.is_cancelled() {
             return Err(SubmitError::Unavailable(
                 "the server is being stopped; submit the run again when it is back".into(),
+            ));
+        }
+        if self.parts.settings.duties == Duties::WithoutWorkspaces {
+            return Err(SubmitError::Unavailable(
+                "this process works for a server on another machine and has no workspaces; submit the run there".into(),
             ));
         }
         self.check_disk().await?;

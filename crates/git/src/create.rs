@@ -25,7 +25,8 @@ const LINK_PASSES: usize = 5;
 const ALTERNATES_DEPTH: usize = 5;
 
 /// The canonical path of the hub, which is made if it does not exist.
-pub(crate) fn ensure(hub: &Path, user_repository: &Path) -> GitResult<PathBuf> {
+/// It starts empty where no repository is given: all that it holds comes from an upstream.
+pub(crate) fn ensure(hub: &Path, user_repository: Option<&Path>) -> GitResult<PathBuf> {
     if hub.join(OWN_CONFIG).exists() {
         return existing(hub);
     }
@@ -90,20 +91,46 @@ fn open_source(user_repository: &Path) -> GitResult<Repository> {
     Repository::open(user_repository).doing(|| format!("can't open the repository {}", user_repository.display()))
 }
 
-fn make(making: &Path, user_repository: &Path) -> GitResult<()> {
-    let doing = || format!("can't make a hub at {}", making.display());
-    let source = open_source(user_repository)?;
+/// Makes the repository that machines share, at a path.
+pub(crate) fn upstream(path: &Path) -> GitResult<()> {
+    let doing = || format!("can't make the shared hub {}", path.display());
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(parent).at("can't make the directory", parent)?;
+    let making = tempfile::Builder::new().prefix(".making-").tempdir_in(parent);
+    let making = making.at("can't make a directory in", parent)?;
+    init(making.path()).doing(doing)?;
+    let mut config = Config::open(&making.path().join("config")).doing(doing)?;
+    config.set_str("core.fsync", "committed,reference").doing(doing)?;
+    config.set_bool("receive.autogc", false).doing(doing)?;
+    sync_tree(making.path())?;
+    match fs::rename(making.path(), path) {
+        // Another machine was faster.
+        Err(_) if path.join("HEAD").exists() => Ok(()),
+        Err(error) => Err(GitError::io("can't put the shared hub in place at", path, error)),
+        Ok(()) => sync_directory(parent),
+    }
+}
+
+fn init(path: &Path) -> Result<Repository, git2::Error> {
     let mut options = RepositoryInitOptions::new();
     options
         .bare(true)
         .no_reinit(true)
         .external_template(false)
         .initial_head("orchestrator/none");
-    Repository::init_opts(making, &options).doing(doing)?;
-    link_objects(&source.commondir().join("objects"), &making.join("objects"))?;
-    if let Ok(shallow) = fs::read(source.commondir().join("shallow")) {
-        let ours = making.join("shallow");
-        fs::write(&ours, shallow).at("can't write", &ours)?;
+    Repository::init_opts(path, &options)
+}
+
+fn make(making: &Path, user_repository: Option<&Path>) -> GitResult<()> {
+    let doing = || format!("can't make a hub at {}", making.display());
+    init(making).doing(doing)?;
+    if let Some(user_repository) = user_repository {
+        let source = open_source(user_repository)?;
+        link_objects(&source.commondir().join("objects"), &making.join("objects"))?;
+        if let Ok(shallow) = fs::read(source.commondir().join("shallow")) {
+            let ours = making.join("shallow");
+            fs::write(&ours, shallow).at("can't write", &ours)?;
+        }
     }
     let (shared, own) = (making.join("config"), making.join(OWN_CONFIG));
     configure(&shared).doing(doing)?;

@@ -77,6 +77,16 @@ pub enum GitError {
         /// The commit that was to be merged.
         theirs: CommitId,
     },
+    /// The repository that the machines share was not reached, or refused.
+    #[error(
+        "the shared hub {address}: {said}. It has to be there (`git init --bare`), reachable from here, and writable"
+    )]
+    Upstream {
+        /// Its address.
+        address: String,
+        /// What git or the other side said.
+        said: String,
+    },
     /// A lock file did not go away.
     #[error(
         "{} is locked, and stayed so for {waited_ms} ms: if no git process is working there, the lock was left by a \

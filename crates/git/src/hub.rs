@@ -6,6 +6,7 @@ use crate::{
     error::{At, Doing, GitError, GitResult},
     ids::{Stamp, TreeId, commit_id, commit_oid},
     land, refs,
+    remote::Remote,
 };
 use domain::CommitId;
 use git2::{
@@ -30,6 +31,8 @@ pub struct Hub {
     path: PathBuf,
     handles: Mutex<Vec<Handle>>,
     durable: KnownDurable,
+    /// Where the machines that share it have what counts.
+    pub(crate) upstream: Option<Remote>,
 }
 
 /// One opening of the hub, twice: the two differ in what they flush to disk.
@@ -48,22 +51,23 @@ impl Hub {
     /// Opens the hub at `hub_path`, making it from the user's repository if it is not there yet, and brings in what
     /// the user's repository has. A hub that was half made when a process died is made anew.
     pub fn open_or_create(hub_path: &Path, user_repository: &Path) -> GitResult<Self> {
-        let hub = Self {
-            path: create::ensure(hub_path, user_repository)?,
-            handles: Mutex::default(),
-            durable: KnownDurable::default(),
-        };
+        let hub = Self::at(create::ensure(hub_path, Some(user_repository))?);
         hub.refresh(user_repository)?;
         Ok(hub)
     }
 
     /// Opens a hub that was made before.
     pub fn open(hub_path: &Path) -> GitResult<Self> {
-        Ok(Self {
-            path: create::existing(hub_path)?,
+        Ok(Self::at(create::existing(hub_path)?))
+    }
+
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self {
+            path,
             handles: Mutex::default(),
             durable: KnownDurable::default(),
-        })
+            upstream: None,
+        }
     }
 
     /// Where the hub is, in canonical form. A sandbox mounts it read-only at this very path.
@@ -114,7 +118,10 @@ impl Hub {
     /// Where a reference is; `None` if it does not exist. A branch may be named without `refs/heads/`.
     pub fn tip(&self, reference: &str) -> GitResult<Option<CommitId>> {
         let reference = full_name(reference);
-        self.with(|handle| Ok(read_reference(&handle.refs, &reference)?.map(commit_id)))
+        match &self.upstream {
+            Some(upstream) => self.tip_upstream(upstream, &reference),
+            None => self.tip_here(&reference),
+        }
     }
 
     /// Makes the commit durable, then lets `reference` name it, so that no clean-up can lose it. Again is fine;
@@ -132,6 +139,10 @@ impl Hub {
     /// is at `to` already is fine; anything else is [`GitError::Moved`], and nothing was changed.
     pub fn advance(&self, reference: &str, from: Option<&CommitId>, to: &CommitId) -> GitResult<()> {
         let durable = self.make_durable(to)?;
+        if let Some(upstream) = &self.upstream {
+            self.publish(upstream, reference, from, to)?;
+            return self.set_here(reference, to);
+        }
         let _moving = self.moving()?;
         self.with(|handle| land::compare_and_swap(&handle.refs, reference, from, durable.commit()))
     }

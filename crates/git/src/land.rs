@@ -5,6 +5,7 @@ use crate::{
     error::{GitError, GitResult, shown},
     hub::{Hub, full_name, read_reference},
     ids::{commit_id, commit_oid},
+    remote::Remote,
 };
 use domain::CommitId;
 use git2::{ErrorCode, Oid, Repository};
@@ -76,25 +77,43 @@ impl Hub {
     /// Moves `reference` from `from` to `to` if it is at `from`, and flushes it to disk. Again is fine.
     pub fn land(&self, reference: &str, from: &CommitId, to: &Durable) -> Result<Landed, LandError> {
         let reference = full_name(reference);
+        let moved = match &self.upstream {
+            Some(upstream) => self.land_upstream(upstream, &reference, from, to),
+            None => self.land_here(&reference, from, to),
+        };
+        moved.map_err(|error| match error {
+            GitError::Moved { found, .. } => LandError::Moved {
+                reference,
+                expected: from.clone(),
+                found,
+            },
+            GitError::Locked { path, waited_ms } => LandError::Locked {
+                reference,
+                path,
+                waited_ms,
+            },
+            error => error.into(),
+        })
+    }
+
+    fn land_here(&self, reference: &str, from: &CommitId, to: &Durable) -> GitResult<Landed> {
         let _moving = self.moving()?;
         self.with(|handle| {
-            if read_reference(&handle.refs, &reference)? == Some(commit_oid(to.commit())?) {
+            if read_reference(&handle.refs, reference)? == Some(commit_oid(to.commit())?) {
                 return Ok(Landed::Already);
             }
-            match compare_and_swap(&handle.refs, &reference, Some(from), to.commit()) {
-                Ok(()) => Ok(Landed::Moved),
-                Err(GitError::Moved { found, .. }) => Err(LandError::Moved {
-                    reference: reference.clone(),
-                    expected: from.clone(),
-                    found,
-                }),
-                Err(GitError::Locked { path, waited_ms }) => Err(LandError::Locked {
-                    reference: reference.clone(),
-                    path,
-                    waited_ms,
-                }),
-                Err(error) => Err(error.into()),
-            }
+            compare_and_swap(&handle.refs, reference, Some(from), to.commit())?;
+            Ok(Landed::Moved)
+        })
+    }
+
+    /// The push is the landing; that the copy follows it is only so that nobody asks.
+    fn land_upstream(&self, upstream: &Remote, reference: &str, from: &CommitId, to: &Durable) -> GitResult<Landed> {
+        let moved = self.publish(upstream, reference, Some(from), to.commit())?;
+        self.set_here(reference, to.commit())?;
+        Ok(match moved {
+            true => Landed::Moved,
+            false => Landed::Already,
         })
     }
 

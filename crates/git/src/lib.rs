@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //! - Nothing that a worker can write is ever executed: trees are read with plain file calls and written through
-//!   git2 from the hub; the git processes that are started (`merge-tree`; `prune --dry-run` and `rev-list`; `ls-remote` and `push` for a remote that the
-//!   user names) see objects of the hub, no configuration of the user's, and no hook.
+//!   git2 from the hub; the git processes that are started (`merge-tree`; `prune --dry-run` and `rev-list`; `ls-remote`, `fetch` and
+//!   `push` for remotes that the user names) see objects of the hub, no configuration of the user's, and no hook.
 //! - A merge never happens in a working tree: objects in, a tree or a [`Conflict`] out.
 //! - A reference made here never names an object that could still be lost with the power: see [`Durable`].
 //! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
@@ -45,8 +45,10 @@ mod remote;
 mod retention;
 mod snapshot;
 mod stat_cache;
+mod transport;
 mod tree_edit;
 mod union;
+mod upstream;
 mod walk;
 mod walk_error;
 mod workspace;

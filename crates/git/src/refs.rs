@@ -42,6 +42,11 @@ pub fn candidate(run: &RunId, task: &TaskKey, commit: &CommitId) -> String {
     format!("refs/orchestrator/{run}/candidate/{task}/{commit}")
 }
 
+/// The snapshots and submissions of a task, as globs.
+pub fn all_of_task(run: &RunId, task: &TaskKey) -> [String; 2] {
+    ["attempt", "submission"].map(|kind| format!("refs/orchestrator/{run}/{kind}/{task}/*"))
+}
+
 /// Every reference of a run but its integration branch, as a glob.
 pub fn all_of(run: &RunId) -> String {
     format!("refs/orchestrator/{run}/*")

@@ -2,7 +2,7 @@
 
 use crate::push::PushError;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// Where to push.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +56,12 @@ impl Remote {
             _ => address.to_owned(),
         };
         Err(PushError::BadAddress { address: shown, reason })
+    }
+
+    /// Where it is, if that is a path of this machine.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let path = self.address.strip_prefix("file://").unwrap_or(&self.address);
+        path.starts_with('/').then(|| PathBuf::from(path))
     }
 
     /// The address.

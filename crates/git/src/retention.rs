@@ -12,6 +12,7 @@ use crate::{
     error::{At, GitError, GitResult},
     hub::{Hub, USE_LOCK},
     process::{self, isolated, join},
+    refs,
 };
 use domain::{CommitId, RunId};
 use rustix::{
@@ -61,6 +62,24 @@ impl Hub {
         runs.sort_unstable();
         runs.dedup();
         Ok(runs)
+    }
+
+    /// Takes a run's references away: all that the upstream has, if there is one, then these here, each only where it
+    /// is at its commit, in their order.
+    pub fn give_up(&self, run: &RunId, references: &[(String, CommitId)]) -> GitResult<()> {
+        if let Some(upstream) = &self.upstream {
+            self.unpublish(upstream, run)?;
+        }
+        references.iter().try_for_each(|(name, at)| self.unpin(name, at))
+    }
+
+    /// The references of a run here, its integration branch first.
+    pub fn references_of(&self, run: &RunId) -> GitResult<Vec<(String, CommitId)>> {
+        let integration = refs::integration(run);
+        let mut references = Vec::new();
+        references.extend(self.tip_here(&integration)?.map(|at| (integration, at)));
+        references.extend(self.references(&refs::all_of(run))?);
+        Ok(references)
     }
 
     /// Bytes that come free on the disk once these references and what they alone keep are gone: loose objects that are

@@ -61,12 +61,12 @@ impl From<WalkError> for SnapshotError {
 
 impl Hub {
     /// Records the worktree in the chain of its attempt and makes that durable. Where nothing changed since the last
-    /// snapshot, that one is returned.
+    /// snapshot, that one is returned. [`GitError::Moved`] where another recorded one meanwhile: again goes on from that.
     ///
     /// Files are taken as bytes: no filter, no conversion of line ends. New files that `.gitignore` names are left
     /// out; what the base holds is kept even there.
     pub fn snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot, SnapshotError> {
-        let previous = self.tip(request.reference)?;
+        let previous = self.tip_here(request.reference)?;
         let parent = previous.as_ref().unwrap_or(request.base);
         let tree = self.worktree_tree(request.worktree, parent, request.limits)?;
         let commit = match previous.is_some() && self.tree_of(parent)? == tree {

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Run the server, until a signal
     Serve(ServeArguments),
+    /// Lend a hand to a server on another machine: work on its tasks, merges and checks, until a signal
+    Worker(ServeArguments),
     /// List runs, newest first
     Runs(RunsArguments),
     /// Show one run: its tasks, merges, gate results and cost
@@ -109,7 +111,7 @@ pub(crate) struct HouseArguments {
     pub(crate) sandbox: Option<String>,
 }
 
-/// `serve`
+/// `serve` and `worker`
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Where to listen [default: 127.0.0.1:8000]; port 0 takes a free one
@@ -286,7 +288,7 @@ impl Cli {
         overrides.set("--data-dir", "data_dir", data_dir);
         let (listen, house) = match &self.command {
             Command::Run(arguments) => (None, Some(&arguments.house)),
-            Command::Serve(arguments) => (arguments.listen, Some(&arguments.house)),
+            Command::Serve(arguments) | Command::Worker(arguments) => (arguments.listen, Some(&arguments.house)),
             Command::Demo(arguments) => (arguments.listen, Some(&arguments.house)),
             Command::Doctor(house) => (None, Some(house)),
             Command::Runs(_)

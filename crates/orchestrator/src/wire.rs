@@ -15,7 +15,7 @@ use database::{close_database, nothing_unfinished, open_database};
 use engine::Engine;
 use sandbox::Sandbox;
 use settings::{add_scripted, engine_settings, sandbox_settings, server_settings, telemetry_settings};
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{io::Write, net::SocketAddr, path::Path, sync::Arc};
 use store::{
     Store,
     embedded::{DataDirLock, LockError, Running},
@@ -41,6 +41,8 @@ pub(crate) struct Plan {
 pub(crate) enum Purpose {
     /// Going on with whatever is unfinished.
     Work,
+    /// Lending a hand to a server on another machine, which has the workspaces.
+    Help,
     /// Looking only: it must not cost anything, so it does not open while something is unfinished.
     Look,
     /// Clearing away only: nothing unfinished is gone on with.
@@ -193,9 +195,30 @@ pub(crate) async fn probe(loaded: &Loaded) -> Result<Sandbox, Failure> {
         .map_err(|error| Failure::from_text_environment(&error.to_string()))
 }
 
-/// The same after a restart, and different for every data directory.
-fn process_name(data_dir: &Path) -> String {
-    data_dir.display().to_string()
+/// The same after a restart, and different for every data directory of every machine: two of them may have the same
+/// path. It is made at the first start.
+fn process_name(data_dir: &Path) -> Result<String, Failure> {
+    let path = data_dir.join("process-id");
+    let id = match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Ok(_) => name_process(data_dir, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => name_process(data_dir, &path),
+        Err(error) => Err(error),
+    };
+    let id = id.map_err(|error| {
+        Failure::environment("the name of this process can't be kept")
+            .with("file", path.display())
+            .with("found", error)
+    })?;
+    Ok(format!("{} {id}", data_dir.display()))
+}
+
+fn name_process(data_dir: &Path, path: &Path) -> std::io::Result<String> {
+    let id = domain::RunId::new().0.to_string();
+    let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+    file.write_all(id.as_bytes())?;
+    file.persist(path)?;
+    Ok(id)
 }
 
 /// Runs what waits for the disk or for other programs beside the runtime. A panic in it goes on here.

@@ -81,12 +81,18 @@ impl Tx {
 }
 
 impl Store {
-    /// Claims one effect that nobody alive holds. `performing` are those that this process is at: any other that it
-    /// holds was lost on the way, by an answer that never came, and is claimed anew.
+    /// Claims one effect that nobody alive holds, of any but some kinds. `performing` are those that this process is at:
+    /// any other that it holds was lost on the way, by an answer that never came, and is claimed anew.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn claim_effect(&self, holder: Holder, performing: &[i64]) -> Result<Option<ClaimedEffect>, Error> {
+    pub async fn claim_effect(
+        &self,
+        holder: Holder,
+        performing: &[i64],
+        without: &[&'static str],
+    ) -> Result<Option<ClaimedEffect>, Error> {
+        let without: Vec<String> = without.iter().map(|&kind| kind.to_owned()).collect();
         // A row that another claimed and let go of since this statement began is read anew when it is locked, but
         // what it is joined with is not: it would look as if nobody held it. So it is taken only as it was seen.
         let row = timed(
@@ -96,6 +102,7 @@ impl Store {
                  where id = (
                      select e.id from effect e
                      where e.done_at is null and (e.wake_at is null or e.wake_at <= now()) and e.id <> all ($3)
+                       and e.kind <> all ($4)
                        and ((e.process, e.epoch) = ($1, $2)
                             or not exists (select 1 from process p
                                            where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now()))
@@ -105,6 +112,7 @@ impl Store {
                 holder.process.0,
                 holder.epoch.0,
                 performing,
+                &without,
             )
             .fetch_optional(&self.pool),
         )

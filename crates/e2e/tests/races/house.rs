@@ -27,6 +27,10 @@ pub(crate) struct House {
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) repository: PathBuf,
+    /// Where the hub is that counts.
+    hubs: PathBuf,
+    /// Whether each process has a copy of it, as on machines that share no disk.
+    apart: bool,
 }
 
 /// One of the processes.
@@ -41,6 +45,15 @@ pub(crate) struct Resident {
 impl House {
     /// Two tasks at once and one after them; each model call takes so long.
     pub(crate) async fn open(latency_ms: u64) -> Self {
+        Self::build(latency_ms, false).await
+    }
+
+    /// The same, with the processes on machines of their own: they share a database and a remote.
+    pub(crate) async fn open_apart(latency_ms: u64) -> Self {
+        Self::build(latency_ms, true).await
+    }
+
+    async fn build(latency_ms: u64, apart: bool) -> Self {
         let folder = e2e::folder();
         let edges: [(&str, &[&str]); 3] = [("one", &[]), ("two", &[]), ("three", &["one", "two"])];
         let mut rules = vec![Rule::director().json(&plan(&edges))];
@@ -58,14 +71,20 @@ impl House {
             .unwrap();
         let files = [("README.md", "read me\n"), ("test.sh", SUITE), ("shared", "one\n")];
         let repository = e2e::repository(&folder.path().join("repository"), &files);
-        std::fs::create_dir_all(folder.path().join("hubs")).unwrap();
+        let hubs = folder.path().join("hubs");
+        std::fs::create_dir_all(&hubs).unwrap();
         std::fs::create_dir_all(folder.path().join("signals")).unwrap();
-        let text = format!(
+        let mut text = format!(
             "[engine]\nlease_s = {LEASE_S}\nheartbeat_s = 1\nworkers = 3\n[sandbox]\nextra_read_only = [{:?}]\n",
             folder.path().join("signals")
         );
+        if apart {
+            text += &format!("[hubs]\naddress = \"file://{}/{{hub}}\"\n", hubs.display());
+        }
         std::fs::write(folder.path().join("orchestrator.toml"), text).unwrap();
         Self {
+            hubs,
+            apart,
             database: store::testing::database().await,
             folder,
             model,
@@ -79,11 +98,20 @@ impl House {
 
     /// A process of that name, which strace stops after each of these calls to the system, where any are given.
     pub(crate) async fn enter(&self, name: &str, stopped_at: &str, environment: &[(&str, &str)]) -> Resident {
+        self.enter_as("serve", name, stopped_at, environment).await
+    }
+
+    /// One that lends a hand: it has no workspaces.
+    pub(crate) async fn enter_worker(&self, name: &str) -> Resident {
+        self.enter_as("worker", name, "", &[]).await
+    }
+
+    async fn enter_as(&self, command: &str, name: &str, stopped_at: &str, environment: &[(&str, &str)]) -> Resident {
         let data_dir = self.folder.path().join(name).join("data");
         std::fs::create_dir_all(&data_dir).unwrap();
         let hubs = data_dir.join("hubs");
-        if !hubs.exists() {
-            std::os::unix::fs::symlink(self.folder.path().join("hubs"), &hubs).unwrap();
+        if !self.apart && !hubs.exists() {
+            std::os::unix::fs::symlink(&self.hubs, &hubs).unwrap();
         }
         let (trace, inject) = (
             format!("trace={stopped_at}"),
@@ -97,7 +125,7 @@ impl House {
             .open(self.folder.path().join(name).join("log"))
             .unwrap();
         e2e::forget_address(&data_dir);
-        let mut child = e2e::server(by, &data_dir, &self.model.base_url())
+        let mut child = e2e::process(by, command, &data_dir, &self.model.base_url())
             .env("DATABASE_URL", self.database.url())
             .env("ORCHESTRATOR_CONFIG", self.folder.path().join("orchestrator.toml"))
             .envs(environment.iter().copied())
@@ -166,7 +194,7 @@ impl House {
     }
 
     pub(crate) fn hub(&self) -> PathBuf {
-        let entries = std::fs::read_dir(self.folder.path().join("hubs")).unwrap().flatten();
+        let entries = std::fs::read_dir(&self.hubs).unwrap().flatten();
         let mut hubs = entries.map(|entry| entry.path());
         hubs.find(|path| path.extension().is_some_and(|ending| ending == "git"))
             .unwrap()
@@ -214,7 +242,7 @@ impl House {
 
     /// What the processes said.
     pub(crate) fn log(&self) -> String {
-        let names = ["first", "second"];
+        let names = ["first", "second", "third"];
         let read = |name: &&str| std::fs::read_to_string(self.folder.path().join(name).join("log")).unwrap_or_default();
         names.iter().map(read).collect::<Vec<_>>().join("\n----\n")
     }
@@ -224,6 +252,23 @@ impl Resident {
     pub(crate) async fn submit(&self, repository: &Path, check: &str) {
         let address = address(&self.data_dir.join("server.json")).unwrap();
         e2e::submit(&address, repository, Some(check)).await.unwrap();
+    }
+
+    /// What it answers where it takes no run.
+    pub(crate) async fn refused(&self, repository: &Path) -> String {
+        let address = address(&self.data_dir.join("server.json")).unwrap();
+        let body = json!({"objective": "Do it", "workspace_path": repository});
+        let answer = reqwest::Client::new()
+            .post(format!("{address}/runs"))
+            .json(&body)
+            .send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 503);
+        answer.text().await.unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.unwrap()
     }
 
     /// Submits while it goes on from stop to stop.

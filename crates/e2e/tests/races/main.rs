@@ -1,4 +1,4 @@
-//! Several processes on one hub and one database: one that is stopped past its lease changes nothing once it wakes,
+//! Several processes on one hub and one database, on one machine or several: one that is stopped past its lease changes nothing once it wakes,
 //! and the time on its clock is nothing to go by.
 
 #![cfg(target_os = "linux")]
@@ -6,4 +6,5 @@
 
 mod clocks;
 mod house;
+mod machines;
 mod stopped;

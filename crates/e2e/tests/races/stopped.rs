@@ -3,12 +3,17 @@
 use crate::house::{House, Resident};
 use e2e::eventually;
 
-const ENDED: &str = "select 1 from run where ended_at is not null";
+pub(crate) const ENDED: &str = "select 1 from run where ended_at is not null";
 const INTENDED: &str = "select 1 from merge where intended_at is not null and ended_at is null";
 
 /// Another process takes over from the stopped one and ends the run; the stopped one wakes and changes nothing.
-async fn taken_over(house: &House, mut first: Resident) {
+async fn taken_over(house: &House, first: Resident) {
     let second = house.enter("second", "", &[]).await;
+    taken_over_by(house, first, second).await;
+}
+
+/// The same by one that is there already.
+pub(crate) async fn taken_over_by(house: &House, mut first: Resident, second: Resident) {
     house.fact("the run ends without the stopped process", ENDED).await;
     // One of a life that is over is void.
     let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process

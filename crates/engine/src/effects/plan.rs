@@ -80,7 +80,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
     let hub = engine
         .parts
-        .hub(&facts.hub)
+        .hub(&facts.hub, facts.id)
         .await
         .map_err(|error| Failure::Passing(error.to_string()))?;
     let at = base.clone();

@@ -12,7 +12,7 @@ use domain::{
     event::Event,
     run::{Reason, ReasonCode},
 };
-use git::{Found, Hub, RepoPath, TreeLimits};
+use git::{Found, Hub, Remote, RepoPath, TreeLimits};
 use std::path::{Path, PathBuf};
 use store::{effect::ClaimedEffect, run::RunFacts};
 
@@ -26,6 +26,7 @@ struct Prepared {
 pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let workspace = PathBuf::from(&facts.workspace_path);
     let hub = engine.parts.layout.hub(&facts.hub);
+    let shared = engine.parts.shared_hub(&facts.hub).map_err(passing)?;
     let configured = engine
         .parts
         .settings
@@ -33,7 +34,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         .get(&workspace)
         .and_then(|own| own.check.clone());
     let (own, stamp) = (facts.clone(), engine.parts.stamp("Begin".into()));
-    let prepared = blocking(move || prepare(&own, &workspace, &hub, configured, &stamp)).await?;
+    let prepared = blocking(move || prepare(&own, &workspace, (&hub, shared), configured, &stamp)).await?;
     let event = Event::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
@@ -48,7 +49,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 fn prepare(
     facts: &RunFacts,
     workspace: &Path,
-    hub_path: &Path,
+    (hub_path, shared): (&Path, Option<Remote>),
     configured: Option<String>,
     stamp: &git::Stamp,
 ) -> Result<Prepared, Failure> {
@@ -70,7 +71,11 @@ fn prepare(
     let Found::Repository { head, branch, .. } = found else {
         return Err(unusable(&"no repository could be made of it"));
     };
-    let hub = Hub::open_or_create(hub_path, workspace).map_err(passing)?;
+    let mut hub = Hub::open_or_create(hub_path, workspace).map_err(passing)?;
+    if let Some(upstream) = shared {
+        hub = hub.with_upstream(upstream);
+        hub.make_upstream().map_err(passing)?;
+    }
     hub.refresh(workspace).map_err(passing)?;
     // A repeat after a crash keeps the base that was pinned first: the user may have committed since.
     let pin = git::refs::base(&facts.id);

@@ -56,7 +56,12 @@ impl Merger {
 
     async fn bring_onto(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
         let (hub, onto, work) = (self.hub.clone(), tip.clone(), self.merge.commit.clone());
-        let outcome = blocking(move || hub.merge(&onto, &work)).await?;
+        let submission = git::refs::submission(&self.facts.id, &self.merge.key, &work);
+        let outcome = blocking(move || {
+            hub.follow_fixed(&submission)?;
+            hub.merge(&onto, &work)
+        })
+        .await?;
         let together = match outcome {
             MergeOutcome::Clean(clean) => Together {
                 tree: clean.tree,

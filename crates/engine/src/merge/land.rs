@@ -42,6 +42,9 @@ impl Branch {
         // Everything the branch is about to name is on the disk before the intent says so.
         let (hub, commit) = (self.hub.clone(), last.built.merged.clone());
         let durable = blocking(move || hub.make_durable(&commit)).await?;
+        // On machines that share no disk, everything it says is where whoever finishes it finds it.
+        let (hub, offered) = (self.hub.clone(), self.candidates(&train));
+        blocking(move || hub.offer(&offered)).await?;
         let intended = self.intend(&train).await?;
         for left in train.split_off(intended) {
             left.merger.put_down();
@@ -79,11 +82,18 @@ impl Branch {
         Ok(refused.is_none().then_some(to))
     }
 
+    fn candidates(&self, train: &[Validated]) -> Vec<(String, CommitId)> {
+        let named = train.iter().map(|Validated { merger, built }| {
+            let reference = git::refs::candidate(&self.facts.id, &merger.merge.key, &built.merged);
+            (reference, built.merged.clone())
+        });
+        named.collect()
+    }
+
     /// Lets references name what is to land, as well as it goes.
     async fn keep(&self, train: &[Validated]) {
-        for Validated { merger, built } in train {
-            let (hub, merged) = (self.hub.clone(), built.merged.clone());
-            let reference = git::refs::candidate(&self.facts.id, &merger.merge.key, &merged);
+        for (reference, merged) in self.candidates(train) {
+            let hub = self.hub.clone();
             if let Err(error) = blocking(move || hub.pin(&reference, &merged)).await {
                 tracing::warn!(%error, "a merge commit that is to land has no reference");
             }
@@ -143,7 +153,12 @@ impl Branch {
         let branch = git::refs::integration(&self.facts.id);
         let conflicted = merger.merge.conflicted;
         let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
-        let refused = match blocking(move || hub.landing_state(&own, &from, &to)).await? {
+        let candidate = git::refs::candidate(&self.facts.id, &merger.merge.key, &to);
+        let state = move || {
+            hub.follow_fixed(&candidate)?;
+            hub.landing_state(&own, &from, &to)
+        };
+        let refused = match blocking(state).await? {
             LandingState::Landed => None,
             LandingState::NotYet => {
                 let (hub, commit) = (self.hub.clone(), merged.clone());

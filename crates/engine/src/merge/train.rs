@@ -72,7 +72,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
         let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
-        let hub = engine.parts.hub(&facts.hub).await?;
+        let hub = engine.parts.hub(&facts.hub, run).await?;
         let branch = Branch {
             engine: engine.clone(),
             facts: Arc::new(facts),

@@ -103,7 +103,7 @@ impl Round<'_> {
     async fn spare_trees(&mut self, mut over: u64) -> Result<(), RetentionError> {
         let mut ended: Vec<(EndedRun, Arc<Hub>)> = Vec::new();
         for path in self.hubs().await {
-            let Ok(hub) = blocking(move || Hub::open(&path).map(Arc::new)).await else {
+            let Ok(hub) = self.engine.parts.hub_at(path).await else {
                 continue;
             };
             self.look_for_later(&hub).await?;

@@ -125,7 +125,7 @@ impl<'a> Round<'a> {
 
     async fn clear_hub(&mut self, path: PathBuf) -> Result<(), RetentionError> {
         // One that is half made is made anew by the run that needs it.
-        let Ok(hub) = blocking(move || Hub::open(&path).map(Arc::new)).await else {
+        let Ok(hub) = self.engine.parts.hub_at(path).await else {
             return Ok(());
         };
         let own = hub.clone();
@@ -161,9 +161,8 @@ impl<'a> Round<'a> {
         line.references += held.references.len() as u64;
         self.cleaned.references += held.references.len() as u64;
         if self.may_remove().await? {
-            let own = hub.clone();
-            let unpin = move || held.references.iter().try_for_each(|(name, at)| own.unpin(name, at));
-            blocking(unpin).await?;
+            let (own, run) = (hub.clone(), ended.run);
+            blocking(move || own.give_up(&run, &held.references)).await?;
         }
         Ok(())
     }
@@ -209,10 +208,7 @@ impl<'a> Round<'a> {
 pub(super) async fn held(hub: &Arc<Hub>, run: RunId) -> Result<Held, RetentionError> {
     let hub = hub.clone();
     let held = blocking(move || -> Result<Held, git::GitError> {
-        let integration = git::refs::integration(&run);
-        let mut references = Vec::new();
-        references.extend(hub.tip(&integration)?.map(|at| (integration, at)));
-        references.extend(hub.references(&git::refs::all_of(&run))?);
+        let references = hub.references_of(&run)?;
         let bytes = hub.bytes_held_by(&references).unwrap_or_default();
         Ok(Held { references, bytes })
     });

@@ -1,8 +1,8 @@
 //! A real engine on a real Postgres, real repositories and a scripted model behind real HTTP.
 #![allow(dead_code, reason = "each file of tests uses its part")]
 
-use domain::{RunId, limits::RunLimits, run::RunState};
-use engine::{Engine, Identity, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
+use domain::{RunId, run::RunState};
+use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
 use llm::{Models, Provider};
 use serde_json::{Value, json};
 pub(crate) use sim_llm::answers::{done, plan};
@@ -187,31 +187,9 @@ async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: 
         .await
         .unwrap();
     let mut settings = Settings {
-        process_name: data_dir.display().to_string(),
-        data_dir,
-        version: "test".into(),
         slots: 4,
-        director: None,
-        worker: None,
-        workspaces: BTreeMap::new(),
-        merge: engine::MergeSettings::default(),
-        limits: RunLimits::default(),
-        profiles: None,
-        identity: Identity::default(),
-        extra_read_only: Vec::new(),
-        disk_floor_bytes: 0,
-        keep_runs: None,
-        disk_bound_bytes: None,
-        measure: Duration::from_secs(600),
-        works: true,
         poll: Duration::from_millis(200),
-        heartbeat: Duration::from_secs(5),
-        lease: Duration::from_secs(15),
-        gate_reruns: 1,
-        gates: 4,
-        gates_ahead: 1,
-        priority_level: Duration::from_secs(60),
-        fast_forward: true,
+        ..Settings::at(data_dir)
     };
     changed(&mut settings);
     Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))

@@ -20,6 +20,7 @@ mod landing_order;
 mod merging;
 mod pushing;
 mod retention;
+mod shared;
 mod snapshots;
 mod support;
 mod workspaces;

@@ -17,6 +17,7 @@ mod run;
 mod runs;
 mod serve;
 mod show;
+mod worker;
 
 use crate::{
     cli::{Cli, Command},
@@ -37,6 +38,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&loaded, arguments, json).await,
         Command::Demo(arguments) => demo::demo(loaded, arguments, json).await,
         Command::Serve(_) => serve::serve(&loaded, json).await,
+        Command::Worker(_) => worker::worker(&loaded, json).await,
         Command::Runs(arguments) => runs::runs(&loaded, &arguments, json).await,
         Command::Show(one) => show::show(&loaded, &one.run, json).await,
         Command::Follow(arguments) => follow::follow(&loaded, &arguments, json).await,

@@ -10,12 +10,17 @@ use crate::{
 
 /// Serves. The first signal puts everything down in order, a second one stops at once; nothing is lost either way.
 pub(crate) async fn serve(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
+    serve_for(Purpose::Work, loaded, json).await
+}
+
+/// The same, for what is asked for.
+pub(super) async fn serve_for(purpose: Purpose, loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::new()?;
     let plan = Plan {
         listen: loaded.config.server.listen,
         log: "",
         scripted: None,
-        purpose: Purpose::Work,
+        purpose,
     };
     let house = tokio::select! {
         house = House::open(loaded, plan) => house.map_err(OpenError::failure)?,

@@ -36,7 +36,7 @@ const fn variable(name: &'static str, key: &'static str, kind: Kind, in_dot_env:
 }
 
 /// Every variable that sets a key.
-pub(super) const VARIABLES: [Variable; 17] = [
+pub(super) const VARIABLES: [Variable; 18] = [
     variable("DATABASE_URL", "database.url", Kind::Text, true),
     variable("OPENAI_BASE_URL", "providers.openai.base_url", Kind::Text, true),
     variable("ORCHESTRATOR_DATA_DIR", "data_dir", Kind::Text, true),
@@ -49,6 +49,7 @@ pub(super) const VARIABLES: [Variable; 17] = [
     variable("ORCHESTRATOR_RUN_DOLLARS", "budget.run_dollars", Kind::Decimal, true),
     variable("ORCHESTRATOR_WORKERS", "engine.workers", Kind::Number, true),
     variable("ORCHESTRATOR_PROFILES", "engine.profiles", Kind::Text, false),
+    variable("ORCHESTRATOR_HUBS", "hubs.address", Kind::Text, false),
     variable("ORCHESTRATOR_SANDBOX", "sandbox.tier", Kind::Text, false),
     variable("ORCHESTRATOR_BUBBLEWRAP", "sandbox.bubblewrap", Kind::Text, false),
     variable("ORCHESTRATOR_LOG", "telemetry.log", Kind::Text, true),

@@ -204,8 +204,10 @@ fn resolve_paths(table: &mut Table, folder: &Path) {
 
 /// Rules that types alone can't hold.
 fn check(config: &Config) -> Result<(), Failure> {
-    if config.engine.workers == 0 {
-        return Err(Failure::usage("engine.workers must be at least 1").with("found", 0));
+    if config.engine.workers == 0 && config.hubs.address.is_none() {
+        return Err(Failure::usage("engine.workers must be at least 1")
+            .with("found", 0)
+            .hint("0 leaves the work to `orchestrator worker` on other machines, which share hubs.address"));
     }
     if let Some(dollars) = config.budget.run_dollars
         && domain::NanoDollars::from_dollars(dollars).is_none()

@@ -7,6 +7,7 @@ mod calls;
 mod delivery;
 mod environment;
 mod file;
+mod hubs;
 mod layers;
 mod merge;
 mod model_name;
@@ -17,6 +18,7 @@ mod secrets;
 use calls::CallsSection;
 pub(crate) use delivery::DeliverySection;
 pub(crate) use environment::Environment;
+use hubs::HubsSection;
 pub(crate) use layers::{Loaded, Overrides, load};
 use merge::MergeSection;
 pub(crate) use model_name::parse_model;
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) calls: CallsSection,
     pub(crate) budget: BudgetSection,
     pub(crate) engine: EngineSection,
+    pub(crate) hubs: HubsSection,
     pub(crate) sandbox: SandboxSection,
     pub(crate) retention: RetentionSection,
     pub(crate) telemetry: TelemetrySection,

@@ -10,7 +10,7 @@ use crate::{
     config::{Loaded, LogFormat, parse_model},
     failure::Failure,
 };
-use engine::{Identity, WorkspaceSettings};
+use engine::{Duties, Identity, SharedHubs, WorkspaceSettings, delivery::PushAccess};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -145,7 +145,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
     });
     Ok(engine::Settings {
         data_dir: data_dir.to_owned(),
-        process_name: process_name(data_dir),
+        process_name: process_name(data_dir)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         slots: config.engine.workers,
         director: model(&config.models.director)?,
@@ -164,7 +164,12 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         keep_runs: config.retention.kept(),
         disk_bound_bytes: config.retention.bytes,
         measure: Duration::from_secs(config.retention.measure_s),
-        works: purpose == Purpose::Work,
+        duties: match purpose {
+            Purpose::Work => Duties::All,
+            Purpose::Help => Duties::WithoutWorkspaces,
+            Purpose::Look | Purpose::Tidy => Duties::None,
+        },
+        hubs: shared_hubs(loaded)?,
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
         lease: Duration::from_secs(config.engine.lease_s),
@@ -173,5 +178,21 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         gates_ahead: config.engine.gates_ahead,
         priority_level: Duration::from_secs(config.engine.priority_level_s),
         fast_forward: config.engine.fast_forward,
+    })
+}
+
+/// Where the hubs are that several machines work on.
+fn shared_hubs(loaded: &Loaded) -> Result<Option<SharedHubs>, Failure> {
+    let section = &loaded.config.hubs;
+    let access = PushAccess {
+        credential_helper: section.credential_helper.clone(),
+        ssh_command: section.ssh_command.clone(),
+    };
+    let shared = section.address.as_ref().map(|address| SharedHubs::new(address, access));
+    shared.transpose().map_err(|error| {
+        Failure::usage("the hubs can't be shared so")
+            .with("in", "hubs.address")
+            .with("found", error)
+            .hint("docs/configuration.md shows one")
     })
 }

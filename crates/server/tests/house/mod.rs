@@ -1,8 +1,7 @@
 //! A real server over a real engine, database and scripted model, asked over real HTTP.
 
 use api::{Client, ModelChoice, NewRun, OrchConfig};
-use domain::limits::RunLimits;
-use engine::{Engine, Identity, ModelRef};
+use engine::{Engine, ModelRef};
 use llm::{Models, Provider};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
@@ -133,31 +132,10 @@ async fn start(data_dir: PathBuf, database: &TestDatabase, model: &sim_llm::Serv
         .await
         .unwrap();
     let settings = engine::Settings {
-        process_name: data_dir.display().to_string(),
-        data_dir,
-        version: "test".into(),
         slots: 4,
-        director: None,
         worker: Some(ModelRef::new("scripted", "scripted")),
-        workspaces: BTreeMap::new(),
-        merge: engine::MergeSettings::default(),
-        limits: RunLimits::default(),
-        profiles: None,
-        identity: Identity::default(),
-        extra_read_only: Vec::new(),
-        disk_floor_bytes: 0,
-        keep_runs: None,
-        disk_bound_bytes: None,
-        measure: Duration::from_secs(600),
-        works: true,
         poll: Duration::from_millis(200),
-        heartbeat: Duration::from_secs(5),
-        lease: Duration::from_secs(15),
-        gate_reruns: 1,
-        gates: 4,
-        gates_ahead: 1,
-        priority_level: Duration::from_secs(60),
-        fast_forward: true,
+        ..engine::Settings::at(data_dir)
     };
     Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))
         .await

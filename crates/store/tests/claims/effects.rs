@@ -21,7 +21,7 @@ async fn eight_processes_never_claim_the_same_effect() {
             // One that finds everything locked by others looks again: nothing is done before the end.
             let mut empty = 0;
             while empty < 20 {
-                match store.claim_effect(holder, &claimed).await.unwrap() {
+                match store.claim_effect(holder, &claimed, &[]).await.unwrap() {
                     Some(effect) => claimed.push(effect.id),
                     None => empty += 1,
                 }
@@ -56,24 +56,27 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
     effect(&place).await;
     let (slow, quick) = (place.process("slow").await, place.process("quick").await);
     let store = place.database.store();
-    let first = store.claim_effect(slow, &[]).await.unwrap().unwrap();
-    assert!(store.claim_effect(quick, &[]).await.unwrap().is_none(), "it is held");
+    let first = store.claim_effect(slow, &[], &[]).await.unwrap().unwrap();
+    assert!(
+        store.claim_effect(quick, &[], &[]).await.unwrap().is_none(),
+        "it is held"
+    );
     place.silent(slow).await;
-    let second = store.claim_effect(quick, &[]).await.unwrap().unwrap();
+    let second = store.claim_effect(quick, &[], &[]).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
 
     store.retry_effect(&first, "too slow", Duration::ZERO).await.unwrap();
     store.release_effect(&first).await.unwrap();
     let third = place.process("third").await;
     assert!(
-        store.claim_effect(third, &[]).await.unwrap().is_none(),
+        store.claim_effect(third, &[], &[]).await.unwrap().is_none(),
         "a stale return changes nothing"
     );
     let mut tx = store.begin().await.unwrap();
     assert!(!tx.finish_effect(&first).await.unwrap(), "a stale end changes nothing");
     assert!(tx.finish_effect(&second).await.unwrap());
     tx.commit().await.unwrap();
-    assert!(store.claim_effect(third, &[]).await.unwrap().is_none());
+    assert!(store.claim_effect(third, &[], &[]).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -82,16 +85,16 @@ async fn an_effect_whose_claim_was_never_answered_is_claimed_again_by_its_holder
     effect(&place).await;
     let holder = place.process("p").await;
     let store = place.database.store();
-    let first = store.claim_effect(holder, &[]).await.unwrap().unwrap();
+    let first = store.claim_effect(holder, &[], &[]).await.unwrap().unwrap();
     assert!(
-        store.claim_effect(holder, &[first.id]).await.unwrap().is_none(),
+        store.claim_effect(holder, &[first.id], &[]).await.unwrap().is_none(),
         "it is being performed"
     );
-    let again = store.claim_effect(holder, &[]).await.unwrap().unwrap();
+    let again = store.claim_effect(holder, &[], &[]).await.unwrap().unwrap();
     assert_eq!((again.id, again.tries), (first.id, 2));
     store.release_effect(&again).await.unwrap();
     assert_eq!(
-        store.claim_effect(holder, &[]).await.unwrap().unwrap().tries,
+        store.claim_effect(holder, &[], &[]).await.unwrap().unwrap().tries,
         2,
         "a drain costs no try"
     );

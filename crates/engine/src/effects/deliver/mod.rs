@@ -96,7 +96,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 impl<'a> Delivering<'a> {
     async fn begin(engine: &'a Engine, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
         let passing = |error: git::GitError| Failure::Passing(error.to_string());
-        let hub = engine.parts.hub(&facts.hub).await.map_err(passing)?;
+        let hub = engine.parts.hub(&facts.hub, facts.id).await.map_err(passing)?;
         let found = tip::find(engine, facts.id, &hub).await;
         let found = found.map_err(|error| Failure::Passing(error.to_string()))?;
         let tip = found.ok_or_else(|| {

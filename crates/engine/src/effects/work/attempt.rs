@@ -67,7 +67,7 @@ impl<'a> Attempt<'a> {
                 format!("there is no profile {} here any more", claimed.profile),
             )
         })?;
-        let hub = engine.parts.hub(&facts.hub).await.map_err(broken)?;
+        let hub = engine.parts.hub(&facts.hub, claimed.run).await.map_err(broken)?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
             Some(base) => base,
@@ -82,6 +82,10 @@ impl<'a> Attempt<'a> {
                 tip
             }
         };
+        let (own, tries) = (hub.clone(), git::refs::all_of_task(&claimed.run, &claimed.key));
+        blocking(move || own.follow(&tries.each_ref().map(String::as_str)))
+            .await
+            .map_err(broken)?;
         let started = trace::at(row.began_unix_s);
         let previous = store
             .previous_work(claimed.task, claimed.attempt)

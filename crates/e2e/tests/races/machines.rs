@@ -1,0 +1,139 @@
+//! Machines that share a database and a remote for their hubs, and no disk: landing is a push with a lease.
+
+use crate::{
+    house::{House, Resident},
+    stopped::{ENDED, taken_over_by},
+};
+use e2e::eventually;
+use std::os::unix::fs::PermissionsExt;
+
+/// Claims nothing but what is done in workspaces, and merges.
+const NO_ATTEMPTS: (&str, &str) = ("ORCHESTRATOR_WORKERS", "0");
+
+impl House {
+    /// A server without workers of its own, and a worker on another machine; a run is submitted.
+    async fn server_and_worker(&self, check: &str) -> (Resident, Resident) {
+        let server = self.enter("first", "", &[NO_ATTEMPTS]).await;
+        let worker = self.enter_worker("second").await;
+        server.submit(&self.repository, check).await;
+        (server, worker)
+    }
+
+    /// A program that the shared hub runs before it moves the run's branch, once.
+    fn before_the_branch_moves(&self, program: &str) {
+        let armed = self.folder.path().join("signals/armed");
+        std::fs::write(&armed, "").unwrap();
+        let text = format!(
+            "#!/bin/sh\ncase $1 in refs/heads/orchestrator/*) ;; *) exit 0;; esac\n\
+             [ \"$2\" != 0000000000000000000000000000000000000000 ] || exit 0\n\
+             rm {} 2>/dev/null || exit 0\n{program}\nexit 0\n",
+            armed.display()
+        );
+        let hook = self.hub().join("hooks/update");
+        std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        std::fs::write(&hook, text).unwrap();
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// A check that waits for a word, so that there is time before the first landing.
+fn waiting(house: &House) -> String {
+    let go = house.folder.path().join("signals/go");
+    format!("until test -e {}; do sleep 0.05; done; sh test.sh", go.display())
+}
+
+fn let_go(house: &House) {
+    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_on_another_machine_does_the_work_of_a_server() {
+    let house = House::open_apart(0).await;
+    let (server, worker) = house.server_and_worker("sh test.sh").await;
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    let at_the_worker = "select 1 where not exists (select 1 from model_call c left join process p on p.id = c.process
+             where c.role = 'worker' and p.name not like '%/second/%' or p.id is null)";
+    assert!(house.holds(at_the_worker).await, "{}", house.log());
+    let in_the_workspace = "select 1 where 2 = (select count(*) from effect e join process p on p.id = e.process
+             where e.kind in ('prepare', 'deliver') and p.name like '%/first/%')";
+    assert!(house.holds(in_the_workspace).await, "{}", house.log());
+    let refused = worker.refused(&house.repository).await;
+    assert!(refused.contains("on another machine"), "{refused}");
+    server.leave().await;
+    worker.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
+    let house = House::open_apart(400).await;
+    let (server, worker) = house.server_and_worker("sh test.sh").await;
+    let recorded = "select 1 from attempt where snapshot is not null and ended_at is null and number = 1";
+    house.fact("an attempt has recorded its tree", recorded).await;
+    let asked = house.model.journal().len();
+    worker.leave().await;
+    let third = house.enter_worker("third").await;
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    // No task was begun anew, and only what was under way at the death was asked twice.
+    assert!(
+        !house.holds("select 1 from attempt where number > 1").await,
+        "{}",
+        house.log()
+    );
+    let all = house.model.journal().len();
+    assert!(all <= 7 + 2, "{asked} of {all} calls before the death\n{}", house.log());
+    server.leave().await;
+    third.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_stops_in_its_push_is_taken_over_and_changes_nothing_when_it_wakes() {
+    let house = House::open_apart(0).await;
+    // The worker alone is there to merge until it stands still.
+    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
+    server.submit(&house.repository, &waiting(&house)).await;
+    house.fact("the run is planned", "select 1 from task").await;
+    server.leave().await;
+    let worker = house.enter_worker("second").await;
+    let stops = format!("kill -STOP {}", worker.pid());
+    house.before_the_branch_moves(&stops);
+    let_go(&house);
+    stands_still(&house).await;
+    let server = house.enter("first", "", &[]).await;
+    taken_over_by(&house, worker, server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
+    let house = House::open_apart(0).await;
+    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
+    server.submit(&house.repository, &waiting(&house)).await;
+    house.fact("the run is planned", "select 1 from task").await;
+    server.leave().await;
+    let worker = house.enter_worker("second").await;
+    // The process stands still, and its push waits in the shared hub until another has landed the same.
+    let later = house.folder.path().join("signals/later");
+    let stops = format!(
+        "kill -STOP {}\nuntil test -e {}; do sleep 0.05; done",
+        worker.pid(),
+        later.display()
+    );
+    house.before_the_branch_moves(&stops);
+    let_go(&house);
+    stands_still(&house).await;
+    let server = house.enter("first", "", &[]).await;
+    house
+        .fact("another has landed it", "select 1 from merge where state = 'landed'")
+        .await;
+    std::fs::write(later, "").unwrap();
+    taken_over_by(&house, worker, server).await;
+}
+
+async fn stands_still(house: &House) {
+    let armed = house.folder.path().join("signals/armed");
+    eventually("the branch is about to move", || async {
+        (!armed.exists()).then_some(())
+    })
+    .await;
+}
