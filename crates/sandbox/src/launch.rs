@@ -28,7 +28,7 @@ pub(crate) fn launch(settings: &Settings, argv: &[String]) -> Vec<String> {
         .map(|limit| format!("{{ {limit}; }} 2>/dev/null"))
         .collect::<Vec<_>>()
         .join("\n");
-    let script = format!("{script}\nprintf '\\001sandbox-ready\\001\\n'\nexec \"$@\"");
+    let script = format!("{script}\nprintf '\\001sandbox-ready\\001\\n' || exit 125\nexec \"$@\"");
     ["/bin/sh", "-c", &script, "sh"]
         .into_iter()
         .map(str::to_owned)

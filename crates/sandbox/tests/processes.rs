@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use common::{appears, becomes, processes_with, run, sandbox, worktree};
@@ -170,4 +171,44 @@ async fn a_command_that_does_not_exist_is_its_own_failure() {
 #[tokio::test]
 async fn a_command_is_what_the_kernel_ends_first_when_memory_runs_out() {
     assert_eq!(run("cat /proc/self/oom_score_adj").await.output_head_tail, "800\n");
+}
+
+/// The other half of the test below: a process that dies while its sandbox is being made.
+#[tokio::test]
+#[ignore = "run by the test below, in a process of its own"]
+async fn somebody_runs_a_command() {
+    let place = std::path::PathBuf::from(std::env::var("SANDBOX_PLACE").unwrap());
+    let settings = Settings {
+        bubblewrap: place.join("slow-bubblewrap"),
+        ..Settings::default()
+    };
+    let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
+    fs::write(place.join("hold"), "").unwrap();
+    let job = Job::shell("touch ran; sleep 987130", place.join("worktree"));
+    sandbox.run(job).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_whose_owner_dies_before_the_sandbox_stands_never_begins() {
+    let folder = worktree();
+    let place = folder.path();
+    fs::create_dir(place.join("worktree")).unwrap();
+    let slow = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nif [ -e hold ]; then touch held; until [ -e go ]; do sleep 0.01; done; fi\n\
+                exec bwrap \"$@\"\n";
+    fs::write(place.join("slow-bubblewrap"), slow).unwrap();
+    fs::set_permissions(place.join("slow-bubblewrap"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "somebody_runs_a_command"])
+        .env("SANDBOX_PLACE", place)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    becomes(|| place.join("held").exists()).await;
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    fs::write(place.join("go"), "").unwrap();
+    let word = place.to_str().unwrap();
+    becomes(|| processes_with(word) == 0).await;
+    assert!(!place.join("worktree/ran").exists());
 }

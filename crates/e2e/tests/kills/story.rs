@@ -86,7 +86,8 @@ impl Stage {
         };
         assert!(
             tokio::time::timeout(e2e::PATIENCE / 2, lived).await.is_ok(),
-            "{blow:?}: neither the run nor the server ends\n{}\n{}",
+            "{blow:?}: neither the run nor the server ends\n{}\n{}\n{}",
+            server.at(),
             self.log(),
             self.told().await
         );

@@ -171,13 +171,49 @@ impl Doomed {
 
 impl Doomed {
     fn kill(&self) {
-        let published = std::fs::read_to_string(self.data_dir.join("server.json")).unwrap_or_default();
-        let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
-        let pid = published.and_then(|published| published["pid"].as_u64());
-        if let Some(pid) = self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok())) {
+        if let Some(pid) = self.server() {
             signal(pid, Signal::KILL);
         }
     }
+
+    fn server(&self) -> Option<u32> {
+        let published = std::fs::read_to_string(self.data_dir.join("server.json")).unwrap_or_default();
+        let published: Option<serde_json::Value> = serde_json::from_str(&published).ok();
+        let pid = published.and_then(|published| published["pid"].as_u64());
+        self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok()))
+    }
+
+    /// What each thread of the server, of what it started and of strace is at, for the message of a test that failed.
+    pub(crate) fn at(&self) -> String {
+        let mut lines = Vec::new();
+        let family = [self.server(), self.child.id()];
+        for process in family.into_iter().flatten().flat_map(descendants) {
+            let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+            for thread in threads.flatten().map(|thread| thread.path()) {
+                let read = |name: &str| std::fs::read_to_string(thread.join(name)).unwrap_or_default();
+                let status = read("status");
+                let state = status
+                    .lines()
+                    .find(|line| line.starts_with("State:"))
+                    .unwrap_or_default();
+                let (name, waits, call) = (read("comm"), read("wchan"), read("syscall"));
+                lines.push(format!(
+                    "{process} {} {} {state} waits in {waits} call {}",
+                    thread.display(),
+                    name.trim(),
+                    call.trim()
+                ));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+/// A process and all that it started, as far as they live.
+fn descendants(process: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    std::iter::once(process).chain(children.flat_map(descendants)).collect()
 }
 
 impl Drop for Doomed {
