@@ -209,9 +209,13 @@ impl Doomed {
     }
 }
 
-/// A process and all that it started, as far as they live.
+/// A process and all that its threads started, as far as they live.
 fn descendants(process: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    let children = threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let children: String = children.collect();
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
     std::iter::once(process).chain(children.flat_map(descendants)).collect()
 }
