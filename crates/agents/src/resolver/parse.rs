@@ -1,10 +1,10 @@
 //! Whether a decided file still parses, for the formats whose grammar is at hand.
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
-use std::{collections::BTreeSet, fmt};
+mod grammar;
+mod json;
+
+use json::UniqueKeys;
+use tree_sitter::Language;
 
 /// A format that can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,22 @@ pub enum Format {
     Json,
     /// TOML.
     Toml,
+    /// YAML.
+    Yaml,
+    /// Rust.
+    Rust,
+    /// Python.
+    Python,
+    /// JavaScript, with JSX.
+    JavaScript,
+    /// TypeScript.
+    TypeScript,
+    /// TypeScript with JSX.
+    Tsx,
+    /// Go.
+    Go,
+    /// Java.
+    Java,
 }
 
 impl Format {
@@ -22,6 +38,14 @@ impl Format {
         let format = match path.rsplit_once('.')?.1 {
             "json" => Self::Json,
             "toml" => Self::Toml,
+            "yaml" | "yml" => Self::Yaml,
+            "rs" => Self::Rust,
+            "py" | "pyi" => Self::Python,
+            "js" | "jsx" | "mjs" | "cjs" => Self::JavaScript,
+            "ts" | "mts" | "cts" => Self::TypeScript,
+            "tsx" => Self::Tsx,
+            "go" => Self::Go,
+            "java" => Self::Java,
             _ => return None,
         };
         versions.iter().all(|text| format.check(text).is_ok()).then_some(format)
@@ -32,6 +56,13 @@ impl Format {
         match self {
             Self::Json => "JSON",
             Self::Toml => "TOML",
+            Self::Yaml => "YAML",
+            Self::Rust => "Rust",
+            Self::Python => "Python",
+            Self::JavaScript => "JavaScript",
+            Self::TypeScript | Self::Tsx => "TypeScript",
+            Self::Go => "Go",
+            Self::Java => "Java",
         }
     }
 
@@ -41,6 +72,7 @@ impl Format {
     /// What is wrong with it, and where.
     pub fn check(self, text: &str) -> Result<(), String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let by = |language: Language| grammar::check(&language, text);
         let parsed = match self {
             Self::Json => serde_json::from_str::<UniqueKeys>(text)
                 .map(drop)
@@ -49,66 +81,16 @@ impl Format {
                 .parse::<toml::Table>()
                 .map(drop)
                 .map_err(|error| error.message().to_owned()),
+            Self::Yaml => by(tree_sitter_yaml::LANGUAGE.into()),
+            Self::Rust => by(tree_sitter_rust::LANGUAGE.into()),
+            Self::Python => by(tree_sitter_python::LANGUAGE.into()),
+            Self::JavaScript => by(tree_sitter_javascript::LANGUAGE.into()),
+            Self::TypeScript => by(tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()),
+            Self::Tsx => by(tree_sitter_typescript::LANGUAGE_TSX.into()),
+            Self::Go => by(tree_sitter_go::LANGUAGE.into()),
+            Self::Java => by(tree_sitter_java::LANGUAGE.into()),
         };
         parsed.map_err(|error| format!("the file is no {} any more: {error}", self.name()))
-    }
-}
-
-/// Any document whose objects have each key once.
-struct UniqueKeys;
-
-impl<'de> Deserialize<'de> for UniqueKeys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for UniqueKeys {
-    type Value = Self;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a document")
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
-        let mut seen = BTreeSet::new();
-        while let Some(key) = fields.next_key::<String>()? {
-            fields.next_value::<Self>()?;
-            if seen.contains(&key) {
-                return Err(A::Error::custom(format!("the key {key:?} stands twice in one object")));
-            }
-            seen.insert(key);
-        }
-        Ok(self)
     }
 }
 
@@ -124,7 +106,9 @@ mod tests {
         );
         assert_eq!(Format::of("tsconfig.json", &["{}", "{ // words\n}"]), None);
         assert_eq!(Format::of("a.toml", &["", "a = 1", "[b]\nc = [1]"]), Some(Format::Toml));
-        assert_eq!(Format::of("a.rs", &["", ""]), None);
+        assert_eq!(Format::of("a.rs", &["", "fn a() {}"]), Some(Format::Rust));
+        assert_eq!(Format::of("a.rs", &["", "fn a( {}"]), None);
+        assert_eq!(Format::of("a.txt", &["", ""]), None);
         assert_eq!(Format::of("toml", &["", ""]), None);
     }
 
@@ -137,5 +121,46 @@ mod tests {
         assert!(Format::Json.check("{\"a\": 1,}").is_err());
         assert!(Format::Toml.check("a = 1\na = 2\n").is_err());
         assert!(Format::Json.check("{\"a\": true, \"b\": [-1, 2.5, null]}").is_ok());
+    }
+
+    #[test]
+    fn source_that_a_merge_broke_is_told_with_the_line() {
+        let texts = [
+            (Format::Rust, "fn a() {\n    b();\n}\n", "fn a() {\n    b(;\n}\n", 2),
+            (
+                Format::Python,
+                "def a():\n    return 1\n",
+                "x = 1\ndef a(:\n    return 1\n",
+                2,
+            ),
+            (
+                Format::JavaScript,
+                "const a = <b>{c}</b>;\n",
+                "function a() {\n  return (1;\n}\n",
+                2,
+            ),
+            (Format::TypeScript, "let a: number = <number>b;\n", "let a: = 1;\n", 1),
+            (Format::Tsx, "let a: X = <b>{c}</b>;\n", "let a = <b>{c}</d;\n", 1),
+            (Format::Go, "package a\n\nfunc b() {}\n", "package a\n\nfunc b() {\n", 3),
+            (
+                Format::Java,
+                "class A { int b() { return 1; } }\n",
+                "class A {\n  int b() { return 1 }\n}\n",
+                2,
+            ),
+            (Format::Yaml, "a:\n  - b: 1\n    c: [1, 2]\n", "a: [1, 2\nb: 3\n", 1),
+        ];
+        for (format, good, broken, line) in texts {
+            assert_eq!(format.check(good), Ok(()), "{format:?}");
+            let problem = format.check(broken).unwrap_err();
+            assert!(problem.contains(&format!("in line {line}:")), "{format:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_nested_deep_is_judged() {
+        let deep = format!("fn a() {{ {} {} }}", "(".repeat(50_000), ")".repeat(50_000));
+        assert!(Format::Rust.check(&deep).is_ok());
+        assert!(Format::Rust.check(&deep[..deep.len() - 9]).is_err());
     }
 }
