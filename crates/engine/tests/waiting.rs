@@ -347,3 +347,36 @@ async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
     );
     house.assert_rows_agree().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_decided_is_known_again_hunk_by_hunk() {
+    let house = House::open(two()).await;
+    let (repository, run) = begin(&house).await;
+    let base = git(&repository, &["rev-parse", "HEAD"]);
+    let merge = asked(&house, run, 1).await;
+    let text = TEXT.replace("two\n", "two left\ntwo right\n");
+    let answer = house.engine.resolve_merge(merge, content(&text), None, "Ann");
+    answer.await.unwrap();
+    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    // The same again: nobody is asked.
+    git(&repository, &["reset", "-q", "--hard", &base]);
+    let limits = LimitsAsked {
+        failures: Some(1),
+        ..LimitsAsked::default()
+    };
+    let again = house.submit_with(&repository, Some(CHECK), limits).await.unwrap().id;
+    assert_eq!(house.end(again).await, (RunState::Complete, String::new()));
+    assert_eq!(landed(&repository, again), text.trim());
+    let reasons: Vec<(String, String)> =
+        sqlx::query_as("select r.layer, r.reason from resolution r join merge m on m.id = r.merge where m.run = $1")
+            .bind(again.0)
+            .fetch_all(house.database.pool())
+            .await
+            .unwrap();
+    let [(layer, reason)] = reasons.as_slice() else {
+        panic!("{reasons:?}")
+    };
+    assert_eq!(layer, "remembered");
+    assert!(reason.contains(&format!("in run {}", run.short())), "{reason}");
+    house.assert_rows_agree().await;
+}

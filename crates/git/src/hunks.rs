@@ -3,6 +3,8 @@
 //! The hunks are the ones ORT wrote into its tree, in diff3 style: what stands outside them was decided by git and
 //! by nobody else.
 
+mod replaced;
+
 use crate::{
     conflict::{Conflict, ConflictFile, ConflictKind, Version},
     error::GitError,

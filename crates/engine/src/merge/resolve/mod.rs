@@ -5,6 +5,7 @@
 //! Each layer is a file here and names itself in the record. What is decided is put in mechanically; a decline keeps
 //! the conflict, and nobody's side is ever taken to end one.
 
+mod answered;
 mod driver;
 mod generated;
 mod model;
@@ -147,9 +148,8 @@ impl Ladder<'_> {
 
     /// The layers for one file. An answer of a person's, where there is one, goes before all of them.
     async fn stand<'a>(&'a self, file: &'a OpenFile) -> Result<Standing<'a>, Failure> {
-        if let Some((resolution, row)) = self.merger.decided_by_a_person(&file.file).await? {
-            self.record(Layer::Person, Decision::Resolved, row).await?;
-            return Ok(Standing::Decided(resolution));
+        if let Some(decided) = self.answered(file).await? {
+            return Ok(Standing::Decided(decided));
         }
         if let Some(rule) = self.settings.rule_for(&file.path)
             && let Some(standing) = self.by_rule(file, rule).await?
