@@ -78,7 +78,7 @@ struct End {
 /// One life that is cut short, one that goes on to the end, and the look at what is there then.
 async fn struck(blow: Blow) -> End {
     let began = Instant::now();
-    let stage = Stage::set().await;
+    let stage = Stage::set(blow).await;
     let watched = stage.live(blow).await;
     let run = stage.live_to_the_end().await;
     let died = watched.site.is_some();
@@ -107,7 +107,7 @@ impl Row {
 
 /// The story with nobody killed, and the calls that change files in it: the points there are.
 async fn undisturbed() -> (Vec<String>, usize) {
-    let stage = Stage::set().await;
+    let stage = Stage::set(Blow::Never).await;
     let watched = stage.live(Blow::Never).await;
     let run = stage.live_to_the_end().await;
     let violations = truth::violations(&stage, run, 0).await;
@@ -125,7 +125,7 @@ async fn undisturbed() -> (Vec<String>, usize) {
 /// Of every kind some, spread from the beginning to the end, in an order of chance: more than are wanted.
 fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renames: usize) -> Vec<Blow> {
     const SENDS: usize = 400;
-    const IN_CHECKOUT: usize = 26;
+    const IN_CHECKOUT: usize = 40;
     const LONGEST_MS: usize = 1_300;
     let wanted = kills + kills / 4 + 2;
     let (renames, checkout, sends, times) = (wanted / 12, wanted.div_ceil(10), wanted / 4, wanted / 8);

@@ -1,5 +1,6 @@
-//! The story that is cut short: two tasks that change the same line, a model that resolves it, and a third that takes
-//! a file away; each behind a gate, landed, delivered.
+//! The story that is cut short: a folder that becomes a repository; two tasks that change the same line, which a model
+//! resolves, add to one log, which a rule joins, and count its lines, which a command does anew; a third that takes a
+//! file away; each behind a gate, landed, delivered, pushed, and made a pull request of.
 
 use crate::strace::{Blow, Doomed, Watched};
 use domain::RunId;
@@ -26,11 +27,17 @@ pub(crate) struct Stage {
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) repository: PathBuf,
+    /// Where the branch is pushed to, if it is.
+    pub(crate) remote: Option<PathBuf>,
     config: PathBuf,
 }
 
+/// A forge: it keeps a line for each pull request.
+const FORGE: &str = "case $1 in\nfind) sed -n \"s|^$2 ||p\" \"$0.list\" 2>/dev/null || true;;\n\
+                     create) echo \"$2 https://forge.example/1\" >> \"$0.list\"; echo https://forge.example/1;;\nesac\n";
+
 impl Stage {
-    pub(crate) async fn set() -> Self {
+    pub(crate) async fn set(blow: Blow) -> Self {
         let folder = e2e::folder();
         let database = store::testing::database().await;
         let model = Server::start(three_tasks(), Options::default()).await.unwrap();
@@ -39,21 +46,43 @@ impl Stage {
             ("test.sh", SUITE),
             ("shared", "one\ntwo\nthree\n"),
             ("old", "goes away\n"),
+            ("log.jsonl", "begun\n"),
+            ("lines", "1\n"),
         ];
-        let repository = e2e::repository(&folder.path().join("repository"), &files);
+        let repository = folder.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        for (name, text) in files {
+            std::fs::write(repository.join(name), text).unwrap();
+        }
         let (config, prices) = (
             folder.path().join("orchestrator.toml"),
             folder.path().join("prices.toml"),
         );
         std::fs::write(&prices, "[models.\"scripted\"]\ninput = 1.0\noutput = 2.0\n").unwrap();
-        let text =
-            format!("[engine]\nlease_s = 600\nworkers = 3\n[limits]\ncrashes = 50\n[models]\nprices = {prices:?}\n");
+        let mut text = format!(
+            "[engine]\nlease_s = 600\nworkers = 3\n[limits]\ncrashes = 50\n[models]\nprices = {prices:?}\n\
+             [[merge.generated]]\nfiles = \"log.jsonl\"\nunion = true\n\
+             [[merge.generated]]\nfiles = \"lines\"\ncommand = \"grep -c . log.jsonl > lines\"\n"
+        );
+        // A program that is killed in the remote itself leaves a lock file there, which is the remote's to clear away.
+        let remote = (!matches!(blow, Blow::BeforeRename(_))).then(|| folder.path().join("remote.git"));
+        if let Some(remote) = &remote {
+            e2e::git(folder.path(), &["init", "-q", "--bare", "remote.git"]);
+            let forge = folder.path().join("forge.sh");
+            std::fs::write(&forge, FORGE).unwrap();
+            text += &format!(
+                "[workspaces.own]\npath = {repository:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n\
+                 [workspaces.own.delivery.pull_request]\nfind = [\"sh\", {forge:?}, \"find\", \"{{branch}}\"]\n\
+                 create = [\"sh\", {forge:?}, \"create\", \"{{branch}}\"]\nbase = \"main\"\n"
+            );
+        }
         std::fs::write(&config, text).unwrap();
         Self {
             folder,
             database,
             model,
             repository,
+            remote,
             config,
         }
     }
@@ -64,6 +93,12 @@ impl Stage {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.data_dir().with_extension("log")).unwrap_or_default()
+    }
+
+    /// The pull requests there are.
+    pub(crate) fn pull_requests(&self) -> Vec<String> {
+        let list = std::fs::read_to_string(self.folder.path().join("forge.sh.list")).unwrap_or_default();
+        list.lines().map(str::to_owned).collect()
     }
 
     /// Starts the server, submits the run, which may be there already, and waits until one of them ends.
@@ -208,7 +243,9 @@ fn three_tasks() -> Scenario {
 /// be taken for one of the server's.
 fn change_line(own: &str, other: &str) -> Value {
     let script = format!("-e 's/^two$/two {own}/' -e 's/^two {other}$/two left\\ntwo right/'");
-    let command =
-        format!("grep -qx 'two {own}' shared || {{ text=$(sed {script} shared); printf '%s\\n' \"$text\" > shared; }}");
+    let command = format!(
+        "grep -qx 'two {own}' shared || {{ text=$(sed {script} shared); printf '%s\\n' \"$text\" > shared; }}; \
+         grep -qx {own} log.jsonl || {{ echo {own} >> log.jsonl; echo 2 {own} > lines; }}"
+    );
     json!({ "command": command })
 }

@@ -236,6 +236,8 @@ struct Watch {
     /// Calls that another's line came into, by thread.
     unfinished: HashMap<u32, String>,
     renames: HashMap<u32, usize>,
+    /// Programs that the server started: their ends are not its own.
+    children: HashSet<u32>,
     stopped: HashSet<u32>,
     watched: Watched,
 }
@@ -247,6 +249,7 @@ impl Watch {
             main: None,
             unfinished: HashMap::new(),
             renames: HashMap::new(),
+            children: HashSet::new(),
             stopped: HashSet::new(),
             watched: Watched::default(),
         }
@@ -284,6 +287,9 @@ impl Watch {
 
     fn heard(&mut self, thread: u32, said: &str) {
         let main = *self.main.get_or_insert(thread);
+        if thread != main && said.contains("execve(") {
+            self.children.insert(thread);
+        }
         if said.starts_with("--- stopped by SIGSTOP") {
             if let Blow::AfterFile(count) = self.blow
                 && self.watched.calls.len() >= count
@@ -307,6 +313,7 @@ impl Watch {
             if said.ends_with("= 0") {
                 self.watched.calls.push(call);
             } else if said.ends_with("= ?")
+                && !self.children.contains(&thread)
                 && matches!(
                     self.blow,
                     Blow::BeforeRename(_) | Blow::InCheckout(_) | Blow::BeforeSend(_)

@@ -10,11 +10,13 @@ use std::{
 };
 
 /// The final files, as they are in the branch: nothing lost of either side, nothing come back.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 6] = [
     ("README.md", "read me"),
     ("shared", "one\ntwo left\ntwo right\nthree"),
     ("work/last", "last"),
     ("old", ""),
+    ("log.jsonl", "begun\nleft\nright"),
+    ("lines", "3"),
 ];
 /// Files that are taken with `flock`, and stay.
 const STANDING_LOCKS: [&str; 4] = [
@@ -60,6 +62,7 @@ pub(crate) async fn violations(stage: &Stage, run: RunId, deaths: usize) -> Vec<
     let hub = hub(&stage.data_dir());
     history(&mut found, &hub, run, base.unwrap_or_default(), &landed);
     repository(&mut found, &stage.repository, &hub, run);
+    pushed(&mut found, stage, &hub, run);
     disk(&mut found, stage, &hub);
     calls(&mut found, stage, run, deaths).await;
     found
@@ -105,6 +108,12 @@ fn history(found: &mut Vec<String>, hub: &Path, run: RunId, base: String, landed
             true => String::new(),
             false => git(hub, &["show", &format!("{branch}:{name}")]),
         };
+        // Who was first is not the question.
+        let mut lines: Vec<&str> = there.lines().collect();
+        if name == "log.jsonl" {
+            lines.sort_unstable();
+        }
+        let there = lines.join("\n");
         if there != text {
             found.push(format!("{name} is {there:?} in the branch"));
         }
@@ -140,6 +149,23 @@ fn repository(found: &mut Vec<String>, repository: &Path, hub: &Path, run: RunId
         if !checked.status.success() || said.lines().any(|line| !line.starts_with("notice: HEAD points to")) {
             found.push(format!("git fsck in {}: {said}", place.display()));
         }
+    }
+}
+
+/// What was pushed is what landed, and there is one pull request.
+fn pushed(found: &mut Vec<String>, stage: &Stage, hub: &Path, run: RunId) {
+    let Some(remote) = &stage.remote else {
+        return;
+    };
+    let name = format!("orchestrator/{}", run.short());
+    let branch = format!("refs/heads/{name}");
+    let (tip, there) = (git(hub, &["rev-parse", &branch]), git(remote, &["for-each-ref"]));
+    if there != format!("{tip} commit\t{branch}") {
+        found.push(format!("the remote has {there:?}, not {branch} at {tip}"));
+    }
+    let requests = stage.pull_requests();
+    if requests != [format!("{name} https://forge.example/1")] {
+        found.push(format!("pull requests: {requests:?}"));
     }
 }
 
