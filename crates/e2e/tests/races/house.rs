@@ -8,6 +8,7 @@ use sim_llm::{Options, Rule, Scenario, Server};
 use sqlx::PgPool;
 use std::{
     collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -238,6 +239,48 @@ impl House {
             .await
             .unwrap();
         assert_eq!(committed.len(), 3);
+    }
+
+    /// A program that a repository runs before a branch of ours in it moves or is made, once.
+    pub(crate) fn before_the_branch_moves(&self, repository: &Path, program: &str) {
+        let armed = self.armed();
+        std::fs::write(&armed, "").unwrap();
+        let armed = armed.display();
+        let text = format!(
+            "#!/bin/sh\ncase $1 in refs/heads/orchestrator/*) ;; *) exit 0;; esac\n\
+             rm {armed} 2>/dev/null || exit 0\n{program}\nexit 0\n"
+        );
+        let hook = repository.join("hooks/update");
+        std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        std::fs::write(&hook, text).unwrap();
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Waits until that program was run.
+    pub(crate) async fn branch_moves(&self) {
+        let armed = self.armed();
+        eventually("the branch is about to move", || async {
+            (!armed.exists()).then_some(())
+        })
+        .await;
+    }
+
+    fn armed(&self) -> PathBuf {
+        self.folder.path().join("signals/armed")
+    }
+
+    /// Lets the work be pushed to a repository as well.
+    pub(crate) fn remote(&self) -> PathBuf {
+        let remote = self.folder.path().join("remote.git");
+        e2e::git(self.folder.path(), &["init", "-q", "--bare", "remote.git"]);
+        let config = self.folder.path().join("orchestrator.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let own = format!(
+            "[workspaces.own]\npath = {:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n",
+            self.repository
+        );
+        std::fs::write(&config, text + &own).unwrap();
+        remote
     }
 
     /// What the processes said.

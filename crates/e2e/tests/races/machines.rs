@@ -4,8 +4,6 @@ use crate::{
     house::{House, Resident},
     stopped::{ENDED, taken_over_by},
 };
-use e2e::eventually;
-use std::os::unix::fs::PermissionsExt;
 
 /// Claims nothing but what is done in workspaces, and merges.
 const NO_ATTEMPTS: (&str, &str) = ("ORCHESTRATOR_WORKERS", "0");
@@ -17,22 +15,6 @@ impl House {
         let worker = self.enter_worker("second").await;
         server.submit(&self.repository, check).await;
         (server, worker)
-    }
-
-    /// A program that the shared hub runs before it moves the run's branch, once.
-    fn before_the_branch_moves(&self, program: &str) {
-        let armed = self.folder.path().join("signals/armed");
-        std::fs::write(&armed, "").unwrap();
-        let text = format!(
-            "#!/bin/sh\ncase $1 in refs/heads/orchestrator/*) ;; *) exit 0;; esac\n\
-             [ \"$2\" != 0000000000000000000000000000000000000000 ] || exit 0\n\
-             rm {} 2>/dev/null || exit 0\n{program}\nexit 0\n",
-            armed.display()
-        );
-        let hook = self.hub().join("hooks/update");
-        std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-        std::fs::write(&hook, text).unwrap();
-        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 }
 
@@ -97,9 +79,9 @@ async fn a_machine_that_stops_in_its_push_is_taken_over_and_changes_nothing_when
     server.leave().await;
     let worker = house.enter_worker("second").await;
     let stops = format!("kill -STOP {}", worker.pid());
-    house.before_the_branch_moves(&stops);
+    house.before_the_branch_moves(&house.hub(), &stops);
     let_go(&house);
-    stands_still(&house).await;
+    house.branch_moves().await;
     let server = house.enter("first", "", &[]).await;
     taken_over_by(&house, worker, server).await;
 }
@@ -119,21 +101,13 @@ async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
         worker.pid(),
         later.display()
     );
-    house.before_the_branch_moves(&stops);
+    house.before_the_branch_moves(&house.hub(), &stops);
     let_go(&house);
-    stands_still(&house).await;
+    house.branch_moves().await;
     let server = house.enter("first", "", &[]).await;
     house
         .fact("another has landed it", "select 1 from merge where state = 'landed'")
         .await;
     std::fs::write(later, "").unwrap();
     taken_over_by(&house, worker, server).await;
-}
-
-async fn stands_still(house: &House) {
-    let armed = house.folder.path().join("signals/armed");
-    eventually("the branch is about to move", || async {
-        (!armed.exists()).then_some(())
-    })
-    .await;
 }

@@ -128,6 +128,25 @@ async fn stopped_between_the_intent_and_the_branch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stopped_in_a_delivery_whose_push_gets_through() {
+    let house = House::open(0).await;
+    let remote = house.remote();
+    let first = house.enter("first", "", &[]).await;
+    house.before_the_branch_moves(&remote, &format!("kill -STOP {}", first.pid()));
+    first.submit(&house.repository, "sh test.sh").await;
+    house.branch_moves().await;
+    taken_over(&house, first).await;
+    let branch: String = sqlx::query_scalar("select branch from run")
+        .fetch_one(house.pool())
+        .await
+        .unwrap();
+    let at = |place: &std::path::Path| e2e::git(place, &["rev-parse", &branch]);
+    assert_eq!(at(&remote), at(&house.hub()));
+    let pushed = "select 1 where 1 = (select count(*) from event where kind = 'push_intended')";
+    assert!(house.holds(pushed).await, "{}", house.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stopped_with_the_branchs_lock_file_in_hand() {
     let house = House::open(0).await;
     let mut first = house.enter("first", "fsync", &[]).await;
