@@ -131,7 +131,7 @@ async fn claim_tasks(engine: &Engine) -> Result<bool, store::Error> {
     let slots = parts.settings.slots as usize;
     let working = parts.working.count();
     telemetry::task::worker_slots(working as i64, slots.saturating_sub(working) as i64);
-    if working >= slots {
+    if working >= slots || parts.troubles.rests_from_tasks() {
         return Ok(false);
     }
     let claimed = parts.store.claim(parts.holder, (slots - working) as i64).await?;
@@ -188,10 +188,11 @@ async fn claim_merges(engine: &Engine, busy: &Busy) -> Result<bool, store::Error
     if free == 0 {
         return Ok(false);
     }
+    let left_alone = [merging, parts.troubles.resting()].concat();
     let mut any = false;
     for run in parts
         .store
-        .merge_targets(parts.holder, &merging)
+        .merge_targets(parts.holder, &left_alone)
         .await?
         .into_iter()
         .take(free)

@@ -13,6 +13,7 @@ use crate::{
     retention,
     settings::{Duties, MergeSettings, Settings},
     step::{self, Applied, StepError},
+    trouble::Troubles,
     usage::DiskUse,
     wake::Wake,
     working::Working,
@@ -58,6 +59,7 @@ pub(crate) struct Parts {
     /// Attempts that run here, so that a cancelled task's worker is stopped at once.
     pub(crate) working: Working,
     pub(crate) red_base: RedBase,
+    pub(crate) troubles: Troubles,
     pub(crate) build_caches: BuildCaches,
     /// A permit for each check that may run in its turn.
     pub(crate) gates: Arc<Semaphore>,
@@ -134,6 +136,7 @@ impl Engine {
             under_way: TaskTracker::new(),
             working: Working::default(),
             red_base: RedBase::default(),
+            troubles: Troubles::default(),
             build_caches: BuildCaches::default(),
             gates: Arc::new(Semaphore::new(settings.gates.max(1) as usize)),
             gates_ahead: Arc::new(Semaphore::new(settings.gates_ahead as usize)),
@@ -358,10 +361,14 @@ impl Parts {
         self.settings.hubs.as_ref().map(|hubs| hubs.of(name)).transpose()
     }
 
-    /// A hub in the data directory, by its folder.
+    /// A hub in the data directory, by its folder, to give up what runs left in it.
     pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let shared = self.shared_hub(&name.unwrap_or_default())?;
+        let shared = match self.settings.duties {
+            // What is given up here stays where all reach it.
+            Duties::WithoutWorkspaces => None,
+            Duties::All | Duties::None => self.shared_hub(&name.unwrap_or_default())?,
+        };
         let hub = blocking(move || Hub::open(&path)).await?;
         Ok(Arc::new(match shared {
             Some(upstream) => hub.with_upstream(upstream),

@@ -31,6 +31,7 @@ mod detect;
 mod disk;
 mod layout;
 mod trace;
+mod trouble;
 mod usage;
 
 pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};

@@ -1,5 +1,5 @@
-//! Waiting for a database that can't be reached: what was done must be written down, so it is said again until it is.
-//! Only for statements that may be said twice.
+//! Waiting for a database, or a hub that machines share, that can't be reached: what was done must be written down, so
+//! it is said again until it is. Only for what may be said twice.
 
 use std::{
     future::Future,
@@ -25,6 +25,21 @@ impl MayPass for store::Error {
     }
 }
 
+impl MayPass for git::GitError {
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Upstream { .. })
+    }
+}
+
+impl MayPass for git::SnapshotError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Git(error) => error.may_pass(),
+            Self::Refused(_) => false,
+        }
+    }
+}
+
 impl MayPass for crate::step::StepError {
     fn may_pass(&self) -> bool {
         match self {
@@ -47,7 +62,7 @@ where
             Err(error) if error.may_pass() && begun.elapsed() < PATIENCE => error,
             done => return done,
         };
-        tracing::warn!(%error, "the database could not be written to; it is tried again");
+        tracing::warn!(%error, "what was done could not be written down; it is tried again");
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Err(error);
         }

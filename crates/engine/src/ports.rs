@@ -153,13 +153,14 @@ impl AttemptJournal {
     /// Keeps the tree as it is under the attempt's ref. Should whoever held the task before still write there, too,
     /// one of the two is later: neither's commit is lost, and which of them counts is in the database.
     pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
+        let snapshot = || patiently(&self.cancel, || self.take_snapshot(turn));
         for _ in 0..SNAPSHOT_TRIES {
-            match self.take_snapshot(turn).await {
+            match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}
                 done => return done,
             }
         }
-        self.take_snapshot(turn).await
+        snapshot().await
     }
 
     async fn take_snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {

@@ -31,7 +31,8 @@ pub(crate) async fn find(engine: &Engine, run: RunId, hub: &Arc<Hub>) -> Result<
             return Ok(None);
         };
         let lost = match landed {
-            Some(landed) if !hub.is_ancestor(&landed, &commit)? => Some(format!(
+            // One that is not even here is not in it: a branch comes with all that it holds.
+            Some(landed) if !hub.holds(&landed, &commit)? => Some(format!(
                 "the branch {integration} was moved by someone else: it is at {commit}, which does not hold {landed}, \
                  which had landed; nothing is forced. Set the branch in the hub back to it, then run again"
             )),

@@ -78,9 +78,7 @@ pub enum GitError {
         theirs: CommitId,
     },
     /// The repository that the machines share was not reached, or refused.
-    #[error(
-        "the shared hub {address}: {said}. It has to be there (`git init --bare`), reachable from here, and writable"
-    )]
+    #[error("the shared hub {address}: {said}. {}", upstream_way_out(said))]
     Upstream {
         /// Its address.
         address: String,
@@ -168,6 +166,16 @@ fn io_way_out(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => " (run as the user who owns it, or change its permissions)",
         io::ErrorKind::ReadOnlyFilesystem => " (choose a data directory that can be written)",
         _ => "",
+    }
+}
+
+fn upstream_way_out(said: &str) -> &'static str {
+    if said.contains("dubious ownership") {
+        "Its folder has to belong to the account that this runs as"
+    } else if said.contains(".lock") {
+        "If no push is under way there, the lock file is a crash's: whoever keeps the hub removes it"
+    } else {
+        "It has to be there (`git init --bare`), reachable from here, and writable"
     }
 }
 

@@ -200,6 +200,11 @@ impl Hub {
         })
     }
 
+    /// Whether its history ends early, because the user's repository is a shallow clone.
+    pub fn is_shallow(&self) -> GitResult<bool> {
+        self.with(|handle| Ok(handle.refs.is_shallow()))
+    }
+
     /// The tree of a commit.
     pub fn tree_of(&self, commit: &CommitId) -> GitResult<TreeId> {
         self.with(|handle| Ok(tree_of(&handle.objects, commit_oid(commit)?)?.id().into()))

@@ -33,7 +33,7 @@ pub enum Landed {
 pub enum LandError {
     /// The branch is not where the merge was made for.
     #[error(
-        "{reference} is at {}, not at {}: someone else moved it. Nothing was changed; the merge is to be made anew",
+        "{reference} is at {}, not at {}: someone else moved it. Nothing is forced, and nothing was changed",
         shown(.found), .expected.short()
     )]
     Moved {
@@ -122,7 +122,7 @@ impl Hub {
         let found = self.tip(reference)?;
         Ok(match &found {
             Some(tip) if tip == pre => LandingState::NotYet,
-            Some(tip) if self.is_ancestor(intended, tip)? => LandingState::Landed,
+            Some(tip) if self.holds(intended, tip)? => LandingState::Landed,
             _ => LandingState::Moved { found },
         })
     }

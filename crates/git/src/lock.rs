@@ -4,6 +4,8 @@ use crate::{
     error::{At, GitError, GitResult},
     hub::{Hub, full_name},
     land::lock_path,
+    remote::Remote,
+    transport::TRANSFER_LIMIT,
 };
 use domain::Fence;
 use rustix::{
@@ -26,6 +28,9 @@ const MOVING: &str = "orchestrator-references.lock";
 /// A move takes milliseconds: who is not through after this stands still.
 const MOVING_WAIT_LIMIT: Duration = Duration::from_millis(2_000);
 const MOVING_RETRY_PAUSE: Duration = Duration::from_millis(2);
+
+/// Longer than a push may take.
+const UPSTREAM_LOCK_AGE: Duration = Duration::from_secs(2 * TRANSFER_LIMIT.as_secs());
 
 /// Proof that the caller is the one merger of a branch: it is made by who holds the lease, from the lease's fence.
 #[derive(Debug)]
@@ -102,6 +107,7 @@ impl Hub {
         _lock: &LandingLock,
         older_than: Duration,
     ) -> GitResult<StaleLock> {
+        self.remove_stale_lock_upstream(reference)?;
         let path = lock_path(self.path(), &full_name(reference));
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
@@ -129,6 +135,24 @@ impl Hub {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(StaleLock::Absent),
             Err(error) => Err(GitError::io("can't look at the lock", &path, error)),
         }
+    }
+
+    /// The same where machines share the hub by a path: a push that is under way there ends within its limit, so what is
+    /// older than that was left by a death. Elsewhere it is for whoever keeps the upstream.
+    fn remove_stale_lock_upstream(&self, reference: &str) -> GitResult<()> {
+        let Some(upstream) = self.upstream.as_ref().and_then(Remote::path) else {
+            return Ok(());
+        };
+        let path = lock_path(&upstream, &full_name(reference));
+        let Ok(metadata) = fs::metadata(&path) else {
+            return Ok(());
+        };
+        let modified = metadata.modified().at("can't read the age of the lock", &path)?;
+        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+        if age < UPSTREAM_LOCK_AGE || process_with_open(metadata.dev(), metadata.ino()).is_some() {
+            return Ok(());
+        }
+        fs::remove_file(&path).at("can't remove the lock", &path)
     }
 
     /// Removes the lock files of all references, of any age, whose maker is dead: no process has them open, and none is

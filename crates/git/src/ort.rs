@@ -1,10 +1,13 @@
 //! Merging with C git's ORT, in one process a merge.
 
+mod attribute_source;
+
 use crate::{
     error::{GitError, GitResult},
     ids::{BlobId, RepoPath, TreeId},
     process::{self, isolated, join},
 };
+use attribute_source::AttributeSource;
 use domain::CommitId;
 use std::{fmt, path::Path, time::Duration};
 
@@ -109,6 +112,22 @@ pub(crate) fn merge_tree(
     theirs: &CommitId,
     style: ConflictStyle,
 ) -> GitResult<Answer> {
+    merge_tree_with(
+        git_directory,
+        ours,
+        theirs,
+        style,
+        AttributeSource::for_this_git(git_directory, ours)?,
+    )
+}
+
+fn merge_tree_with(
+    git_directory: &Path,
+    ours: &CommitId,
+    theirs: &CommitId,
+    style: ConflictStyle,
+    attributes: AttributeSource,
+) -> GitResult<Answer> {
     let mut command = isolated("git");
     command
         .arg(join("--git-dir=", git_directory))
@@ -128,10 +147,9 @@ pub(crate) fn merge_tree(
             },
             "-c",
             "merge.renormalize=false",
-        ])
-        .args(["merge-tree", "--write-tree", "--messages", "-z", &ours.0, &theirs.0])
-        // A bare repository has no files to read attributes from; ours is what a merge in a checkout would read.
-        .env("GIT_ATTR_SOURCE", &ours.0);
+        ]);
+    attributes.tell(&mut command, ours);
+    command.args(["merge-tree", "--write-tree", "--messages", "-z", &ours.0, &theirs.0]);
     let output = process::run(command, COMMAND, TIME_LIMIT)?;
     match output.status {
         Some(0 | 1) => parse(&output.stdout, output.status == Some(0)).ok_or_else(|| GitError::Program {
@@ -163,7 +181,10 @@ fn parse(output: &[u8], clean: bool) -> Option<Answer> {
     }
     let mut messages = Vec::new();
     while let Some(field) = fields.next().filter(|field| !field.is_empty()) {
-        let count: usize = std::str::from_utf8(field).ok()?.parse().ok()?;
+        // Behind the messages a git before 2.40 gives advice to people.
+        let Some(count) = std::str::from_utf8(field).ok().and_then(|count| count.parse().ok()) else {
+            break;
+        };
         let paths = fields.by_ref().take(count).map(RepoPath::new).collect::<Vec<_>>();
         let text = |field: &[u8]| String::from_utf8_lossy(field).trim_end().to_owned();
         messages.push(Message {
@@ -212,5 +233,56 @@ mod tests {
     fn an_unknown_answer_is_not_a_clean_merge() {
         assert!(parse(b"usage: git merge-tree", true).is_none());
         assert!(parse(b"", true).is_none());
+    }
+
+    /// What an older git is given instead of the name of a commit leads to the same merges.
+    #[test]
+    fn attributes_speak_in_every_directory_whatever_the_age_of_git() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |arguments: &[&str]| {
+            let output = isolated("git")
+                .current_dir(folder.path())
+                .args(["-c", "user.name=U", "-c", "user.email=u@localhost"])
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{arguments:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let lines = |second: &str, last: &str| format!("1\n{second}\n3\n4\n5\n6\n7\n8\n9\n10\n{last}\n");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let commit = |second: &str, last: &str| {
+            for name in ["sub/a.lock", "sub/deep/b.log", "c.txt"] {
+                write(name, &lines(second, last));
+            }
+            run(&["add", "-A"]);
+            run(&["commit", "-qm", "x"]);
+            CommitId(run(&["rev-parse", "HEAD"]))
+        };
+        run(&["init", "-q"]);
+        write(".gitattributes", "*.log merge=union\n");
+        write("sub/.gitattributes", "*.lock -merge\n");
+        let base = commit("2", "11");
+        let ours = commit("two", "same place");
+        run(&["checkout", "-q", &base.0]);
+        let theirs = commit("2", "another thing");
+        let directory = folder.path().join(".git");
+        let merged = |attributes| match merge_tree_with(&directory, &ours, &theirs, ConflictStyle::Plain, attributes) {
+            Ok(Answer::Conflicted(conflicts)) => conflicts,
+            other => panic!("{other:?}"),
+        };
+        let with_files = merged(AttributeSource::files(&directory, &ours).unwrap());
+        let paths: Vec<_> = with_files.stages.iter().map(|stage| stage.path.to_string()).collect();
+        assert!(
+            paths.iter().all(|path| path == "c.txt" || path == "sub/a.lock"),
+            "{paths:?}"
+        );
+        assert!(paths.contains(&"sub/a.lock".to_owned()), "{paths:?}");
+        let with_this_git = merged(AttributeSource::for_this_git(&directory, &ours).unwrap());
+        assert_eq!(with_files, with_this_git);
     }
 }

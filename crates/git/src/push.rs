@@ -147,7 +147,7 @@ impl Hub {
     }
 
     /// Whether `old` is known here and an ancestor of `commit`.
-    fn holds(&self, old: &CommitId, commit: &CommitId) -> GitResult<bool> {
+    pub fn holds(&self, old: &CommitId, commit: &CommitId) -> GitResult<bool> {
         let (old, commit) = (commit_oid(old)?, commit_oid(commit)?);
         self.with(|handle| {
             let known = handle.objects.find_commit(old).is_ok();

@@ -92,8 +92,7 @@ impl Hub {
         let others = all.iter().filter(|other| !references.contains(other));
         let mut list = String::new();
         references.iter().for_each(|(_, commit)| line(&mut list, &commit.0));
-        line(&mut list, "--not");
-        others.for_each(|(_, commit)| line(&mut list, &commit.0));
+        others.for_each(|(_, commit)| line(&mut list, &format!("^{commit}")));
         let mut command = self.keeper();
         command.args(["rev-list", "--objects", "--stdin"]);
         command.stdin(self.input(&list)?);

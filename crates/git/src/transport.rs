@@ -11,7 +11,7 @@ use domain::CommitId;
 use std::{process::Command, time::Duration};
 
 /// A push or a fetch may take so long.
-const TRANSFER_LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const TRANSFER_LIMIT: Duration = Duration::from_secs(600);
 /// Asking a remote where its references are may take so long.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 /// What a remote said is kept up to here.
@@ -52,6 +52,8 @@ impl Hub {
         let mut command = self.git(remote);
         command
             .args(["-c", "core.fsync=committed", "-c", "fetch.writeCommitGraph=false"])
+            // What runs left is given up object by object: only a whole history comes as a pack.
+            .args(["-c", "fetch.unpackLimit=10000"])
             .args([
                 "fetch",
                 "--quiet",

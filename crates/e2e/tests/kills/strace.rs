@@ -24,6 +24,8 @@ const FILE_CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,
 
 /// So long is nothing heard of a process that stands still.
 const QUIET: Duration = Duration::from_millis(250);
+/// So long strace has to tell of an end.
+const GRACE: Duration = Duration::from_secs(3);
 const CHECKOUT_CALLS: &str = "openat,write,copy_file_range,close,rename,link,linkat,unlink";
 const CHECKOUT_FILES: [&str; 6] = [
     "index",
@@ -150,7 +152,15 @@ impl Doomed {
 
     /// Whether it is dead.
     pub(crate) fn is_dead(&mut self) -> bool {
-        self.watching.is_finished() || self.child.try_wait().is_ok_and(|status| status.is_some())
+        self.watching.is_finished() || self.child.try_wait().is_ok_and(|status| status.is_some()) || self.is_zombie()
+    }
+
+    /// Whether its first thread has ended, although nobody has taken note yet.
+    fn is_zombie(&self) -> bool {
+        let status = self
+            .server()
+            .map(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")));
+        matches!(status, Some(Ok(status)) if status.contains("State:\tZ"))
     }
 
     /// Waits until it is dead, which it will be, and tells what was seen.
@@ -158,6 +168,16 @@ impl Doomed {
         let outlived = !self.is_dead();
         if outlived {
             self.kill();
+        }
+        // Once in a thousand times strace waits for the first thread of a process that was killed, whose other threads
+        // wait at their ends for strace.
+        let ended = tokio::time::timeout(GRACE, async {
+            while !self.watching.is_finished() {
+                tokio::time::sleep(QUIET / 10).await;
+            }
+        });
+        if ended.await.is_err() && self.is_zombie() {
+            self.child.start_kill().unwrap();
         }
         let watched = tokio::time::timeout(e2e::PATIENCE, &mut self.watching).await;
         let mut watched = watched.expect("strace ends with its process").unwrap();

@@ -73,6 +73,11 @@ fn prepare(
     };
     let mut hub = Hub::open_or_create(hub_path, workspace).map_err(passing)?;
     if let Some(upstream) = shared {
+        if hub.is_shallow().map_err(passing)? {
+            let why = "it is a shallow clone, and hubs that machines share need its whole history: run \
+                       `git fetch --unshallow` there, then run again";
+            return Err(unusable(&why));
+        }
         hub = hub.with_upstream(upstream);
         hub.make_upstream().map_err(passing)?;
     }

@@ -7,7 +7,13 @@ mod attempt;
 mod order;
 mod tree;
 
-use crate::{engine::Engine, housekeeping::end_overdue_runs, patience::patiently, step::StepError, trace};
+use crate::{
+    engine::Engine,
+    housekeeping::end_overdue_runs,
+    patience::{MayPass, patiently},
+    step::StepError,
+    trace,
+};
 use agents::tools::Finish;
 use attempt::Attempt;
 use domain::{
@@ -49,8 +55,13 @@ pub(crate) async fn perform(engine: &Engine, claimed: Claimed, cancel: &Cancella
 async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) -> Result<(), StepError> {
     let attempt = match Attempt::begin(engine, claimed, cancel).await {
         Ok(attempt) => attempt,
-        Err(reason) => {
+        Err(Unready::Broken(reason)) => {
             return post(engine, claimed, AttemptEnd::Failed { reason }, None).await;
+        }
+        Err(Unready::Away(error)) => {
+            tracing::warn!(task = %claimed.key, error, "a task is given back: what it works on can't be reached from here");
+            engine.parts.troubles.rest_from_tasks();
+            return post(engine, claimed, AttemptEnd::Released, None).await;
         }
     };
     let context = trace::of_attempt(&trace::of_run(&attempt.facts.trace), claimed.task, claimed.attempt);
@@ -104,6 +115,28 @@ async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Optio
         })
     })
     .await
+}
+
+/// Why an attempt does not begin.
+enum Unready {
+    /// The shared hub can't be reached from here. That is no fault of the task, and counts as no try.
+    Away(String),
+    Broken(Broken),
+}
+
+impl From<Broken> for Unready {
+    fn from(reason: Broken) -> Self {
+        Self::Broken(reason)
+    }
+}
+
+impl From<git::GitError> for Unready {
+    fn from(error: git::GitError) -> Self {
+        match error.may_pass() {
+            true => Self::Away(error.to_string()),
+            false => Self::Broken(broken(error)),
+        }
+    }
 }
 
 fn broken(error: impl std::fmt::Display) -> Broken {

@@ -103,8 +103,6 @@ pub(super) struct Merger {
     pub(super) entry: Arc<Entry>,
     /// Time spent merging, resolving and landing.
     pub(super) worked: Duration,
-    /// Failures so far that might have passed.
-    pub(super) failures: u32,
     span: SpanGuard,
     metered: EffectRunning,
 }
@@ -129,7 +127,6 @@ impl Merger {
         Self {
             entry: Arc::new(entry),
             worked: Duration::ZERO,
-            failures: 0,
             span,
             metered: telemetry::queue::started("merge"),
         }
@@ -137,7 +134,6 @@ impl Merger {
 
     /// An attempt at it failed for a reason that may pass.
     pub(super) fn failed(&mut self) {
-        self.failures += 1;
         std::mem::replace(&mut self.metered, telemetry::queue::started("merge")).failed();
         telemetry::queue::retried("merge");
     }
@@ -150,7 +146,7 @@ impl Merger {
     /// Why it is not begun once more.
     pub(super) fn poison(&self) -> Option<Ended> {
         (self.merge.begun >= BEGINNINGS && !self.merge.intended).then(|| {
-            let message = format!("the merge was begun {BEGINNINGS} times and never came to an end");
+            let message = format!("{BEGINNINGS} processes began the merge and ended under it");
             Ended::error(ReasonCode::Poison, message, false)
         })
     }
@@ -311,7 +307,8 @@ impl Branch {
         let (mut taken, mut facts) = (Vec::new(), Vec::new());
         for entry in entries {
             let merger = Merger::take(self, entry);
-            if tx.begin_merge(merger.hold()).await? {
+            let first = self.engine.parts.troubles.begins(merger.merge.id);
+            if tx.begin_merge(merger.hold(), first).await? {
                 let fact = merger.moved(MergeState::Merging, Vec::new());
                 facts.push((Some(merger.merge.task), fact));
                 taken.push(merger);
@@ -338,6 +335,7 @@ impl Branch {
             self.engine.applied(applied);
         }
         for (merger, ended) in ends {
+            self.engine.parts.troubles.ended(merger.merge.id);
             merger.told(&ended);
         }
         Ok(())

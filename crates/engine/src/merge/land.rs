@@ -9,10 +9,13 @@ use super::{
     entry::{Branch, Ended, Merger},
     gate::GateReport,
 };
-use crate::engine::blocking;
+use crate::{engine::blocking, patience::patiently};
 use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingLock, LandingState};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How old a lock file must be before it counts as left over from a crash.
 const STALE_LOCK: Duration = Duration::from_secs(10);
@@ -21,6 +24,16 @@ const STALE_LOCK: Duration = Duration::from_secs(10);
 pub(super) struct Validated {
     merger: Merger,
     built: Built,
+}
+
+/// Where a branch is after it was to be moved.
+enum Moved {
+    /// Where it was to go.
+    There,
+    /// There or further: somebody else moved it, with this in it.
+    Beyond,
+    /// Elsewhere; in words, why it must not be moved.
+    Refused(String),
 }
 
 impl Validated {
@@ -43,8 +56,12 @@ impl Branch {
         let (hub, commit) = (self.hub.clone(), last.built.merged.clone());
         let durable = blocking(move || hub.make_durable(&commit)).await?;
         // On machines that share no disk, everything it says is where whoever finishes it finds it.
-        let (hub, offered) = (self.hub.clone(), self.candidates(&train));
-        blocking(move || hub.offer(&offered)).await?;
+        let (drain, offered) = (&self.engine.parts.drain, Arc::new(self.candidates(&train)));
+        patiently(drain, || {
+            let (hub, offered) = (self.hub.clone(), offered.clone());
+            blocking(move || hub.offer(&offered))
+        })
+        .await?;
         let intended = self.intend(&train).await?;
         for left in train.split_off(intended) {
             left.merger.put_down();
@@ -61,8 +78,8 @@ impl Branch {
                 blocking(move || hub.make_durable(&commit)).await?
             }
         };
-        let refused = match self.move_branch(&from, durable).await {
-            Ok(refused) => refused,
+        let moved = match self.move_branch(&from, durable).await {
+            Ok(moved) => moved,
             Err(failure) => {
                 // Until it is finished nothing names what is intended, and that may take long.
                 self.keep(&train).await;
@@ -72,14 +89,17 @@ impl Branch {
         let took = started.elapsed();
         let ends = train.into_iter().map(|Validated { mut merger, built }| {
             merger.worked += took;
-            let ended = match &refused {
-                None => Ended::landed(built.merged, built.conflicted),
-                Some(why) => Ended::error(ReasonCode::Moved, why.clone(), built.conflicted),
+            let ended = match &moved {
+                Moved::There | Moved::Beyond => Ended::landed(built.merged, built.conflicted),
+                Moved::Refused(why) => Ended::error(ReasonCode::Moved, why.clone(), built.conflicted),
             };
             (merger, ended)
         });
         self.finish(ends.collect()).await?;
-        Ok(refused.is_none().then_some(to))
+        Ok(match moved {
+            Moved::There => Some(to),
+            Moved::Beyond | Moved::Refused(_) => None,
+        })
     }
 
     fn candidates(&self, train: &[Validated]) -> Vec<(String, CommitId)> {
@@ -124,12 +144,13 @@ impl Branch {
         Ok(facts.len())
     }
 
-    /// Moves the branch; in words, why it must not be moved.
-    async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Option<String>, Failure> {
+    /// Moves the branch, if it is where it was.
+    async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Moved, Failure> {
         let branch = git::refs::integration(&self.facts.id);
         let (hub, from, fence) = (self.hub.clone(), from.clone(), self.fence);
+        let (pre, intended) = (from.clone(), durable.commit().clone());
         let landed = blocking(move || match hub.land(&branch, &from, &durable) {
-            Err(LandError::Locked { .. }) => {
+            Err(LandError::Locked { .. } | LandError::Git(git::GitError::Upstream { .. })) => {
                 // We hold the lease, so nobody else may be at it: an old lock that no process has open is a crash's.
                 hub.remove_stale_lock(&branch, &LandingLock::held_under(fence), STALE_LOCK)?;
                 hub.land(&branch, &from, &durable)
@@ -138,8 +159,16 @@ impl Branch {
         })
         .await;
         match landed {
-            Ok(_) => Ok(None),
-            Err(error @ LandError::Moved { .. }) => Ok(Some(error.to_string())),
+            Ok(_) => Ok(Moved::There),
+            Err(error @ LandError::Moved { .. }) => {
+                // By whom? What a process that died had begun may have come to its end meanwhile: this very landing,
+                // or one that holds it.
+                let (branch, hub, from) = (git::refs::integration(&self.facts.id), self.hub.clone(), pre);
+                match blocking(move || hub.landing_state(&branch, &from, &intended)).await? {
+                    LandingState::Landed => Ok(Moved::Beyond),
+                    LandingState::NotYet | LandingState::Moved { .. } => Ok(Moved::Refused(error.to_string())),
+                }
+            }
             Err(error) => Err(Failure::Passing(error.to_string())),
         }
     }
@@ -158,8 +187,8 @@ impl Branch {
             hub.follow_fixed(&candidate)?;
             hub.landing_state(&own, &from, &to)
         };
-        let refused = match blocking(state).await? {
-            LandingState::Landed => None,
+        let moved = match blocking(state).await? {
+            LandingState::Landed => Moved::Beyond,
             LandingState::NotYet => {
                 let (hub, commit) = (self.hub.clone(), merged.clone());
                 let durable = blocking(move || hub.make_durable(&commit)).await?;
@@ -167,14 +196,14 @@ impl Branch {
             }
             LandingState::Moved { found } => {
                 let found = found.map_or_else(|| "gone".to_owned(), |commit| commit.to_string());
-                Some(format!(
+                Moved::Refused(format!(
                     "the branch {branch} was moved by someone else: it is {found}; nothing is forced"
                 ))
             }
         };
-        let ended = match refused {
-            None => Ended::landed(merged, conflicted),
-            Some(why) => Ended::error(ReasonCode::Moved, why, conflicted),
+        let ended = match moved {
+            Moved::There | Moved::Beyond => Ended::landed(merged, conflicted),
+            Moved::Refused(why) => Ended::error(ReasonCode::Moved, why, conflicted),
         };
         merger.worked += started.elapsed();
         self.finish(vec![(merger, ended)]).await

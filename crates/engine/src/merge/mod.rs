@@ -21,9 +21,12 @@ use crate::{engine::Engine, step::StepError, tip::TipError};
 use domain::{Fence, RunId};
 use std::time::Duration;
 
-/// How often a merge is tried whose failure may pass by itself.
-const TRIES: u32 = 5;
-/// How often a merge is taken up, the ends of processes under it counted: beyond that it is what ends them.
+/// How long a merge is tried again whose failure may pass by itself: a full disk, a shared hub that is away.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+/// After so many failures in a row the branch is left to other processes for a while: what ails this one may not ail
+/// them.
+const FAILURES_IN_A_ROW: u32 = 5;
+/// How many processes may end under a merge: beyond that it is what ends them.
 const BEGINNINGS: u32 = 20;
 /// The wait before a second try; it doubles with each, up to the longest. An intended landing is tried for good.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -78,8 +81,9 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
     let mut train = None;
     while !drain.is_cancelled() {
         match advance(&mut train, engine, run, lease, fence).await {
-            Ok(true) => failures = 0,
-            Ok(false) | Err(Failure::Stopped) => break,
+            Ok(Turn::Went) => failures = 0,
+            Ok(Turn::Waited) => {}
+            Ok(Turn::Empty) | Err(Failure::Stopped) => break,
             Err(Failure::NotOurs) => {
                 // Should it be offered to us again at once, it is not at once refused again.
                 drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
@@ -88,6 +92,10 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
             Err(failure @ Failure::Passing(_)) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
                 failures += 1;
+                if failures > FAILURES_IN_A_ROW {
+                    engine.parts.troubles.rest(run);
+                    break;
+                }
                 let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
                 drain.run_until_cancelled(tokio::time::sleep(wait)).await;
             }
@@ -102,24 +110,35 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
     }
 }
 
-/// One turn of the merger; `false` when the queue is empty.
+/// What a turn of the merger came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// An entry came to its end, or further.
+    Went,
+    /// Nothing is to be done before something else has happened.
+    Waited,
+    /// The queue is empty.
+    Empty,
+}
+
+/// One turn of the merger.
 async fn advance(
     train: &mut Option<train::Train>,
     engine: &Engine,
     run: RunId,
     lease: &str,
     fence: Fence,
-) -> Result<bool, Failure> {
+) -> Result<Turn, Failure> {
     match train {
         Some(train) => train.turn().await,
         None => {
             // Also when it can't begin: entries that are gone, because their run has ended, are waited for by nobody.
             let level_s = engine.parts.settings.priority_level.as_secs_f64();
             if engine.parts.store.merge_queue(run, level_s, 1).await?.is_empty() {
-                return Ok(false);
+                return Ok(Turn::Empty);
             }
             *train = Some(train::Train::begin(engine, run, lease, fence).await?);
-            Ok(true)
+            Ok(Turn::Waited)
         }
     }
 }

@@ -5,7 +5,7 @@
 //! a time would make.
 
 use super::{
-    Failure, TRIES,
+    Failure, PATIENCE, Turn,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, blocking},
+    patience::patiently,
     tip::{self, Tip},
 };
 use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
@@ -92,17 +93,17 @@ impl Train {
         })
     }
 
-    /// Goes on: finishes, builds, lands, rejects or waits. `false` when the queue is empty.
-    pub(super) async fn turn(&mut self) -> Result<bool, Failure> {
+    /// Goes on: finishes, builds, lands, rejects or waits.
+    pub(super) async fn turn(&mut self) -> Result<Turn, Failure> {
         self.look().await?;
         if let Some(intended) = self.queue.first().filter(|entry| entry.intended) {
             let merger = Merger::take(&self.branch, intended.clone());
             self.put_candidates_down(0).await;
             self.branch.recover_landing(merger).await?;
-            return self.anew(Ok(true)).await;
+            return self.anew(Ok(Turn::Went)).await;
         }
         if self.queue.is_empty() {
-            return Ok(false);
+            return Ok(Turn::Empty);
         }
         let tip = match self.tip.take() {
             Some(tip) => tip,
@@ -111,10 +112,11 @@ impl Train {
         self.tip = Some(tip.clone());
         self.build(tip).await?;
         self.judge().await;
-        if !self.settle().await? {
-            self.wait().await?;
+        if self.settle().await? {
+            return Ok(Turn::Went);
         }
-        Ok(true)
+        self.wait().await?;
+        Ok(Turn::Waited)
     }
 
     /// Everything is left to whoever comes next.
@@ -325,7 +327,12 @@ impl Train {
     async fn reject(&mut self, merger: Merger, built: Built, report: Box<GateReport>) -> Result<bool, Failure> {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
-        blocking(move || hub.pin(&reference, &merged)).await?;
+        let stop = self.branch.engine.parts.drain.clone();
+        patiently(&stop, || {
+            let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
+            blocking(move || hub.pin(&reference, &merged))
+        })
+        .await?;
         let ended = merger.rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
         let ended = merger.refused(ended).await?;
         self.branch.finish(vec![(merger, ended)]).await?;
@@ -337,8 +344,11 @@ impl Train {
         self.put_candidates_down(0).await;
         if let Failure::Passing(error) = &failure {
             merger.failed();
-            if merger.failures >= TRIES {
-                let message = format!("the merge failed {TRIES} times, the last time with: {error}");
+            let failing = self.branch.engine.parts.troubles.fails(merger.merge.id);
+            if failing >= PATIENCE {
+                let minutes = failing.as_secs() / 60;
+                let message =
+                    format!("the merge could not be made for {minutes} minutes, the last time because: {error}");
                 let ended = Ended::error(ReasonCode::Internal, message, false);
                 return self.branch.finish(vec![(merger, ended)]).await;
             }

@@ -3,6 +3,7 @@
 use super::{Cleaned, RetentionError, report::Age};
 use crate::{
     engine::{Engine, blocking},
+    settings::Duties,
     usage::{Area, folder_bytes},
 };
 use domain::{CommitId, Fence, RunId};
@@ -60,10 +61,22 @@ impl<'a> Round<'a> {
             }
         }
         self.clear_outputs().await?;
+        let mut failed = None;
         for path in self.hubs().await {
-            self.clear_hub(path).await?;
+            match self.clear_hub(path).await {
+                Ok(()) => {}
+                Err(error @ RetentionError::Git(_)) => {
+                    // One that can't be cleared keeps no other from it, nor the bound from being kept.
+                    tracing::warn!(%error, "a hub could not be cleared");
+                    failed = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.make_room().await?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         self.cleaned.later_bytes = self.later.values().sum();
         if self.fence.is_none() {
             self.cleaned.later_bytes += self.cleaned.hub_bytes(Age::Young);
@@ -79,8 +92,11 @@ impl<'a> Round<'a> {
     /// `false` where something of the run is open after all.
     pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
         let marked = match self.fence {
-            Some(fence) => self.engine.expire(ended.run, fence).await?,
-            None => true,
+            Some(fence) if self.engine.parts.settings.duties != Duties::WithoutWorkspaces => {
+                self.engine.expire(ended.run, fence).await?
+            }
+            // Whoever lends a hand gives up its own copies alone.
+            Some(_) | None => true,
         };
         if marked {
             self.marked.insert(ended.run);

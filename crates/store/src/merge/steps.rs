@@ -56,22 +56,23 @@ impl Store {
 }
 
 impl Tx {
-    /// A merger takes up an entry, which is counted. `false` when the lease is lost, or the merge has ended or waits
+    /// A merger takes up an entry, which is counted where that is asked for. `false` when the lease is lost, or the merge has ended or waits
     /// for a person.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn begin_merge(&mut self, hold: Hold<'_>) -> Result<bool, Error> {
+    pub async fn begin_merge(&mut self, hold: Hold<'_>, counted: bool) -> Result<bool, Error> {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = 'merging', begun = begun + 1, started_at = coalesce(started_at, now()),
+                "update merge set state = 'merging', begun = begun + $4, started_at = coalesce(started_at, now()),
                      wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
                  where id = $1 and ended_at is null and state <> 'waiting'
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
                 hold.lease,
                 hold.fence.0,
+                i32::from(counted),
             )
             .execute(&mut *self.inner),
         )

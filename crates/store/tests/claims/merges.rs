@@ -95,7 +95,7 @@ async fn a_step_under_an_old_fence_changes_nothing() {
     };
     for (fence, ours) in [(old, false), (new, true)] {
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.begin_merge(hold(fence)).await.unwrap(), ours);
+        assert_eq!(tx.begin_merge(hold(fence), true).await.unwrap(), ours);
         assert_eq!(tx.brought(hold(fence), MergeState::Verifying, row).await.unwrap(), ours);
         // About a commit that the merge is not at it says nothing either.
         assert!(!tx.save_gate(hold(fence), &tip, &nothing).await.unwrap());
@@ -107,7 +107,7 @@ async fn a_step_under_an_old_fence_changes_nothing() {
         );
         assert_eq!(tx.end_merge(hold(fence), &end, 1).await.unwrap(), ours);
         assert!(
-            !tx.begin_merge(hold(fence)).await.unwrap(),
+            !tx.begin_merge(hold(fence), true).await.unwrap(),
             "it is not ours, or has ended"
         );
         tx.commit().await.unwrap();

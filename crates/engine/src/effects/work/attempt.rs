@@ -1,6 +1,6 @@
 //! An attempt from its beginning to what its tree is worth.
 
-use super::{Broken, broken, tree::Place};
+use super::{Broken, Unready, broken, tree::Place};
 use crate::{
     engine::{Engine, blocking},
     ports::{Account, AttemptJournal},
@@ -48,7 +48,7 @@ impl<'a> Attempt<'a> {
         engine: &'a Engine,
         claimed: &'a Claimed,
         cancel: CancellationToken,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Self, Unready> {
         let store = &engine.parts.store;
         let facts = store
             .run_facts(claimed.run)
@@ -67,13 +67,13 @@ impl<'a> Attempt<'a> {
                 format!("there is no profile {} here any more", claimed.profile),
             )
         })?;
-        let hub = engine.parts.hub(&facts.hub, claimed.run).await.map_err(broken)?;
+        let hub = engine.parts.hub(&facts.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
             Some(base) => base,
             None => {
                 let (own, integration) = (hub.clone(), git::refs::integration(&claimed.run));
-                let tip = blocking(move || own.tip(&integration)).await.map_err(broken)?;
+                let tip = blocking(move || own.tip(&integration)).await?;
                 let tip = tip.ok_or_else(|| broken("the integration branch is gone from the hub"))?;
                 store
                     .save_attempt_base(claimed.attempt_id, &tip)
@@ -83,9 +83,7 @@ impl<'a> Attempt<'a> {
             }
         };
         let (own, tries) = (hub.clone(), git::refs::all_of_task(&claimed.run, &claimed.key));
-        blocking(move || own.follow(&tries.each_ref().map(String::as_str)))
-            .await
-            .map_err(broken)?;
+        blocking(move || own.follow(&tries.each_ref().map(String::as_str))).await?;
         let started = trace::at(row.began_unix_s);
         let previous = store
             .previous_work(claimed.task, claimed.attempt)

@@ -1,7 +1,7 @@
 //! The worktree an attempt starts from, and what its tree is worth at the end.
 
 use super::{Broken, attempt::Attempt, broken};
-use crate::{engine::blocking, ports::AttemptJournal};
+use crate::{engine::blocking, patience::patiently, ports::AttemptJournal};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -72,20 +72,24 @@ impl Attempt<'_> {
             );
         }
         match self.freeze(&snapshot).await {
-            Ok(Some(commit)) => AttemptEnd::Submitted { commit },
+            Ok(Some(commit)) => match self.pin(&commit).await {
+                Ok(()) => AttemptEnd::Submitted { commit },
+                Err(_) if self.cancel.is_cancelled() => AttemptEnd::Released,
+                Err(reason) => AttemptEnd::Failed { reason },
+            },
             Ok(None) => AttemptEnd::Unchanged,
             Err(reason) => AttemptEnd::Failed { reason },
         }
     }
 
-    /// One commit of ours on the base, pinned before any state changes; `None` where nothing differs.
+    /// One commit of ours on the base; `None` where nothing differs.
     async fn freeze(&self, snapshot: &CommitId) -> Result<Option<CommitId>, Broken> {
         let stamp = self.engine.parts.stamp(format!(
             "{}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
             self.task.title, self.claimed.run, self.claimed.key, self.claimed.attempt
         ));
         let (hub, base, snapshot) = (self.hub.clone(), self.base.clone(), snapshot.clone());
-        let (run, key, conflicted) = (self.claimed.run, self.claimed.key.clone(), self.conflicted.clone());
+        let conflicted = self.conflicted.clone();
         let (policy, profile) = (self.profile.write.clone(), self.profile.name.clone());
         blocking(move || {
             let tree = hub.tree_of(&snapshot).map_err(broken)?;
@@ -111,12 +115,20 @@ impl Attempt<'_> {
                     ));
                 }
             }
-            hub.pin(&git::refs::submission(&run, &key, &commit), &commit)
-                .map_err(broken)?;
             hub.make_durable(&commit).map_err(broken)?;
             Ok(Some(commit))
         })
         .await
+    }
+
+    /// Lets a reference name the work, however long the hub is away: only then may anything be said of it.
+    async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
+        let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
+        let pinned = patiently(&self.cancel, || {
+            let (hub, reference, commit) = (self.hub.clone(), reference.clone(), commit.clone());
+            blocking(move || hub.pin(&reference, &commit))
+        });
+        pinned.await.map_err(broken)
     }
 }
 
