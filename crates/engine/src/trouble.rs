@@ -9,7 +9,7 @@ use std::{
 
 /// How long a branch that could not be merged onto from here, and any task after one that could not be begun, is left to
 /// others.
-const REST: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(10);
 
 /// Kept for the life of the process.
 #[derive(Debug, Default)]

@@ -104,7 +104,11 @@ impl House {
 
     /// One that lends a hand: it has no workspaces.
     pub(crate) async fn enter_worker(&self, name: &str) -> Resident {
-        self.enter_as("worker", name, "", &[]).await
+        self.enter_worker_with(name, &[]).await
+    }
+
+    pub(crate) async fn enter_worker_with(&self, name: &str, environment: &[(&str, &str)]) -> Resident {
+        self.enter_as("worker", name, "", environment).await
     }
 
     async fn enter_as(&self, command: &str, name: &str, stopped_at: &str, environment: &[(&str, &str)]) -> Resident {
@@ -308,6 +312,19 @@ impl Resident {
         let answer = answer.await.unwrap();
         assert_eq!(answer.status(), 503);
         answer.text().await.unwrap()
+    }
+
+    /// Lets it give up what ended runs left, however lately.
+    pub(crate) async fn clean(&self) -> serde_json::Value {
+        let address = address(&self.data_dir.join("server.json")).unwrap();
+        let body = json!({"older_than_days": 0});
+        let answer = reqwest::Client::new()
+            .post(format!("{address}/clean"))
+            .json(&body)
+            .send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

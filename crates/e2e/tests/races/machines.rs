@@ -4,6 +4,7 @@ use crate::{
     house::{House, Resident},
     stopped::{ENDED, taken_over_by},
 };
+use e2e::eventually;
 
 /// Claims nothing but what is done in workspaces, and merges.
 const NO_ATTEMPTS: (&str, &str) = ("ORCHESTRATOR_WORKERS", "0");
@@ -110,4 +111,110 @@ async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
         .await;
     std::fs::write(later, "").unwrap();
     taken_over_by(&house, worker, server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_landing_that_another_finished_in_the_same_moment_counts_as_one() {
+    let house = House::open_apart(0).await;
+    let server = house.enter("first", "", &[]).await;
+    server.submit(&house.repository, &waiting(&house)).await;
+    house.fact("the run is planned", "select 1 from task").await;
+    // Between the server's look and its push the branch moves to a commit that holds what it pushes.
+    house.before_the_branch_moves(
+        &house.hub(),
+        "export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@localhost GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@localhost\n\
+         git update-ref $1 $(git commit-tree -p $3 -m beyond $3^{tree}) $2",
+    );
+    let_go(&house);
+    house.fact("the run ends", ENDED).await;
+    let complete = "select 1 from run where state = 'complete'";
+    assert!(house.holds(complete).await, "{}", house.log());
+    let branch: String = sqlx::query_scalar("select branch from run")
+        .fetch_one(house.pool())
+        .await
+        .unwrap();
+    let subjects = e2e::git(&house.repository, &["log", "--format=%s", &branch]);
+    assert_eq!(
+        subjects.lines().filter(|subject| *subject == "beyond").count(),
+        1,
+        "{subjects}"
+    );
+    assert_eq!(
+        subjects.lines().filter(|subject| subject.starts_with("Merge ")).count(),
+        3,
+        "{subjects}"
+    );
+    server.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_hub_that_is_away_for_a_while_costs_no_try() {
+    let house = House::open_apart(400).await;
+    let server = house.enter("first", "", &[]).await;
+    server.submit(&house.repository, "sh test.sh").await;
+    let recorded = "select 1 from attempt where snapshot is not null and ended_at is null";
+    house.fact("an attempt has recorded its tree", recorded).await;
+    let (hub, away) = (house.hub(), house.folder.path().join("away"));
+    std::fs::rename(&hub, &away).unwrap();
+    eventually("it is missed", || async {
+        house.log().contains("the shared hub").then_some(())
+    })
+    .await;
+    // Longer than a task's tries would last.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    std::fs::rename(&away, &hub).unwrap();
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    assert!(
+        !house
+            .holds("select 1 from task where failures > 0 or attempt > 3")
+            .await,
+        "{}",
+        house.log()
+    );
+    server.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
+    let house = House::open_apart(0).await;
+    let nowhere = format!("file://{}/nowhere/{{hub}}", house.folder.path().display());
+    let worker = house
+        .enter_worker_with("second", &[("ORCHESTRATOR_HUBS", &nowhere)])
+        .await;
+    let server = house.enter("first", "", &[]).await;
+    server.submit(&house.repository, "sh test.sh").await;
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    assert!(
+        !house.holds("select 1 from task where failures > 0").await,
+        "{}",
+        house.log()
+    );
+    server.leave().await;
+    worker.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_gives_up_its_own_copies_alone() {
+    let house = House::open_apart(0).await;
+    let (server, worker) = house.server_and_worker("sh test.sh").await;
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    let cleaned = worker.clean().await;
+    assert!(cleaned["references"].as_u64().unwrap() > 0, "{cleaned}");
+    assert!(
+        !house.holds("select 1 from run where expired_at is not null").await,
+        "{cleaned}"
+    );
+    house.assert_whole().await;
+    let cleaned = server.clean().await;
+    assert!(cleaned["references"].as_u64().unwrap() > 0, "{cleaned}");
+    assert!(
+        house.holds("select 1 from run where expired_at is not null").await,
+        "{cleaned}"
+    );
+    assert_eq!(e2e::git(&house.hub(), &["for-each-ref"]), "");
+    server.leave().await;
+    worker.leave().await;
 }

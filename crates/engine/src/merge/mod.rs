@@ -25,7 +25,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// After so many failures in a row the branch is left to other processes for a while: what ails this one may not ail
 /// them.
-const FAILURES_IN_A_ROW: u32 = 5;
+const FAILURES_IN_A_ROW: u32 = 3;
 /// How many processes may end under a merge: beyond that it is what ends them.
 const BEGINNINGS: u32 = 20;
 /// The wait before a second try; it doubles with each, up to the longest. An intended landing is tried for good.
