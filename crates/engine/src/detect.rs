@@ -5,7 +5,7 @@ use domain::run::{Check, CheckSource};
 /// A file at the root, and the command it stands for. The first that is there decides.
 const KNOWN: [(&str, &str); 9] = [
     ("test.sh", "sh test.sh"),
-    ("Cargo.toml", "cargo test --offline"),
+    ("Cargo.toml", "cargo test --offline --no-fail-fast"),
     ("go.mod", "go test ./..."),
     ("pyproject.toml", "python3 -m pytest -q"),
     ("pytest.ini", "python3 -m pytest -q"),
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(check(None, Some("b"), files).source, CheckSource::Configuration);
         assert_eq!(
             check(None, None, files).command.as_deref(),
-            Some("cargo test --offline")
+            Some("cargo test --offline --no-fail-fast")
         );
     }
 

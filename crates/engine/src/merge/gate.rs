@@ -28,6 +28,8 @@ struct Red {
     failing: BTreeSet<String>,
     /// How many, where the output tells.
     failed: Option<u64>,
+    /// How many tests ran at all.
+    ran: Option<u64>,
 }
 
 /// What fails on the base of a run already, found out once for each run that needs it.
@@ -185,6 +187,7 @@ async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<Red, Gat
         true => Red {
             failing: on_base.failing,
             failed: on_base.failed,
+            ran: on_base.ran,
         },
         false => Red::default(),
     };

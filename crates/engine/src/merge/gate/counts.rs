@@ -10,13 +10,21 @@ pub(crate) struct Counts {
     pub(crate) passed: Option<u64>,
     /// Tests that failed.
     pub(crate) failed: Option<u64>,
-    /// The names of tests that failed.
+    /// The names of tests that failed, and of what broke before it could tell of tests: a build, a file of tests, a
+    /// program of tests.
     pub(crate) failing: BTreeSet<String>,
+}
+
+impl Counts {
+    /// How many tests ran.
+    pub(crate) fn ran(&self) -> Option<u64> {
+        Some(self.passed? + self.failed?)
+    }
 }
 
 /// A runner whose output is known by a line, with the way to read it.
 struct Runner {
-    /// Each match adds to the counts by its named groups `passed` and `failed`.
+    /// Each match adds to the counts by its named groups `passed`, `failed` and `errors`, which are failures, too.
     summary: &'static LazyLock<Regex>,
     /// Each match names a failing test by its group `name`.
     failure: &'static LazyLock<Regex>,
@@ -49,9 +57,9 @@ pattern!(
 );
 pattern!(
     PYTEST,
-    r"(?m)^=*\s*(?:(?P<failed>\d+) failed(?:, )?)?(?:(?P<passed>\d+) passed)?[^\n]* in [\d.]+s\b"
+    r"(?m)^=*\s*(?:(?P<failed>\d+) failed(?:, )?)?(?:(?P<passed>\d+) passed)?(?:[^\n]*?(?P<errors>\d+) errors?)?[^\n]* in [\d.]+s\b"
 );
-pattern!(PYTEST_FAILURE, r"(?m)^FAILED (?P<name>\S+)");
+pattern!(PYTEST_FAILURE, r"(?m)^(?:FAILED|ERROR) (?P<name>\S+)");
 pattern!(
     JEST,
     r"(?m)^Tests:\s+(?:(?P<failed>\d+) failed, )?(?:\d+ \w+, )*?(?:(?P<passed>\d+) passed, )?\d+ total"
@@ -90,14 +98,34 @@ const RUNNERS: [Runner; 5] = [
 ];
 pattern!(TAP_NODE_FAILURE, r"(?m)^\s*(?:not ok \d+ - |✖ )(?P<name>.+)$");
 
+/// What breaks without being a test that fails, each named so that it is the same wherever it breaks the same way: a
+/// crate that does not compile, a program of tests that fails or is ended by a signal, a package that fails, does not
+/// build or does not set up, a file of tests that does not load.
+const BREAKAGES: [&LazyLock<Regex>; 5] = [&CARGO_BUILD, &CARGO_TARGET, &CARGO_SIGNAL, &GO_PACKAGE, &JEST_SUITE];
+pattern!(
+    CARGO_BUILD,
+    r"(?m)^error: (?P<name>could not compile `[^`]+`(?: \([^)]*\))?)"
+);
+pattern!(
+    CARGO_TARGET,
+    r"(?m)^(?:error: test failed, to rerun pass | {4})`(?P<name>[^`\n]+)`$"
+);
+pattern!(
+    CARGO_SIGNAL,
+    r"(?m)^\s*process didn't exit successfully: .*(?P<name>\(signal: [^)]*\))$"
+);
+pattern!(GO_PACKAGE, r"(?m)^FAIL\t(?P<name>\S+(?: \[[a-z ]+\])?)");
+pattern!(JEST_SUITE, r"(?m)^FAIL (?P<name>\S+\.\w+)");
+
 /// Reads an output.
 pub(crate) fn read(output: &str) -> Counts {
-    for runner in RUNNERS {
-        if let Some(counts) = runner.read(output) {
-            return counts;
-        }
-    }
-    read_tap(output).or_else(|| read_go(output)).unwrap_or_default()
+    let known = RUNNERS.iter().find_map(|runner| runner.read(output));
+    let known = known.or_else(|| read_tap(output)).or_else(|| read_go(output));
+    let mut counts = known.unwrap_or_default();
+    counts
+        .failing
+        .extend(BREAKAGES.iter().flat_map(|pattern| names(pattern, output)));
+    counts
 }
 
 impl Runner {
@@ -105,11 +133,13 @@ impl Runner {
         let mut counts = Counts::default();
         for summary in self.summary.captures_iter(output) {
             let number = |name| summary.name(name).and_then(|text| text.as_str().parse::<u64>().ok());
-            if number("passed").is_none() && number("failed").is_none() {
+            let [passed, failed, errors] = ["passed", "failed", "errors"].map(number);
+            if passed.or(failed).or(errors).is_none() {
                 continue;
             }
-            counts.passed = Some(counts.passed.unwrap_or(0) + number("passed").unwrap_or(0));
-            counts.failed = Some(counts.failed.unwrap_or(0) + number("failed").unwrap_or(0));
+            let failed = failed.unwrap_or(0) + errors.unwrap_or(0);
+            counts.passed = Some(counts.passed.unwrap_or(0) + passed.unwrap_or(0));
+            counts.failed = Some(counts.failed.unwrap_or(0) + failed);
         }
         counts.passed?;
         counts.failing = names(self.failure, output);
@@ -212,6 +242,32 @@ mod tests {
         assert_eq!(
             counts("--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)"),
             (Some(1), Some(1))
+        );
+    }
+
+    #[test]
+    fn what_breaks_without_a_test_that_fails_is_named() {
+        let failing = |output: &str| read(output).failing.into_iter().collect::<Vec<_>>().join(" | ");
+        let pytest =
+            "ERROR tests/test_b.py\nFAILED tests/test_a.py::x - assert\n= 1 failed, 3 passed, 1 error in 0.2s =";
+        assert_eq!(counts(pytest), (Some(3), Some(2)));
+        assert_eq!(failing(pytest), "tests/test_a.py::x | tests/test_b.py");
+        assert_eq!(counts("ERROR t.py\n2 errors in 0.10s"), (Some(0), Some(2)));
+        let go = "--- FAIL: TestA (0.00s)\nFAIL\tm/a\t0.01s\nFAIL\tm/b [build failed]\nok  \tm/c\t0.01s\nFAIL\n";
+        assert_eq!(failing(go), "TestA | m/a | m/b [build failed]");
+        let cargo = "test a ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n\
+                     error: test failed, to rerun pass `-p one --lib`\n\nCaused by:\n  process didn't exit \
+                     successfully: `target/debug/deps/two-1` (signal: 6, SIGABRT: process abort signal)\n\
+                     error: 2 targets failed:\n    `-p one --lib`\n    `-p two --lib`\n\
+                     error: could not compile `three` (lib test) due to 1 previous error\n";
+        assert_eq!(
+            failing(cargo),
+            "(signal: 6, SIGABRT: process abort signal) | -p one --lib | -p two --lib | a | \
+             could not compile `three` (lib test)"
+        );
+        assert_eq!(
+            failing("FAIL src/a.test.js\n  ● adds\n\nTests:       1 failed, 1 total"),
+            "adds | src/a.test.js"
         );
     }
 

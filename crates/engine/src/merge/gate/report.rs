@@ -39,6 +39,8 @@ pub(crate) struct GateReport {
     /// Where the whole output lies.
     pub(crate) output_file: Option<PathBuf>,
     #[serde(skip)]
+    pub(super) ran: Option<u64>,
+    #[serde(skip)]
     timed_out: bool,
 }
 
@@ -51,6 +53,7 @@ impl GateReport {
             passed: None,
             failed: None,
             failing: BTreeSet::new(),
+            ran: None,
             flaky: BTreeSet::new(),
             runs: 0,
             duration_ms: 0,
@@ -63,11 +66,13 @@ impl GateReport {
 
     /// From how the command ended to a verdict. Being unable to run is never a pass, and neither is running no test.
     pub(super) fn read(command: &str, finished: &Finished, log: &Path, limit_s: u64) -> Self {
+        let counts = counts::read(&finished.output_head_tail);
+        let ran = counts.ran();
         let Counts {
             passed,
             failed,
             failing,
-        } = counts::read(&finished.output_head_tail);
+        } = counts;
         let ran_none = passed == Some(0) && failed == Some(0);
         let (verdict, exit, note) = match finished.exit {
             Exit::Code(0) if ran_none => (
@@ -102,6 +107,7 @@ impl GateReport {
             passed,
             failed,
             failing,
+            ran,
             flaky: BTreeSet::new(),
             runs: 1,
             duration_ms: finished.duration.as_millis() as u64,
@@ -114,7 +120,9 @@ impl GateReport {
 
     /// Whether another run on the same tree may say otherwise: it ran to its end, and named the tests that failed.
     pub(super) fn may_be_flaky(&self) -> bool {
-        self.verdict == GateVerdict::Failed && !self.failing.is_empty() && !self.timed_out
+        // What does not build is no test, and does not build the next time either.
+        let tests = self.failed.is_some_and(|failed| failed > 0) && !self.failing.is_empty();
+        self.verdict == GateVerdict::Failed && tests && !self.timed_out
     }
 
     /// Whether the check came to its end and all that it printed was read.
@@ -123,13 +131,18 @@ impl GateReport {
     }
 
     /// Whether nothing fails, as far as the check ran, but what fails without the work, too: by name, and no more of
-    /// them, because tests of one name may stand in several places.
+    /// them, because tests of one name may stand in several places. And no fewer tests ran: what does not come to run any
+    /// more is nothing that passes.
     pub(super) fn only_fails(&self, red: &Red) -> bool {
+        let no_fewer = match (self.ran, red.ran) {
+            (Some(ran), Some(before)) => ran >= before,
+            (_, None) | (None, _) => true,
+        };
         let no_more = match (self.failed, red.failed) {
             (Some(failed), Some(before)) => failed <= before,
             (_, None) | (None, _) => true,
         };
-        self.is_whole() && !self.failing.is_empty() && self.failing.is_subset(&red.failing) && no_more
+        self.is_whole() && !self.failing.is_empty() && self.failing.is_subset(&red.failing) && no_more && no_fewer
     }
 
     /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
@@ -216,4 +229,59 @@ fn tail(text: &str, bytes: usize) -> &str {
     }
     let cut = &text[start..];
     cut.find('\n').map_or(cut, |line| &cut[line + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn report(output: &str) -> GateReport {
+        let finished = Finished {
+            exit: Exit::Code(1),
+            output_head_tail: output.to_owned(),
+            output_cut: false,
+            output_bytes: output.len() as u64,
+            duration: Duration::ZERO,
+            created_in: Duration::ZERO,
+        };
+        GateReport::read("check", &finished, Path::new("log"), 1)
+    }
+
+    fn beside(base: &str, merged: &str) -> GateVerdict {
+        let base = report(base);
+        let red = Red {
+            failing: base.failing,
+            failed: base.failed,
+            ran: base.ran,
+        };
+        report(merged).beside(&red).verdict
+    }
+
+    #[test]
+    fn a_red_base_excuses_what_fails_there_and_nothing_else() {
+        let red = "FAILED t.py::old\n= 1 failed, 4 passed in 0.1s =";
+        assert_eq!(beside(red, red), GateVerdict::Passed);
+        assert_eq!(
+            beside(red, "FAILED t.py::old\n= 1 failed, 9 passed in 0.1s ="),
+            GateVerdict::Passed
+        );
+        for worse in [
+            "FAILED t.py::old\nFAILED t.py::new\n= 2 failed, 3 passed in 0.1s =",
+            // A file of tests that does not load, and tests that don't come to run.
+            "FAILED t.py::old\nERROR u.py\n= 1 failed, 4 passed, 1 error in 0.1s =",
+            "FAILED t.py::old\n= 1 failed, 3 passed in 0.1s =",
+        ] {
+            assert_eq!(beside(red, worse), GateVerdict::Failed, "{worse}");
+        }
+        let red = "--- FAIL: TestOld (0.00s)\nFAIL\tm/a\t0.01s\nok  \tm/b\t0.01s\nFAIL\n";
+        assert_eq!(beside(red, red), GateVerdict::Passed);
+        let unbuilt = "--- FAIL: TestOld (0.00s)\nFAIL\tm/a\t0.01s\nFAIL\tm/b [build failed]\nFAIL\n";
+        assert_eq!(beside(red, unbuilt), GateVerdict::Failed);
+        let red = "test old ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n\
+                   error: test failed, to rerun pass `--lib`\n";
+        let aborted =
+            format!("{red}  process didn't exit successfully: `x` (signal: 6, SIGABRT: process abort signal)\n");
+        assert_eq!(beside(red, &aborted), GateVerdict::Failed);
+    }
 }
