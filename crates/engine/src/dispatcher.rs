@@ -89,7 +89,7 @@ impl Drop for Entry {
 /// Runs until the engine is drained.
 pub(crate) async fn dispatch(engine: Engine) {
     let busy = engine.parts.busy.clone();
-    let mut tick = engine.parts.wake.watch();
+    let mut tick = engine.parts.wake.watch_work();
     let poll = engine.parts.settings.poll;
     let mut compared = Instant::now();
     while !engine.parts.drain.is_cancelled() {

@@ -155,8 +155,18 @@ impl Engine {
 
     fn spawn_parts(&self) {
         let parts = &self.parts;
-        tokio::spawn(parts.wake.clone().tell(parts.store.clone(), parts.stop.clone()));
-        tokio::spawn(parts.wake.clone().listen(parts.store.clone(), parts.stop.clone()));
+        tokio::spawn(
+            parts
+                .wake
+                .clone()
+                .tell(parts.store.clone(), parts.holder, parts.stop.clone()),
+        );
+        tokio::spawn(
+            parts
+                .wake
+                .clone()
+                .listen(parts.store.clone(), parts.holder, parts.stop.clone()),
+        );
         if parts.settings.duties != Duties::None {
             tokio::spawn(housekeeping::keep(self.clone()));
             tokio::spawn(retention::keep(self.clone()));

@@ -101,7 +101,7 @@ impl Ledger for Account {
         // Beside the call: what is shown must not hold up what is done.
         tokio::spawn(async move {
             match engine.parts.store.append(run, &[(task, fact)]).await {
-                Ok(()) => engine.parts.wake.committed(),
+                Ok(()) => engine.parts.wake.told(),
                 Err(error) => tracing::debug!(%error, "a retry was not shown"),
             }
         });
@@ -132,7 +132,7 @@ impl AttemptJournal {
         match patiently(&self.cancel, write).await {
             _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
-                self.engine.parts.wake.committed();
+                self.engine.parts.wake.told();
                 Ok(Verdict::GoOn)
             }
             Ok(Held::No) => Ok(Verdict::Stop),
@@ -287,7 +287,7 @@ impl PlanProgress for PlanLog {
             problems: problems.iter().map(|problem| redact(problem)).collect(),
         };
         match self.engine.parts.store.append(self.run, &[(None, fact)]).await {
-            Ok(()) => self.engine.parts.wake.committed(),
+            Ok(()) => self.engine.parts.wake.told(),
             Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
         }
     }

@@ -1,6 +1,6 @@
 //! The log of a run: facts in a sequence without gaps.
 
-use crate::{Error, Store, storable::document, timed::timed, tx::Tx};
+use crate::{Error, Holder, Store, storable::document, timed::timed, tx::Tx};
 use domain::{RunId, TaskId, event::Fact};
 use serde_json::Value;
 
@@ -69,27 +69,30 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn hint(&self) -> Result<(), Error> {
-        timed(
-            "other",
-            sqlx::query!("select pg_notify('orchestrator', '') is null as sent").fetch_one(&self.pool),
-        )
-        .await?;
+    pub async fn hint(&self, from: Holder) -> Result<(), Error> {
+        let query = sqlx::query!("select pg_notify('orchestrator', $1) is null as sent", name(from));
+        timed("other", query.fetch_one(&self.pool)).await?;
         Ok(())
     }
 }
 
 impl Store {
-    /// Hears the hints of other processes, calling back for each, until the connection is lost.
+    /// Hears the hints of processes other than one, calling back for each, until the connection is lost.
     ///
     /// # Errors
     /// Always ends in one: the connection was lost, or could not be had.
-    pub async fn hear(&self, changed: impl Fn()) -> Result<std::convert::Infallible, Error> {
+    pub async fn hear(&self, own: Holder, changed: impl Fn()) -> Result<std::convert::Infallible, Error> {
         let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
         timed("listen", listener.listen("orchestrator")).await?;
         loop {
-            listener.recv().await?;
-            changed();
+            if listener.recv().await?.payload() != name(own) {
+                changed();
+            }
         }
     }
+}
+
+/// What a process signs its hints with.
+fn name(Holder { process, epoch }: Holder) -> String {
+    format!("{}:{}", process.0, epoch.0)
 }

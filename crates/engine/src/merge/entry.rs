@@ -230,7 +230,7 @@ impl Entry {
         let facts: Vec<_> = facts.into_iter().map(|fact| (Some(self.merge.task), fact)).collect();
         tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
-        self.engine.parts.wake.committed();
+        self.engine.parts.wake.told();
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl Branch {
         }
         tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
-        self.engine.parts.wake.committed();
+        self.engine.parts.wake.told();
         Ok(taken)
     }
 

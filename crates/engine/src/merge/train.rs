@@ -405,7 +405,7 @@ impl Train {
 
     /// Until a gate ends, or there may be more to build.
     async fn wait(&mut self) -> Result<(), Failure> {
-        let mut tick = self.branch.engine.parts.wake.watch();
+        let mut tick = self.branch.engine.parts.wake.watch_work();
         let drain = self.branch.engine.parts.drain.clone();
         let changed = async {
             tokio::time::sleep(LOOK_EVERY).await;
