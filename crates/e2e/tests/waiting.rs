@@ -125,6 +125,18 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
         "{said}"
     );
 
+    // Left to the layers once more, which know no better.
+    let asked = product.journal().len();
+    let (code, said, error) = call(&["merges", "resolve", &id, "--layers", PATH]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("in the queue again"), "{said}");
+    eventually("the merge waits again", || async {
+        let lines = product.client.merge_lines(None, 10).await.ok()?.merges;
+        let waits = lines.into_iter().any(|line| line.state.as_str() == "waiting");
+        (waits && product.journal().len() > asked).then_some(())
+    })
+    .await;
+
     std::fs::write(folder.join(PATH), "one\nleft\nright\n").expect("the file is decided");
     let (code, said, error) = call(&["merges", "resolve", &id, "--from", &folder_name]);
     assert_eq!(code, Some(0), "{error}");

@@ -240,6 +240,9 @@ pub(crate) struct ResolveArguments {
     /// This path goes
     #[arg(long, value_name = "PATH")]
     pub(crate) delete: Vec<String>,
+    /// This path is left to the layers once more; what was answered for it before is withdrawn
+    #[arg(long, value_name = "PATH")]
+    pub(crate) layers: Vec<String>,
     /// This path is to hold the text of a file
     #[arg(long, value_name = "PATH=FILE")]
     pub(crate) file: Vec<String>,

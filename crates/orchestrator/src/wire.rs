@@ -5,6 +5,7 @@ mod delivery;
 mod settings;
 
 pub(crate) use database::try_database;
+pub(crate) use settings::shared_hubs;
 
 use crate::{
     config::{Loaded, model_settings},

@@ -45,6 +45,7 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     let mut findings = vec![data_directory(loaded), disk(loaded), disk_use(loaded).await];
     findings.push(database(loaded, running.as_deref()).await);
     findings.push(git());
+    findings.extend(hubs(loaded));
     findings.push(sandbox(loaded).await);
     findings.push(models(loaded));
     findings.push(port(loaded, running.as_deref()).await);
@@ -232,6 +233,22 @@ fn git() -> Finding {
         ),
         Err(error) => not_ok("git", State::Missing, error.to_string(), "apt-get install -y git"),
     }
+}
+
+/// Where the hubs are, if machines share them. Whether one is there is told by its first run: each has a name of its own.
+fn hubs(loaded: &Loaded) -> Option<Finding> {
+    let address = loaded.config.hubs.address.as_ref()?;
+    let database = loaded.config.database.url.is_some();
+    Some(match wire::shared_hubs(loaded) {
+        Ok(_) if !database => not_ok(
+            "hubs",
+            State::Warning,
+            format!("shared at {address}, but the database is this machine's own"),
+            "set DATABASE_URL to one that the other machines reach, too",
+        ),
+        Ok(_) => ok("hubs", format!("shared at {address}")),
+        Err(failure) => failed("hubs", &failure),
+    })
 }
 
 async fn sandbox(loaded: &Loaded) -> Finding {

@@ -96,6 +96,7 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
         ("ours", &arguments.ours),
         ("theirs", &arguments.theirs),
         ("delete", &arguments.delete),
+        ("layers", &arguments.layers),
     ];
     for (decision, own) in sides {
         paths.extend(own.iter().map(|path| PathAnswer {
@@ -120,7 +121,7 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
     }
     if paths.is_empty() {
         return Err(Failure::usage("no path is decided").with("merge", merge).hint(
-            "name paths with --ours, --theirs, --delete, --file or --from; `orchestrator merges show` lists them",
+            "name paths with --ours, --theirs, --delete, --file, --layers or --from; `orchestrator merges show` lists them",
         ));
     }
     let answer = NewResolution {

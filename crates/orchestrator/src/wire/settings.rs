@@ -182,7 +182,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
 }
 
 /// Where the hubs are that several machines work on.
-fn shared_hubs(loaded: &Loaded) -> Result<Option<SharedHubs>, Failure> {
+pub(crate) fn shared_hubs(loaded: &Loaded) -> Result<Option<SharedHubs>, Failure> {
     let section = &loaded.config.hubs;
     let access = PushAccess {
         credential_helper: section.credential_helper.clone(),
