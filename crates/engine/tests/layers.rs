@@ -363,6 +363,29 @@ async fn a_driver_decides_in_the_sandbox_where_the_result_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mergiraf_itself_decides_where_it_is_installed() {
+    if std::process::Command::new("mergiraf")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return eprintln!("mergiraf is not installed: skipped");
+    }
+    let work = |key: &str| format!("sed -i 's/^use std::fs;$/&\\nuse std::{key};/' main.rs");
+    let house = House::open(two(&work("env"), &work("io"), Vec::new())).await;
+    let source = "use std::fs;\n\nfn main() {\n    println!(\"{}\", fs::read_to_string(\"a\").is_ok());\n}\n";
+    let repository = house.repository(&[("main.rs", source)]);
+    let run = house.submit(&repository, Some("grep -q 'use std::fs;' main.rs")).await;
+    completes(&house, run.id).await;
+    let merged = text(&repository, "main.rs");
+    assert!(
+        merged.contains("use std::env;\n") && merged.contains("use std::io;\n"),
+        "{merged}"
+    );
+    assert_eq!(decisions(&house, run.id).await, pairs(&[("driver", "resolved")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_driver_is_not_asked_where_nothing_would_check_it() {
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
     let mut house = House::open(two("echo left > a.txt", "echo right > a.txt", vec![both])).await;
