@@ -11,7 +11,7 @@ use crate::{
     merge::{BuildCaches, RedBase},
     request::{CancelError, DeliverError, Readiness},
     retention,
-    settings::{Duties, MergeSettings, Settings},
+    settings::{Duties, GivesUp, MergeSettings, Settings},
     step::{self, Applied, StepError},
     trouble::Troubles,
     usage::DiskUse,
@@ -374,10 +374,9 @@ impl Parts {
     /// A hub in the data directory, by its folder, to give up what runs left in it.
     pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let shared = match self.settings.duties {
-            // What is given up here stays where all reach it.
-            Duties::WithoutWorkspaces => None,
-            Duties::All | Duties::None => self.shared_hub(&name.unwrap_or_default())?,
+        let shared = match self.settings.gives_up {
+            GivesUp::OwnCopies => None,
+            GivesUp::Runs => self.shared_hub(&name.unwrap_or_default())?,
         };
         let hub = blocking(move || Hub::open(&path)).await?;
         Ok(Arc::new(match shared {

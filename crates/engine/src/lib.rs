@@ -42,7 +42,7 @@ pub use llm::ModelRef;
 pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
 pub use retention::{CleanMode, Cleaned, CleanedCache, CleanedRun, RetentionError};
 pub use settings::{
-    Duties, GeneratedRule, Generation, Identity, MergeSettings, Settings, SharedHubs, WorkspaceSettings,
+    Duties, GeneratedRule, Generation, GivesUp, Identity, MergeSettings, Settings, SharedHubs, WorkspaceSettings,
 };
 pub use store::view;
 pub use usage::{Area, DiskUse, bytes_in_words};

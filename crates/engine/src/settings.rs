@@ -49,6 +49,8 @@ pub struct Settings {
     pub measure: Duration,
     /// What is claimed here.
     pub duties: Duties,
+    /// What is given up here of runs that have ended.
+    pub gives_up: GivesUp,
     /// Where the hubs are that several machines work on; `None`: this machine's own.
     pub hubs: Option<SharedHubs>,
     /// How often the database is asked for work when nothing woke the dispatcher.
@@ -81,6 +83,15 @@ pub enum Duties {
     None,
 }
 
+/// What retention gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivesUp {
+    /// The runs themselves: what any machine has of them, and what machines share.
+    Runs,
+    /// What this machine has of them.
+    OwnCopies,
+}
+
 impl Settings {
     /// The defaults, for a data directory; models, workspaces and the number of slots are the caller's.
     pub fn at(data_dir: PathBuf) -> Self {
@@ -102,6 +113,7 @@ impl Settings {
             disk_bound_bytes: None,
             measure: Duration::from_secs(600),
             duties: Duties::All,
+            gives_up: GivesUp::Runs,
             hubs: None,
             poll: Duration::from_millis(500),
             heartbeat: Duration::from_secs(5),

@@ -15,7 +15,7 @@ use crate::{
 use database::{close_database, nothing_unfinished, open_database};
 use engine::Engine;
 use sandbox::Sandbox;
-use settings::{add_scripted, engine_settings, sandbox_settings, server_settings, telemetry_settings};
+use settings::{add_scripted, engine_settings, note_purpose, sandbox_settings, server_settings, telemetry_settings};
 use std::{io::Write, net::SocketAddr, path::Path, sync::Arc};
 use store::{
     Store,
@@ -105,6 +105,8 @@ impl House {
         let config = &loaded.config;
         let lock = lock(&config.data_dir).await?;
         let data_dir = lock.data_dir().to_owned();
+        note_purpose(&data_dir, plan.purpose)
+            .map_err(|error| Failure::environment("the data directory can't be written to").with("found", error))?;
         let server_settings = server_settings(loaded)?;
         let listener = server::bind(plan.listen, &server_settings).await;
         let listener = listener.map_err(|error| Failure::from_text_environment(&error.to_string()))?;

@@ -208,6 +208,24 @@ async fn a_worker_gives_up_its_own_copies_alone() {
         "{cleaned}"
     );
     house.assert_whole().await;
+    // Nor does a command of its own, when the worker is gone.
+    let (data_dir, config) = (worker.data_dir.clone(), house.folder.path().join("orchestrator.toml"));
+    worker.leave().await;
+    let by_itself = e2e::orchestrator(
+        &["clean", "--older-than", "0", "--data-dir", data_dir.to_str().unwrap()],
+        &[
+            ("DATABASE_URL", &house.database.url()),
+            ("ORCHESTRATOR_CONFIG", config.to_str().unwrap()),
+        ],
+        house.folder.path(),
+    );
+    assert!(
+        by_itself.status.success(),
+        "{}",
+        String::from_utf8_lossy(&by_itself.stderr)
+    );
+    assert!(!house.holds("select 1 from run where expired_at is not null").await);
+    house.assert_whole().await;
     let cleaned = server.clean().await;
     assert!(cleaned["references"].as_u64().unwrap() > 0, "{cleaned}");
     assert!(
@@ -216,5 +234,4 @@ async fn a_worker_gives_up_its_own_copies_alone() {
     );
     assert_eq!(e2e::git(&house.hub(), &["for-each-ref"]), "");
     server.leave().await;
-    worker.leave().await;
 }

@@ -3,7 +3,7 @@
 use super::{Cleaned, RetentionError, report::Age};
 use crate::{
     engine::{Engine, blocking},
-    settings::Duties,
+    settings::GivesUp,
     usage::{Area, folder_bytes},
 };
 use domain::{CommitId, Fence, RunId};
@@ -92,10 +92,9 @@ impl<'a> Round<'a> {
     /// `false` where something of the run is open after all.
     pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
         let marked = match self.fence {
-            Some(fence) if self.engine.parts.settings.duties != Duties::WithoutWorkspaces => {
+            Some(fence) if self.engine.parts.settings.gives_up == GivesUp::Runs => {
                 self.engine.expire(ended.run, fence).await?
             }
-            // Whoever lends a hand gives up its own copies alone.
             Some(_) | None => true,
         };
         if marked {

@@ -10,7 +10,7 @@ use crate::{
     config::{Loaded, LogFormat, parse_model},
     failure::Failure,
 };
-use engine::{Duties, Identity, SharedHubs, WorkspaceSettings, delivery::PushAccess};
+use engine::{Duties, GivesUp, Identity, SharedHubs, WorkspaceSettings, delivery::PushAccess};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -169,6 +169,12 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
             Purpose::Help => Duties::WithoutWorkspaces,
             Purpose::Look | Purpose::Tidy => Duties::None,
         },
+        gives_up: match purpose {
+            Purpose::Work => GivesUp::Runs,
+            Purpose::Help => GivesUp::OwnCopies,
+            Purpose::Look | Purpose::Tidy if helped(data_dir) => GivesUp::OwnCopies,
+            Purpose::Look | Purpose::Tidy => GivesUp::Runs,
+        },
         hubs: shared_hubs(loaded)?,
         poll: Duration::from_millis(config.engine.poll_ms),
         heartbeat: Duration::from_secs(config.engine.heartbeat_s),
@@ -179,6 +185,27 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         priority_level: Duration::from_secs(config.engine.priority_level_s),
         fast_forward: config.engine.fast_forward,
     })
+}
+
+/// In the data directory of a worker: what is done there by a command of its own is no more than the worker may.
+const WORKER: &str = "worker";
+
+/// Whether it was a worker that had the data directory last.
+fn helped(data_dir: &Path) -> bool {
+    data_dir.join(WORKER).exists()
+}
+
+/// Notes who has the data directory.
+pub(super) fn note_purpose(data_dir: &Path, purpose: Purpose) -> std::io::Result<()> {
+    let mark = data_dir.join(WORKER);
+    match purpose {
+        Purpose::Help => std::fs::write(mark, "lends a hand to a server on another machine\n"),
+        Purpose::Work => match std::fs::remove_file(mark) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        },
+        Purpose::Look | Purpose::Tidy => Ok(()),
+    }
 }
 
 /// Where the hubs are that several machines work on.
