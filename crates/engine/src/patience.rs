@@ -50,7 +50,20 @@ impl MayPass for crate::step::StepError {
 }
 
 /// Makes the call until it succeeds, fails for good, or is stopped: then its last error is returned.
-pub(crate) async fn patiently<T, E, Called>(stop: &CancellationToken, mut call: impl FnMut() -> Called) -> Result<T, E>
+pub(crate) async fn patiently<T, E, Called>(stop: &CancellationToken, call: impl FnMut() -> Called) -> Result<T, E>
+where
+    E: MayPass + std::fmt::Display,
+    Called: Future<Output = Result<T, E>>,
+{
+    patiently_for(PATIENCE, stop, call).await
+}
+
+/// The same for less long: where others wait who may be better placed.
+pub(crate) async fn patiently_for<T, E, Called>(
+    patience: Duration,
+    stop: &CancellationToken,
+    mut call: impl FnMut() -> Called,
+) -> Result<T, E>
 where
     E: MayPass + std::fmt::Display,
     Called: Future<Output = Result<T, E>>,
@@ -59,7 +72,7 @@ where
     let mut wait = FIRST_WAIT;
     loop {
         let error = match call().await {
-            Err(error) if error.may_pass() && begun.elapsed() < PATIENCE => error,
+            Err(error) if error.may_pass() && begun.elapsed() < patience => error,
             done => return done,
         };
         tracing::warn!(%error, "what was done could not be written down; it is tried again");

@@ -36,6 +36,11 @@ impl Troubles {
         self.with(|inner| inner.failing.entry(merge).or_insert_with(Instant::now).elapsed())
     }
 
+    /// A merge that failed came further after all.
+    pub(crate) fn recovered(&self, merge: MergeId) {
+        self.with(|inner| inner.failing.remove(&merge));
+    }
+
     /// A merge has ended.
     pub(crate) fn ended(&self, merge: MergeId) {
         self.with(|inner| {

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 struct Red {
     /// The names of the tests.
     failing: BTreeSet<String>,
+    /// What breaks without being a test.
+    broken: BTreeSet<String>,
     /// How many, where the output tells.
     failed: Option<u64>,
     /// How many tests ran at all.
@@ -186,6 +188,7 @@ async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<Red, Gat
     let red = match on_base.is_whole() {
         true => Red {
             failing: on_base.failing,
+            broken: on_base.broken,
             failed: on_base.failed,
             ran: on_base.ran,
         },

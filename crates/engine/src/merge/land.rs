@@ -4,12 +4,12 @@
 //! that landing them one at a time would make, and the disk is waited for once.
 
 use super::{
-    Failure,
+    Failure, VERDICT_PATIENCE,
     bring::Built,
     entry::{Branch, Ended, Merger},
     gate::GateReport,
 };
-use crate::{engine::blocking, patience::patiently};
+use crate::{engine::blocking, patience::patiently_for};
 use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingLock, LandingState};
 use std::{
@@ -57,7 +57,7 @@ impl Branch {
         let durable = blocking(move || hub.make_durable(&commit)).await?;
         // On machines that share no disk, everything it says is where whoever finishes it finds it.
         let (drain, offered) = (&self.engine.parts.drain, Arc::new(self.candidates(&train)));
-        patiently(drain, || {
+        patiently_for(VERDICT_PATIENCE, drain, || {
             let (hub, offered) = (self.hub.clone(), offered.clone());
             blocking(move || hub.offer(&offered))
         })

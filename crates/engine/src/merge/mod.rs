@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// How long a merge is tried again whose failure may pass by itself: a full disk, a shared hub that is away.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+/// How long a shared hub is waited for with a verdict in hand, which would have to be found anew.
+const VERDICT_PATIENCE: Duration = Duration::from_secs(60);
 /// After so many failures in a row the branch is left to other processes for a while: what ails this one may not ail
 /// them.
 const FAILURES_IN_A_ROW: u32 = 3;

@@ -5,7 +5,7 @@
 //! a time would make.
 
 use super::{
-    Failure, PATIENCE, Turn,
+    Failure, PATIENCE, Turn, VERDICT_PATIENCE,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, blocking},
-    patience::patiently,
+    patience::patiently_for,
     tip::{self, Tip},
 };
 use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
@@ -328,7 +328,7 @@ impl Train {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
         let stop = self.branch.engine.parts.drain.clone();
-        patiently(&stop, || {
+        patiently_for(VERDICT_PATIENCE, &stop, || {
             let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
             blocking(move || hub.pin(&reference, &merged))
         })
@@ -432,6 +432,9 @@ impl Candidate {
             let message = format!("the gate broke off: {error}");
             Err(Failure::Passing(message))
         });
+        if judged.is_ok() {
+            self.merger.engine.parts.troubles.recovered(self.merger.merge.id);
+        }
         self.gate = Judging::Done(judged);
         self._permit = None;
         true

@@ -10,9 +10,10 @@ pub(crate) struct Counts {
     pub(crate) passed: Option<u64>,
     /// Tests that failed.
     pub(crate) failed: Option<u64>,
-    /// The names of tests that failed, and of what broke before it could tell of tests: a build, a file of tests, a
-    /// program of tests.
+    /// The names of tests that failed.
     pub(crate) failing: BTreeSet<String>,
+    /// What broke without being a test: a build, a package, a program or a file of tests.
+    pub(crate) broken: BTreeSet<String>,
 }
 
 impl Counts {
@@ -122,9 +123,7 @@ pub(crate) fn read(output: &str) -> Counts {
     let known = RUNNERS.iter().find_map(|runner| runner.read(output));
     let known = known.or_else(|| read_tap(output)).or_else(|| read_go(output));
     let mut counts = known.unwrap_or_default();
-    counts
-        .failing
-        .extend(BREAKAGES.iter().flat_map(|pattern| names(pattern, output)));
+    counts.broken = BREAKAGES.iter().flat_map(|pattern| names(pattern, output)).collect();
     counts
 }
 
@@ -152,7 +151,7 @@ fn read_tap(output: &str) -> Option<Counts> {
     let mut counts = Counts {
         passed: Some(0),
         failed: Some(0),
-        failing: BTreeSet::new(),
+        ..Counts::default()
     };
     for line in TAP_LINE.captures_iter(output) {
         let directive = line
@@ -192,6 +191,7 @@ fn read_go(output: &str) -> Option<Counts> {
         passed: Some(passed),
         failed: Some(failed),
         failing: names(&GO_FAILURE, output),
+        ..Counts::default()
     })
 }
 
@@ -248,26 +248,30 @@ mod tests {
     #[test]
     fn what_breaks_without_a_test_that_fails_is_named() {
         let failing = |output: &str| read(output).failing.into_iter().collect::<Vec<_>>().join(" | ");
+        let broken = |output: &str| read(output).broken.into_iter().collect::<Vec<_>>().join(" | ");
         let pytest =
             "ERROR tests/test_b.py\nFAILED tests/test_a.py::x - assert\n= 1 failed, 3 passed, 1 error in 0.2s =";
         assert_eq!(counts(pytest), (Some(3), Some(2)));
         assert_eq!(failing(pytest), "tests/test_a.py::x | tests/test_b.py");
         assert_eq!(counts("ERROR t.py\n2 errors in 0.10s"), (Some(0), Some(2)));
         let go = "--- FAIL: TestA (0.00s)\nFAIL\tm/a\t0.01s\nFAIL\tm/b [build failed]\nok  \tm/c\t0.01s\nFAIL\n";
-        assert_eq!(failing(go), "TestA | m/a | m/b [build failed]");
+        assert_eq!(
+            (failing(go), broken(go)),
+            ("TestA".into(), "m/a | m/b [build failed]".into())
+        );
         let cargo = "test a ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n\
                      error: test failed, to rerun pass `-p one --lib`\n\nCaused by:\n  process didn't exit \
                      successfully: `target/debug/deps/two-1` (signal: 6, SIGABRT: process abort signal)\n\
                      error: 2 targets failed:\n    `-p one --lib`\n    `-p two --lib`\n\
                      error: could not compile `three` (lib test) due to 1 previous error\n";
         assert_eq!(
-            failing(cargo),
-            "(signal: 6, SIGABRT: process abort signal) | -p one --lib | -p two --lib | a | \
+            broken(cargo),
+            "(signal: 6, SIGABRT: process abort signal) | -p one --lib | -p two --lib | \
              could not compile `three` (lib test)"
         );
         assert_eq!(
-            failing("FAIL src/a.test.js\n  ● adds\n\nTests:       1 failed, 1 total"),
-            "adds | src/a.test.js"
+            broken("FAIL src/a.test.js\n  ● adds\n\nTests:       1 failed, 1 total"),
+            "src/a.test.js"
         );
     }
 

@@ -38,6 +38,9 @@ pub(crate) struct GateReport {
     pub(crate) output: String,
     /// Where the whole output lies.
     pub(crate) output_file: Option<PathBuf>,
+    /// What broke without being a test.
+    #[serde(skip)]
+    pub(super) broken: BTreeSet<String>,
     #[serde(skip)]
     pub(super) ran: Option<u64>,
     #[serde(skip)]
@@ -53,6 +56,7 @@ impl GateReport {
             passed: None,
             failed: None,
             failing: BTreeSet::new(),
+            broken: BTreeSet::new(),
             ran: None,
             flaky: BTreeSet::new(),
             runs: 0,
@@ -72,6 +76,7 @@ impl GateReport {
             passed,
             failed,
             failing,
+            broken,
         } = counts;
         let ran_none = passed == Some(0) && failed == Some(0);
         let (verdict, exit, note) = match finished.exit {
@@ -107,6 +112,7 @@ impl GateReport {
             passed,
             failed,
             failing,
+            broken,
             ran,
             flaky: BTreeSet::new(),
             runs: 1,
@@ -142,7 +148,8 @@ impl GateReport {
             (Some(failed), Some(before)) => failed <= before,
             (_, None) | (None, _) => true,
         };
-        self.is_whole() && !self.failing.is_empty() && self.failing.is_subset(&red.failing) && no_more && no_fewer
+        let nothing_new = self.failing.is_subset(&red.failing) && self.broken.is_subset(&red.broken);
+        self.is_whole() && !self.failing.is_empty() && nothing_new && no_more && no_fewer
     }
 
     /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
@@ -252,6 +259,7 @@ mod tests {
         let base = report(base);
         let red = Red {
             failing: base.failing,
+            broken: base.broken,
             failed: base.failed,
             ran: base.ran,
         };
