@@ -14,14 +14,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
-use story::Stage;
+use story::{Place, Stage};
 use strace::Blow;
 
 /// How many kills there are where the variable says nothing.
 const FEW: usize = 12;
 const SEED: u64 = 2_026;
-/// So many are killed at one time, each in a place of its own.
-const SIDE_BY_SIDE: usize = 2;
 
 /// What came of the kills of one kind.
 #[derive(Default)]
@@ -40,20 +38,37 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     let seed = variable("KILLS_SEED").unwrap_or(SEED);
     println!("KILLS={kills} KILLS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let (calls, renames) = undisturbed().await;
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut broken = Vec::new();
-    let points = points(&mut random, kills, &calls, renames);
+    // One with a hub of its own and one with a hub that machines share, side by side.
+    let places = [Place::Own, Place::Shared];
+    let mut points_of = Vec::new();
+    for place in places {
+        let (calls, renames) = undisturbed(place).await;
+        points_of.push(points(&mut random, kills.div_ceil(places.len()), &calls, renames));
+    }
     let mut killed = 0;
-    for blows in points.chunks(SIDE_BY_SIDE) {
+    for at in 0.. {
+        let blows: Vec<(Blow, Place)> = points_of
+            .iter()
+            .zip(places)
+            .filter_map(|(points, place)| Some((*points.get(at)?, place)))
+            .collect();
+        if blows.is_empty() {
+            break;
+        }
         // A blow that comes after the end is none: others are struck for it.
         if killed >= kills {
             break;
         }
-        let ends = join_all(blows.iter().map(|blow| struck(*blow))).await;
-        for (blow, end) in blows.iter().zip(ends) {
+        let ends = join_all(blows.iter().map(|(blow, place)| struck(*blow, *place))).await;
+        for ((blow, place), end) in blows.iter().zip(ends) {
             killed += usize::from(end.died);
-            println!("{killed:4} {blow:?} {:.1} s: {}", end.took.as_secs_f64(), end.site);
+            println!(
+                "{killed:4} {blow:?} {place:?} {:.1} s: {}",
+                end.took.as_secs_f64(),
+                end.site
+            );
             if !end.violations.is_empty() {
                 println!("     VIOLATED: {}", end.violations.join("\n     "));
                 let (violations, log) = (end.violations.join("\n"), &end.log);
@@ -76,9 +91,9 @@ struct End {
 }
 
 /// One life that is cut short, one that goes on to the end, and the look at what is there then.
-async fn struck(blow: Blow) -> End {
+async fn struck(blow: Blow, place: Place) -> End {
     let began = Instant::now();
-    let stage = Stage::set(blow).await;
+    let stage = Stage::set(blow, place).await;
     let watched = stage.live(blow).await;
     let run = stage.live_to_the_end().await;
     let died = watched.site.is_some();
@@ -106,15 +121,15 @@ impl Row {
 }
 
 /// The story with nobody killed, and the calls that change files in it: the points there are.
-async fn undisturbed() -> (Vec<String>, usize) {
-    let stage = Stage::set(Blow::Never).await;
+async fn undisturbed(place: Place) -> (Vec<String>, usize) {
+    let stage = Stage::set(Blow::Never, place).await;
     let watched = stage.live(Blow::Never).await;
     let run = stage.live_to_the_end().await;
     let violations = truth::violations(&stage, run, 0).await;
     assert!(violations.is_empty(), "{}\n{}", violations.join("\n"), stage.log());
     let distinct: BTreeSet<_> = watched.calls.iter().collect();
     println!(
-        "{} calls that change files, {} distinct",
+        "{place:?}: {} calls that change files, {} distinct",
         watched.calls.len(),
         distinct.len()
     );

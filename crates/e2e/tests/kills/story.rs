@@ -29,7 +29,18 @@ pub(crate) struct Stage {
     pub(crate) repository: PathBuf,
     /// Where the branch is pushed to, if it is.
     pub(crate) remote: Option<PathBuf>,
+    /// Where the hub is that machines share, if they do.
+    shared: Option<PathBuf>,
     config: PathBuf,
+}
+
+/// Where the hub is that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the data directory.
+    Own,
+    /// Elsewhere, and a copy in the data directory.
+    Shared,
 }
 
 /// A forge: it keeps a line for each pull request.
@@ -37,7 +48,7 @@ const FORGE: &str = "case $1 in\nfind) sed -n \"s|^$2 ||p\" \"$0.list\" 2>/dev/n
                      create) echo \"$2 https://forge.example/1\" >> \"$0.list\"; echo https://forge.example/1;;\nesac\n";
 
 impl Stage {
-    pub(crate) async fn set(blow: Blow) -> Self {
+    pub(crate) async fn set(blow: Blow, place: Place) -> Self {
         let folder = e2e::folder();
         let database = store::testing::database().await;
         let model = Server::start(three_tasks(), Options::default()).await.unwrap();
@@ -65,7 +76,12 @@ impl Stage {
              [[merge.generated]]\nfiles = \"lines\"\ncommand = \"grep -c . log.jsonl > lines\"\n"
         );
         // A program that is killed in the remote itself leaves a lock file there, which is the remote's to clear away.
-        let remote = (!matches!(blow, Blow::BeforeRename(_))).then(|| folder.path().join("remote.git"));
+        let is_spared = !matches!(blow, Blow::BeforeRename(_));
+        let remote = is_spared.then(|| folder.path().join("remote.git"));
+        let shared = (is_spared && place == Place::Shared).then(|| folder.path().join("shared"));
+        if let Some(shared) = &shared {
+            text = format!("[hubs]\naddress = \"{}/{{hub}}\"\n{text}", shared.display());
+        }
         if let Some(remote) = &remote {
             e2e::git(folder.path(), &["init", "-q", "--bare", "remote.git"]);
             let forge = folder.path().join("forge.sh");
@@ -83,6 +99,7 @@ impl Stage {
             model,
             repository,
             remote,
+            shared,
             config,
         }
     }
@@ -93,6 +110,19 @@ impl Stage {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.data_dir().with_extension("log")).unwrap_or_default()
+    }
+
+    /// The hub that counts.
+    pub(crate) fn hub(&self) -> PathBuf {
+        match &self.shared {
+            Some(shared) => crate::truth::hub_in(shared),
+            None => self.copy(),
+        }
+    }
+
+    /// The hub in the data directory.
+    pub(crate) fn copy(&self) -> PathBuf {
+        crate::truth::hub_in(&self.data_dir().join("hubs"))
     }
 
     /// The pull requests there are.

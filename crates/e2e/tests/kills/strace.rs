@@ -359,7 +359,7 @@ fn shape(call: &str) -> String {
     let path = path.split(['>', '"']).next().unwrap_or_default();
     let parts = path
         .split('/')
-        .skip_while(|part| !matches!(*part, "data" | "repository"));
+        .skip_while(|part| !matches!(*part, "data" | "repository" | "shared" | "remote.git"));
     let parts: Vec<String> = parts.map(part).collect();
     format!("{name} {}", parts.join("/"))
 }

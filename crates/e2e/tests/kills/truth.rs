@@ -59,11 +59,11 @@ pub(crate) async fn violations(stage: &Stage, run: RunId, deaths: usize) -> Vec<
     .fetch_all(pool)
     .await
     .unwrap();
-    let hub = hub(&stage.data_dir());
+    let hub = stage.hub();
     history(&mut found, &hub, run, base.unwrap_or_default(), &landed);
     repository(&mut found, &stage.repository, &hub, run);
     pushed(&mut found, stage, &hub, run);
-    disk(&mut found, stage, &hub);
+    disk(&mut found, stage);
     calls(&mut found, stage, run, deaths).await;
     found
 }
@@ -170,14 +170,14 @@ fn pushed(found: &mut Vec<String>, stage: &Stage, hub: &Path, run: RunId) {
 }
 
 /// No lock file, no worktree, no registration of one.
-fn disk(found: &mut Vec<String>, stage: &Stage, hub: &Path) {
+fn disk(found: &mut Vec<String>, stage: &Stage) {
     let data = stage.data_dir();
-    let mut left: Vec<PathBuf> = [data.join("worktrees"), hub.join("worktrees")]
+    let mut left: Vec<PathBuf> = [data.join("worktrees"), stage.copy().join("worktrees")]
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
         .map(|entry| entry.path())
         .collect();
-    let locks = [data.join("hubs"), stage.repository.join(".git")];
+    let locks = [data.join("hubs"), stage.hub(), stage.repository.join(".git")];
     left.extend(locks.iter().flat_map(|folder| locks_below(folder)));
     if !left.is_empty() {
         found.push(format!("left behind: {left:?}"));
@@ -235,8 +235,8 @@ async fn calls(found: &mut Vec<String>, stage: &Stage, run: RunId, deaths: usize
     );
 }
 
-pub(crate) fn hub(data_dir: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(data_dir.join("hubs")).unwrap().flatten();
+pub(crate) fn hub_in(folder: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
     let mut hubs = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
     hubs.find(|path| path.extension().is_some_and(|ending| ending == "git"))
         .expect("the workspace has a hub")
