@@ -322,6 +322,62 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
     assert_eq!(kept, [("a.txt".to_owned(), 1), ("b.txt".to_owned(), 0)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_stands_when_the_rest_goes_back_to_the_worker() {
+    let work = |key: &str| {
+        format!(
+            "sed -i '1s/.*/{key} 1/; 9s/.*/{key} 9/' both.txt; echo {key} > decided.txt; echo {key} >> log.jsonl; \
+             echo {key} > parts/{key}; cat parts/* > made.lock"
+        )
+    };
+    let hunk = |number: u32, answer: Value| Rule::resolver("*").file("both.txt").hunk(number).json(&answer);
+    let seen = "cat both.txt decided.txt log.jsonl made.lock > seen; sed -i '/^<<<<<<</,/^>>>>>>>/c decided 9' both.txt; \
+                cat parts/* > made.lock";
+    let again = |key: &str| {
+        Rule::worker(key)
+            .from_attempt(2)
+            .call("shell", json!({"command": seen}))
+            .call("finish", done())
+    };
+    let rules = vec![
+        Rule::resolver("*").file("decided.txt").json(&replace("left\nright\n")),
+        hunk(1, replace("left 1\nright 1\n")),
+        hunk(2, decline("not these")),
+        again("left"),
+        again("right"),
+    ];
+    let settings = ruled(vec![
+        rule("log.jsonl", Generation::Union),
+        rule("made.lock", command("cat parts/* > made.lock")),
+    ]);
+    let house = opened(two(&work("left"), &work("right"), rules), settings).await;
+    let lines = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
+    let files = [
+        ("both.txt", lines),
+        ("decided.txt", "a\n"),
+        ("log.jsonl", "begun\n"),
+        ("made.lock", "\n"),
+        ("parts/a", "a\n"),
+    ];
+    let repository = house.repository(&files);
+    let run = house.submit(&repository, Some("test -f both.txt")).await;
+    completes(&house, run.id).await;
+    let seen = text(&repository, "seen");
+    assert!(seen.starts_with("left 1\nright 1\n2\n"), "{seen}");
+    assert_eq!(seen.matches("<<<<<<<").count(), 1, "{seen}");
+    assert!(
+        seen.contains(">>>>>>> theirs: the work\nleft\nright\nbegun\n"),
+        "{seen}"
+    );
+    assert_eq!(
+        text(&repository, "both.txt"),
+        "left 1\nright 1\n2\n3\n4\n5\n6\n7\n8\ndecided 9\n"
+    );
+    assert_eq!(text(&repository, "decided.txt"), "left\nright\n");
+    assert_eq!(text(&repository, "made.lock"), "a\nleft\nright\n");
+    assert_eq!(text(&repository, "log.jsonl").lines().count(), 3);
+}
+
 /// A driver that joins the lines of both sides, sorted; or fails where it finds the word.
 fn driver(house: &House) -> MergeSettings {
     let script = house.folder.path().join("driver.sh");

@@ -268,6 +268,24 @@ impl Hub {
         self.with(|handle| refuse_markers(&handle.objects, file, content))
     }
 
+    /// The tree of a conflict in which some paths are decided, for a worker to go on from; the others stay as git has
+    /// them, and a decided one may have markers still. Not a result that may land.
+    pub fn with_some_resolutions(
+        &self,
+        conflict: &Conflict,
+        resolutions: Vec<(RepoPath, Resolution)>,
+    ) -> GitResult<TreeId> {
+        self.with(|handle| {
+            let mut edits = BTreeMap::new();
+            for (path, resolution) in resolutions {
+                if let Some(file) = conflict.files.iter().find(|file| file.path == path) {
+                    edits.insert(path, edit(&handle.objects, file, resolution)?);
+                }
+            }
+            Ok(tree_edit::apply(&handle.objects, conflict.tree_with_markers.oid()?, &edits)?.into())
+        })
+    }
+
     /// The tree in which every conflicting path is decided. Refused while one is undecided or keeps a marker.
     pub fn with_resolutions(
         &self,
@@ -295,27 +313,34 @@ impl Hub {
             let mut edits = BTreeMap::new();
             for file in &conflict.files {
                 let path = file.path.clone();
-                let edit = match decided.remove(&path) {
-                    None => return Err(ResolveError::Unresolved { path }),
-                    Some(Resolution::Delete) => Edit::Remove,
-                    Some(Resolution::Version(version)) => Edit::Put {
-                        oid: version.blob.oid()?,
-                        mode: version.mode,
-                    },
-                    Some(Resolution::Content(content)) => {
-                        refuse_markers(repository, file, &content)?;
-                        let doing = || format!("can't write the resolution of '{path}'");
-                        Edit::Put {
-                            oid: repository.blob(&content).doing(doing)?,
-                            mode: resolved_mode(file),
-                        }
-                    }
+                let Some(resolution) = decided.remove(&path) else {
+                    return Err(ResolveError::Unresolved { path });
                 };
-                edits.insert(path, edit);
+                if let Resolution::Content(content) = &resolution {
+                    refuse_markers(repository, file, content)?;
+                }
+                edits.insert(path, edit(repository, file, resolution)?);
             }
             Ok(tree_edit::apply(repository, conflict.tree_with_markers.oid()?, &edits)?.into())
         })
     }
+}
+
+fn edit(repository: &Repository, file: &ConflictFile, resolution: Resolution) -> GitResult<Edit> {
+    Ok(match resolution {
+        Resolution::Delete => Edit::Remove,
+        Resolution::Version(version) => Edit::Put {
+            oid: version.blob.oid()?,
+            mode: version.mode,
+        },
+        Resolution::Content(content) => {
+            let doing = || format!("can't write the resolution of '{}'", file.path);
+            Edit::Put {
+                oid: repository.blob(&content).doing(doing)?,
+                mode: resolved_mode(file),
+            }
+        }
+    })
 }
 
 /// The mode that one side changed, as for contents; ours, if both did.

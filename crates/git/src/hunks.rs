@@ -167,6 +167,12 @@ impl ConflictedText {
     /// Puts one replacement at each hunk. Every byte outside the hunks stays as it is. A replacement that is
     /// followed by more text ends with a line end, which is added where it is missing.
     pub fn resolve<S: AsRef<str>>(&self, replacements: &[S]) -> Result<Vec<u8>, HunkError> {
+        let all: Vec<Option<&S>> = replacements.iter().map(Some).collect();
+        self.partly(&all).map(String::into_bytes)
+    }
+
+    /// The same where not every hunk has a replacement: the others stand between markers.
+    pub fn partly<S: AsRef<str>>(&self, replacements: &[Option<S>]) -> Result<String, HunkError> {
         let hunks = self.hunks().count();
         if replacements.len() != hunks {
             return Err(HunkError::WrongCount {
@@ -180,7 +186,11 @@ impl ConflictedText {
             match segment {
                 Segment::Decided(text) => resolved.push_str(text),
                 Segment::Hunk(hunk) => {
-                    let replacement = replacements.next().map_or("", |text| text.as_ref());
+                    let Some(replacement) = replacements.next().and_then(Option::as_ref) else {
+                        resolved.push_str(&hunk.marked());
+                        continue;
+                    };
+                    let replacement = replacement.as_ref();
                     resolved.push_str(replacement);
                     let last = index + 1 == self.segments.len();
                     if !last && !replacement.is_empty() && !replacement.ends_with('\n') {
@@ -189,7 +199,7 @@ impl ConflictedText {
                 }
             }
         }
-        Ok(resolved.into_bytes())
+        Ok(resolved)
     }
 }
 

@@ -70,7 +70,7 @@ pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
 pub use initialise::{InitialiseError, Initialised, initialise};
 pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
-pub use merge::{CleanMerge, MergeEngine, MergeOutcome, Rebased};
+pub use merge::{CleanMerge, MergeEngine, MergeOutcome};
 pub use ort::{GitVersion, MINIMUM_GIT, git_cli_version};
 pub use push::{PushError, PushRejection, Pushed, check_branch};
 pub use remote::{PushAccess, Remote};

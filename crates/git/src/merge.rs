@@ -2,11 +2,11 @@
 
 use crate::{
     conflict::Conflict,
-    error::{Doing, GitError, GitResult},
+    error::{Doing, GitResult},
     fast::{self, GaveUp},
     history::merge_bases,
     hub::{Hub, find_tree},
-    ids::{RepoPath, Stamp, TreeId, commit_oid},
+    ids::{Stamp, TreeId, commit_oid},
     ort::{self, Answer, ConflictStyle, Conflicts},
     tree_edit::{self, Edit},
 };
@@ -50,15 +50,6 @@ pub enum MergeEngine {
     Fast,
     /// C git's ORT, in one process.
     Ort,
-}
-
-/// A task's work on top of a newer tip.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rebased {
-    /// The files; where a path conflicts, with conflict markers.
-    pub tree: TreeId,
-    /// The paths that conflict. Empty: the work applied cleanly.
-    pub conflicts: Vec<RepoPath>,
 }
 
 /// What the fast engine says: an outcome, or why it leaves the merge to git.
@@ -166,28 +157,5 @@ impl Hub {
     /// Makes the merge commit: parents `tip` and `theirs`, in this order. The same arguments give the same commit.
     pub fn commit_merge(&self, tree: &TreeId, tip: &CommitId, theirs: &CommitId, stamp: &Stamp) -> GitResult<CommitId> {
         self.commit_tree(tree, &[tip.clone(), theirs.clone()], stamp)
-    }
-
-    /// The work of `theirs` on top of `tip`, for a worker to go on from: conflicts stand in the files between
-    /// markers. Not a result that may land.
-    pub fn rebase_tree(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<Rebased> {
-        match self.merge(tip, theirs)? {
-            MergeOutcome::AlreadyMerged => Ok(Rebased {
-                tree: self.tree_of(tip)?,
-                conflicts: Vec::new(),
-            }),
-            MergeOutcome::Clean(clean) => Ok(Rebased {
-                tree: clean.tree,
-                conflicts: Vec::new(),
-            }),
-            MergeOutcome::Conflicted(conflict) => Ok(Rebased {
-                conflicts: conflict.paths(),
-                tree: conflict.tree_with_markers,
-            }),
-            MergeOutcome::NoMergeBase => Err(GitError::Unrelated {
-                tip: tip.clone(),
-                theirs: theirs.clone(),
-            }),
-        }
     }
 }

@@ -34,7 +34,7 @@ pub enum WorktreeStart {
     /// The files of a commit.
     At(CommitId),
     /// The files of a tree as uncommitted changes on top of a commit: a rejected task goes on from the tip with its
-    /// work applied ([`Hub::rebase_tree`]).
+    /// work applied.
     Carrying {
         /// What HEAD names.
         head: CommitId,

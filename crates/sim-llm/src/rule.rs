@@ -199,6 +199,12 @@ impl Rule {
         self
     }
 
+    /// Only for the hunk of that number in its file, from 1.
+    pub fn hunk(mut self, number: u32) -> Self {
+        self.fits.hunk = Some(number);
+        self
+    }
+
     /// Only for conflicts in files that fit.
     pub fn file(mut self, glob: &str) -> Self {
         self.fits.file = Some(Glob::new(glob));

@@ -1,6 +1,7 @@
 //! How conflicts were decided: one row for each hunk and layer that had a say.
 
 use crate::{Error, Store, Tx, merge::Hold, storable::text, timed::timed};
+use domain::TaskId;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
@@ -25,6 +26,17 @@ pub struct ResolutionRow {
     pub model: Option<String>,
     /// What asking cost, in nano-dollars.
     pub cost: Option<i64>,
+}
+
+/// What was decided about a hunk of a task's last merge.
+#[derive(Clone, Debug)]
+pub struct DecidedHunk {
+    /// The path.
+    pub path: String,
+    /// The hunk's three texts: base, ours, theirs.
+    pub texts: [String; 3],
+    /// What was put in its place.
+    pub text: String,
 }
 
 /// A decision of an earlier round of the same merge.
@@ -149,6 +161,30 @@ impl Tx {
 }
 
 impl Store {
+    /// The hunks that were decided in the last merge of a task, the latest decision first. What did not pass the gate is
+    /// not among them.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn decided_hunks(&self, task: TaskId) -> Result<Vec<DecidedHunk>, Error> {
+        let query = sqlx::query!(
+            r#"select path, coalesce(base_text, '') as "base!", coalesce(ours_text, '') as "ours!",
+                   coalesce(theirs_text, '') as "theirs!", text as "text!"
+               from resolution
+               where merge = (select max(id) from merge where task = $1)
+                 and result = 'resolved' and key is not null and text is not null and not refused
+               order by id desc"#,
+            task.0,
+        );
+        let rows = timed("select", query.fetch_all(&self.pool)).await?;
+        let hunks = rows.into_iter().map(|row| DecidedHunk {
+            path: row.path,
+            texts: [row.base, row.ours, row.theirs],
+            text: row.text,
+        });
+        Ok(hunks.collect())
+    }
+
     /// Begins to resolve a merge's conflict, once more where that was begun before, and returns the hunks that a model
     /// has decided in it, the latest decision first, which need not be asked again. What did not pass the gate is not
     /// among them. `None` when the lease is lost, or the merge has ended or is to land as it is.

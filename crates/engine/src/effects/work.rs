@@ -4,6 +4,7 @@
 //! goes on from its last snapshot and its journal; nothing that was answered is asked again.
 
 mod attempt;
+mod carried;
 mod order;
 mod tree;
 

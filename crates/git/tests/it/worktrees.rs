@@ -1,5 +1,5 @@
 use crate::support::{Fixture, git_in, stamp, write};
-use git::{SnapshotRequest, TreeLimits, WorktreeError, WorktreeStart};
+use git::{MergeOutcome, SnapshotRequest, TreeLimits, WorktreeError, WorktreeStart};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 fn said(directory: &std::path::Path, arguments: &[&str]) -> String {
@@ -143,12 +143,15 @@ fn a_rejected_task_goes_on_from_the_tip_with_its_work_applied() {
         user.write("new.txt", "work\n");
         fs::remove_file(user.path.join("src/two.txt")).unwrap();
     });
-    let rebased = fixture.hub.rebase_tree(&tip, &work).unwrap();
-    assert_eq!(rebased.conflicts, ["README.md".into()]);
+    let MergeOutcome::Conflicted(conflict) = fixture.hub.merge(&tip, &work).unwrap() else {
+        panic!("both changed README.md")
+    };
+    assert_eq!(conflict.paths(), ["README.md".into()]);
+    let carried = fixture.hub.with_some_resolutions(&conflict, Vec::new()).unwrap();
     let place = fixture.place("task-2");
     let start = WorktreeStart::Carrying {
         head: tip.clone(),
-        tree: rebased.tree.clone(),
+        tree: carried.clone(),
     };
     let worktree = fixture.hub.add_worktree(&place, &start).unwrap();
     let readme = fs::read_to_string(place.join("README.md")).unwrap();
@@ -165,5 +168,5 @@ fn a_rejected_task_goes_on_from_the_tip_with_its_work_applied() {
         stamp: &stamp("carried"),
         limits: &TreeLimits::default(),
     };
-    assert_eq!(fixture.hub.snapshot(&request).unwrap().tree, rebased.tree);
+    assert_eq!(fixture.hub.snapshot(&request).unwrap().tree, carried);
 }

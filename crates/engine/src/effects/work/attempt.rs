@@ -95,11 +95,17 @@ impl<'a> Attempt<'a> {
             max_changed_files: facts.limits.files as usize,
             ..TreeLimits::default()
         };
+        let decided = match previous {
+            Some(_) => store.decided_hunks(claimed.task).await.map_err(broken)?,
+            None => Vec::new(),
+        };
         let place = Place {
             hub: hub.clone(),
             base: base.clone(),
             snapshot: row.snapshot,
             previous,
+            decided,
+            settings: engine.parts.merge_settings(&facts.workspace_path).clone(),
         };
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;

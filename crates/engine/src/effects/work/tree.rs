@@ -1,7 +1,7 @@
 //! The worktree an attempt starts from, and what its tree is worth at the end.
 
-use super::{Broken, attempt::Attempt, broken};
-use crate::{engine::blocking, patience::patiently, ports::AttemptJournal};
+use super::{Broken, attempt::Attempt, broken, carried::carry};
+use crate::{engine::blocking, patience::patiently, ports::AttemptJournal, settings::MergeSettings};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -11,6 +11,7 @@ use domain::{
 };
 use git::{Hub, RepoPath, SnapshotError, TreeId, WorktreeStart};
 use std::sync::Arc;
+use store::resolution::DecidedHunk;
 
 /// From what a worktree is made.
 pub(super) struct Place {
@@ -18,6 +19,9 @@ pub(super) struct Place {
     pub(super) base: CommitId,
     pub(super) snapshot: Option<CommitId>,
     pub(super) previous: Option<CommitId>,
+    /// What the layers decided of the conflict that the previous work met.
+    pub(super) decided: Vec<DecidedHunk>,
+    pub(super) settings: MergeSettings,
 }
 
 impl Place {
@@ -27,7 +31,7 @@ impl Place {
         let carried = self
             .previous
             .as_ref()
-            .map(|previous| self.hub.rebase_tree(&self.base, previous));
+            .map(|previous| carry(&self.hub, &self.base, previous, &self.decided, &self.settings));
         let carried = carried.transpose().map_err(broken)?;
         let tree: Option<TreeId> = match (&self.snapshot, &carried) {
             (Some(snapshot), _) => Some(self.hub.tree_of(snapshot).map_err(broken)?),
@@ -46,8 +50,7 @@ impl Place {
             self.hub.remove_worktree(at).ok();
             return Err(broken(error));
         }
-        let conflicts = carried.map(|carried| carried.conflicts).unwrap_or_default();
-        Ok(conflicts.iter().map(RepoPath::to_string).collect())
+        Ok(carried.map(|carried| carried.open).unwrap_or_default())
     }
 }
 
