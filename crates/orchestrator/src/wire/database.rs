@@ -1,6 +1,6 @@
 //! The database: a server of the person's own, or a private one in the data directory.
 
-use super::{blocking, process_name};
+use super::blocking;
 use crate::{
     config::{Loaded, masked_address},
     failure::Failure,
@@ -17,7 +17,7 @@ use store::{
 /// Connects, starting the private server where no other is named.
 pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(Store, Option<Running>), Failure> {
     let settings = PoolSettings {
-        process_name: process_name(data_dir)?,
+        process_name: data_dir.display().to_string(),
         // A process that stands still in a transaction keeps others from a run's rows no longer than from its work.
         idle_in_transaction: Duration::from_secs(loaded.config.engine.lease_s),
         ..PoolSettings::default()
