@@ -253,7 +253,7 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
             .call("finish", done()),
         Rule::worker("second")
             .turn(1)
-            .call("shell", json!({"command": "sleep 1"})),
+            .call("shell", json!({"command": "sleep 5"})),
         Rule::worker("second")
             .turn(2)
             .call("write_file", json!({"path": "second", "content": "2\n"}))
@@ -266,7 +266,10 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
     let database = product.database().await;
     eventually("the tool runs, and what was done before is exported", || async {
         let intent = "select count(*) from tool_call where name = 'shell' and result is null";
-        let exported = collector.spans().iter().any(|span| span.name == "git.merge");
+        let trace = Trace::of(&collector);
+        let exported = ["git.merge", "task", "invoke_agent"]
+            .iter()
+            .all(|kind| trace.kind(kind).count() == 1);
         (exported && count(&database, intent).await == 1).then_some(())
     })
     .await;
