@@ -29,8 +29,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The kinds that are performed in a workspace itself: only where that is.
-    pub const IN_WORKSPACE: [&'static str; 2] = [Self::Prepare.kind(), Self::Deliver.kind()];
+    /// The kinds that are performed where the run was taken in: in its workspace, and once for all its tasks.
+    pub const AT_THE_SERVER: [&'static str; 3] = [Self::Prepare.kind(), Self::Plan.kind(), Self::Deliver.kind()];
 
     /// The stable name of this kind of effect: the queue's `task_name` in the metrics.
     pub const fn kind(&self) -> &'static str {

@@ -24,7 +24,7 @@ fn scenario() -> Scenario {
 
 #[tokio::test]
 async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
-    let product = Product::start(scenario()).await;
+    let mut product = Product::start(scenario()).await;
     let repository = product.repository("work", &[(PATH, "one\ntwo\n")]);
     let model = || {
         Some(ModelChoice {
@@ -136,6 +136,21 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
         (waits && product.journal().len() > asked).then_some(())
     })
     .await;
+
+    // It can be looked at without a server, and nothing goes on because of that.
+    product.kill().await;
+    let asked = product.journal().len();
+    for words in [
+        &["runs"][..],
+        &["merges"],
+        &["merges", "show", &id],
+        &["logs", &run.to_string()],
+    ] {
+        let (code, _, error) = call(words);
+        assert_eq!(code, Some(0), "{words:?}: {error}");
+    }
+    assert_eq!(product.journal().len(), asked);
+    product.start_again().await;
 
     std::fs::write(folder.join(PATH), "one\nleft\nright\n").expect("the file is decided");
     let (code, said, error) = call(&["merges", "resolve", &id, "--from", &folder_name]);

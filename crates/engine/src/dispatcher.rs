@@ -161,7 +161,7 @@ async fn claim_effects(engine: &Engine, busy: &Busy) -> Result<bool, store::Erro
     }
     let without: &[&str] = match engine.parts.settings.duties {
         Duties::All => &[],
-        Duties::WithoutWorkspaces | Duties::None => &Effect::IN_WORKSPACE,
+        Duties::WithoutWorkspaces | Duties::None => &Effect::AT_THE_SERVER,
     };
     let Some(effect) = engine
         .parts

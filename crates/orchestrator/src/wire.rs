@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     presence::{Presence, Published},
 };
-use database::{close_database, nothing_unfinished, open_database};
+use database::{close_database, open_database};
 use engine::Engine;
 use sandbox::Sandbox;
 use settings::{add_scripted, engine_settings, note_purpose, sandbox_settings, server_settings, telemetry_settings};
@@ -44,7 +44,7 @@ pub(crate) enum Purpose {
     Work,
     /// Lending a hand to a server on another machine, which has the workspaces.
     Help,
-    /// Looking only: it must not cost anything, so it does not open while something is unfinished.
+    /// Looking only: nothing unfinished is gone on with, so it costs nothing.
     Look,
     /// Clearing away only: nothing unfinished is gone on with.
     Tidy,
@@ -121,9 +121,6 @@ impl House {
         let (sandbox, database) = tokio::join!(probe(loaded), open_database(loaded, &data_dir));
         let (store, postgres) = database?;
         let parts = async {
-            if plan.purpose == Purpose::Look {
-                nothing_unfinished(&store).await?;
-            }
             let sandbox = sandbox?;
             let described = sandbox.describe();
             let settings = engine_settings(loaded, &data_dir, plan.purpose)?;

@@ -196,6 +196,24 @@ async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_the_runs_model_keeps_nobody_from_the_work() {
+    let house = House::open_apart(100).await;
+    let without = [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "")];
+    let worker = house.enter_worker_with("second", &without).await;
+    let server = house.enter("first", "", &[]).await;
+    server.submit(&house.repository, "sh test.sh").await;
+    house.fact("the run ends", ENDED).await;
+    house.assert_whole().await;
+    assert!(
+        !house.holds("select 1 from task where failures > 0").await,
+        "{}",
+        house.log()
+    );
+    server.leave().await;
+    worker.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_gives_up_its_own_copies_alone() {
     let house = House::open_apart(0).await;
     let (server, worker) = house.server_and_worker("sh test.sh").await;

@@ -60,7 +60,7 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
             return post(engine, claimed, AttemptEnd::Failed { reason }, None).await;
         }
         Err(Unready::Away(error)) => {
-            tracing::warn!(task = %claimed.key, error, "a task is given back: what it works on can't be reached from here");
+            tracing::warn!(task = %claimed.key, error, "a task is given back: it can't be worked on here");
             engine.parts.troubles.rest_from_tasks();
             return post(engine, claimed, AttemptEnd::Released, None).await;
         }
@@ -120,7 +120,8 @@ async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Optio
 
 /// Why an attempt does not begin.
 enum Unready {
-    /// The shared hub can't be reached from here. That is no fault of the task, and counts as no try.
+    /// The shared hub can't be reached from here, or the model is not known here. That is no fault of the task, and
+    /// counts as no try.
     Away(String),
     Broken(Broken),
 }

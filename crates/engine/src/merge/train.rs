@@ -73,6 +73,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
         let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
+        engine.parts.knows_models_of(&facts).map_err(Failure::Passing)?;
         let hub = engine.parts.hub(&facts.hub, run).await?;
         let branch = Branch {
             engine: engine.clone(),

@@ -18,6 +18,12 @@ pub enum SharedHubsError {
     /// The address can't be used.
     #[error(transparent)]
     Address(#[from] PushError),
+    /// It would be another place on each machine.
+    #[error("'{address}' is neither a URL, host:path nor an absolute path")]
+    Relative {
+        /// The address.
+        address: String,
+    },
     /// Every workspace would have the same.
     #[error("'{address}' is the same for every workspace: put {HUB} where the name of each one's hub goes")]
     OneForAll {
@@ -36,6 +42,10 @@ impl SharedHubs {
         if !address.contains(HUB) {
             let address = address.to_owned();
             return Err(SharedHubsError::OneForAll { address });
+        }
+        if !address.starts_with('/') && !address.contains(':') {
+            let address = address.to_owned();
+            return Err(SharedHubsError::Relative { address });
         }
         Ok(Self {
             address: address.to_owned(),

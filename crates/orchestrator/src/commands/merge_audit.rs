@@ -107,6 +107,9 @@ impl Progress {
 }
 
 fn lines(report: &AuditReport) -> Vec<String> {
+    if report.found == 0 {
+        return vec!["there is no merge of two commits in this repository's history".to_owned()];
+    }
     let mut lines = vec![match report.merges == report.found {
         true => format!("{} merges made again", report.merges),
         false => format!("{} of {} merges made again, then stopped", report.merges, report.found),
@@ -132,7 +135,7 @@ fn lines(report: &AuditReport) -> Vec<String> {
         clean => format!(" ({:.1} %)", report.clean_decided as f64 * 100.0 / clean as f64),
     };
     lines.push(format!(
-        "the fast engine decided {} of {} clean merges{share} and left {} merges to git",
+        "the fast engine decided {} of {} clean merges{share} and left {} to git",
         report.clean_decided, report.clean, report.gave_up
     ));
     lines.extend(

@@ -209,6 +209,15 @@ fn check(config: &Config) -> Result<(), Failure> {
             .with("found", 0)
             .hint("0 leaves the work to `orchestrator worker` on other machines, which share hubs.address"));
     }
+    // A process trusts its lease only as long as there is time left to notice that it was lost.
+    let (lease, heartbeat) = (config.engine.lease_s, config.engine.heartbeat_s);
+    if lease < heartbeat.saturating_add(3) {
+        return Err(
+            Failure::usage("engine.lease_s must be at least 3 more than engine.heartbeat_s")
+                .with("found", format!("lease_s = {lease}, heartbeat_s = {heartbeat}"))
+                .hint("a process that is silent for so long counts as lost, so it has to speak more often"),
+        );
+    }
     if let Some(dollars) = config.budget.run_dollars
         && domain::NanoDollars::from_dollars(dollars).is_none()
     {

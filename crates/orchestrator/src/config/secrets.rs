@@ -9,9 +9,13 @@ impl Config {
     /// A copy without passwords and tokens.
     pub(crate) fn masked(&self) -> Self {
         let mut config = self.clone();
-        for address in [&mut config.database.url, &mut config.telemetry.otlp_endpoint]
-            .into_iter()
-            .flatten()
+        for address in [
+            &mut config.database.url,
+            &mut config.telemetry.otlp_endpoint,
+            &mut config.hubs.address,
+        ]
+        .into_iter()
+        .flatten()
         {
             *address = masked_address(address);
         }
@@ -21,15 +25,9 @@ impl Config {
             .filter_map(|workspace| workspace.delivery.push.as_mut());
         for push in pushes {
             push.address = masked_address(&push.address);
-            // A helper may be a script with the password in it.
-            if push
-                .credential_helper
-                .as_deref()
-                .is_some_and(|helper| helper.starts_with('!'))
-            {
-                push.credential_helper = Some(MASK.to_owned());
-            }
+            mask_helper(&mut push.credential_helper);
         }
+        mask_helper(&mut config.hubs.credential_helper);
         for provider in config.providers.values_mut() {
             provider.base_url = provider.base_url.as_deref().map(masked_address);
             // A header is where some providers want their key.
@@ -39,6 +37,13 @@ impl Config {
                 .for_each(|value| MASK.clone_into(value));
         }
         config
+    }
+}
+
+/// A helper may be a script with the password in it.
+fn mask_helper(helper: &mut Option<String>) {
+    if helper.as_deref().is_some_and(|helper| helper.starts_with('!')) {
+        *helper = Some(MASK.to_owned());
     }
 }
 
@@ -98,5 +103,15 @@ mod tests {
         for (address, expected) in shown {
             assert_eq!(masked_address(address), expected);
         }
+    }
+
+    #[test]
+    fn where_hubs_are_shared_is_shown_without_what_opens_them() {
+        let mut config = Config::default();
+        config.hubs.address = Some("ssh://git:s3cret@host/{hub}".into());
+        config.hubs.credential_helper = Some("!echo password=s3cret".into());
+        let masked = config.masked().hubs;
+        assert_eq!(masked.address.as_deref(), Some("ssh://git:***@host/{hub}"));
+        assert_eq!(masked.credential_helper.as_deref(), Some("***"));
     }
 }

@@ -5,13 +5,11 @@ use crate::{
     config::{Loaded, masked_address},
     failure::Failure,
 };
-use domain::run::RunState;
 use std::{path::Path, time::Duration};
 use store::{
     Store,
     connect::{Database, PoolSettings},
     embedded::{self, Running},
-    view::RunFilter,
 };
 
 /// Connects, starting the private server where no other is named.
@@ -50,30 +48,6 @@ pub(crate) async fn try_database(loaded: &Loaded) -> Result<String, Failure> {
     close_database(store, postgres).await;
     let url = loaded.config.database.url.as_deref().unwrap_or_default();
     Ok(format!("{} can be used", masked_address(url)))
-}
-
-pub(super) async fn nothing_unfinished(store: &Store) -> Result<(), Failure> {
-    for state in RunState::ALL.into_iter().filter(|state| !state.is_final()) {
-        let page = store
-            .views()
-            .runs(RunFilter {
-                state: Some(state),
-                before: None,
-                limit: 1,
-            })
-            .await;
-        let page = page.map_err(|error| Failure::environment("the runs can't be listed").with("found", error))?;
-        if let Some(run) = page.runs.first() {
-            return Err(Failure::environment("no server is running, and a run is unfinished")
-                .with("run", run.id)
-                .with("state", run.state)
-                .hint(format!(
-                    "go on with it: orchestrator follow {}\nor start a server and ask again: orchestrator serve",
-                    run.id.short()
-                )));
-        }
-    }
-    Ok(())
 }
 
 pub(super) async fn close_database(store: Store, postgres: Option<Running>) {

@@ -67,6 +67,9 @@ impl<'a> Attempt<'a> {
                 format!("there is no profile {} here any more", claimed.profile),
             )
         })?;
+        if let Err(error) = engine.parts.knows_models_of(&facts) {
+            return Err(Unready::Away(error));
+        }
         let hub = engine.parts.hub(&facts.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
