@@ -83,11 +83,9 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
         (&json!("waiting"), &json!(PATH))
     );
     assert!(call(&["runs"]).1.contains("! 1 merge waits for you"));
-    assert!(
-        call(&["show", &run.to_string()])
-            .1
-            .contains(&format!("merges show {id}"))
-    );
+    let (_, report, _) = call(&["show", &run.to_string()]);
+    assert!(report.contains(&format!("merges show {id}")), "{report}");
+    assert!(report.contains("merging: ! waits for you: conflict in"), "{report}");
 
     // What can't be used says what and why, and changes nothing.
     let place = product.folder.path();

@@ -230,7 +230,7 @@ mod tests {
         for line in [
             "10 merges made again",
             "  same                  7  clean, as committed",
-            "the fast engine decided 7 of 8 clean merges (87.5 %) and left 3 merges to git",
+            "the fast engine decided 7 of 8 clean merges (87.5 %) and left 3 to git",
             "  changed here, removed or renamed there       1",
             "ours, fast         p50     0.31 ms   p99     1.27 ms   of 7",
             "git merge-tree     none",

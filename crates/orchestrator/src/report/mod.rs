@@ -61,6 +61,8 @@ pub(crate) struct TaskReport {
     pub(crate) profile: String,
     pub(crate) state: TaskState,
     pub(crate) reason: Option<Reason>,
+    /// What it does or waits for, while it has not ended.
+    pub(crate) standing: Option<String>,
     pub(crate) depends_on: Vec<String>,
     pub(crate) attempts: i32,
     pub(crate) failures: i32,
@@ -191,10 +193,41 @@ impl Report {
     }
 }
 
+/// What a task does or waits for; `None` once it has ended.
+fn standing(task: &Task) -> Option<String> {
+    match task.state {
+        TaskState::Planned if task.waits_for.is_empty() => None,
+        TaskState::Planned => Some(format!("waits for {}", task.waits_for.join(", "))),
+        TaskState::Ready => Some("waits for a free worker".to_owned()),
+        TaskState::Active => Some(match &task.action {
+            Some(action) => {
+                let doing = [&action.tool, &action.summary].into_iter().flatten();
+                let doing = doing.cloned().collect::<Vec<_>>().join(" ");
+                format!("turn {} {doing}", action.turn.max(1)).trim_end().to_owned()
+            }
+            None => "at work".to_owned(),
+        }),
+        TaskState::Merging => Some(match &task.merge {
+            Some(merge) if merge.state == MergeState::Waiting => {
+                format!(
+                    "! waits for you: conflict in {}, merge {}",
+                    merge.conflicts.join(", "),
+                    merge.id
+                )
+            }
+            Some(merge) if merge.conflicts.is_empty() => merge.state.to_string(),
+            Some(merge) => format!("{}, conflict in {}", merge.state, merge.conflicts.join(", ")),
+            None => "waits for its merge".to_owned(),
+        }),
+        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => None,
+    }
+}
+
 impl TaskReport {
     fn new(task: Task) -> Self {
         let unix_ms = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
         Self {
+            standing: standing(&task),
             key: task.key,
             title: task.title,
             profile: task.profile,

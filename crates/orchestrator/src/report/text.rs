@@ -180,10 +180,11 @@ fn tasks(report: &Report, columns: usize) -> Vec<String> {
             TaskState::Cancelled => "–",
             TaskState::Planned | TaskState::Ready | TaskState::Active | TaskState::Merging => "○",
         };
-        let end = match (&task.landed_commit, &task.reason) {
-            (Some(commit), _) => format!("landed {}", short(commit)),
-            (None, Some(reason)) => format!("{}: {}", task.state, clean(&reason.message)),
-            (None, None) => task.state.to_string(),
+        let end = match (&task.landed_commit, &task.standing, &task.reason) {
+            (Some(commit), ..) => format!("landed {}", short(commit)),
+            (None, Some(standing), _) => format!("{}: {}", task.state, clean(standing)),
+            (None, None, Some(reason)) => format!("{}: {}", task.state, clean(&reason.message)),
+            (None, None, None) => task.state.to_string(),
         };
         let time = task.duration_ms.map(|ms| elapsed(milliseconds(ms))).unwrap_or_default();
         let left = format!("  {mark} {:<keys$}  {:<profiles$}  {end}", task.key, task.profile);
