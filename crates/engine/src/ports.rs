@@ -121,6 +121,8 @@ pub(crate) struct AttemptJournal {
     pub(crate) cancel: CancellationToken,
     /// Whether a tool that can change the tree has run since the last snapshot.
     pub(crate) changed: AtomicBool,
+    /// Whether the model has answered in this life of the attempt.
+    pub(crate) answered: AtomicBool,
 }
 
 impl AttemptJournal {
@@ -190,6 +192,7 @@ impl AttemptJournal {
 #[async_trait]
 impl Journal for AttemptJournal {
     async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String> {
+        self.answered.store(true, Ordering::Relaxed);
         let message = serde_json::to_string(assistant).map_err(|error| error.to_string())?;
         let row = TurnRow {
             number: turn,

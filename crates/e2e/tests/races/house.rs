@@ -76,7 +76,7 @@ impl House {
         std::fs::create_dir_all(&hubs).unwrap();
         std::fs::create_dir_all(folder.path().join("signals")).unwrap();
         let mut text = format!(
-            "[engine]\nlease_s = {LEASE_S}\nheartbeat_s = 1\nworkers = 3\n[sandbox]\nextra_read_only = [{:?}]\n",
+            "[calls]\nattempts = 2\n[engine]\nlease_s = {LEASE_S}\nheartbeat_s = 1\nworkers = 3\n[sandbox]\nextra_read_only = [{:?}]\n",
             folder.path().join("signals")
         );
         if apart {
@@ -289,7 +289,7 @@ impl House {
 
     /// What the processes said.
     pub(crate) fn log(&self) -> String {
-        let names = ["first", "second", "third"];
+        let names = ["first", "second", "third", "fourth"];
         let read = |name: &&str| std::fs::read_to_string(self.folder.path().join(name).join("log")).unwrap_or_default();
         names.iter().map(read).collect::<Vec<_>>().join("\n----\n")
     }

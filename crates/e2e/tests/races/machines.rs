@@ -196,12 +196,25 @@ async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_without_the_runs_model_keeps_nobody_from_the_work() {
+async fn machines_without_the_runs_model_keep_nobody_from_the_work() {
     let house = House::open_apart(100).await;
+    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
+    // One does not know the model, and at the other nobody answers.
     let without = [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "")];
-    let worker = house.enter_worker_with("second", &without).await;
-    let server = house.enter("first", "", &[]).await;
+    let ignorant = house.enter_worker_with("second", &without).await;
     server.submit(&house.repository, "sh test.sh").await;
+    eventually("it gives back what it can't do", || async {
+        house.log().contains("it can't be worked on here").then_some(())
+    })
+    .await;
+    ignorant.leave().await;
+    let silent = [("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")];
+    let deaf = house.enter_worker_with("third", &silent).await;
+    eventually("it gives back what it can't do", || async {
+        house.log().contains("its model does not answer here").then_some(())
+    })
+    .await;
+    let able = house.enter_worker("fourth").await;
     house.fact("the run ends", ENDED).await;
     house.assert_whole().await;
     assert!(
@@ -209,8 +222,9 @@ async fn a_machine_without_the_runs_model_keeps_nobody_from_the_work() {
         "{}",
         house.log()
     );
-    server.leave().await;
-    worker.leave().await;
+    for resident in [server, deaf, able] {
+        resident.leave().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

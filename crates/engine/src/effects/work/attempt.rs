@@ -4,6 +4,7 @@ use super::{Broken, Unready, broken, tree::Place};
 use crate::{
     engine::{Engine, blocking},
     ports::{Account, AttemptJournal},
+    settings::Duties,
     trace,
 };
 use agents::{
@@ -19,7 +20,10 @@ use domain::{
 use git::{Hub, TreeLimits};
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
@@ -155,10 +159,23 @@ impl<'a> Attempt<'a> {
         };
         match worker::work(&order, means).await {
             WorkEnd::Finished(finish) => (self.weigh(&journal, &finish).await, Some(finish)),
+            WorkEnd::Failed(reason) if self.is_out_of_reach(&reason, &journal) => {
+                tracing::warn!(task = %self.claimed.key, error = reason.message, "a task is given back: its model does not answer here");
+                self.engine.parts.troubles.rest_from_tasks();
+                (AttemptEnd::Released, None)
+            }
             WorkEnd::Failed(reason) => (AttemptEnd::Failed { reason }, None),
             WorkEnd::GaveUp(reason) => (AttemptEnd::GaveUp { reason }, None),
             WorkEnd::Stopped => (AttemptEnd::Released, None),
         }
+    }
+
+    /// Whether it is this machine, lending a hand, that the model does not answer: nothing was asked successfully, and
+    /// so nothing spent, and others may be better placed.
+    fn is_out_of_reach(&self, reason: &Reason, journal: &AttemptJournal) -> bool {
+        self.engine.parts.settings.duties == Duties::WithoutWorkspaces
+            && reason.code == ReasonCode::Model
+            && !journal.answered.load(Ordering::Relaxed)
     }
 
     async fn toolbox(&self) -> Result<ToolBox, Broken> {
@@ -200,6 +217,7 @@ impl<'a> Attempt<'a> {
             limits: self.limits.clone(),
             cancel: self.cancel.clone(),
             changed: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
         }
     }
 
