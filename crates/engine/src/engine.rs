@@ -11,7 +11,7 @@ use crate::{
     merge::{BuildCaches, RedBase},
     request::{CancelError, DeliverError, Readiness},
     retention,
-    settings::{Duties, GivesUp, MergeSettings, Settings},
+    settings::{Duties, MergeSettings, Settings},
     step::{self, Applied, StepError},
     trouble::Troubles,
     usage::DiskUse,
@@ -20,10 +20,9 @@ use crate::{
 };
 use agents::profile::Profiles;
 use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
-use git::Hub;
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use store::{Holder, Store, Tx, run::RunFacts, view::Views};
+use store::{Holder, Store, Tx, view::Views};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -350,52 +349,6 @@ impl Parts {
             },
             at_unix_s: at.map_or(0, |at| at.as_secs() as i64),
         }
-    }
-
-    /// The hub of a run's workspace, made by its `prepare`, with the run's branch and base in it.
-    pub(crate) async fn hub(&self, name: &str, run: RunId) -> Result<Arc<Hub>, git::GitError> {
-        let (path, shared) = (self.layout.hub(name), self.shared_hub(name)?);
-        let hub = move || match shared {
-            Some(upstream) => {
-                let hub = Hub::open_copy(&path, upstream)?;
-                hub.follow(&[&git::refs::integration(&run), &git::refs::base(&run)])?;
-                Ok(hub)
-            }
-            None => Hub::open(&path),
-        };
-        blocking(hub).await.map(Arc::new)
-    }
-
-    /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
-    pub(crate) fn knows_models_of(&self, facts: &RunFacts) -> Result<(), String> {
-        if self.settings.duties != Duties::WithoutWorkspaces {
-            return Ok(());
-        }
-        let worker = llm::ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
-        let second = &self.merge_settings(&facts.workspace_path).second_opinion;
-        let capped = facts.limits.cost_nanodollars.is_some();
-        let mut all = std::iter::once(&worker).chain(second);
-        all.try_for_each(|model| self.models.check(model, capped))
-            .map_err(|error| error.to_string())
-    }
-
-    /// Where the machines that share a hub have it.
-    pub(crate) fn shared_hub(&self, name: &str) -> Result<Option<git::Remote>, git::GitError> {
-        self.settings.hubs.as_ref().map(|hubs| hubs.of(name)).transpose()
-    }
-
-    /// A hub in the data directory, by its folder, to give up what runs left in it.
-    pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let shared = match self.settings.gives_up {
-            GivesUp::OwnCopies => None,
-            GivesUp::Runs => self.shared_hub(&name.unwrap_or_default())?,
-        };
-        let hub = blocking(move || Hub::open(&path)).await?;
-        Ok(Arc::new(match shared {
-            Some(upstream) => hub.with_upstream(upstream),
-            None => hub,
-        }))
     }
 }
 

@@ -11,6 +11,7 @@ mod answer;
 mod engine;
 mod submit;
 
+mod hubs;
 mod patience;
 mod step;
 mod tip;

@@ -4,18 +4,20 @@
 //! anew without it. So only commits land whose very tree was judged, and the history is the one that merging one at
 //! a time would make.
 
+mod candidate;
+
 use super::{
     Failure, PATIENCE, Turn, VERDICT_PATIENCE,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
-    land::Validated,
 };
 use crate::{
     engine::{Engine, blocking},
     patience::patiently_for,
     tip::{self, Tip},
 };
+use candidate::{Candidate, Judging};
 use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
 use std::{
     collections::{HashSet, VecDeque},
@@ -23,11 +25,7 @@ use std::{
     time::Duration,
 };
 use store::merge::QueuedMerge;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit},
-    task::JoinHandle,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// Entries on one train at most: so many land in one move of the branch.
 const LENGTH: usize = 16;
@@ -35,23 +33,6 @@ const LENGTH: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The longest.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
-
-/// A merge commit before its verdict, or one whose verdict has no effect yet because others go before it.
-struct Candidate {
-    merger: Merger,
-    built: Built,
-    gate: Judging,
-    cancel: CancellationToken,
-    /// What a gate ahead of the first holds.
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-type Judged = Result<Box<GateReport>, Failure>;
-
-enum Judging {
-    Running(JoinHandle<Judged>),
-    Done(Judged),
-}
 
 /// The train of one branch.
 pub(super) struct Train {
@@ -416,43 +397,6 @@ impl Train {
             () = self.ended.notified() => Ok(()),
             () = changed => Ok(()),
             () = drain.cancelled() => Err(Failure::Stopped),
-        }
-    }
-}
-
-impl Candidate {
-    /// Whether the gate has ended now.
-    async fn settle_if_ended(&mut self) -> bool {
-        let Judging::Running(gate) = &mut self.gate else {
-            return false;
-        };
-        if !gate.is_finished() {
-            return false;
-        }
-        let judged = gate.await.unwrap_or_else(|error| {
-            let message = format!("the gate broke off: {error}");
-            Err(Failure::Passing(message))
-        });
-        if judged.is_ok() {
-            self.merger.engine.parts.troubles.recovered(self.merger.merge.id);
-        }
-        self.gate = Judging::Done(judged);
-        self._permit = None;
-        true
-    }
-
-    fn passed(&self) -> bool {
-        matches!(&self.gate, Judging::Done(Ok(report)) if report.lands())
-    }
-
-    fn failed(&self) -> bool {
-        matches!(self.gate, Judging::Done(_)) && !self.passed()
-    }
-
-    fn validated(self) -> Option<Validated> {
-        match self.gate {
-            Judging::Done(Ok(report)) => Validated::new(self.merger, self.built, &report),
-            Judging::Done(Err(_)) | Judging::Running(_) => None,
         }
     }
 }
