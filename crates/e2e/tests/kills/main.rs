@@ -1,6 +1,8 @@
 //! SIGKILL at the level of system calls: wherever the server dies, it goes on from there, and everything holds.
 //!
-//! `KILLS=500 KILLS_SEED=7 cargo test -p e2e --test kills -- --nocapture` kills as often, at other points.
+//! `KILLS=500 KILLS_SEED=7 cargo test -p e2e --test kills -- --nocapture` kills as often, at other points; `KILLS=every`
+//! kills after each call that changes a file and before each send, from the first to the last, which takes an hour.
+//! `KILLS_PLACE=own` or `shared` keeps to one kind of hub.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
@@ -20,6 +22,8 @@ use strace::Blow;
 /// How many kills there are where the variable says nothing.
 const FEW: usize = 12;
 const SEED: u64 = 2_026;
+/// Sends of the thread that speaks to the database, about.
+const SENDS: usize = 400;
 
 /// What came of the kills of one kind.
 #[derive(Default)]
@@ -34,18 +38,32 @@ struct Row {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() {
-    let kills: usize = variable("KILLS").unwrap_or(FEW as u64) as usize;
+    let every = std::env::var("KILLS").is_ok_and(|kills| kills == "every");
+    let kills = match every {
+        true => usize::MAX,
+        false => variable("KILLS").map_or(FEW, |kills| kills as usize),
+    };
     let seed = variable("KILLS_SEED").unwrap_or(SEED);
     println!("KILLS={kills} KILLS_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut broken = Vec::new();
     // One with a hub of its own and one with a hub that machines share, side by side.
-    let places = [Place::Own, Place::Shared];
+    let places = match std::env::var("KILLS_PLACE").as_deref() {
+        Ok("own") => [Place::Own; 2],
+        Ok("shared") => [Place::Shared; 2],
+        Ok(other) => panic!("KILLS_PLACE={other} is neither own nor shared"),
+        Err(_) => [Place::Own, Place::Shared],
+    };
     let mut points_of = Vec::new();
-    for place in places {
+    for (half, place) in places.into_iter().enumerate() {
         let (calls, renames) = undisturbed(place).await;
-        points_of.push(points(&mut random, kills.div_ceil(places.len()), &calls, renames));
+        points_of.push(match every {
+            // Where both are of one kind, each takes every other.
+            true if places[0] == places[1] => every_point(&calls).skip(half).step_by(2).collect(),
+            true => every_point(&calls).collect(),
+            false => points(&mut random, kills.div_ceil(places.len()), &calls, renames),
+        });
     }
     let mut killed = 0;
     for at in 0.. {
@@ -137,9 +155,15 @@ async fn undisturbed(place: Place) -> (Vec<String>, usize) {
     (watched.calls, watched.renames)
 }
 
+/// After each call that changes a file and before each send that a thread makes.
+fn every_point(calls: &[String]) -> impl Iterator<Item = Blow> {
+    (1..=calls.len())
+        .map(Blow::AfterFile)
+        .chain((1..=SENDS).map(Blow::BeforeSend))
+}
+
 /// Of every kind some, spread from the beginning to the end, in an order of chance: more than are wanted.
 fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renames: usize) -> Vec<Blow> {
-    const SENDS: usize = 400;
     const IN_CHECKOUT: usize = 40;
     const LONGEST_MS: usize = 1_300;
     let wanted = kills + kills / 4 + 2;
