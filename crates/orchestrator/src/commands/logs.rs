@@ -7,11 +7,14 @@ use crate::{
     failure::{Exit, Failure},
     following::{Interrupts, entry},
     output,
-    progress::news,
+    progress::{clean, news},
     wire::Purpose,
 };
 use api::Event;
 use time::format_description::well_known::Rfc3339;
+
+/// So much of a value is shown.
+const LONGEST: usize = 100;
 
 /// Prints facts: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
 pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
@@ -46,14 +49,50 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::environment("a fact can't be written as JSON").with("found", error))?;
         return output::line(&text);
     }
-    let time = event.at.format(&Rfc3339).unwrap_or_default();
+    let time = event
+        .at
+        .to_offset(time::UtcOffset::UTC)
+        .format(&Rfc3339)
+        .unwrap_or_default();
     let words = entry(event).and_then(|entry| news(&entry)).unwrap_or_else(|| {
         let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
-        format!("{task}{}", event.kind.replace('_', " "))
+        format!("{task}{}{}", event.kind.replace('_', " "), details(&event.data))
     });
     output::line(&format!(
-        "{:>5}  {}  {words}",
+        "{:>5}  {}Z  {words}",
         event.seq,
         time.get(..19).unwrap_or(&time)
     ))
+}
+
+/// What a fact says besides its kind, on one line: its plain values, by name.
+fn details(data: &serde_json::Value) -> String {
+    let plain = |(name, value): (&String, &serde_json::Value)| {
+        let value = match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::Bool(whether) => whether.to_string(),
+            serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => return None,
+        };
+        let shown = domain::plan::first_line(&value, LONGEST);
+        (name != "kind" && !shown.is_empty()).then(|| format!("{} {}", name.replace('_', " "), clean(&shown)))
+    };
+    let fields: Vec<String> = data.as_object().into_iter().flatten().filter_map(plain).collect();
+    match fields.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", fields.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_fact_without_words_of_its_own_tells_its_values() {
+        let data = json!({"kind": "tool_started", "tool": "shell", "turn": 2, "summary": "cargo test\nmore", "x": [1], "y": null});
+        assert_eq!(details(&data), " (summary cargo test, tool shell, turn 2)");
+        assert_eq!(details(&json!({"kind": "task_ready"})), "");
+    }
 }
