@@ -22,7 +22,7 @@ use agents::profile::Profiles;
 use domain::{RunId, TaskId, event::Event, task::TaskState, transition::Refusal};
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use store::{Holder, Store, Tx, view::Views};
+use store::{Holder, Store, Tx, run::RunFacts, view::Views};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -330,6 +330,19 @@ impl Parts {
     pub(crate) fn merge_settings(&self, workspace: &str) -> &MergeSettings {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         own.map_or(&self.settings.merge, |settings| &settings.merge)
+    }
+
+    /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
+    pub(crate) fn knows_models_of(&self, facts: &RunFacts) -> Result<(), String> {
+        if self.settings.duties != Duties::WithoutWorkspaces {
+            return Ok(());
+        }
+        let worker = llm::ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
+        let second = &self.merge_settings(&facts.workspace_path).second_opinion;
+        let capped = facts.limits.cost_nanodollars.is_some();
+        let mut all = std::iter::once(&worker).chain(second);
+        all.try_for_each(|model| self.models.check(model, capped))
+            .map_err(|error| error.to_string())
     }
 
     /// How the work of a workspace's runs is handed over, where that is configured.

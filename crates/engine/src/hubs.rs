@@ -2,12 +2,11 @@
 
 use crate::{
     engine::{Parts, blocking},
-    settings::{Duties, GivesUp},
+    settings::GivesUp,
 };
 use domain::RunId;
 use git::Hub;
 use std::{path::PathBuf, sync::Arc};
-use store::run::RunFacts;
 
 impl Parts {
     /// The hub of a run's workspace, made by its `prepare`, with the run's branch and base in it.
@@ -22,19 +21,6 @@ impl Parts {
             None => Hub::open(&path),
         };
         blocking(hub).await.map(Arc::new)
-    }
-
-    /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
-    pub(crate) fn knows_models_of(&self, facts: &RunFacts) -> Result<(), String> {
-        if self.settings.duties != Duties::WithoutWorkspaces {
-            return Ok(());
-        }
-        let worker = llm::ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
-        let second = &self.merge_settings(&facts.workspace_path).second_opinion;
-        let capped = facts.limits.cost_nanodollars.is_some();
-        let mut all = std::iter::once(&worker).chain(second);
-        all.try_for_each(|model| self.models.check(model, capped))
-            .map_err(|error| error.to_string())
     }
 
     /// Where the machines that share a hub have it.

@@ -77,7 +77,7 @@ pub struct Settings {
 pub enum Duties {
     /// All of it.
     All,
-    /// All but what is done in the workspaces themselves, which are on another machine.
+    /// All but what is done where a run was taken in: its workspace is on another machine, and its plan is made there.
     WithoutWorkspaces,
     /// Nothing: somebody only looks, or clears away.
     None,

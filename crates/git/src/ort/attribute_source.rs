@@ -70,7 +70,7 @@ impl AttributeSource {
                 }
             }
         }
-        let folder = tempfile::tempdir().at("can't make a folder for attributes in", Path::new("/tmp"))?;
+        let folder = tempfile::tempdir().at("can't make a folder for attributes in", &std::env::temp_dir())?;
         for (name, blob) in found {
             // A path of a tree that led out of it would not be followed.
             if name.components().any(|part| !matches!(part, Component::Normal(_))) {

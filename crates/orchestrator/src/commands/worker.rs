@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Works on what a server on another machine has in its database, until a signal. It has no workspaces: what is done in
-/// these, the beginning and the delivery of a run, is left to the server.
+/// these, the beginning and the delivery of a run, is left to the server, and so are plans.
 pub(crate) async fn worker(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     let missing = |what: &str, key: &str, hint: &str| {
         Failure::usage(format!("a worker shares {what} with a server, and none is configured"))
