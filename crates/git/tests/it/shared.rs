@@ -1,12 +1,17 @@
 //! Two machines with a copy each of one hub, which a third place holds.
 
 use crate::support::{Fixture, git_in, make_executable, stamp, write};
-use domain::{CommitId, RunId, TaskKey};
+use domain::{CommitId, Fence, RunId, TaskKey};
 use git::{
-    GitError, Hub, LandError, Landed, LandingState, PushAccess, Remote, SnapshotError, SnapshotRequest, TreeLimits,
-    WorktreeStart, refs,
+    GitError, Hub, LandError, Landed, LandingLock, LandingState, PushAccess, Remote, SnapshotError, SnapshotRequest,
+    TreeLimits, WorktreeStart, refs,
 };
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 struct Machines {
     fixture: Fixture,
@@ -227,4 +232,34 @@ fn a_shared_hub_that_is_away_or_refuses_is_named_and_nothing_moves() {
     }
     fs::rename(machines.upstream.with_extension("away"), &machines.upstream).unwrap();
     assert_eq!(machines.first.tip(&machines.branch).unwrap().as_ref(), Some(base));
+}
+
+#[test]
+fn a_lock_that_a_crash_left_in_a_mounted_hub_goes_once_it_is_older_than_any_push() {
+    let machines = Machines::new();
+    let base = &machines.fixture.base;
+    let next = machines.on_top(&machines.first, base, "next");
+    let lock = machines.upstream.join(format!("{}.lock", machines.branch));
+    fs::write(&lock, "").unwrap();
+    let land = || machines.first.advance(&machines.branch, Some(base), &next);
+    let clear = || {
+        let held = LandingLock::held_under(Fence(1));
+        machines
+            .first
+            .remove_stale_lock(&machines.branch, &held, Duration::ZERO)
+    };
+    let error = land().unwrap_err();
+    assert!(error.to_string().contains("the lock file is a crash's"), "{error}");
+    clear().unwrap();
+    assert!(lock.exists(), "a push may be under way");
+    let old = SystemTime::now() - Duration::from_secs(3_600);
+    fs::File::options()
+        .write(true)
+        .open(&lock)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    clear().unwrap();
+    land().unwrap();
+    assert_eq!(machines.upstream_tip(&machines.branch), Some(next.clone()));
 }
