@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::bubblewrap::Mount;
@@ -16,6 +17,30 @@ const SYSTEM_PATH: [&str; 6] = [
     "/sbin",
     "/bin",
 ];
+
+/// What every job sees of the system.
+const SYSTEM_DIRECTORIES: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// What an installation keeps for its programs beside their directory; nothing else of it is granted, since
+/// configuration with secrets lies there, too.
+const INSTALLATION_PARTS: [&str; 13] = [
+    "lib",
+    "lib32",
+    "lib64",
+    "libexec",
+    "share",
+    "include",
+    "src",
+    "pkg",
+    "conf",
+    "jmods",
+    "go.env",
+    "VERSION",
+    "pyvenv.cfg",
+];
+
+/// So many entries of one directory of `PATH` are looked at for links.
+const MAX_PROGRAMS: usize = 10_000;
 
 /// A configuration file with one of these words in it may hold a secret and stays outside.
 const SECRET_WORDS: [&str; 4] = ["token", "secret", "password", "credential"];
@@ -93,8 +118,64 @@ impl Toolchains {
         if Path::new("/nix/store").is_dir() {
             toolchains.grant("nix store", PathBuf::from("/nix/store"));
         }
+        toolchains.add_search_path(settings);
         toolchains.set_search_path(settings, programs);
         toolchains
+    }
+
+    /// What the host's `PATH` finds, a job finds: its directories that no other grant covers, what belongs to the
+    /// programs in them, and the places their links lead to.
+    fn add_search_path(&mut self, settings: &Settings) {
+        for directory in settings.host.search_path() {
+            if self.covers(settings, &directory) || !is_of_programs(&directory, settings.host.home.as_deref()) {
+                continue;
+            }
+            self.found.push(format!("PATH ({})", directory.display()));
+            self.add_programs(settings, &directory);
+            for target in links_out_of(&directory) {
+                if let Some(directory) = target.parent()
+                    && !self.covers(settings, &target)
+                    && is_of_programs(directory, settings.host.home.as_deref())
+                {
+                    self.add_programs(settings, directory);
+                }
+            }
+        }
+    }
+
+    /// Grants a directory of programs, and beside it what an installation keeps for them.
+    fn add_programs(&mut self, settings: &Settings, directory: &Path) {
+        self.mounts.push(Mount::ReadOnly(directory.to_owned()));
+        let named_for_programs = directory.ends_with("bin") || directory.ends_with("sbin");
+        let Some(prefix) = directory.parent().filter(|_| named_for_programs) else {
+            return;
+        };
+        // A person's own data lies in `~/.local/share`, and whole systems in `/` and `/usr`.
+        let shared = prefix.ends_with(".local") || prefix.parent().is_none();
+        if shared || settings.host.home.as_deref() == Some(prefix) {
+            return;
+        }
+        for part in INSTALLATION_PARTS {
+            let path = prefix.join(part);
+            if path.exists() && !self.covers(settings, &path) {
+                self.mounts.push(Mount::ReadOnly(path));
+            }
+        }
+    }
+
+    /// Whether a job sees this path without a grant of its own.
+    fn covers(&self, settings: &Settings, path: &Path) -> bool {
+        let grants = self
+            .mounts
+            .iter()
+            .filter(|mount| !matches!(mount, Mount::Temporary(_)))
+            .map(Mount::path)
+            .chain(settings.extra_read_only.iter().map(PathBuf::as_path));
+        SYSTEM_DIRECTORIES
+            .iter()
+            .map(Path::new)
+            .chain(grants)
+            .any(|seen| path.starts_with(seen))
     }
 
     fn add_manager(&mut self, manager: &Manager, host: &HostEnvironment, programs: &mut Vec<PathBuf>) {
@@ -156,18 +237,8 @@ impl Toolchains {
 
     /// The host's own order first, as far as its entries can be seen inside; then what is not on it.
     fn set_search_path(&mut self, settings: &Settings, programs: Vec<PathBuf>) {
-        let granted: Vec<&Path> = self
-            .mounts
-            .iter()
-            .map(Mount::path)
-            .chain(settings.extra_read_only.iter().map(PathBuf::as_path))
-            .collect();
-        let visible = |entry: &PathBuf| {
-            SYSTEM_PATH.iter().any(|system| entry == Path::new(system))
-                || entry.starts_with("/usr")
-                || granted.iter().any(|granted| entry.starts_with(granted))
-        };
-        let host = settings.host.search_path().into_iter().filter(visible);
+        let host = settings.host.search_path();
+        let host = host.into_iter().filter(|entry| self.covers(settings, entry));
         let found = programs.into_iter().filter(|folder| folder.is_dir());
         let mut search_path = Vec::new();
         let missing: Vec<PathBuf> = found
@@ -211,6 +282,33 @@ fn located(host: &HostEnvironment, variable: &str, default: &str) -> Option<Path
     };
     // A file system root as a toolchain folder would grant everything.
     (path.is_absolute() && path.parent().is_some() && path.is_dir()).then_some(path)
+}
+
+/// Whether a directory of `PATH` may be granted: one that is there, and is neither a whole file system, nor a home
+/// directory or what holds one, nor a place where everybody writes.
+fn is_of_programs(directory: &Path, home: Option<&Path>) -> bool {
+    let Ok(true_path) = directory.canonicalize() else {
+        return false;
+    };
+    let holds_home = home.is_some_and(|home| {
+        home.starts_with(directory) || home.canonicalize().is_ok_and(|home| home.starts_with(&true_path))
+    });
+    let open_to_all = fs::metadata(&true_path).is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0);
+    true_path.is_dir() && true_path.parent().is_some() && !holds_home && !open_to_all
+}
+
+/// Where the links of a directory end, if that is elsewhere.
+fn links_out_of(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .take(MAX_PROGRAMS)
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .filter_map(|entry| entry.path().canonicalize().ok())
+        .filter(|target| target.is_file() && !target.starts_with(directory))
+        .collect()
 }
 
 fn holds_a_secret(text: &str) -> bool {
@@ -294,6 +392,63 @@ mod tests {
         assert_eq!(toolchains.search_path[..2], [PathBuf::from("/usr/games"), shims]);
         assert!(!toolchains.search_path.contains(&home.path().join("bin")));
         assert!(toolchains.search_path.contains(&PathBuf::from("/usr/bin")));
+    }
+
+    #[test]
+    fn what_the_hosts_path_finds_is_granted_with_what_belongs_to_it() {
+        let other = tempfile::tempdir().unwrap();
+        let (cargo, node) = (other.path().join("account/.cargo"), other.path().join("opt/node"));
+        for directory in [
+            cargo.join("bin"),
+            node.join("bin"),
+            node.join("lib/node_modules/npm/bin"),
+        ] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(cargo.join("credentials.toml"), "x").unwrap();
+        // A home whose cargo has no programs hides nothing that PATH finds.
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join(".cargo/registry")).unwrap();
+        let path = format!("{}:{}", cargo.join("bin").display(), node.join("bin").display());
+        let toolchains = Toolchains::detect(&settings(home.path(), &path));
+        assert_eq!(
+            grants(&toolchains),
+            [cargo.join("bin"), node.join("bin"), node.join("lib")]
+        );
+        assert_eq!(toolchains.search_path[..2], [cargo.join("bin"), node.join("bin")]);
+    }
+
+    #[test]
+    fn a_link_on_the_path_brings_its_installation_along() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let programs = home.path().join(".local/bin");
+        let installation = elsewhere.path().join("tool-1.2");
+        for directory in [&programs, &installation.join("bin"), &installation.join("libexec")] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::create_dir_all(home.path().join(".local/share/keyrings")).unwrap();
+        fs::write(installation.join("bin/tool"), "").unwrap();
+        std::os::unix::fs::symlink(installation.join("bin/tool"), programs.join("tool")).unwrap();
+        let toolchains = Toolchains::detect(&settings(home.path(), programs.to_str().unwrap()));
+        assert_eq!(
+            grants(&toolchains),
+            [programs, installation.join("bin"), installation.join("libexec")]
+        );
+    }
+
+    #[test]
+    fn a_path_entry_that_is_a_home_or_holds_one_or_is_everybodys_is_not_granted() {
+        let outer = tempfile::tempdir().unwrap();
+        let home = outer.path().join("me");
+        let open = outer.path().join("open");
+        for directory in [&home, &open] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let path = format!("{}:{}:{}:/", home.display(), outer.path().display(), open.display());
+        let toolchains = Toolchains::detect(&settings(&home, &path));
+        assert_eq!(grants(&toolchains), Vec::<&Path>::new());
     }
 
     #[test]
