@@ -10,6 +10,7 @@ mod client;
 mod delivery;
 mod event;
 mod health;
+mod integrity;
 mod merge;
 mod money;
 mod new_run;
@@ -25,12 +26,13 @@ pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
 pub use health::{Health, Readiness};
+pub use integrity::IntegrityFlag;
 pub use merge::{
     AnsweredMerge, ConflictFile, ConflictHunk, ConflictVersion, Merge, MergeDetail, MergeLine, MergeLines, MergeList,
     NewResolution, PathAnswer, RejectedWork, Resolution, ReturnedWork,
 };
 pub use money::Amount;
-pub use new_run::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+pub use new_run::{DeliverAsked, LimitsAsked, ModelChoice, NewRun, OrchConfig};
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use task::{Action, Task, TaskList, TaskMerge};

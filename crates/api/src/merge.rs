@@ -1,6 +1,6 @@
 //! Merges: those of a run, those that wait for a person, and what people answer.
 
-use crate::{Reason, schema};
+use crate::{IntegrityFlag, Reason, schema};
 use domain::{RunId, merge::MergeState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,6 +57,10 @@ pub struct Merge {
     pub ended_at: Option<OffsetDateTime>,
     /// How each conflict was decided, in order.
     pub resolutions: Vec<Resolution>,
+    /// What it brought that weakens what decides about it, or runs by itself elsewhere. They count for the run once
+    /// the merge has landed.
+    #[serde(default)]
+    pub integrity_flags: Vec<IntegrityFlag>,
 }
 
 /// How one conflict was decided.

@@ -43,6 +43,18 @@ pub struct OrchConfig {
     /// Other limits.
     #[serde(skip_serializing_if = "LimitsAsked::is_empty")]
     pub limits: LimitsAsked,
+    /// Whether the checkout may be fast-forwarded at delivery although the run has integrity flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_integrity_flags: Option<bool>,
+}
+
+/// How a run's work is to be delivered again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliverAsked {
+    /// Consent to fast-forward the checkout although the run has integrity flags. It is kept: `false` does not take
+    /// it back.
+    pub allow_integrity_flags: bool,
 }
 
 /// A model of a provider that the server knows.

@@ -1,6 +1,6 @@
 //! A run.
 
-use crate::{Amount, Delivery, schema};
+use crate::{Amount, Delivery, IntegrityFlag, schema};
 use domain::{
     RunId,
     run::{CheckSource, ReasonCode, RunState},
@@ -122,6 +122,13 @@ pub struct Run {
     pub cost_dollars: f64,
     /// The cost in full.
     pub cost: Cost,
+    /// What landed that weakens the check or runs by itself elsewhere. A run that has any moves the checkout only with
+    /// consent.
+    #[serde(default)]
+    pub integrity_flags: Vec<IntegrityFlag>,
+    /// Whether the checkout may be fast-forwarded in spite of them.
+    #[serde(default)]
+    pub allow_integrity_flags: bool,
     /// The number of its newest event.
     pub last_event: i64,
     /// When it was submitted.

@@ -2,6 +2,7 @@
 
 use domain::{
     delivery::{DeliveryResult, DeliveryStep},
+    integrity::IntegrityFlagKind,
     merge::MergeState,
     run::{CheckSource, ReasonCode, RunState},
     task::TaskState,
@@ -25,6 +26,10 @@ pub(crate) fn task_state() -> utoipa::openapi::schema::Object {
 
 pub(crate) fn merge_state() -> utoipa::openapi::schema::Object {
     one_of(MergeState::ALL.map(MergeState::as_str))
+}
+
+pub(crate) fn integrity_flag_kind() -> utoipa::openapi::schema::Object {
+    one_of(IntegrityFlagKind::NAMES)
 }
 
 pub(crate) fn delivery_step() -> utoipa::openapi::schema::Object {

@@ -6,6 +6,7 @@
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
     ids::{CommitId, Fence, MergeId, TaskKey},
+    integrity::IntegrityFlag,
     merge::{Answer, GateVerdict, MergeEnd, MergeState},
     money::NanoDollars,
     plan::PlanDocument,
@@ -41,7 +42,10 @@ pub enum Event {
         reason: Reason,
     },
     /// A person asked for the work to be handed over, once more or at last.
-    DeliverAsked,
+    DeliverAsked {
+        /// Whether the checkout may be fast-forwarded although the run has integrity flags.
+        allow_integrity_flags: bool,
+    },
     /// A push is about to be made.
     PushIntended {
         /// Which.
@@ -239,6 +243,13 @@ pub enum Fact {
         /// Milliseconds it took.
         duration_ms: u64,
     },
+    /// What a merge brought weakens what decides about it, or runs by itself elsewhere.
+    IntegrityFlagged {
+        /// Which merge.
+        merge: MergeId,
+        /// What was found.
+        flag: IntegrityFlag,
+    },
     /// Nobody could decide a conflict: the merge is out of the queue until a person does.
     MergeWaits {
         /// Which merge.
@@ -299,7 +310,11 @@ pub enum Fact {
     /// Everything has landed.
     RunDelivering,
     /// A person asked for the work to be handed over, once more or at last.
-    DeliveryAsked,
+    DeliveryAsked {
+        /// Whether the checkout may be fast-forwarded although the run has integrity flags.
+        #[serde(default)]
+        allow_integrity_flags: bool,
+    },
     /// A push is about to be made.
     PushIntended(PushIntent),
     /// A step of the delivery came to something.
@@ -340,6 +355,7 @@ impl Fact {
             Self::MergeMoved { .. } => "merge_moved",
             Self::ConflictDecided { .. } => "conflict_decided",
             Self::GateFinished { .. } => "gate_finished",
+            Self::IntegrityFlagged { .. } => "integrity_flagged",
             Self::MergeWaits { .. } => "merge_waits",
             Self::MergeAnswered { .. } => "merge_answered",
             Self::LandingIntended { .. } => "landing_intended",
@@ -350,7 +366,7 @@ impl Fact {
             Self::TaskCancelled { .. } => "task_cancelled",
             Self::TaskRecovered { .. } => "task_recovered",
             Self::RunDelivering => "run_delivering",
-            Self::DeliveryAsked => "delivery_asked",
+            Self::DeliveryAsked { .. } => "delivery_asked",
             Self::PushIntended(_) => "push_intended",
             Self::DeliveryMoved(_) => "delivery_moved",
             Self::RunCompleted { .. } => "run_completed",

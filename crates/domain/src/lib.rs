@@ -10,6 +10,7 @@ pub mod plan;
 pub mod plan_check;
 pub mod profile;
 
+pub mod integrity;
 pub mod merge;
 pub mod run;
 pub mod task;

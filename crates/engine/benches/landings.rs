@@ -148,6 +148,7 @@ impl Bench {
                 ..LimitsAsked::default()
             },
             idempotency_key: None,
+            allow_integrity_flags: None,
         };
         let run = self.engine.submit(asked).await.unwrap().id;
         hold(&mut database, run).await;

@@ -227,11 +227,12 @@ impl Engine {
         }
     }
 
-    /// Hands a run's work over once more, or at last. Asking while it is under way is fine.
+    /// Hands a run's work over once more, or at last. Asking while it is under way is fine. With consent the checkout
+    /// is fast-forwarded although the run has integrity flags; consent that was given is not taken back.
     ///
     /// # Errors
     /// When there is no such run, or not everything of it has landed.
-    pub async fn deliver(&self, run: RunId) -> Result<(), DeliverError> {
+    pub async fn deliver(&self, run: RunId, allow_integrity_flags: bool) -> Result<(), DeliverError> {
         let internal = |error: store::Error| DeliverError::Internal(error.to_string());
         let mut tx = self.parts.store.begin().await.map_err(internal)?;
         let locked = tx.lock_run(run).await.map_err(internal)?;
@@ -243,10 +244,14 @@ impl Engine {
                     .into(),
             ));
         }
-        if tx.is_delivering(run).await.map_err(internal)? {
-            return Ok(());
+        if allow_integrity_flags {
+            tx.allow_integrity_flags(run).await.map_err(internal)?;
         }
-        match step::apply(&mut tx, run, None, Event::DeliverAsked).await {
+        if tx.is_delivering(run).await.map_err(internal)? {
+            return tx.commit().await.map_err(internal);
+        }
+        let asked = Event::DeliverAsked { allow_integrity_flags };
+        match step::apply(&mut tx, run, None, asked).await {
             Ok(applied) => {
                 tx.commit().await.map_err(internal)?;
                 self.applied(&applied);

@@ -23,6 +23,9 @@ pub struct NewRun {
     pub limits: LimitsAsked,
     /// A key under which a repeat of this request returns the first run.
     pub idempotency_key: Option<String>,
+    /// Whether the user's checkout may be fast-forwarded although the run has integrity flags; as configured where the
+    /// request says nothing.
+    pub allow_integrity_flags: Option<bool>,
 }
 
 /// Limits that a request may set for its own run.

@@ -70,6 +70,8 @@ pub struct Settings {
     pub priority_level: Duration,
     /// Whether a clean checkout that sits on the base is fast-forwarded at delivery.
     pub fast_forward: bool,
+    /// Whether that is done although the run has integrity flags, where neither request nor workspace says.
+    pub allow_integrity_flags: bool,
 }
 
 /// What a process does of the work that is recorded in the database.
@@ -123,6 +125,7 @@ impl Settings {
             gates_ahead: 1,
             priority_level: Duration::from_secs(60),
             fast_forward: true,
+            allow_integrity_flags: false,
         }
     }
 }
@@ -138,6 +141,8 @@ pub struct WorkspaceSettings {
     pub merge: MergeSettings,
     /// How its runs' work is handed over.
     pub delivery: DeliverySettings,
+    /// Whether a checkout is fast-forwarded although the run has integrity flags.
+    pub allow_integrity_flags: Option<bool>,
 }
 
 /// The name that commits are made under.

@@ -164,7 +164,7 @@ async fn save_event(
                 }
             }
         }
-        Event::DeliverAsked => tx.begin_delivery(run).await?,
+        Event::DeliverAsked { .. } => tx.begin_delivery(run).await?,
         Event::PushIntended { intent } => tx.save_push_intent(run, intent).await?,
         Event::DeliveryMoved { end } => tx.save_delivery_step(run, end).await?,
         Event::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,

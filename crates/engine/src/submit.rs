@@ -65,13 +65,23 @@ impl Engine {
         // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
         let objective = telemetry::secrets::mask_known(&new.objective).into_owned();
         let id = RunId::new();
+        let mut request = json!({
+            "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
+            "check": new.check, "limits": new.limits,
+        });
+        if let Some(allow) = new.allow_integrity_flags {
+            request["allow_integrity_flags"] = json!(allow);
+        }
+        let own = self.parts.settings.workspaces.get(&workspace);
+        let configured = own.and_then(|own| own.allow_integrity_flags);
         let row = NewRunRow {
             id,
             idempotency_key: new.idempotency_key.clone(),
-            request: json!({
-                "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
-                "check": new.check, "limits": new.limits,
-            }),
+            request,
+            allow_integrity_flags: new
+                .allow_integrity_flags
+                .or(configured)
+                .unwrap_or(self.parts.settings.allow_integrity_flags),
             hub: Layout::hub_name(&workspace),
             workspace_path: workspace.display().to_string(),
             objective,

@@ -70,7 +70,7 @@ impl Delivering {
 
     /// Asks for the delivery, and waits until it is over.
     async fn deliver(&self, run: RunId) {
-        self.house.engine.deliver(run).await.unwrap();
+        self.house.engine.deliver(run, false).await.unwrap();
         let over = async {
             while self
                 .house

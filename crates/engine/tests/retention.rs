@@ -71,7 +71,10 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     assert!(!git(&repository, &["rev-parse", &format!("orchestrator/{}", old.short())]).is_empty());
     let detail = house.engine.views().run(old).await.unwrap().unwrap();
     assert!(detail.expired_at.is_some());
-    assert!(matches!(house.engine.deliver(old).await, Err(DeliverError::Refused(_))));
+    assert!(matches!(
+        house.engine.deliver(old, false).await,
+        Err(DeliverError::Refused(_))
+    ));
     // Twice: there is nothing left to do, and it is told once.
     let again = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
     assert!(again.is_nothing(), "{again:?}");

@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// End a run; what has landed stays
     Cancel(OneRun),
     /// Hand a run's work over once more, or at last, and say what came of each step
-    Deliver(OneRun),
+    Deliver(DeliverArguments),
     /// Give up what ended runs left, and say what came free
     Clean(CleanArguments),
     /// Check this machine: what is missing, and how to get it
@@ -95,6 +95,9 @@ pub(crate) struct RunArguments {
     /// Tasks worked on at one time
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_active: Option<u32>,
+    /// Fast-forward the checkout even if work that lands weakens the check or runs by itself [default: configured]
+    #[arg(long)]
+    pub(crate) allow_integrity_flags: bool,
     /// Print the run's id and leave it to the server
     #[arg(long)]
     pub(crate) detach: bool,
@@ -153,6 +156,16 @@ pub(crate) struct RunsArguments {
 pub(crate) struct OneRun {
     /// The run: its id, or the last digits of it
     pub(crate) run: String,
+}
+
+/// `deliver`
+#[derive(Debug, Args)]
+pub(crate) struct DeliverArguments {
+    /// The run: its id, or the last digits of it
+    pub(crate) run: String,
+    /// Fast-forward the checkout although the run has integrity flags
+    #[arg(long)]
+    pub(crate) allow_integrity_flags: bool,
 }
 
 /// `follow`

@@ -66,6 +66,8 @@ pub(crate) fn run(detail: view::RunDetail) -> api::Run {
         cost_nanodollars: detail.cost.spent.0,
         cost_dollars: detail.cost.spent.dollars(),
         cost: cost(detail.cost),
+        integrity_flags: detail.integrity_flags.into_iter().map(integrity_flag).collect(),
+        allow_integrity_flags: detail.allow_integrity_flags,
         last_event: detail.last_event,
         created_at: summary.created_at,
         deadline_at: detail.deadline_at,
@@ -212,6 +214,18 @@ pub(crate) fn merge(merge: view::MergeView) -> api::Merge {
         started_at: merge.started_at,
         ended_at: merge.ended_at,
         resolutions: merge.resolutions.into_iter().map(resolution).collect(),
+        integrity_flags: merge.integrity_flags.into_iter().map(integrity_flag).collect(),
+    }
+}
+
+fn integrity_flag(view: view::IntegrityFlagView) -> api::IntegrityFlag {
+    api::IntegrityFlag {
+        kind: view.flag.kind,
+        path: view.flag.path,
+        detail: view.flag.detail,
+        merge: view.merge.0,
+        task: view.task.0,
+        recorded_at: view.recorded_at,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod attempt;
 pub mod claim;
 pub mod effect;
 pub mod event;
+pub mod integrity;
 pub mod lease;
 pub mod ledger;
 pub mod merge;

@@ -46,6 +46,8 @@ pub struct NewRunRow {
     pub branch: String,
     /// The trace context of the run's root span.
     pub trace: Value,
+    /// Whether the user's checkout may be moved although the run has integrity flags.
+    pub allow_integrity_flags: bool,
 }
 
 /// What became of a request to save a run.
@@ -81,9 +83,9 @@ impl Tx {
             sqlx::query!(
                 "insert into run (id, idempotency_key, request, workspace, objective, director_provider,
                      director_model, worker_provider, worker_model, check_asked, limits, branch, trace, max_active,
-                     deadline_at, vtime)
+                     deadline_at, allow_integrity_flags, vtime)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                     now() + make_interval(secs => $15),
+                     now() + make_interval(secs => $15), $16,
                      coalesce((select min(vtime) from run where ended_at is null), 0))
                  on conflict (idempotency_key) do nothing",
                 new.id.0,
@@ -101,6 +103,7 @@ impl Tx {
                 new.trace,
                 i64::from(new.limits.active_tasks),
                 new.limits.run_s as f64,
+                new.allow_integrity_flags,
             )
             .execute(&mut *self.inner),
         )

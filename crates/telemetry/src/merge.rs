@@ -1,9 +1,10 @@
 //! What happens to merges.
 
 use crate::catalogue::merges::{
-    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_FLAKY, GATE_RUNS, LOCK_VIOLATIONS, LOCK_WAIT, MERGES,
-    QUEUE_LENGTH, WAITING,
+    ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_FLAKY, GATE_RUNS, INTEGRITY_FLAGS, LOCK_VIOLATIONS,
+    LOCK_WAIT, MERGES, QUEUE_LENGTH, WAITING,
 };
+use domain::integrity::IntegrityFlagKind;
 use std::{
     collections::HashMap,
     sync::{LazyLock, Mutex, PoisonError},
@@ -125,6 +126,11 @@ pub fn conflict_resolved(strategy: &'static str, result: &'static str) {
 /// Tests failed in one run of the check and passed in another, on the same merged tree.
 pub fn gate_flaky() {
     GATE_FLAKY.add(1, []);
+}
+
+/// An integrity flag was recorded. Called once for each.
+pub fn flagged(kind: IntegrityFlagKind) {
+    INTEGRITY_FLAGS.add(1, [kind.as_str()]);
 }
 
 /// The gate gave its verdict. Without a check command nothing ran, so no duration is recorded.

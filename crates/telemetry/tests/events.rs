@@ -27,6 +27,8 @@ fn events_are_counted_once() {
         ("git_merge_lock_violations_total", 0.0),
         ("git_active_merges", 0.0),
         (r#"gate_runs_total{result="not_configured"}"#, 1.0),
+        (r#"integrity_flags_total{kind="check_changed"}"#, 1.0),
+        (r#"integrity_flags_total{kind="process_exit"}"#, 0.0),
         (r#"task_completion_total{status="success",worker_profile="coder"}"#, 1.0),
         (r#"automation_job_steps_total{name="coder",status="success"}"#, 1.0),
         (r#"task_state_transitions_total{from="none",to="planned"}"#, 1.0),

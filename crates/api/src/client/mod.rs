@@ -7,8 +7,8 @@ pub use error::ClientError;
 pub use events::EventStream;
 
 use crate::{
-    Accepted, AnsweredMerge, CleanAsked, Cleaned, Health, MergeDetail, MergeLines, MergeList, NewResolution, NewRun,
-    Problem, Readiness, RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
+    Accepted, AnsweredMerge, CleanAsked, Cleaned, DeliverAsked, Health, MergeDetail, MergeLines, MergeList,
+    NewResolution, NewRun, Problem, Readiness, RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
 };
 use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
@@ -213,9 +213,9 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn deliver(&self, run: &str) -> Result<Accepted, ClientError> {
+    pub async fn deliver(&self, run: &str, asked: DeliverAsked) -> Result<Accepted, ClientError> {
         let request = self.http.request(Method::POST, self.url(&["runs", run, "deliver"])?);
-        self.read(request).await
+        self.read(request.json(&asked)).await
     }
 
     /// Gives up what ended runs left, or asks what would go.

@@ -85,7 +85,7 @@ pub fn transition(snapshot: &Snapshot, event: &Event) -> Result<Decision, Refusa
             changes: _,
         } => run::planned(decision, plan, repairs),
         Event::RunFailed { reason } => run::failed(decision, reason),
-        Event::DeliverAsked => run::deliver_asked(decision),
+        Event::DeliverAsked { allow_integrity_flags } => run::deliver_asked(decision, *allow_integrity_flags),
         Event::PushIntended { intent } => run::delivering(decision, Fact::PushIntended(intent.clone())),
         Event::DeliveryMoved { end } => run::delivering(decision, Fact::DeliveryMoved(end.clone())),
         Event::Delivered { commit, checkout } => run::delivered(decision, commit, checkout),

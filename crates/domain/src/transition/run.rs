@@ -75,20 +75,19 @@ pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &st
 }
 
 /// Hands the work over once more, or at last. What a complete run delivered stays delivered, whatever comes of it.
-pub(super) fn deliver_asked(mut decision: Decision) -> Result<Decision, Refusal> {
+pub(super) fn deliver_asked(mut decision: Decision, allow_integrity_flags: bool) -> Result<Decision, Refusal> {
+    let asked = Fact::DeliveryAsked { allow_integrity_flags };
     let undelivered = decision
         .run
         .reason
         .as_ref()
         .is_some_and(|reason| reason.code == ReasonCode::Delivery);
     match decision.run.state {
-        RunState::Complete => decision.facts.push((None, Fact::DeliveryAsked)),
+        RunState::Complete => decision.facts.push((None, asked)),
         RunState::Failed if undelivered => {
             decision.run.state = RunState::Delivering;
             decision.run.reason = None;
-            decision
-                .facts
-                .extend([(None, Fact::DeliveryAsked), (None, Fact::RunDelivering)]);
+            decision.facts.extend([(None, asked), (None, Fact::RunDelivering)]);
         }
         RunState::Delivering => return Err(Refusal::Stale("the run is being delivered".into())),
         RunState::Planning | RunState::Running => {

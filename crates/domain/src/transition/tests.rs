@@ -14,6 +14,11 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use world::{Graph, World, graph, planned, prepared, world_holds};
 
+/// A person asks for the delivery, without more consent than before.
+const DELIVER_ASKED: Event = Event::DeliverAsked {
+    allow_integrity_flags: false,
+};
+
 /// What the outside world does next. Places and fences are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
@@ -322,25 +327,16 @@ fn a_run_that_could_not_be_handed_over_is_delivered_at_last_and_no_other_failed_
         world
     };
     let mut world = failed_with(ReasonCode::Delivery);
-    world.apply(None, &Event::DeliverAsked).unwrap();
+    world.apply(None, &DELIVER_ASKED).unwrap();
     assert_eq!((world.run.state, &world.run.reason), (RunState::Delivering, &None));
     assert_eq!(world.effects.last(), Some(&Effect::Deliver));
     // Under way already.
-    assert!(matches!(
-        world.apply(None, &Event::DeliverAsked),
-        Err(Refusal::Stale(_))
-    ));
+    assert!(matches!(world.apply(None, &DELIVER_ASKED), Err(Refusal::Stale(_))));
 
     let mut world = failed_with(ReasonCode::Limit);
-    assert!(matches!(
-        world.apply(None, &Event::DeliverAsked),
-        Err(Refusal::Illegal(_))
-    ));
+    assert!(matches!(world.apply(None, &DELIVER_ASKED), Err(Refusal::Illegal(_))));
     let mut world = World::planned(&graph);
-    assert!(matches!(
-        world.apply(None, &Event::DeliverAsked),
-        Err(Refusal::Illegal(_))
-    ));
+    assert!(matches!(world.apply(None, &DELIVER_ASKED), Err(Refusal::Illegal(_))));
 }
 
 #[test]

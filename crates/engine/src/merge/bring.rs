@@ -4,6 +4,7 @@ use super::{
     Failure,
     entry::{Ended, Merger},
     gate::{self, GateReport},
+    integrity,
     resolve::Resolved,
 };
 use crate::engine::blocking;
@@ -141,6 +142,10 @@ impl Merger {
         let mut facts = vec![self.moved(MergeState::Verifying, Vec::new())];
         facts.extend(unchecked.as_ref().map(|unchecked| unchecked.fact.clone()));
         self.brought(MergeState::Verifying, row, facts).await?;
+        if unchecked.is_some() {
+            let flags = integrity::of_tree(self, tip, &merged).await?;
+            self.ungated(&flags).await?;
+        }
         Ok(Built {
             tip: tip.clone(),
             merged,

@@ -9,6 +9,7 @@ use crate::{
 use domain::{
     CommitId, Fence,
     event::{Event, Fact},
+    integrity::IntegrityFlag,
     merge::{MergeEnd, MergeState},
     run::{Reason, ReasonCode},
 };
@@ -217,13 +218,43 @@ impl Entry {
         self.tell(tx, facts).await
     }
 
-    /// Records the gate's report on a merge commit.
-    pub(super) async fn gated(&self, merged: &CommitId, report: &Value, fact: Fact) -> Result<(), Failure> {
+    /// Records what was found about a merge that lands without a gate.
+    pub(super) async fn ungated(&self, flags: &[IntegrityFlag]) -> Result<(), Failure> {
+        let mut tx = self.progress().await?;
+        let new = tx.save_integrity_flags(self.hold(), flags).await?;
+        self.tell(tx, self.flagged(&new)).await?;
+        count(&new);
+        Ok(())
+    }
+
+    /// Records the gate's report on a merge commit, and what was found about its integrity.
+    pub(super) async fn gated(
+        &self,
+        merged: &CommitId,
+        report: &Value,
+        fact: Fact,
+        flags: &[IntegrityFlag],
+    ) -> Result<(), Failure> {
         let mut tx = self.progress().await?;
         if !tx.save_gate(self.hold(), merged, report).await? {
             return Err(Failure::NotOurs);
         }
-        self.tell(tx, vec![fact]).await
+        let new = tx.save_integrity_flags(self.hold(), flags).await?;
+        let mut facts = vec![fact];
+        facts.extend(self.flagged(&new));
+        self.tell(tx, facts).await?;
+        count(&new);
+        Ok(())
+    }
+
+    /// A fact for each flag.
+    fn flagged(&self, flags: &[IntegrityFlag]) -> Vec<Fact> {
+        let merge = self.merge.id;
+        let fact = |flag: &IntegrityFlag| Fact::IntegrityFlagged {
+            merge,
+            flag: flag.clone(),
+        };
+        flags.iter().map(fact).collect()
     }
 
     async fn tell(&self, mut tx: Tx, facts: Vec<Fact>) -> Result<(), Failure> {
@@ -339,6 +370,13 @@ impl Branch {
             merger.told(&ended);
         }
         Ok(())
+    }
+}
+
+/// Tells the metrics of flags that are new.
+fn count(flags: &[IntegrityFlag]) {
+    for flag in flags {
+        telemetry::merge::flagged(flag.kind);
     }
 }
 

@@ -9,7 +9,7 @@ mod run;
 
 pub(super) use report::GateReport;
 
-use super::{Failure, entry::Entry};
+use super::{Failure, entry::Entry, integrity};
 use domain::{CommitId, RunId, event::Fact, merge::GateVerdict};
 use run::{Gate, GateError};
 use serde_json::Value;
@@ -93,6 +93,7 @@ pub(super) fn unchecked(entry: &Entry) -> Result<Option<Recorded>, Failure> {
 /// Judges a merge commit and records the verdict. One in its turn waits for a place among all that are.
 pub(super) async fn judge_in_turn(
     entry: &Entry,
+    tip: &CommitId,
     commit: &CommitId,
     cancel: &CancellationToken,
     in_turn: bool,
@@ -104,10 +105,15 @@ pub(super) async fn judge_in_turn(
         }
         false => None,
     };
-    judge(entry, commit, cancel).await
+    judge(entry, tip, commit, cancel).await
 }
 
-async fn judge(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> Result<Box<GateReport>, Failure> {
+async fn judge(
+    entry: &Entry,
+    tip: &CommitId,
+    commit: &CommitId,
+    cancel: &CancellationToken,
+) -> Result<Box<GateReport>, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
     let report = check(entry, commit, cancel).await.map_err(|error| match error {
@@ -119,8 +125,9 @@ async fn judge(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> 
         span.fail(report.verdict.as_str());
     }
     drop(span);
+    let flags = integrity::of_tree(entry, tip, commit).await?;
     let recorded = Recorded::new(entry, report)?;
-    entry.gated(commit, &recorded.kept, recorded.fact).await?;
+    entry.gated(commit, &recorded.kept, recorded.fact, &flags).await?;
     tell(&recorded.report, took);
     Ok(recorded.report)
 }

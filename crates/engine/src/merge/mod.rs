@@ -8,6 +8,7 @@ mod bring;
 mod cache;
 mod entry;
 mod gate;
+mod integrity;
 mod land;
 mod person;
 mod resolve;

@@ -228,7 +228,8 @@ impl Train {
 
     fn start_gate(&mut self, merger: Merger, mut built: Built, permit: Option<OwnedSemaphorePermit>) {
         let cancel = self.branch.engine.parts.drain.child_token();
-        let (entry, commit, own) = (merger.entry.clone(), built.merged.clone(), cancel.clone());
+        let (entry, own) = (merger.entry.clone(), cancel.clone());
+        let (tip, commit) = (built.tip.clone(), built.merged.clone());
         let (ended, in_turn) = (self.ended.clone(), permit.is_none());
         let gate = match built.unchecked.take() {
             Some(report) => {
@@ -236,7 +237,7 @@ impl Train {
                 Judging::Done(Ok(report))
             }
             None => Judging::Running(tokio::spawn(async move {
-                let judged = gate::judge_in_turn(&entry, &commit, &own, in_turn).await;
+                let judged = gate::judge_in_turn(&entry, &tip, &commit, &own, in_turn).await;
                 ended.notify_one();
                 judged
             })),

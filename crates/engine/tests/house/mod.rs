@@ -107,6 +107,7 @@ impl House {
                 check: check.map(str::to_owned),
                 limits,
                 idempotency_key: None,
+                allow_integrity_flags: None,
             })
             .await
     }

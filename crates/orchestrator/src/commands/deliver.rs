@@ -1,6 +1,7 @@
 //! `orchestrator deliver`: a run's work is handed over once more, or at last.
 
 use crate::{
+    cli::DeliverArguments,
     client::{Attached, failure},
     config::Loaded,
     failure::{Exit, Failure},
@@ -9,16 +10,16 @@ use crate::{
     progress::clean,
     wire::Purpose,
 };
-use api::Run;
+use api::{DeliverAsked, Run};
 use std::time::Duration;
 
 /// How often the run is looked at until its delivery has ended.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Asks for the delivery, waits for its end, and says what came of each step.
-pub(crate) async fn deliver(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
+pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::open(loaded, Purpose::Work).await?;
-    let ended = ended(&attached, run, json).await;
+    let ended = ended(&attached, arguments, json).await;
     attached.close().await;
     let Some(run) = ended? else {
         output::note("detached; a server that holds the data directory goes on with the delivery");
@@ -42,8 +43,11 @@ pub(crate) async fn deliver(loaded: &Loaded, run: &str, json: bool) -> Result<Ex
 }
 
 /// The run after its delivery; nothing when the person left before.
-async fn ended(attached: &Attached, run: &str, json: bool) -> Result<Option<Run>, Failure> {
-    let accepted = attached.client.deliver(run).await.map_err(failure)?;
+async fn ended(attached: &Attached, arguments: &DeliverArguments, json: bool) -> Result<Option<Run>, Failure> {
+    let asked = DeliverAsked {
+        allow_integrity_flags: arguments.allow_integrity_flags,
+    };
+    let accepted = attached.client.deliver(&arguments.run, asked).await.map_err(failure)?;
     let id = accepted.id.to_string();
     let mut interrupts = Interrupts::new()?;
     let mut told = None;

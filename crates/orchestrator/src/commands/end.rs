@@ -84,6 +84,13 @@ pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
             format!("git -C {repository} status"),
         ];
     }
+    if !report.integrity_flags.is_empty() && !report.allow_integrity_flags {
+        return vec![
+            of_run("diff"),
+            format!("{} --allow-integrity-flags", of_run("deliver")),
+            of_run("show --json"),
+        ];
+    }
     let is_merged = report
         .checkout
         .as_deref()

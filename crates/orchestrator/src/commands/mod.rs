@@ -45,7 +45,7 @@ pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(arguments) => logs::logs(&loaded, &arguments, json).await,
         Command::Diff(one) => diff::diff(&loaded, &one.run, json).await,
         Command::Cancel(one) => cancel::cancel(&loaded, &one.run, json).await,
-        Command::Deliver(one) => deliver::deliver(&loaded, &one.run, json).await,
+        Command::Deliver(arguments) => deliver::deliver(&loaded, &arguments, json).await,
         Command::Merges(arguments) => merges::merges(&loaded, arguments, json).await,
         Command::Clean(arguments) => clean::clean(&loaded, &arguments, json).await,
         Command::Doctor(_) => doctor::doctor(&loaded, json).await,

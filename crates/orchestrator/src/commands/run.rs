@@ -93,6 +93,7 @@ fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
                 active_tasks: arguments.max_active,
                 ..LimitsAsked::default()
             },
+            allow_integrity_flags: arguments.allow_integrity_flags.then_some(true),
         },
     })
 }

@@ -130,6 +130,8 @@ pub(crate) struct EngineSection {
     pub(crate) priority_level_s: u64,
     /// Whether a clean checkout on the base is fast-forwarded at delivery.
     pub(crate) fast_forward: bool,
+    /// Whether that is done although the run has integrity flags.
+    pub(crate) allow_integrity_flags: bool,
     /// A folder of your own worker profiles.
     pub(crate) profiles: Option<PathBuf>,
     /// The name that commits are made under.
@@ -153,6 +155,7 @@ impl Default for EngineSection {
             gates_ahead: cores.saturating_sub(1).max(1),
             priority_level_s: 60,
             fast_forward: true,
+            allow_integrity_flags: false,
             profiles: None,
             commit_name: identity.name,
             commit_email: identity.email,
@@ -270,6 +273,8 @@ pub(crate) struct WorkspaceSection {
     pub(crate) merge: MergeSection,
     /// How its runs' work is handed over.
     pub(crate) delivery: DeliverySection,
+    /// Whether its checkout is fast-forwarded although a run has integrity flags.
+    pub(crate) allow_integrity_flags: Option<bool>,
 }
 
 impl Config {

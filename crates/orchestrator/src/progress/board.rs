@@ -193,7 +193,9 @@ impl Board {
                 );
             }
             Fact::DeliveryMoved(end) if end.result.is_bad() => self.doing = format!("delivering; {}", clean(&end.said)),
-            Fact::DeliveryAsked | Fact::DeliveryMoved(_) => self.doing = "the branch is being handed over".to_owned(),
+            Fact::DeliveryAsked { .. } | Fact::DeliveryMoved(_) => {
+                self.doing = "the branch is being handed over".to_owned()
+            }
             Fact::RunCompleted { .. } => self.end(at, RunState::Complete, None),
             Fact::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
             Fact::RunCancelled => self.end(at, RunState::Cancelled, None),
@@ -209,6 +211,7 @@ impl Board {
             | Fact::MergeWaits { .. }
             | Fact::MergeAnswered { .. }
             | Fact::GateFinished { .. }
+            | Fact::IntegrityFlagged { .. }
             | Fact::LandingIntended { .. }
             | Fact::MergeEnded { .. }
             | Fact::TaskCompleted { .. }

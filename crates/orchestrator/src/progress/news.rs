@@ -89,6 +89,9 @@ fn words(fact: &Fact) -> Option<String> {
             let decided = decision_in_words(&clean(layer), &clean(result));
             format!("conflict in {} {decided}{reason}", clean(path))
         }
+        Fact::IntegrityFlagged { flag, .. } => {
+            format!("! integrity flag: {}: {}", clean(&flag.title()), clean(&flag.detail))
+        }
         Fact::MergeWaits { merge, conflicts, why } => {
             let about = match conflicts.is_empty() {
                 true => clean(why),
@@ -136,7 +139,12 @@ fn words(fact: &Fact) -> Option<String> {
         Fact::TaskCancelled { reason } => format!("cancelled: {}", clean(&reason.message)),
         Fact::TaskRecovered { .. } => "its process was lost; it goes on where it was".to_owned(),
         Fact::RunDelivering => "everything has landed, the branch is handed over".to_owned(),
-        Fact::DeliveryAsked => "its delivery is asked for".to_owned(),
+        Fact::DeliveryAsked {
+            allow_integrity_flags: false,
+        } => "its delivery is asked for".to_owned(),
+        Fact::DeliveryAsked {
+            allow_integrity_flags: true,
+        } => "its delivery is asked for, in spite of integrity flags".to_owned(),
         Fact::PushIntended(_) => return None,
         Fact::DeliveryMoved(end) => format!("{}: {}", end.step.as_str().replace('_', " "), clean(&end.said)),
         Fact::RunCompleted { commit, checkout } => {

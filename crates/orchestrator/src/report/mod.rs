@@ -5,7 +5,7 @@ mod text;
 pub(crate) use text::lines;
 
 use crate::{changes::Changes, progress::clean};
-use api::{Check, Cost, Delivery, Merge, Reason, Run, Task};
+use api::{Check, Cost, Delivery, IntegrityFlag, Merge, Reason, Run, Task};
 use domain::{
     merge::{GateVerdict, MergeState},
     run::RunState,
@@ -48,6 +48,10 @@ pub(crate) struct Report {
     pub(crate) merges: Vec<MergeReport>,
     pub(crate) check: Option<Check>,
     pub(crate) gate: GateSums,
+    /// What landed that weakens the check or runs by itself.
+    pub(crate) integrity_flags: Vec<IntegrityFlag>,
+    /// Whether the checkout may be fast-forwarded in spite of them.
+    pub(crate) allow_integrity_flags: bool,
     /// What differs between base and branch.
     pub(crate) changes: Option<Changes>,
     pub(crate) cost: Cost,
@@ -89,6 +93,7 @@ pub(crate) struct MergeReport {
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) resolutions: Vec<Decision>,
     pub(crate) gate: Option<Gate>,
+    pub(crate) integrity_flags: Vec<IntegrityFlag>,
     pub(crate) reason: Option<Reason>,
     pub(crate) wait_ms: Option<i64>,
     pub(crate) merge_ms: Option<i64>,
@@ -170,6 +175,8 @@ impl Report {
             gate: GateSums::of(&merges),
             merges,
             check: run.check,
+            integrity_flags: run.integrity_flags,
+            allow_integrity_flags: run.allow_integrity_flags,
             changes,
             cost: run.cost,
         }
@@ -274,6 +281,7 @@ impl MergeReport {
             conflicts: conflicts.unwrap_or_default(),
             resolutions: decisions.collect(),
             gate: merge.gate.as_ref().map(Gate::new),
+            integrity_flags: merge.integrity_flags,
             reason: merge.reason,
             wait_ms: merge.wait_ms,
             merge_ms: merge.merge_ms,

@@ -29,6 +29,7 @@ pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<Str
     }
     lines.extend(delivered(report, columns));
     lines.extend(fact("gate", &gate(report), columns));
+    lines.extend(section("Integrity flags", flags(report, columns)));
     lines.extend(section("Tasks", tasks(report, columns)));
     lines.extend(section(
         "Conflicts",
@@ -62,7 +63,11 @@ fn headline(report: &Report) -> String {
         RunState::Planning | RunState::Running | RunState::Delivering => "is under way",
     };
     let unchecked = if report.gate.unchecked > 0 { ", unchecked" } else { "" };
-    format!("Run {} {words}{time}{unchecked}", report.short)
+    let flags = match report.integrity_flags.len() {
+        0 => String::new(),
+        many => format!(", {}", plural(many, "integrity flag")),
+    };
+    format!("Run {} {words}{time}{unchecked}{flags}", report.short)
 }
 
 fn landed(report: &Report) -> String {
@@ -161,6 +166,19 @@ fn gate(report: &Report) -> String {
         ),
     };
     format!("{} ({source}): {}{tests}{flaky}", clean(command), results.join(", "))
+}
+
+/// What weakens the check or runs by itself, each with the file and the task.
+fn flags(report: &Report, columns: usize) -> Vec<String> {
+    let words = report.integrity_flags.iter().flat_map(|flag| {
+        let path = flag
+            .path
+            .as_deref()
+            .map_or(String::new(), |path| format!(" {}", clean(path)));
+        let text = format!("! {}{path} ({}): {}", flag.kind, flag.task, clean(&flag.detail));
+        wrapped(&text, columns.saturating_sub(2).max(30))
+    });
+    words.map(|line| format!("  {line}")).collect()
 }
 
 fn tasks(report: &Report, columns: usize) -> Vec<String> {

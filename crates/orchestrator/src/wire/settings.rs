@@ -140,6 +140,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
             read_only: workspace.read_only.clone(),
             merge: config.merge_settings_of(name, workspace)?,
             delivery: delivery_settings(loaded, name, &workspace.delivery)?,
+            allow_integrity_flags: workspace.allow_integrity_flags,
         };
         Ok((path, settings))
     });
@@ -184,6 +185,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         gates_ahead: config.engine.gates_ahead,
         priority_level: Duration::from_secs(config.engine.priority_level_s),
         fast_forward: config.engine.fast_forward,
+        allow_integrity_flags: config.engine.allow_integrity_flags,
     })
 }
 

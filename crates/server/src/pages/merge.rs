@@ -39,6 +39,9 @@ pub(crate) fn merge(
         }
         (terms(detail))
         @if let Some(gone) = &detail.gone { p.quiet { (gone) "." } }
+        @if !merge.integrity_flags.is_empty() {
+            section { h2 { "Integrity flags" } (super::flags::of_merge(&merge.integrity_flags)) }
+        }
         @if let Some(gate) = refused(merge.gate.as_ref()) {
             section { h2 { "What the gate said" } pre { (gate) } }
         }

@@ -1,5 +1,6 @@
 //! Pages for people: plain HTML that works without JavaScript; a few lines of it keep a run's page fresh.
 
+mod flags;
 mod merge;
 mod run;
 mod runs;

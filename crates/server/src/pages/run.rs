@@ -30,6 +30,9 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
         @if !detail.delivery.steps.is_empty() || detail.delivering.is_some() {
             section { h2 { "Delivery" } (delivery(detail)) }
         }
+        @if !detail.integrity_flags.is_empty() {
+            section { h2 { "Integrity flags" } (super::flags::of_run(detail)) }
+        }
         section { h2 { "Tasks" } (task_table(tasks)) }
         section { h2 { "Merges" } (merge_table(merges)) }
         section { h2 { "Cost" } (cost_table(&detail.cost)) }
@@ -167,7 +170,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                             @if let Some(cost) = decision.cost { ", " (cost) }
                             ": " (decision.reason) }
                     } }
-                    td { (gate(merge.gate.as_ref())) }
+                    td { (gate(merge.gate.as_ref())) (super::flags::count(merge.integrity_flags.len())) }
                     td.number { @if let Some(ms) = merge.wait_ms { (words::duration(ms)) } }
                     td.number { @if let Some(ms) = merge.merge_ms { (ms) " ms" } }
                 } } }
@@ -230,7 +233,7 @@ fn log(events: &[LoggedEvent]) -> Markup {
 
 /// The words of a fact that say most.
 fn gist(data: &Value) -> Option<String> {
-    const FIELDS: [&str; 15] = [
+    const FIELDS: [&str; 16] = [
         "/said",
         "/summary",
         "/objective",
@@ -239,6 +242,7 @@ fn gist(data: &Value) -> Option<String> {
         "/verdict",
         "/why",
         "/reason/message",
+        "/flag/detail",
         "/end/reason/message",
         "/checkout",
         "/base_branch",
@@ -263,6 +267,9 @@ fn next_commands(detail: &RunDetail) -> String {
         return format!("orchestrator follow {short}\norchestrator cancel {short}");
     }
     match &detail.delivered {
+        Some(_) if !detail.integrity_flags.is_empty() && !detail.allow_integrity_flags => format!(
+            "orchestrator diff {short}\norchestrator deliver {short} --allow-integrity-flags\norchestrator show {short}"
+        ),
         Some(_) => format!(
             "orchestrator show {short}\ngit -C {workspace} diff {base}...{branch}\ngit -C {workspace} merge {branch}",
             workspace = run.workspace,

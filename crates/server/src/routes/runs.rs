@@ -5,9 +5,10 @@ use crate::{
     convert, pages,
     problem::{self, Refusal},
 };
-use api::{Accepted, NewRun, Problem, Run, RunPage};
+use api::{Accepted, DeliverAsked, NewRun, Problem, Run, RunPage};
 use axum::{
     Json,
+    body::HttpBody as _,
     extract::{Path, Query, Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
@@ -148,16 +149,32 @@ pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Re
     path = "/runs/{id}/deliver",
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
+    request_body(content = Option<DeliverAsked>, description = "May be left out: then no more consent is given."),
     responses(
         (status = 202, body = Accepted, description = "The work is being handed over."),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not everything of the run has landed.")
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not everything of the run has landed."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
     )
 )]
-pub(crate) async fn deliver(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(crate) async fn deliver(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let asked = deliver_asked(request, app.settings.body_bytes).await?;
     let run = app.engine.views().find_run(&id).await?;
-    app.engine.deliver(run).await?;
+    app.engine.deliver(run, asked.allow_integrity_flags).await?;
     taken_up(&app, run, &id).await
+}
+
+/// The body of a request to deliver; none asks for nothing.
+async fn deliver_asked(request: Request, limit: usize) -> Result<DeliverAsked, Refusal> {
+    match request.body().is_end_stream() {
+        true => Ok(DeliverAsked::default()),
+        false => problem::body(request, limit).await,
+    }
 }
 
 /// 202, with where the run stands now; `asked` is how the caller named it.
@@ -224,6 +241,7 @@ fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun,
             gate_s: config.limits.gate_s,
         },
         idempotency_key,
+        allow_integrity_flags: config.allow_integrity_flags,
     })
 }
 

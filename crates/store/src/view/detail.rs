@@ -1,11 +1,12 @@
 //! One run, with everything but its tasks, merges and events.
 
-use super::{Cost, RunSummary, Views};
+use super::{Cost, IntegrityFlagView, RunSummary, Views};
 use crate::{Error, timed::timed};
 use domain::{
     CommitId, RunId,
     delivery::Delivery,
     limits::RunLimits,
+    merge::MergeState,
     run::{Check, CheckSource},
 };
 use serde_json::Value;
@@ -49,6 +50,10 @@ pub struct RunDetail {
     pub last_event: i64,
     /// What it cost.
     pub cost: Cost,
+    /// The integrity flags of what landed.
+    pub integrity_flags: Vec<IntegrityFlagView>,
+    /// Whether the user's checkout may be moved in spite of them.
+    pub allow_integrity_flags: bool,
 }
 
 /// A delivery that waits or is under way.
@@ -73,6 +78,7 @@ impl Views {
             r#"select director_provider, director_model, worker_provider, worker_model, check_command, check_source,
                    base, base_branch, delivered_commit, checkout, delivery as "delivery: Json<Delivery>", expired_at, plan_version, 
                    limits as "limits: Json<RunLimits>", deadline_at, event_seq,
+                   allow_integrity_flags,
                    (select count(*) from merge where run = $1) as "merges!",
                    (select count(*) from merge where run = $1 and state = 'landed') as "landed!"
                from run where id = $1"#,
@@ -104,7 +110,15 @@ impl Views {
             merges: (row.landed, row.merges),
             last_event: row.event_seq,
             cost: self.cost(run).await?,
+            integrity_flags: self.landed_flags(run).await?,
+            allow_integrity_flags: row.allow_integrity_flags,
         }))
+    }
+
+    async fn landed_flags(&self, run: RunId) -> Result<Vec<IntegrityFlagView>, Error> {
+        let mut flags = self.integrity_flags(run).await?;
+        flags.retain(|flag| flag.state == MergeState::Landed);
+        Ok(flags)
     }
 
     async fn delivering(&self, run: RunId) -> Result<Option<Delivering>, Error> {

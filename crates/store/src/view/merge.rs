@@ -1,6 +1,6 @@
 //! The merges of a run, with how each conflict was decided.
 
-use super::{Views, task::merge_state};
+use super::{IntegrityFlagView, Views, task::merge_state};
 use crate::{Error, timed::timed};
 use domain::{CommitId, MergeId, NanoDollars, RunId, TaskKey, merge::MergeState, run::Reason};
 use serde_json::Value;
@@ -47,6 +47,8 @@ pub struct MergeView {
     pub ended_at: Option<OffsetDateTime>,
     /// How each conflict was decided, in order.
     pub resolutions: Vec<ResolutionView>,
+    /// What it brought that weakens what decides about it, or runs by itself elsewhere.
+    pub integrity_flags: Vec<IntegrityFlagView>,
 }
 
 /// One conflict's decision.
@@ -93,6 +95,7 @@ impl Views {
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut resolutions = self.resolutions(run).await?;
+        let flags = self.integrity_flags(run).await?;
         let mut merges = Vec::with_capacity(rows.len());
         for row in rows {
             merges.push(MergeView {
@@ -114,6 +117,7 @@ impl Views {
                 started_at: row.started_at,
                 ended_at: row.ended_at,
                 resolutions: resolutions.remove(&row.id).unwrap_or_default(),
+                integrity_flags: flags.iter().filter(|flag| flag.merge.0 == row.id).cloned().collect(),
             });
         }
         Ok(merges)

@@ -21,6 +21,7 @@ pub(super) static AREA: Area = Area {
         &GATE_DURATION,
         &GATE_RUNS,
         &GATE_FLAKY,
+        &INTEGRITY_FLAGS,
     ],
 };
 
@@ -137,3 +138,13 @@ pub(crate) static GATE_FLAKY: Counter = Counter::new(Declaration::new(
     "gate_flaky_total",
     "Merged trees on which a test failed in one run of the check and passed in another.",
 ));
+
+pub(crate) static INTEGRITY_FLAGS: Counter<1> = Counter::new(
+    Declaration::new(
+        "integrity.flags",
+        "{flag}",
+        "integrity_flags_total",
+        "Findings about merges that weaken what decides about them or run by themselves elsewhere, each counted once.",
+    )
+    .labels(&[Label::fixed("kind", &domain::integrity::IntegrityFlagKind::NAMES)]),
+);

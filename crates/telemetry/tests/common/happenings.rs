@@ -1,6 +1,6 @@
 //! Every event of the product.
 
-use domain::{NanoDollars, task::TaskState};
+use domain::{NanoDollars, integrity::IntegrityFlagKind, task::TaskState};
 use std::time::Duration;
 use telemetry::{TraceContext, db, http, llm, merge, queue, run, sandbox, system, task, tool};
 
@@ -15,6 +15,7 @@ pub(crate) fn everything_happens() {
     merge::conflict_resolved("model", "resolved");
     merge::gate_finished(merge::GateResult::Passed, time);
     merge::gate_finished(merge::GateResult::NotConfigured, Duration::ZERO);
+    merge::flagged(IntegrityFlagKind::CheckChanged);
 
     task::transition(None, TaskState::Planned);
     task::transition(Some(TaskState::Planned), TaskState::Ready);

@@ -9,6 +9,8 @@ use store::view::{MergeView, RunDetail, TaskView};
 const LENGTH: usize = 60_000;
 /// Characters of the objective.
 const OBJECTIVE: usize = 8_000;
+/// Integrity flags that are listed.
+const FLAGS: usize = 50;
 /// Characters of a title.
 const TITLE: usize = 200;
 
@@ -45,12 +47,37 @@ fn written(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], commit:
     for merge in merges.iter().filter(|merge| merge.state == MergeState::Landed) {
         add(&mut text, format_args!("- `{}`: {}\n", merge.task, gate(merge)));
     }
+    text.push_str(&flags(detail));
     let short = detail.summary.id.short();
     let (calls, spent) = (detail.cost.calls, detail.cost.spent);
     add(
         &mut text,
         format_args!("\nRun `{short}`, commit {commit}, {spent} in {calls} calls to models.\n"),
     );
+    text
+}
+
+/// What a reviewer is to look at first.
+fn flags(detail: &RunDetail) -> String {
+    let mut text = String::new();
+    if detail.integrity_flags.is_empty() {
+        return text;
+    }
+    text.push_str("\n**Integrity flags**\n\nLook at these first: they weaken the check, or run by themselves.\n\n");
+    for view in detail.integrity_flags.iter().take(FLAGS) {
+        let path = view.flag.path.as_deref().map_or(String::new(), |path| {
+            format!(" `{}`", first_line(path, TITLE).replace('`', "'"))
+        });
+        let said = first_line(&view.flag.detail, 2 * TITLE);
+        add(
+            &mut text,
+            format_args!("- {}{path} (`{}`): {said}\n", view.flag.kind, view.task),
+        );
+    }
+    let more = detail.integrity_flags.len().saturating_sub(FLAGS);
+    if more > 0 {
+        add(&mut text, format_args!("- and {more} more\n"));
+    }
     text
 }
 

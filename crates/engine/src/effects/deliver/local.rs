@@ -2,9 +2,12 @@
 
 use super::{Delivering, Ended, Trouble};
 use crate::engine::blocking;
-use domain::delivery::DeliveryResult;
+use domain::{delivery::DeliveryResult, integrity::IntegrityFlag};
 use git::{DeliverError, Delivered, FastForward};
 use std::path::PathBuf;
+
+/// So many flags are named in a sentence.
+const NAMED: usize = 3;
 
 pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
     let facts = delivering.facts;
@@ -30,11 +33,32 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
         Some(base) if delivering.engine.parts.settings.fast_forward => base.clone(),
         Some(_) | None => return Ok(skipped("fast-forward is off")),
     };
+    let integrity = delivering.engine.parts.store.integrity(facts.id).await?;
+    if !integrity.allowed && !integrity.flags.is_empty() {
+        return Ok(skipped(&flagged(&integrity.flags, &facts.id.short())));
+    }
     let (user, commit) = (PathBuf::from(&facts.workspace_path), delivering.commit.clone());
     Ok(
         match blocking(move || git::fast_forward(&user, &base, &commit)).await? {
             FastForward::Done => Ended::new(DeliveryResult::Updated, "fast-forwarded"),
             FastForward::Skipped(reason) => skipped(&reason.to_string()),
         },
+    )
+}
+
+/// Why a checkout is not moved, with the way out.
+fn flagged(flags: &[IntegrityFlag], run: &str) -> String {
+    let count = match flags.len() {
+        1 => "1 integrity flag".to_owned(),
+        many => format!("{many} integrity flags"),
+    };
+    let mut named: Vec<String> = flags.iter().take(NAMED).map(IntegrityFlag::title).collect();
+    if flags.len() > NAMED {
+        named.push(format!("{} more", flags.len() - NAMED));
+    }
+    format!(
+        "{count} ({}); look at the change with `orchestrator diff {run}`, then `orchestrator deliver {run} \
+         --allow-integrity-flags` moves it",
+        named.join(", ")
     )
 }

@@ -59,6 +59,13 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
             .iter()
             .map(|reason| format!("  {}", clean(&reason.message))),
     );
+    lines.extend(merge.integrity_flags.iter().map(|flag| {
+        let path = flag
+            .path
+            .as_deref()
+            .map_or(String::new(), |path| format!(" {}", clean(path)));
+        format!("  ! integrity flag: {}{path}: {}", flag.kind, clean(&flag.detail))
+    }));
     if let Some(gate) = &merge.gate
         && gate["verdict"] == "failed"
     {

@@ -126,7 +126,10 @@ impl Task {
                     failed: *failed,
                 });
             }
-            Fact::ConflictDecided { .. } | Fact::LandingIntended { .. } | Fact::MergeEnded { .. } => {}
+            Fact::ConflictDecided { .. }
+            | Fact::IntegrityFlagged { .. }
+            | Fact::LandingIntended { .. }
+            | Fact::MergeEnded { .. } => {}
             Fact::TaskCompleted { commit } => {
                 self.commit = commit.clone();
                 self.end(at, TaskState::Complete, None);
@@ -144,7 +147,7 @@ impl Task {
             | Fact::PlanAsked { .. }
             | Fact::PlanSaved { .. }
             | Fact::RunDelivering
-            | Fact::DeliveryAsked
+            | Fact::DeliveryAsked { .. }
             | Fact::PushIntended(_)
             | Fact::DeliveryMoved(_)
             | Fact::RunCompleted { .. }
