@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::HOME;
 use crate::launch::launch;
-use crate::{Access, Job, Sandbox, Settings};
+use crate::stage::Stage;
+use crate::{Access, Job, Sandbox, SandboxError, Settings};
 
 /// One thing made visible at its own path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,12 +115,18 @@ impl Arguments {
         self.add([OsStr::new("--tmpfs"), path.as_os_str()]);
     }
 
-    fn mount(&mut self, mount: &Mount, settings: &Settings) {
-        match mount {
-            Mount::ReadOnly(path) => self.read_only(path),
-            Mount::ReadWrite(path) => self.add([OsStr::new("--bind"), path.as_os_str(), path.as_os_str()]),
-            Mount::Temporary(path) => self.temporary(path, settings.temporary_bytes),
-        }
+    fn mount(&mut self, mount: &Mount, settings: &Settings, stage: &mut Stage) -> Result<(), SandboxError> {
+        let (option, path, access) = match mount {
+            Mount::ReadOnly(path) => ("--ro-bind", path, Access::ReadOnly),
+            Mount::ReadWrite(path) => ("--bind", path, Access::ReadWrite),
+            Mount::Temporary(path) => {
+                self.temporary(path, settings.temporary_bytes);
+                return Ok(());
+            }
+        };
+        let source = stage.source(path, access)?;
+        self.add([OsStr::new(option), source.as_os_str(), path.as_os_str()]);
+        Ok(())
     }
 
     /// `/usr` and what belongs to it, on systems where `/bin` is a link and on those where it is a folder.
@@ -143,8 +150,13 @@ impl Arguments {
     }
 }
 
-/// The arguments of `bwrap` for one job.
-pub(crate) fn arguments(sandbox: &Sandbox, features: &Features, job: &Job) -> Vec<OsString> {
+/// The arguments of `bwrap` for one job, whose sources are laid out on the stage.
+pub(crate) fn arguments(
+    sandbox: &Sandbox,
+    features: &Features,
+    job: &Job,
+    stage: &mut Stage,
+) -> Result<Vec<OsString>, SandboxError> {
     let settings = &sandbox.settings;
     let mut arguments = Arguments {
         list: Vec::new(),
@@ -171,14 +183,16 @@ pub(crate) fn arguments(sandbox: &Sandbox, features: &Features, job: &Job) -> Ve
     arguments.temporary(Path::new("/tmp"), settings.temporary_bytes);
     arguments.temporary(Path::new(HOME), settings.temporary_bytes);
     for mount in sandbox.toolchains.mounts.iter().chain(&job_mounts(settings, job)) {
-        arguments.mount(mount, settings);
+        arguments.mount(mount, settings, stage)?;
     }
     // The folders made for mount points lie in memory that no limit counts.
-    arguments.add(["--remount-ro", "/dev", "--remount-ro", "/", "--chdir"]);
+    arguments.add(["--remount-ro", "/dev", "--remount-ro", "/"]);
+    // Nothing below it is for a job to write: settings of the kernel, of its own processes, of those of others.
+    arguments.add(["--remount-ro", "/proc", "--chdir"]);
     arguments.add([job.worktree.as_os_str()]);
     arguments.add(["--"]);
     arguments.add(launch(settings, &job.argv));
-    arguments.list
+    Ok(arguments.list)
 }
 
 /// What the settings and the job grant, outer folders before those that lie in them.

@@ -46,7 +46,7 @@ impl Sandbox {
 
     fn search_path(&self) -> OsString {
         match self.room {
-            crate::Room::Bubblewrap(_) => {
+            crate::Room::Bubblewrap(..) => {
                 // Entries with a colon were left out when the path was made, so joining cannot fail.
                 std::env::join_paths(&self.toolchains.search_path).unwrap_or_default()
             }

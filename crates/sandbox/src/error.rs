@@ -26,6 +26,30 @@ pub enum SandboxError {
         /// What to enable.
         advice: String,
     },
+    /// This process is root, and its jobs can't be made somebody else.
+    #[error(
+        "this server is root, and its sandboxes would be root on the host as well: {reason}. Start it as an ordinary \
+         user, or with all rights of root (in a container: `--privileged`, or `--user` with an ordinary one). Or start \
+         with `--sandbox none` to run workers without any sandbox"
+    )]
+    Root {
+        /// What stands in the way.
+        reason: String,
+    },
+    /// The file system can't show files of root as those of another account.
+    #[error(
+        "this server is root, and `{path}` lies on a file system ({file_system}) whose files can't be shown to a \
+         sandbox as its own: {source}. Put the data directory on ext4, xfs or btrfs (kernel 5.12 or newer), or start \
+         the server as an ordinary user"
+    )]
+    NotMappable {
+        /// What a job needs to write.
+        path: PathBuf,
+        /// The kernel's name of the file system.
+        file_system: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The room could not be built for this job.
     #[error("the sandbox for this command could not be set up: {output}")]
     Setup {

@@ -13,8 +13,6 @@ const FILE_BLOCK_BYTES: u64 = 512;
 pub(crate) fn launch(settings: &Settings, argv: &[String]) -> Vec<String> {
     let mut script = vec![
         "ulimit -c 0".to_owned(),
-        // Where memory runs out, the kernel shall end a worker's command, not the server or its database.
-        "echo 800 > /proc/self/oom_score_adj".to_owned(),
         format!("ulimit -f {}", settings.file_bytes.div_ceil(FILE_BLOCK_BYTES)),
         // The option has another letter in dash.
         format!("ulimit -u {0} || ulimit -p {0}", settings.processes),

@@ -9,12 +9,15 @@ mod bubblewrap;
 mod capture;
 mod environment;
 mod error;
+mod file_system;
+mod identity;
 mod job;
 mod launch;
 mod probe;
 mod process;
 mod run;
 mod settings;
+mod stage;
 mod toolchains;
 
 pub use error::SandboxError;
@@ -23,6 +26,7 @@ pub use settings::{HostEnvironment, Settings, Tier};
 pub use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Features;
+use identity::Identity;
 use tempfile::TempDir;
 use toolchains::Toolchains;
 
@@ -37,7 +41,7 @@ pub struct Sandbox {
 /// What each tier needs to run a job.
 #[derive(Debug)]
 enum Room {
-    Bubblewrap(Features),
+    Bubblewrap(Features, Identity),
     /// The folder that stands in for the home folder; removed with the sandbox.
     None {
         home: TempDir,
@@ -49,7 +53,7 @@ impl Sandbox {
     #[must_use]
     pub fn tier(&self) -> Tier {
         match self.room {
-            Room::Bubblewrap(_) => Tier::Bubblewrap,
+            Room::Bubblewrap(..) => Tier::Bubblewrap,
             Room::None { .. } => Tier::None,
         }
     }
@@ -58,7 +62,7 @@ impl Sandbox {
     #[must_use]
     pub fn describe(&self) -> String {
         let walls = match &self.room {
-            Room::Bubblewrap(features) => features.describe(),
+            Room::Bubblewrap(features, identity) => format!("{}; {}", features.describe(), identity.describe()),
             Room::None { .. } => "no sandbox: commands run with the rights of this process, on its network and \
                  files; processes that start their own session outlive their command"
                 .to_owned(),

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::bubblewrap::Features;
+use crate::identity::Identity;
 use crate::job::check_grant;
 use crate::toolchains::Toolchains;
 use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, Tier};
@@ -26,7 +27,10 @@ impl Sandbox {
             })?;
         }
         let room = match tier {
-            Tier::Bubblewrap => Room::Bubblewrap(bubblewrap_features(settings.bubblewrap.clone()).await?),
+            Tier::Bubblewrap => {
+                let features = bubblewrap_features(settings.bubblewrap.clone()).await?;
+                Room::Bubblewrap(features, Identity::choose(&settings)?)
+            }
             Tier::None => Room::None {
                 home: tempfile::tempdir().map_err(SandboxError::system("making a home folder"))?,
             },

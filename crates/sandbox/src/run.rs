@@ -12,8 +12,10 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::sleep_until;
 
 use crate::capture::Capture;
+use crate::identity::Identity;
 use crate::launch::launch;
 use crate::process::ProcessGroup;
+use crate::stage::Stage;
 use crate::{Exit, Finished, Job, Room, Sandbox, SandboxError, bubblewrap};
 
 /// How long output is still read after the end: killed grandchildren may hold the pipe open for a moment.
@@ -37,10 +39,11 @@ impl Sandbox {
             .clone()
             .map(|path| (path, self.settings.output_file_bytes));
         let mut capture = Capture::new(job.output_limit_bytes, file).await?;
-        let (command, output) = with_output(self.command(&job)).map_err(SandboxError::system("making a pipe"))?;
-        let mut group = ProcessGroup::spawn(command)
-            .await
-            .map_err(|error| self.name_missing_program(error))?;
+        let (command, output) = with_output(self.command(&job)?).map_err(SandboxError::system("making a pipe"))?;
+        let mut group = match ProcessGroup::spawn(command).await {
+            Ok(group) => group,
+            Err(error) => return Err(self.not_started(error, output).await),
+        };
         let _active = telemetry::sandbox::active();
         let followed = follow(&mut group, output, &mut capture, &job, started).await;
         if !capture.ready() && followed.stopped.is_none() {
@@ -59,11 +62,16 @@ impl Sandbox {
         })
     }
 
-    fn command(&self, job: &Job) -> Command {
-        match &self.room {
-            Room::Bubblewrap(features) => {
+    fn command(&self, job: &Job) -> Result<Command, SandboxError> {
+        Ok(match &self.room {
+            Room::Bubblewrap(features, identity) => {
+                let mut stage = Stage::new(identity);
                 let mut command = Command::new(&features.program);
-                command.args(bubblewrap::arguments(self, features, job)).env_clear();
+                command
+                    .args(bubblewrap::arguments(self, features, job, &mut stage)?)
+                    .env_clear()
+                    .current_dir("/");
+                stage.prepare(&mut command);
                 command
             }
             Room::None { home } => {
@@ -77,18 +85,37 @@ impl Sandbox {
                     .env_clear()
                     .envs(self.variables(job, home.path()))
                     .current_dir(&job.worktree);
+                Stage::new(&Identity::Own).prepare(&mut command);
                 command
             }
-        }
+        })
     }
 
-    fn name_missing_program(&self, error: SandboxError) -> SandboxError {
+    /// Names the step that failed, which the child says on its output, or the program that is missing.
+    async fn not_started(&self, error: SandboxError, output: Receiver) -> SandboxError {
+        let mut said = String::new();
+        // Nobody writes there any more, and a step says a few words.
+        output
+            .take(CHUNK_BYTES as u64)
+            .read_to_string(&mut said)
+            .await
+            .unwrap_or_default();
         match (&self.room, error) {
-            (Room::Bubblewrap(features), SandboxError::System { source, .. })
+            (_, SandboxError::System { source, .. }) if !said.is_empty() => SandboxError::Setup {
+                output: format!("{said}: {source}"),
+            },
+            (Room::Bubblewrap(features, _), SandboxError::System { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 SandboxError::Missing {
                     program: features.program.clone(),
+                }
+            }
+            (Room::Bubblewrap(features, Identity::Subordinate(_)), SandboxError::System { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                SandboxError::Root {
+                    reason: format!("an ordinary account can't execute `{}`", features.program.display()),
                 }
             }
             (_, error) => error,

@@ -34,6 +34,9 @@ impl fmt::Display for Tier {
 pub struct Settings {
     /// The bubblewrap program: a name looked up in `PATH`, or a path.
     pub bubblewrap: PathBuf,
+    /// Where the server is root: the first of 65,536 user and group ids of the host that are nobody's, of which the
+    /// first is what jobs are outside. Unset: the range of root in `/etc/subuid`, else the first free one.
+    pub host_uid: Option<u32>,
     /// Folders and files granted read-only at their own paths, beside the detected toolchains.
     pub extra_read_only: Vec<PathBuf>,
     /// Size of each writable folder in memory (`/tmp`, the home folder), in bytes.
@@ -56,6 +59,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bubblewrap: PathBuf::from("bwrap"),
+            host_uid: None,
             extra_read_only: Vec::new(),
             temporary_bytes: 512 * MEBIBYTE,
             file_bytes: 4096 * MEBIBYTE,

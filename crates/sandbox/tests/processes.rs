@@ -193,6 +193,8 @@ async fn a_command_whose_owner_dies_before_the_sandbox_stands_never_begins() {
     let folder = worktree();
     let place = folder.path();
     fs::create_dir(place.join("worktree")).unwrap();
+    // Where these tests are root, bubblewrap is somebody else.
+    fs::set_permissions(place, fs::Permissions::from_mode(0o777)).unwrap();
     let slow = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nif [ -e hold ]; then touch held; until [ -e go ]; do sleep 0.01; done; fi\n\
                 exec bwrap \"$@\"\n";
     fs::write(place.join("slow-bubblewrap"), slow).unwrap();

@@ -171,6 +171,8 @@ pub(crate) struct SandboxSection {
     pub(crate) tier: sandbox::Tier,
     /// The bubblewrap program: a name looked up in `PATH`, or a path.
     pub(crate) bubblewrap: PathBuf,
+    /// Where the server is root: the first of 65,536 ids of the host that are nobody's, which jobs are outside.
+    pub(crate) host_uid: Option<u32>,
     /// Paths granted read-only, beside the toolchains that are found.
     pub(crate) extra_read_only: Vec<PathBuf>,
     /// Bytes of each writable folder in memory.
@@ -191,6 +193,7 @@ impl Default for SandboxSection {
         Self {
             tier: sandbox::Tier::default(),
             bubblewrap: settings.bubblewrap,
+            host_uid: settings.host_uid,
             extra_read_only: settings.extra_read_only,
             temporary_bytes: settings.temporary_bytes,
             file_bytes: settings.file_bytes,

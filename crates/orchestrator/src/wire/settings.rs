@@ -52,6 +52,7 @@ pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
     let section = &loaded.config.sandbox;
     sandbox::Settings {
         bubblewrap: section.bubblewrap.clone(),
+        host_uid: section.host_uid,
         extra_read_only: section.extra_read_only.clone(),
         temporary_bytes: section.temporary_bytes,
         file_bytes: section.file_bytes,
