@@ -1,11 +1,16 @@
 //! The bubblewrap tier: which walls it builds, as arguments of `bwrap`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::MemfdFlags;
 
 use crate::environment::HOME;
 use crate::launch::launch;
+use crate::seccomp::Filters;
 use crate::stage::Stage;
 use crate::{Access, Job, Sandbox, SandboxError, Settings};
 
@@ -60,6 +65,8 @@ pub(crate) struct Features {
     pub(crate) version: String,
     pub(crate) sized_tmpfs: bool,
     pub(crate) disable_userns: bool,
+    /// Whether it takes more than one filter of system calls.
+    pub(crate) many_filters: bool,
 }
 
 impl Features {
@@ -74,12 +81,13 @@ impl Features {
                 .to_owned(),
             sized_tmpfs: help.contains("--size "),
             disable_userns: help.contains("--disable-userns"),
+            many_filters: help.contains("--add-seccomp-fd"),
         }
     }
 
     pub(crate) fn describe(&self) -> String {
         let mut text = format!(
-            "bubblewrap {}: no network, no home folder, own processes, only the worktree is writable",
+            "bubblewrap {}: no network, no home folder, own processes, only the worktree is writable, system calls filtered",
             self.version
         );
         if !self.disable_userns {
@@ -154,6 +162,7 @@ impl Arguments {
 pub(crate) fn arguments(
     sandbox: &Sandbox,
     features: &Features,
+    filters: &Filters,
     job: &Job,
     stage: &mut Stage,
 ) -> Result<Vec<OsString>, SandboxError> {
@@ -172,6 +181,15 @@ pub(crate) fn arguments(
     ]);
     if features.disable_userns {
         arguments.add(["--disable-userns"]);
+    }
+    let filter = if features.many_filters {
+        "--add-seccomp-fd"
+    } else {
+        "--seccomp"
+    };
+    for program in &filters.programs {
+        let descriptor = in_memory(program).map_err(SandboxError::system("keeping a filter of system calls"))?;
+        arguments.add([filter, &stage.inherit(descriptor).to_string()]);
     }
     arguments.add(["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]);
     for (name, value) in sandbox.variables(job, Path::new(HOME)) {
@@ -193,6 +211,14 @@ pub(crate) fn arguments(
     arguments.add(["--"]);
     arguments.add(launch(settings, &job.argv));
     Ok(arguments.list)
+}
+
+/// A file of these bytes that has no name; bubblewrap reads it from where it stands.
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// What the settings and the job grant, outer folders before those that lie in them.

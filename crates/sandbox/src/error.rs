@@ -50,6 +50,15 @@ pub enum SandboxError {
         /// What the system said.
         source: io::Error,
     },
+    /// The sandbox runs commands and does not hold what is relied on.
+    #[error(
+        "the sandbox does not hold here: {failures}. Nothing runs in a sandbox that leaks: remove the cause, use another \
+         version of bubblewrap or of the kernel, or start with `--sandbox none` to run workers without any sandbox"
+    )]
+    Leaks {
+        /// Each property that failed, with what was seen.
+        failures: String,
+    },
     /// The room could not be built for this job.
     #[error("the sandbox for this command could not be set up: {output}")]
     Setup {

@@ -97,6 +97,13 @@ impl Job {
         for path in std::iter::once(&self.worktree).chain(granted) {
             check_grant(path).map_err(|reason| SandboxError::BadJob(format!("`{}` {reason}", path.display())))?;
         }
+        // What it points to would be granted, and a command may have made it.
+        if self.worktree.join(".git").is_symlink() {
+            return Err(SandboxError::BadJob(format!(
+                "`.git` of `{}` is a symbolic link; remove it",
+                self.worktree.display()
+            )));
+        }
         if !self.worktree.is_dir() {
             return Err(SandboxError::BadJob(format!(
                 "`{}` is not a folder",

@@ -11,22 +11,28 @@ mod environment;
 mod error;
 mod file_system;
 mod identity;
+mod init;
 mod job;
 mod launch;
 mod probe;
+mod probe_report;
 mod process;
+mod properties;
 mod run;
+mod seccomp;
 mod settings;
 mod stage;
 mod toolchains;
 
 pub use error::SandboxError;
 pub use job::{Access, Exit, Finished, Job};
+pub use properties::{Property, PropertyState};
 pub use settings::{HostEnvironment, Settings, Tier};
 pub use tokio_util::sync::CancellationToken;
 
 use bubblewrap::Features;
 use identity::Identity;
+use seccomp::Filters;
 use tempfile::TempDir;
 use toolchains::Toolchains;
 
@@ -36,12 +42,13 @@ pub struct Sandbox {
     room: Room,
     settings: Settings,
     toolchains: Toolchains,
+    properties: Vec<Property>,
 }
 
 /// What each tier needs to run a job.
 #[derive(Debug)]
 enum Room {
-    Bubblewrap(Features, Identity),
+    Bubblewrap(Features, Identity, Filters),
     /// The folder that stands in for the home folder; removed with the sandbox.
     None {
         home: TempDir,
@@ -58,11 +65,17 @@ impl Sandbox {
         }
     }
 
+    /// What was seen to hold when it was probed; nothing where there are no walls.
+    #[must_use]
+    pub fn properties(&self) -> &[Property] {
+        &self.properties
+    }
+
     /// One paragraph for people: what holds a job back, what it is granted and what is not limited.
     #[must_use]
     pub fn describe(&self) -> String {
         let walls = match &self.room {
-            Room::Bubblewrap(features, identity) => format!("{}; {}", features.describe(), identity.describe()),
+            Room::Bubblewrap(features, identity, _) => format!("{}; {}", features.describe(), identity.describe()),
             Room::None { .. } => "no sandbox: commands run with the rights of this process, on its network and \
                  files; processes that start their own session outlive their command"
                 .to_owned(),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::bubblewrap::Features;
 use crate::identity::Identity;
 use crate::job::check_grant;
+use crate::properties::Property;
+use crate::seccomp::Filters;
 use crate::toolchains::Toolchains;
 use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, Tier};
 
@@ -29,20 +31,44 @@ impl Sandbox {
         let room = match tier {
             Tier::Bubblewrap => {
                 let features = bubblewrap_features(settings.bubblewrap.clone()).await?;
-                Room::Bubblewrap(features, Identity::choose(&settings)?)
+                let filters = Filters::compile(features.many_filters).map_err(|reason| SandboxError::Refused {
+                    output: format!("no filter of system calls can be made: {reason}"),
+                    advice: "The sandbox works on x86-64, ARM (64 bits) and RISC-V (64 bits).".to_owned(),
+                })?;
+                Room::Bubblewrap(features, Identity::choose(&settings)?, filters)
             }
             Tier::None => Room::None {
                 home: tempfile::tempdir().map_err(SandboxError::system("making a home folder"))?,
             },
         };
         let toolchains = Toolchains::detect(&settings);
-        let sandbox = Self {
+        let mut sandbox = Self {
             room,
             settings,
             toolchains,
+            properties: Vec::new(),
         };
-        sandbox.run_trivial_command().await?;
+        match tier {
+            Tier::Bubblewrap => sandbox.properties = sandbox.proven().await?,
+            Tier::None => sandbox.run_trivial_command().await?,
+        }
         Ok(sandbox)
+    }
+
+    /// What was seen to hold, if all of it does.
+    async fn proven(&self) -> Result<Vec<Property>, SandboxError> {
+        let properties = self.check_properties().await.map_err(|error| match error {
+            SandboxError::Setup { output } => refused(output, &Kernel::read()),
+            other => other,
+        })?;
+        let failures: Vec<String> = properties.iter().filter_map(Property::failure).collect();
+        if failures.is_empty() {
+            Ok(properties)
+        } else {
+            Err(SandboxError::Leaks {
+                failures: failures.join("; "),
+            })
+        }
     }
 
     async fn run_trivial_command(&self) -> Result<(), SandboxError> {

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 
 use crate::capture::Capture;
 use crate::identity::Identity;
+use crate::init::Init;
 use crate::launch::launch;
 use crate::process::ProcessGroup;
 use crate::stage::Stage;
@@ -39,13 +40,17 @@ impl Sandbox {
             .clone()
             .map(|path| (path, self.settings.output_file_bytes));
         let mut capture = Capture::new(job.output_limit_bytes, file).await?;
-        let (command, output) = with_output(self.command(&job)?).map_err(SandboxError::system("making a pipe"))?;
+        let (command, mut init) = self.command(&job)?;
+        let (command, output) = with_output(command).map_err(SandboxError::system("making a pipe"))?;
         let mut group = match ProcessGroup::spawn(command).await {
             Ok(group) => group,
             Err(error) => return Err(self.not_started(error, output).await),
         };
         let _active = telemetry::sandbox::active();
-        let followed = follow(&mut group, output, &mut capture, &job, started).await;
+        let followed = follow(&mut group, output, &mut capture, &mut init, &job, started).await;
+        if let Some(init) = init {
+            init.gone(DRAIN).await;
+        }
         if !capture.ready() && followed.stopped.is_none() {
             return Err(SandboxError::Setup {
                 output: capture.setup_text(),
@@ -62,17 +67,19 @@ impl Sandbox {
         })
     }
 
-    fn command(&self, job: &Job) -> Result<Command, SandboxError> {
+    fn command(&self, job: &Job) -> Result<(Command, Option<Init>), SandboxError> {
         Ok(match &self.room {
-            Room::Bubblewrap(features, identity) => {
+            Room::Bubblewrap(features, identity, filters) => {
                 let mut stage = Stage::new(identity);
+                let (announce, init) = Init::announced().map_err(SandboxError::system("making a file in memory"))?;
                 let mut command = Command::new(&features.program);
                 command
-                    .args(bubblewrap::arguments(self, features, job, &mut stage)?)
+                    .args(["--info-fd", &stage.inherit(announce).to_string()])
+                    .args(bubblewrap::arguments(self, features, filters, job, &mut stage)?)
                     .env_clear()
                     .current_dir("/");
                 stage.prepare(&mut command);
-                command
+                (command, Some(init))
             }
             Room::None { home } => {
                 let argv = launch(&self.settings, &job.argv)
@@ -86,7 +93,7 @@ impl Sandbox {
                     .envs(self.variables(job, home.path()))
                     .current_dir(&job.worktree);
                 Stage::new(&Identity::Own).prepare(&mut command);
-                command
+                (command, None)
             }
         })
     }
@@ -104,14 +111,14 @@ impl Sandbox {
             (_, SandboxError::System { source, .. }) if !said.is_empty() => SandboxError::Setup {
                 output: format!("{said}: {source}"),
             },
-            (Room::Bubblewrap(features, _), SandboxError::System { source, .. })
+            (Room::Bubblewrap(features, ..), SandboxError::System { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 SandboxError::Missing {
                     program: features.program.clone(),
                 }
             }
-            (Room::Bubblewrap(features, Identity::Subordinate(_)), SandboxError::System { source, .. })
+            (Room::Bubblewrap(features, Identity::Subordinate(_), _), SandboxError::System { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 SandboxError::Root {
@@ -147,6 +154,7 @@ async fn follow(
     group: &mut ProcessGroup,
     mut output: Receiver,
     capture: &mut Capture,
+    init: &mut Option<Init>,
     job: &Job,
     started: Instant,
 ) -> Followed {
@@ -168,6 +176,9 @@ async fn follow(
                         let created_in = started.elapsed();
                         telemetry::sandbox::created(created_in);
                         followed.created_in = Some(created_in);
+                        if let Some(init) = init {
+                            init.hold();
+                        }
                     }
                 }
                 Ok(_) | Err(_) => closed = true,

@@ -37,6 +37,10 @@ pub struct Settings {
     /// Where the server is root: the first of 65,536 user and group ids of the host that are nobody's, of which the
     /// first is what jobs are outside. Unset: the range of root in `/etc/subuid`, else the first free one.
     pub host_uid: Option<u32>,
+    /// Where the sandbox is tried before it is used: the directory in which worktrees will lie, as file systems differ.
+    /// Unset, or not there yet: the directory of temporary files.
+    #[serde(skip)]
+    pub probe_directory: Option<PathBuf>,
     /// Folders and files granted read-only at their own paths, beside the detected toolchains.
     pub extra_read_only: Vec<PathBuf>,
     /// Size of each writable folder in memory (`/tmp`, the home folder), in bytes.
@@ -60,6 +64,7 @@ impl Default for Settings {
         Self {
             bubblewrap: PathBuf::from("bwrap"),
             host_uid: None,
+            probe_directory: None,
             extra_read_only: Vec::new(),
             temporary_bytes: 512 * MEBIBYTE,
             file_bytes: 4096 * MEBIBYTE,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -24,6 +24,9 @@ use crate::{Access, SandboxError};
 
 /// Where sources are laid out: a directory that every Linux has and that nothing needs from here to the command.
 const STAGE: &CStr = c"/sys";
+
+/// How much sooner than others the kernel ends a job when memory runs out, of 1000.
+pub(crate) const OOM_SCORE: i32 = 800;
 
 /// The first descriptor that is not standard input, output or error.
 const FIRST_OTHER: RawFd = 3;
@@ -64,7 +67,7 @@ impl Stage {
         };
         // Where memory runs out, the kernel shall end a worker's command, not the server or its database. Written by
         // root, it is also the least that the command may set. It fails where the server itself comes before.
-        stage.try_write(c"/proc/self/oom_score_adj".into(), b"800".to_vec());
+        stage.try_write(c"/proc/self/oom_score_adj".into(), OOM_SCORE.to_string().into_bytes());
         stage
     }
 
@@ -88,7 +91,6 @@ impl Stage {
     }
 
     /// Leaves a descriptor open for the program that is started; its number stays.
-    #[expect(dead_code, reason = "filters are handed over so")]
     pub(crate) fn inherit(&mut self, descriptor: OwnedFd) -> RawFd {
         let number = descriptor.as_raw_fd();
         self.inherited.push(descriptor);
@@ -225,7 +227,13 @@ fn own_mount_namespace() -> rustix::io::Result<()> {
 /// A copy of the mounts at a path in which files of this process's account belong to the job.
 fn open_tree(path: &Path, subordinate: &Subordinate, access: Access) -> Result<OwnedFd, SandboxError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = rustix::mount::open_tree(CWD, path, flags).map_err(|error| not_granted(path, &error.into()))?;
+    let tree = rustix::mount::open_tree(CWD, path, flags).map_err(|error| match error {
+        // The path was found before; what is missing are the rights of root or the call.
+        Errno::PERM | Errno::NOSYS => SandboxError::Root {
+            reason: format!("mounts can't be copied: {error}"),
+        },
+        _ => not_granted(path, &error.into()),
+    })?;
     let attributes = (libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV)
         | match access {
             Access::ReadOnly => libc::MOUNT_ATTR_RDONLY,

@@ -53,6 +53,7 @@ pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
     sandbox::Settings {
         bubblewrap: section.bubblewrap.clone(),
         host_uid: section.host_uid,
+        probe_directory: Some(loaded.config.data_dir.clone()),
         extra_read_only: section.extra_read_only.clone(),
         temporary_bytes: section.temporary_bytes,
         file_bytes: section.file_bytes,
