@@ -39,7 +39,7 @@ pub enum SandboxError {
     /// The file system can't show files of root as those of another account.
     #[error(
         "this server is root, and `{path}` lies on a file system ({file_system}) whose files can't be shown to a \
-         sandbox as its own: {source}. Put the data directory on ext4, xfs or btrfs (kernel 5.12 or newer), or start \
+         sandbox as its own: {source}. Put the data directory on ext4, xfs, btrfs or tmpfs (kernel 5.12 or newer), or start \
          the server as an ordinary user"
     )]
     NotMappable {
