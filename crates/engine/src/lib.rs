@@ -34,6 +34,7 @@ mod layout;
 mod trace;
 mod trouble;
 mod usage;
+mod user_git;
 
 pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
 pub use delivery::DeliverySettings;

@@ -19,6 +19,8 @@ pub(crate) const OWN_CONFIG: &str = "orchestrator.config";
 /// Written last into our configuration: a directory without it was never finished, or is not ours.
 const MARK: &str = "orchestrator.hubVersion";
 const VERSION: i32 = 1;
+/// Names that another file system would take for `.git` are refused, whichever this one is.
+const PROTECTION: [&str; 2] = ["core.protectHFS", "core.protectNTFS"];
 /// The files of the user's repository change while they are read (`git gc`); so often is a pass begun again.
 const LINK_PASSES: usize = 5;
 /// Alternates may have alternates; git itself stops at five.
@@ -66,9 +68,28 @@ pub(crate) fn existing(hub: &Path) -> GitResult<PathBuf> {
     let path = hub.canonicalize().at("can't find the hub", hub)?;
     let config = Config::open(&path.join(OWN_CONFIG)).map_err(|_| not_ours())?;
     match config.get_i32(MARK) {
-        Ok(VERSION) => Ok(path),
+        Ok(VERSION) => protect(&path, &config).map(|()| path),
         _ => Err(not_ours()),
     }
+}
+
+/// Hubs that were made before these settings were known get them when they are opened.
+fn protect(hub: &Path, own: &Config) -> GitResult<()> {
+    if PROTECTION.iter().all(|key| own.get_bool(key).unwrap_or(false)) {
+        return Ok(());
+    }
+    let doing = || format!("can't set {} in the hub {}", PROTECTION.join(" and "), hub.display());
+    let path = hub.join("orchestrator-configure.lock");
+    let lock = File::create(&path).at("can't make the lock file", &path)?;
+    flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
+    // Ours comes last: it says that both are done.
+    for file in ["config", OWN_CONFIG] {
+        let mut config = Config::open(&hub.join(file)).doing(doing)?;
+        for key in PROTECTION {
+            config.set_bool(key, true).doing(doing)?;
+        }
+    }
+    Ok(())
 }
 
 /// A shallow clone has a file that says where its history ends. The hub needs the same one, and when the user
@@ -102,6 +123,9 @@ pub(crate) fn upstream(path: &Path) -> GitResult<()> {
     let mut config = Config::open(&making.path().join("config")).doing(doing)?;
     config.set_str("core.fsync", "committed,reference").doing(doing)?;
     config.set_bool("receive.autogc", false).doing(doing)?;
+    for key in PROTECTION {
+        config.set_bool(key, true).doing(doing)?;
+    }
     sync_tree(making.path())?;
     match fs::rename(making.path(), path) {
         // Another machine was faster.
@@ -152,6 +176,9 @@ fn configure(path: &Path) -> Result<(), git2::Error> {
         ("maintenance.auto", false),
     ] {
         config.set_bool(key, value)?;
+    }
+    for key in PROTECTION {
+        config.set_bool(key, true)?;
     }
     config.set_i32("gc.auto", 0)?;
     config.set_str("core.hooksPath", "/dev/null")?;

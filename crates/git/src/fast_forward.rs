@@ -9,7 +9,7 @@ use crate::{
 };
 use domain::CommitId;
 use git2::{
-    AttrCheckFlags, Diff, ErrorCode, FileMode, Index, ObjectType, Oid, Repository, RepositoryState, Status,
+    AttrCheckFlags, AttrValue, Diff, ErrorCode, FileMode, Index, ObjectType, Oid, Repository, RepositoryState, Status,
     StatusOptions, Tree, build::CheckoutBuilder,
 };
 use std::path::Path;
@@ -205,10 +205,8 @@ fn unsupported(repository: &Repository, diff: &Diff<'_>) -> Result<Option<SkipRe
                 return Ok(Some(SkipReason::Submodule { path }));
             }
             let Some(text) = path.as_str() else { continue };
-            if repository
-                .get_attr(Path::new(text), "filter", AttrCheckFlags::FILE_THEN_INDEX)?
-                .is_some()
-            {
+            let filter = repository.get_attr(Path::new(text), "filter", AttrCheckFlags::FILE_THEN_INDEX)?;
+            if let AttrValue::String(_) = AttrValue::from_string(filter) {
                 return Ok(Some(SkipReason::Filtered { path }));
             }
         }

@@ -13,6 +13,15 @@ use std::{
     time::Duration,
 };
 
+/// Settings of git's own that refuse what another file system would take for `.git`, whatever a repository says.
+const PROTECTION: [(&str, &str); 5] = [
+    ("GIT_CONFIG_COUNT", "2"),
+    ("GIT_CONFIG_KEY_0", "core.protectHFS"),
+    ("GIT_CONFIG_VALUE_0", "true"),
+    ("GIT_CONFIG_KEY_1", "core.protectNTFS"),
+    ("GIT_CONFIG_VALUE_1", "true"),
+];
+
 /// A command that sees none of the user's, the system's or the caller's configuration.
 pub(crate) fn isolated(program: &str) -> Command {
     let mut command = Command::new(program);
@@ -29,6 +38,7 @@ pub(crate) fn isolated(program: &str) -> Command {
         .env("GIT_NO_REPLACE_OBJECTS", "1")
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .envs(PROTECTION)
         .stdin(Stdio::null());
     command
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Doing, GitResult},
+    fast_plan::{EXECUTABLE, Entry, FILE},
     ids::RepoPath,
 };
 use git2::{FileMode, ObjectType, Oid, Repository};
@@ -27,20 +28,38 @@ pub(crate) fn apply(repository: &Repository, tree: Oid, edits: &BTreeMap<RepoPat
     }
 }
 
-/// The content of the file at a path; `None` if there is none.
+/// The content of the file, or the target of the link, at a path; `None` if there is none.
 pub(crate) fn read(repository: &Repository, tree: Oid, path: &RepoPath) -> GitResult<Option<Vec<u8>>> {
+    let found = find(repository, tree, path)?;
+    found.map(|entry| content(repository, entry.oid, path)).transpose()
+}
+
+/// The content of the file at a path; `None` if there is none, or a link.
+pub(crate) fn read_regular(repository: &Repository, tree: Oid, path: &RepoPath) -> GitResult<Option<Vec<u8>>> {
+    let found = find(repository, tree, path)?.filter(|entry| matches!(entry.mode, FILE | EXECUTABLE));
+    found.map(|entry| content(repository, entry.oid, path)).transpose()
+}
+
+fn content(repository: &Repository, blob: Oid, path: &RepoPath) -> GitResult<Vec<u8>> {
+    let doing = || format!("can't read '{path}', which is the blob {blob}");
+    Ok(repository.find_blob(blob).doing(doing)?.content().to_vec())
+}
+
+/// The file or link at a path.
+pub(crate) fn find(repository: &Repository, tree: Oid, path: &RepoPath) -> GitResult<Option<Entry>> {
     let doing = || format!("can't read '{path}' in the tree {tree}");
     let mut directory = repository.find_tree(tree).doing(doing)?;
     let mut parts = path.as_bytes().split(|byte| *byte == b'/').peekable();
     while let Some(part) = parts.next() {
-        let Some((oid, kind)) = directory.get_name_bytes(part).map(|entry| (entry.id(), entry.kind())) else {
+        let found = directory
+            .get_name_bytes(part)
+            .map(|entry| (entry.id(), entry.filemode_raw(), entry.kind()));
+        let Some((oid, mode, kind)) = found else {
             break;
         };
         match (kind, parts.peek().is_some()) {
             (Some(ObjectType::Tree), true) => directory = repository.find_tree(oid).doing(doing)?,
-            (Some(ObjectType::Blob), false) => {
-                return Ok(Some(repository.find_blob(oid).doing(doing)?.content().to_vec()));
-            }
+            (Some(ObjectType::Blob), false) => return Ok(Some(Entry { oid, mode })),
             // A submodule's commit is in another repository.
             _ => break,
         }

@@ -5,14 +5,16 @@ use crate::{
     error::{Doing, GitResult},
     ids::RepoPath,
     ignores::Ignores,
+    reserved::{control_file, is_dot_git},
     stat_cache::StatCache,
     walk_error::{MAX_DEPTH, TreeLimits, WalkError},
+    withheld::is_withheld,
 };
 use git2::{ObjectType, Oid, Repository, Tree};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
 use std::{
     collections::HashSet,
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs::File,
     io::{self, Read},
     os::fd::OwnedFd,
@@ -72,6 +74,17 @@ struct Entry {
     mode: i32,
 }
 
+impl Entry {
+    fn is_no_file(self) -> bool {
+        !matches!(self.mode, FILE | EXECUTABLE)
+    }
+
+    /// Whether the base has it as well: a directory may have changed inside.
+    fn stands_for(self, before: Option<Self>) -> bool {
+        before.is_some_and(|before| before == self || before.mode == TREE && self.mode == TREE)
+    }
+}
+
 const TREE: i32 = 0o040_000;
 const FILE: i32 = 0o100_644;
 const EXECUTABLE: i32 = 0o100_755;
@@ -101,6 +114,7 @@ impl Walk<'_> {
             }
         }
         names.sort_unstable();
+        let withheld = self.withheld(base.as_ref(), &names)?;
         let mut found = Vec::with_capacity(names.len());
         for name in &names {
             let before = base.as_ref().and_then(|tree| entry_of(tree, name.to_bytes()));
@@ -109,7 +123,25 @@ impl Walk<'_> {
             }
         }
         self.ignores.leave();
+        found.extend(withheld.iter().map(|(name, entry)| (name.as_slice(), *entry)));
+        found.sort_unstable_by_key(|(name, _)| *name);
         Ok(write_changes(self.objects, base.as_ref(), &found, path)?)
+    }
+
+    /// What the base holds and no checkout of ours does: it stays as it is.
+    fn withheld(&self, base: Option<&Tree<'_>>, there: &[CString]) -> Result<Vec<(Vec<u8>, Entry)>, WalkError> {
+        let mut withheld = Vec::new();
+        for entry in base.into_iter().flat_map(Tree::iter) {
+            let name = entry.name_bytes();
+            if there.binary_search_by(|other| other.to_bytes().cmp(name)).is_ok() {
+                continue;
+            }
+            let (oid, mode) = (entry.id(), entry.filemode_raw());
+            if is_withheld(self.objects, &entry, 0).doing(|| format!("can't read the tree {oid}"))? {
+                withheld.push((name.to_vec(), Entry { oid, mode }));
+            }
+        }
+        Ok(withheld)
     }
 
     fn entry(
@@ -134,20 +166,26 @@ impl Walk<'_> {
         if ignored && before.is_none() {
             return Ok(None);
         }
-        if name.to_bytes().eq_ignore_ascii_case(b".git") {
+        if is_dot_git(name.to_bytes()) {
             let path = RepoPath::new(path);
-            return Err(if at_root {
-                WalkError::ReservedName { path }
-            } else {
-                WalkError::NestedRepository { path }
+            return Err(match name.to_bytes().eq_ignore_ascii_case(b".git") && !at_root {
+                true => WalkError::NestedRepository { path },
+                false => WalkError::ReservedName { path },
             });
         }
-        match kind {
-            FileType::Directory => self.subdirectory(directory, name, path, before, ignored),
-            FileType::RegularFile => self.file(directory, name, path, before, &stat).map(Some),
-            FileType::Symlink => self.symlink(directory, name, path, before).map(Some),
+        let entry = match kind {
+            FileType::Directory => self.subdirectory(directory, name, path, before, ignored)?,
+            FileType::RegularFile => Some(self.file(directory, name, path, before, &stat)?),
+            FileType::Symlink => Some(self.symlink(directory, name, path, before)?),
             // Pipes, sockets and devices are nothing to git.
-            _ => Ok(None),
+            _ => None,
+        };
+        match (entry, control_file(name.to_bytes())) {
+            (Some(new), Some(file)) if new.is_no_file() && !new.stands_for(before) => Err(WalkError::NoFile {
+                path: RepoPath::new(path),
+                file,
+            }),
+            (entry, _) => Ok(entry),
         }
     }
 

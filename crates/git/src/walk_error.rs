@@ -48,10 +48,22 @@ pub enum WalkError {
         path: RepoPath,
     },
     /// A name that git reserves.
-    #[error("'{path}' can't be recorded: git reserves names like .git. Rename it, or name it in .gitignore")]
+    #[error(
+        "{path:?} can't be recorded: on some file system its name is .git, so git refuses it. Rename it, or name it in .gitignore"
+    )]
     ReservedName {
         /// The name.
         path: RepoPath,
+    },
+    /// A symlink, or a directory, where git reads a file.
+    #[error(
+        "{path:?} can't be recorded: git reads it as {file} and takes nothing but a regular file for that. Write a file there, or remove it"
+    )]
+    NoFile {
+        /// The path.
+        path: RepoPath,
+        /// The file that git takes it for.
+        file: &'static str,
     },
     /// One file is too large.
     #[error(

@@ -4,6 +4,7 @@ use crate::{
     error::{At, Doing, GitError, GitResult},
     hub::{Hub, find_tree, tree_of},
     ids::{TreeId, commit_oid},
+    withheld::without_withheld,
 };
 use domain::CommitId;
 use git2::{Config, ObjectType, Oid, Repository, Tree, build::CheckoutBuilder};
@@ -211,7 +212,9 @@ fn write_files(repository: &Repository, tree: &Tree<'_>, update_index: UpdateInd
         .force()
         .disable_filters(true)
         .update_index(update_index == UpdateIndex::Yes);
-    repository.checkout_tree(tree.as_object(), Some(&mut checkout))
+    let reduced = without_withheld(repository, tree, 0)?;
+    let reduced = reduced.map(|oid| repository.find_tree(oid)).transpose()?;
+    repository.checkout_tree(reduced.as_ref().unwrap_or(tree).as_object(), Some(&mut checkout))
 }
 
 /// The canonical form of a place that need not exist. Its parent is made.

@@ -7,9 +7,9 @@ use super::{
     integrity,
     resolve::Resolved,
 };
-use crate::engine::blocking;
+use crate::{engine::blocking, user_git};
 use domain::{CommitId, merge::MergeState, run::ReasonCode};
-use git::{Conflict, MergeEngine, MergeOutcome, TreeId};
+use git::{Conflict, MergeEngine, MergeOutcome, Refused, TreeId};
 use serde_json::{Value, json};
 use std::time::Instant;
 use store::merge::BroughtRow;
@@ -84,7 +84,11 @@ impl Merger {
                 Err(rejected) => return Ok(Brought::Ended(rejected)),
             },
         };
-        self.build(tip, together).await.map(Brought::Built)
+        match self.build(tip, together).await? {
+            // What it is refused for may lie in what goes before it.
+            Brought::Ended(_) if ahead => Ok(Brought::NotAhead),
+            brought => Ok(brought),
+        }
     }
 
     /// The layers of resolution, file by file. The conflict is recorded before anybody is asked.
@@ -115,7 +119,7 @@ impl Merger {
 
     /// Makes the merge commit. Nothing names it before it lands or is rejected: one that is put down before that is
     /// made anew.
-    async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Built, Failure> {
+    async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Brought, Failure> {
         let title = match self.engine.parts.store.task_facts(self.merge.task).await? {
             Some(task) => task.title,
             None => return Err(Failure::NotOurs),
@@ -130,7 +134,23 @@ impl Merger {
             tip.clone(),
             self.merge.commit.clone(),
         );
-        let merged = blocking(move || hub.commit_merge(&tree, &onto, &work, &stamp)).await?;
+        // Against the base of the run: attributes that one task adds may apply to what another wrote.
+        let base = self.facts.base.clone().unwrap_or_else(|| tip.clone());
+        let (engine, facts) = (self.engine.clone(), self.facts.clone());
+        let merged = blocking(move || {
+            let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
+            let attributes = user_git::attributes(&engine.parts, &facts);
+            hub.check(&base, &merged, &attributes).map(|()| merged)
+        })
+        .await;
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(Refused::Git(error)) => return Err(error.into()),
+            Err(refused) => {
+                let ended = self.rejected(ReasonCode::Worker, &refused.to_string(), json!({}), together.conflicted);
+                return Ok(Brought::Ended(ended));
+            }
+        };
         let unchecked = gate::unchecked(self)?;
         let row = BroughtRow {
             tip,
@@ -146,11 +166,11 @@ impl Merger {
             let flags = integrity::of_tree(self, tip, &merged).await?;
             self.ungated(&flags).await?;
         }
-        Ok(Built {
+        Ok(Brought::Built(Built {
             tip: tip.clone(),
             merged,
             conflicted: together.conflicted,
             unchecked: unchecked.map(|unchecked| unchecked.report),
-        })
+        }))
     }
 }

@@ -3,7 +3,7 @@
 use super::{Delivering, Ended, Trouble};
 use crate::engine::blocking;
 use domain::{delivery::DeliveryResult, integrity::IntegrityFlag};
-use git::{DeliverError, Delivered, FastForward};
+use git::{DeliverError, Delivered, FastForward, Refused, UserAttributes};
 use std::path::PathBuf;
 
 /// So many flags are named in a sentence.
@@ -13,6 +13,9 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
     let facts = delivering.facts;
     let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
+    if let Err(refused) = checked(delivering).await? {
+        return Ok(Ended::refused(refused));
+    }
     let delivered = blocking(move || git::deliver_branch(&user, &hub, &commit, &branch)).await;
     let place = format!("branch {} of {}", facts.branch, facts.workspace_path);
     let at = delivering.commit.short();
@@ -24,6 +27,20 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
         Err(DeliverError::Git(error)) => return Err(error.into()),
         Err(refused) => Ended::refused(format!("{refused}; the work is in the hub")),
     })
+}
+
+/// Looks at all that the run adds once more, whatever landed it; in words, why nothing is delivered.
+async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, Trouble> {
+    let Some(base) = delivering.facts.base.clone() else {
+        return Ok(Ok(()));
+    };
+    let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
+    let user = PathBuf::from(&delivering.facts.workspace_path);
+    match blocking(move || hub.check(&base, &commit, &UserAttributes::of(&user)?)).await {
+        Ok(()) => Ok(Ok(())),
+        Err(Refused::Git(error)) => Err(error.into()),
+        Err(refused) => Ok(Err(format!("{refused}; the work is in the hub"))),
+    }
 }
 
 pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {

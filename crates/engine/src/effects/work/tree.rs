@@ -1,7 +1,7 @@
 //! The worktree an attempt starts from, and what its tree is worth at the end.
 
 use super::{Broken, attempt::Attempt, broken, carried::carry};
-use crate::{engine::blocking, patience::patiently, ports::AttemptJournal, settings::MergeSettings};
+use crate::{engine::blocking, patience::patiently, ports::AttemptJournal, settings::MergeSettings, user_git};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -9,7 +9,7 @@ use domain::{
     run::{Reason, ReasonCode},
     task::{AttemptEnd, Outcome},
 };
-use git::{Hub, RepoPath, SnapshotError, TreeId, WorktreeStart};
+use git::{Hub, Refused, RepoPath, SnapshotError, TreeId, WorktreeStart};
 use std::sync::Arc;
 use store::resolution::DecidedHunk;
 
@@ -93,6 +93,7 @@ impl Attempt<'_> {
         ));
         let (hub, base, snapshot) = (self.hub.clone(), self.base.clone(), snapshot.clone());
         let conflicted = self.conflicted.clone();
+        let (engine, facts) = (self.engine.clone(), self.facts.clone());
         let (policy, profile) = (self.profile.write.clone(), self.profile.name.clone());
         blocking(move || {
             let tree = hub.tree_of(&snapshot).map_err(broken)?;
@@ -102,6 +103,12 @@ impl Attempt<'_> {
             let commit = hub
                 .commit_tree(&tree, std::slice::from_ref(&base), &stamp)
                 .map_err(broken)?;
+            let attributes = user_git::attributes(&engine.parts, &facts);
+            hub.check(&base, &commit, &attributes)
+                .map_err(|refused| match refused {
+                    Refused::Git(error) => broken(error),
+                    refused => Reason::new(ReasonCode::Worker, refused.to_string()),
+                })?;
             let written = not_permitted(&hub, &base, &commit, &policy)?;
             if let Some(path) = written {
                 return Err(Reason::new(

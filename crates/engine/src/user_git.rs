@@ -1,0 +1,23 @@
+//! What the user's own git would do with a commit of ours. It is read where the workspace is; on other machines nothing is
+//! known of it, and the delivery, which is made where the workspace is, looks once more.
+
+use crate::{engine::Parts, settings::Duties};
+use git::{GitError, UserAttributes};
+use std::path::Path;
+use store::run::RunFacts;
+
+/// The attributes that the user's git applies beside those of a tree.
+pub(crate) fn attributes(parts: &Parts, facts: &RunFacts) -> UserAttributes {
+    known(parts, facts, UserAttributes::of)
+}
+
+/// What is read of a workspace; nothing, where it is not here, or can't be read now.
+fn known<T: Default>(parts: &Parts, facts: &RunFacts, read: impl Fn(&Path) -> Result<T, GitError>) -> T {
+    match parts.settings.duties {
+        Duties::All => read(Path::new(&facts.workspace_path)).unwrap_or_else(|error| {
+            tracing::warn!(%error, run = %facts.id, "the user's git configuration can't be read; the delivery reads it again");
+            T::default()
+        }),
+        Duties::WithoutWorkspaces | Duties::None => T::default(),
+    }
+}
