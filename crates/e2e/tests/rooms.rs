@@ -4,9 +4,10 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which rooms each room may import.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("domain", &[]),
-    ("telemetry", &["domain"]),
+    ("secrets", &[]),
+    ("telemetry", &["domain", "secrets"]),
     ("store", &["domain", "telemetry"]),
     ("git", &["domain", "telemetry"]),
     ("llm", &["domain", "telemetry"]),

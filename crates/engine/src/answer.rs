@@ -329,9 +329,10 @@ fn refuse_content(file: &ConflictFile, content: &[u8]) -> Option<(String, String
         return Some((message, "take a side, or send the work back with a note".to_owned()));
     }
     let text = String::from_utf8_lossy(content);
-    if telemetry::secrets::mask_known(&text) != text {
-        let message = "the content holds a secret of this server".to_owned();
-        return Some((message, "take it out; secrets are not committed".to_owned()));
+    if telemetry::secrets::redacted(&text) != text {
+        let message = "the content holds a secret, or what looks like one, and would be stored".to_owned();
+        let hint = "take it out, take a side, or send the work back with a note";
+        return Some((message, hint.to_owned()));
     }
     None
 }

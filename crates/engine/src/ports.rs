@@ -21,7 +21,7 @@ use store::{
     attempt::{Held, IntentRow, ResultRow, TurnRow, Writer},
     ledger::{Reservation, Reserved, Settlement},
 };
-use telemetry::secrets::redact;
+use telemetry::secrets::{redact, redact_json};
 use tokio_util::sync::CancellationToken;
 
 /// How much of a tool's arguments the log shows.
@@ -193,10 +193,10 @@ impl AttemptJournal {
 impl Journal for AttemptJournal {
     async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String> {
         self.answered.store(true, Ordering::Relaxed);
-        let message = serde_json::to_string(assistant).map_err(|error| error.to_string())?;
+        let message = serde_json::to_value(assistant).map_err(|error| error.to_string())?;
         let row = TurnRow {
             number: turn,
-            assistant: serde_json::from_str(&redact(&message)).map_err(|error| error.to_string())?,
+            assistant: redact_json(&message),
             model: answer.model.clone(),
             input_tokens: answer.usage.input as i64,
             output_tokens: answer.usage.output as i64,

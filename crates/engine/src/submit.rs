@@ -63,7 +63,7 @@ impl Engine {
             self.model("merge.second_opinion", None, Some(second), capped)?;
         }
         // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
-        let objective = telemetry::secrets::mask_known(&new.objective).into_owned();
+        let objective = telemetry::secrets::redact(&new.objective);
         let id = RunId::new();
         let mut request = json!({
             "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
@@ -77,7 +77,7 @@ impl Engine {
         let row = NewRunRow {
             id,
             idempotency_key: new.idempotency_key.clone(),
-            request,
+            request: telemetry::secrets::redact_json(&request),
             allow_integrity_flags: new
                 .allow_integrity_flags
                 .or(configured)
@@ -308,6 +308,17 @@ fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
             message,
             "name a shell command, or leave the field out for detection",
         );
+    }
+    if let Some(check) = &new.check {
+        let masked = telemetry::secrets::redacted(check);
+        if masked != check.as_str() {
+            return invalid(
+                "check",
+                &masked,
+                "the check command holds what looks like a secret, and it is stored and shown".into(),
+                "let it read the secret from a file or a variable of its own",
+            );
+        }
     }
     Ok(())
 }

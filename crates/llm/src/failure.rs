@@ -32,16 +32,30 @@ pub(crate) struct Failure {
 /// What happened.
 #[derive(Clone, Debug)]
 pub(crate) enum FailureKind {
-    Auth { status: u16, code: Option<String> },
+    Auth {
+        status: u16,
+        code: Option<String>,
+    },
     Quota(String),
     RateLimited(String),
     ContextLength(String),
     ContentFilter(String),
-    BadRequest { status: u16, detail: String },
-    Server { status: u16, detail: String },
-    Timeout { kind: TimeoutKind, after: Duration },
+    BadRequest {
+        status: u16,
+        detail: String,
+    },
+    Server {
+        status: u16,
+        detail: String,
+    },
+    Timeout {
+        kind: TimeoutKind,
+        after: Duration,
+    },
     Unreachable(String),
     Garbage(String),
+    /// Longer than what is read; it would be as long again, and cost as much.
+    TooLong(String),
     Truncated(String),
 }
 
@@ -118,6 +132,7 @@ impl Failure {
             | FailureKind::Quota(_)
             | FailureKind::ContextLength(_)
             | FailureKind::ContentFilter(_)
+            | FailureKind::TooLong(_)
             | FailureKind::BadRequest { .. } => false,
         };
         (passing && self.retry_advised != Some(false)).then(|| self.name())
@@ -136,6 +151,7 @@ impl Failure {
             FailureKind::Timeout { .. } => "timeout",
             FailureKind::Unreachable(_) => "connection",
             FailureKind::Garbage(_) => "invalid_answer",
+            FailureKind::TooLong(_) => "too_long",
             FailureKind::Truncated(_) => "cut_stream",
         }
     }
@@ -153,6 +169,7 @@ impl Failure {
             | FailureKind::Server { .. }
             | FailureKind::Unreachable(_)
             | FailureKind::Garbage(_)
+            | FailureKind::TooLong(_)
             | FailureKind::Truncated(_) => LlmStatus::Error,
         }
     }
@@ -206,7 +223,7 @@ impl Failure {
                 attempts,
                 detail: clean(detail),
             },
-            FailureKind::Garbage(detail) => Error::Garbage {
+            FailureKind::Garbage(detail) | FailureKind::TooLong(detail) => Error::Garbage {
                 on,
                 attempts,
                 detail: clean(detail),

@@ -21,6 +21,7 @@ mod retry;
 mod chat;
 mod transport;
 
+mod events;
 mod failure;
 mod retry_after;
 mod words;

@@ -57,6 +57,7 @@ impl ReadyProvider {
                 stream: provider.stream,
                 header_timeout: provider.stream.then_some(settings.timeouts.header),
                 max_answer_bytes: settings.max_answer_bytes,
+                max_line_bytes: settings.max_line_bytes,
                 broken: Arc::default(),
             };
             (async_openai::Client::with_config(config), transport)
@@ -127,7 +128,9 @@ impl Client<'_> {
 }
 
 fn register<'a>(secrets: impl Iterator<Item = &'a Secret>) {
-    secrets.for_each(|secret| telemetry::secrets::register_secret(secret.expose().to_owned()));
+    secrets.for_each(|secret| {
+        telemetry::secrets::register_secret(secret.expose().to_owned());
+    });
 }
 
 /// The address, which error texts never show: it may hold credentials.

@@ -193,6 +193,8 @@ pub struct Settings {
     pub retries: Retries,
     /// Bytes of one answer; a longer one is not read.
     pub max_answer_bytes: u64,
+    /// Bytes of one line or one event of a stream; a longer one is not read.
+    pub max_line_bytes: usize,
 }
 
 impl Settings {
@@ -204,6 +206,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             max_answer_bytes: 32 << 20,
+            max_line_bytes: 4 << 20,
         })
     }
 

@@ -6,6 +6,7 @@
 
 use crate::{
     error::TimeoutKind,
+    events::Events,
     failure::{self, Failure, FailureKind},
 };
 use async_openai::middleware::HttpRequestFactory;
@@ -34,6 +35,8 @@ pub(crate) struct Transport {
     pub(crate) header_timeout: Option<Duration>,
     /// Bytes of an answer that are read.
     pub(crate) max_answer_bytes: u64,
+    /// Bytes of a line or an event of a stream that are read.
+    pub(crate) max_line_bytes: usize,
     /// Why the stream of this attempt broke, which the library reduces to "error decoding response body".
     pub(crate) broken: Arc<OnceLock<Failure>>,
 }
@@ -107,10 +110,17 @@ impl Transport {
             .map_err(|error| Failure::accepted(FailureKind::Garbage(format!("not JSON: {error}"))))
     }
 
-    /// The response with a bounded body, whose error is kept.
+    /// The response with a bounded body of whole events, whose error is kept.
     fn watched(&self, response: reqwest::Response) -> reqwest::Response {
         let broken = Arc::clone(&self.broken);
-        let body = pieces(response, self.max_answer_bytes).map_err(move |failure| {
+        let mut events = Events::new(self.max_line_bytes);
+        let events = pieces(response, self.max_answer_bytes)
+            .map(move |piece| piece.and_then(|piece| events.push(&piece)))
+            .flat_map(|events| match events {
+                Ok(events) => stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(failure) => stream::iter(vec![Err(failure)]),
+            });
+        let body = events.map_err(move |failure| {
             let error = io::Error::other(failure.to_string());
             broken.get_or_init(|| failure);
             error
@@ -129,7 +139,8 @@ fn pieces(
         let cut = |error| Failure::accepted(FailureKind::Truncated(failure::root_cause(&error)));
         let piece = piece.map_err(cut)?;
         left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            Failure::accepted(FailureKind::Garbage(format!("longer than the limit of {limit} bytes")))
+            let detail = format!("it is longer than the limit of {limit} bytes, calls.answer_bytes");
+            Failure::accepted(FailureKind::TooLong(detail))
         })?;
         Ok(piece)
     })

@@ -116,6 +116,12 @@ impl House {
         }
         let telemetry = telemetry::init(telemetry_settings(loaded, &data_dir, &models, plan.log)?)
             .map_err(|error| Failure::usage("logs and metrics can't be started").with("found", error))?;
+        for variable in unmaskable(&models) {
+            tracing::warn!(
+                variable,
+                "the value is too short or too ordinary to be masked in what is stored; a local server's needs no mask"
+            );
+        }
         let models = llm::Models::new(models)
             .map_err(|error| Failure::usage("the models can't be used").with("found", error))?;
         let (sandbox, database) = tokio::join!(probe(loaded), open_database(loaded, &data_dir));
@@ -227,4 +233,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// The variables whose keys can't be masked, because text that merely says the same would be masked too.
+pub(crate) fn unmaskable(models: &llm::Settings) -> Vec<&str> {
+    let keys = models.providers.values().filter_map(|provider| {
+        let key = provider.api_key.as_ref()?;
+        (!telemetry::secrets::is_maskable(key.expose())).then_some(provider.api_key_env.as_str())
+    });
+    let variables: std::collections::BTreeSet<&str> = keys.collect();
+    variables.into_iter().collect()
 }

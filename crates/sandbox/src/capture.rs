@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
+use telemetry::secrets::Masker;
+
 use crate::SandboxError;
 use crate::launch::READY;
 
@@ -158,9 +160,12 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// The file with the whole output. Trouble with it costs the file, never the command.
+///
+/// Secrets are masked on the way: the file is read by people, pages and models, and lives longer than the command.
 struct OutputFile {
     path: PathBuf,
     file: File,
+    masker: Masker,
     left_bytes: u64,
     full: bool,
     error: Option<io::Error>,
@@ -172,6 +177,7 @@ impl OutputFile {
             Ok(file) => Ok(Self {
                 path,
                 file,
+                masker: Masker::default(),
                 left_bytes: limit_bytes,
                 full: false,
                 error: None,
@@ -184,14 +190,22 @@ impl OutputFile {
         if self.error.is_some() {
             return;
         }
+        // Beyond the limit there is nothing to mask.
         let fits = usize::try_from(self.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
         self.full |= fits < bytes.len();
         self.left_bytes -= fits as u64;
-        self.error = self.file.write_all(&bytes[..fits]).await.err();
+        let masked = self.masker.push(&bytes[..fits]);
+        if !masked.is_empty() {
+            self.error = self.file.write_all(&masked).await.err();
+        }
     }
 
     /// Flushes, and says in a few words what the file holds.
     async fn finish(&mut self) -> String {
+        let rest = std::mem::take(&mut self.masker).finish();
+        if self.error.is_none() {
+            self.error = self.file.write_all(&rest).await.err();
+        }
         if self.error.is_none() {
             self.error = self.file.flush().await.err();
         }

@@ -7,7 +7,7 @@ pub use facts::RunFacts;
 
 use crate::{
     Error,
-    storable::{document, text},
+    storable::{self, document, text, worked_with},
     timed::timed,
     tx::Tx,
 };
@@ -90,14 +90,14 @@ impl Tx {
                  on conflict (idempotency_key) do nothing",
                 new.id.0,
                 new.idempotency_key,
-                new.request,
+                storable::json(&new.request),
                 workspace,
-                new.objective,
+                &*text(&new.objective),
                 new.director.0,
                 new.director.1,
                 new.worker.0,
                 new.worker.1,
-                new.check_asked,
+                new.check_asked.as_deref().map(|check| worked_with(check).into_owned()),
                 Json(&new.limits) as _,
                 new.branch,
                 new.trace,

@@ -1,31 +1,46 @@
-//! Texts as they are stored. Postgres holds any character but NUL, which models and commands do write; and no secret
-//! that is known is written down, whoever repeats it.
+//! Texts as they are stored: the one way of what people, models and commands wrote into the database. Postgres holds any
+//! character but NUL, which models and commands do write; and no secret is written down, known or looking like one,
+//! whoever repeats it.
 
 use crate::Error;
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
-use telemetry::secrets::mask_known;
+use telemetry::secrets::{mask_known, redact_json, redacted};
 
-/// The text, with a replacement character for each NUL and every known secret masked.
+/// The text, with a replacement character for each NUL and every secret masked. JSON in it stays JSON.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
-    let masked = mask_known(text);
-    match masked.contains('\0') {
-        true => Cow::Owned(masked.replace('\0', "\u{fffd}")),
-        false => masked,
-    }
+    without_nul(redacted(text))
 }
 
 /// The document, with each of its texts as [`text`] has it.
 pub(crate) fn json(value: &Value) -> Value {
+    storable(redact_json(value))
+}
+
+/// A text that is worked with, such as a command: only what is known to be secret is masked in it. Whoever takes it in
+/// refuses what looks like a secret.
+pub(crate) fn worked_with(text: &str) -> Cow<'_, str> {
+    without_nul(mask_known(text))
+}
+
+fn without_nul(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
+        false => text,
+    }
+}
+
+fn storable(value: Value) -> Value {
+    let own = |text: String| without_nul(Cow::Owned(text)).into_owned();
     match value {
-        Value::String(string) => Value::String(text(string).into_owned()),
-        Value::Array(items) => items.iter().map(json).collect(),
+        Value::String(text) => Value::String(own(text)),
+        Value::Array(items) => items.into_iter().map(storable).collect(),
         Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (text(name).into_owned(), json(value)))
+            .into_iter()
+            .map(|(name, value)| (own(name), storable(value)))
             .collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 
@@ -48,6 +63,14 @@ mod tests {
         telemetry::secrets::register_secret("a-secret-of-this-test".into());
         let value = literal!({"a": ["the a-secret-of-this-test!"]});
         assert_eq!(json(&value), literal!({"a": ["the [redacted]!"]}));
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked_and_json_stays_json() {
+        assert_eq!(text("DB_PASSWORD=Zx9Kq2Lm7Rt4"), "DB_PASSWORD=[redacted]");
+        let value = literal!({"arguments": "{\"command\":\"DB_PASSWORD=Zx9Kq2Lm7Rt4 ./run\"}"});
+        let masked = literal!({"arguments": "{\"command\":\"DB_PASSWORD=[redacted] ./run\"}"});
+        assert_eq!(json(&value), masked);
     }
 
     #[test]

@@ -21,11 +21,13 @@ pub mod task;
 pub mod tool;
 
 pub mod log;
-pub mod secrets;
 pub mod span;
 
 mod start;
 mod text;
+
+/// Secrets are kept out of whatever is written down.
+pub use ::secrets;
 
 pub use span::TraceContext;
 pub use start::{Error, LogFormat, Settings, Telemetry, init, prometheus_text};

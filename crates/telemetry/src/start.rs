@@ -119,7 +119,11 @@ pub fn init(settings: Settings) -> Result<Telemetry, Error> {
 }
 
 fn start(settings: Settings) -> Result<Telemetry, Error> {
-    settings.secrets.iter().cloned().for_each(secrets::register_secret);
+    // What can't be masked is said by who knows where it comes from.
+    let register = |secret: &String| secrets::register_secret(secret.clone());
+    settings.secrets.iter().for_each(|secret| {
+        register(secret);
+    });
     let resource = Resource::builder()
         .with_service_name("agent-orchestrator")
         .with_attributes([

@@ -93,7 +93,8 @@ async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Optio
         AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
     };
     let report = finish.and_then(|finish| serde_json::to_string(finish).ok());
-    let report: Option<Value> = report.and_then(|text| serde_json::from_str(&telemetry::secrets::redact(&text)).ok());
+    let report: Option<Value> = report.and_then(|text| serde_json::from_str(&text).ok());
+    let report = report.map(|report| telemetry::secrets::redact_json(&report));
     let fact = Fact::AttemptEnded {
         attempt: claimed.attempt,
         end: end.clone(),

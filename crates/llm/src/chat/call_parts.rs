@@ -4,6 +4,9 @@ use crate::types::ToolCall;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Tool calls in one answer; a server that begins more is not heard out.
+const MOST_CALLS: usize = 512;
+
 /// A piece of a tool call.
 #[derive(Debug, Deserialize)]
 pub(super) struct CallPart {
@@ -22,6 +25,7 @@ struct FunctionPart {
 #[derive(Debug, Default)]
 pub(super) struct CallParts {
     calls: Vec<PartialCall>,
+    too_many: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +53,10 @@ impl CallParts {
         let position = self.position(part.index, &id, &name);
         let call = match position {
             Some(position) => &mut self.calls[position],
+            None if self.calls.len() >= MOST_CALLS => {
+                self.too_many = true;
+                return;
+            }
             None => {
                 self.calls.push(PartialCall {
                     index: part.index,
@@ -90,6 +98,9 @@ impl CallParts {
 
     /// The calls, each with an id of its own; the error says what is missing.
     pub(super) fn finish(self) -> Result<Vec<ToolCall>, String> {
+        if self.too_many {
+            return Err(format!("it has more than {MOST_CALLS} tool calls"));
+        }
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for (number, call) in self.calls.into_iter().enumerate() {
             if call.name.is_empty() {

@@ -48,6 +48,7 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     findings.extend(hubs(loaded));
     findings.push(sandbox(loaded).await);
     findings.push(models(loaded));
+    findings.extend(keys(loaded));
     findings.push(port(loaded, running.as_deref()).await);
     let missing = findings.iter().any(|finding| finding.state == State::Missing);
     if json {
@@ -299,6 +300,23 @@ fn models(loaded: &Loaded) -> Finding {
             "set ORCHESTRATOR_DIRECTOR_MODEL and ORCHESTRATOR_WORKER_MODEL, or name them with each run",
         ),
     }
+}
+
+/// Keys that can't be masked, if there are any.
+fn keys(loaded: &Loaded) -> Option<Finding> {
+    let models = model_settings(loaded).ok()?;
+    let variables = wire::unmaskable(&models);
+    (!variables.is_empty()).then(|| {
+        not_ok(
+            "keys",
+            State::Warning,
+            format!(
+                "can't be masked where it is repeated, too short or too ordinary: {}",
+                variables.join(", ")
+            ),
+            "fine for a server that takes any key; otherwise use a longer, random one",
+        )
+    })
 }
 
 async fn port(loaded: &Loaded, running: Option<&str>) -> Finding {

@@ -21,7 +21,15 @@ pub(crate) struct CallsSection {
     pub(crate) wait_s: NonZeroU32,
     /// Seconds of all requests and waits of one call.
     pub(crate) call_s: NonZeroU32,
+    /// Bytes of an answer that are read.
+    pub(crate) answer_bytes: NonZeroU32,
+    /// Bytes of a line or an event of a stream that are read.
+    pub(crate) line_bytes: NonZeroU32,
 }
+
+/// Bytes of an answer that are read, where nothing else is said: as the model layer has it.
+const ANSWER_BYTES: NonZeroU32 = NonZeroU32::new(32 << 20).unwrap();
+const LINE_BYTES: NonZeroU32 = NonZeroU32::new(4 << 20).unwrap();
 
 impl Default for CallsSection {
     fn default() -> Self {
@@ -34,6 +42,8 @@ impl Default for CallsSection {
             attempts: NonZeroU32::new(retries.max_attempts).unwrap_or(NonZeroU32::MIN),
             wait_s: whole(retries.max_delay),
             call_s: whole(retries.total),
+            answer_bytes: ANSWER_BYTES,
+            line_bytes: LINE_BYTES,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) fn model_settings(loaded: &Loaded) -> Result<llm::Settings, Failure> 
     let mut settings = llm::Settings::from_environment(&providers, variable).map_err(failure)?;
     settings.timeouts = loaded.config.calls.timeouts();
     settings.retries = loaded.config.calls.retries();
+    settings.max_answer_bytes = loaded.config.calls.answer_bytes.get().into();
+    settings.max_line_bytes = loaded.config.calls.line_bytes.get() as usize;
     if let Some(path) = &loaded.config.models.prices {
         settings.prices = settings.prices.with(prices(path)?).map_err(failure)?;
     }

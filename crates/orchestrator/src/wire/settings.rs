@@ -92,7 +92,15 @@ pub(super) fn telemetry_settings(
         .values()
         .flat_map(|provider| provider.extra_headers.values());
     let mut secrets: Vec<String> = keys.chain(headers).map(|secret| secret.expose().to_owned()).collect();
-    secrets.extend(loaded.config.database.url.clone());
+    // Without a password it is an address like any other.
+    secrets.extend(
+        loaded
+            .config
+            .database
+            .url
+            .clone()
+            .filter(|url| url.contains('@') || url.contains("password=")),
+    );
     secrets.extend(delivery_secrets(loaded));
     let terminal = std::io::stderr().is_terminal();
     let format = section

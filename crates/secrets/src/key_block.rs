@@ -1,0 +1,254 @@
+//! Private keys in their armour: the whole block, whole or cut, over lines, escaped, quoted, in a diff or in a listing.
+
+use crate::{spans::Span, words};
+use base64::Engine;
+
+/// The longest first line.
+const LONGEST_MARK: usize = 120;
+/// The longest body that is looked for: a key of 16,384 bits has 12,700 characters, and escapes and margins come on top.
+pub(crate) const LONGEST_BODY: usize = 32 * 1024;
+/// The longest line of a body; those without line ends are one.
+const LONGEST_LINE: usize = LONGEST_BODY;
+/// A line of base64 that is no word.
+const SURE_LINE: usize = 24;
+
+/// The body behind a first line that begins at this place.
+pub(crate) fn after_beginning(text: &[u8], start: usize) -> Option<Span> {
+    let window = &text[start..text.len().min(start + LONGEST_MARK)];
+    let first_line = if window.starts_with(b"Private-Lines: ") {
+        window
+            .iter()
+            .position(|byte| !byte.is_ascii_graphic() && *byte != b' ' || *byte == b'\\')?
+    } else {
+        let line = &window[..window
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r' | b'\\' | b'"'))
+            .unwrap_or(window.len())];
+        let private = find(line, b"PRIVATE KEY")?;
+        private + line[private..].iter().position(|byte| *byte == b'-')?
+    };
+    let mut from = start + first_line;
+    while text.get(from) == Some(&b'-') || (text.get(from) == Some(&b' ') && text.get(from + 1) == Some(&b'-')) {
+        from += 1;
+    }
+    Some(from..body_end(text, from))
+}
+
+/// The body that begins here, within its first line.
+pub(crate) fn from_its_first_line(text: &[u8], start: usize) -> Option<Span> {
+    let mut from = start;
+    while from > 0 && start - from < 32 && is_base64(text[from - 1]) {
+        from -= 1;
+    }
+    let end = body_end(text, from);
+    (end - from >= 2 * SURE_LINE).then_some(from..end)
+}
+
+/// The body before a last line that begins at this place: what is left of a block whose beginning was cut off.
+pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
+    let window = &text[start..text.len().min(start + LONGEST_MARK)];
+    let line = &window[..window
+        .iter()
+        .position(|byte| matches!(byte, b'\n' | b'\r' | b'\\' | b'"'))
+        .unwrap_or(window.len())];
+    find(line, b"PRIVATE KEY")?;
+    let lowest = start.saturating_sub(LONGEST_BODY);
+    let mut from = start;
+    // Backwards over lines of base64, as long as they are.
+    loop {
+        let mut line_end = from;
+        while line_end > lowest && is_margin(text[line_end - 1]) {
+            line_end -= 1;
+        }
+        line_end = without_escapes_before(text, lowest, line_end);
+        let mut line_start = line_end;
+        while line_start > lowest && is_base64(text[line_start - 1]) {
+            line_start -= 1;
+        }
+        // The letter of an escape before a line is none of its own.
+        if line_start > lowest && text[line_start - 1] == b'\\' && line_start < line_end {
+            line_start += 1;
+        }
+        let line = &text[line_start..line_end];
+        let last_line = from == start;
+        let belongs = line.len() >= SURE_LINE
+            || (last_line && !line.is_empty() && !words::is_wordy(line))
+            || line.starts_with(b"=");
+        if !belongs || line_start >= from {
+            break;
+        }
+        from = line_start;
+    }
+    (from < start).then(|| from..trimmed_end(text, from, start))
+}
+
+/// A whole key in base64, as Kubernetes keeps it.
+pub(crate) fn in_base64(text: &[u8], start: usize) -> Option<Span> {
+    let length = text[start..]
+        .iter()
+        .take(LONGEST_BODY * 2)
+        .position(|byte| !is_base64(*byte));
+    let end = start + length.unwrap_or_else(|| (text.len() - start).min(LONGEST_BODY * 2));
+    let beginning = &text[start..end.min(start + 96)];
+    let whole = &beginning[..beginning.len() / 4 * 4];
+    let decoded = base64::engine::general_purpose::STANDARD.decode(whole).ok()?;
+    find(&decoded, b"PRIVATE KEY").map(|_| start..end)
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+/// What stands around the lines of a body: line ends, indents, quotes and what joins strings, margins of listings,
+/// comments and diffs.
+fn is_margin(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || b"\"'`+|>#*,.;()-:".contains(&byte)
+}
+
+fn without_escapes_before(text: &[u8], lowest: usize, mut end: usize) -> usize {
+    // `\n`, `\r`, `\\n`: the letter and its backslashes.
+    while end >= lowest + 2 && matches!(text[end - 1], b'n' | b'r' | b't') && text[end - 2] == b'\\' {
+        end -= 1;
+        while end > lowest && text[end - 1] == b'\\' {
+            end -= 1;
+        }
+    }
+    end
+}
+
+/// Where a body that begins here ends: before its last line, or behind the last line that may belong to it.
+fn body_end(text: &[u8], from: usize) -> usize {
+    let highest = text.len().min(from + LONGEST_BODY);
+    let (mut at, mut end) = (from, from);
+    let mut lines = 0;
+    while at < highest {
+        at = behind_margin(text, at, highest);
+        if text[at..highest].starts_with(b"END") || at >= highest {
+            break;
+        }
+        let line_end = at
+            + text[at..highest]
+                .iter()
+                .take(LONGEST_LINE)
+                .position(|byte| !is_base64(*byte))
+                .unwrap_or(highest - at);
+        let line = &text[at..line_end];
+        let at_end = line_end >= highest;
+        let next = text.get(line_end).copied().unwrap_or(b'\n');
+        if next == b':' && line_end > at && line.len() < SURE_LINE && text.get(line_end + 1) == Some(&b' ') {
+            // A header, such as `Proc-Type: 4,ENCRYPTED` or `Version: 1`; or the number of a line in a listing.
+            at = header_end(text, line_end, highest);
+            continue;
+        }
+        if line.is_empty() {
+            // `Proc-Type` has a dash in its name.
+            match header(text, at, highest) {
+                Some(behind) => at = behind,
+                None => break,
+            }
+            continue;
+        }
+        let is_number = line.iter().all(u8::is_ascii_digit) && line.len() <= 6;
+        if is_number && !at_end {
+            at = line_end;
+            continue;
+        }
+        let ends_line = matches!(
+            next,
+            b'\n' | b'\r' | b'\\' | b'"' | b'\'' | b'`' | b'-' | b' ' | b',' | b'<'
+        );
+        let short = line.len() < SURE_LINE;
+        if !ends_line || (short && words::is_wordy(line) && !(at_end && lines > 0)) {
+            match header(text, at, highest) {
+                Some(behind) => at = behind,
+                None => break,
+            }
+            continue;
+        }
+        lines += 1;
+        at = line_end;
+        end = line_end;
+        // Only the last line is short, and the checksum of PGP behind it.
+        let checksum = text[behind_margin(text, at, highest)..highest].starts_with(b"=");
+        if short && lines > 1 && !checksum {
+            break;
+        }
+    }
+    end
+}
+
+fn behind_margin(text: &[u8], mut at: usize, highest: usize) -> usize {
+    while at < highest {
+        if text[at] == b'\\' {
+            let letter = at
+                + text[at..highest]
+                    .iter()
+                    .position(|byte| *byte != b'\\')
+                    .unwrap_or(highest - at);
+            match text.get(letter) {
+                Some(b'n' | b'r' | b't') => at = letter + 1,
+                Some(b'\n' | b'\r' | b'"' | b'\'') => at = letter,
+                _ => return at,
+            }
+        } else if text[at..].starts_with(b"-----END") {
+            return at + 5;
+        } else if is_margin(text[at]) && text[at] != b'=' {
+            at += 1;
+        } else {
+            return at;
+        }
+    }
+    at
+}
+
+/// Behind a header that begins here, if one does.
+fn header(text: &[u8], at: usize, highest: usize) -> Option<usize> {
+    let name = text[at..highest]
+        .iter()
+        .take(40)
+        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'-'))?;
+    (name > 0 && text[at + name..].starts_with(b": ")).then(|| header_end(text, at + name, highest))
+}
+
+fn header_end(text: &[u8], at: usize, highest: usize) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'\\' | b'"');
+    at + text[at..highest].iter().position(ends).unwrap_or(highest - at)
+}
+
+fn trimmed_end(text: &[u8], from: usize, mut end: usize) -> usize {
+    while end > from && !is_base64(text[end - 1]) {
+        end -= 1;
+    }
+    without_escapes_before(text, from, end)
+}
+
+/// The parts of a block's body to be masked: all of it, or line by line where marks of a program stand between.
+pub(crate) fn parts(text: &[u8], body: Span, spans: &mut Vec<Span>) {
+    let bytes = &text[body.clone()];
+    if !bytes.iter().any(|byte| b"\"'`\\".contains(byte)) {
+        let lead = bytes
+            .iter()
+            .position(|byte| !byte.is_ascii_whitespace())
+            .unwrap_or(bytes.len());
+        spans.push(body.start + lead..body.end);
+        return;
+    }
+    let mut at = body.start;
+    while at < body.end {
+        at = behind_margin(text, at, body.end);
+        let end = at
+            + text[at..body.end]
+                .iter()
+                .position(|byte| !is_base64(*byte))
+                .unwrap_or(body.end - at);
+        // Names of headers stay readable, and what is too short tells nothing.
+        if end > at && text.get(end) != Some(&b':') {
+            spans.push(at..end);
+        }
+        at = end.max(at + 1);
+    }
+}
