@@ -29,6 +29,7 @@ mod words;
 pub mod error;
 pub mod ledger;
 pub mod prices;
+pub mod recorded;
 pub mod settings;
 pub mod tokens;
 

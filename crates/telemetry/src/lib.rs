@@ -30,6 +30,9 @@ mod text;
 pub use ::secrets;
 
 pub use span::TraceContext;
+#[doc(hidden)]
+pub use text::counter_text;
+
 pub use start::{Error, LogFormat, Settings, Telemetry, init, prometheus_text};
 
 /// The examples of the guide compile.

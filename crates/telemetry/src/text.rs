@@ -102,6 +102,25 @@ fn escape(text: &mut String, value: &str, quotes: bool) {
     }
 }
 
+/// One counter with one label, as a scrape shows it: for tests of the format over any text.
+#[doc(hidden)]
+pub fn counter_text(help: &str, label: &str, value: f64) -> String {
+    let mut pair = LabelPair::default();
+    pair.set_name("label".to_owned());
+    pair.set_value(label.to_owned());
+    let mut metric = Metric::default();
+    metric.set_label(vec![pair]);
+    let mut counter = prometheus::proto::Counter::default();
+    counter.set_value(value);
+    metric.set_counter(counter);
+    let mut family = MetricFamily::default();
+    family.set_name("name_total".to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(MetricType::COUNTER);
+    family.set_metric(vec![metric]);
+    encode(&[family])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

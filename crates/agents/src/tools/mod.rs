@@ -93,6 +93,23 @@ impl Tool {
     pub fn named(name: &str) -> Option<Tool> {
         Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
+
+    /// Whether these arguments can be read as this tool's; nothing is done.
+    ///
+    /// # Errors
+    /// What the model would be told.
+    pub fn read_arguments(self, arguments: &str) -> Result<(), String> {
+        let read = match self {
+            Tool::EditFile => arguments::parse::<edit_file::Arguments>(arguments).map(drop),
+            Tool::Finish => finish::run(arguments).map(drop),
+            Tool::ListDir => arguments::parse::<list_dir::Arguments>(arguments).map(drop),
+            Tool::ReadFile => arguments::parse::<read_file::Arguments>(arguments).map(drop),
+            Tool::Search => arguments::parse::<search::Arguments>(arguments).map(drop),
+            Tool::Shell => arguments::parse::<shell::Arguments>(arguments).map(drop),
+            Tool::WriteFile => arguments::parse::<write_file::Arguments>(arguments).map(drop),
+        };
+        read.map_err(|failure| failure.text)
+    }
 }
 
 /// A tool as it is described to a model.

@@ -8,6 +8,7 @@ mod disk;
 mod following;
 mod models;
 mod plans;
+mod planted;
 mod protocol;
 mod requests;
 mod secrets;

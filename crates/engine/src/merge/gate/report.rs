@@ -118,7 +118,12 @@ impl GateReport {
             runs: 1,
             duration_ms: finished.duration.as_millis() as u64,
             note,
-            output: telemetry::secrets::redact(tail(&finished.output_head_tail, KEPT_OUTPUT_BYTES)),
+            // Masked before it is cut: half a secret looks like none.
+            output: tail(
+                &telemetry::secrets::redacted(&finished.output_head_tail),
+                KEPT_OUTPUT_BYTES,
+            )
+            .to_owned(),
             output_file: finished.output_cut.then(|| log.to_path_buf()),
             timed_out: finished.exit == Exit::TimedOut,
         }

@@ -1,0 +1,21 @@
+//! Replays what fuzzing has collected and found: see `fuzz/README.md`.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test stops where it breaks; the body is the fuzz target's"
+)]
+
+#[path = "../../../fuzz/bodies/tool_arguments.rs"]
+mod body;
+
+#[test]
+fn the_corpus_is_read_as_it_should_be() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/tool_arguments");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        body::run(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
+}
