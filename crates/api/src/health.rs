@@ -23,6 +23,8 @@ pub struct Readiness {
     pub database: bool,
     /// The sandbox that workers run in, in words.
     pub sandbox: String,
+    /// What holds commands of workers back, and whether it is enforced on this host.
+    pub sandbox_enforcement: Vec<SandboxProperty>,
     /// Whether the server is being stopped.
     pub draining: bool,
     /// Where it keeps its data.
@@ -40,4 +42,17 @@ pub struct Readiness {
     pub disk_measured_at: Option<OffsetDateTime>,
     /// Why nothing new is begun, and the way out, where the disk is the reason.
     pub disk_lack: Option<String>,
+}
+
+/// One property of the sandbox on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxProperty {
+    /// Its name, such as `memory` or `network`.
+    pub property: String,
+    /// `enforced`, `partly`, `not_enforced` or `not_known`.
+    pub state: String,
+    /// By what and with which value, in words.
+    pub detail: String,
+    /// What to do about it, where something can be done.
+    pub advice: Option<String>,
 }

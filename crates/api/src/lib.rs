@@ -25,7 +25,7 @@ pub use clean::{CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
-pub use health::{Health, Readiness};
+pub use health::{Health, Readiness, SandboxProperty};
 pub use integrity::IntegrityFlag;
 pub use merge::{
     AnsweredMerge, ConflictFile, ConflictHunk, ConflictVersion, Merge, MergeDetail, MergeLine, MergeLines, MergeList,

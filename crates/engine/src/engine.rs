@@ -202,6 +202,7 @@ impl Engine {
         Readiness {
             database: self.parts.store.answers(READY_WITHIN).await,
             sandbox: self.parts.sandbox.describe(),
+            enforcement: self.parts.sandbox.enforcement(),
             draining: self.parts.drain.is_cancelled(),
             data_dir: self.parts.settings.data_dir.clone(),
             disk: self.disk_room(),

@@ -140,6 +140,8 @@ pub struct Readiness {
     pub database: bool,
     /// The sandbox tier in use, in words.
     pub sandbox: String,
+    /// What it enforces on this host.
+    pub enforcement: Vec<sandbox::Enforcement>,
     /// Whether the process is being stopped.
     pub draining: bool,
     /// Where hubs and worktrees live.

@@ -129,6 +129,14 @@ impl House {
         let parts = async {
             let sandbox = sandbox?;
             let described = sandbox.describe();
+            match sandbox.gaps() {
+                None => tracing::info!(sandbox = described, "the sandbox enforces all it can"),
+                Some(gaps) => tracing::warn!(
+                    gaps,
+                    sandbox = described,
+                    "parts of the sandbox are not enforced on this host; `orchestrator doctor` says what to do"
+                ),
+            }
             let settings = engine_settings(loaded, &data_dir, plan.purpose)?;
             let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox)).await;
             let engine = engine.map_err(|error| Failure::from_text_environment(&error.to_string()))?;

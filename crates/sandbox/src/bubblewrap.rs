@@ -209,7 +209,7 @@ pub(crate) fn arguments(
     arguments.add(["--remount-ro", "/proc", "--chdir"]);
     arguments.add([job.worktree.as_os_str()]);
     arguments.add(["--"]);
-    arguments.add(launch(settings, &job.argv));
+    arguments.add(launch(settings, sandbox.processes_by_rlimit(), &job.argv));
     Ok(arguments.list)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::SandboxError;
+use crate::{Limit, SandboxError};
 
 /// The kernel takes no single argument longer than this.
 const ARGUMENT_BYTES: usize = 128 * 1024 - 1;
@@ -154,6 +154,19 @@ pub enum Exit {
     TimedOut,
     /// It was cancelled and killed.
     Cancelled,
+    /// It reached this limit and was killed.
+    OverLimit(Limit),
+}
+
+impl Exit {
+    /// The limit it was killed for.
+    #[must_use]
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            Self::OverLimit(limit) => Some(limit),
+            Self::Code(_) | Self::Signal(_) | Self::TimedOut | Self::Cancelled => None,
+        }
+    }
 }
 
 /// What came of a job whose command was started.
@@ -165,6 +178,8 @@ pub struct Finished {
     pub output_head_tail: String,
     /// Whether something was cut out of `output_head_tail`.
     pub output_cut: bool,
+    /// A limit that it reached without being killed for it.
+    pub reached: Option<Limit>,
     /// How much the command wrote.
     pub output_bytes: u64,
     /// From the start to the end, set-up included.

@@ -9,14 +9,17 @@ pub(crate) const READY: &[u8] = b"\x01sandbox-ready\x01\n";
 /// `ulimit` counts file sizes in these blocks in a POSIX shell.
 const FILE_BLOCK_BYTES: u64 = 512;
 
-/// Program and arguments that run `argv` under the limits of the settings.
-pub(crate) fn launch(settings: &Settings, argv: &[String]) -> Vec<String> {
+/// Program and arguments that run `argv` under the limits of the settings, and of processes where nothing else limits
+/// them.
+pub(crate) fn launch(settings: &Settings, processes: Option<u64>, argv: &[String]) -> Vec<String> {
     let mut script = vec![
         "ulimit -c 0".to_owned(),
         format!("ulimit -f {}", settings.file_bytes.div_ceil(FILE_BLOCK_BYTES)),
-        // The option has another letter in dash.
-        format!("ulimit -u {0} || ulimit -p {0}", settings.processes),
     ];
+    if let Some(count) = processes {
+        // The option has another letter in dash.
+        script.push(format!("ulimit -u {count} || ulimit -p {count}"));
+    }
     if let Some(bytes) = settings.address_space_bytes {
         script.push(format!("ulimit -v {}", bytes / 1024));
     }

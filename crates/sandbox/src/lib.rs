@@ -7,34 +7,47 @@
 
 mod bubblewrap;
 mod capture;
+mod cgroup;
+mod enforcement;
 mod environment;
 mod error;
 mod file_system;
+mod guard;
 mod identity;
 mod init;
 mod job;
 mod launch;
+mod limit;
 mod probe;
 mod probe_report;
 mod process;
 mod properties;
+mod report;
 mod run;
 mod seccomp;
 mod settings;
 mod stage;
 mod toolchains;
+mod walk;
+mod worktree_limit;
 
+pub use enforcement::{Enforcement, Property, State};
 pub use error::SandboxError;
 pub use job::{Access, Exit, Finished, Job};
-pub use properties::{Property, PropertyState};
+pub use limit::{Limit, Place};
+pub use properties::{Property as ProvenProperty, PropertyState};
 pub use settings::{HostEnvironment, Settings, Tier};
 pub use tokio_util::sync::CancellationToken;
 
+use std::sync::Arc;
+
 use bubblewrap::Features;
+use cgroup::Groups;
 use identity::Identity;
 use seccomp::Filters;
 use tempfile::TempDir;
 use toolchains::Toolchains;
+use worktree_limit::Trees;
 
 /// A tier that was probed and works, with the grants and limits every job of it gets.
 #[derive(Debug)]
@@ -42,7 +55,9 @@ pub struct Sandbox {
     room: Room,
     settings: Settings,
     toolchains: Toolchains,
-    properties: Vec<Property>,
+    properties: Vec<ProvenProperty>,
+    groups: Arc<Groups>,
+    trees: Arc<Trees>,
 }
 
 /// What each tier needs to run a job.
@@ -67,7 +82,7 @@ impl Sandbox {
 
     /// What was seen to hold when it was probed; nothing where there are no walls.
     #[must_use]
-    pub fn properties(&self) -> &[Property] {
+    pub fn properties(&self) -> &[ProvenProperty] {
         &self.properties
     }
 
@@ -80,10 +95,6 @@ impl Sandbox {
                  files; processes that start their own session outlive their command"
                 .to_owned(),
         };
-        format!(
-            "{walls}; {}; {}",
-            self.toolchains.describe(),
-            self.settings.describe_limits()
-        )
+        format!("{walls}; {}; {}", self.toolchains.describe(), self.describe_limits())
     }
 }

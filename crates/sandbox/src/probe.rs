@@ -4,15 +4,17 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bubblewrap::Features;
+use crate::cgroup::{Groups, Host, JobLimits};
 use crate::identity::Identity;
 use crate::job::check_grant;
 use crate::properties::Property;
 use crate::seccomp::Filters;
 use crate::toolchains::Toolchains;
-use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, Tier};
+use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, State, Tier};
 
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
@@ -42,15 +44,24 @@ impl Sandbox {
             },
         };
         let toolchains = Toolchains::detect(&settings);
+        let groups = {
+            let host = Host::read();
+            Arc::new(Groups::open(JobLimits::of(&settings, &host), &host))
+        };
         let mut sandbox = Self {
             room,
             settings,
             toolchains,
             properties: Vec::new(),
+            groups,
+            trees: Arc::default(),
         };
         match tier {
             Tier::Bubblewrap => sandbox.properties = sandbox.proven().await?,
             Tier::None => sandbox.run_trivial_command().await?,
+        }
+        for found in sandbox.enforcement() {
+            telemetry::sandbox::enforced(found.property.name(), found.state == State::Enforced);
         }
         Ok(sandbox)
     }

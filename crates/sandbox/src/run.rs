@@ -12,6 +12,8 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::sleep_until;
 
 use crate::capture::Capture;
+use crate::cgroup::{Controller, JOIN, JobGroup};
+use crate::guard::{self, Guard};
 use crate::identity::Identity;
 use crate::init::Init;
 use crate::launch::launch;
@@ -40,25 +42,34 @@ impl Sandbox {
             .clone()
             .map(|path| (path, self.settings.output_file_bytes));
         let mut capture = Capture::new(job.output_limit_bytes, file).await?;
-        let (command, mut init) = self.command(&job)?;
+        let mut guard = Guard::begin(self, &job).await?;
+        let (command, mut init) = self.command(&job, guard.group.as_ref())?;
         let (command, output) = with_output(command).map_err(SandboxError::system("making a pipe"))?;
         let mut group = match ProcessGroup::spawn(command).await {
             Ok(group) => group,
             Err(error) => return Err(self.not_started(error, output).await),
         };
         let _active = telemetry::sandbox::active();
-        let followed = follow(&mut group, output, &mut capture, &mut init, &job, started).await;
+        let followed = follow(&mut group, output, &mut capture, &mut init, &mut guard, &job, started).await;
         if let Some(init) = init {
             init.gone(DRAIN).await;
         }
+        let reached = guard.end().await;
         if !capture.ready() && followed.stopped.is_none() {
-            return Err(SandboxError::Setup {
-                output: capture.setup_text(),
-            });
+            let output = reached
+                .over
+                .map_or_else(|| capture.setup_text(), |limit| limit.to_string());
+            return Err(SandboxError::Setup { output });
         }
         let captured = capture.finish().await;
+        let stopped = followed.stopped.or(reached.over.map(Exit::OverLimit));
+        let exit = stopped.unwrap_or_else(|| exit(followed.status));
+        for limit in exit.limit().into_iter().chain(reached.noted) {
+            telemetry::sandbox::limit_reached(limit.name());
+        }
         Ok(Finished {
-            exit: followed.stopped.unwrap_or_else(|| exit(followed.status)),
+            exit,
+            reached: reached.noted,
             output_head_tail: captured.text,
             output_cut: captured.cut,
             output_bytes: captured.bytes,
@@ -67,10 +78,16 @@ impl Sandbox {
         })
     }
 
-    fn command(&self, job: &Job) -> Result<(Command, Option<Init>), SandboxError> {
+    fn command(&self, job: &Job, group: Option<&JobGroup>) -> Result<(Command, Option<Init>), SandboxError> {
+        let mut stage = match &self.room {
+            Room::Bubblewrap(_, identity, _) => Stage::new(identity),
+            Room::None { .. } => Stage::new(&Identity::Own),
+        };
+        for file in group.into_iter().flat_map(JobGroup::files) {
+            stage.write(file, JOIN.to_vec());
+        }
         Ok(match &self.room {
-            Room::Bubblewrap(features, identity, filters) => {
-                let mut stage = Stage::new(identity);
+            Room::Bubblewrap(features, _, filters) => {
                 let (announce, init) = Init::announced().map_err(SandboxError::system("making a file in memory"))?;
                 let mut command = Command::new(&features.program);
                 command
@@ -82,7 +99,7 @@ impl Sandbox {
                 (command, Some(init))
             }
             Room::None { home } => {
-                let argv = launch(&self.settings, &job.argv)
+                let argv = launch(&self.settings, self.processes_by_rlimit(), &job.argv)
                     .into_iter()
                     .map(OsString::from)
                     .collect::<Vec<_>>();
@@ -92,10 +109,16 @@ impl Sandbox {
                     .env_clear()
                     .envs(self.variables(job, home.path()))
                     .current_dir(&job.worktree);
-                Stage::new(&Identity::Own).prepare(&mut command);
+                stage.prepare(&mut command);
                 (command, None)
             }
         })
+    }
+
+    /// The limit of processes, where no control group knows it: that one tells when it was reached.
+    pub(crate) fn processes_by_rlimit(&self) -> Option<u64> {
+        let grouped = self.groups.found(Controller::Processes).is_ok();
+        (!grouped).then_some(self.settings.processes)
     }
 
     /// Names the step that failed, which the child says on its output, or the program that is missing.
@@ -155,9 +178,19 @@ async fn follow(
     mut output: Receiver,
     capture: &mut Capture,
     init: &mut Option<Init>,
+    guard: &mut Guard,
     job: &Job,
     started: Instant,
 ) -> Followed {
+    let (watch, limited) = guard.parts();
+    let reached = guard::reached(watch, limited);
+    tokio::pin!(reached);
+    let kill = |group: &ProcessGroup| {
+        group.kill();
+        if let Some(limited) = limited {
+            limited.kill();
+        }
+    };
     let mut followed = Followed {
         status: None,
         stopped: None,
@@ -190,7 +223,7 @@ async fn follow(
             }
             () = job.cancel.cancelled(), if !stopping => {
                 followed.stopped = Some(Exit::Cancelled);
-                group.kill();
+                kill(group);
                 deadline = Instant::now() + DRAIN;
             }
             () = sleep_until(deadline.into()) => {
@@ -198,7 +231,12 @@ async fn follow(
                     break;
                 }
                 followed.stopped = Some(Exit::TimedOut);
-                group.kill();
+                kill(group);
+                deadline = Instant::now() + DRAIN;
+            }
+            limit = &mut reached, if !stopping => {
+                followed.stopped = Some(Exit::OverLimit(limit));
+                kill(group);
                 deadline = Instant::now() + DRAIN;
             }
         }

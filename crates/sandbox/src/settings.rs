@@ -50,8 +50,20 @@ pub struct Settings {
     /// Address space of each process of a job, in bytes. Unset by default: many runtimes reserve far more than
     /// they use.
     pub address_space_bytes: Option<u64>,
-    /// Processes and threads of a job. The kernel does not hold root to it.
+    /// Memory of a job, files in memory included; half of the machine's where it is unset.
+    pub memory_bytes: Option<u64>,
+    /// Memory of all jobs together; four fifths of the machine's where it is unset.
+    pub total_memory_bytes: Option<u64>,
+    /// Processes and threads of a job.
     pub processes: u64,
+    /// Weight of jobs where they compete for the processor, from 1 to 10,000; everything else has 100.
+    pub cpu_weight: u64,
+    /// Bytes that may be added to a worktree, or by one job to a build cache.
+    pub worktree_bytes: u64,
+    /// Files and directories that may be added to a worktree, or by one job to a build cache.
+    pub worktree_files: u64,
+    /// Free space of a disk below which a job that fills it is stopped, in bytes.
+    pub disk_floor_bytes: u64,
     /// Largest file that keeps a job's whole output, in bytes.
     pub output_file_bytes: u64,
     /// Where toolchains are looked for.
@@ -69,28 +81,16 @@ impl Default for Settings {
             temporary_bytes: 512 * MEBIBYTE,
             file_bytes: 4096 * MEBIBYTE,
             address_space_bytes: None,
+            memory_bytes: None,
+            total_memory_bytes: None,
             processes: 4096,
+            cpu_weight: 50,
+            worktree_bytes: 16 * 1024 * MEBIBYTE,
+            worktree_files: 1_000_000,
+            disk_floor_bytes: 0,
             output_file_bytes: 64 * MEBIBYTE,
             host: HostEnvironment::of_this_process(),
         }
-    }
-}
-
-impl Settings {
-    pub(crate) fn describe_limits(&self) -> String {
-        let memory = match self.address_space_bytes {
-            Some(bytes) => format!("address space {} MiB per process", bytes / MEBIBYTE),
-            None => "memory is not limited".to_owned(),
-        };
-        let processes = if rustix::process::geteuid().is_root() {
-            "processes are not limited (the kernel holds root to no such limit)".to_owned()
-        } else {
-            format!("{} processes", self.processes)
-        };
-        format!(
-            "limits: files {} MiB, {processes}, {memory}",
-            self.file_bytes / MEBIBYTE
-        )
     }
 }
 

@@ -72,7 +72,6 @@ impl Stage {
     }
 
     /// Writes a text to a file, with the rights of this process; without it there is no job.
-    #[expect(dead_code, reason = "limits of control groups are joined so")]
     pub(crate) fn write(&mut self, path: CString, text: Vec<u8>) {
         self.writes.push(Write {
             path,

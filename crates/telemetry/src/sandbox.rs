@@ -1,6 +1,6 @@
 //! What happens to sandboxes.
 
-use crate::catalogue::sandboxes::{ACTIVE, ACTIVE_TOTAL, CACHE_HITS, CACHE_MISSES, CREATION};
+use crate::catalogue::sandboxes::{ACTIVE, ACTIVE_TOTAL, CACHE_HITS, CACHE_MISSES, CREATION, ENFORCED, LIMITS_REACHED};
 use std::time::Duration;
 
 /// A sandbox with its worktree was made in this time.
@@ -38,4 +38,14 @@ pub fn cache_hit() {
 /// A sandbox needed a new worktree.
 pub fn cache_miss() {
     CACHE_MISSES.add(1, []);
+}
+
+/// Whether a property is enforced in full on this host.
+pub fn enforced(property: &str, is_enforced: bool) {
+    ENFORCED.set(f64::from(u8::from(is_enforced)), [property]);
+}
+
+/// A command reached this limit.
+pub fn limit_reached(limit: &str) {
+    LIMITS_REACHED.add(1, [limit]);
 }

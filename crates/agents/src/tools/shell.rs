@@ -111,8 +111,12 @@ fn ending(finished: &Finished, time_limit: Duration, tool_box: &ToolBox) -> Stri
             time_limit.as_secs(),
             tool_box.settings.limits.shell_longest_time.as_secs()
         ),
+        Exit::OverLimit(limit) => format!("killed: {limit}"),
     };
-    format!("[{how}; {seconds:.1} s{advice}]")
+    let reached = finished
+        .reached
+        .map_or_else(String::new, |limit| format!("; it reached its {limit}"));
+    format!("[{how}{reached}; {seconds:.1} s{advice}]")
 }
 
 impl ToolBox {

@@ -10,6 +10,7 @@ use crate::{
     wire,
 };
 use engine::bytes_in_words;
+use sandbox::Enforcement;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use store::embedded;
@@ -46,15 +47,22 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     findings.push(database(loaded, running.as_deref()).await);
     findings.push(git());
     findings.extend(hubs(loaded));
-    findings.push(sandbox(loaded).await);
+    let (tier, enforcement) = sandbox(loaded).await;
+    findings.push(tier);
     findings.push(models(loaded));
     findings.extend(keys(loaded));
     findings.push(port(loaded, running.as_deref()).await);
     let missing = findings.iter().any(|finding| finding.state == State::Missing);
     if json {
-        output::document(&serde_json::json!({ "ready": !missing, "findings": findings }))?;
+        let document = serde_json::json!({ "ready": !missing, "findings": findings, "sandbox": enforcement });
+        output::document(&document)?;
     } else {
         output::line(&lines(&findings, end::columns()).join("\n"))?;
+        if !enforcement.is_empty() {
+            let enforced: Vec<Finding> = enforcement.into_iter().map(enforced).collect();
+            output::line("\nWhat holds a command in the sandbox back:")?;
+            output::line(&lines(&enforced, end::columns()).join("\n"))?;
+        }
     }
     Ok(if missing { Exit::Environment } else { Exit::Complete })
 }
@@ -252,16 +260,43 @@ fn hubs(loaded: &Loaded) -> Option<Finding> {
     })
 }
 
-async fn sandbox(loaded: &Loaded) -> Finding {
-    match wire::probe(loaded).await {
-        Ok(sandbox) if sandbox.tier() == sandbox::Tier::None => not_ok(
-            "sandbox",
+/// The sandbox, tried with a real command, and what it enforces.
+async fn sandbox(loaded: &Loaded) -> (Finding, Vec<Enforcement>) {
+    const NAME: &str = "sandbox";
+    let sandbox = match wire::probe(loaded).await {
+        Ok(sandbox) => sandbox,
+        Err(failure) => return (failed(NAME, &failure), Vec::new()),
+    };
+    let words = sandbox.describe();
+    let finding = match sandbox.gaps() {
+        _ if sandbox.tier() == sandbox::Tier::None => not_ok(
+            NAME,
             State::Warning,
-            sandbox.describe(),
+            words,
             "commands of models run with your own rights",
         ),
-        Ok(sandbox) => ok("sandbox", sandbox.describe()),
-        Err(failure) => failed("sandbox", &failure),
+        Some(_) => not_ok(
+            NAME,
+            State::Warning,
+            words,
+            "some of it is not enforced here: see below",
+        ),
+        None => ok(NAME, words),
+    };
+    (finding, sandbox.enforcement())
+}
+
+/// A property of the sandbox as a finding.
+fn enforced(found: Enforcement) -> Finding {
+    let name = found.property.name();
+    match found.state {
+        sandbox::State::Enforced => ok(name, found.detail),
+        state => Finding {
+            name,
+            state: State::Warning,
+            found: format!("{state}: {}", found.detail),
+            advice: found.advice,
+        },
     }
 }
 

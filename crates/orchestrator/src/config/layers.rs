@@ -232,6 +232,7 @@ fn check(config: &Config) -> Result<(), Failure> {
         }
     }
     config.retention.check()?;
+    config.sandbox.check()?;
     config.merge_settings()?;
     for (name, workspace) in &config.workspaces {
         config.merge_settings_of(name, workspace)?;

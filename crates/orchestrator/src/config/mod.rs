@@ -13,6 +13,7 @@ mod merge;
 mod model_name;
 mod providers;
 mod retention;
+mod sandbox;
 mod secrets;
 
 use calls::CallsSection;
@@ -168,7 +169,7 @@ impl Default for EngineSection {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SandboxSection {
     /// How strongly commands are shut in: `bubblewrap` or `none`.
-    pub(crate) tier: sandbox::Tier,
+    pub(crate) tier: ::sandbox::Tier,
     /// The bubblewrap program: a name looked up in `PATH`, or a path.
     pub(crate) bubblewrap: PathBuf,
     /// Where the server is root: the first of 65,536 ids of the host that are nobody's, which jobs are outside.
@@ -181,24 +182,39 @@ pub(crate) struct SandboxSection {
     pub(crate) file_bytes: u64,
     /// Bytes of address space of each process.
     pub(crate) address_space_bytes: Option<u64>,
+    /// Bytes of memory of one command; half of the machine's where it is unset.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Bytes of memory of all commands together; four fifths of the machine's where it is unset.
+    pub(crate) total_memory_bytes: Option<u64>,
     /// Processes and threads of one command.
     pub(crate) processes: u64,
+    /// Weight of commands where they compete for the processor; everything else has 100.
+    pub(crate) cpu_weight: u64,
+    /// Bytes that may be added to a worktree.
+    pub(crate) worktree_bytes: u64,
+    /// Files and directories that may be added to a worktree.
+    pub(crate) worktree_files: u64,
     /// Bytes of one command's kept output.
     pub(crate) output_file_bytes: u64,
 }
 
 impl Default for SandboxSection {
     fn default() -> Self {
-        let settings = sandbox::Settings::default();
+        let settings = ::sandbox::Settings::default();
         Self {
-            tier: sandbox::Tier::default(),
+            tier: ::sandbox::Tier::default(),
             bubblewrap: settings.bubblewrap,
             host_uid: settings.host_uid,
             extra_read_only: settings.extra_read_only,
             temporary_bytes: settings.temporary_bytes,
             file_bytes: settings.file_bytes,
             address_space_bytes: settings.address_space_bytes,
+            memory_bytes: settings.memory_bytes,
+            total_memory_bytes: settings.total_memory_bytes,
             processes: settings.processes,
+            cpu_weight: settings.cpu_weight,
+            worktree_bytes: settings.worktree_bytes,
+            worktree_files: settings.worktree_files,
             output_file_bytes: settings.output_file_bytes,
         }
     }

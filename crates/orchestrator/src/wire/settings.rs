@@ -58,7 +58,13 @@ pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
         temporary_bytes: section.temporary_bytes,
         file_bytes: section.file_bytes,
         address_space_bytes: section.address_space_bytes,
+        memory_bytes: section.memory_bytes,
+        total_memory_bytes: section.total_memory_bytes,
         processes: section.processes,
+        cpu_weight: section.cpu_weight,
+        worktree_bytes: section.worktree_bytes,
+        worktree_files: section.worktree_files,
+        disk_floor_bytes: loaded.config.engine.disk_floor_bytes,
         output_file_bytes: section.output_file_bytes,
         ..sandbox::Settings::default()
     }

@@ -1,7 +1,7 @@
 //! Whether the server is there, and whether it can work.
 
 use crate::app::App;
-use api::{Health, Readiness};
+use api::{Health, Readiness, SandboxProperty};
 use axum::{Json, extract::State, http::StatusCode};
 
 /// Is the server there
@@ -22,7 +22,7 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
 
 /// Can the server work
 ///
-/// Whether the database answers, what workers run in, whether the server is being stopped, and what the disk has left.
+/// Whether the database answers, what workers run in and what holds them back there, whether the server is being stopped, and what the disk has left.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -43,10 +43,17 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
     let lack = found.disk.lack();
     let measured_at = found.disk.used.as_ref().map(|used| used.at);
     let areas = found.disk.used.map(|used| used.areas).unwrap_or_default();
+    let enforcement = found.enforcement.into_iter().map(|found| SandboxProperty {
+        property: found.property.name().into(),
+        state: found.state.name().into(),
+        detail: found.detail,
+        advice: found.advice,
+    });
     let readiness = Readiness {
         ready,
         database: found.database,
         sandbox: found.sandbox,
+        sandbox_enforcement: enforcement.collect(),
         draining: found.draining,
         data_dir: found.data_dir.display().to_string(),
         disk_free_bytes: found.disk.free_bytes,

@@ -1,12 +1,23 @@
 //! Sandboxes and the worktrees kept warm for them.
 
 use super::{Area, Declaration};
-use crate::instrument::{Counter, Distribution, Level};
+use crate::{
+    instrument::{Counter, Distribution, Gauge, Level},
+    label::Label,
+};
 
 /// The area.
 pub(super) static AREA: Area = Area {
     title: "Sandboxes",
-    metrics: &[&CREATION, &ACTIVE, &ACTIVE_TOTAL, &CACHE_HITS, &CACHE_MISSES],
+    metrics: &[
+        &CREATION,
+        &ACTIVE,
+        &ACTIVE_TOTAL,
+        &CACHE_HITS,
+        &CACHE_MISSES,
+        &ENFORCED,
+        &LIMITS_REACHED,
+    ],
 };
 
 pub(crate) static CREATION: Distribution = Distribution::new(
@@ -46,3 +57,58 @@ pub(crate) static CACHE_MISSES: Counter = Counter::new(Declaration::new(
     "sandbox_cache_misses_total",
     "Sandboxes that needed a new worktree.",
 ));
+
+pub(crate) static ENFORCED: Gauge<1> = Gauge::new(
+    Declaration::new(
+        "sandbox.enforced",
+        "{property}",
+        "sandbox_enforced",
+        "Whether a property of the sandbox is enforced in full on this host: 1 or 0.",
+    )
+    .labels(&[Label::fixed(
+        "property",
+        &[
+            "user",
+            "capabilities",
+            "namespaces",
+            "network",
+            "nested_namespaces",
+            "files",
+            "kernel_settings",
+            "system_calls",
+            "landlock",
+            "out_of_memory_order",
+            "memory",
+            "total_memory",
+            "processes",
+            "cpu_weight",
+            "file_size",
+            "temporary_files",
+            "worktree",
+            "disk_floor",
+        ],
+    )])
+    .absent_at_start(),
+);
+
+pub(crate) static LIMITS_REACHED: Counter<1> = Counter::new(
+    Declaration::new(
+        "sandbox.limits.reached",
+        "{command}",
+        "sandbox_limits_reached_total",
+        "Commands that reached a limit of their sandbox; all but `processes` were ended for it.",
+    )
+    .labels(&[Label::fixed(
+        "limit",
+        &[
+            "memory",
+            "total_memory",
+            "machine_memory",
+            "processes",
+            "worktree_bytes",
+            "worktree_files",
+            "worktree_depth",
+            "disk_floor",
+        ],
+    )]),
+);

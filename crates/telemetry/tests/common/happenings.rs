@@ -44,6 +44,8 @@ pub(crate) fn everything_happens() {
     drop(sandbox::active());
     sandbox::cache_hit();
     sandbox::cache_miss();
+    sandbox::enforced("memory", true);
+    sandbox::limit_reached("memory");
     db::query("select", time);
     db::pool(3, 5);
     db::waited(time);

@@ -44,7 +44,7 @@ pub(crate) struct GateReport {
     #[serde(skip)]
     pub(super) ran: Option<u64>,
     #[serde(skip)]
-    timed_out: bool,
+    cut_short: bool,
 }
 
 impl GateReport {
@@ -64,7 +64,7 @@ impl GateReport {
             note: Some("no check command is configured or detected: this merge is unchecked".into()),
             output: String::new(),
             output_file: None,
-            timed_out: false,
+            cut_short: false,
         }
     }
 
@@ -104,7 +104,17 @@ impl GateReport {
                 Some(format!("it was ended after {limit_s} s (limit gate_s)")),
             ),
             Exit::Cancelled => (GateVerdict::CouldNotRun, "being cancelled".to_owned(), None),
+            Exit::OverLimit(limit) => (
+                GateVerdict::Failed,
+                "a limit of its sandbox".to_owned(),
+                Some(format!("it was killed: {limit}")),
+            ),
         };
+        let reached = finished.reached.map(|limit| format!("it reached its {limit}"));
+        let note = [note, reached]
+            .into_iter()
+            .flatten()
+            .reduce(|note, more| format!("{note}; {more}"));
         Self {
             verdict,
             command: Some(command.to_owned()),
@@ -125,7 +135,7 @@ impl GateReport {
             )
             .to_owned(),
             output_file: finished.output_cut.then(|| log.to_path_buf()),
-            timed_out: finished.exit == Exit::TimedOut,
+            cut_short: matches!(finished.exit, Exit::TimedOut | Exit::OverLimit(_)),
         }
     }
 
@@ -133,12 +143,12 @@ impl GateReport {
     pub(super) fn may_be_flaky(&self) -> bool {
         // What does not build is no test, and does not build the next time either.
         let tests = self.failed.is_some_and(|failed| failed > 0) && !self.failing.is_empty();
-        self.verdict == GateVerdict::Failed && tests && !self.timed_out
+        self.verdict == GateVerdict::Failed && tests && !self.cut_short
     }
 
     /// Whether the check came to its end and all that it printed was read.
     pub(super) fn is_whole(&self) -> bool {
-        !self.timed_out && self.output_file.is_none()
+        !self.cut_short && self.output_file.is_none()
     }
 
     /// Whether nothing fails, as far as the check ran, but what fails without the work, too: by name, and no more of
@@ -253,6 +263,7 @@ mod tests {
             exit: Exit::Code(1),
             output_head_tail: output.to_owned(),
             output_cut: false,
+            reached: None,
             output_bytes: output.len() as u64,
             duration: Duration::ZERO,
             created_in: Duration::ZERO,

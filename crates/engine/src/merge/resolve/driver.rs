@@ -143,6 +143,7 @@ impl Ladder<'_> {
             Exit::Cancelled => return Err(self.interrupted()),
             Exit::Code(code) => format!("it left the conflict, with exit code {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
+            Exit::OverLimit(limit) => format!("it was killed: {limit}"),
             Exit::TimedOut => {
                 let limit_s = self.settings.driver_limit.as_secs();
                 format!("it was ended after {limit_s} s (limit merge.driver_s)")

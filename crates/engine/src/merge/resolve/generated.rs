@@ -191,6 +191,7 @@ impl Ladder<'_> {
             Exit::Cancelled => return Err(self.interrupted()),
             Exit::Code(code) => format!("it ended with exit code {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
+            Exit::OverLimit(limit) => format!("it was killed: {limit}"),
             Exit::TimedOut => format!(
                 "it was ended after {} s (limit merge.regenerate_s)",
                 self.settings.regenerate_limit.as_secs()

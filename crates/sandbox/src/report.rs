@@ -1,0 +1,187 @@
+//! What is enforced on this host, as it was found when the sandbox was tried.
+
+use crate::cgroup::Controller;
+use crate::enforcement::{Enforcement, Property, State};
+use crate::limit::words;
+use crate::{Room, Sandbox, Tier};
+
+/// What to do where control groups can't be used.
+const CONTROL_GROUPS: &str = "let the server manage control groups: run it as a systemd service with `Delegate=yes`, \
+     or by hand with `systemd-run --user --scope -p Delegate=yes orchestrator serve` (docs/operations.md)";
+
+/// What the probe calls each property.
+const PROVEN: [(Property, &str); 9] = [
+    (Property::User, "not root on the host"),
+    (Property::Capabilities, "no capabilities"),
+    (Property::Namespaces, "own namespaces"),
+    (Property::Network, "no network"),
+    (Property::NestedNamespaces, "refused calls fail"),
+    (Property::Files, "nothing writable but the worktree and memory"),
+    (Property::KernelSettings, "settings of the kernel not writable"),
+    (Property::SystemCalls, "system calls filtered"),
+    (Property::OutOfMemoryOrder, "ended first when memory runs out"),
+];
+
+impl Sandbox {
+    /// Every property that holds a job back, and whether it is enforced on this host.
+    #[must_use]
+    pub fn enforcement(&self) -> Vec<Enforcement> {
+        let mut found = self.walls();
+        found.extend(self.group_limits());
+        found.extend(self.disk_limits());
+        found.sort_by_key(|enforcement| enforcement.property);
+        found
+    }
+
+    /// One line for the log: what is not enforced, or that everything is.
+    #[must_use]
+    pub fn gaps(&self) -> Option<String> {
+        let found = self.enforcement();
+        let gaps = found.iter().filter(|found| found.state != State::Enforced);
+        let gaps: Vec<String> = gaps
+            .map(|gap| format!("{} ({}: {})", gap.property, gap.state, gap.detail))
+            .collect();
+        (!gaps.is_empty()).then(|| gaps.join("; "))
+    }
+
+    /// The limits in one sentence.
+    pub(crate) fn describe_limits(&self) -> String {
+        let settings = &self.settings;
+        let limits = self.groups.limits;
+        let memory = match (self.groups.found(Controller::Memory), settings.address_space_bytes) {
+            (Ok(_), _) => format!("{} of memory", words(limits.memory_bytes)),
+            (Err(_), Some(bytes)) => format!("address space {} per process", words(bytes)),
+            (Err(_), None) => "memory is not limited".to_owned(),
+        };
+        format!(
+            "limits of a command: {memory}, {} processes, files of {}, {} and {} files added to a worktree",
+            limits.processes,
+            words(settings.file_bytes),
+            words(settings.worktree_bytes),
+            settings.worktree_files,
+        )
+    }
+
+    fn group_limits(&self) -> Vec<Enforcement> {
+        let limits = self.groups.limits;
+        let found =
+            |property, controller, value: String, otherwise: (State, String)| match self.groups.found(controller) {
+                Ok(by) => Enforcement::enforced(property, format!("{value}, by {by}")),
+                Err(reason) => {
+                    let (state, instead) = otherwise;
+                    Enforcement::new(property, state, format!("{instead}: {reason}")).advise(CONTROL_GROUPS)
+                }
+            };
+        let memory_instead = match self.settings.address_space_bytes {
+            Some(bytes) => (
+                State::Partly,
+                format!(
+                    "{} of address space for each process only (sandbox.address_space_bytes)",
+                    words(bytes)
+                ),
+            ),
+            None => (State::NotEnforced, "memory is not limited".to_owned()),
+        };
+        let nothing = |what: &str| (State::NotEnforced, what.to_owned());
+        vec![
+            found(
+                Property::Memory,
+                Controller::Memory,
+                format!("{} for each command (sandbox.memory_bytes)", words(limits.memory_bytes)),
+                memory_instead,
+            ),
+            found(
+                Property::TotalMemory,
+                Controller::Memory,
+                format!(
+                    "{} for all commands together (sandbox.total_memory_bytes)",
+                    words(limits.total_memory_bytes)
+                ),
+                nothing("the memory of all commands together is not limited"),
+            ),
+            found(
+                Property::Processes,
+                Controller::Processes,
+                format!("{} for each command (sandbox.processes)", limits.processes),
+                (
+                    State::Partly,
+                    format!("{} by a resource limit, which counts by account", limits.processes),
+                ),
+            ),
+            found(
+                Property::CpuWeight,
+                Controller::Cpu,
+                format!("weight {} of 100 (sandbox.cpu_weight)", limits.cpu_weight),
+                nothing("commands compete with the server for the processor on equal terms"),
+            ),
+        ]
+    }
+
+    fn disk_limits(&self) -> Vec<Enforcement> {
+        let settings = &self.settings;
+        let temporary = match &self.room {
+            Room::Bubblewrap(features, ..) if features.sized_tmpfs => Enforcement::enforced(
+                Property::TemporaryFiles,
+                format!(
+                    "{} for each of /tmp and home (sandbox.temporary_bytes)",
+                    words(settings.temporary_bytes)
+                ),
+            ),
+            Room::Bubblewrap(..) => Enforcement::new(
+                Property::TemporaryFiles,
+                State::NotEnforced,
+                "this version of bubblewrap (before 0.7) can't limit the size of /tmp",
+            )
+            .advise("install a newer bubblewrap"),
+            Room::None { .. } => Enforcement::new(Property::TemporaryFiles, State::NotEnforced, "/tmp is the host's"),
+        };
+        let floor = match settings.disk_floor_bytes {
+            0 => Enforcement::new(Property::DiskFloor, State::NotEnforced, "no floor is set")
+                .advise("set engine.disk_floor_bytes"),
+            bytes => Enforcement::enforced(
+                Property::DiskFloor,
+                format!(
+                    "a command that fills a disk below {} is stopped (engine.disk_floor_bytes)",
+                    words(bytes)
+                ),
+            ),
+        };
+        vec![
+            Enforcement::enforced(
+                Property::FileSize,
+                format!("{} for each file (sandbox.file_bytes)", words(settings.file_bytes)),
+            ),
+            temporary,
+            Enforcement::enforced(
+                Property::Worktree,
+                format!(
+                    "{} and {} files added (sandbox.worktree_bytes, sandbox.worktree_files), measured while a command \
+                     runs and after it",
+                    words(settings.worktree_bytes),
+                    settings.worktree_files
+                ),
+            ),
+            floor,
+        ]
+    }
+
+    /// What the tier itself holds. A sandbox whose probe sees one of these fail does not start.
+    fn walls(&self) -> Vec<Enforcement> {
+        PROVEN
+            .iter()
+            .map(|(property, proven)| {
+                if self.properties.iter().any(|seen| seen.name == *proven) {
+                    let detail = match (&self.room, property) {
+                        (Room::Bubblewrap(_, identity, _), Property::User) => identity.describe(),
+                        _ => format!("{proven}, seen in a sandbox at the start"),
+                    };
+                    Enforcement::enforced(*property, detail)
+                } else if self.tier() == Tier::None {
+                    Enforcement::new(*property, State::NotEnforced, "no sandbox (sandbox.tier is none)")
+                } else {
+                    Enforcement::new(*property, State::NotKnown, "it was not looked at")
+                }
+            })
+            .collect()
+    }
+}
