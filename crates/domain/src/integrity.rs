@@ -40,13 +40,15 @@ pub enum IntegrityFlagKind {
     Workflow,
     /// A shell runs it when the folder is entered.
     Direnv,
+    /// A package manager or build tool runs it, or takes programs from it.
+    PackageScript,
     /// A link that leads out of the repository.
     LinkOutside,
 }
 
 impl IntegrityFlagKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::CheckChanged,
         Self::RunnerConfigurationChanged,
         Self::TestsChanged,
@@ -62,12 +64,13 @@ impl IntegrityFlagKind {
         Self::EditorTask,
         Self::Workflow,
         Self::Direnv,
+        Self::PackageScript,
         Self::LinkOutside,
     ];
 
     /// Every name, in the order of [`Self::ALL`].
-    pub const NAMES: [&'static str; 16] = {
-        let mut names = [""; 16];
+    pub const NAMES: [&'static str; 17] = {
+        let mut names = [""; 17];
         let mut place = 0;
         while place < names.len() {
             names[place] = Self::ALL[place].as_str();
@@ -94,6 +97,7 @@ impl IntegrityFlagKind {
             Self::EditorTask => "editor_task",
             Self::Workflow => "workflow",
             Self::Direnv => "direnv",
+            Self::PackageScript => "package_script",
             Self::LinkOutside => "link_outside",
         }
     }

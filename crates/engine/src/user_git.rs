@@ -2,13 +2,18 @@
 //! known of it, and the delivery, which is made where the workspace is, looks once more.
 
 use crate::{engine::Parts, settings::Duties};
-use git::{GitError, UserAttributes};
+use git::{GitError, UserAttributes, UserCommands};
 use std::path::Path;
 use store::run::RunFacts;
 
 /// The attributes that the user's git applies beside those of a tree.
 pub(crate) fn attributes(parts: &Parts, facts: &RunFacts) -> UserAttributes {
     known(parts, facts, UserAttributes::of)
+}
+
+/// What the user's git runs of its checkout.
+pub(crate) fn commands(parts: &Parts, facts: &RunFacts) -> UserCommands {
+    known(parts, facts, UserCommands::of)
 }
 
 /// What is read of a workspace; nothing, where it is not here, or can't be read now.

@@ -118,6 +118,64 @@ async fn a_file_that_a_filter_would_encrypt_is_never_delivered_in_clear_text() {
     assert!(git(&repository, &["ls-tree", "-r", "--name-only", &branch]).contains("good.txt"));
 }
 
+/// What the user's git, editor, shell or forge would run is delivered as a branch and flagged; the checkout moves only with
+/// consent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_with_consent() {
+    let written = [
+        ("executable_by_git", "tools/hooks/pre-commit"),
+        ("git_attributes_filter", ".gitattributes"),
+        ("direnv", ".envrc"),
+        ("editor_task", ".vscode/tasks.json"),
+        ("workflow", ".github/workflows/ci.yml"),
+        ("package_script", ".npmrc"),
+    ];
+    let mut worker = Rule::worker("task");
+    for (_, path) in written {
+        worker = worker.call("write_file", file(path, "*.x filter=evil\n"));
+    }
+    let worker = worker
+        .call("shell", shell("ln -s ../../elsewhere out"))
+        .call("finish", done());
+    let house = House::open(Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("task", &[])])),
+        worker,
+    ]))
+    .await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    git(&repository, &["config", "core.hooksPath", "tools/hooks"]);
+    let before = git(&repository, &["rev-parse", "main"]);
+    let run = house.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
+    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let detail = house.engine.views().run(run.id).await.unwrap().unwrap();
+    let mut flags: Vec<(String, String)> = detail
+        .integrity_flags
+        .iter()
+        .map(|view| (view.flag.kind.to_string(), view.flag.path.clone().unwrap_or_default()))
+        .collect();
+    flags.sort();
+    let mut expected = written.map(|(kind, path)| (kind.to_owned(), path.to_owned())).to_vec();
+    expected.push(("link_outside".into(), "out".into()));
+    expected.sort();
+    assert_eq!(flags, expected);
+    // The branch is there, the checkout is where it was, and no hook is in it.
+    let branch = format!("orchestrator/{}", run.id.short());
+    assert!(git(&repository, &["ls-tree", "-r", "--name-only", &branch]).contains("tools/hooks/pre-commit"));
+    assert_eq!(git(&repository, &["rev-parse", "main"]), before);
+    assert!(!repository.join("tools").exists());
+
+    let at = git(&repository, &["rev-parse", &branch]);
+    house.engine.deliver(run.id, true).await.unwrap();
+    let moved = async {
+        while git(&repository, &["rev-parse", "main"]) != at {
+            let detail = house.engine.views().run(run.id).await.unwrap().unwrap();
+            house.engine.changed(run.id, detail.last_event).await;
+        }
+    };
+    tokio::time::timeout(house::PATIENCE, moved).await.unwrap();
+    assert!(repository.join("tools/hooks/pre-commit").exists());
+}
+
 /// A repository as no git makes it: `.gitmodules` is a link, and a directory is `.git` on a Mac.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_has_such_names_is_worked_on_and_delivered_to() {

@@ -23,6 +23,7 @@ mod deliver;
 mod differential;
 mod durable;
 mod error;
+mod executed;
 mod fast;
 mod fast_forward;
 mod fast_plan;
@@ -65,6 +66,7 @@ pub use conflict::{Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolu
 pub use deliver::{DeliverError, Delivered, deliver_branch};
 pub use durable::Durable;
 pub use error::GitError;
+pub use executed::UserCommands;
 pub use fast::GaveUp;
 pub use fast_forward::{FastForward, SkipReason, fast_forward};
 pub use filters::UserAttributes;

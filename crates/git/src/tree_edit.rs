@@ -40,7 +40,8 @@ pub(crate) fn read_regular(repository: &Repository, tree: Oid, path: &RepoPath) 
     found.map(|entry| content(repository, entry.oid, path)).transpose()
 }
 
-fn content(repository: &Repository, blob: Oid, path: &RepoPath) -> GitResult<Vec<u8>> {
+/// The content of a blob that is at a path.
+pub(crate) fn content(repository: &Repository, blob: Oid, path: &RepoPath) -> GitResult<Vec<u8>> {
     let doing = || format!("can't read '{path}', which is the blob {blob}");
     Ok(repository.find_blob(blob).doing(doing)?.content().to_vec())
 }

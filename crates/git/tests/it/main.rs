@@ -11,6 +11,7 @@ mod rough;
 mod audit;
 mod delivery;
 mod differential;
+mod executed;
 mod filters;
 mod hostile;
 mod hostile_trees;

@@ -2,8 +2,8 @@
 
 use super::{Delivering, Ended, Trouble};
 use crate::engine::blocking;
-use domain::{delivery::DeliveryResult, integrity::IntegrityFlag};
-use git::{DeliverError, Delivered, FastForward, Refused, UserAttributes};
+use domain::{CommitId, delivery::DeliveryResult, integrity::IntegrityFlag};
+use git::{DeliverError, Delivered, FastForward, Refused, UserAttributes, UserCommands};
 use std::path::PathBuf;
 
 /// So many flags are named in a sentence.
@@ -50,7 +50,13 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
         Some(base) if delivering.engine.parts.settings.fast_forward => base.clone(),
         Some(_) | None => return Ok(skipped("fast-forward is off")),
     };
-    let integrity = delivering.engine.parts.store.integrity(facts.id).await?;
+    let mut integrity = delivering.engine.parts.store.integrity(facts.id).await?;
+    if !integrity.allowed {
+        let found = executed(delivering, &base).await?;
+        let known = |flag: &IntegrityFlag| integrity.flags.iter().any(|known| known.title() == flag.title());
+        let new: Vec<_> = found.into_iter().filter(|flag| !known(flag)).collect();
+        integrity.flags.extend(new);
+    }
     if !integrity.allowed && !integrity.flags.is_empty() {
         return Ok(skipped(&flagged(&integrity.flags, &facts.id.short())));
     }
@@ -61,6 +67,15 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
             FastForward::Skipped(reason) => skipped(&reason.to_string()),
         },
     )
+}
+
+/// What the run as a whole adds or changes that the user's tools run by themselves: where a merge was made on another
+/// machine, nobody knew there what the user's git is configured to run.
+async fn executed(delivering: &Delivering<'_>, base: &CommitId) -> Result<Vec<IntegrityFlag>, Trouble> {
+    let (hub, base, commit) = (delivering.hub.clone(), base.clone(), delivering.commit.clone());
+    let user = PathBuf::from(&delivering.facts.workspace_path);
+    let found = blocking(move || hub.executed(&base, &commit, &UserCommands::of(&user)?)).await;
+    Ok(found?)
 }
 
 /// Why a checkout is not moved, with the way out.
