@@ -1,7 +1,11 @@
 //! From the bytes of a request to a typed value, with errors that say where and what.
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
+use std::fmt;
 
 /// The longest text of a found value that an error repeats.
 const QUOTED_CHARACTERS: usize = 200;
@@ -32,13 +36,115 @@ pub enum Invalid {
 /// Reads a document.
 ///
 /// # Errors
-/// When it is not JSON, or not of that shape: then with the path, the value found there and, for a name that is
-/// not known, the nearest known one.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
-    let document: Value = serde_json::from_slice(bytes).map_err(|error| Invalid::Syntax {
+/// When it is not JSON, names a field twice, or is not of that shape: then with the path, the value found there and, for
+/// a name that is not known, the nearest known one.
+pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Invalid> {
+    let Unambiguous(document) = serde_json::from_slice(bytes).map_err(|error| Invalid::Syntax {
         message: error.to_string(),
     })?;
-    serde_path_to_error::deserialize(&document).map_err(|error| shape(&document, &error))
+    let read: T = serde_path_to_error::deserialize(&document).map_err(|error| shape(&document, &error))?;
+    let meant = serde_json::to_value(&read).unwrap_or_default();
+    match misread(&document, Some(&meant), String::new()) {
+        Some((path, found)) => Err(Invalid::Shape {
+            path,
+            value: Some(shortened(found)),
+            message: "invalid type: array, expected an object".into(),
+            hint: None,
+        }),
+        None => Ok(read),
+    }
+}
+
+/// serde also reads an object from the list of its values, and `[]` as one with every field left out. Where the
+/// document has a list and what was read of it has none, that has happened.
+fn misread<'a>(found: &'a Value, meant: Option<&Value>, path: String) -> Option<(String, &'a Value)> {
+    match found {
+        Value::Array(items) => {
+            let Some(Value::Array(read)) = meant else {
+                return Some((path, found));
+            };
+            let mut items = items.iter().enumerate();
+            items.find_map(|(at, item)| misread(item, read.get(at), format!("{path}[{at}]")))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let path = match path.is_empty() {
+                true => name.clone(),
+                false => format!("{path}.{name}"),
+            };
+            misread(value, meant.and_then(|meant| meant.get(name)), path)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// A document in which no object names a field twice: readers differ in which one holds.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnambiguousVisitor).map(Self)
+    }
+}
+
+struct UnambiguousVisitor;
+
+impl<'de> Visitor<'de> for UnambiguousVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unambiguous(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let Unambiguous(value) = fields.next_value()?;
+            if object.contains_key(&name) {
+                let name: String = name.chars().take(QUOTED_CHARACTERS).collect();
+                return Err(serde::de::Error::custom(format_args!(
+                    "the field `{name}` is given twice"
+                )));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
 }
 
 fn shape(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
@@ -167,6 +273,49 @@ mod tests {
     fn a_missing_field_is_named() {
         let (_, _, message, _) = refused(json!({"objective": "x"}));
         assert!(message.contains("missing field `workspace_path`"), "{message}");
+    }
+
+    #[test]
+    fn a_list_is_no_object_wherever_it_stands() {
+        let run = |limits: &str| format!(r#"{{"objective": "x", "workspace_path": "/w", "orch_config": {limits}}}"#);
+        for (document, path) in [
+            (r#"["x", "/w"]"#.to_owned(), ""),
+            ("[]".to_owned(), ""),
+            (run("[]"), "orch_config"),
+            (run(r#"{"limits": []}"#), "orch_config.limits"),
+            (run(r#"{"worker_model": ["p", "m"]}"#), "orch_config.worker_model"),
+        ] {
+            match parse::<NewRun>(document.as_bytes()) {
+                Err(Invalid::Shape { path: found, .. }) => assert_eq!(found, path, "{document}"),
+                other => panic!("{document}: {other:?}"),
+            }
+        }
+        assert!(parse::<crate::CleanAsked>(b"[]").is_err());
+        let answer = br#"{"paths": [{"path": "a", "decision": "ours"}, ["b", "ours"]]}"#;
+        match parse::<crate::NewResolution>(answer) {
+            Err(Invalid::Shape { path, .. }) => assert_eq!(path, "paths[1]"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_field_given_twice_is_refused() {
+        for document in [
+            r#"{"objective": "x", "objective": "y", "workspace_path": "/w"}"#,
+            r#"{"objective": "x", "workspace_path": "/w", "orch_config": {"check": "a", "check": "a"}}"#,
+        ] {
+            let error = parse::<NewRun>(document.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("is given twice"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_document_nested_without_end_is_refused() {
+        let deep = "[".repeat(100_000);
+        assert!(matches!(
+            parse::<NewRun>(deep.as_bytes()),
+            Err(Invalid::Syntax { .. })
+        ));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+/// More days than anything is kept.
+pub const CLEAN_DAYS: u32 = 36_500;
+
 /// What is to be given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +15,7 @@ pub struct CleanAsked {
     /// Whether it is only told what would go.
     pub dry_run: bool,
     /// Days since their end after which runs are given up; as configured (`retention.days`) where it is not set.
+    #[schema(minimum = 0, maximum = 36500)]
     pub older_than_days: Option<u32>,
 }
 

@@ -21,7 +21,7 @@ mod task;
 mod transcript;
 
 pub use body::{Invalid, nearest, parse};
-pub use clean::{CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea};
+pub use clean::{CLEAN_DAYS, CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};

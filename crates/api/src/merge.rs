@@ -226,6 +226,7 @@ pub struct PathAnswer {
     pub path: String,
     /// `ours` (the branch's version), `theirs` (the work's), `delete`, `content`, or `layers`: the layers are asked once
     /// more, and what was answered before is withdrawn.
+    #[schema(schema_with = schema::decision)]
     pub decision: String,
     /// The whole text that the path is to hold; with `content` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,8 +16,10 @@ use utoipa::ToSchema;
 }))]
 pub struct NewRun {
     /// What is wanted, in words.
+    #[schema(min_length = 1, max_length = 65536, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     pub objective: String,
     /// An absolute path on the server's machine: a git repository, a folder without git, or nothing yet.
+    #[schema(min_length = 1, max_length = 4096, pattern = r"^/[^\x00]*$")]
     pub workspace_path: String,
     /// Models, check command, limits.
     #[serde(default)]
@@ -36,9 +38,11 @@ pub struct OrchConfig {
     pub worker_model: Option<ModelChoice>,
     /// A shell command that tells whether a merged tree is good; it decides what lands.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 8192, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     pub check: Option<String>,
     /// Dollars the run may cost. No call to a model is made that could pass it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub max_cost_dollars: Option<f64>,
     /// Other limits.
     #[serde(skip_serializing_if = "LimitsAsked::is_empty")]
@@ -62,8 +66,10 @@ pub struct DeliverAsked {
 #[serde(deny_unknown_fields)]
 pub struct ModelChoice {
     /// The provider's name in the server's configuration.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     pub provider: String,
     /// The model's name, as the provider knows it.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     pub model_name: String,
 }
 
@@ -73,21 +79,27 @@ pub struct ModelChoice {
 pub struct LimitsAsked {
     /// Tasks that workers hold at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub active_tasks: Option<u32>,
     /// Tasks in the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub tasks: Option<u32>,
     /// Handled failures of a task before it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub failures: Option<u32>,
     /// Model turns in one attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub turns: Option<u32>,
     /// Seconds the run may take.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub run_s: Option<u64>,
     /// Seconds the check command may take.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2147483648_i64)]
     pub gate_s: Option<u64>,
 }
 

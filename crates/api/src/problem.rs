@@ -5,6 +5,11 @@ use serde_json::Value;
 use std::fmt;
 use utoipa::ToSchema;
 
+/// The longest text of a problem, in characters.
+const TEXT_CHARACTERS: usize = 1_000;
+/// The longest value that is repeated, in characters.
+const VALUE_CHARACTERS: usize = 300;
+
 /// What went wrong, with which value, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -67,9 +72,37 @@ impl Problem {
         self
     }
 
+    /// With every text cut that repeats more of a request than helps.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        cut(&mut self.detail, TEXT_CHARACTERS);
+        for text in self.field.iter_mut().chain(&mut self.hint) {
+            cut(text, TEXT_CHARACTERS);
+        }
+        match &mut self.value {
+            Some(Value::String(text)) => cut(text, VALUE_CHARACTERS),
+            Some(value @ (Value::Array(_) | Value::Object(_))) => {
+                let mut text = value.to_string();
+                if text.len() > VALUE_CHARACTERS {
+                    cut(&mut text, VALUE_CHARACTERS);
+                    *value = Value::String(text);
+                }
+            }
+            Some(Value::Null | Value::Bool(_) | Value::Number(_)) | None => {}
+        }
+        self
+    }
+
     /// The kind without its prefix.
     pub fn name(&self) -> &str {
         self.kind.strip_prefix(Self::PREFIX).unwrap_or(&self.kind)
+    }
+}
+
+fn cut(text: &mut String, characters: usize) {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 
@@ -89,5 +122,24 @@ impl fmt::Display for Problem {
             write!(formatter, "\n  {hint}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_repeats_no_more_of_a_request_than_helps() {
+        let long = "ä".repeat(1 << 20);
+        let problem = Problem::new(400, "x", "x", long.clone())
+            .field(long.clone())
+            .value(Value::Array(vec![Value::String(long.clone())]))
+            .hint(long)
+            .bounded();
+        assert!(serde_json::to_string(&problem).unwrap().len() < 8_000);
+        assert!(problem.detail.ends_with("ä…"));
+        let small = Problem::new(400, "x", "x", "y").value(vec![1]).bounded();
+        assert_eq!(small.value, Some(serde_json::json!([1])));
     }
 }

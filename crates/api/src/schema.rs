@@ -32,6 +32,10 @@ pub(crate) fn integrity_flag_kind() -> utoipa::openapi::schema::Object {
     one_of(IntegrityFlagKind::NAMES)
 }
 
+pub(crate) fn decision() -> utoipa::openapi::schema::Object {
+    one_of(["ours", "theirs", "delete", "content", "layers"])
+}
+
 pub(crate) fn delivery_step() -> utoipa::openapi::schema::Object {
     one_of(DeliveryStep::ALL.map(DeliveryStep::as_str))
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunLimits {
+    /// Runs of the whole database that may be unfinished when this one is accepted, itself among them.
+    pub open_runs: u32,
     /// Dollars a run may cost; `None` for no cap.
     pub cost_nanodollars: Option<NanoDollars>,
     /// Tasks in a plan.
@@ -44,6 +46,7 @@ pub struct RunLimits {
 impl Default for RunLimits {
     fn default() -> Self {
         Self {
+            open_runs: 1_000,
             cost_nanodollars: None,
             tasks: 40,
             depth: 12,

@@ -180,6 +180,11 @@ impl Engine {
         &self.parts.views
     }
 
+    /// The names of the configured providers of models.
+    pub fn providers(&self) -> Vec<String> {
+        self.parts.models.providers().map(str::to_owned).collect()
+    }
+
     /// The kinds of workers there are, by name.
     pub fn profiles(&self) -> Vec<String> {
         self.parts.profiles.names()

@@ -89,6 +89,18 @@ pub enum SubmitError {
         /// What to do.
         hint: String,
     },
+    /// Nothing is wrong with the request, but what it names can't be used as things stand.
+    #[error("{message}")]
+    Unusable {
+        /// Which field, as the request names it.
+        field: &'static str,
+        /// The value that was found.
+        value: String,
+        /// What stands against it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// The idempotency key was used for another request.
     #[error("idempotency key {key} was used before for another request")]
     KeyReused {
@@ -96,6 +108,14 @@ pub enum SubmitError {
         key: String,
         /// The run it made.
         run: RunId,
+    },
+    /// As many runs are unfinished as there may be.
+    #[error("{open} runs are unfinished, and no more than {limit} may be")]
+    TooManyRuns {
+        /// So many.
+        open: i64,
+        /// As configured (`limits.open_runs`).
+        limit: u32,
     },
     /// The engine takes no new runs.
     #[error("{0}")]

@@ -21,6 +21,8 @@ use telemetry::TraceContext;
 const KEY_BYTES: usize = 255;
 /// The longest path of a workspace, in bytes: the system's own limit.
 const PATH_BYTES: usize = 4_096;
+/// The longest name of a provider or a model.
+const MODEL_CHARACTERS: usize = 255;
 /// The longest check command, in bytes.
 const CHECK_BYTES: usize = 8 << 10;
 
@@ -127,6 +129,10 @@ impl Engine {
                 state,
                 created: false,
             }),
+            Saved::TooMany { open } => Err(SubmitError::TooManyRuns {
+                open,
+                limit: row.limits.open_runs,
+            }),
             Saved::Earlier { id, .. } => Err(SubmitError::KeyReused {
                 key: row.idempotency_key.unwrap_or_default(),
                 run: id,
@@ -143,7 +149,7 @@ impl Engine {
         capped: bool,
     ) -> Result<ModelRef, SubmitError> {
         let Some(model) = asked.or(configured) else {
-            return Err(SubmitError::Invalid {
+            return Err(SubmitError::Unusable {
                 field,
                 value: "(none)".into(),
                 message: "no model is named, and none is configured".into(),
@@ -154,24 +160,35 @@ impl Engine {
                 ),
             });
         };
-        if model.model.trim().is_empty() || model.provider.trim().is_empty() {
+        let is_name =
+            |text: &str| !text.trim().is_empty() && text.chars().count() <= MODEL_CHARACTERS && !text.contains('\0');
+        if !is_name(&model.model) || !is_name(&model.provider) {
             return Err(SubmitError::Invalid {
                 field,
-                value: model.to_string(),
-                message: "provider and model name must not be empty".into(),
+                value: first_line(&model.to_string(), 80),
+                message: format!("provider and model name have 1 to {MODEL_CHARACTERS} characters"),
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
             });
         }
-        self.parts
-            .models
-            .check(model, capped)
-            .map_err(|error| SubmitError::Invalid {
-                field,
-                value: model.to_string(),
-                message: error.to_string(),
-                hint: "orchestrator config shows the configured providers; orchestrator doctor checks their keys"
-                    .into(),
-            })?;
+        self.parts.models.check(model, capped).map_err(|error| {
+            let (value, message) = (model.to_string(), error.to_string());
+            let hint = "orchestrator config shows the configured providers; orchestrator doctor checks their keys";
+            let hint = hint.to_owned();
+            match error {
+                llm::Error::UnknownProvider { .. } => SubmitError::Invalid {
+                    field,
+                    value,
+                    message,
+                    hint,
+                },
+                _ => SubmitError::Unusable {
+                    field,
+                    value,
+                    message,
+                    hint,
+                },
+            }
+        })?;
         Ok(model.clone())
     }
 
@@ -293,9 +310,9 @@ fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
         );
     }
     if let Some(key) = &new.idempotency_key
-        && (key.is_empty() || key.len() > KEY_BYTES || key.contains('\0'))
+        && (key.is_empty() || key.len() > KEY_BYTES || !key.bytes().all(|byte| matches!(byte, b' '..=b'~')))
     {
-        let message = format!("an idempotency key has 1 to {KEY_BYTES} bytes");
+        let message = format!("an idempotency key has 1 to {KEY_BYTES} characters of ASCII");
         return invalid("Idempotency-Key", key, message, "use a UUID");
     }
     if let Some(check) = &new.check

@@ -18,7 +18,7 @@ impl Changes {
             repository,
             &["diff", "--shortstat", "--no-ext-diff", "--no-textconv", from, to],
         )?;
-        Some(Self::parse(&text))
+        Some(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
     /// ` 3 files changed, 12 insertions(+), 1 deletion(-)`
@@ -37,15 +37,15 @@ impl Changes {
     }
 }
 
-/// The difference itself, as a patch.
-pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<String> {
+/// The difference itself, as a patch: its bytes are those of the files.
+pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<Vec<u8>> {
     git(
         repository,
         &["diff", "--no-color", "--no-ext-diff", "--no-textconv", from, to],
     )
 }
 
-fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
+fn git(repository: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
         .arg("-C")
         .arg(repository)
@@ -56,10 +56,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
         .env("LC_ALL", "C")
         .output()
         .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then_some(output.stdout)
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     explain_panics();
+    // Connections must not take the files that the database, hubs and sandboxes need.
+    server::raise_descriptors();
     let cli = Cli::parse();
     let json = cli.common.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

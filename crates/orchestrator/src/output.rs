@@ -1,15 +1,30 @@
 //! Standard output: results go there and nothing else. A reader that leaves early is no error of ours.
+//!
+//! Texts of models, commands, file names and repositories are shown by every command. What goes to a terminal goes
+//! through [`shown`], here and in [`crate::progress`]: nothing else of the program writes to one. What goes to a file or
+//! another program stays as it is.
 
 use crate::failure::Failure;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write},
+};
 
 /// Prints one line or several.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    match writeln!(output, "{text}").and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(&error)),
-        Ok(()) | Err(_) => Ok(()),
+    let text = match io::stdout().is_terminal() {
+        true => shown(text),
+        false => Cow::Borrowed(text),
+    };
+    written(format!("{text}\n").as_bytes())
+}
+
+/// Prints bytes of a repository as they are; to a terminal only what it can show.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().is_terminal() {
+        true => written(shown(&String::from_utf8_lossy(bytes)).as_bytes()),
+        false => written(bytes),
     }
 }
 
@@ -22,10 +37,76 @@ pub(crate) fn document(document: &impl Serialize) -> Result<(), Failure> {
 
 /// Prints a line for people beside the result.
 pub(crate) fn note(text: &str) {
+    let text = match io::stderr().is_terminal() {
+        true => shown(text),
+        false => Cow::Borrowed(text),
+    };
     // Nothing better can be done about a standard error that is gone.
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
 }
 
+/// The text as a terminal may show it: what would steer the terminal or reorder the text stands there by its number, in
+/// the notation of JSON, so that a document stays one.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            // The end of a line, as some files have it; alone it would go back over what was shown.
+            '\r' if letters.peek() == Some(&'\n') => {}
+            letter if steers(letter) => safe.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => safe.push(letter),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Whether a character does something to a terminal besides being shown.
+pub(crate) fn steers(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => false,
+        // Direction marks reorder what is shown after them, in lines and across them.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        letter => letter.is_control(),
+    }
+}
+
+fn written(bytes: &[u8]) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn failure(error: &io::Error) -> Failure {
     Failure::environment("the result could not be printed").with("found", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_reaches_it() {
+        let hostile = "a\u{1b}]0;title\u{7}b\u{1b}[2J\u{9b}31mc\u{7f}d\re\u{8}f\u{202e}g\u{2066}h\0\tkept\r\nkept\n";
+        let safe = shown(hostile);
+        assert!(!safe.contains(steers), "{safe:?}");
+        assert_eq!(
+            safe,
+            "a\\u001b]0;title\\u0007b\\u001b[2J\\u009b31mc\\u007fd\\u000de\\u0008f\\u202eg\\u2066h\\u0000\tkept\nkept\n"
+        );
+        assert_eq!(shown("plain ✓ ä 日本"), "plain ✓ ä 日本");
+    }
+
+    #[test]
+    fn a_document_stays_the_same_document() {
+        let document = serde_json::json!({"text": "\u{1b}[31m\u{9b}\u{202e}\u{7f}"});
+        let text = serde_json::to_string_pretty(&document).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&shown(&text)).unwrap();
+        assert_eq!(read, document);
+    }
 }

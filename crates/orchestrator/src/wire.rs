@@ -5,7 +5,7 @@ mod delivery;
 mod settings;
 
 pub(crate) use database::try_database;
-pub(crate) use settings::shared_hubs;
+pub(crate) use settings::{server_settings, shared_hubs};
 
 use crate::{
     config::{Loaded, model_settings},
@@ -15,7 +15,7 @@ use crate::{
 use database::{close_database, open_database};
 use engine::Engine;
 use sandbox::Sandbox;
-use settings::{add_scripted, engine_settings, note_purpose, sandbox_settings, server_settings, telemetry_settings};
+use settings::{add_scripted, engine_settings, note_purpose, sandbox_settings, telemetry_settings};
 use std::{io::Write, net::SocketAddr, path::Path, sync::Arc};
 use store::{
     Store,

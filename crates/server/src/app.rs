@@ -1,9 +1,13 @@
 //! The application put together: its routes, what every request passes, its start and its end.
 
 use crate::{
+    connections::{self, Caps, Descriptors, Waits},
+    describe,
     guard::{self, Guard},
     observe::{self, Bounds},
-    problem, routes,
+    problem,
+    query::{self, Parameters},
+    routes,
     settings::Settings,
 };
 use axum::{Router, middleware};
@@ -14,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::{
     InfoBuilder, OpenApi, OpenApiBuilder,
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -33,7 +37,7 @@ pub(crate) struct App {
 /// Answers requests until it is told to stop, then lets those under way end for a while.
 ///
 /// # Errors
-/// When the listener breaks.
+/// When the listener has no address.
 pub async fn serve(
     listener: TcpListener,
     engine: Engine,
@@ -42,20 +46,26 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listen = listener.local_addr()?;
     let stop_within = settings.stop_within;
-    let app = router(engine, settings, listen, stop.clone());
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let caps = Caps::new(&settings, Descriptors::now());
+    let waits = Waits {
+        header: settings.header_within,
+        idle: settings.idle_within,
+    };
+    let app = router(engine, settings, caps, listen, stop.clone());
     tokio::select! {
-        served = async { serving.await } => served,
+        () = connections::serve(listener, app, caps, waits, stop.clone()) => {}
         () = async { stop.cancelled().await; tokio::time::sleep(stop_within).await } => {
             tracing::warn!(seconds = stop_within.as_secs(), "requests were still open when the server stopped");
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// The description of the interface, made from the handlers themselves.
 pub fn openapi() -> OpenApi {
-    described().split_for_parts().1
+    let mut document = described().split_for_parts().1;
+    describe::complete(&mut document);
+    document
 }
 
 fn described() -> OpenApiRouter<App> {
@@ -80,23 +90,26 @@ fn described() -> OpenApiRouter<App> {
     let mut components = utoipa::openapi::Components::new();
     components.add_security_scheme("token", bearer);
     document.components = Some(components);
-    document.security = Some(vec![
-        SecurityRequirement::default(),
-        SecurityRequirement::new("token", Vec::<String>::new()),
-    ]);
     routes::all(OpenApiRouter::with_openapi(document))
 }
 
-fn router(engine: Engine, settings: Settings, listen: SocketAddr, stop: CancellationToken) -> Router {
-    let (routes, document) = described().split_for_parts();
+fn router(engine: Engine, settings: Settings, caps: Caps, listen: SocketAddr, stop: CancellationToken) -> Router {
+    let (routes, mut document) = described().split_for_parts();
+    describe::complete(&mut document);
+    let parameters = Arc::new(Parameters::of(&mut document));
+    let instance = describe::Instance {
+        settings: &settings,
+        providers: engine.providers(),
+    };
+    describe::instance(&mut document, instance);
     let bounds = Bounds {
-        requests: Arc::new(Semaphore::new(settings.requests)),
+        requests: Arc::new(Semaphore::new(caps.requests)),
         answer_within: settings.answer_within,
     };
     let guard = Arc::new(Guard::new(settings.clone(), listen));
     let app = App {
         engine,
-        streams: Arc::new(Semaphore::new(settings.streams)),
+        streams: Arc::new(Semaphore::new(caps.streams)),
         settings: Arc::new(settings),
         stop,
         openapi: Arc::new(document),
@@ -106,6 +119,7 @@ fn router(engine: Engine, settings: Settings, listen: SocketAddr, stop: Cancella
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(app)
+        .layer(middleware::from_fn_with_state(parameters, query::check))
         .layer(middleware::from_fn(problem::reworded))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn_with_state(bounds, observe::bound))

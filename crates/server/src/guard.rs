@@ -5,7 +5,7 @@ use crate::{problem::Refusal, settings::Settings};
 use api::Problem;
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Uri, header, uri::Authority},
     middleware::Next,
     response::Response,
 };
@@ -35,29 +35,43 @@ impl Guard {
         self.check_token(headers)
     }
 
-    /// A page of a foreign site can make its own name point here; then its name is what the request asks for.
+    /// A page of a foreign site can make its own name point here; then its name is what the request asks for. Where the
+    /// request line names a host too, both are the same: whoever stands between must not have read another one.
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
-        let text = match headers.get(header::HOST) {
-            Some(value) => value.to_str().unwrap_or_default(),
-            None => uri.authority().map_or("", Authority::as_str),
+        let mut values = headers.get_all(header::HOST).iter();
+        let text = match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().unwrap_or_default(),
+            (None, _) => return Err(not_one_host("the request has no Host header")),
+            (Some(_), Some(_)) => return Err(not_one_host("the request has more than one Host header")),
         };
-        match text.parse::<Authority>() {
-            Ok(authority) if self.is_ours(authority.host()) => Ok(authority),
-            Ok(_) | Err(_) => Err(Problem::new(
-                403,
-                "foreign-host",
-                "This request is meant for another host",
-                "the Host header does not name this server",
+        let host = authority(text).ok_or_else(|| {
+            Refusal::from(
+                Problem::new(
+                    400,
+                    "invalid-host",
+                    "The request names no host",
+                    "the Host header is not a host with or without a port",
+                )
+                .field("Host")
+                .value(text)
+                .hint("send one Host header, such as 127.0.0.1:8000"),
             )
-            .field("Host")
-            .value(text)
-            .hint("ask for 127.0.0.1 or localhost, or add the name to the server's allowed hosts")
-            .into()),
+        })?;
+        if !self.is_ours(host.host()) {
+            return Err(foreign("Host", text, "the Host header does not name this server"));
         }
+        if let Some(target) = uri.authority() {
+            let is_plain = uri.scheme_str().is_none_or(|scheme| scheme == "http");
+            if !is_plain || !target.as_str().eq_ignore_ascii_case(host.as_str()) {
+                let target = uri.to_string();
+                return Err(foreign("request target", &target, "the request line names another host"));
+            }
+        }
+        Ok(host)
     }
 
     fn is_ours(&self, host: &str) -> bool {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let bare = host
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
@@ -78,7 +92,11 @@ impl Guard {
         let Some(token) = &self.settings.token else {
             return Ok(());
         };
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let given = match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            (None, _) | (Some(_), Some(_)) => None,
+        };
         let given = given.and_then(|text| {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -97,20 +115,41 @@ fn unauthorized(detail: &str) -> Refusal {
         .into()
 }
 
+/// A host with or without a port, and nothing else: no user, no empty or impossible port.
+fn authority(text: &str) -> Option<Authority> {
+    let authority = text.parse::<Authority>().ok()?;
+    let after_host = text.strip_prefix(authority.host())?;
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let is_whole = after_host.is_empty() || after_host.strip_prefix(':').is_some_and(is_port);
+    (is_whole && !authority.host().is_empty()).then_some(authority)
+}
+
+fn not_one_host(detail: &str) -> Refusal {
+    Problem::new(400, "invalid-host", "The request names no host", detail)
+        .field("Host")
+        .hint("send one Host header, such as 127.0.0.1:8000")
+        .into()
+}
+
+fn foreign(field: &str, value: &str, detail: &str) -> Refusal {
+    Problem::new(403, "foreign-host", "This request is meant for another host", detail)
+        .field(field)
+        .value(value)
+        .hint("ask for 127.0.0.1 or localhost, or add the name to the server's allowed hosts (server.allowed_hosts)")
+        .into()
+}
+
 /// A browser names the site whose page sends a request. Only our own pages may.
 fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
+    let is_own = |origin: &HeaderValue| {
+        let origin = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+        let origin = origin.as_ref().and_then(Uri::authority);
+        origin.is_some_and(|origin| origin.as_str().eq_ignore_ascii_case(host.as_str()))
+    };
+    let Some(foreign) = headers.get_all(header::ORIGIN).iter().find(|origin| !is_own(origin)) else {
         return Ok(());
     };
-    let text = origin.to_str().unwrap_or_default();
-    let same = text
-        .parse::<Uri>()
-        .ok()
-        .and_then(|origin| origin.authority().cloned())
-        .is_some_and(|origin| origin.as_str().eq_ignore_ascii_case(host.as_str()));
-    if same {
-        return Ok(());
-    }
+    let text = foreign.to_str().unwrap_or_default();
     Err(Problem::new(
         403,
         "foreign-origin",
@@ -132,7 +171,6 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
 mod tests {
     use super::*;
     use crate::Token;
-    use axum::http::HeaderValue;
 
     fn guard(settings: Settings, listen: &str) -> Guard {
         Guard::new(settings, listen.parse().unwrap())
@@ -141,7 +179,7 @@ mod tests {
     fn status(guard: &Guard, path: &str, headers: &[(header::HeaderName, &str)]) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(name, HeaderValue::from_str(value).unwrap());
+            map.append(name, HeaderValue::from_str(value).unwrap());
         }
         match guard.check(&path.parse().unwrap(), &map) {
             Ok(()) => 200,
@@ -169,14 +207,49 @@ mod tests {
         for host in [
             "evil.example",
             "localhost.evil.example",
+            "localhost..",
             "192.168.1.9",
             "127.0.0.1.evil.example",
-            "",
-            "a b",
+            "127.1",
+            "2130706433",
+            "localhost,evil.example",
         ] {
             assert_eq!(status(&guard, "/runs", &[(header::HOST, host)]), 403, "{host}");
         }
-        assert_eq!(status(&guard, "/runs", &[]), 403);
+        for host in [
+            "",
+            "a b",
+            "user@localhost",
+            "localhost@evil.example",
+            "localhost:",
+            "localhost:99999",
+            "localhost:80:80",
+            "localhost:+80",
+            "http://localhost",
+            "localhost/",
+            "[::1",
+        ] {
+            assert_eq!(status(&guard, "/runs", &[(header::HOST, host)]), 400, "{host}");
+        }
+        assert_eq!(status(&guard, "/runs", &[]), 400);
+        let twice = [(header::HOST, "localhost"), (header::HOST, "localhost")];
+        assert_eq!(status(&guard, "/runs", &twice), 400);
+    }
+
+    #[test]
+    fn a_host_in_the_request_line_is_the_one_of_the_header() {
+        let guard = guard(Settings::default(), "127.0.0.1:8000");
+        let asked = |target: &str, host: &str| status(&guard, target, &[(header::HOST, host)]);
+        assert_eq!(asked("http://127.0.0.1:8000/runs", "127.0.0.1:8000"), 200);
+        for target in [
+            "http://evil.example/runs",
+            "http://127.0.0.1:9/runs",
+            "http://user@127.0.0.1:8000/runs",
+            "https://127.0.0.1:8000/runs",
+            "evil.example:80",
+        ] {
+            assert_eq!(asked(target, "127.0.0.1:8000"), 403, "{target}");
+        }
     }
 
     #[test]
@@ -190,6 +263,12 @@ mod tests {
             )
         };
         assert_eq!(asked("http://127.0.0.1:8000"), 200);
+        let twice = [
+            (header::HOST, "127.0.0.1:8000"),
+            (header::ORIGIN, "http://127.0.0.1:8000"),
+            (header::ORIGIN, "http://evil.example"),
+        ];
+        assert_eq!(status(&guard, "/runs", &twice), 403);
         for origin in [
             "http://evil.example",
             "http://127.0.0.1:3000",
@@ -214,6 +293,12 @@ mod tests {
         let with = |value| status(&guard, "/metrics", &[host.clone(), (header::AUTHORIZATION, value)]);
         assert_eq!(with("Bearer secret"), 200);
         assert_eq!(with("bearer  secret"), 200);
+        let twice = [
+            host.clone(),
+            (header::AUTHORIZATION, "Bearer secret"),
+            (header::AUTHORIZATION, "Bearer secret"),
+        ];
+        assert_eq!(status(&guard, "/metrics", &twice), 401);
         for wrong in ["Bearer secre", "Bearer secrets", "Basic secret", "secret", "Bearer"] {
             assert_eq!(with(wrong), 401, "{wrong}");
         }

@@ -2,17 +2,22 @@
 
 mod app;
 mod bind;
+mod connections;
 mod settings;
 
 mod guard;
 mod observe;
+mod body;
 mod problem;
+mod query;
 
 mod convert;
+mod describe;
 mod docs;
 mod pages;
 mod routes;
 
 pub use app::{openapi, serve};
 pub use bind::{BindError, bind};
+pub use connections::{Caps, Descriptors, raise_descriptors};
 pub use settings::{Settings, Token};

@@ -3,19 +3,17 @@
 use api::{Invalid, Problem};
 use axum::{
     Json,
-    body::Body,
-    extract::{Form, FromRequest, Request},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use engine::{AnswerError, CancelError, DeliverError, SubmitError, view::FindRunError};
-use futures_util::StreamExt;
 
+/// The longest path.
+const PATH_BYTES: usize = 4_096;
 /// The longest text of the framework's that is repeated.
 const REWORDED_BYTES: usize = 4 << 10;
-/// Bytes beyond a body's limit that are read before the answer.
-const DROPPED_BYTES: usize = 16 << 20;
 
 /// A problem that is the answer to a request.
 #[derive(Debug)]
@@ -23,7 +21,7 @@ pub(crate) struct Refusal(pub(crate) Box<Problem>);
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self(Box::new(problem.bounded()))
     }
 }
 
@@ -37,7 +35,7 @@ impl IntoResponse for Refusal {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
@@ -81,13 +79,35 @@ impl From<SubmitError> for Refusal {
                 value,
                 message,
                 hint,
+            } if field == "workspace_path" && is_path(&value) => {
+                Problem::new(409, "unusable", "What the request names can't be used", message)
+                    .field(field)
+                    .value(value)
+                    .hint(hint)
+                    .into()
+            }
+            SubmitError::Invalid {
+                field,
+                value,
+                message,
+                hint,
             } => Problem::new(422, "invalid-value", "A value can't be used", message)
                 .field(request_field(field))
                 .value(value)
                 .hint(hint)
                 .into(),
+            SubmitError::Unusable {
+                field,
+                value,
+                message,
+                hint,
+            } => Problem::new(409, "unusable", "What the request names can't be used", message)
+                .field(request_field(field))
+                .value(value)
+                .hint(hint)
+                .into(),
             SubmitError::KeyReused { key, run } => Problem::new(
-                422,
+                409,
                 "idempotency-key-reused",
                 "The idempotency key belongs to another request",
                 format!("this key made run {run}, of a request that was not the same"),
@@ -96,12 +116,23 @@ impl From<SubmitError> for Refusal {
             .value(key)
             .hint("send the same request again, or use a new key")
             .into(),
+            error @ SubmitError::TooManyRuns { .. } => {
+                Problem::new(429, "too-many-runs", "Too many runs are unfinished", error.to_string())
+                    .field("limits.open_runs")
+                    .hint("wait until some have ended, cancel some, or raise limits.open_runs in the configuration")
+                    .into()
+            }
             SubmitError::Unavailable(message) => {
                 Problem::new(503, "unavailable", "No new runs are taken", message).into()
             }
             SubmitError::Internal(message) => internal(&message),
         }
     }
+}
+
+/// Whether a path is one: what stands against it then lies on this machine, and may be otherwise another time.
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains('\0') && text.len() <= PATH_BYTES
 }
 
 /// Where a field of the engine's request stands in the body.
@@ -291,88 +322,4 @@ pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without words");
     internal(text).into_response()
-}
-
-/// The JSON body of a request, read to a limit.
-pub(crate) async fn body<T: serde::de::DeserializeOwned>(request: Request, limit: usize) -> Result<T, Refusal> {
-    let media_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let is_json = media_type.is_some_and(|text| {
-        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json" || essence.ends_with("+json")
-    });
-    if !is_json {
-        return Err(Problem::new(
-            415,
-            "not-json",
-            "The body must be JSON",
-            "the request does not say that its body is JSON",
-        )
-        .field("Content-Type")
-        .value(media_type.unwrap_or_default())
-        .hint("send the header Content-Type: application/json")
-        .into());
-    }
-    let too_large = || {
-        Problem::new(
-            413,
-            "too-large",
-            "The body is too large",
-            format!("a body may hold {limit} bytes"),
-        )
-        .hint("put large texts into the repository and name them in the objective")
-    };
-    match read(request.into_body(), limit).await {
-        Ok(Some(bytes)) => Ok(api::parse(&bytes)?),
-        Ok(None) => Err(too_large().into()),
-        Err(error) => Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into()),
-    }
-}
-
-/// Whether a request bears the fields of a page's form.
-pub(crate) fn is_form(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = media_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// The fields of a page's form, in order.
-pub(crate) async fn form(request: Request) -> Result<Vec<(String, String)>, Refusal> {
-    let read = Form::<Vec<(String, String)>>::from_request(request, &()).await;
-    read.map(|form| form.0).map_err(|rejection| {
-        let detail = rejection.body_text();
-        Problem::new(
-            rejection.status().as_u16(),
-            "broken-form",
-            "The form can't be read",
-            detail,
-        )
-        .hint("large texts are better given with `orchestrator merges resolve`")
-        .into()
-    })
-}
-
-/// Reads a body; `None` if it holds more than it may. What goes beyond is read as well, to a limit, and dropped: a
-/// caller that finds the connection closed while it is still sending never hears why.
-async fn read(body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
-    let mut pieces = body.into_data_stream();
-    let (mut bytes, mut length) = (Vec::new(), 0_usize);
-    while let Some(piece) = pieces.next().await {
-        let piece = piece?;
-        length = length.saturating_add(piece.len());
-        if length > limit.saturating_add(DROPPED_BYTES) {
-            break;
-        }
-        if length <= limit {
-            bytes.extend_from_slice(&piece);
-        }
-    }
-    Ok((length <= limit).then_some(bytes))
 }

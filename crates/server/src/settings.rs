@@ -18,8 +18,18 @@ pub struct Settings {
     pub answer_within: Duration,
     /// Requests that are worked on at one time.
     pub requests: usize,
+    /// Connections that are open at one time; fewer where the system allows too few open files.
+    pub connections: usize,
+    /// Those of one address.
+    pub connections_per_address: usize,
     /// Event streams that are open at one time.
     pub streams: usize,
+    /// How long the head of a request may take to arrive.
+    pub header_within: Duration,
+    /// How long the body of a request may take to arrive.
+    pub body_within: Duration,
+    /// How long a connection may do nothing between two requests, or take nothing of an answer.
+    pub idle_within: Duration,
     /// How often a silent event stream says that it is there.
     pub heartbeat: Duration,
     /// How long open requests may take to end when the server stops.
@@ -35,7 +45,12 @@ impl Default for Settings {
             body_bytes: 1 << 20,
             answer_within: Duration::from_secs(30),
             requests: 256,
+            connections: 1_024,
+            connections_per_address: 512,
             streams: 256,
+            header_within: Duration::from_secs(10),
+            body_within: Duration::from_secs(20),
+            idle_within: Duration::from_secs(75),
             heartbeat: Duration::from_secs(15),
             stop_within: Duration::from_secs(5),
         }

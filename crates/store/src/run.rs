@@ -64,7 +64,15 @@ pub enum Saved {
         /// The request it was made for.
         request: Value,
     },
+    /// As many runs are unfinished as there may be.
+    TooMany {
+        /// So many.
+        open: i64,
+    },
 }
+
+/// The advisory lock under which runs are counted and added: an arbitrary number, the same in every version.
+const ADMISSION_LOCK: i64 = 0x6f72_6368_7275_6e73;
 
 impl Tx {
     /// Saves a new run with its workspace and budget.
@@ -76,6 +84,10 @@ impl Tx {
             && let Some(earlier) = self.run_of_key(key).await?
         {
             return Ok(earlier);
+        }
+        let open = self.unfinished_runs().await?;
+        if open >= i64::from(new.limits.open_runs) {
+            return Ok(Saved::TooMany { open });
         }
         let workspace = self.workspace(&new.workspace_path, &new.hub).await?;
         let inserted = timed(
@@ -127,6 +139,21 @@ impl Tx {
         )
         .await?;
         Ok(Saved::New)
+    }
+
+    /// Runs that have not ended. Until this transaction does, no other one adds any.
+    async fn unfinished_runs(&mut self) -> Result<i64, Error> {
+        timed(
+            "select",
+            sqlx::query!("select pg_advisory_xact_lock($1)", ADMISSION_LOCK).fetch_one(&mut *self.inner),
+        )
+        .await?;
+        let open = timed(
+            "select",
+            sqlx::query_scalar!(r#"select count(*) as "open!" from run where ended_at is null"#)
+                .fetch_one(&mut *self.inner),
+        );
+        Ok(open.await?)
     }
 
     async fn run_of_key(&mut self, key: &str) -> Result<Option<Saved>, Error> {

@@ -1,6 +1,6 @@
 //! What happens to requests to our own API.
 
-use crate::catalogue::http::{DURATION, ERRORS, REQUESTS, SIZE};
+use crate::catalogue::http::{CLOSED, CONNECTIONS, DURATION, ERRORS, REQUESTS, SIZE, STREAMS};
 use std::time::Duration;
 
 /// From this status on a request counts as an error.
@@ -15,4 +15,65 @@ pub fn request(method: &str, endpoint: &str, status: u16, duration: Duration, re
     }
     DURATION.observe(duration, [method, endpoint]);
     SIZE.observe_value(request_bytes as f64, [method, endpoint]);
+}
+
+/// An open connection, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the connection counts as closed when this is dropped"]
+pub struct ConnectionOpen(());
+
+/// A connection was accepted.
+pub fn connection_opened() -> ConnectionOpen {
+    CONNECTIONS.change(1, []);
+    ConnectionOpen(())
+}
+
+impl Drop for ConnectionOpen {
+    fn drop(&mut self) {
+        CONNECTIONS.change(-1, []);
+    }
+}
+
+/// Why a connection was closed from our side before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It made way for a new one.
+    Evicted,
+    /// There was no place, and none could be made.
+    Refused,
+    /// The head of a request took too long.
+    HeaderTimeout,
+    /// Too long without a request.
+    IdleTimeout,
+    /// Its peer took nothing of an answer for too long.
+    Stalled,
+}
+
+/// A connection was closed early.
+pub fn connection_closed(reason: Closed) {
+    let reason = match reason {
+        Closed::Evicted => "evicted",
+        Closed::Refused => "refused",
+        Closed::HeaderTimeout => "header_timeout",
+        Closed::IdleTimeout => "idle_timeout",
+        Closed::Stalled => "stalled",
+    };
+    CLOSED.add(1, [reason]);
+}
+
+/// An open event stream, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the stream counts as closed when this is dropped"]
+pub struct StreamOpen(());
+
+/// Somebody follows events.
+pub fn stream_opened() -> StreamOpen {
+    STREAMS.change(1, []);
+    StreamOpen(())
+}
+
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        STREAMS.change(-1, []);
+    }
 }

@@ -45,9 +45,10 @@ pub(crate) async fn diff(loaded: &Loaded, run: &str, json: bool) -> Result<Exit,
         failure.hint("is the repository still there, and readable by this account?")
     })?;
     if json {
+        let patch = String::from_utf8_lossy(&patch);
         output::document(&serde_json::json!({ "run": run.id, "base": base, "commit": commit, "patch": patch }))?;
     } else {
-        output::line(patch.trim_end())?;
+        output::bytes(&patch)?;
     }
     Ok(Exit::Complete)
 }

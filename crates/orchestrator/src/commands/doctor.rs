@@ -52,6 +52,7 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     findings.push(models(loaded));
     findings.extend(keys(loaded));
     findings.push(port(loaded, running.as_deref()).await);
+    findings.push(connections(loaded));
     let missing = findings.iter().any(|finding| finding.state == State::Missing);
     if json {
         let document = serde_json::json!({ "ready": !missing, "findings": findings, "sandbox": enforcement });
@@ -366,6 +367,33 @@ async fn port(loaded: &Loaded, running: Option<&str>) -> Finding {
             State::Warning,
             format!("not running, and {address} can't be used: {error}"),
             "choose another with --listen or ORCHESTRATOR_LISTEN",
+        ),
+    }
+}
+
+/// How many connections a server takes here, which the system's limit of open files bounds.
+fn connections(loaded: &Loaded) -> Finding {
+    const NAME: &str = "connections";
+    let settings = match wire::server_settings(loaded) {
+        Ok(settings) => settings,
+        Err(failure) => return failed(NAME, &failure),
+    };
+    let descriptors = server::Descriptors::now();
+    let caps = server::Caps::new(&settings, descriptors);
+    let found = format!(
+        "at most {}, {} of one address, {} event streams; {} open files allowed",
+        caps.total, caps.per_address, caps.streams, descriptors.soft
+    );
+    match caps.total < settings.connections {
+        false => ok(NAME, found),
+        true => not_ok(
+            NAME,
+            State::Warning,
+            format!("{found}, too few for server.connections = {}", settings.connections),
+            format!(
+                "raise the limit of open files to {} (ulimit -n, LimitNOFILE), or lower the setting",
+                settings.connections * 2
+            ),
         ),
     }
 }

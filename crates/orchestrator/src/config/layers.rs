@@ -231,6 +231,7 @@ fn check(config: &Config) -> Result<(), Failure> {
             super::parse_model(model).map_err(|failure| failure.with("setting", key))?;
         }
     }
+    check_server(config)?;
     config.retention.check()?;
     config.sandbox.check()?;
     config.merge_settings()?;
@@ -242,6 +243,27 @@ fn check(config: &Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A limit of nothing would keep everybody out.
+fn check_server(config: &Config) -> Result<(), Failure> {
+    let (server, count) = (&config.server, |count: usize| count as u64);
+    let limits = [
+        ("server.connections", count(server.connections)),
+        ("server.connections_per_address", count(server.connections_per_address)),
+        ("server.requests", count(server.requests)),
+        ("server.body_bytes", count(server.body_bytes)),
+        ("server.header_timeout_s", server.header_timeout_s),
+        ("server.body_timeout_s", server.body_timeout_s),
+        ("server.idle_timeout_s", server.idle_timeout_s),
+        ("limits.open_runs", u64::from(config.limits.open_runs)),
+    ];
+    match limits.into_iter().find(|(_, value)| *value == 0) {
+        Some((key, value)) => Err(Failure::usage(format!("{key} must be at least 1"))
+            .with("found", value)
+            .hint("docs/configuration.md lists every setting with its default")),
+        None => Ok(()),
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -290,6 +312,19 @@ mod tests {
         let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "here")], &[]);
         let failure = load(&file(folder.path(), ""), environment).err().unwrap();
         assert_eq!(failure.details.last().unwrap().1, "ORCHESTRATOR_LISTEN");
+    }
+
+    #[test]
+    fn a_limit_that_would_keep_everybody_out_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, key) in [
+            ("[server]\nconnections = 0\n", "server.connections"),
+            ("[server]\nidle_timeout_s = 0\n", "server.idle_timeout_s"),
+            ("[limits]\nopen_runs = 0\n", "limits.open_runs"),
+        ] {
+            let failure = load(&file(folder.path(), text), Environment::default()).err().unwrap();
+            assert!(failure.problem.starts_with(key), "{failure}");
+        }
     }
 
     #[test]

@@ -67,14 +67,39 @@ pub(crate) struct ServerSection {
     pub(crate) allowed_hosts: Vec<String>,
     /// A file that holds the bearer token callers must send.
     pub(crate) token_file: Option<PathBuf>,
+    /// Connections that are open at one time; fewer where the system allows too few open files.
+    pub(crate) connections: usize,
+    /// Those of one address.
+    pub(crate) connections_per_address: usize,
+    /// Event streams that are open at one time.
+    pub(crate) streams: usize,
+    /// Requests that are worked on at one time.
+    pub(crate) requests: usize,
+    /// Seconds the head of a request may take to arrive.
+    pub(crate) header_timeout_s: u64,
+    /// Seconds the body of a request may take to arrive.
+    pub(crate) body_timeout_s: u64,
+    /// Seconds a connection may do nothing between two requests, or take nothing of an answer.
+    pub(crate) idle_timeout_s: u64,
+    /// Bytes of a request's body.
+    pub(crate) body_bytes: usize,
 }
 
 impl Default for ServerSection {
     fn default() -> Self {
+        let settings = server::Settings::default();
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             allowed_hosts: Vec::new(),
             token_file: None,
+            connections: settings.connections,
+            connections_per_address: settings.connections_per_address,
+            streams: settings.streams,
+            requests: settings.requests,
+            header_timeout_s: settings.header_within.as_secs(),
+            body_timeout_s: settings.body_within.as_secs(),
+            idle_timeout_s: settings.idle_within.as_secs(),
+            body_bytes: settings.body_bytes,
         }
     }
 }

@@ -253,19 +253,22 @@ enum Colour {
     Red,
 }
 
+/// What is written for each colour, in their order, and at its end.
+pub(super) const COLOUR_CODES: [&str; 7] = [
+    "\u{1b}[90m",
+    "\u{1b}[34m",
+    "\u{1b}[35m",
+    "\u{1b}[32m",
+    "\u{1b}[33m",
+    "\u{1b}[31m",
+    "\u{1b}[0m",
+];
+
 fn paint(text: &str, colour: Colour, look: Look) -> String {
     if !look.colour {
         return text.to_owned();
     }
-    let code = match colour {
-        Colour::Grey => 90,
-        Colour::Blue => 34,
-        Colour::Violet => 35,
-        Colour::Green => 32,
-        Colour::Amber => 33,
-        Colour::Red => 31,
-    };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    format!("{}{text}{}", COLOUR_CODES[colour as usize], COLOUR_CODES[6])
 }
 
 fn widest<'text>(texts: impl Iterator<Item = &'text str>) -> usize {

@@ -1,6 +1,7 @@
 //! The terminal: a block that is redrawn in place, lines that scroll away above it, and single keys.
 
-use super::render::Look;
+use super::render::{COLOUR_CODES, Look};
+use crate::output;
 use crossterm::{
     cursor, event,
     event::{Event, KeyCode, KeyEventKind, KeyModifiers},
@@ -70,7 +71,7 @@ impl Screen {
         queue!(output, terminal::Clear(terminal::ClearType::FromCursorDown))?;
         for line in above.iter().chain(block) {
             // In raw mode a line feed alone does not go back to the first column.
-            queue!(output, Print(line), Print("\r\n"))?;
+            queue!(output, Print(safe(line)), Print("\r\n"))?;
         }
         queue!(output, cursor::Show)?;
         self.drawn = block.iter().map(|line| visible_width(line)).collect();
@@ -91,6 +92,25 @@ pub(crate) fn terminal_size() -> (usize, usize) {
 /// Colour, unless the person or the place asks for none.
 pub(crate) fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+}
+
+/// The line with our own colours, and nothing else that steers the terminal.
+fn safe(line: &str) -> String {
+    let mut safe = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find('\u{1b}') {
+        let (text, code) = rest.split_at(at);
+        safe.push_str(&output::shown(text));
+        let own = COLOUR_CODES.iter().find(|own| code.starts_with(**own));
+        let length = own.map_or(1, |own| own.len());
+        match own {
+            Some(own) => safe.push_str(own),
+            None => safe.push_str(&output::shown(&code[..length])),
+        }
+        rest = &code[length..];
+    }
+    safe.push_str(&output::shown(rest));
+    safe
 }
 
 /// Columns of a line, without its colour codes.
@@ -197,5 +217,14 @@ mod tests {
     #[test]
     fn colour_codes_take_no_room() {
         assert_eq!(visible_width("\u{1b}[32m✓\u{1b}[0m ok"), 4);
+    }
+
+    #[test]
+    fn only_our_own_colours_reach_the_terminal() {
+        let line = "\u{1b}[32m✓\u{1b}[0m src/\u{1b}[8mhidden\u{1b}[2J\u{9b}1m\u{1b}";
+        assert_eq!(
+            safe(line),
+            "\u{1b}[32m✓\u{1b}[0m src/\\u001b[8mhidden\\u001b[2J\\u009b1m\\u001b"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Texts as a terminal may show them.
 
+use crate::output::steers;
 use std::time::Duration;
 
 /// One line without control characters: what models, tools and repositories say must not steer the terminal.
@@ -8,9 +9,7 @@ pub(crate) fn clean(text: &str) -> String {
     for letter in text.trim().chars() {
         match letter {
             '\n' | '\t' | '\r' => cleaned.push(' '),
-            // Direction marks reorder what is shown after them.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            letter if letter.is_control() => {}
+            letter if steers(letter) => {}
             letter => cleaned.push(letter),
         }
     }

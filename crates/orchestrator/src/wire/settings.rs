@@ -20,10 +20,19 @@ use std::{
 /// How long requests under way may take once the server is to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-pub(super) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
+pub(crate) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
+    let section = &loaded.config.server;
     Ok(server::Settings {
         token: client::token(loaded)?.as_deref().map(server::Token::new),
-        allowed_hosts: loaded.config.server.allowed_hosts.clone(),
+        allowed_hosts: section.allowed_hosts.clone(),
+        connections: section.connections,
+        connections_per_address: section.connections_per_address,
+        streams: section.streams,
+        requests: section.requests,
+        header_within: Duration::from_secs(section.header_timeout_s),
+        body_within: Duration::from_secs(section.body_timeout_s),
+        idle_within: Duration::from_secs(section.idle_timeout_s),
+        body_bytes: section.body_bytes,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         stop_within: LAST_REQUESTS,
         ..server::Settings::default()

@@ -2,9 +2,10 @@
 
 use crate::{
     app::App,
+    body,
     problem::{self, Refusal},
 };
-use api::{CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea, Problem};
+use api::{CLEAN_DAYS, CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea, Problem};
 use axum::{
     Json,
     extract::{Request, State},
@@ -30,7 +31,19 @@ use std::time::Duration;
     )
 )]
 pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Json<Cleaned>, Refusal> {
-    let asked: CleanAsked = problem::body(request, app.settings.body_bytes).await?;
+    let asked: CleanAsked = body::json(request, app.settings.body_bytes, &app.settings).await?;
+    if let Some(days) = asked.older_than_days.filter(|days| *days > CLEAN_DAYS) {
+        return Err(Problem::new(
+            422,
+            "invalid-value",
+            "A value can't be used",
+            format!("nothing is kept for more than {CLEAN_DAYS} days"),
+        )
+        .field("older_than_days")
+        .value(days)
+        .hint(format!("give a number from 0 to {CLEAN_DAYS}, or leave it out for retention.days"))
+        .into());
+    }
     let older_than = asked
         .older_than_days
         .map(|days| Duration::from_secs(u64::from(days) * 86_400));

@@ -14,6 +14,7 @@ use domain::RunId;
 use engine::view::{EventPage, LoggedEvent};
 use futures_util::{Stream, stream};
 use std::{collections::VecDeque, convert::Infallible};
+use telemetry::http::StreamOpen;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Events read from the log at one time.
@@ -39,7 +40,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     responses(
         (status = 200, body = api::Event, content_type = "text/event-stream", description = "The stream."),
         (status = 204, description = "The run has ended, and nothing comes after that event."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn stream(
@@ -55,8 +57,15 @@ pub(crate) async fn stream(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let Ok(place) = app.streams.clone().try_acquire_owned() else {
-        let problem = Problem::new(503, "busy", "The server is busy", "too many event streams are open");
-        return Err(problem.hint("close some, or ask GET /runs/{id} instead").into());
+        let problem = Problem::new(
+            503,
+            "too-many-streams",
+            "The server is busy",
+            "as many event streams are open as the server may have",
+        );
+        return Err(problem
+            .hint("close some, ask GET /runs/{id} instead, or raise server.streams")
+            .into());
     };
     let keep_alive = KeepAlive::new().interval(app.settings.heartbeat);
     let following = Following {
@@ -66,6 +75,7 @@ pub(crate) async fn stream(
         ended: first.ended,
         waiting: first.events.into(),
         _place: place,
+        _counted: telemetry::http::stream_opened(),
     };
     let response = Sse::new(messages(following)).keep_alive(keep_alive).into_response();
     // Proxies must pass each message on as it comes.
@@ -80,6 +90,7 @@ struct Following {
     ended: bool,
     waiting: VecDeque<LoggedEvent>,
     _place: OwnedSemaphorePermit,
+    _counted: StreamOpen,
 }
 
 fn messages(following: Following) -> impl Stream<Item = Result<Message, Infallible>> {
@@ -132,8 +143,9 @@ fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, Refusal> {
     let header = headers
         .get(LAST_EVENT_ID)
         .map(|value| ("Last-Event-ID", value.to_str().unwrap_or_default()));
-    let parameter = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("after=")));
-    let Some((field, text)) = header.or_else(|| parameter.map(|text| ("after", text))) else {
+    let mut parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let parameter = parameters.find(|(name, _)| name == "after").map(|(_, value)| value);
+    let Some((field, text)) = header.or_else(|| parameter.as_deref().map(|text| ("after", text))) else {
         return Ok(0);
     };
     match text.parse::<i64>() {

@@ -18,7 +18,8 @@ use axum::{
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
         (status = 200, body = MergeList, description = "The merges."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Result<Json<MergeList>, Refusal> {

@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    body,
     convert, pages,
     problem::{self, Refusal},
 };
@@ -19,8 +20,9 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use utoipa::IntoParams;
 
-/// Runs on one page of a list where the request names no number.
+/// Lines on one page of a list where the request names no number, and at most.
 const PAGE: u32 = 50;
+const LONGEST_PAGE: u32 = 200;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Which runs to list.
@@ -49,12 +51,13 @@ pub(crate) struct ListQuery {
         (status = 201, body = Accepted, description = "The run was made.", headers(("Location", description = "Where the run is."))),
         (status = 200, body = Accepted, description = "An earlier request under this key had made it."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The workspace or a model can't be used as things stand, or the key belongs to another request."),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
     )
 )]
 pub(crate) async fn submit(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let idempotency_key = idempotency_key(request.headers())?;
-    let new: NewRun = problem::body(request, app.settings.body_bytes).await?;
+    let new: NewRun = body::json(request, app.settings.body_bytes, &app.settings).await?;
     let submitted = app.engine.submit(asked(new, idempotency_key)?).await?;
     let status = if submitted.created {
         StatusCode::CREATED
@@ -76,7 +79,9 @@ pub(crate) async fn submit(State(app): State<App>, request: Request) -> Result<R
     params(ListQuery),
     responses(
         (status = 200, body = RunPage, description = "The runs, and where the next page begins."),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used.")
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used."),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no run `before`."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
@@ -99,7 +104,8 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
         (status = 200, body = Run, description = "The run."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn show(
@@ -193,15 +199,18 @@ fn accepted(id: RunId, state: RunState) -> Accepted {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
-        return Ok(None);
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let key = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok().filter(|key| !key.contains('\t')),
+        (Some(_), Some(_)) => None,
     };
-    match value.to_str() {
-        Ok(key) => Ok(Some(key.to_owned())),
-        Err(_) => Err(invalid(
+    match key {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(invalid(
             "Idempotency-Key",
             "",
-            "the key holds characters other than visible ASCII",
+            "the key is not one text of visible ASCII",
             "use a UUID",
         )),
     }
@@ -258,7 +267,7 @@ pub(crate) fn list_query(uri: &axum::http::Uri) -> Result<ListQuery, Refusal> {
 }
 
 pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Refusal> {
-    let state = match query.state.as_deref().filter(|text| !text.is_empty()) {
+    let state = match query.state.as_deref() {
         Some(text) => Some(RunState::parse(text).ok_or_else(|| {
             let known = RunState::ALL.map(RunState::as_str).join(", ");
             invalid(
@@ -277,13 +286,26 @@ pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Re
     Ok(RunFilter {
         state,
         before,
-        limit: query.limit.unwrap_or(PAGE),
+        limit: page(query.limit)?,
     })
+}
+
+/// How much of a list is asked for.
+pub(crate) fn page(limit: Option<u32>) -> Result<u32, Refusal> {
+    match limit.unwrap_or(PAGE) {
+        limit @ 1..=LONGEST_PAGE => Ok(limit),
+        limit => Err(invalid(
+            "limit",
+            &limit.to_string(),
+            "a page has 1 to 200 lines",
+            "ask for fewer, and for the next page with before",
+        )),
+    }
 }
 
 fn invalid(field: &str, value: &str, message: &str, hint: &str) -> Refusal {
     Problem::new(
-        if field == "query" || field == "state" { 400 } else { 422 },
+        if matches!(field, "query" | "state" | "limit") { 400 } else { 422 },
         "invalid-value",
         "A value can't be used",
         message,

@@ -26,7 +26,8 @@ const TEXT: u32 = 64 << 10;
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
         (status = 200, body = TaskList, description = "The tasks; none until there is a plan."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run.")
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Result<Json<TaskList>, Refusal> {
@@ -51,7 +52,8 @@ pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Resu
     ),
     responses(
         (status = 200, body = TaskDetail, description = "The task."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run or task.")
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run or task."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
 pub(crate) async fn show(
@@ -59,7 +61,12 @@ pub(crate) async fn show(
     Path((id, key)): Path<(String, String)>,
 ) -> Result<Json<TaskDetail>, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
-    let detail = app.engine.views().task(run, &TaskKey(key.clone()), TEXT).await?;
+    let named = TaskKey(key.clone());
+    // The database holds no NUL, so no name of a task does.
+    let detail = match key.contains('\0') {
+        true => None,
+        false => app.engine.views().task(run, &named, TEXT).await?,
+    };
     let detail = detail.ok_or_else(|| {
         problem::Refusal::from(
             Problem::new(

@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    body,
     convert, pages,
     problem::{self, Refusal},
 };
@@ -21,9 +22,6 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::IntoParams;
 
-/// Merges in a list where the request names no number, and at most.
-const PAGE: u32 = 50;
-const LONGEST_PAGE: u32 = 200;
 /// The decision about a path that withdraws one: the layers are asked once more.
 const LAYERS: &str = "layers";
 /// A resolution holds whole files, each text up to twice as long as what it stands for.
@@ -63,7 +61,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
         let found = request.uri().query().unwrap_or_default();
         invalid("query", found, error.body_text(), "known are: state, limit".into())
     })?;
-    let state = match query.state.as_deref().filter(|text| !text.is_empty()) {
+    let state = match query.state.as_deref() {
         Some(text) => Some(MergeState::parse(text).ok_or_else(|| {
             let known = MergeState::ALL.map(MergeState::as_str).join(", ");
             invalid(
@@ -75,7 +73,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
         })?),
         None => None,
     };
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let limit = super::runs::page(query.limit)?;
     let merges = app.engine.views().merge_lines(state, limit).await?;
     if pages::wanted(request.headers()) {
         return Ok(pages::html(pages::merges(&merges, state)));
@@ -137,12 +135,14 @@ pub(crate) async fn resolve(
     request: Request,
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
-    if !problem::is_form(request.headers()) {
-        let new: NewResolution = problem::body(request, BODY_BYTES).await?;
+    if !body::is_form(request.headers()) {
+        let new: NewResolution = body::json(request, BODY_BYTES, &app.settings).await?;
+        // Whether there is such a merge comes before what can be decided about it.
+        detail(&app, merge).await?;
         decide(&app, merge, new).await?;
         return accepted(&app, merge).await;
     }
-    let new = resolution_of(problem::form(request).await?);
+    let new = resolution_of(body::form(request, BODY_BYTES, &app.settings).await?);
     let typed = new.clone();
     match decide(&app, merge, new).await {
         Ok(()) => Ok(see(merge)),
@@ -172,13 +172,13 @@ pub(crate) async fn send_back(
     request: Request,
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
-    if !problem::is_form(request.headers()) {
-        let work: ReturnedWork = problem::body(request, app.settings.body_bytes).await?;
+    if !body::is_form(request.headers()) {
+        let work: ReturnedWork = body::json(request, app.settings.body_bytes, &app.settings).await?;
         let by = work.by.unwrap_or_default();
         app.engine.send_merge_back(merge, &work.note, &by).await?;
         return accepted(&app, merge).await;
     }
-    let note = field(problem::form(request).await?, "note");
+    let note = field(body::form(request, BODY_BYTES, &app.settings).await?, "note");
     let sent = app.engine.send_merge_back(merge, &note, "").await;
     answered_by_form(&app, merge, sent).await
 }
@@ -205,13 +205,13 @@ pub(crate) async fn reject(
     request: Request,
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
-    if !problem::is_form(request.headers()) {
-        let work: RejectedWork = problem::body(request, app.settings.body_bytes).await?;
+    if !body::is_form(request.headers()) {
+        let work: RejectedWork = body::json(request, app.settings.body_bytes, &app.settings).await?;
         let by = work.by.unwrap_or_default();
         app.engine.give_merge_up(merge, &work.reason, &by).await?;
         return accepted(&app, merge).await;
     }
-    let reason = field(problem::form(request).await?, "reason");
+    let reason = field(body::form(request, BODY_BYTES, &app.settings).await?, "reason");
     let given_up = app.engine.give_merge_up(merge, &reason, "").await;
     answered_by_form(&app, merge, given_up).await
 }

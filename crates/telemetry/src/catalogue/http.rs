@@ -2,14 +2,14 @@
 
 use super::{Area, Declaration, SHORT_SECONDS};
 use crate::{
-    instrument::{Counter, Distribution},
+    instrument::{Counter, Distribution, Level},
     label::{Label, Values},
 };
 
 /// The area.
 pub(super) static AREA: Area = Area {
     title: "HTTP",
-    metrics: &[&REQUESTS, &ERRORS, &DURATION, &SIZE],
+    metrics: &[&REQUESTS, &ERRORS, &DURATION, &SIZE, &CONNECTIONS, &STREAMS, &CLOSED],
 };
 
 const METHOD: Label = Label::fixed(
@@ -65,4 +65,31 @@ pub(crate) static SIZE: Distribution<2> = Distribution::new(
         0.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 10485760.0,
     ])
     .series_limit(500),
+);
+
+pub(crate) static CONNECTIONS: Level = Level::new(Declaration::new(
+    "http.connections",
+    "{connection}",
+    "http_connections",
+    "Connections that are open.",
+));
+
+pub(crate) static STREAMS: Level = Level::new(Declaration::new(
+    "http.event_streams",
+    "{stream}",
+    "http_event_streams",
+    "Event streams that are open.",
+));
+
+pub(crate) static CLOSED: Counter<1> = Counter::new(
+    Declaration::new(
+        "http.connections.closed_early",
+        "{connection}",
+        "http_connections_closed_early_total",
+        "Connections closed by the server before they were done.",
+    )
+    .labels(&[Label::fixed(
+        "reason",
+        &["evicted", "refused", "header_timeout", "idle_timeout", "stalled"],
+    )]),
 );

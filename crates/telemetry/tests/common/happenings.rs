@@ -56,6 +56,9 @@ pub(crate) fn everything_happens() {
     queue::retried("work");
     http::request("POST", "/runs", 201, time, 512);
     http::request("GET", "/runs/{id}", 404, time, 0);
+    drop(http::connection_opened());
+    drop(http::stream_opened());
+    http::connection_closed(http::Closed::Evicted);
     system::observe();
     system::data_used("hubs", 4_096);
 }
