@@ -312,10 +312,7 @@ mod tests {
     #[test]
     fn a_document_nested_without_end_is_refused() {
         let deep = "[".repeat(100_000);
-        assert!(matches!(
-            parse::<NewRun>(deep.as_bytes()),
-            Err(Invalid::Syntax { .. })
-        ));
+        assert!(matches!(parse::<NewRun>(deep.as_bytes()), Err(Invalid::Syntax { .. })));
     }
 
     #[test]

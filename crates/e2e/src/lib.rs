@@ -155,15 +155,7 @@ impl Product {
 
     /// The private database of the data directory.
     pub async fn database(&self) -> PgPool {
-        let options = PgConnectOptions::new_without_pgpass()
-            .socket(socket_folder(&self.data_dir()))
-            .username("orchestrator")
-            .database("postgres");
-        PgPoolOptions::new()
-            .max_connections(2)
-            .connect_with(options)
-            .await
-            .expect("the private database answers")
+        database_of(&self.data_dir()).await
     }
 
     /// How many calls the model got for a task.
@@ -190,11 +182,29 @@ impl Drop for Product {
     fn drop(&mut self) {
         // Both may be gone already.
         drop(self.server.start_kill());
-        let text = std::fs::read_to_string(self.data_dir().join("postgres/postmaster.pid"));
-        let pid = text.ok().and_then(|text| text.lines().next()?.trim().parse().ok());
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap_or_default();
-        }
+        stop_database(&self.data_dir());
+    }
+}
+
+/// The private database of a data directory.
+pub async fn database_of(data_dir: &Path) -> PgPool {
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(socket_folder(data_dir))
+        .username("orchestrator")
+        .database("postgres");
+    PgPoolOptions::new()
+        .max_connections(2)
+        .connect_with(options)
+        .await
+        .expect("the private database answers")
+}
+
+/// Ends it, if it runs.
+pub fn stop_database(data_dir: &Path) {
+    let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid"));
+    let pid = text.ok().and_then(|text| text.lines().next()?.trim().parse().ok());
+    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).unwrap_or_default();
     }
 }
 

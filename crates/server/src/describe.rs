@@ -39,7 +39,10 @@ pub(crate) fn complete(document: &mut OpenApi) {
             "The request can't be read, or a parameter is not known or can't be used.",
         );
         add("401", "A token is needed.");
-        add("403", "The request is meant for another host, or comes from another site.");
+        add(
+            "403",
+            "The request is meant for another host, or comes from another site.",
+        );
         add("500", "The server failed; its log says why.");
         add("503", "The server is busy or can't reach its database; ask again.");
         if takes_body {
@@ -49,7 +52,10 @@ pub(crate) fn complete(document: &mut OpenApi) {
             add("422", "A field or a value can't be used.");
         }
         if method == "post" && path == "/runs" {
-            add("429", "As many runs are unfinished as there may be (`limits.open_runs`).");
+            add(
+                "429",
+                "As many runs are unfinished as there may be (`limits.open_runs`).",
+            );
         }
     }
 }
@@ -104,7 +110,9 @@ pub(crate) fn parameters(operation: &mut Operation) -> impl Iterator<Item = &mut
 fn problem(text: &str) -> RefOr<Response> {
     let mut response = Response::new(text);
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
-    response.content.insert(Problem::MEDIA_TYPE.to_owned(), content.build().into());
+    response
+        .content
+        .insert(Problem::MEDIA_TYPE.to_owned(), content.build().into());
     RefOr::T(response)
 }
 
@@ -117,12 +125,12 @@ fn parameter_schema(path: &str, parameter: &Parameter) -> Option<Schema> {
             .minimum(Some(least))
     };
     let schema = match (parameter.name.as_str(), &parameter.parameter_in) {
-        ("id", ParameterIn::Path) if path.starts_with("/merges") => number(KnownFormat::Int64, 1).maximum(Some(i64::MAX)),
+        ("id", ParameterIn::Path) if path.starts_with("/merges") => {
+            number(KnownFormat::Int64, 1).maximum(Some(i64::MAX))
+        }
         ("id", ParameterIn::Path) | ("before", ParameterIn::Query) => text().pattern(Some(RUN_ID)),
         ("key", ParameterIn::Path) => text().min_length(Some(1)).max_length(Some(255)),
-        ("Idempotency-Key", ParameterIn::Header) => {
-            text().min_length(Some(1)).max_length(Some(255)).pattern(Some(KEY))
-        }
+        ("Idempotency-Key", ParameterIn::Header) => text().min_length(Some(1)).max_length(Some(255)).pattern(Some(KEY)),
         ("Last-Event-ID", ParameterIn::Header) | ("after", ParameterIn::Query) => number(KnownFormat::Int64, 0),
         ("limit", ParameterIn::Query) => number(KnownFormat::Int32, 1).maximum(Some(200)),
         ("state", ParameterIn::Query) if path.starts_with("/merges") => {
@@ -145,9 +153,18 @@ mod tests {
         for (path, method, operation) in operations(&mut document) {
             assert!(operation.responses.responses.contains_key("503"), "{method} {path}");
             for parameter in parameters(operation) {
-                assert!(parameter_schema(path, parameter).is_some(), "{method} {path}: {}", parameter.name);
+                assert!(
+                    parameter_schema(path, parameter).is_some(),
+                    "{method} {path}: {}",
+                    parameter.name
+                );
                 let is_required = parameter.required == Required::True;
-                assert_eq!(is_required, parameter.parameter_in == ParameterIn::Path, "{}", parameter.name);
+                assert_eq!(
+                    is_required,
+                    parameter.parameter_in == ParameterIn::Path,
+                    "{}",
+                    parameter.name
+                );
             }
         }
         let text = serde_json::to_string(&document).unwrap();

@@ -64,7 +64,11 @@ impl Guard {
             let is_plain = uri.scheme_str().is_none_or(|scheme| scheme == "http");
             if !is_plain || !target.as_str().eq_ignore_ascii_case(host.as_str()) {
                 let target = uri.to_string();
-                return Err(foreign("request target", &target, "the request line names another host"));
+                return Err(foreign(
+                    "request target",
+                    &target,
+                    "the request line names another host",
+                ));
             }
         }
         Ok(host)

@@ -5,9 +5,9 @@ mod bind;
 mod connections;
 mod settings;
 
+mod body;
 mod guard;
 mod observe;
-mod body;
 mod problem;
 mod query;
 

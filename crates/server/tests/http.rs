@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 mod house;
+mod raw;
 mod waiting;
 
 use domain::{RunId, event::Fact, run::RunState};

@@ -118,7 +118,11 @@ async fn attend(stream: TcpStream, seat: Seat, router: Router, stop: Cancellatio
     let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let request: Request = request.map(|body| request_body(body, open));
         let answer = router.clone().oneshot(request);
-        async move { answer.await.map(|answer: Response| answer.map(|body| answer_body(body, open))) }
+        async move {
+            answer
+                .await
+                .map(|answer: Response| answer.map(|body| answer_body(body, open)))
+        }
     });
     let io = TokioIo::new(WatchedStream::new(stream, open.clone()));
     let connection = http1::Builder::new()

@@ -373,7 +373,10 @@ mod tests {
     fn what_overstays_is_known_by_its_phase() {
         let book = book(1, 1);
         let only = seat(&book, ONE);
-        let after = |seconds| only.open.overdue(book.waits, Instant::now() + Duration::from_secs(seconds));
+        let after = |seconds| {
+            only.open
+                .overdue(book.waits, Instant::now() + Duration::from_secs(seconds))
+        };
         assert_eq!((after(9), after(11)), (None, Some(Closed::HeaderTimeout)));
         only.open.enter(Phase::Answer);
         assert_eq!(after(9_999), None);

@@ -41,7 +41,9 @@ pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Js
         )
         .field("older_than_days")
         .value(days)
-        .hint(format!("give a number from 0 to {CLEAN_DAYS}, or leave it out for retention.days"))
+        .hint(format!(
+            "give a number from 0 to {CLEAN_DAYS}, or leave it out for retention.days"
+        ))
         .into());
     }
     let older_than = asked

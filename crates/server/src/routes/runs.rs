@@ -2,8 +2,7 @@
 
 use crate::{
     app::App,
-    body,
-    convert, pages,
+    body, convert, pages,
     problem::{self, Refusal},
 };
 use api::{Accepted, DeliverAsked, NewRun, Problem, Run, RunPage};
@@ -305,7 +304,11 @@ pub(crate) fn page(limit: Option<u32>) -> Result<u32, Refusal> {
 
 fn invalid(field: &str, value: &str, message: &str, hint: &str) -> Refusal {
     Problem::new(
-        if matches!(field, "query" | "state" | "limit") { 400 } else { 422 },
+        if matches!(field, "query" | "state" | "limit") {
+            400
+        } else {
+            422
+        },
         "invalid-value",
         "A value can't be used",
         message,

@@ -2,8 +2,7 @@
 
 use crate::{
     app::App,
-    body,
-    convert, pages,
+    body, convert, pages,
     problem::{self, Refusal},
 };
 use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, Problem, RejectedWork, ReturnedWork};

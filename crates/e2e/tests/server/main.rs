@@ -1,0 +1,6 @@
+//! The server under hostile clients, and the terminal under hostile texts.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+mod flood;
+mod open_runs;
+mod terminal;

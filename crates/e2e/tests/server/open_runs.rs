@@ -1,0 +1,83 @@
+//! How many runs may be unfinished.
+
+use e2e::{Product, eventually, orchestrator};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sim_llm::{Rule, Scenario};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_runs_than_may_be_unfinished_are_refused_until_some_end() {
+    let place = e2e::folder();
+    let file = place.path().join("orchestrator.toml");
+    std::fs::write(&file, "[limits]\nopen_runs = 2\n").unwrap();
+    // A model that thinks for longer than the test takes.
+    let scenario = Scenario::from_rules(vec![Rule::any().latency_ms(600_000).say("at last")]);
+    let product = Product::start_with(scenario, &[("ORCHESTRATOR_CONFIG", file.to_str().unwrap())]).await;
+    let workspace = product.repository("repository", &[("a", "1\n")]);
+    let model = json!({"provider": "openai", "model_name": "scripted"});
+    let body = json!({"objective": "Do it", "workspace_path": workspace,
+        "orch_config": {"director_model": model, "worker_model": model}});
+    let client = reqwest::Client::new();
+    let submit = async |key: Option<String>| {
+        let mut request = client.post(format!("{}/runs", product.address)).json(&body);
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        request.send().await.unwrap()
+    };
+    // All at once: the count and the insert are one step.
+    let answers = futures_util::future::join_all((0..12).map(|number| submit(Some(number.to_string())))).await;
+    let created = answers.iter().filter(|answer| answer.status() == StatusCode::CREATED);
+    assert_eq!(created.count(), 2);
+    let accepted = answers
+        .iter()
+        .position(|answer| answer.status() == StatusCode::CREATED)
+        .unwrap();
+
+    let refused = submit(None).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:agent-orchestrator:problem:too-many-runs");
+    assert_eq!(problem["detail"], "2 runs are unfinished, and no more than 2 may be");
+    assert!(
+        problem["hint"].as_str().unwrap().contains("limits.open_runs"),
+        "{problem}"
+    );
+    // A repeat is not a new run.
+    assert_eq!(submit(Some(accepted.to_string())).await.status(), StatusCode::OK);
+
+    let data_dir = product.data_dir().display().to_string();
+    let told = orchestrator(
+        &[
+            "--data-dir",
+            &data_dir,
+            "run",
+            "Do it",
+            "--detach",
+            "--workspace",
+            workspace.to_str().unwrap(),
+            "--director-model",
+            "openai/scripted",
+            "--worker-model",
+            "openai/scripted",
+        ],
+        &[],
+        product.folder.path(),
+    );
+    let words = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(2), "{words}");
+    assert!(
+        words.contains("2 runs are unfinished") && words.contains("limits.open_runs"),
+        "{words}"
+    );
+
+    let runs = product.client.runs(None, None, 10).await.unwrap().runs;
+    assert_eq!(runs.len(), 2);
+    product.client.cancel(&runs[0].id.to_string()).await.unwrap();
+    eventually("a place is free", || async {
+        (submit(None).await.status() == StatusCode::CREATED).then_some(())
+    })
+    .await;
+}
