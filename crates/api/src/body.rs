@@ -7,8 +7,12 @@ use serde::{
 use serde_json::{Map, Value};
 use std::fmt;
 
+/// Up to here every whole number has a floating-point form of its own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The longest text of a found value that an error repeats.
 const QUOTED_CHARACTERS: usize = 200;
+/// The longest message about a shape.
+const MESSAGE_CHARACTERS: usize = 600;
 
 /// Why a document is not what was expected.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -107,8 +111,10 @@ impl<'de> Visitor<'de> for UnambiguousVisitor {
         Ok(value.into())
     }
 
+    /// To JSON `3.0` is the number 3, and as good where one is asked for.
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+        let is_whole = value.fract() == 0.0 && value.abs() <= EXACT;
+        Ok(if is_whole { (value as i64).into() } else { value.into() })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -159,6 +165,11 @@ fn shape(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>
         Some(meant) => Some(format!("did you mean `{meant}`?")),
         None if unknown.is_some() && !known.is_empty() => Some(format!("known are: {}", known.join(", "))),
         None => None,
+    };
+    // The reader repeats what it found, whole.
+    let message = match message.char_indices().nth(MESSAGE_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message,
     };
     Invalid::Shape {
         value: at(document, &path).map(shortened),
@@ -296,6 +307,16 @@ mod tests {
             Err(Invalid::Shape { path, .. }) => assert_eq!(path, "paths[1]"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        let document = r#"{"objective": "x", "workspace_path": "/w",
+            "orch_config": {"max_cost_dollars": 2.0, "limits": {"tasks": 74.0}}}"#;
+        let run: NewRun = parse(document.as_bytes()).unwrap();
+        assert_eq!(run.orch_config.limits.tasks, Some(74));
+        assert_eq!(run.orch_config.max_cost_dollars, Some(2.0));
+        assert!(parse::<NewRun>(document.replace("74.0", "74.5").as_bytes()).is_err());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use merge::{
     NewResolution, PathAnswer, RejectedWork, Resolution, ReturnedWork,
 };
 pub use money::Amount;
-pub use new_run::{DeliverAsked, LimitsAsked, ModelChoice, NewRun, OrchConfig};
+pub use new_run::{COST_DOLLARS, DeliverAsked, LimitsAsked, ModelChoice, NewRun, OrchConfig};
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use task::{Action, Task, TaskList, TaskMerge};

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// More dollars than any run may cost.
+pub const COST_DOLLARS: f64 = 1e9;
+
 /// An objective for a workspace. Everything in `orch_config` has a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

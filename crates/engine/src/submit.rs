@@ -166,7 +166,9 @@ impl Engine {
             return Err(SubmitError::Invalid {
                 field,
                 value: first_line(&model.to_string(), 80),
-                message: format!("provider and model name have 1 to {MODEL_CHARACTERS} characters"),
+                message: format!(
+                    "provider and model name must not be empty, nor longer than {MODEL_CHARACTERS} characters"
+                ),
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
             });
         }

@@ -129,7 +129,7 @@ async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
     let (status, kind, field, _) = send(&other).await.problem();
     assert_eq!(
         (status, kind.as_str(), field.as_deref()),
-        (422, "idempotency-key-reused", Some("Idempotency-Key"))
+        (409, "idempotency-key-reused", Some("Idempotency-Key"))
     );
 }
 

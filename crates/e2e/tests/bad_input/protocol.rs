@@ -32,7 +32,7 @@ async fn a_key_makes_one_run_and_a_list_has_pages() {
     assert_eq!((again.status, &again.json()["id"]), (200, &json!(id)));
     assert_eq!(again.header("location"), format!("/runs/{id}"));
     let other = with(good.clone(), "/objective", json!("Something else"));
-    let problem = keyed("one", &other).await.problem(422, "idempotency-key-reused");
+    let problem = keyed("one", &other).await.problem(409, "idempotency-key-reused");
     assert_eq!(
         (&problem["field"], &problem["value"]),
         (&json!("Idempotency-Key"), &json!("one"))

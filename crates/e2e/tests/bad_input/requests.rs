@@ -15,6 +15,15 @@ struct Bad {
     says: &'static [&'static str],
 }
 
+/// Nothing is wrong with the request itself.
+const UNUSABLE: &str = "unusable";
+
+impl Bad {
+    fn status(&self) -> u16 {
+        if self.kind == UNUSABLE { 409 } else { 422 }
+    }
+}
+
 fn bad(body: Value, kind: &'static str, field: &'static str, says: &'static [&'static str]) -> Bad {
     Bad {
         body,
@@ -105,7 +114,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
         ),
         bad(
             with(good(), "/orch_config/worker_model/provider", json!("keyless")),
-            value,
+            UNUSABLE,
             "orch_config.worker_model",
             &["keyless", "no API key", "KEY_THAT_NOBODY_SET"],
         ),
@@ -117,7 +126,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
         ),
         bad(
             json!({"objective": "x", "workspace_path": workspace}),
-            value,
+            UNUSABLE,
             "orch_config.director_model",
             &["no model is named", "orch_config.director_model"],
         ),
@@ -135,7 +144,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
         ),
         bad(
             with(body(workspace, "home-made"), "/orch_config/max_cost_dollars", json!(1)),
-            value,
+            UNUSABLE,
             "orch_config.director_model",
             &["home-made", "price"],
         ),
@@ -171,7 +180,7 @@ async fn a_request_that_can_not_be_used_names_the_field_the_value_and_the_way_ou
     let product = Product::start_with(Scenario::from_rules(vec![]), &[("ORCHESTRATOR_CONFIG", configuration)]).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
     for bad in bodies(&workspace) {
-        let problem = post(&product, &bad.body).await.problem(422, bad.kind);
+        let problem = post(&product, &bad.body).await.problem(bad.status(), bad.kind);
         println!("{problem:#}");
         assert_eq!(problem["field"].as_str().unwrap_or_default(), bad.field, "{problem:#}");
         assert!(problem["hint"].is_string(), "no way out: {problem:#}");

@@ -143,9 +143,7 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     let before = Untouched::now(&good);
     let listing = listing(folder, &data_dir);
     for (path, words) in &refused {
-        let problem = post(&product, &body(path, "scripted"))
-            .await
-            .problem(422, "invalid-value");
+        let problem = post(&product, &body(path, "scripted")).await.problem(409, "unusable");
         println!("{problem:#}");
         assert_eq!(problem["field"], "workspace_path");
         assert_eq!(problem["value"], path.display().to_string());

@@ -4,8 +4,9 @@ use crate::{
     app::App,
     body, convert, pages,
     problem::{self, Refusal},
+    settings::Settings,
 };
-use api::{Accepted, DeliverAsked, NewRun, Problem, Run, RunPage};
+use api::{Accepted, COST_DOLLARS, DeliverAsked, NewRun, Problem, Run, RunPage};
 use axum::{
     Json,
     body::HttpBody as _,
@@ -168,17 +169,17 @@ pub(crate) async fn deliver(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let asked = deliver_asked(request, app.settings.body_bytes).await?;
+    let asked = deliver_asked(request, &app.settings).await?;
     let run = app.engine.views().find_run(&id).await?;
     app.engine.deliver(run, asked.allow_integrity_flags).await?;
     taken_up(&app, run, &id).await
 }
 
 /// The body of a request to deliver; none asks for nothing.
-async fn deliver_asked(request: Request, limit: usize) -> Result<DeliverAsked, Refusal> {
+async fn deliver_asked(request: Request, settings: &Settings) -> Result<DeliverAsked, Refusal> {
     match request.body().is_end_stream() {
         true => Ok(DeliverAsked::default()),
-        false => problem::body(request, limit).await,
+        false => body::json(request, settings.body_bytes, settings).await,
     }
 }
 
@@ -219,14 +220,18 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun, Refusal> {
     let config = new.orch_config;
     let cost = match config.max_cost_dollars {
-        Some(dollars) => Some(NanoDollars::from_dollars(dollars).ok_or_else(|| {
-            invalid(
-                "orch_config.max_cost_dollars",
-                &dollars.to_string(),
-                "the cap is not an amount of dollars",
-                "give a number from 0 up, such as 5 or 0.25",
-            )
-        })?),
+        Some(dollars) => Some(
+            NanoDollars::from_dollars(dollars)
+                .filter(|_| dollars <= COST_DOLLARS)
+                .ok_or_else(|| {
+                    invalid(
+                        "orch_config.max_cost_dollars",
+                        &dollars.to_string(),
+                        "the cap is not an amount of dollars",
+                        "give a number from 0 up, such as 5 or 0.25",
+                    )
+                })?,
+        ),
         None => None,
     };
     let model = |choice: api::ModelChoice| ModelRef {
