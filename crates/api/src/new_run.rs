@@ -21,12 +21,22 @@ pub struct NewRun {
     /// What is wanted, in words.
     #[schema(min_length = 1, max_length = 65536, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     pub objective: String,
-    /// An absolute path on the server's machine: a git repository, a folder without git, or nothing yet.
+    /// An absolute path on the server's machine: a git repository, or, below a directory that the server has for
+    /// workspaces, an empty directory or nothing yet.
     #[schema(min_length = 1, max_length = 4096, pattern = r"^/[^\x00]*$")]
     pub workspace_path: String,
+    /// Make a repository of a directory that has files and none: they become its first commit.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub initialise: bool,
     /// Models, check command, limits.
     #[serde(default)]
     pub orch_config: OrchConfig,
+}
+
+/// For fields that are left out where they say nothing.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// How a run is to be carried out, where it differs from the server's configuration.

@@ -35,6 +35,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
     let new = NewRun {
         objective: "Do what the plan says".into(),
         workspace_path: repository.display().to_string(),
+        initialise: false,
         orch_config: OrchConfig {
             director_model: model(),
             worker_model: model(),

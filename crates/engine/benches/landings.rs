@@ -140,6 +140,7 @@ impl Bench {
         let asked = NewRun {
             objective: "Each task leaves its file".into(),
             workspace: repository,
+            initialise: false,
             director: Some(model.clone()),
             worker: Some(model),
             check: check.map(str::to_owned),

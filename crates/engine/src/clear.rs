@@ -39,6 +39,9 @@ impl Left {
         // As the hubs have it.
         let own = layout.worktrees().canonicalize().unwrap_or_else(|_| layout.worktrees());
         for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
+            if let Err(error) = Hub::close_to_others(&path) {
+                tracing::warn!(%error, "a hub of an older version may be read by other accounts");
+            }
             let Ok(hub) = Hub::open(&path) else {
                 // Half made: it is made anew by the run that needs it.
                 continue;

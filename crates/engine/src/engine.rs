@@ -5,6 +5,7 @@ use crate::{
     delivery::DeliverySettings,
     disk::{self, LowDisk},
     dispatcher::{self, Busy},
+    effects,
     heartbeat::Heartbeat,
     housekeeping,
     layout::Layout,
@@ -41,6 +42,8 @@ pub struct Engine {
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) layout: Layout,
+    /// Which directories may become workspaces.
+    pub(crate) admission: git::Admission,
     pub(crate) store: Store,
     pub(crate) views: Views,
     pub(crate) models: Arc<llm::Models>,
@@ -112,6 +115,9 @@ impl Engine {
             path: path.display().to_string(),
             source,
         })?;
+        if let Err(error) = layout.close() {
+            tracing::warn!(%error, "other accounts may list the data directory");
+        }
         let profiles = match &settings.profiles {
             Some(folder) => Profiles::with_folder(folder)?,
             None => Profiles::built_in()?,
@@ -120,8 +126,11 @@ impl Engine {
             .register_process(&settings.process_name, &settings.version, settings.lease)
             .await?;
         let heartbeat = Heartbeat::start(&store, holder, settings.heartbeat, settings.lease).map_err(Error::Thread)?;
+        let admission = git::Admission::new(settings.workspace_roots.clone(), settings.data_dir.clone());
+        let admission = admission.with_named(settings.workspace_named.clone());
         let parts = Parts {
             layout,
+            admission,
             views: store.views(),
             store,
             models,
@@ -148,6 +157,7 @@ impl Engine {
         let engine = Self { parts: Arc::new(parts) };
         clear::clear(&engine.parts.layout, &engine.parts.under_way).await;
         housekeeping::recover(&engine).await?;
+        effects::settle_begun(&engine).await;
         engine.spawn_parts();
         Ok(engine)
     }

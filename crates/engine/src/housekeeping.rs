@@ -1,7 +1,7 @@
 //! What is done beside the work: bringing back what dead processes held, ending overdue runs, showing gauges.
 //! It runs in every process, and twice does no harm.
 
-use crate::{engine::Engine, step::StepError, trace};
+use crate::{effects, engine::Engine, step::StepError, trace};
 use domain::{
     RunId, TaskId,
     event::Event,
@@ -144,6 +144,7 @@ pub(crate) async fn tell_of_ends(engine: Engine, run: RunId, tasks: Vec<TaskId>,
         Err(error) => tracing::warn!(%error, %run, "the end of a run could not be metered"),
     }
     engine.parts.red_base.forget(run);
+    effects::settle_run(&engine, run).await;
     if let Err(error) = gauges(&engine).await {
         tracing::debug!(%error, "gauges are read again later");
     }

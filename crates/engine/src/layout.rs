@@ -5,12 +5,12 @@ use domain::{Fence, MergeId, RunId, TaskKey};
 use sha2::{Digest, Sha256};
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 /// The folders that hold copies of repositories, what was built of them, and what commands printed.
-const FOLDERS: [&str; 4] = ["hubs", "worktrees", "outputs", "cache"];
+const FOLDERS: [&str; 5] = ["hubs", "worktrees", "outputs", "cache", "preparing"];
 
 /// The data directory's inner order.
 #[derive(Clone, Debug)]
@@ -33,6 +33,19 @@ impl Layout {
             made.map_err(|error| (folder, error))?;
         }
         Ok(())
+    }
+
+    /// Takes from other accounts what they may do with the data directory, but for the way through it that the
+    /// database's account needs where we are root. A directory of the system's or of all accounts' stays as it is.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        let metadata = fs::metadata(&self.root)?;
+        let me = rustix::process::geteuid();
+        let kept = if me.is_root() { 0o711 } else { 0o700 };
+        let mode = metadata.mode() & 0o7777;
+        if metadata.uid() != me.as_raw() || mode & !kept == 0 || git::Places::of_this_machine().holds(&self.root) {
+            return Ok(());
+        }
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(mode & kept))
     }
 
     /// The folder itself.
@@ -127,6 +140,16 @@ impl Layout {
             .join(format!("gate-{merge}.log"))
     }
 
+    /// The folder with a note of each run whose workspace is being prepared.
+    pub(crate) fn all_preparing(&self) -> PathBuf {
+        self.root.join("preparing")
+    }
+
+    /// What preparing a run has begun to make.
+    pub(crate) fn preparing(&self, run: RunId) -> PathBuf {
+        self.all_preparing().join(format!("{run}.json"))
+    }
+
     /// The folder of the build caches of all workspaces.
     pub(crate) fn caches(&self) -> PathBuf {
         self.root.join("cache")
@@ -146,7 +169,12 @@ mod tests {
     fn other_accounts_see_nothing_of_the_repositories() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("hubs")).unwrap();
-        Layout::new(root.path().to_owned()).make().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        let layout = Layout::new(root.path().to_owned());
+        layout.make().unwrap();
+        layout.close().unwrap();
+        let mode = fs::metadata(root.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o066, 0, "{mode:o}");
         for name in FOLDERS {
             let mode = fs::metadata(root.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{name}");

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 pub struct NewRun {
     /// What is wanted, in words.
     pub objective: String,
-    /// The user's repository, a folder without git, or a path that does not exist yet.
+    /// The user's repository, an empty directory, or a path that does not exist yet.
     pub workspace: PathBuf,
+    /// Whether the workspace may be a directory with files and without git: they become the first commit.
+    pub initialise: bool,
     /// Who plans; the configured director's model where none is named.
     pub director: Option<ModelRef>,
     /// Who works and resolves; the configured worker's model where none is named.

@@ -26,6 +26,16 @@ pub struct Settings {
     pub director: Option<ModelRef>,
     /// The workers' model where a request names none.
     pub worker: Option<ModelRef>,
+    /// The directories below which workspaces may be made; repositories that exist may be elsewhere.
+    pub workspace_roots: Vec<PathBuf>,
+    /// A directory that the user of this very process named: it counts as below a root.
+    pub workspace_named: Option<PathBuf>,
+    /// Files that the first commit of a directory without git may hold.
+    pub initialise_files: usize,
+    /// Bytes that it may hold.
+    pub initialise_bytes: u64,
+    /// How often a merge is tried that fails by itself, before it leaves the queue.
+    pub merge_tries: u32,
     /// What is configured for single workspaces, by canonical path.
     pub workspaces: BTreeMap<PathBuf, WorkspaceSettings>,
     /// How conflicts are decided in workspaces that have nothing of their own configured.
@@ -104,6 +114,11 @@ impl Settings {
             slots: 3,
             director: None,
             worker: None,
+            workspace_roots: git::Admission::default_roots(),
+            workspace_named: None,
+            initialise_files: 20_000,
+            initialise_bytes: 500 << 20,
+            merge_tries: 20,
             workspaces: BTreeMap::new(),
             merge: MergeSettings::default(),
             limits: RunLimits::default(),

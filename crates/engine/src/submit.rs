@@ -7,19 +7,16 @@ use crate::{
     settings::Duties,
 };
 use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
-use git::Found;
+use git::{Refused, Unversioned};
 use llm::ModelRef;
-use serde_json::json;
-use std::{
-    io,
-    path::{Component, Path, PathBuf},
-};
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use store::run::{NewRunRow, Saved};
 use telemetry::TraceContext;
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES: usize = 255;
-/// The longest path of a workspace, in bytes: the system's own limit.
+/// So much of a path is repeated.
 const PATH_BYTES: usize = 4_096;
 /// The longest name of a provider or a model.
 const MODEL_CHARACTERS: usize = 255;
@@ -59,7 +56,7 @@ impl Engine {
             self.parts.settings.worker.as_ref(),
             capped,
         )?;
-        let workspace = self.workspace(&new.workspace).await?;
+        let workspace = self.workspace(&new).await?;
         let merging = self.parts.merge_settings(&workspace.display().to_string());
         if let Some(second) = &merging.second_opinion {
             self.model("merge.second_opinion", None, Some(second), capped)?;
@@ -67,13 +64,7 @@ impl Engine {
         // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
         let objective = telemetry::secrets::redact(&new.objective);
         let id = RunId::new();
-        let mut request = json!({
-            "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
-            "check": new.check, "limits": new.limits,
-        });
-        if let Some(allow) = new.allow_integrity_flags {
-            request["allow_integrity_flags"] = json!(allow);
-        }
+        let request = asked(&new, &objective, [&director, &worker]);
         let own = self.parts.settings.workspaces.get(&workspace);
         let configured = own.and_then(|own| own.allow_integrity_flags);
         let row = NewRunRow {
@@ -194,84 +185,44 @@ impl Engine {
         Ok(model.clone())
     }
 
-    /// The workspace in canonical form, checked without changing it.
-    async fn workspace(&self, asked: &Path) -> Result<PathBuf, SubmitError> {
-        let invalid = |message: String, hint: &str| SubmitError::Invalid {
-            field: "workspace_path",
-            value: first_line(&asked.display().to_string(), PATH_BYTES),
-            message,
-            hint: hint.to_owned(),
+    /// The workspace in canonical form, admitted without changing it.
+    async fn workspace(&self, new: &NewRun) -> Result<PathBuf, SubmitError> {
+        let unversioned = match new.initialise {
+            true => Unversioned::Initialised,
+            false => Unversioned::Refused,
         };
-        let length = asked.as_os_str().len();
-        if length > PATH_BYTES {
-            return Err(invalid(
-                format!("the path is {length} bytes long; at most {PATH_BYTES} are taken"),
-                "give a shorter one, through a symbolic link if need be",
-            ));
-        }
-        if !asked.is_absolute() {
-            return Err(invalid(
-                "the workspace must be an absolute path".into(),
-                "the server does not know the caller's folder; give the path from the root",
-            ));
-        }
-        let path = canonical(asked).map_err(|error| {
-            invalid(
-                format!("the path can't be used: {error}"),
-                "give a folder that this user may read and write",
-            )
-        })?;
-        let data_dir = self
-            .parts
-            .settings
-            .data_dir
-            .canonicalize()
-            .unwrap_or_else(|_| self.parts.settings.data_dir.clone());
-        if path.starts_with(&data_dir) && !path.starts_with(data_dir.join("demo")) || data_dir.starts_with(&path) {
-            return Err(invalid(
-                format!(
-                    "the workspace and the data directory {} lie within each other",
-                    data_dir.display()
-                ),
-                "choose a workspace outside the data directory, or another --data-dir",
-            ));
-        }
-        let inspected = path.clone();
-        match blocking(move || git::inspect(&inspected)).await {
-            Ok(Found::Repository { .. } | Found::Missing | Found::PlainFolder) => Ok(path),
-            Err(error) => Err(invalid(
-                error.to_string(),
-                "a run starts from a commit of a repository that this user owns",
-            )),
-        }
+        let (admission, asked) = (self.parts.admission.clone(), new.workspace.clone());
+        let admitted = blocking(move || admission.admit(&asked, unversioned)).await;
+        let shown = || first_line(&new.workspace.display().to_string(), PATH_BYTES);
+        admitted.map(|admitted| admitted.path).map_err(|refused| {
+            let (field, value) = match &refused {
+                Refused::NotEmpty { .. } => ("initialise", "false".to_owned()),
+                _ => ("workspace_path", shown()),
+            };
+            SubmitError::Invalid {
+                field,
+                value,
+                message: refused.to_string(),
+                hint: refused.hint().to_owned(),
+            }
+        })
     }
 }
 
-/// The canonical path, where the last parts need not exist yet. What stands in the way of them is told by
-/// [`git::inspect`] in better words.
-fn canonical(path: &Path) -> io::Result<PathBuf> {
-    use io::ErrorKind;
-    // One after the other, not by recursion: a path may have thousands of parts.
-    for existing in path.ancestors() {
-        let found = match existing.canonicalize() {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
-            found => found?,
-        };
-        let missing = path.strip_prefix(existing).unwrap_or(Path::new(""));
-        if !missing.components().all(|part| matches!(part, Component::Normal(_))) {
-            return Err(io::Error::new(
-                ErrorKind::InvalidInput,
-                "it leads up from a folder that does not exist",
-            ));
-        }
-        // Joining nothing would add a slash.
-        return Ok(if missing.as_os_str().is_empty() {
-            found
-        } else {
-            found.join(missing)
-        });
+/// The request as it is kept, and compared with a repeat of it. A field that is newer than runs which exist is there
+/// only where it says something.
+fn asked(new: &NewRun, objective: &str, [director, worker]: [&ModelRef; 2]) -> Value {
+    let mut asked = json!({
+        "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
+        "check": new.check, "limits": new.limits,
+    });
+    if let Some(allow) = new.allow_integrity_flags {
+        asked["allow_integrity_flags"] = json!(allow);
     }
-    path.canonicalize()
+    if new.initialise {
+        asked["initialise"] = json!(true);
+    }
+    asked
 }
 
 fn check_texts(new: &NewRun) -> Result<(), SubmitError> {

@@ -10,6 +10,8 @@ use std::{
 /// How long a branch that could not be merged onto from here, and any task after one that could not be begun, is left to
 /// others.
 const REST: Duration = Duration::from_secs(10);
+/// A branch that does not come along rests twice as long each time, up to this.
+const LONGEST_REST: Duration = Duration::from_secs(160);
 
 /// Kept for the life of the process.
 #[derive(Debug, Default)]
@@ -20,8 +22,9 @@ pub(crate) struct Troubles {
 #[derive(Debug, Default)]
 struct Inner {
     begun: HashSet<MergeId>,
-    failing: HashMap<MergeId, Instant>,
     resting: HashMap<RunId, Instant>,
+    /// How long each of them rested the last time.
+    rested: HashMap<RunId, Duration>,
     no_tasks_until: Option<Instant>,
 }
 
@@ -31,21 +34,15 @@ impl Troubles {
         self.with(|inner| inner.begun.insert(merge))
     }
 
-    /// A merge failed for a reason that may pass: since when it does.
-    pub(crate) fn fails(&self, merge: MergeId) -> Duration {
-        self.with(|inner| inner.failing.entry(merge).or_insert_with(Instant::now).elapsed())
-    }
-
-    /// A merge that failed came further after all.
-    pub(crate) fn recovered(&self, merge: MergeId) {
-        self.with(|inner| inner.failing.remove(&merge));
+    /// A branch comes along.
+    pub(crate) fn recovered(&self, run: RunId) {
+        self.with(|inner| inner.rested.remove(&run));
     }
 
     /// A merge has ended.
     pub(crate) fn ended(&self, merge: MergeId) {
         self.with(|inner| {
             inner.begun.remove(&merge);
-            inner.failing.remove(&merge);
         });
     }
 
@@ -61,7 +58,12 @@ impl Troubles {
 
     /// A branch is left to other processes for a while.
     pub(crate) fn rest(&self, run: RunId) {
-        self.with(|inner| inner.resting.insert(run, Instant::now() + REST));
+        self.with(|inner| {
+            let rested = inner.rested.entry(run).or_insert(REST / 2);
+            *rested = (*rested * 2).min(LONGEST_REST);
+            let until = Instant::now() + *rested;
+            inner.resting.insert(run, until);
+        });
     }
 
     /// The branches that are.

@@ -4,12 +4,17 @@
 use crate::{
     durable::sync_directory,
     error::{At, Doing, GitError, GitResult},
+    private::{self, Private},
+    refs,
+    worktree::remove_directory,
 };
+use domain::RunId;
 use git2::{Config, Repository, RepositoryInitOptions};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -40,6 +45,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: Option<&Path>) -> GitResult<Pa
         .file_name()
         .ok_or_else(|| GitError::NotAHub { path: hub.to_owned() })?
         .to_string_lossy();
+    let _private = Private::begin();
     fs::create_dir_all(parent).at("can't make the directory", parent)?;
 
     // The lock dies with its process, so whatever half-made hub is found while holding it has no maker any more.
@@ -56,10 +62,39 @@ pub(crate) fn ensure(hub: &Path, user_repository: Option<&Path>) -> GitResult<Pa
     if making.exists() {
         fs::remove_dir_all(&making).at("can't remove the half-made hub", &making)?;
     }
-    make(&making, user_repository)?;
+    if let Err(error) = make(&making, user_repository) {
+        // What could not be removed either is by the next attempt.
+        drop(remove_directory(&making));
+        return Err(error);
+    }
     fs::rename(&making, hub).at("can't put the new hub in place at", hub)?;
     sync_directory(parent)?;
     existing(hub)
+}
+
+/// Removes a hub in which nothing is but what one run has begun.
+pub(crate) fn remove_unused(hub: &Path, run: RunId) -> GitResult<()> {
+    let Ok(path) = existing(hub) else {
+        return Ok(());
+    };
+    let doing = || format!("can't look at the hub {}", path.display());
+    let (own, all) = (refs::all_of(&run), refs::ALL);
+    let repository = Repository::open_bare(&path).doing(doing)?;
+    let named = |glob: &str| -> GitResult<usize> { Ok(repository.references_glob(glob).doing(doing)?.count()) };
+    let branches = named("refs/heads/*")?;
+    let of_run = repository.find_reference(&refs::integration(&run)).is_ok();
+    if named(all)? > named(&own)? || branches > usize::from(of_run) {
+        return Ok(());
+    }
+    drop(repository);
+    // Whoever opened it meanwhile finds it gone, and makes it anew with its next attempt.
+    let making = path.with_file_name(format!(
+        ".{}.making",
+        path.file_name().unwrap_or_default().to_string_lossy()
+    ));
+    remove_directory(&making)?;
+    fs::rename(&path, &making).at("can't take away", &path)?;
+    remove_directory(&making)
 }
 
 /// The canonical path of a finished hub.
@@ -147,7 +182,9 @@ fn init(path: &Path) -> Result<Repository, git2::Error> {
 
 fn make(making: &Path, user_repository: Option<&Path>) -> GitResult<()> {
     let doing = || format!("can't make a hub at {}", making.display());
+    private::create_directory(making)?;
     init(making).doing(doing)?;
+    private::close(making)?;
     if let Some(user_repository) = user_repository {
         let source = open_source(user_repository)?;
         link_objects(&source.commondir().join("objects"), &making.join("objects"))?;
@@ -260,6 +297,19 @@ fn is_object_file(name: &str) -> bool {
 }
 
 fn link_file(from: &Path, to: &Path) -> GitResult<bool> {
+    match fs::symlink_metadata(from) {
+        Ok(metadata) if metadata.is_file() => {}
+        // A link would be followed to what is no object, a pipe waited for.
+        Ok(_) => {
+            return Err(GitError::io(
+                "can't take the object",
+                from,
+                io::Error::other("it is no plain file"),
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(GitError::io("can't look at", from, error)),
+    }
     match fs::hard_link(from, to) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
@@ -267,8 +317,11 @@ fn link_file(from: &Path, to: &Path) -> GitResult<bool> {
         // Another file system, a file system without links, or files of another user: copy, complete or not at all.
         Err(_) => {
             let partial = to.with_extension("partial");
-            match fs::copy(from, &partial) {
-                Ok(_) => {}
+            // With the rights of the original, which are not ours to follow.
+            match fs::copy(from, &partial)
+                .and_then(|_| fs::set_permissions(&partial, fs::Permissions::from_mode(0o400)))
+            {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(GitError::io("can't copy", from, error)),
             }

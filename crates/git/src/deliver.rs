@@ -8,6 +8,7 @@ use crate::{
     ids::{commit_id, commit_oid},
     land::compare_and_swap,
     own_lock::{remove_dead_packs, remove_own_reference_lock},
+    private::as_the_user,
 };
 use domain::CommitId;
 use git2::{Oid, Repository};
@@ -157,19 +158,21 @@ fn copy_objects(hub: &Hub, user: &Repository, target: Oid) -> GitResult<()> {
         }
         let mut pack = repository.packbuilder().doing(doing)?;
         pack.insert_walk(&mut walk).doing(doing)?;
-        let odb = user.odb().doing(doing)?;
-        let mut writer = odb.packwriter().doing(doing)?;
-        let mut failed = None;
-        let written = pack.foreach(|bytes| {
-            failed = writer.write_all(bytes).err();
-            failed.is_none()
-        });
-        if let Some(source) = failed {
-            return Err(GitError::io("can't write a pack into", user.path(), source));
-        }
-        written.doing(doing)?;
-        writer.commit().doing(doing)?;
-        Ok(())
+        as_the_user(|| {
+            let odb = user.odb().doing(doing)?;
+            let mut writer = odb.packwriter().doing(doing)?;
+            let mut failed = None;
+            let written = pack.foreach(|bytes| {
+                failed = writer.write_all(bytes).err();
+                failed.is_none()
+            });
+            if let Some(source) = failed {
+                return Err(GitError::io("can't write a pack into", user.path(), source));
+            }
+            written.doing(doing)?;
+            writer.commit().doing(doing)?;
+            Ok(())
+        })
     })?;
     packs.flush_new()
 }

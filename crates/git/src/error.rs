@@ -116,6 +116,23 @@ pub enum GitError {
 }
 
 impl GitError {
+    /// Whether what is needed is away, and is worth waiting for: the hub that machines share, or room on the disk.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Upstream { .. } => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            // libgit2 has the system's words only.
+            Self::Git { source, .. } => {
+                let said = source.message();
+                said.contains("No space left on device") || said.contains("Disk quota exceeded")
+            }
+            Self::Program { said, .. } => said.contains("No space left on device"),
+            _ => false,
+        }
+    }
+
     pub(crate) fn git(doing: impl Into<String>, source: git2::Error) -> Self {
         Self::Git {
             doing: doing.into(),

@@ -5,10 +5,12 @@ use crate::{
     durable::{KnownDurable, PackFiles},
     error::{At, Doing, GitError, GitResult},
     ids::{Stamp, TreeId, commit_id, commit_oid},
-    land, refs,
+    land,
+    private::{self, Private},
+    refs,
     remote::Remote,
 };
-use domain::CommitId;
+use domain::{CommitId, RunId};
 use git2::{
     AutotagOption, Config, ErrorCode, FetchOptions, FetchPrune, Oid, RemoteUpdateFlags, Repository,
     RepositoryOpenFlags, Tree,
@@ -56,6 +58,16 @@ impl Hub {
         Ok(hub)
     }
 
+    /// Takes what other accounts may do with it from a hub that an older version made.
+    pub fn close_to_others(hub_path: &Path) -> GitResult<()> {
+        private::close_tree(&create::existing(hub_path)?)
+    }
+
+    /// Removes a hub that no run but `run` has anything in. One that is not there is fine.
+    pub fn remove_unused(hub_path: &Path, run: RunId) -> GitResult<()> {
+        create::remove_unused(hub_path, run)
+    }
+
     /// Opens a hub that was made before.
     pub fn open(hub_path: &Path) -> GitResult<Self> {
         Ok(Self::at(create::existing(hub_path)?))
@@ -78,6 +90,7 @@ impl Hub {
     /// Brings new commits, branches and tags of the user's repository into the hub, under [`refs::WORKSPACE_BRANCHES`].
     /// The user's repository is only read, and none of its hooks or programs run.
     pub fn refresh(&self, user_repository: &Path) -> GitResult<()> {
+        let _private = Private::begin();
         let path = self.path.join("orchestrator-refresh.lock");
         let lock = File::create(&path).at("can't make the lock file", &path)?;
         flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
@@ -223,7 +236,9 @@ impl Hub {
         };
         let path = || self.path.join(USE_LOCK);
         flock(&handle.use_lock, FlockOperation::LockShared).at("can't take the lock", &path())?;
+        let private = Private::begin();
         let result = work(&handle);
+        drop(private);
         flock(&handle.use_lock, FlockOperation::Unlock).at("can't give back the lock", &path())?;
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         if handles.len() < KEPT_HANDLES {
@@ -240,6 +255,7 @@ impl Handle {
         let objects = open(path)?;
         objects.set_config(&Config::new().doing(doing)?).doing(doing)?;
         let lock = path.join(USE_LOCK);
+        let _private = Private::begin();
         let use_lock = File::create(&lock).at("can't make the lock file", &lock)?;
         Ok(Self {
             refs,

@@ -12,6 +12,7 @@
 //! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
 //!   alone, except for [`fast_forward()`] on a clean checkout.
 
+mod admission;
 mod attributes;
 mod audit;
 mod audit_report;
@@ -40,6 +41,7 @@ mod lock;
 mod merge;
 mod ort;
 mod own_lock;
+mod private;
 mod process;
 mod push;
 pub mod refs;
@@ -60,6 +62,7 @@ mod workspace;
 mod worktree;
 mod xdiff;
 
+pub use admission::{Admission, Admitted, Places, Refused, Unversioned};
 pub use audit::merge_audit;
 pub use audit_report::{AuditReport, Suspect, Times, Verdict};
 pub use conflict::{Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version};
@@ -74,7 +77,9 @@ pub use history::{DiffStat, DiffText, LogEntry};
 pub use hub::Hub;
 pub use hunks::{ConflictedText, Hunk, HunkError};
 pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
-pub use initialise::{InitialiseError, Initialised, initialise};
+pub use initialise::{
+    InitialiseError, Initialised, initialise, missing_directories, settle_initialised, undo_initialise,
+};
 pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
 pub use merge::{CleanMerge, MergeEngine, MergeOutcome};

@@ -4,6 +4,7 @@ use crate::{
     error::{At, GitError, GitResult},
     hub::{Hub, full_name},
     land::lock_path,
+    private::Private,
     remote::Remote,
     transport::TRANSFER_LIMIT,
 };
@@ -78,6 +79,7 @@ impl Hub {
     /// To be held while a reference is moved.
     pub(crate) fn moving(&self) -> GitResult<Moving> {
         let path = self.path().join(MOVING);
+        let _private = Private::begin();
         let file = File::create(&path).at("can't make the lock file", &path)?;
         flock(&file, FlockOperation::LockShared).at("can't take the lock", &path)?;
         Ok(Moving { _file: file })
@@ -86,6 +88,7 @@ impl Hub {
     /// Waits until nobody moves a reference, and keeps it so; `None` where somebody does not come to an end.
     fn nobody_moving(&self) -> GitResult<Option<Moving>> {
         let path = self.path().join(MOVING);
+        let _private = Private::begin();
         let file = File::create(&path).at("can't make the lock file", &path)?;
         let started = Instant::now();
         loop {

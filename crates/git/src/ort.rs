@@ -5,6 +5,7 @@ mod attribute_source;
 use crate::{
     error::{GitError, GitResult},
     ids::{BlobId, RepoPath, TreeId},
+    private::Private,
     process::{self, isolated, join},
 };
 use attribute_source::AttributeSource;
@@ -150,7 +151,10 @@ fn merge_tree_with(
         ]);
     attributes.tell(&mut command, ours);
     command.args(["merge-tree", "--write-tree", "--messages", "-z", &ours.0, &theirs.0]);
+    // The trees and contents that it writes are the hub's.
+    let private = Private::begin();
     let output = process::run(command, COMMAND, TIME_LIMIT)?;
+    drop(private);
     match output.status {
         Some(0 | 1) => parse(&output.stdout, output.status == Some(0)).ok_or_else(|| GitError::Program {
             command: COMMAND.to_owned(),

@@ -12,6 +12,9 @@ pub const WORKSPACE_TAGS: &str = "refs/workspace/tags/";
 /// Where HEAD of the user's repository is mirrored.
 pub const WORKSPACE_HEAD: &str = "refs/workspace/HEAD";
 
+/// Every reference of every run but the integration branches, as a glob.
+pub(crate) const ALL: &str = "refs/orchestrator/*";
+
 /// The branch of a run as people name it: `orchestrator/<short run id>`, in the hub and in the user's repository.
 pub fn branch(run: &RunId) -> String {
     format!("orchestrator/{}", run.short())

@@ -11,6 +11,7 @@
 use crate::{
     error::{At, GitError, GitResult},
     hub::{Hub, USE_LOCK},
+    private::Private,
     process::{self, isolated, join},
     refs,
 };
@@ -109,6 +110,7 @@ impl Hub {
     pub fn prune(&self, grace: Duration) -> GitResult<Pruned> {
         // What a refresh brings in may name objects that are here and that nothing names yet.
         let path = self.path().join("orchestrator-refresh.lock");
+        let _private = Private::begin();
         let lock = File::create(&path).at("can't make the lock file", &path)?;
         flock(&lock, FlockOperation::LockExclusive).at("can't take the lock", &path)?;
         let before = SystemTime::now() - grace;
@@ -194,6 +196,7 @@ impl Hub {
     /// The hub for oneself, or nothing where its users leave no gap for long.
     fn alone(&self) -> GitResult<Option<File>> {
         let path = self.path().join(USE_LOCK);
+        let _private = Private::begin();
         let lock = File::create(&path).at("can't make the lock file", &path)?;
         let deadline = Instant::now() + BUSY;
         loop {
@@ -210,6 +213,7 @@ impl Hub {
     fn input(&self, list: &str) -> GitResult<File> {
         let name = format!("orchestrator-list.{}.{:?}", std::process::id(), thread::current().id());
         let path = self.path().join(name);
+        let _private = Private::begin();
         let written = fs::write(&path, list).at("can't write", &path);
         let input = written.and_then(|()| File::open(&path).at("can't read", &path));
         fs::remove_file(&path).at("can't remove", &path)?;

@@ -3,6 +3,7 @@
 use crate::{
     hub::Hub,
     ids::commit_oid,
+    private::Private,
     process::{self, isolated, join},
     push::PushError,
     remote::Remote,
@@ -63,7 +64,9 @@ impl Hub {
             ])
             .args(["--no-recurse-submodules", "--", &remote.address])
             .args(references);
+        let private = Private::begin();
         let output = process::run(command, "git fetch", TRANSFER_LIMIT)?;
+        drop(private);
         match output.status {
             Some(0) => Ok(()),
             _ => Err(unreachable(remote, &output.stderr)),

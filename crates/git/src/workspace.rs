@@ -1,11 +1,11 @@
 //! Looking at the path a person gave as a workspace, before anything is done to it.
 
-use crate::{error::GitError, ids::commit_id};
+use crate::{admission::is_ours, error::GitError, ids::commit_id, walk::UNFINISHED_GIT};
 use domain::CommitId;
 use git2::{ErrorCode, Repository, RepositoryState, StatusOptions, StatusShow};
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -23,7 +23,9 @@ pub enum Found {
     },
     /// Nothing: [`crate::initialise()`] makes a repository.
     Missing,
-    /// A folder without git: [`crate::initialise()`] makes it one.
+    /// A directory with nothing in it: [`crate::initialise()`] makes it a repository.
+    Empty,
+    /// A directory with files and without git: [`crate::initialise()`] makes it a repository that holds them.
     PlainFolder,
 }
 
@@ -80,6 +82,14 @@ pub enum WorkspaceError {
         /// The repository.
         root: PathBuf,
     },
+    /// A directory of git's own.
+    #[error("{} lies inside the git directory {}: give a directory outside of it", path.display(), git.display())]
+    InsideGit {
+        /// The path.
+        path: PathBuf,
+        /// The `.git`, or the bare repository.
+        git: PathBuf,
+    },
     /// A repository that can't be used as it is.
     #[error("{} is a git repository that can't be used: {said}. `git fsck` and `git status` there may say more", path.display())]
     Unusable {
@@ -95,6 +105,14 @@ pub enum WorkspaceError {
 
 /// Looks at a path without changing anything.
 pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
+    let named = |ancestor: &&Path| {
+        ancestor
+            .file_name()
+            .is_some_and(|name| name.eq_ignore_ascii_case(".git"))
+    };
+    if let Some(git) = path.ancestors().find(named) {
+        return Err(inside_git(path, git));
+    }
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => {
             return Err(WorkspaceError::IsAFile { path: path.to_owned() });
@@ -193,7 +211,17 @@ fn plain_folder(path: &Path) -> Result<Found, WorkspaceError> {
         return Err(owned_by_another(path));
     }
     refuse_inside(path, path)?;
-    Ok(Found::PlainFolder)
+    let unreadable = |source| WorkspaceError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        // What an attempt that was cut short left is made anew.
+        if entry.map_err(unreadable)?.file_name().as_bytes() != UNFINISHED_GIT {
+            return Ok(Found::PlainFolder);
+        }
+    }
+    Ok(Found::Empty)
 }
 
 /// The nearest part of the path that exists decides what may be made below it.
@@ -217,11 +245,13 @@ fn missing(path: &Path) -> Result<Found, WorkspaceError> {
 
 /// A repository in a repository would be seen by the outer one, unless that ignores the place.
 fn refuse_inside(path: &Path, existing: &Path) -> Result<(), WorkspaceError> {
-    let Ok(outer) = Repository::discover(existing) else {
-        return Ok(());
+    let outer = match Repository::discover(existing) {
+        Ok(outer) => outer,
+        Err(error) if error.code() == ErrorCode::Owner => return Err(owned_by_another(path)),
+        Err(_) => return Ok(()),
     };
     let Some(root) = outer.workdir() else {
-        return Ok(());
+        return Err(inside_git(path, outer.path()));
     };
     let Ok(existing) = existing.canonicalize() else {
         return Ok(());
@@ -238,11 +268,11 @@ fn refuse_inside(path: &Path, existing: &Path) -> Result<(), WorkspaceError> {
     }
 }
 
-fn is_ours(owner: u32) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    // As git: under sudo, what belongs to the calling user is ours as well.
-    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
-    owner == me || me == 0 && caller == Some(owner)
+fn inside_git(path: &Path, git: &Path) -> WorkspaceError {
+    WorkspaceError::InsideGit {
+        path: path.to_owned(),
+        git: git.to_owned(),
+    }
 }
 
 fn owned_by_another(path: &Path) -> WorkspaceError {

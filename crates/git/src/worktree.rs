@@ -4,6 +4,7 @@ use crate::{
     error::{At, Doing, GitError, GitResult},
     hub::{Hub, find_tree, tree_of},
     ids::{TreeId, commit_oid},
+    private::{self, Private},
     withheld::without_withheld,
 };
 use domain::CommitId;
@@ -108,6 +109,7 @@ impl Hub {
         register(&registration, &path, &worktree.head)?;
         self.check_out(&path, start)?;
         let ready = registration.join(READY);
+        let _private = Private::begin();
         fs::write(&ready, &worktree.head.0).at("can't write", &ready)?;
         Ok(worktree)
     }
@@ -236,8 +238,9 @@ pub(crate) fn canonical_place(path: &Path) -> GitResult<PathBuf> {
 
 /// What `git worktree add --detach` writes, without running it.
 fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> {
-    fs::create_dir_all(registration).at("can't make the directory", registration)?;
+    // What belongs to it in the hub is for our own account, and its files are as a checkout makes them.
     fs::create_dir_all(path).at("can't make the directory", path)?;
+    private::create_directory(registration)?;
     let gitlink = path.join(".git");
     for (file, content) in [
         // First, so that it can be told whose this is.

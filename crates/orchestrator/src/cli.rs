@@ -80,6 +80,9 @@ pub(crate) struct RunArguments {
     /// The repository to work on; a path that does not exist becomes a new one
     #[arg(short, long, value_name = "PATH", default_value = ".")]
     pub(crate) workspace: PathBuf,
+    /// Make a repository of a directory that has files and none: they become its first commit
+    #[arg(long)]
+    pub(crate) initialise: bool,
     /// The command that checks the merged tree [default: configured or detected]
     #[arg(long, value_name = "COMMAND")]
     pub(crate) check: Option<String>,

@@ -126,20 +126,28 @@ impl Store {
         }))
     }
 
-    /// Gives an effect back to be tried again after a while, unless another has claimed it meanwhile.
+    /// Gives an effect back to be tried again after a while, unless another has claimed it meanwhile. What was no try,
+    /// because something it needs is away, is not `counted` as one.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn retry_effect(&self, effect: &ClaimedEffect, error: &str, wait: Duration) -> Result<(), Error> {
+    pub async fn retry_effect(
+        &self,
+        effect: &ClaimedEffect,
+        error: &str,
+        wait: Duration,
+        counted: bool,
+    ) -> Result<(), Error> {
         timed(
             "update",
             sqlx::query!(
-                "update effect set process = null, epoch = null, error = $3,
+                "update effect set process = null, epoch = null, error = $3, tries = greatest(tries - $5, 0),
                      wake_at = now() + make_interval(secs => $4) where id = $1 and fence = $2 and done_at is null",
                 effect.id,
                 effect.fence.0,
                 &*text(error),
                 wait.as_secs_f64(),
+                i32::from(!counted),
             )
             .execute(&self.pool),
         )

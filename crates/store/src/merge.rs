@@ -67,7 +67,7 @@ impl Tx {
                  select $1, $2, attempt, $3 from task where id = $2
                  on conflict (run, task, commit) do update
                      set state = 'queued', ended_at = null, queued_at = now(), attempt = excluded.attempt,
-                         reason = null, started_at = null, begun = 0, wait_ms = null, merge_ms = null, gate = null,
+                         reason = null, started_at = null, begun = 0, failures = 0, last_failure = null, wait_ms = null, merge_ms = null, gate = null,
                          intended_at = null, intent_fence = null, intent_place = null
                      where merge.state in ('rejected', 'error')",
                 run.0,

@@ -263,6 +263,10 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
     let data_dir = data_dir.to_str().unwrap();
     let workspace = repository(&place.join("repository"), &[("a", "1\n")]);
     let workspace = workspace.to_str().unwrap();
+    let notes = place.join("notes");
+    std::fs::create_dir(&notes).unwrap();
+    std::fs::write(notes.join("a"), "1\n").unwrap();
+    let notes = notes.to_str().unwrap();
     let file = place.join("server.log");
     let file = file.to_str().unwrap();
 
@@ -279,6 +283,14 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
         (
             [&["run", "x", "--workspace", data_dir][..], &MODELS].concat(),
             &["--workspace", "data directory"],
+        ),
+        (
+            [&["run", "x", "--workspace", notes][..], &MODELS].concat(),
+            &["--initialise", "is no git repository"],
+        ),
+        (
+            [&["run", "x", "--workspace", "/etc"][..], &MODELS].concat(),
+            &["--workspace", "belongs to the system"],
         ),
         (run(&[]), &["--director-model", "no model is named"]),
         (

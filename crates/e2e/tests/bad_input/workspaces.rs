@@ -43,7 +43,6 @@ fn unusable(folder: &Path) -> Vec<Refused> {
         (good.join("sub/new"), &["lies inside the repository"]),
         (merging(folder), &["in the middle of a merge", "git merge --abort"]),
         (rebasing(folder), &["in the middle of a rebase", "git rebase --abort"]),
-        (of_another_user(folder), &["owned by another user", "safe.directory"]),
     ]
 }
 
@@ -96,14 +95,62 @@ fn rebasing(folder: &Path) -> PathBuf {
     path
 }
 
-/// As root a repository of somebody else's; as an ordinary user one of the system's folders.
+/// Somebody else's repository; only root can make one.
 fn of_another_user(folder: &Path) -> PathBuf {
-    if !rustix::process::geteuid().is_root() {
-        return PathBuf::from("/usr/share");
-    }
     let path = repository(&folder.join("theirs"), &[("a", "1\n")]);
     run("chown", &["-R", "65534:65534", &path.display().to_string()]);
     path
+}
+
+/// What belongs to the machine, by many names. They are only named: nothing is opened or made there.
+const OF_THE_SYSTEM: [&str; 14] = [
+    "/etc",
+    "/etc/",
+    "//etc",
+    "/tmp/../etc",
+    "/etc/orchestrator-is-not-here",
+    "/proc/self/root/etc",
+    "/proc/self/cwd/../../../../../../../../etc",
+    "/usr/share",
+    "/var/lib",
+    "/proc/sys",
+    "/dev/shm",
+    "/home",
+    "/tmp",
+    "/root",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
+    let product = Product::start(Scenario::from_rules(vec![])).await;
+    let made = || OF_THE_SYSTEM.map(|path| Path::new(path).join(".git").symlink_metadata().is_ok());
+    let before = made();
+    for path in OF_THE_SYSTEM {
+        for initialise in [false, true] {
+            let asked = with(body(Path::new(path), "scripted"), "/initialise", json!(initialise));
+            let problem = post(&product, &asked).await.problem(422, "invalid-value");
+            assert_eq!(problem["field"], "workspace_path", "{problem}");
+            assert!(problem["hint"].is_string(), "{problem}");
+        }
+    }
+    // Files that nobody asked to have committed, and a place where nothing may be made.
+    let notes = product.folder.path().join("notes");
+    fs::create_dir(&notes).unwrap();
+    fs::write(notes.join("a"), "1\n").unwrap();
+    let problem = post(&product, &body(&notes, "scripted"))
+        .await
+        .problem(422, "invalid-value");
+    assert_eq!(problem["field"], "initialise");
+    says(&problem.to_string(), &["initialise", "git init"]);
+    assert!(!notes.join(".git").exists());
+    let problem = post(&product, &body(Path::new("/srv/orchestrator-is-not-here"), "scripted"));
+    says(
+        &problem.await.problem(422, "invalid-value").to_string(),
+        &["server.workspaces"],
+    );
+    assert_eq!(made(), before);
+    assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));
+    goes_on(&product).await;
 }
 
 /// Permissions do not hold root back; for root a path below a file stands for it, see [`unusable`].
@@ -134,6 +181,9 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     let mut refused = unusable(folder);
     let unreadable = unreadable(home.path());
     refused.extend(unreadable.clone());
+    if rustix::process::geteuid().is_root() {
+        refused.push((of_another_user(folder), &["owned by another user", "safe.directory"]));
+    }
     let data_dir = product.data_dir();
     refused.push((data_dir.clone(), &["data directory"]));
     refused.push((data_dir.join("new"), &["data directory", "--data-dir"]));

@@ -5,6 +5,8 @@ mod plan;
 mod prepare;
 pub(crate) mod work;
 
+pub(crate) use prepare::{settle_begun, settle_run};
+
 use crate::{engine::Engine, step::StepError};
 use domain::{
     event::Event,
@@ -20,9 +22,15 @@ const TRIES: u32 = 5;
 /// The wait before the second try; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
+/// The pause before an effect is begun again whose needs were away: the database, a shared hub, room on the disk. That
+/// is no try; it goes on for as long as the run may take.
+const OUTAGE_WAIT: Duration = Duration::from_secs(5);
+
 /// Why an effect did not come to an outcome.
 pub(crate) enum Failure {
-    /// It may pass: a busy disk, a database that is restarting.
+    /// What it needs is away.
+    Outage(String),
+    /// It may pass: a lock file, a machine that is busy.
     Passing(String),
     /// It will not pass: the run ends with this reason.
     Final(Reason),
@@ -34,7 +42,19 @@ pub(crate) enum Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        Self::Passing(error.to_string())
+        match error.is_transient() {
+            true => Self::Outage(error.to_string()),
+            false => Self::Passing(error.to_string()),
+        }
+    }
+}
+
+impl From<git::GitError> for Failure {
+    fn from(error: git::GitError) -> Self {
+        match error.is_outage() {
+            true => Self::Outage(error.to_string()),
+            false => Self::Passing(error.to_string()),
+        }
     }
 }
 
@@ -92,12 +112,17 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
             tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
             retire(engine, &effect).await;
         }
-        Err(Failure::Passing(error)) if effect.tries < tries(&effect) => {
+        Err(Failure::Outage(error)) if facts.age_s < facts.limits.run_s as f64 => {
+            metered.failed();
+            tracing::warn!(run = %effect.run, kind = effect.kind, error, "an effect waits for what is away");
+            postpone(engine, &effect, &error).await;
+        }
+        Err(Failure::Outage(error) | Failure::Passing(error)) if effect.tries < tries(&effect) => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
             give_back(engine, &effect, &error).await;
         }
-        Err(Failure::Passing(error)) => {
+        Err(Failure::Outage(error) | Failure::Passing(error)) => {
             metered.failed();
             let reason = Reason::new(
                 ending(&effect, ReasonCode::Internal),
@@ -187,7 +212,19 @@ async fn give_back(engine: &Engine, effect: &ClaimedEffect, error: &str) {
     if let Err(error) = engine
         .parts
         .store
-        .retry_effect(effect, &telemetry::secrets::redact(error), wait)
+        .retry_effect(effect, &telemetry::secrets::redact(error), wait, true)
+        .await
+    {
+        tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
+    }
+}
+
+async fn postpone(engine: &Engine, effect: &ClaimedEffect, error: &str) {
+    let error = telemetry::secrets::redact(error);
+    if let Err(error) = engine
+        .parts
+        .store
+        .retry_effect(effect, &error, OUTAGE_WAIT, false)
         .await
     {
         tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");

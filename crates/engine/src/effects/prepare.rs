@@ -1,18 +1,22 @@
 //! Prepare: the workspace's hub is made or refreshed, the base commit pinned, the branch begun.
 //!
-//! Twice: the hub is found and refreshed, pins and branch are there already.
+//! Twice: the hub is found and refreshed, pins and branch are there already. What it makes is noted before
+//! ([`begun`]), and goes again where the run ends before it is prepared.
+
+mod begun;
 
 use super::{Failure, finish};
 use crate::{
     detect,
     engine::{Engine, blocking},
+    layout::Layout,
 };
 use domain::{
-    CommitId,
+    CommitId, RunId,
     event::Event,
     run::{Reason, ReasonCode},
 };
-use git::{Found, Hub, Remote, RepoPath, TreeLimits};
+use git::{Admission, Admitted, Found, Hub, Refused, Remote, RepoPath, TreeLimits, Unversioned};
 use std::path::{Path, PathBuf};
 use store::{effect::ClaimedEffect, run::RunFacts};
 
@@ -23,9 +27,43 @@ struct Prepared {
     check: domain::run::Check,
 }
 
+/// Sees to what the preparations of earlier lives of this process have left.
+pub(crate) async fn settle_begun(engine: &Engine) {
+    for run in begun::runs(&engine.parts.layout) {
+        begun::settle(engine, run).await;
+    }
+}
+
+/// The same for one run that has ended.
+pub(crate) async fn settle_run(engine: &Engine, run: RunId) {
+    begun::settle(engine, run).await;
+}
+
 pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let performed = perform_noted(engine, facts, effect).await;
+    begun::settle(engine, facts.id).await;
+    performed
+}
+
+/// What does not change from one run to the next.
+struct Rules {
+    layout: Layout,
+    admission: Admission,
+    limits: TreeLimits,
+}
+
+async fn perform_noted(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let workspace = PathBuf::from(&facts.workspace_path);
-    let hub = engine.parts.layout.hub(&facts.hub);
+    let settings = &engine.parts.settings;
+    let rules = Rules {
+        layout: engine.parts.layout.clone(),
+        admission: engine.parts.admission.clone(),
+        limits: TreeLimits {
+            max_changed_files: settings.initialise_files,
+            max_file_bytes: facts.limits.file_bytes,
+            max_changed_bytes: settings.initialise_bytes,
+        },
+    };
     let shared = engine.parts.shared_hub(&facts.hub).map_err(passing)?;
     let configured = engine
         .parts
@@ -34,7 +72,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         .get(&workspace)
         .and_then(|own| own.check.clone());
     let (own, stamp) = (facts.clone(), engine.parts.stamp("Begin".into()));
-    let prepared = blocking(move || prepare(&own, &workspace, (&hub, shared), configured, &stamp)).await?;
+    let prepared = blocking(move || prepare(&own, &workspace, &rules, shared, configured, &stamp)).await?;
     let event = Event::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
@@ -49,7 +87,8 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 fn prepare(
     facts: &RunFacts,
     workspace: &Path,
-    (hub_path, shared): (&Path, Option<Remote>),
+    rules: &Rules,
+    shared: Option<Remote>,
     configured: Option<String>,
     stamp: &git::Stamp,
 ) -> Result<Prepared, Failure> {
@@ -59,19 +98,21 @@ fn prepare(
             format!("{}: {error}", workspace.display()),
         ))
     };
-    let mut found = git::inspect(workspace).map_err(|error| unusable(&error))?;
-    if matches!(found, Found::Missing | Found::PlainFolder) {
-        let limits = TreeLimits {
-            max_file_bytes: facts.limits.file_bytes,
-            ..TreeLimits::default()
-        };
-        git::initialise(workspace, stamp, &limits).map_err(|error| unusable(&error))?;
+    let noted = |error: std::io::Error| Failure::Passing(format!("what is being made can't be noted: {error}"));
+    let _one_at_a_time = begun::lock(&rules.layout).map_err(noted)?;
+    let mut found = admit(facts, workspace, &rules.admission).map_err(|error| unusable(&error))?;
+    begun::Begun::note(&rules.layout, facts.id, workspace, &facts.hub).map_err(noted)?;
+    if !matches!(found, Found::Repository { .. }) {
+        git::initialise(workspace, stamp, &rules.limits).map_err(|error| match error {
+            git::InitialiseError::Git(error) if error.is_outage() => Failure::Outage(error.to_string()),
+            error => unusable(&error),
+        })?;
         found = git::inspect(workspace).map_err(|error| unusable(&error))?;
     }
     let Found::Repository { head, branch, .. } = found else {
         return Err(unusable(&"no repository could be made of it"));
     };
-    let mut hub = Hub::open_or_create(hub_path, workspace).map_err(passing)?;
+    let mut hub = Hub::open_or_create(&rules.layout.hub(&facts.hub), workspace).map_err(passing)?;
     if let Some(upstream) = shared {
         if hub.is_shallow().map_err(passing)? {
             let why = "it is a shallow clone, and hubs that machines share need its whole history: run \
@@ -104,6 +145,20 @@ fn prepare(
     })
 }
 
+/// Decides about the workspace once more: since the run was submitted its path may have come to lead elsewhere.
+fn admit(facts: &RunFacts, workspace: &Path, admission: &Admission) -> Result<Found, String> {
+    let unversioned = match facts.initialise {
+        true => Unversioned::Initialised,
+        false => Unversioned::Refused,
+    };
+    let wrong = |refused: Refused| format!("{refused}; {}", refused.hint());
+    let Admitted { path, found } = admission.admit(workspace, unversioned).map_err(wrong)?;
+    match path == workspace {
+        true => Ok(found),
+        false => Err(format!("it leads to {} by now: submit the run again", path.display())),
+    }
+}
+
 fn passing(error: git::GitError) -> Failure {
-    Failure::Passing(error.to_string())
+    error.into()
 }

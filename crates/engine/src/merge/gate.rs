@@ -11,6 +11,7 @@ pub(super) use report::GateReport;
 
 use super::{Failure, entry::Entry, integrity};
 use domain::{CommitId, RunId, event::Fact, merge::GateVerdict};
+use git::WorktreeError;
 use run::{Gate, GateError};
 use serde_json::Value;
 use std::{
@@ -118,6 +119,7 @@ async fn judge(
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
     let report = check(entry, commit, cancel).await.map_err(|error| match error {
         GateError::Stopped => Failure::Stopped,
+        GateError::Git(error) | GateError::Checkout(WorktreeError::Git(error)) => error.into(),
         other => Failure::Passing(other.to_string()),
     })?;
     let took = started.elapsed();

@@ -169,6 +169,7 @@ impl Branch {
                     LandingState::NotYet | LandingState::Moved { .. } => Ok(Moved::Refused(error.to_string())),
                 }
             }
+            Err(LandError::Git(error)) => Err(error.into()),
             Err(error) => Err(Failure::Passing(error.to_string())),
         }
     }

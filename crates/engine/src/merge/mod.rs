@@ -13,6 +13,7 @@ mod land;
 mod person;
 mod resolve;
 mod train;
+mod tries;
 
 pub(crate) use cache::BuildCaches;
 pub(crate) use gate::RedBase;
@@ -22,8 +23,6 @@ use crate::{engine::Engine, step::StepError, tip::TipError};
 use domain::{Fence, RunId};
 use std::time::Duration;
 
-/// How long a merge is tried again whose failure may pass by itself: a full disk, a shared hub that is away.
-const PATIENCE: Duration = Duration::from_secs(1_800);
 /// How long a shared hub is waited for with a verdict in hand, which would have to be found anew.
 const VERDICT_PATIENCE: Duration = Duration::from_secs(60);
 /// After so many failures in a row the branch is left to other processes for a while: what ails this one may not ail
@@ -38,9 +37,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Why a merge did not come to an end.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// It may pass: a busy disk, a lock file, a database that is restarting.
+    /// What it needs is away: the database, a shared hub, room on the disk. It waits for as long as the run has time.
+    #[error("{0}")]
+    Outage(String),
+    /// It may pass: a lock file, a machine that is busy. It is tried so often ([`tries`]).
     #[error("{0}")]
     Passing(String),
+    /// The same, counted against its entry already.
+    #[error("{0}")]
+    Counted(String),
     /// It was taken out of the queue, or this process no longer holds the lease.
     #[error("the merge is no longer this merger's")]
     NotOurs,
@@ -51,19 +56,28 @@ enum Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        Self::Passing(error.to_string())
+        match error.is_transient() {
+            true => Self::Outage(error.to_string()),
+            false => Self::Passing(error.to_string()),
+        }
     }
 }
 
 impl From<git::GitError> for Failure {
     fn from(error: git::GitError) -> Self {
-        Self::Passing(error.to_string())
+        match error.is_outage() {
+            true => Self::Outage(error.to_string()),
+            false => Self::Passing(error.to_string()),
+        }
     }
 }
 
 impl From<TipError> for Failure {
     fn from(error: TipError) -> Self {
-        Self::Passing(error.to_string())
+        match error {
+            TipError::Store(error) => error.into(),
+            TipError::Git(error) => error.into(),
+        }
     }
 }
 
@@ -84,7 +98,10 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
     let mut train = None;
     while !drain.is_cancelled() {
         match advance(&mut train, engine, run, lease, fence).await {
-            Ok(Turn::Went) => failures = 0,
+            Ok(Turn::Went) => {
+                failures = 0;
+                engine.parts.troubles.recovered(run);
+            }
             Ok(Turn::Waited) => {}
             Ok(Turn::Empty) | Err(Failure::Stopped) => break,
             Err(Failure::NotOurs) => {
@@ -92,8 +109,11 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
                 drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
                 break;
             }
-            Err(failure @ Failure::Passing(_)) => {
+            Err(failure @ (Failure::Outage(_) | Failure::Passing(_) | Failure::Counted(_))) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
+                if let Failure::Passing(why) = &failure {
+                    tries::count_against_first(engine, run, lease, fence, why).await;
+                }
                 failures += 1;
                 if failures > FAILURES_IN_A_ROW {
                     engine.parts.troubles.rest(run);

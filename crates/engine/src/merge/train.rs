@@ -7,7 +7,7 @@
 mod candidate;
 
 use super::{
-    Failure, PATIENCE, Turn, VERDICT_PATIENCE,
+    Failure, Turn, VERDICT_PATIENCE,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
@@ -54,7 +54,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
         let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
-        engine.parts.knows_models_of(&facts).map_err(Failure::Passing)?;
+        engine.parts.knows_models_of(&facts).map_err(Failure::Outage)?;
         let hub = engine.parts.hub(&facts.hub, run).await?;
         let branch = Branch {
             engine: engine.clone(),
@@ -162,7 +162,7 @@ impl Train {
                     self.hand.push(merger);
                     return Ok(());
                 }
-                Err(Failure::Passing(error)) if ahead => {
+                Err(Failure::Outage(error) | Failure::Passing(error)) if ahead => {
                     tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
                     self.behind = on;
                     self.hand.push(merger);
@@ -325,17 +325,19 @@ impl Train {
     /// A failure at the head of the train: it is tried again, or it ends the entry when it has had its tries.
     async fn stumble(&mut self, mut merger: Merger, failure: Failure) -> Result<(), Failure> {
         self.put_candidates_down(0).await;
-        if let Failure::Passing(error) = &failure {
-            merger.failed();
-            let failing = self.branch.engine.parts.troubles.fails(merger.merge.id);
-            if failing >= PATIENCE {
-                let minutes = failing.as_secs() / 60;
-                let message =
-                    format!("the merge could not be made for {minutes} minutes, the last time because: {error}");
-                let ended = Ended::error(ReasonCode::Internal, message, false);
-                return self.branch.finish(vec![(merger, ended)]).await;
+        let failure = match failure {
+            Failure::Passing(error) => {
+                merger.failed();
+                if let Some(ended) = merger.tries_used(&error).await? {
+                    let over = merger.merge.id;
+                    self.branch.finish(vec![(merger, ended)]).await?;
+                    self.queue.retain(|entry| entry.id != over);
+                    return Ok(());
+                }
+                Failure::Counted(error)
             }
-        }
+            other => other,
+        };
         self.hand.push(merger);
         Err(failure)
     }

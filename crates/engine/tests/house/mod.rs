@@ -102,6 +102,7 @@ impl House {
             .submit(NewRun {
                 objective: "Do what the plan says".into(),
                 workspace: workspace.to_path_buf(),
+                initialise: false,
                 director: Some(model.clone()),
                 worker: Some(model),
                 check: check.map(str::to_owned),

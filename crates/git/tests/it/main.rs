@@ -8,6 +8,7 @@
 #[path = "../generate/rough.rs"]
 mod rough;
 
+mod admission;
 mod audit;
 mod delivery;
 mod differential;

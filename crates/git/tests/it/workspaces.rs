@@ -77,7 +77,7 @@ fn each_unusable_path_is_named_with_a_way_out() {
         Err(WorkspaceError::InsideRepository { .. })
     ));
     fs::create_dir_all(user.path.join("ignored/folder")).unwrap();
-    assert_eq!(inspect(&user.path.join("ignored/folder")).unwrap(), Found::PlainFolder);
+    assert_eq!(inspect(&user.path.join("ignored/folder")).unwrap(), Found::Empty);
     write(&root.join("broken/.git"), "gitdir: /nowhere\n");
     let broken = inspect(&root.join("broken")).unwrap_err();
     assert!(matches!(broken, WorkspaceError::Unusable { .. }), "{broken}");

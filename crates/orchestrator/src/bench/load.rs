@@ -36,6 +36,7 @@ pub(super) async fn play(house: &House, child: &Child, provider: &str, width: u3
     let request = NewRun {
         objective: "Each task leaves its file".to_owned(),
         workspace_path: text(&repository),
+        initialise: false,
         orch_config: OrchConfig {
             director_model: model(),
             worker_model: model(),

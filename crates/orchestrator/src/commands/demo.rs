@@ -55,6 +55,8 @@ struct ModelJournal {
 pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
     let place = Place::choose(&loaded, arguments.serve)?;
     loaded.config.data_dir = place.data_dir.clone();
+    // Beside the data directory, which root has below /var.
+    loaded.config.server.workspaces.push(place.repository.clone());
     loaded.names_data_dir = true;
     let scenario = scenario(arguments.resolver_scenario.as_deref())?;
     let server = start_model(&place, scenario).await?;
@@ -177,6 +179,7 @@ async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Fail
     let request = NewRun {
         objective: OBJECTIVE.to_owned(),
         workspace_path: repository,
+        initialise: false,
         orch_config: OrchConfig {
             director_model: model(DIRECTOR),
             worker_model: model(WORKER),

@@ -13,7 +13,7 @@ use crate::{
 use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
 use std::{
     io::Read,
-    os::unix::process::CommandExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -32,6 +32,12 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
     if arguments.detach {
         return detach(loaded, &arguments, &request, json).await;
     }
+    // Where everything runs in this process, its user has named the workspace.
+    let named = Loaded {
+        named_workspace: Some(request.workspace_path.clone().into()),
+        ..loaded.clone()
+    };
+    let loaded = &named;
     let attached = Attached::open(loaded, Purpose::Work).await?;
     let accepted = match attached.client.submit(&request, None).await {
         Ok(accepted) => accepted,
@@ -54,7 +60,8 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
 
 /// Names what the request calls its fields as this command calls them.
 fn in_flags(mut failure: Failure) -> Failure {
-    const FLAGS: [(&str, &str); 5] = [
+    const FLAGS: [(&str, &str); 6] = [
+        ("initialise", "--initialise"),
         ("workspace_path", "--workspace"),
         ("orch_config.director_model", "--director-model"),
         ("orch_config.worker_model", "--worker-model"),
@@ -84,6 +91,7 @@ fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
     Ok(NewRun {
         objective: objective(&arguments.objective)?,
         workspace_path: workspace(&arguments.workspace)?,
+        initialise: arguments.initialise,
         orch_config: OrchConfig {
             director_model: model(&arguments.director_model)?,
             worker_model: model(&arguments.worker_model)?,
@@ -162,6 +170,7 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
     let output = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .mode(0o600)
         .open(&log)
         .map_err(problem)?;
     let mut command = Command::new(std::env::current_exe().map_err(problem)?);

@@ -36,12 +36,13 @@ const fn variable(name: &'static str, key: &'static str, kind: Kind, in_dot_env:
 }
 
 /// Every variable that sets a key.
-pub(super) const VARIABLES: [Variable; 18] = [
+pub(super) const VARIABLES: [Variable; 19] = [
     variable("DATABASE_URL", "database.url", Kind::Text, true),
     variable("OPENAI_BASE_URL", "providers.openai.base_url", Kind::Text, true),
     variable("ORCHESTRATOR_DATA_DIR", "data_dir", Kind::Text, true),
     variable("ORCHESTRATOR_LISTEN", "server.listen", Kind::Text, true),
     variable("ORCHESTRATOR_ALLOWED_HOSTS", "server.allowed_hosts", Kind::List, true),
+    variable("ORCHESTRATOR_WORKSPACES", "server.workspaces", Kind::List, false),
     variable("ORCHESTRATOR_TOKEN_FILE", "server.token_file", Kind::Text, false),
     variable("ORCHESTRATOR_DIRECTOR_MODEL", "models.director", Kind::Text, true),
     variable("ORCHESTRATOR_WORKER_MODEL", "models.worker", Kind::Text, true),

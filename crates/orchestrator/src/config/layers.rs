@@ -47,6 +47,9 @@ pub(crate) struct Loaded {
     /// Files, variables and flags that had a say, in the order they were read.
     pub(crate) sources: Vec<String>,
     pub(crate) environment: Environment,
+    /// The workspace that this command was given: where everything runs in this process, it may be made wherever its
+    /// user may make it.
+    pub(crate) named_workspace: Option<PathBuf>,
 }
 
 /// Reads everything.
@@ -76,6 +79,7 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
         names_data_dir,
         sources: layers.sources,
         environment,
+        named_workspace: None,
     })
 }
 
@@ -194,6 +198,12 @@ fn resolve_paths(table: &mut Table, folder: &Path) {
     if let Some(Value::String(path)) = table.get_mut("data_dir") {
         *path = folder.join(&*path).display().to_string();
     }
+    let roots = table.get_mut("server").and_then(|server| server.get_mut("workspaces"));
+    for root in roots.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Value::String(path) = root {
+            *path = folder.join(&*path).display().to_string();
+        }
+    }
     let workspaces = table.get_mut("workspaces").and_then(Value::as_table_mut);
     for (_, workspace) in workspaces.into_iter().flatten() {
         if let Some(Value::String(path)) = workspace.get_mut("path") {
@@ -208,6 +218,11 @@ fn check(config: &Config) -> Result<(), Failure> {
         return Err(Failure::usage("engine.workers must be at least 1")
             .with("found", 0)
             .hint("0 leaves the work to `orchestrator worker` on other machines, which share hubs.address"));
+    }
+    if let Some(root) = config.server.workspaces.iter().find(|root| !root.is_absolute()) {
+        return Err(Failure::usage("server.workspaces must be absolute paths")
+            .with("found", root.display())
+            .hint("give each directory from the root; in a file it may be given from where the file is"));
     }
     // A process trusts its lease only as long as there is time left to notice that it was lost.
     let (lease, heartbeat) = (config.engine.lease_s, config.engine.heartbeat_s);

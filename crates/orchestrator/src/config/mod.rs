@@ -83,6 +83,8 @@ pub(crate) struct ServerSection {
     pub(crate) idle_timeout_s: u64,
     /// Bytes of a request's body.
     pub(crate) body_bytes: usize,
+    /// Directories below which workspaces may be made; repositories that exist may be elsewhere.
+    pub(crate) workspaces: Vec<PathBuf>,
 }
 
 impl Default for ServerSection {
@@ -100,6 +102,7 @@ impl Default for ServerSection {
             body_timeout_s: settings.body_within.as_secs(),
             idle_timeout_s: settings.idle_within.as_secs(),
             body_bytes: settings.body_bytes,
+            workspaces: git::Admission::default_roots(),
         }
     }
 }
@@ -152,6 +155,12 @@ pub(crate) struct EngineSection {
     pub(crate) gates: u32,
     /// Checks that run ahead of their turn at one time; one less than the cores, and at least one, where it is not set.
     pub(crate) gates_ahead: u32,
+    /// How often a merge is tried that fails by itself, before it goes back to its worker.
+    pub(crate) merge_tries: u32,
+    /// Files that the first commit of a directory without git may hold.
+    pub(crate) initialise_files: usize,
+    /// Bytes that it may hold.
+    pub(crate) initialise_bytes: u64,
     /// Seconds of waiting in a merge queue that count as much as one level of priority.
     pub(crate) priority_level_s: u64,
     /// Whether a clean checkout on the base is fast-forwarded at delivery.
@@ -179,6 +188,9 @@ impl Default for EngineSection {
             gate_reruns: 1,
             gates: 4,
             gates_ahead: cores.saturating_sub(1).max(1),
+            merge_tries: 20,
+            initialise_files: 20_000,
+            initialise_bytes: 500 << 20,
             priority_level_s: 60,
             fast_forward: true,
             allow_integrity_flags: false,

@@ -241,6 +241,7 @@ fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun,
     Ok(engine::NewRun {
         objective: new.objective,
         workspace: PathBuf::from(new.workspace_path),
+        initialise: new.initialise,
         director: config.director_model.map(model),
         worker: config.worker_model.map(model),
         check: config.check,

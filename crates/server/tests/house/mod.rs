@@ -65,6 +65,7 @@ impl House {
         NewRun {
             objective: "Do what the plan says".into(),
             workspace_path: self.folder.path().join("workspace").display().to_string(),
+            initialise: false,
             orch_config: OrchConfig {
                 director_model: model(),
                 worker_model: model(),

@@ -55,6 +55,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Notes that a merge could not be worked on, and why; returns how often that happened. `None` when the lease is
+    /// lost or the merge has ended.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn merge_failed(&self, hold: Hold<'_>, why: &str) -> Result<Option<u32>, Error> {
+        let query = sqlx::query!(
+            "update merge set failures = failures + 1, last_failure = $4 where id = $1 and ended_at is null
+               and exists (select 1 from lease l where l.name = $2 and l.fence = $3)
+             returning failures",
+            hold.merge.0,
+            hold.lease,
+            hold.fence.0,
+            &*storable::text(why),
+        );
+        let row = timed("update", query.fetch_optional(&self.pool)).await?;
+        Ok(row.map(|row| row.failures as u32))
+    }
+}
+
 impl Tx {
     /// A merger takes up an entry, which is counted where that is asked for. `false` when the lease is lost, or the merge has ended or waits
     /// for a person.

@@ -27,6 +27,8 @@ pub struct RunFacts {
     pub director: (String, String),
     /// Provider and model that work.
     pub worker: (String, String),
+    /// Whether files of a directory that is no repository are committed: the request asked for it.
+    pub initialise: bool,
     /// The check command the request named.
     pub check_asked: Option<String>,
     /// How the merged tree is checked, once prepared.
@@ -59,6 +61,7 @@ impl Store {
                 r#"select r.state, r.objective, w.path, w.hub, r.director_provider, r.director_model,
                        r.worker_provider, r.worker_model, r.check_asked, r.check_command, r.check_source, r.base,
                        r.base_branch, r.branch, r.limits as "limits: Json<RunLimits>", r.trace,
+                       coalesce(r.request -> 'initialise' = 'true'::jsonb, false) as "initialise!",
                        extract(epoch from coalesce(r.ended_at, now()) - r.created_at)::float8 as "age_s!",
                        extract(epoch from r.created_at)::float8 as "began_unix_s!"
                    from run r join workspace w on w.id = r.workspace where r.id = $1"#,
@@ -77,6 +80,7 @@ impl Store {
                 hub: row.hub,
                 director: (row.director_provider, row.director_model),
                 worker: (row.worker_provider, row.worker_model),
+                initialise: row.initialise,
                 check_asked: row.check_asked,
                 check: check.map(|source| Check {
                     command: row.check_command,

@@ -65,7 +65,10 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
     let second = store.claim_effect(quick, &[], &[]).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
 
-    store.retry_effect(&first, "too slow", Duration::ZERO).await.unwrap();
+    store
+        .retry_effect(&first, "too slow", Duration::ZERO, true)
+        .await
+        .unwrap();
     store.release_effect(&first).await.unwrap();
     let third = place.process("third").await;
     assert!(

@@ -12,7 +12,11 @@ mod pull_request;
 mod push;
 
 use super::{Failure, finish};
-use crate::{engine::Engine, step::StepError, tip};
+use crate::{
+    engine::Engine,
+    step::StepError,
+    tip::{self, TipError},
+};
 use domain::{
     CommitId,
     delivery::{Delivery, DeliveryResult, DeliveryStep, DeliveryStepEnd},
@@ -95,10 +99,11 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 
 impl<'a> Delivering<'a> {
     async fn begin(engine: &'a Engine, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
-        let passing = |error: git::GitError| Failure::Passing(error.to_string());
-        let hub = engine.parts.hub(&facts.hub, facts.id).await.map_err(passing)?;
-        let found = tip::find(engine, facts.id, &hub).await;
-        let found = found.map_err(|error| Failure::Passing(error.to_string()))?;
+        let hub = engine.parts.hub(&facts.hub, facts.id).await?;
+        let found = tip::find(engine, facts.id, &hub).await.map_err(|error| match error {
+            TipError::Store(error) => Failure::from(error),
+            TipError::Git(error) => error.into(),
+        })?;
         let tip = found.ok_or_else(|| {
             undelivered(format!(
                 "the integration branch of {} is not in the hub any more: retention gave it up, or it was removed. A \

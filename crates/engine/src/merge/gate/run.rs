@@ -6,7 +6,7 @@ use super::{
 };
 use crate::engine::blocking;
 use domain::CommitId;
-use git::WorktreeStart;
+use git::{WorktreeError, WorktreeStart};
 use sandbox::{Exit, Job};
 use std::{
     path::{Path, PathBuf},
@@ -40,8 +40,12 @@ impl Gate<'_> {
     /// The check on one tree. The checkout is removed whatever happens.
     pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<GateReport, GateError> {
         let (hub, at, checkout) = (self.entry.hub.clone(), commit.clone(), place.clone());
-        blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await?;
-        let finished = self.run_in(&place, &log).await;
+        let finished = match blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await {
+            Ok(_) => self.run_in(&place, &log).await,
+            Err(error @ WorktreeError::Occupied { .. }) => return Err(error.into()),
+            // A part of it may be there: it goes as a whole one does.
+            Err(error) => Err(error.into()),
+        };
         let hub = self.entry.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
             tracing::warn!(%error, "the checkout of a gate could not be removed");

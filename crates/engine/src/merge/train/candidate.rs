@@ -34,9 +34,6 @@ impl Candidate {
             let message = format!("the gate broke off: {error}");
             Err(Failure::Passing(message))
         });
-        if judged.is_ok() {
-            self.merger.engine.parts.troubles.recovered(self.merger.merge.id);
-        }
         self.gate = Judging::Done(judged);
         self._permit = None;
         true

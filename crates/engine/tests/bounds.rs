@@ -1,0 +1,163 @@
+//! What fails by itself again and again comes to an end, with a reason, and leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
+
+#[allow(unused_imports, reason = "other tests use more of the house")]
+mod house;
+
+use domain::{RunId, run::RunState};
+use house::{House, PATIENCE, done, file, plan};
+use serde_json::json;
+use sim_llm::{Rule, Scenario};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+const CHECK: &str = "echo 'ok 1 - there'; echo 1..1";
+/// More than a branch's lease is taken in such a test.
+const FENCES: u32 = 64;
+
+/// One task whose worker waits, in its first attempt, until the test lets it go.
+fn one_task() -> Scenario {
+    let waits = "touch begun; until [ -e go ]; do sleep 0.02; done; rm begun go";
+    Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("only", &[])])),
+        Rule::worker("only")
+            .attempt(1)
+            .call("shell", json!({"command": waits}))
+            .call("write_file", file("src/first.txt", "one\n"))
+            .call("finish", done()),
+        Rule::worker("only")
+            .call("write_file", file("src/second.txt", "two\n"))
+            .call("finish", done()),
+    ])
+}
+
+fn worktrees(house: &House) -> PathBuf {
+    house.folder.path().join("data/worktrees").canonicalize().unwrap()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Waits until the worker is at its first command, and returns its worktree.
+async fn begun(house: &House) -> PathBuf {
+    let folder = worktrees(house);
+    let found = async {
+        loop {
+            let of_task = entries(&folder).into_iter().map(|name| folder.join(name));
+            if let Some(tree) = of_task.into_iter().find(|tree| tree.join("begun").exists()) {
+                return tree;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.unwrap()
+}
+
+/// Where the hub would note the worktree at a path, as `git::Hub` names it.
+fn registration(hub: &Path, path: &Path) -> PathBuf {
+    let digest = |path: &Path, length: usize| {
+        let mut hashing = Command::new("git")
+            .args(["hash-object", "--stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let text = path.to_str().unwrap();
+        hashing.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let hash = String::from_utf8(hashing.wait_with_output().unwrap().stdout).unwrap();
+        hash[..length].to_owned()
+    };
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let readable: String = name
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect();
+    let name = format!("{readable}-{}-{}", digest(path.parent().unwrap(), 8), digest(path, 16));
+    hub.join("worktrees").join(name)
+}
+
+fn gate(house: &House, run: RunId, merge: u32, fence: u32) -> PathBuf {
+    worktrees(house).join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_whose_gate_can_not_be_set_up_goes_back_to_its_worker_with_the_reason() {
+    const TRIES: u32 = 5;
+    let house = House::open_with(one_task(), |settings| settings.merge_tries = TRIES).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&house).await;
+    let hubs = house.folder.path().join("data/hubs").canonicalize().unwrap();
+    let hub = entries(&hubs).into_iter().find(|name| name.ends_with(".git")).unwrap();
+    // A file stands where the hub would note the checkout: the checkout's directory is made, and then it fails.
+    for fence in 1..=FENCES {
+        fs::write(registration(&hubs.join(&hub), &gate(&house, run, 1, fence)), "").unwrap();
+    }
+    fs::write(tree.join("go"), "").unwrap();
+
+    // The second try of the task makes another merge, which nothing stands in the way of.
+    let (state, reason) = house.end(run).await;
+    let log = house.log(run).await;
+    assert_eq!(state, RunState::Complete, "{reason}\n{log}");
+    let told = log
+        .lines()
+        .find(|line| line.contains("task_returned"))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        told.contains(&format!("in {TRIES} tries (limit merge_tries = {TRIES})")),
+        "{told}"
+    );
+    let row: (i32, String) = sqlx::query_as("select failures, last_failure from merge where id = 1")
+        .fetch_one(house.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(row.0, TRIES as i32);
+    assert!(!row.1.is_empty());
+    house.engine.drain().await;
+    assert_eq!(entries(&worktrees(&house)), Vec::<String>::new(), "leftovers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_never_can_be_made_ends_the_run_with_the_reason() {
+    let house = House::open_with(one_task(), |settings| settings.merge_tries = 2).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&house).await;
+    // Somebody has put files where every checkout of every merge would be.
+    for merge in 1..=9 {
+        for fence in 1..=FENCES {
+            fs::write(gate(&house, run, merge, fence), "").unwrap();
+        }
+    }
+    fs::write(tree.join("go"), "").unwrap();
+    let (state, reason) = house.end(run).await;
+    assert_eq!(state, RunState::Failed);
+    assert!(
+        reason.contains("limit merge_tries = 2") && reason.contains("limit failures = 3"),
+        "{reason}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_is_gone_from_the_hub_is_not_looked_for_for_ever() {
+    let house = House::open_with(one_task(), |settings| settings.merge_tries = 2).await;
+    let repository = house.repository(&[("README.md", "read me\n")]);
+    let run = house.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&house).await;
+    let hubs = house.folder.path().join("data/hubs");
+    let hub = entries(&hubs).into_iter().find(|name| name.ends_with(".git")).unwrap();
+    house::git(&hubs.join(hub), &["update-ref", "-d", &git::refs::integration(&run)]);
+    fs::write(tree.join("go"), "").unwrap();
+    let (state, reason) = house.end(run).await;
+    assert_eq!(state, RunState::Failed, "{reason}");
+}
