@@ -7,7 +7,7 @@ use crate::{
     settings::Duties,
 };
 use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
-use git::{Refused, Unversioned};
+use git::{NotAdmitted, Unversioned};
 use llm::ModelRef;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -196,7 +196,7 @@ impl Engine {
         let shown = || first_line(&new.workspace.display().to_string(), PATH_BYTES);
         admitted.map(|admitted| admitted.path).map_err(|refused| {
             let (field, value) = match &refused {
-                Refused::NotEmpty { .. } => ("initialise", "false".to_owned()),
+                NotAdmitted::NotEmpty { .. } => ("initialise", "false".to_owned()),
                 _ => ("workspace_path", shown()),
             };
             SubmitError::Invalid {

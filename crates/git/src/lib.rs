@@ -62,7 +62,7 @@ mod workspace;
 mod worktree;
 mod xdiff;
 
-pub use admission::{Admission, Admitted, Places, Refused, Unversioned};
+pub use admission::{Admission, Admitted, NotAdmitted, Places, Unversioned};
 pub use audit::merge_audit;
 pub use audit_report::{AuditReport, Suspect, Times, Verdict};
 pub use conflict::{Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version};

@@ -16,7 +16,7 @@ use domain::{
     event::Event,
     run::{Reason, ReasonCode},
 };
-use git::{Admission, Admitted, Found, Hub, Refused, Remote, RepoPath, TreeLimits, Unversioned};
+use git::{Admission, Admitted, Found, Hub, NotAdmitted, Remote, RepoPath, TreeLimits, Unversioned};
 use std::path::{Path, PathBuf};
 use store::{effect::ClaimedEffect, run::RunFacts};
 
@@ -151,11 +151,14 @@ fn admit(facts: &RunFacts, workspace: &Path, admission: &Admission) -> Result<Fo
         true => Unversioned::Initialised,
         false => Unversioned::Refused,
     };
-    let wrong = |refused: Refused| format!("{refused}; {}", refused.hint());
+    let wrong = |refused: NotAdmitted| format!("{refused}; {}", refused.hint());
     let Admitted { path, found } = admission.admit(workspace, unversioned).map_err(wrong)?;
     match path == workspace {
         true => Ok(found),
-        false => Err(format!("it leads to {} by now: submit the run again", path.display())),
+        false => {
+            let (path, now) = (workspace.to_owned(), path);
+            Err(wrong(NotAdmitted::Moved { path, now }))
+        }
     }
 }
 

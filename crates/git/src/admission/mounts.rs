@@ -1,6 +1,6 @@
 //! What is mounted where: a directory may be the root of a file system, or a place of the system under another name.
 
-use super::refused::Refused;
+use super::refused::NotAdmitted;
 use std::{
     ffi::OsString,
     fs,
@@ -37,11 +37,11 @@ impl Mounts {
     }
 
     /// Refuses the root of a file system, and a mounted directory that is no repository.
-    pub(super) fn check(&self, path: &Path, is_repository: bool) -> Result<(), Refused> {
+    pub(super) fn check(&self, path: &Path, is_repository: bool) -> Result<(), NotAdmitted> {
         let mounted = self.0.iter().rev().find(|mount| mount.at == path);
         match mounted {
             Some(mount) if !is_repository || mount.root.parent().is_none() => {
-                Err(Refused::MountPoint { path: path.to_owned() })
+                Err(NotAdmitted::MountPoint { path: path.to_owned() })
             }
             Some(_) | None => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Who owns a directory, and who could put another in its place.
 
-use super::{refused::Refused, walk::Walked};
+use super::{refused::NotAdmitted, walk::Walked};
 use crate::workspace::WorkspaceError;
 use git2::Config;
 use std::{
@@ -52,7 +52,7 @@ pub(super) fn is_named_safe(path: &Path) -> bool {
 }
 
 /// Who may write to a directory on the way may put another one in its place.
-pub(super) fn check_ancestors(walked: &Walked, trusted: bool) -> Result<(), Refused> {
+pub(super) fn check_ancestors(walked: &Walked, trusted: bool) -> Result<(), NotAdmitted> {
     let first = usize::from(walked.missing.is_empty());
     for ancestor in walked.existing.ancestors().skip(first) {
         let metadata = metadata(ancestor)?;
@@ -65,7 +65,7 @@ pub(super) fn check_ancestors(walked: &Walked, trusted: bool) -> Result<(), Refu
         }
         // What root is led to, root does; an ordinary account is led to no more than it has.
         if rustix::process::geteuid().is_root() && !is_trusted(metadata.uid()) {
-            return Err(Refused::BelowAnother {
+            return Err(NotAdmitted::BelowAnother {
                 path: walked.path(),
                 parent: ancestor.to_owned(),
                 owner: metadata.uid(),
@@ -76,11 +76,11 @@ pub(super) fn check_ancestors(walked: &Walked, trusted: bool) -> Result<(), Refu
 }
 
 /// A directory is made only in one of ours, or of the system's.
-pub(super) fn check_parent(walked: &Walked) -> Result<(), Refused> {
+pub(super) fn check_parent(walked: &Walked) -> Result<(), NotAdmitted> {
     let owner = metadata(&walked.existing)?.uid();
     match is_trusted(owner) {
         true => Ok(()),
-        false => Err(Refused::BelowAnother {
+        false => Err(NotAdmitted::BelowAnother {
             path: walked.path(),
             parent: walked.existing.clone(),
             owner,
@@ -89,7 +89,7 @@ pub(super) fn check_parent(walked: &Walked) -> Result<(), Refused> {
 }
 
 /// The directory itself is ours alone to write to.
-pub(super) fn check_directory(path: &Path, trusted: bool) -> Result<(), Refused> {
+pub(super) fn check_directory(path: &Path, trusted: bool) -> Result<(), NotAdmitted> {
     let metadata = metadata(path)?;
     if trusted {
         return Ok(());
@@ -105,18 +105,26 @@ pub(super) fn check_directory(path: &Path, trusted: bool) -> Result<(), Refused>
     }
 }
 
-fn open_to_all(path: &Path, mode: u32) -> Refused {
-    Refused::OpenToAll {
+fn open_to_all(path: &Path, mode: u32) -> NotAdmitted {
+    NotAdmitted::OpenToAll {
         path: path.to_owned(),
         mode: mode & 0o7777,
     }
 }
 
-fn metadata(path: &Path) -> Result<fs::Metadata, Refused> {
+fn metadata(path: &Path) -> Result<fs::Metadata, NotAdmitted> {
     fs::symlink_metadata(path).map_err(|source| {
         let path = path.to_owned();
         WorkspaceError::Unreadable { path, source }.into()
     })
+}
+
+/// The home that the file of accounts has for the one that this runs as.
+pub(super) fn home_of_account() -> Option<PathBuf> {
+    let me = rustix::process::geteuid().as_raw().to_string();
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let own = accounts.lines().find(|line| line.split(':').nth(2) == Some(&me))?;
+    own.split(':').nth(5).map(PathBuf::from)
 }
 
 /// The account that files of accounts outside of this user namespace appear to have; `None` where all are inside.

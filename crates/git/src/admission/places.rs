@@ -1,6 +1,6 @@
 //! The directories of a machine that are nobody's workspace.
 
-use super::refused::Refused;
+use super::refused::NotAdmitted;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -98,7 +98,7 @@ impl Places {
 
     /// Refuses a path without links that is one of the places. `roots` open what the operator named below one that may
     /// be opened.
-    pub(super) fn check(&self, path: &Path, roots: &[PathBuf]) -> Result<(), Refused> {
+    pub(super) fn check(&self, path: &Path, roots: &[PathBuf]) -> Result<(), NotAdmitted> {
         self.check_shared(path)?;
         self.check_keys(path)?;
         let Ok(below) = path.strip_prefix(&self.root) else {
@@ -118,7 +118,7 @@ impl Places {
     }
 
     /// The same by what the directories are, whatever they are called: a place can be mounted, or spelled, elsewhere.
-    pub(super) fn check_identity(&self, path: &Path, existing: &Path, roots: &[PathBuf]) -> Result<(), Refused> {
+    pub(super) fn check_identity(&self, path: &Path, existing: &Path, roots: &[PathBuf]) -> Result<(), NotAdmitted> {
         let above: Vec<_> = existing.ancestors().filter_map(identity).collect();
         for place in SYSTEM.iter().chain(&OPENABLE) {
             let openable = OPENABLE.contains(place);
@@ -151,7 +151,7 @@ impl Places {
         self.check(&directory, std::slice::from_ref(&directory)).is_err()
     }
 
-    fn check_shared(&self, path: &Path) -> Result<(), Refused> {
+    fn check_shared(&self, path: &Path) -> Result<(), NotAdmitted> {
         if let Some((_, what)) = SHARED.iter().find(|(place, _)| is(path, &self.root, place)) {
             return Err(shared_place(path, what));
         }
@@ -165,13 +165,13 @@ impl Places {
         }
     }
 
-    fn check_keys(&self, path: &Path) -> Result<(), Refused> {
+    fn check_keys(&self, path: &Path) -> Result<(), NotAdmitted> {
         let of_all = self.root.join("home");
         let unnamed = path.ancestors().find(|ancestor| ancestor.parent() == Some(&of_all));
         for home in self.homes.iter().map(PathBuf::as_path).chain(unnamed) {
             let Ok(below) = path.strip_prefix(home) else { continue };
             if let Some(keys) = KEYS.iter().find(|keys| below.starts_with(keys)) {
-                return Err(Refused::Keys {
+                return Err(NotAdmitted::Keys {
                     path: path.to_owned(),
                     place: home.join(keys),
                 });
@@ -200,13 +200,13 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn system(path: &Path, place: PathBuf, openable: bool) -> Refused {
+fn system(path: &Path, place: PathBuf, openable: bool) -> NotAdmitted {
     let path = path.to_owned();
-    Refused::System { path, place, openable }
+    NotAdmitted::System { path, place, openable }
 }
 
-fn shared_place(path: &Path, what: &'static str) -> Refused {
-    Refused::Shared {
+fn shared_place(path: &Path, what: &'static str) -> NotAdmitted {
+    NotAdmitted::Shared {
         path: path.to_owned(),
         what,
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a directory may not become a workspace.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum NotAdmitted {
     /// Not from the root.
     #[error("the workspace must be an absolute path: '{}' is not", path.display())]
     Relative {
@@ -19,6 +19,14 @@ pub enum Refused {
         length: usize,
         /// The limit.
         limit: usize,
+    },
+    /// Another than it was.
+    #[error("{} leads to {} by now", path.display(), now.display())]
+    Moved {
+        /// The path.
+        path: PathBuf,
+        /// Where it leads.
+        now: PathBuf,
     },
     /// No path holds this.
     #[error("the path can't be used: it holds a NUL character")]
@@ -142,12 +150,13 @@ pub enum Refused {
     Workspace(#[from] WorkspaceError),
 }
 
-impl Refused {
+impl NotAdmitted {
     /// What to do instead.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Relative { .. } => "the server does not know the caller's folder; give the path from the root",
             Self::TooLong { .. } => "give a shorter one, through a symbolic link if need be",
+            Self::Moved { .. } => "put the workspace back where it was, or submit the run again",
             Self::Nul => "give the path of a directory",
             Self::NotUtf8 { .. } => "rename the directory",
             Self::LeadsUp { .. } => "give the path without `..`",

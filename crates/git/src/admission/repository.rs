@@ -1,7 +1,7 @@
 //! The parts of a repository: all in its `.git`, or where that and the other side name each other. A directory that was
 //! unpacked from somewhere may hold a `.git` that leads to another repository of its reader's.
 
-use super::{owner, refused::Refused};
+use super::{owner, refused::NotAdmitted};
 use crate::workspace::WorkspaceError;
 use git2::{Config, Repository};
 use std::{
@@ -40,10 +40,10 @@ const FILES: [&str; 6] = [
     "objects/info/alternates",
 ];
 
-type CheckPlace<'a> = dyn Fn(&Path) -> Result<(), Refused> + 'a;
+type CheckPlace<'a> = dyn Fn(&Path) -> Result<(), NotAdmitted> + 'a;
 
 /// Looks at the parts of a repository before it is opened. `trusted` are those of another account that were named.
-pub(super) fn check(path: &Path, place: &CheckPlace<'_>, trusted: bool) -> Result<(), Refused> {
+pub(super) fn check(path: &Path, place: &CheckPlace<'_>, trusted: bool) -> Result<(), NotAdmitted> {
     let Some(git) = git_directory(path)? else {
         // Not a repository, and no pointer to one: who opens it says what it lacks.
         return Ok(());
@@ -70,7 +70,7 @@ pub(super) fn check(path: &Path, place: &CheckPlace<'_>, trusted: bool) -> Resul
 
 /// The directory that `.git` is or names. One that is elsewhere names the workspace in return: a linked worktree, or a
 /// submodule.
-fn git_directory(path: &Path) -> Result<Option<PathBuf>, Refused> {
+fn git_directory(path: &Path) -> Result<Option<PathBuf>, NotAdmitted> {
     let git = path.join(".git");
     let kind = fs::symlink_metadata(&git)
         .map_err(|error| unreadable(&git, error))?
@@ -78,7 +78,7 @@ fn git_directory(path: &Path) -> Result<Option<PathBuf>, Refused> {
     if kind.is_dir() {
         return Ok(Some(git));
     }
-    let elsewhere = |target: &Path| Refused::Elsewhere {
+    let elsewhere = |target: &Path| NotAdmitted::Elsewhere {
         path: path.to_owned(),
         part: "git directory",
         target: target.to_owned(),
@@ -104,7 +104,7 @@ fn git_directory(path: &Path) -> Result<Option<PathBuf>, Refused> {
     }
 }
 
-fn is_submodule(target: &Path, path: &Path) -> Result<bool, Refused> {
+fn is_submodule(target: &Path, path: &Path) -> Result<bool, NotAdmitted> {
     let file = target.join("config");
     if read(&file, CONFIG_BYTES)?.is_none() {
         return Ok(false);
@@ -121,8 +121,8 @@ struct Checking<'a> {
 
 impl Checking<'_> {
     /// A part that lies elsewhere: in a place that may be used, and ours.
-    fn part(&self, part: &'static str, target: &Path) -> Result<(), Refused> {
-        let wrong = |why: Refused| Refused::Part {
+    fn part(&self, part: &'static str, target: &Path) -> Result<(), NotAdmitted> {
+        let wrong = |why: NotAdmitted| NotAdmitted::Part {
             path: self.path.to_owned(),
             part,
             why: Box::new(why),
@@ -138,8 +138,8 @@ impl Checking<'_> {
         Ok(())
     }
 
-    fn elsewhere(&self, part: &'static str, target: &Path) -> Refused {
-        Refused::Elsewhere {
+    fn elsewhere(&self, part: &'static str, target: &Path) -> NotAdmitted {
+        NotAdmitted::Elsewhere {
             path: self.path.to_owned(),
             part,
             target: target.to_owned(),
@@ -147,7 +147,7 @@ impl Checking<'_> {
     }
 
     /// Where what a linked worktree shares with others is.
-    fn common(&self, git: &Path) -> Result<PathBuf, Refused> {
+    fn common(&self, git: &Path) -> Result<PathBuf, NotAdmitted> {
         let Some(text) = read(&git.join("commondir"), POINTER_BYTES)? else {
             return Ok(git.to_owned());
         };
@@ -162,7 +162,7 @@ impl Checking<'_> {
     }
 
     /// Each part is what it is called, and no link, pipe or device.
-    fn kinds(&self, directory: &Path) -> Result<(), Refused> {
+    fn kinds(&self, directory: &Path) -> Result<(), NotAdmitted> {
         let owner = fs::metadata(directory)
             .map_err(|error| unreadable(directory, error))?
             .uid();
@@ -196,7 +196,7 @@ impl Checking<'_> {
     }
 
     /// References and objects are plain files: a link would be followed where it leads, a pipe waited for.
-    fn plain_below(&self, directory: &Path, depth: usize) -> Result<(), Refused> {
+    fn plain_below(&self, directory: &Path, depth: usize) -> Result<(), NotAdmitted> {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -218,7 +218,7 @@ impl Checking<'_> {
     }
 
     /// Object stores that this one borrows from: `git clone --shared` and `--reference` make them.
-    fn alternates(&self, objects: &Path, depth: usize) -> Result<(), Refused> {
+    fn alternates(&self, objects: &Path, depth: usize) -> Result<(), NotAdmitted> {
         let Some(text) = read(&objects.join("info/alternates"), POINTER_BYTES)? else {
             return Ok(());
         };
@@ -238,14 +238,14 @@ impl Checking<'_> {
         Ok(())
     }
 
-    fn unusable(&self, said: String) -> Refused {
+    fn unusable(&self, said: String) -> NotAdmitted {
         let path = self.path.to_owned();
         WorkspaceError::Unusable { path, said }.into()
     }
 }
 
 /// The text of a small plain file; `None` if there is none. A pipe or a device is not opened.
-fn read(file: &Path, most: u64) -> Result<Option<String>, Refused> {
+fn read(file: &Path, most: u64) -> Result<Option<String>, NotAdmitted> {
     match fs::metadata(file) {
         Ok(metadata) if metadata.is_file() => {}
         Ok(_) => return Err(unreadable(file, io::Error::other("it is not a plain file"))),
@@ -266,7 +266,7 @@ fn read(file: &Path, most: u64) -> Result<Option<String>, Refused> {
     Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Refused {
+fn unreadable(path: &Path, source: io::Error) -> NotAdmitted {
     let path = path.to_owned();
     WorkspaceError::Unreadable { path, source }.into()
 }

@@ -1,6 +1,6 @@
 //! Following a path one name at a time, so that every link on the way is looked at before it is followed.
 
-use super::{owner, refused::Refused};
+use super::{owner, refused::NotAdmitted};
 use crate::workspace::WorkspaceError;
 use std::{
     ffi::OsString,
@@ -39,7 +39,7 @@ enum Step {
     },
 }
 
-pub(super) fn walk(path: &Path) -> Result<Walked, Refused> {
+pub(super) fn walk(path: &Path) -> Result<Walked, NotAdmitted> {
     let mut walked = Walked {
         existing: PathBuf::from("/"),
         missing: Vec::new(),
@@ -50,7 +50,7 @@ pub(super) fn walk(path: &Path) -> Result<Walked, Refused> {
         match step {
             Step::Root => walked.existing = PathBuf::from("/"),
             Step::Up if walked.missing.is_empty() => drop(walked.existing.pop()),
-            Step::Up => return Err(Refused::LeadsUp { path: path.to_owned() }),
+            Step::Up => return Err(NotAdmitted::LeadsUp { path: path.to_owned() }),
             Step::Down { name, .. } if !walked.missing.is_empty() => walked.missing.push(name),
             Step::Down { name, of_link } => {
                 let next = walked.existing.join(&name);
@@ -90,14 +90,14 @@ fn steps(path: &Path, of_link: bool) -> Vec<Step> {
 }
 
 /// Where a link leads, if it is one to be followed: another account's may be made to lead elsewhere at any time.
-fn follow(link: &Path, owner: u32, links: usize) -> Result<PathBuf, Refused> {
+fn follow(link: &Path, owner: u32, links: usize) -> Result<PathBuf, NotAdmitted> {
     if links > LINKS {
         return Err(unreadable(link, io::Error::other("too many links lead to each other")));
     }
     let target = fs::read_link(link).map_err(|error| unreadable(link, error))?;
     match owner::is_trusted(owner) {
         true => Ok(target),
-        false => Err(Refused::LinkOfAnother {
+        false => Err(NotAdmitted::LinkOfAnother {
             path: link.to_owned(),
             owner,
             target,
@@ -105,7 +105,7 @@ fn follow(link: &Path, owner: u32, links: usize) -> Result<PathBuf, Refused> {
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Refused {
+fn unreadable(path: &Path, source: io::Error) -> NotAdmitted {
     let path = path.to_owned();
     WorkspaceError::Unreadable { path, source }.into()
 }

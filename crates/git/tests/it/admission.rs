@@ -2,7 +2,7 @@
 //! are given, and nothing there is opened or made.
 
 use crate::support::{UserRepository, git_in, stamp, write};
-use git::{Admission, Admitted, Found, Places, Refused, TreeLimits, Unversioned, WorkspaceError};
+use git::{Admission, Admitted, Found, NotAdmitted, Places, TreeLimits, Unversioned, WorkspaceError};
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
@@ -77,7 +77,7 @@ impl Machine {
         }
     }
 
-    fn admit(&self, path: impl AsRef<Path>) -> Result<Admitted, Refused> {
+    fn admit(&self, path: impl AsRef<Path>) -> Result<Admitted, NotAdmitted> {
         self.admission.admit(path.as_ref(), Unversioned::Refused)
     }
 
@@ -89,7 +89,7 @@ impl Machine {
     }
 
     #[track_caller]
-    fn refused(&self, path: impl AsRef<Path>) -> Refused {
+    fn refused(&self, path: impl AsRef<Path>) -> NotAdmitted {
         let path = path.as_ref();
         // Also where the caller wants its files committed.
         let refused = self.admission.admit(path, Unversioned::Initialised);
@@ -112,8 +112,8 @@ fn as_root() -> bool {
 }
 
 /// The root of the machine holds the data directory as well.
-fn is_shared(refused: &Refused) -> bool {
-    matches!(refused, Refused::Shared { .. } | Refused::DataDirectory { .. })
+fn is_shared(refused: &NotAdmitted) -> bool {
+    matches!(refused, NotAdmitted::Shared { .. } | NotAdmitted::DataDirectory { .. })
 }
 
 /// Every path below a directory.
@@ -163,7 +163,7 @@ fn the_systems_directories_are_refused_and_all_that_is_in_them() {
         "./etc/./app//",
     ] {
         let refused = machine.refused(machine.at(path));
-        assert!(matches!(refused, Refused::System { .. }), "{path}: {refused}");
+        assert!(matches!(refused, NotAdmitted::System { .. }), "{path}: {refused}");
     }
     for path in [
         "",
@@ -194,7 +194,7 @@ fn the_systems_directories_are_refused_and_all_that_is_in_them() {
         "root/.kube",
     ] {
         let refused = machine.refused(machine.at(path));
-        assert!(matches!(refused, Refused::Keys { .. }), "{path}: {refused}");
+        assert!(matches!(refused, NotAdmitted::Keys { .. }), "{path}: {refused}");
     }
     assert_eq!(listing(&machine.root), before, "looking changed something");
 }
@@ -204,7 +204,10 @@ fn a_repository_in_a_system_directory_is_refused_unless_its_operator_opened_the_
     let machine = Machine::new();
     for path in ["etc", "var/lib/thing", "usr/local/src/tool"] {
         let user = machine.repository(path);
-        assert!(matches!(machine.refused(&user.path), Refused::System { .. }), "{path}");
+        assert!(
+            matches!(machine.refused(&user.path), NotAdmitted::System { .. }),
+            "{path}"
+        );
     }
     let roots = |roots: &[&str]| {
         let roots = roots.iter().map(|root| machine.at(root)).collect();
@@ -246,7 +249,7 @@ fn no_link_leads_to_where_the_path_may_not_go() {
         "c/bob/../../etc",
     ] {
         let refused = machine.refused(ann.join(path));
-        assert!(matches!(refused, Refused::System { .. }), "{path}: {refused}");
+        assert!(matches!(refused, NotAdmitted::System { .. }), "{path}: {refused}");
     }
     for path in ["c", "c/bob", "d", "a/.."] {
         let refused = machine.refused(ann.join(path));
@@ -260,7 +263,7 @@ fn no_link_leads_to_where_the_path_may_not_go() {
     assert!(machine.refused(ann.join("loop")).to_string().contains("too many links"));
     // The kernel's own links.
     let by_process = PathBuf::from(format!("/proc/self/root{}", machine.at("etc/app").display()));
-    assert!(matches!(machine.refused(by_process), Refused::System { .. }));
+    assert!(matches!(machine.refused(by_process), NotAdmitted::System { .. }));
 }
 
 #[test]
@@ -302,12 +305,15 @@ fn nothing_is_made_outside_the_roots_and_no_files_are_committed_unasked() {
         "srv/new",
     ] {
         let refused = machine.refused(machine.at(path));
-        assert!(matches!(&refused, Refused::OutsideRoots { .. }), "{path}: {refused}");
+        assert!(
+            matches!(&refused, NotAdmitted::OutsideRoots { .. }),
+            "{path}: {refused}"
+        );
         assert!(refused.to_string().contains("home/ann") && refused.hint().contains("server.workspaces"));
     }
     write(&machine.at("home/ann/work/notes"), "x");
     let refused = machine.admit(machine.at("home/ann/work")).unwrap_err();
-    assert!(matches!(refused, Refused::NotEmpty { .. }), "{refused}");
+    assert!(matches!(refused, NotAdmitted::NotEmpty { .. }), "{refused}");
     assert!(refused.hint().contains("initialise"));
     let asked = machine
         .admission
@@ -316,7 +322,7 @@ fn nothing_is_made_outside_the_roots_and_no_files_are_committed_unasked() {
     write(&machine.at("elsewhere/notes"), "x");
     assert!(matches!(
         machine.refused(machine.at("elsewhere")),
-        Refused::OutsideRoots { .. }
+        NotAdmitted::OutsideRoots { .. }
     ));
 }
 
@@ -333,41 +339,44 @@ fn data_directories_are_refused_with_all_around_and_in_them() {
         "other/hubs/a.git",
     ] {
         let refused = machine.refused(machine.at(path));
-        assert!(matches!(refused, Refused::DataDirectory { .. }), "{path}: {refused}");
+        assert!(
+            matches!(refused, NotAdmitted::DataDirectory { .. }),
+            "{path}: {refused}"
+        );
     }
     symlink(machine.at("data/orchestrator"), machine.at("home/ann/link")).unwrap();
     assert!(matches!(
         machine.refused(machine.at("home/ann/link/new")),
-        Refused::DataDirectory { .. }
+        NotAdmitted::DataDirectory { .. }
     ));
     // Around a home, too.
     assert!(matches!(
         machine.refused(machine.at("")),
-        Refused::DataDirectory { .. } | Refused::Shared { .. }
+        NotAdmitted::DataDirectory { .. } | NotAdmitted::Shared { .. }
     ));
 }
 
 #[test]
 fn texts_that_are_no_path_are_refused() {
     let machine = Machine::new();
-    assert!(matches!(machine.refused("work"), Refused::Relative { .. }));
-    assert!(matches!(machine.refused(""), Refused::Relative { .. }));
-    assert!(matches!(machine.refused("/tmp/a\0b"), Refused::Nul));
+    assert!(matches!(machine.refused("work"), NotAdmitted::Relative { .. }));
+    assert!(matches!(machine.refused(""), NotAdmitted::Relative { .. }));
+    assert!(matches!(machine.refused("/tmp/a\0b"), NotAdmitted::Nul));
     let long = machine.at(&format!("tmp/{}", "x/".repeat(3_000)));
-    assert!(matches!(machine.refused(long), Refused::TooLong { .. }));
+    assert!(matches!(machine.refused(long), NotAdmitted::TooLong { .. }));
     let name = machine.at(&format!("tmp/{}", "x".repeat(300)));
     assert!(machine.refused(name).to_string().contains("can't be read"));
     let raw = machine.at("tmp").join(OsStr::from_bytes(b"\xff"));
-    assert!(matches!(machine.refused(&raw), Refused::NotUtf8 { .. }));
+    assert!(matches!(machine.refused(&raw), NotAdmitted::NotUtf8 { .. }));
     fs::create_dir(&raw).unwrap();
     symlink(&raw, machine.at("home/ann/link")).unwrap();
     assert!(matches!(
         machine.refused(machine.at("home/ann/link")),
-        Refused::NotUtf8 { .. }
+        NotAdmitted::NotUtf8 { .. }
     ));
     assert!(matches!(
         machine.refused(machine.at("tmp/none/../../etc")),
-        Refused::LeadsUp { .. }
+        NotAdmitted::LeadsUp { .. }
     ));
 }
 
@@ -378,19 +387,19 @@ fn what_every_account_may_exchange_is_refused() {
     permit(&machine.at("home/ann/open"), 0o777);
     for path in ["home/ann/open/repository", "home/ann/open/new", "home/ann/open"] {
         let refused = machine.refused(machine.at(path));
-        assert!(matches!(refused, Refused::OpenToAll { .. }), "{path}: {refused}");
+        assert!(matches!(refused, NotAdmitted::OpenToAll { .. }), "{path}: {refused}");
     }
     permit(&machine.at("home/ann/open"), 0o1777);
     assert!(machine.admit(machine.at("home/ann/open/repository")).is_ok());
     // What all share is no workspace itself.
     assert!(matches!(
         machine.refused(machine.at("home/ann/open")),
-        Refused::OpenToAll { .. }
+        NotAdmitted::OpenToAll { .. }
     ));
     permit(&machine.at("home/ann/open/repository"), 0o777);
     assert!(matches!(
         machine.refused(machine.at("home/ann/open/repository")),
-        Refused::OpenToAll { .. }
+        NotAdmitted::OpenToAll { .. }
     ));
 }
 
@@ -409,7 +418,7 @@ fn what_another_account_owns_or_links_is_refused() {
     for path in ["tmp/link", "tmp/link/new"] {
         let refused = machine.refused(machine.at(path));
         assert!(
-            matches!(refused, Refused::LinkOfAnother { owner: 4_242, .. }),
+            matches!(refused, NotAdmitted::LinkOfAnother { owner: 4_242, .. }),
             "{path}: {refused}"
         );
     }
@@ -419,12 +428,12 @@ fn what_another_account_owns_or_links_is_refused() {
     give("tmp/theirs");
     assert!(matches!(
         machine.refused(machine.at("tmp/theirs")),
-        Refused::Workspace(WorkspaceError::OwnedByAnother { owner: Some(4_242), .. })
+        NotAdmitted::Workspace(WorkspaceError::OwnedByAnother { owner: Some(4_242), .. })
     ));
     for path in ["tmp/theirs/new", "tmp/theirs/repository"] {
         let refused = machine.refused(machine.at(path));
         assert!(
-            matches!(refused, Refused::BelowAnother { owner: 4_242, .. }),
+            matches!(refused, NotAdmitted::BelowAnother { owner: 4_242, .. }),
             "{path}: {refused}"
         );
         assert!(refused.hint().contains("safe.directory"));
@@ -448,7 +457,7 @@ fn a_git_directory_that_leads_elsewhere_is_refused() {
     let elsewhere = |path: &Path| {
         let refused = machine.refused(path);
         assert!(
-            matches!(refused, Refused::Elsewhere { .. } | Refused::Part { .. }),
+            matches!(refused, NotAdmitted::Elsewhere { .. } | NotAdmitted::Part { .. }),
             "{}: {refused}",
             path.display()
         );
@@ -555,8 +564,31 @@ fn linked_worktrees_submodules_and_shared_clones_of_ours_are_taken() {
     fs::copy(linked.join(".git"), machine.at("home/ann/work/copied/.git")).unwrap();
     assert!(matches!(
         machine.refused(machine.at("home/ann/work/copied")),
-        Refused::Elsewhere { .. }
+        NotAdmitted::Elsewhere { .. }
     ));
+}
+
+#[test]
+fn a_workspace_that_leads_elsewhere_by_now_is_delivered_to_no_more() {
+    let machine = Machine::new();
+    let user = machine.repository("home/ann/work/repository");
+    let still = || machine.admission.still_admits(&user.path);
+    still().unwrap();
+    fs::rename(&user.path, machine.at("home/ann/work/moved")).unwrap();
+    // Who looks for it says that it is gone.
+    still().unwrap();
+    symlink(machine.at("home/ann/work/moved"), &user.path).unwrap();
+    assert!(matches!(still(), Err(NotAdmitted::Moved { .. })));
+    fs::remove_file(&user.path).unwrap();
+    symlink(machine.at("etc"), &user.path).unwrap();
+    assert!(matches!(still(), Err(NotAdmitted::System { .. })));
+    fs::remove_file(&user.path).unwrap();
+    fs::create_dir(&user.path).unwrap();
+    write(
+        &user.path.join(".git"),
+        format!("gitdir: {}\n", machine.at("home/ann/work/moved/.git").display()),
+    );
+    assert!(matches!(still(), Err(NotAdmitted::Elsewhere { .. })));
 }
 
 #[test]
@@ -577,7 +609,7 @@ fn nothing_is_made_in_a_repository_or_a_git_directory() {
         assert!(
             matches!(
                 refused,
-                Refused::Workspace(WorkspaceError::InsideGit { .. } | WorkspaceError::Bare { .. })
+                NotAdmitted::Workspace(WorkspaceError::InsideGit { .. } | WorkspaceError::Bare { .. })
             ),
             "{path}: {refused}"
         );
@@ -586,7 +618,7 @@ fn nothing_is_made_in_a_repository_or_a_git_directory() {
     for path in ["sub", "sub/new", "new"] {
         let refused = machine.refused(user.path.join(path));
         assert!(
-            matches!(refused, Refused::Workspace(WorkspaceError::InsideRepository { .. })),
+            matches!(refused, NotAdmitted::Workspace(WorkspaceError::InsideRepository { .. })),
             "{refused}"
         );
     }
@@ -631,7 +663,7 @@ fn a_place_of_the_system_is_known_where_it_is_mounted_elsewhere() {
             "all/etc/app",
         ] {
             let refused = machine.refused(machine.at("home/ann/work").join(path));
-            assert!(matches!(refused, Refused::System { .. }), "{path}: {refused}");
+            assert!(matches!(refused, NotAdmitted::System { .. }), "{path}: {refused}");
         }
         for path in ["home", "all", "all/home/bob"] {
             let refused = machine.refused(machine.at("home/ann/work").join(path));
@@ -642,7 +674,7 @@ fn a_place_of_the_system_is_known_where_it_is_mounted_elsewhere() {
         fs::create_dir(&disk).unwrap();
         assert!(run(&["-t", "tmpfs", "none", disk.to_str().unwrap()]));
         permit(&disk, 0o700);
-        assert!(matches!(machine.refused(&disk), Refused::MountPoint { .. }));
+        assert!(matches!(machine.refused(&disk), NotAdmitted::MountPoint { .. }));
         assert!(machine.admit(disk.join("new")).is_ok());
         let user = machine.repository("elsewhere/repository");
         let given = machine.at("home/ann/work/given");

@@ -13,6 +13,12 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
     let facts = delivering.facts;
     let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
+    // Since it was prepared its path may have come to lead elsewhere.
+    let (admission, place) = (delivering.engine.parts.admission.clone(), user.clone());
+    if let Err(refused) = blocking(move || admission.still_admits(&place)).await {
+        let hint = refused.hint();
+        return Ok(Ended::refused(format!("{refused}: {hint}; the work is in the hub")));
+    }
     if let Err(refused) = checked(delivering).await? {
         return Ok(Ended::refused(refused));
     }
