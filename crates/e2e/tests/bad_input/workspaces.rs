@@ -143,11 +143,9 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
     assert_eq!(problem["field"], "initialise");
     says(&problem.to_string(), &["initialise", "git init"]);
     assert!(!notes.join(".git").exists());
-    let problem = post(&product, &body(Path::new("/srv/orchestrator-is-not-here"), "scripted"));
-    says(
-        &problem.await.problem(422, "invalid-value").to_string(),
-        &["server.workspaces"],
-    );
+    let outside = body(Path::new("/srv/orchestrator-is-not-here"), "scripted");
+    let problem = post(&product, &outside).await.problem(422, "invalid-value");
+    says(&problem.to_string(), &["server.workspaces"]);
     assert_eq!(made(), before);
     assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));
     goes_on(&product).await;
