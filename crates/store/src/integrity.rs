@@ -27,7 +27,7 @@ impl Tx {
         flags: &[IntegrityFlag],
     ) -> Result<Vec<IntegrityFlag>, Error> {
         let kinds: Vec<String> = flags.iter().map(|flag| flag.kind.as_str().to_owned()).collect();
-        let paths: Vec<String> = flags.iter().map(|flag| stored_path(flag)).collect();
+        let paths: Vec<String> = flags.iter().map(stored_path).collect();
         let details: Vec<String> = flags.iter().map(|flag| text(&flag.detail).into_owned()).collect();
         let query = sqlx::query!(
             "delete from integrity_flag where merge = $1

@@ -1,7 +1,8 @@
 //! The gate: the check command on a tree, in a throwaway checkout inside a sandbox.
 //!
 //! Red is not the last word: tests that fail on the run's base too are not held against the work, and a test that
-//! fails in one run and passes in the next on the very same tree is reported as flaky.
+//! fails in one run and passes in the next on the very same tree is reported as flaky. Nor is green: where the work
+//! changes what decides the check ([`integrity`](super::integrity)), the check has to pass with that as it was, too.
 
 mod counts;
 mod report;
@@ -9,13 +10,18 @@ mod run;
 
 pub(super) use report::GateReport;
 
-use super::{Failure, entry::Entry, integrity};
-use domain::{CommitId, RunId, event::Fact, merge::GateVerdict};
-use git::WorktreeError;
+use super::{
+    Failure,
+    entry::Entry,
+    integrity::{self, Ran},
+};
+use crate::engine::blocking;
+use domain::{CommitId, RunId, event::Fact, integrity::IntegrityFlag, merge::GateVerdict};
 use run::{Gate, GateError};
 use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -33,13 +39,23 @@ struct Red {
     failed: Option<u64>,
     /// How many tests ran at all.
     ran: Option<u64>,
+    /// The lines that were printed.
+    shape: BTreeSet<String>,
 }
 
-/// What fails on the base of a run already, found out once for each run that needs it.
+/// A check on a tree: the name of the hub, the commit, the command.
+type CheckOf = (String, CommitId, String);
+
+/// What earlier runs of checks said that later ones are compared with. What fails on the base of a run is found out
+/// once for each run that needs it; how many tests ran on a tree is known from the gate that it landed through.
 #[derive(Debug, Default)]
 pub(crate) struct RedBase {
     failing: Mutex<HashMap<RunId, Red>>,
+    ran: Mutex<HashMap<CheckOf, Ran>>,
 }
+
+/// Trees of which it is known how many tests ran; beyond that all are forgotten, and found out again where needed.
+const TREES: usize = 4_096;
 
 impl RedBase {
     /// Drops what was found out about a run that ended.
@@ -55,6 +71,19 @@ impl RedBase {
     fn learn(&self, run: RunId, red: Red) {
         let mut known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(run, red);
+    }
+
+    fn ran(&self, check: &CheckOf) -> Option<Ran> {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.get(check).cloned()
+    }
+
+    fn learn_ran(&self, check: CheckOf, now: Ran) {
+        let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        if ran.len() >= TREES {
+            ran.clear();
+        }
+        ran.insert(check, now);
     }
 }
 
@@ -117,17 +146,12 @@ async fn judge(
 ) -> Result<Box<GateReport>, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
-    let report = check(entry, commit, cancel).await.map_err(|error| match error {
-        GateError::Stopped => Failure::Stopped,
-        GateError::Git(error) | GateError::Checkout(WorktreeError::Git(error)) => error.into(),
-        other => Failure::Passing(other.to_string()),
-    })?;
+    let Judged { report, flags } = check(entry, tip, commit, cancel).await?;
     let took = started.elapsed();
     if !report.lands() {
         span.fail(report.verdict.as_str());
     }
     drop(span);
-    let flags = integrity::of_tree(entry, tip, commit).await?;
     let recorded = Recorded::new(entry, report)?;
     entry.gated(commit, &recorded.kept, recorded.fact, &flags).await?;
     tell(&recorded.report, took);
@@ -148,13 +172,27 @@ pub(super) fn tell(report: &GateReport, took: Duration) {
     }
 }
 
-async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> Result<GateReport, GateError> {
+/// The report on a merge, and what was found about its integrity.
+struct Judged {
+    report: GateReport,
+    flags: Vec<IntegrityFlag>,
+}
+
+async fn check(
+    entry: &Entry,
+    tip: &CommitId,
+    commit: &CommitId,
+    cancel: &CancellationToken,
+) -> Result<Judged, Failure> {
     let command = entry.facts.check.as_ref().and_then(|check| check.command.clone());
     let Some(command) = command else {
-        return Ok(GateReport::not_configured());
+        return Ok(Judged {
+            report: GateReport::not_configured(),
+            flags: integrity::of_tree(entry, tip, commit).await?,
+        });
     };
+    let inspection = integrity::inspect(entry, &command, tip, commit).await?;
     let layout = &entry.engine.parts.layout;
-    let (run, merge, fence) = (entry.facts.id, entry.merge.id, entry.fence);
     let gate = Gate {
         entry,
         command,
@@ -165,13 +203,41 @@ async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> 
             .take(&layout.build_cache(&entry.facts.hub)),
         cancel,
     };
-    let (place, log) = (layout.gate(run, merge, fence), layout.gate_output(run, merge));
+    let log = layout.gate_output(entry.facts.id, entry.merge.id);
+    let report = tried(&gate, commit, log, !inspection.is_forging()).await?;
+    if !report.lands() {
+        let flags = inspection.conclude(&report, None, None).flags;
+        return Ok(Judged { report, flags });
+    }
+    let restored = with_restored(&gate, commit, &inspection).await?;
+    let before = match inspection.is_compared(&report.how_ran()) {
+        true => Some(ran_before(&gate, tip).await?),
+        false => entry.engine.parts.red_base.ran(&gate.on(tip)),
+    };
+    let concluded = inspection.conclude(&report, restored.as_ref(), before.as_ref());
+    let report = match (concluded.refused, restored) {
+        (Some(why), Some(restored)) => report.refused(why, restored),
+        (_, _) => {
+            entry.engine.parts.red_base.learn_ran(gate.on(commit), report.how_ran());
+            report
+        }
+    };
+    Ok(Judged {
+        report,
+        flags: concluded.flags,
+    })
+}
+
+/// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
+async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
+    let (layout, facts) = (&gate.entry.engine.parts.layout, &gate.entry.facts);
+    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.fence);
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
-    let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() {
-        true => red_base(&gate, layout.gate_base(run, merge, fence)).await?,
+    let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
+        true => red_base(gate).await?,
         false => Red::default(),
     };
-    for _ in 0..entry.engine.parts.settings.gate_reruns {
+    for _ in 0..gate.entry.engine.parts.settings.gate_reruns {
         if !report.may_be_flaky() || report.only_fails(&red) {
             break;
         }
@@ -180,9 +246,47 @@ async fn check(entry: &Entry, commit: &CommitId, cancel: &CancellationToken) -> 
     Ok(report.beside(&red))
 }
 
+/// The check once more, on the tree with what decides it as it was before the work; `None` where nothing of it was
+/// changed by a task that it is not given to.
+async fn with_restored(
+    gate: &Gate<'_>,
+    commit: &CommitId,
+    inspection: &integrity::Inspection,
+) -> Result<Option<GateReport>, GateError> {
+    let files = inspection.restored().to_vec();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let (hub, at) = (gate.entry.hub.clone(), commit.clone());
+    let stamp = gate.entry.engine.parts.stamp("With the check as it was".to_owned());
+    let restored = blocking(move || hub.commit_with(&at, &files, &stamp)).await?;
+    let layout = &gate.entry.engine.parts.layout;
+    let log = layout
+        .gate_output(gate.entry.facts.id, gate.entry.merge.id)
+        .with_added_extension("before");
+    let report = tried(gate, &restored, log.clone(), !inspection.is_forging()).await?;
+    drop(tokio::fs::remove_file(log).await);
+    Ok(Some(report))
+}
+
+/// How many tests ran before the work: on the commit it was merged onto, else on the base of the run.
+async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
+    let known = &gate.entry.engine.parts.red_base;
+    if let Some(ran) = known.ran(&gate.on(tip)) {
+        return Ok(ran);
+    }
+    let Some(base) = &gate.entry.facts.base else {
+        return Ok(Ran::default());
+    };
+    match known.ran(&gate.on(base)) {
+        Some(ran) => Ok(ran),
+        None => Ok(on_base(gate, base).await?.how_ran()),
+    }
+}
+
 /// What fails on the base of the run. A run of the check that did not come to its end, or whose output is cut, excuses
 /// nothing.
-async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<Red, GateError> {
+async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
     let (known, run) = (&gate.entry.engine.parts.red_base, gate.entry.facts.id);
     if let Some(red) = known.known(run) {
         return Ok(red);
@@ -190,19 +294,33 @@ async fn red_base(gate: &Gate<'_>, place: std::path::PathBuf) -> Result<Red, Gat
     let Some(base) = &gate.entry.facts.base else {
         return Ok(Red::default());
     };
-    let log = place.with_added_extension("log");
-    let on_base = gate.run(base, place, log.clone()).await?;
-    // The base's output is of no use once its failing tests are known.
-    drop(tokio::fs::remove_file(log).await);
+    let on_base = on_base(gate, base).await?;
     let red = match on_base.is_whole() {
         true => Red {
             failing: on_base.failing,
             broken: on_base.broken,
             failed: on_base.failed,
             ran: on_base.ran,
+            shape: on_base.shape,
         },
         false => Red::default(),
     };
     known.learn(run, red.clone());
     Ok(red)
+}
+
+/// The check on the base of the run.
+async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateError> {
+    let entry = gate.entry;
+    let place = entry
+        .engine
+        .parts
+        .layout
+        .gate_base(entry.facts.id, entry.merge.id, entry.fence);
+    let log = place.with_added_extension("log");
+    let report = gate.run(base, place, log.clone()).await?;
+    // The base's output is of no use once it is read.
+    drop(tokio::fs::remove_file(log).await);
+    entry.engine.parts.red_base.learn_ran(gate.on(base), report.how_ran());
+    Ok(report)
 }

@@ -14,6 +14,10 @@ pub(crate) struct Counts {
     pub(crate) failing: BTreeSet<String>,
     /// What broke without being a test: a build, a package, a program or a file of tests.
     pub(crate) broken: BTreeSet<String>,
+    /// Lines that sum up all tests, of runners that print one at their end.
+    pub(crate) summaries: usize,
+    /// Whether the numbers of results are not those of the plan, or are doubled.
+    pub(crate) is_odd: bool,
 }
 
 impl Counts {
@@ -29,6 +33,8 @@ struct Runner {
     summary: &'static LazyLock<Regex>,
     /// Each match names a failing test by its group `name`.
     failure: &'static LazyLock<Regex>,
+    /// Whether it sums up all tests once, at its end.
+    is_last: bool,
 }
 
 macro_rules! pattern {
@@ -73,28 +79,39 @@ pattern!(
     TAP_LINE,
     r"(?m)^(?P<not>not )?ok\b(?: (?P<number>\d+))?(?: (?:- )?(?P<name>[^#\n]*))?(?P<directive>#[^\n]*)?$"
 );
-pattern!(TAP_PLAN, r"(?m)^1\.\.\d+");
+pattern!(UNITTEST, r"(?m)^Ran (?P<ran>\d+) tests? in [\d.]+s$");
+pattern!(
+    UNITTEST_END,
+    r"(?m)^(?:OK|FAILED)(?: \((?:failures=(?P<failures>\d+))?(?:, )?(?:errors=(?P<errors>\d+))?(?:, )?(?:skipped=(?P<skipped>\d+))?[^)]*\))?$"
+);
+pattern!(UNITTEST_FAILURE, r"(?m)^(?:FAIL|ERROR): (?P<name>\S+ \([^)\n]*\))");
+pattern!(TAP_PLAN, r"(?m)^1\.\.(?P<last>\d+)");
 
 const RUNNERS: [Runner; 5] = [
     Runner {
         summary: &CARGO,
         failure: &CARGO_FAILURE,
+        is_last: false,
     },
     Runner {
         summary: &NEXTEST,
         failure: &NEXTEST_FAILURE,
+        is_last: true,
     },
     Runner {
         summary: &JEST,
         failure: &JEST_FAILURE,
+        is_last: true,
     },
     Runner {
         summary: &NODE,
         failure: &TAP_NODE_FAILURE,
+        is_last: true,
     },
     Runner {
         summary: &PYTEST,
         failure: &PYTEST_FAILURE,
+        is_last: true,
     },
 ];
 pattern!(TAP_NODE_FAILURE, r"(?m)^\s*(?:not ok \d+ - |✖ )(?P<name>.+)$");
@@ -121,7 +138,10 @@ pattern!(JEST_SUITE, r"(?m)^FAIL (?P<name>\S+\.\w+)");
 /// Reads an output.
 pub(crate) fn read(output: &str) -> Counts {
     let known = RUNNERS.iter().find_map(|runner| runner.read(output));
-    let known = known.or_else(|| read_tap(output)).or_else(|| read_go(output));
+    let known = known
+        .or_else(|| read_unittest(output))
+        .or_else(|| read_tap(output))
+        .or_else(|| read_go(output));
     let mut counts = known.unwrap_or_default();
     counts.broken = BREAKAGES.iter().flat_map(|pattern| names(pattern, output)).collect();
     counts
@@ -139,6 +159,7 @@ impl Runner {
             let failed = failed.unwrap_or(0) + errors.unwrap_or(0);
             counts.passed = Some(counts.passed.unwrap_or(0) + passed.unwrap_or(0));
             counts.failed = Some(counts.failed.unwrap_or(0) + failed);
+            counts.summaries += usize::from(self.is_last);
         }
         counts.passed?;
         counts.failing = names(self.failure, output);
@@ -151,6 +172,7 @@ fn read_tap(output: &str) -> Option<Counts> {
     let mut counts = Counts {
         passed: Some(0),
         failed: Some(0),
+        is_odd: is_odd_tap(output),
         ..Counts::default()
     };
     for line in TAP_LINE.captures_iter(output) {
@@ -174,6 +196,46 @@ fn read_tap(output: &str) -> Option<Counts> {
         counts.failing.insert(name.to_owned());
     }
     Some(counts)
+}
+
+/// Whether there are not as many results as the plans say, or one plan has two results of a number.
+fn is_odd_tap(output: &str) -> bool {
+    let plans: Vec<usize> = TAP_PLAN
+        .captures_iter(output)
+        .filter_map(|plan| plan["last"].parse().ok())
+        .collect();
+    let (mut numbers, mut results, mut doubled) = (BTreeSet::new(), 0, false);
+    for line in TAP_LINE.captures_iter(output) {
+        results += 1;
+        doubled |= line
+            .name("number")
+            .is_some_and(|number| !numbers.insert(number.as_str()));
+    }
+    results != plans.iter().sum::<usize>() || (doubled && plans.len() == 1)
+}
+
+/// Python's own runner.
+fn read_unittest(output: &str) -> Option<Counts> {
+    let number = |text: Option<regex::Match<'_>>| text.and_then(|text| text.as_str().parse::<u64>().ok()).unwrap_or(0);
+    let runs: Vec<u64> = UNITTEST
+        .captures_iter(output)
+        .map(|run| number(run.name("ran")))
+        .collect();
+    if runs.is_empty() {
+        return None;
+    }
+    let (mut failed, mut skipped) = (0, 0);
+    for end in UNITTEST_END.captures_iter(output) {
+        failed += number(end.name("failures")) + number(end.name("errors"));
+        skipped += number(end.name("skipped"));
+    }
+    Some(Counts {
+        passed: Some(runs.iter().sum::<u64>().saturating_sub(failed + skipped)),
+        failed: Some(failed),
+        failing: names(&UNITTEST_FAILURE, output),
+        summaries: runs.len(),
+        ..Counts::default()
+    })
 }
 
 fn read_go(output: &str) -> Option<Counts> {
@@ -273,6 +335,24 @@ mod tests {
             broken("FAIL src/a.test.js\n  ● adds\n\nTests:       1 failed, 1 total"),
             "src/a.test.js"
         );
+    }
+
+    #[test]
+    fn pythons_own_runner_is_read_without_what_it_skips() {
+        let output = "FAIL: test_a (t.T.test_a)\n\nRan 5 tests in 0.001s\n\nFAILED (failures=1, errors=1, skipped=1)\n";
+        assert_eq!(counts(output), (Some(2), Some(2)));
+        assert_eq!(read(output).failing, BTreeSet::from(["test_a (t.T.test_a)".to_owned()]));
+        assert_eq!(counts("Ran 3 tests in 0.000s\n\nOK\n"), (Some(3), Some(0)));
+        assert_eq!(counts("Ran 3 tests in 0.000s\n\nOK (skipped=1)\n"), (Some(2), Some(0)));
+    }
+
+    #[test]
+    fn results_that_do_not_add_up_are_odd() {
+        assert!(!read("1..2\nok 1 - a\nok 2 - b\n").is_odd);
+        for odd in ["1..2\nok 1\n", "1..2\nok 1\nok 1\n", "1..1\nok 1\nok 2\n"] {
+            assert!(read(odd).is_odd, "{odd}");
+        }
+        assert_eq!(read("1 passed in 0.1s\n3 passed in 0.2s\n").summaries, 2);
     }
 
     #[test]

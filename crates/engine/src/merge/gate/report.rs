@@ -1,6 +1,7 @@
 //! What one run of the check, or several of them, said of a tree.
 
 use super::{
+    super::integrity::Ran,
     Red,
     counts::{self, Counts},
 };
@@ -15,6 +16,8 @@ use std::{
 
 /// How much of an output is kept in the database: the end, where runners sum up.
 const KEPT_OUTPUT_BYTES: usize = 16 << 10;
+/// Lines of an output that are compared with those of another.
+const SHAPE_LINES: usize = 5_000;
 /// So many flaky tests are named in a sentence.
 const NAMED: usize = 5;
 
@@ -44,6 +47,13 @@ pub(crate) struct GateReport {
     #[serde(skip)]
     pub(super) ran: Option<u64>,
     #[serde(skip)]
+    summaries: usize,
+    #[serde(skip)]
+    is_odd: bool,
+    /// The lines of the output without what differs from run to run.
+    #[serde(skip)]
+    pub(super) shape: BTreeSet<String>,
+    #[serde(skip)]
     cut_short: bool,
 }
 
@@ -58,6 +68,9 @@ impl GateReport {
             failing: BTreeSet::new(),
             broken: BTreeSet::new(),
             ran: None,
+            summaries: 0,
+            is_odd: false,
+            shape: BTreeSet::new(),
             flaky: BTreeSet::new(),
             runs: 0,
             duration_ms: 0,
@@ -77,6 +90,8 @@ impl GateReport {
             failed,
             failing,
             broken,
+            summaries,
+            is_odd,
         } = counts;
         let ran_none = passed == Some(0) && failed == Some(0);
         let (verdict, exit, note) = match finished.exit {
@@ -124,6 +139,9 @@ impl GateReport {
             failing,
             broken,
             ran,
+            summaries,
+            is_odd,
+            shape: shape(&finished.output_head_tail),
             flaky: BTreeSet::new(),
             runs: 1,
             duration_ms: finished.duration.as_millis() as u64,
@@ -164,7 +182,36 @@ impl GateReport {
             (_, None) | (None, _) => true,
         };
         let nothing_new = self.failing.is_subset(&red.failing) && self.broken.is_subset(&red.broken);
-        self.is_whole() && !self.failing.is_empty() && nothing_new && no_more && no_fewer
+        self.is_whole() && !self.failing.is_empty() && nothing_new && no_more && no_fewer && self.resembles(red)
+    }
+
+    /// Whether most of what was printed around the failures on the base is printed here, too: names of failing tests
+    /// alone are quickly printed by anyone.
+    fn resembles(&self, red: &Red) -> bool {
+        2 * red.shape.intersection(&self.shape).count() >= red.shape.len()
+    }
+
+    /// How many tests ran, and whether that adds up.
+    pub(crate) fn how_ran(&self) -> Ran {
+        Ran {
+            tests: self.ran,
+            summaries: self.summaries,
+            is_odd: self.is_odd,
+        }
+    }
+
+    /// The tree passes, and the work goes back all the same: with files as they were before, the check said `restored`.
+    pub(super) fn refused(self, why: String, restored: Self) -> Self {
+        Self {
+            verdict: GateVerdict::Failed,
+            note: Some(self.note.map_or(why.clone(), |note| format!("{note}; {why}"))),
+            failing: restored.failing,
+            output: restored.output,
+            output_file: None,
+            runs: self.runs + restored.runs,
+            duration_ms: self.duration_ms + restored.duration_ms,
+            ..self
+        }
     }
 
     /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
@@ -240,6 +287,25 @@ impl GateReport {
     }
 }
 
+/// The lines of an output, without numbers, folders and times.
+fn shape(output: &str) -> BTreeSet<String> {
+    let line = |line: &str| -> String {
+        let words = line
+            .split_whitespace()
+            .map(|word| word.rsplit('/').next().unwrap_or(word));
+        let text = words.collect::<Vec<_>>().join(" ");
+        text.chars()
+            .map(|letter| if letter.is_ascii_digit() { '#' } else { letter })
+            .collect()
+    };
+    output
+        .lines()
+        .map(line)
+        .filter(|line| line.len() > 2)
+        .take(SHAPE_LINES)
+        .collect()
+}
+
 /// The end of a text, beginning at a line where there is one.
 fn tail(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
@@ -278,6 +344,7 @@ mod tests {
             broken: base.broken,
             failed: base.failed,
             ran: base.ran,
+            shape: base.shape,
         };
         report(merged).beside(&red).verdict
     }
@@ -304,6 +371,14 @@ mod tests {
         assert_eq!(beside(red, unbuilt), GateVerdict::Failed);
         let red = "test old ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored;\n\
                    error: test failed, to rerun pass `--lib`\n";
+        // The names alone, without what the runner printed around them, are nobody's result.
+        let long = "collected 5 items\nt.py F....\n_ old _\n    def old():\nE   assert 1 == 2\n";
+        let red_long = format!("{long}FAILED t.py::old\n= 1 failed, 4 passed in 0.1s =");
+        assert_eq!(beside(&red_long, &red_long), GateVerdict::Passed);
+        assert_eq!(
+            beside(&red_long, "FAILED t.py::old\n= 1 failed, 4 passed in 0.1s ="),
+            GateVerdict::Failed
+        );
         let aborted =
             format!("{red}  process didn't exit successfully: `x` (signal: 6, SIGABRT: process abort signal)\n");
         assert_eq!(beside(red, &aborted), GateVerdict::Failed);

@@ -1,7 +1,7 @@
 //! One run of the check on one tree.
 
 use super::{
-    super::{cache::BuildCache, entry::Entry},
+    super::{Failure, cache::BuildCache, entry::Entry},
     report::GateReport,
 };
 use crate::engine::blocking;
@@ -36,7 +36,22 @@ pub(super) struct Gate<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
+impl From<GateError> for Failure {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Stopped => Self::Stopped,
+            GateError::Git(error) | GateError::Checkout(WorktreeError::Git(error)) => error.into(),
+            other => Self::Passing(other.to_string()),
+        }
+    }
+}
+
 impl Gate<'_> {
+    /// This check on a commit, as what it said is remembered.
+    pub(super) fn on(&self, commit: &CommitId) -> (String, CommitId, String) {
+        (self.entry.facts.hub.clone(), commit.clone(), self.command.clone())
+    }
+
     /// The check on one tree. The checkout is removed whatever happens.
     pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<GateReport, GateError> {
         let (hub, at, checkout) = (self.entry.hub.clone(), commit.clone(), place.clone());
