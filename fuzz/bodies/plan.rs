@@ -8,7 +8,7 @@ pub fn run(data: &[u8]) {
     };
     let profiles = ["coder", "tester", "docs"].map(str::to_owned);
     let limits = RunLimits::default();
-    let exists = |path: &str| path.len() % 2 == 0;
+    let exists = |path: &str| path.len().is_multiple_of(2);
     let context = plan_check::Context {
         profiles: &profiles,
         limits: &limits,

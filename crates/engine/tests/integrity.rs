@@ -69,6 +69,7 @@ async fn worked(works: &[Work], allow: Option<bool>) -> (House, Vec<Outcome>) {
         let base = git(&repository, &["rev-parse", "main"]);
         let model = ModelRef::new("scripted", "scripted");
         let new = NewRun {
+            initialise: false,
             objective: format!("Do the task {} as the plan says", work.name),
             workspace: repository.clone(),
             director: Some(model.clone()),

@@ -1,6 +1,8 @@
 //! Servers that never come to an end: whatever they send is bounded, read in linear time, and left at once when nobody
 //! waits for it any more.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod common;
 
 use common::{Book, ask, settings};

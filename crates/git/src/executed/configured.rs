@@ -137,8 +137,11 @@ fn within(root: &Path, from: &Path, written: &[u8]) -> Option<RepoPath> {
     (!below.starts_with(".git")).then(|| RepoPath::new(below.as_os_str().as_bytes()))
 }
 
-/// Each value with its origin and its key.
-fn entries(root: &Path) -> GitResult<Vec<(Vec<u8>, String, Vec<u8>)>> {
+/// The origin of a value, its key, and the value.
+type ConfigEntry = (Vec<u8>, String, Vec<u8>);
+
+/// Every value of the configuration.
+fn entries(root: &Path) -> GitResult<Vec<ConfigEntry>> {
     let mut command = Command::new("git");
     let kept = KEPT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
     command
