@@ -108,10 +108,16 @@ async fn as_many_as_rows(trace: &Trace, database: &PgPool) {
         ("git.conflict.resolve", "select count(distinct merge) from resolution"),
         ("gate.verify", "select count(*) from merge where gate is not null"),
     ] {
-        assert_eq!(trace.kind(kind).count(), count(database, rows).await, "{kind}");
+        let came_to_an_end = trace.kind(kind).filter(|span| !was_stopped(span)).count();
+        assert_eq!(came_to_an_end, count(database, rows).await, "{kind}");
     }
     let kinds: BTreeSet<&str> = trace.spans.iter().map(Span::kind).collect();
     assert_eq!(kinds.len(), 11, "{kinds:?}");
+}
+
+/// A gate ahead of its turn is stopped when what it was built on fails; it has no verdict, and so no row.
+fn was_stopped(span: &Span) -> bool {
+    span.kind() == "gate.verify" && span.attributes.get("error.type").is_some_and(|kind| kind == "stopped")
 }
 
 fn the_tree_is_that_of_the_contract(trace: &Trace) {

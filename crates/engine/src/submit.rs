@@ -199,11 +199,21 @@ impl Engine {
                 NotAdmitted::NotEmpty { .. } => ("initialise", "false".to_owned()),
                 _ => ("workspace_path", shown()),
             };
-            SubmitError::Invalid {
-                field,
-                value,
-                message: refused.to_string(),
-                hint: refused.hint().to_owned(),
+            let (message, hint) = (refused.to_string(), refused.hint().to_owned());
+            match refused {
+                NotAdmitted::Relative { .. } | NotAdmitted::TooLong { .. } | NotAdmitted::Nul => SubmitError::Invalid {
+                    field,
+                    value,
+                    message,
+                    hint,
+                },
+                // What stands against it lies on this machine, and may be otherwise another time.
+                _ => SubmitError::Unusable {
+                    field,
+                    value,
+                    message,
+                    hint,
+                },
             }
         })
     }

@@ -156,6 +156,8 @@ async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_w
     flags.sort();
     let mut expected = written.map(|(kind, path)| (kind.to_owned(), path.to_owned())).to_vec();
     expected.push(("link_outside".into(), "out".into()));
+    // npm reads it when it runs tests, too.
+    expected.push(("runner_configuration_changed".into(), ".npmrc".into()));
     expected.sort();
     assert_eq!(flags, expected);
     // The branch is there, the checkout is where it was, and no hook is in it.

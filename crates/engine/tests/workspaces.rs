@@ -64,7 +64,7 @@ async fn files_become_a_first_commit_only_where_the_request_asks_for_it() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("a.txt"), "a\n").unwrap();
     let refused = submit(&house, &folder, false).await.unwrap_err();
-    let SubmitError::Invalid { field, hint, .. } = &refused else {
+    let SubmitError::Unusable { field, hint, .. } = &refused else {
         panic!("{refused}");
     };
     assert_eq!(*field, "initialise");

@@ -9,6 +9,8 @@ const LONGEST_MARK: usize = 120;
 pub(crate) const LONGEST_BODY: usize = 32 * 1024;
 /// The longest line of a body; those without line ends are one.
 const LONGEST_LINE: usize = LONGEST_BODY;
+/// The longest text before each line, such as the file and the number that a search prints.
+const LONGEST_PREFIX: usize = 300;
 /// A line of base64 that is no word.
 const SURE_LINE: usize = 24;
 
@@ -31,7 +33,7 @@ pub(crate) fn after_beginning(text: &[u8], start: usize) -> Option<Span> {
     while text.get(from) == Some(&b'-') || (text.get(from) == Some(&b' ') && text.get(from + 1) == Some(&b'-')) {
         from += 1;
     }
-    Some(from..body_end(text, from))
+    Some(from..body_end(text, from, prefix_before(text, start)))
 }
 
 /// The body that begins here, within its first line.
@@ -40,7 +42,7 @@ pub(crate) fn from_its_first_line(text: &[u8], start: usize) -> Option<Span> {
     while from > 0 && start - from < 32 && is_base64(text[from - 1]) {
         from -= 1;
     }
-    let end = body_end(text, from);
+    let end = body_end(text, from, prefix_before(text, from));
     (end - from >= 2 * SURE_LINE).then_some(from..end)
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
         .unwrap_or(window.len())];
     find(line, b"PRIVATE KEY")?;
     let lowest = start.saturating_sub(LONGEST_BODY);
-    let mut from = start;
+    let prefix = prefix_before(text, start);
+    let mut from = start - prefix.len();
     // Backwards over lines of base64, as long as they are.
     loop {
         let mut line_end = from;
@@ -70,16 +73,18 @@ pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
             line_start += 1;
         }
         let line = &text[line_start..line_end];
-        let last_line = from == start;
+        let last_line = from + prefix.len() == start;
         let belongs = line.len() >= SURE_LINE
             || (last_line && !line.is_empty() && !words::is_wordy(line))
             || line.starts_with(b"=");
         if !belongs || line_start >= from {
             break;
         }
-        from = line_start;
+        let own = prefix_before(text, line_start);
+        let is_repeated = !own.is_empty() && repeated(own, prefix) == Some(own.len());
+        from = line_start - if is_repeated { own.len() } else { 0 };
     }
-    (from < start).then(|| from..trimmed_end(text, from, start))
+    (from < start - prefix.len()).then(|| from..trimmed_end(text, from, start))
 }
 
 /// A whole key in base64, as Kubernetes keeps it.
@@ -109,6 +114,44 @@ fn is_margin(byte: u8) -> bool {
     byte.is_ascii_whitespace() || b"\"'`+|>#*,.;()-:".contains(&byte)
 }
 
+/// What stands on the line before this place, if a listing may have put it before every line: `settings:12:`.
+fn prefix_before(text: &[u8], at: usize) -> &[u8] {
+    let lowest = at.saturating_sub(LONGEST_PREFIX);
+    let begins_line =
+        |place: usize| text[place - 1] == b'\n' || (place > 1 && text[place - 1] == b'n' && text[place - 2] == b'\\');
+    let start = (lowest + 1..=at).rev().find(|place| begins_line(*place));
+    let Some(start) = start.or((lowest == 0).then_some(0)) else {
+        return &[];
+    };
+    let prefix = &text[start..at];
+    // Anything else may be the body itself.
+    if !prefix.ends_with(b":") && !prefix.ends_with(b"-") {
+        return &[];
+    }
+    let lead = prefix.iter().position(|byte| !is_margin(*byte)).unwrap_or(prefix.len());
+    &prefix[lead..]
+}
+
+/// The length of that prefix where a line begins with it again, with another number and another mark after it.
+fn repeated(line: &[u8], prefix: &[u8]) -> Option<usize> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (mut at, mut seen) = (0, 0);
+    while seen < prefix.len() {
+        let (ours, theirs) = (digits(&prefix[seen..]), digits(line.get(at..)?));
+        if ours > 0 && theirs > 0 {
+            (seen, at) = (seen + ours, at + theirs);
+            continue;
+        }
+        let (wanted, found) = (prefix[seen], *line.get(at)?);
+        let is_mark = |byte| matches!(byte, b':' | b'-');
+        if wanted != found && !(is_mark(wanted) && is_mark(found)) {
+            return None;
+        }
+        (seen, at) = (seen + 1, at + 1);
+    }
+    (at > 0).then_some(at)
+}
+
 fn without_escapes_before(text: &[u8], lowest: usize, mut end: usize) -> usize {
     // `\n`, `\r`, `\\n`: the letter and its backslashes.
     while end >= lowest + 2 && matches!(text[end - 1], b'n' | b'r' | b't') && text[end - 2] == b'\\' {
@@ -121,12 +164,15 @@ fn without_escapes_before(text: &[u8], lowest: usize, mut end: usize) -> usize {
 }
 
 /// Where a body that begins here ends: before its last line, or behind the last line that may belong to it.
-fn body_end(text: &[u8], from: usize) -> usize {
+fn body_end(text: &[u8], from: usize, prefix: &[u8]) -> usize {
     let highest = text.len().min(from + LONGEST_BODY);
     let (mut at, mut end) = (from, from);
     let mut lines = 0;
     while at < highest {
         at = behind_margin(text, at, highest);
+        if let Some(length) = repeated(&text[at..highest], prefix) {
+            at = behind_margin(text, at + length, highest);
+        }
         if text[at..highest].starts_with(b"END") || at >= highest {
             break;
         }
@@ -250,5 +296,52 @@ pub(crate) fn parts(text: &[u8], body: Span, spans: &mut Vec<Span>) {
             spans.push(at..end);
         }
         at = end.max(at + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    const BODY: &str = "MIIEpAIBAAKCAQEAq7Rk2ZxW9mTb4LvN8sYc1HdF6gJp3UeA5oXi0BnMq7Rk2ZxW\n\
+                        Zx9Kq2Lm7Rt4Vb8Nc3Wd6Hf1Jg5Pk0Qs2Tu4Vx8mQ2zLk9Yb3Nc7Md1Fg5HjWq8b\n\
+                        Yb3Nc7Md1Fg5Hj==";
+
+    fn masked(before_line: impl Fn(usize) -> String, lines: &[&str]) -> String {
+        let text: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(number, line)| format!("{}{line}", before_line(number)))
+            .collect();
+        crate::redact(&text.join("\n"))
+    }
+
+    #[test]
+    fn a_key_in_a_listing_is_masked_line_by_line() {
+        let begin = "-----BEGIN RSA PRIVATE KEY-----";
+        let end = "-----END RSA PRIVATE KEY-----";
+        let whole: Vec<&str> = std::iter::once(begin).chain(BODY.lines()).chain([end]).collect();
+        let listings: [fn(usize) -> String; 5] = [
+            |number| format!("settings:{}:", number + 9),
+            |number| format!("src/a file.rs{}{0}-", if number == 0 { ":" } else { "-" }).replace("::", ":1:"),
+            |number| format!("{}:", number + 98),
+            |number| format!("certs/key-2.pem-{}-", number + 7),
+            |_| "deploy/id_rsa:".to_owned(),
+        ];
+        for listing in listings {
+            for lines in [&whole[..], &whole[..3], &whole[2..]] {
+                let text = masked(listing, lines);
+                for line in BODY.lines() {
+                    assert!(!text.contains(&line[..line.len().min(24)]), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_on_the_line_of_its_end_is_masked() {
+        let body = BODY.replace('\n', "");
+        for glue in ["", " "] {
+            let text = crate::redact(&format!("{body}{glue}-----END PRIVATE KEY-----"));
+            assert!(!text.contains(&body[..30]), "{text}");
+        }
     }
 }

@@ -10,8 +10,6 @@ use axum::{
 };
 use engine::{AnswerError, CancelError, DeliverError, SubmitError, view::FindRunError};
 
-/// The longest path.
-const PATH_BYTES: usize = 4_096;
 /// The longest text of the framework's that is repeated.
 const REWORDED_BYTES: usize = 4 << 10;
 
@@ -79,18 +77,6 @@ impl From<SubmitError> for Refusal {
                 value,
                 message,
                 hint,
-            } if field == "workspace_path" && is_path(&value) => {
-                Problem::new(409, "unusable", "What the request names can't be used", message)
-                    .field(field)
-                    .value(value)
-                    .hint(hint)
-                    .into()
-            }
-            SubmitError::Invalid {
-                field,
-                value,
-                message,
-                hint,
             } => Problem::new(422, "invalid-value", "A value can't be used", message)
                 .field(request_field(field))
                 .value(value)
@@ -128,11 +114,6 @@ impl From<SubmitError> for Refusal {
             SubmitError::Internal(message) => internal(&message),
         }
     }
-}
-
-/// Whether a path is one: what stands against it then lies on this machine, and may be otherwise another time.
-fn is_path(text: &str) -> bool {
-    text.starts_with('/') && !text.contains('\0') && text.len() <= PATH_BYTES
 }
 
 /// Where a field of the engine's request stands in the body.

@@ -128,7 +128,7 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
     for path in OF_THE_SYSTEM {
         for initialise in [false, true] {
             let asked = with(body(Path::new(path), "scripted"), "/initialise", json!(initialise));
-            let problem = post(&product, &asked).await.problem(422, "invalid-value");
+            let problem = post(&product, &asked).await.problem(409, "unusable");
             assert_eq!(problem["field"], "workspace_path", "{problem}");
             assert!(problem["hint"].is_string(), "{problem}");
         }
@@ -137,14 +137,12 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
     let notes = product.folder.path().join("notes");
     fs::create_dir(&notes).unwrap();
     fs::write(notes.join("a"), "1\n").unwrap();
-    let problem = post(&product, &body(&notes, "scripted"))
-        .await
-        .problem(422, "invalid-value");
+    let problem = post(&product, &body(&notes, "scripted")).await.problem(409, "unusable");
     assert_eq!(problem["field"], "initialise");
     says(&problem.to_string(), &["initialise", "git init"]);
     assert!(!notes.join(".git").exists());
     let outside = body(Path::new("/srv/orchestrator-is-not-here"), "scripted");
-    let problem = post(&product, &outside).await.problem(422, "invalid-value");
+    let problem = post(&product, &outside).await.problem(409, "unusable");
     says(&problem.to_string(), &["server.workspaces"]);
     assert_eq!(made(), before);
     assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));

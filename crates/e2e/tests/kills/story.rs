@@ -237,6 +237,7 @@ async fn submit(address: &str, workspace: &Path) -> bool {
     let body = json!({
         "objective": "Do what the plan says",
         "workspace_path": workspace,
+        "initialise": true,
         "orch_config": {"director_model": model, "worker_model": model, "check": "sh test.sh"},
     });
     let request = reqwest::Client::new()

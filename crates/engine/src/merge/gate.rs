@@ -146,7 +146,15 @@ async fn judge(
 ) -> Result<Box<GateReport>, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
-    let Judged { report, flags } = check(entry, tip, commit, cancel).await?;
+    let judged = check(entry, tip, commit, cancel).await;
+    if let Err(failure) = &judged {
+        // A gate without a verdict: what it was built on failed, or the server stops.
+        span.fail(match failure {
+            Failure::Stopped => "stopped",
+            _ => "could_not_judge",
+        });
+    }
+    let Judged { report, flags } = judged?;
     let took = started.elapsed();
     if !report.lands() {
         span.fail(report.verdict.as_str());
