@@ -179,7 +179,11 @@ pub(crate) async fn deliver(
 async fn deliver_asked(request: Request, settings: &Settings) -> Result<DeliverAsked, Refusal> {
     match request.body().is_end_stream() {
         true => Ok(DeliverAsked::default()),
-        false => body::json(request, settings.body_bytes, settings).await,
+        // `null` is a body as well, and asks for nothing.
+        false => {
+            let asked: Option<DeliverAsked> = body::json(request, settings.body_bytes, settings).await?;
+            Ok(asked.unwrap_or_default())
+        }
     }
 }
 

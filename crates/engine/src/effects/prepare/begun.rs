@@ -83,6 +83,10 @@ pub(super) async fn settle(engine: &Engine, run: RunId) {
     };
     let settled = crate::engine::blocking(move || -> Result<(), String> {
         let _lock = lock(&layout).map_err(|error| error.to_string())?;
+        if !file.exists() {
+            // Somebody else has settled it in the meantime.
+            return Ok(());
+        }
         let begun = Begun::read(&file).unwrap_or_default();
         match prepared {
             true => git::settle_initialised(&begun.workspace),
