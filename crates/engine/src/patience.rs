@@ -27,7 +27,7 @@ impl MayPass for store::Error {
 
 impl MayPass for git::GitError {
     fn may_pass(&self) -> bool {
-        matches!(self, Self::Upstream { .. })
+        matches!(self, Self::Upstream { .. } | Self::UpstreamLocked { .. })
     }
 }
 

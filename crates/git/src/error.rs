@@ -85,6 +85,18 @@ pub enum GitError {
         /// What git or the other side said.
         said: String,
     },
+    /// A lock file of the repository that the machines share is in the way: of a push that is under way there, or of
+    /// one that died.
+    #[error(
+        "the shared hub {address}: {said}. If no push is under way there, a push that died left the lock file: whoever \
+         keeps the hub removes it"
+    )]
+    UpstreamLocked {
+        /// Its address.
+        address: String,
+        /// What git said.
+        said: String,
+    },
     /// A lock file did not go away.
     #[error(
         "{} is locked, and stayed so for {waited_ms} ms: if no git process is working there, the lock was left by a \
@@ -119,7 +131,7 @@ impl GitError {
     /// Whether what is needed is away, and is worth waiting for: the hub that machines share, or room on the disk.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Upstream { .. } => true,
+            Self::Upstream { .. } | Self::UpstreamLocked { .. } => true,
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
@@ -189,8 +201,6 @@ fn io_way_out(error: &io::Error) -> &'static str {
 fn upstream_way_out(said: &str) -> &'static str {
     if said.contains("dubious ownership") {
         "Its folder has to belong to the account that this runs as"
-    } else if said.contains(".lock") {
-        "If no push is under way there, the lock file is a crash's: whoever keeps the hub removes it"
     } else {
         "It has to be there (`git init --bare`), reachable from here, and writable"
     }

@@ -140,7 +140,14 @@ impl Hub {
     /// Makes the commit durable, then lets `reference` name it, so that no clean-up can lose it. Again is fine;
     /// a reference that names another commit is [`GitError::Moved`].
     pub fn pin(&self, reference: &str, commit: &CommitId) -> GitResult<()> {
-        self.advance(reference, None, commit)
+        match &self.upstream {
+            Some(upstream) if reference.ends_with(&commit.0) => {
+                self.make_durable(commit)?;
+                self.publish_commit(upstream, reference, commit)?;
+                self.set_here(reference, commit)
+            }
+            Some(_) | None => self.advance(reference, None, commit),
+        }
     }
 
     /// Makes the branch at a commit. Again is fine; a branch that stands elsewhere is [`GitError::Moved`].

@@ -5,8 +5,8 @@ use crate::{
     hub::{Hub, full_name},
     land::lock_path,
     private::Private,
+    push::PushError,
     remote::Remote,
-    transport::TRANSFER_LIMIT,
 };
 use domain::Fence;
 use rustix::{
@@ -30,8 +30,10 @@ const MOVING: &str = "orchestrator-references.lock";
 const MOVING_WAIT_LIMIT: Duration = Duration::from_millis(2_000);
 const MOVING_RETRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// Longer than a push may take.
-const UPSTREAM_LOCK_AGE: Duration = Duration::from_secs(2 * TRANSFER_LIMIT.as_secs());
+/// A lock file of a shared hub is left alone for so long, for the sake of whoever pushes there by hand.
+const UPSTREAM_LOCK_AGE: Duration = Duration::from_secs(5);
+/// The lock files of a repository besides those of its references.
+const SINGLE_LOCKS: [&str; 4] = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
 
 /// Proof that the caller is the one merger of a branch: it is made by who holds the lease, from the lease's fence.
 #[derive(Debug)]
@@ -78,27 +80,9 @@ pub(crate) struct Moving {
 impl Hub {
     /// To be held while a reference is moved.
     pub(crate) fn moving(&self) -> GitResult<Moving> {
-        let path = self.path().join(MOVING);
-        let _private = Private::begin();
-        let file = File::create(&path).at("can't make the lock file", &path)?;
-        flock(&file, FlockOperation::LockShared).at("can't take the lock", &path)?;
+        let file = lock_file(self.path())?;
+        flock(&file, FlockOperation::LockShared).at("can't take the lock", self.path())?;
         Ok(Moving { _file: file })
-    }
-
-    /// Waits until nobody moves a reference, and keeps it so; `None` where somebody does not come to an end.
-    fn nobody_moving(&self) -> GitResult<Option<Moving>> {
-        let path = self.path().join(MOVING);
-        let _private = Private::begin();
-        let file = File::create(&path).at("can't make the lock file", &path)?;
-        let started = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Some(Moving { _file: file })),
-                Err(Errno::WOULDBLOCK) if started.elapsed() < MOVING_WAIT_LIMIT => thread::sleep(MOVING_RETRY_PAUSE),
-                Err(Errno::WOULDBLOCK) => return Ok(None),
-                Err(error) => return Err(GitError::io("can't take the lock", &path, error.into())),
-            }
-        }
     }
 
     /// Removes the lock file of a reference if it is at least `older_than` old and its maker is dead: no process has
@@ -110,7 +94,6 @@ impl Hub {
         _lock: &LandingLock,
         older_than: Duration,
     ) -> GitResult<StaleLock> {
-        self.remove_stale_lock_upstream(reference)?;
         let path = lock_path(self.path(), &full_name(reference));
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
@@ -126,7 +109,7 @@ impl Hub {
         }
         // A process that was stopped between writing the file and renaming it has it open no more. It may have gone on
         // meanwhile: then this is not the file that was looked at.
-        let Some(_nobody) = self.nobody_moving()? else {
+        let Some(_nobody) = nobody_moving(self.path())? else {
             return Ok(StaleLock::Moving);
         };
         match fs::symlink_metadata(&path) {
@@ -140,47 +123,93 @@ impl Hub {
         }
     }
 
-    /// The same where machines share the hub by a path: a push that is under way there ends within its limit, so what is
-    /// older than that was left by a death. Elsewhere it is for whoever keeps the upstream.
-    fn remove_stale_lock_upstream(&self, reference: &str) -> GitResult<()> {
-        let Some(upstream) = self.upstream.as_ref().and_then(Remote::path) else {
-            return Ok(());
-        };
-        let path = lock_path(&upstream, &full_name(reference));
-        let Ok(metadata) = fs::metadata(&path) else {
-            return Ok(());
-        };
-        let modified = metadata.modified().at("can't read the age of the lock", &path)?;
-        let age = SystemTime::now().duration_since(modified).unwrap_or_default();
-        if age < UPSTREAM_LOCK_AGE || process_with_open(metadata.dev(), metadata.ino()).is_some() {
-            return Ok(());
-        }
-        fs::remove_file(&path).at("can't remove the lock", &path)
-    }
-
     /// Removes the lock files of all references, of any age, whose maker is dead: no process has them open, and none is
     /// moving references. Returns what was removed; an error where a living process moves references and does not come
     /// to an end.
     pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
-        let Some(_nobody) = self.nobody_moving()? else {
+        let Some(_nobody) = nobody_moving(self.path())? else {
             let source = io::Error::other("a living process moves references there and does not come to an end");
             return Err(GitError::io("can't clear lock files in", self.path(), source));
         };
-        let single = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
-        let mut locks: Vec<PathBuf> = single.map(|name| self.path().join(name)).into();
-        find_locks(&self.path().join("refs"), &mut locks)?;
-        let mut removed = Vec::new();
-        for path in locks {
-            let Ok(metadata) = fs::symlink_metadata(&path) else {
-                continue;
-            };
-            if process_with_open(metadata.dev(), metadata.ino()).is_none() {
-                fs::remove_file(&path).at("can't remove the lock", &path)?;
-                removed.push(path);
-            }
-        }
-        Ok(removed)
+        remove_dead(self.path(), Duration::ZERO)
     }
+}
+
+/// To be held open by every process of a push to a shared hub, so that the kernel knows of the push until the last of
+/// them has ended, also where the one who began it died. Only a hub that is reached by a path has such a file.
+pub(crate) fn pushing_to(remote: &Remote) -> Result<Option<File>, PushError> {
+    // What is not there, or may not be written, the push itself complains of.
+    let Some(file) = remote.path().and_then(|path| lock_file(&path).ok()) else {
+        return Ok(None);
+    };
+    match take(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(true) => Ok(Some(file)),
+        Ok(false) => Err(PushError::Unreachable {
+            address: remote.address().to_owned(),
+            said: format!("a process holds {MOVING} there and does not come to an end"),
+        }),
+        Err(error) => Err(GitError::io("can't take the lock", Path::new(remote.address()), error.into()).into()),
+    }
+}
+
+/// Removes the lock files that pushes which died left in a shared hub; says whether there were any. Nothing is removed
+/// while a push of ours is under way, on whichever machine. Where the hub is not reached by a path, whoever keeps it
+/// removes them.
+pub(crate) fn remove_dead_pushes(remote: &Remote) -> GitResult<bool> {
+    let Some(path) = remote.path() else {
+        return Ok(false);
+    };
+    match nobody_moving(&path)? {
+        Some(_nobody) => Ok(!remove_dead(&path, UPSTREAM_LOCK_AGE)?.is_empty()),
+        None => Ok(false),
+    }
+}
+
+fn lock_file(repository: &Path) -> GitResult<File> {
+    let path = repository.join(MOVING);
+    let _private = Private::begin();
+    let options = File::options().write(true).create(true).truncate(false).open(&path);
+    options.at("can't make the lock file", &path)
+}
+
+/// Waits until nobody moves a reference, and keeps it so; `None` where somebody does not come to an end.
+fn nobody_moving(repository: &Path) -> GitResult<Option<Moving>> {
+    let file = lock_file(repository)?;
+    let alone = take(&file, FlockOperation::NonBlockingLockExclusive).at("can't take the lock", repository)?;
+    Ok(alone.then_some(Moving { _file: file }))
+}
+
+/// Takes the lock; `false` where whoever holds it does not come to an end.
+fn take(file: &File, how: FlockOperation) -> Result<bool, Errno> {
+    let started = Instant::now();
+    loop {
+        match flock(file, how) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) if started.elapsed() < MOVING_WAIT_LIMIT => thread::sleep(MOVING_RETRY_PAUSE),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Removes the lock files of a repository that no process has open and that are at least so old. The caller knows that
+/// nobody moves a reference.
+fn remove_dead(repository: &Path, older_than: Duration) -> GitResult<Vec<PathBuf>> {
+    let mut locks: Vec<PathBuf> = SINGLE_LOCKS.map(|name| repository.join(name)).into();
+    find_locks(&repository.join("refs"), &mut locks)?;
+    let mut removed = Vec::new();
+    for path in locks {
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let modified = metadata.modified().at("can't read the age of the lock", &path)?;
+        let is_young = SystemTime::now().duration_since(modified).unwrap_or_default() < older_than;
+        if !is_young && process_with_open(metadata.dev(), metadata.ino()).is_none() {
+            fs::remove_file(&path).at("can't remove the lock", &path)?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
 }
 
 fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {

@@ -142,6 +142,11 @@ impl Hub {
                     false => Pushed::Rejected(moved(expected, found)),
                 })
             }
+            // Another push is under way there, so this one may be made again.
+            Answer::Locked(said) => Err(PushError::Unreachable {
+                address: remote.address().to_owned(),
+                said,
+            }),
             Answer::Refused(said) => Ok(Pushed::Rejected(PushRejection::ByRemote { said })),
         }
     }

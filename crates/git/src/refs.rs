@@ -30,7 +30,8 @@ pub fn base(run: &RunId) -> String {
     format!("refs/orchestrator/{run}/base")
 }
 
-/// The snapshots of one attempt, chained.
+/// The snapshots of one attempt, chained. Each machine has a chain of its own; a shared hub has the newest commit under
+/// this name, a hyphen and its id.
 pub fn attempt(run: &RunId, task: &TaskKey, attempt: i64) -> String {
     format!("refs/orchestrator/{run}/attempt/{task}/{attempt}")
 }

@@ -1,10 +1,11 @@
 //! The work in a worktree as a commit of the hub.
 
 use crate::{
-    error::GitError,
+    error::{GitError, GitResult},
     history::DiffStat,
     hub::{Hub, find_tree, tree_of},
     ids::{Stamp, TreeId, commit_oid},
+    land,
     stat_cache::StatCache,
     walk::write_tree,
     walk_error::{TreeLimits, WalkError},
@@ -73,12 +74,22 @@ impl Hub {
             true => parent.clone(),
             false => {
                 let commit = self.commit_tree(&tree, std::slice::from_ref(parent), request.stamp)?;
-                self.advance(request.reference, previous.as_ref(), &commit)?;
+                self.record(request.reference, previous.as_ref(), &commit)?;
                 commit
             }
         };
         let changed = self.diff_stat(request.base, &commit)?;
         Ok(Snapshot { commit, tree, changed })
+    }
+
+    /// The chain is this machine's own. Others find the newest commit by a name that holds it.
+    fn record(&self, chain: &str, previous: Option<&CommitId>, commit: &CommitId) -> GitResult<()> {
+        let durable = self.make_durable(commit)?;
+        if let Some(upstream) = &self.upstream {
+            self.publish_snapshot(upstream, chain, previous, commit)?;
+        }
+        let _moving = self.moving()?;
+        self.with(|handle| land::compare_and_swap(&handle.refs, chain, previous, durable.commit()))
     }
 
     /// Writes the tree of a worktree, by its difference to `base`, without a commit.

@@ -9,7 +9,7 @@ use crate::{
     remote::Remote,
 };
 use domain::CommitId;
-use std::{process::Command, time::Duration};
+use std::{fs::File, process::Command, time::Duration};
 
 /// A push or a fetch may take so long.
 pub(crate) const TRANSFER_LIMIT: Duration = Duration::from_secs(600);
@@ -17,6 +17,8 @@ pub(crate) const TRANSFER_LIMIT: Duration = Duration::from_secs(600);
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 /// What a remote said is kept up to here.
 const MAX_SAID: usize = 2_000;
+/// Runs git with its input kept open as another descriptor, which git's own children inherit.
+const KEEPING_INPUT: &str = r#"exec git "$@" 9<&0 </dev/null"#;
 
 impl Hub {
     /// The references of a remote that match one of the patterns (full names, or with `*`), and where they are.
@@ -87,14 +89,27 @@ impl Hub {
             expected,
             to: Some(commit),
         };
-        let mut answers = self.send_all(remote, &[only])?;
+        let mut answers = self.send_all(remote, &[only], None)?;
         // One was asked for, so one is there.
         Ok(answers.pop().unwrap_or(Answer::Stale))
     }
 
-    /// The same for several, each by itself; the answers are in their order.
-    pub(crate) fn send_all(&self, remote: &Remote, moves: &[Move<'_>]) -> Result<Vec<Answer>, PushError> {
-        let mut command = self.git(remote);
+    /// The same for several, each by itself; the answers are in their order. Every process of the push keeps `held`
+    /// open until it ends.
+    pub(crate) fn send_all(
+        &self,
+        remote: &Remote,
+        moves: &[Move<'_>],
+        held: Option<File>,
+    ) -> Result<Vec<Answer>, PushError> {
+        let mut command = match held {
+            Some(held) => {
+                let mut shell = isolated("sh");
+                shell.args(["-c", KEEPING_INPUT, "git"]).stdin(held);
+                self.configured(shell, remote)
+            }
+            None => self.git(remote),
+        };
         command
             .args(["push", "--porcelain", "--no-verify", "--no-follow-tags"])
             .args(["--no-signed", "--recurse-submodules=no"]);
@@ -112,6 +127,7 @@ impl Hub {
         let output = process::run(command, "git push", TRANSFER_LIMIT)?;
         let told = remote_lines(&output.stderr);
         let answers = moves.iter().map(|one| match answer(&output.stdout, one.reference)? {
+            Answer::Refused(summary) if names_lock_file(&told) => Some(Answer::Locked(format!("{summary}: {told}"))),
             Answer::Refused(summary) if !told.is_empty() => Some(Answer::Refused(format!("{summary}: {told}"))),
             answer => Some(answer),
         });
@@ -121,7 +137,10 @@ impl Hub {
 
     /// A git that speaks to a remote: it runs no program but those of the transport and those that the caller named.
     fn git(&self, remote: &Remote) -> Command {
-        let mut command = isolated("git");
+        self.configured(isolated("git"), remote)
+    }
+
+    fn configured(&self, mut command: Command, remote: &Remote) -> Command {
         command.arg(join("--git-dir=", self.path()));
         for setting in [
             "core.hooksPath=/dev/null",
@@ -161,6 +180,26 @@ pub(crate) struct Move<'a> {
     pub(crate) to: Option<&'a CommitId>,
 }
 
+impl<'a> Move<'a> {
+    /// A reference that is new.
+    pub(crate) fn new_at(reference: &'a str, commit: &'a CommitId) -> Self {
+        Self {
+            reference,
+            expected: None,
+            to: Some(commit),
+        }
+    }
+
+    /// Takes a reference away from where it is.
+    pub(crate) fn away(reference: &'a str, at: &'a CommitId) -> Self {
+        Self {
+            reference,
+            expected: Some(at),
+            to: None,
+        }
+    }
+}
+
 /// What became of a reference on a remote.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -170,8 +209,16 @@ pub(crate) enum Answer {
     UpToDate,
     /// It was not where it was expected.
     Stale,
+    /// A lock file of the remote is in the way: of a push that is under way there, or of one that died. What the remote
+    /// said.
+    Locked(String),
     /// What the remote said.
     Refused(String),
+}
+
+/// Whether git complains of a lock file, in whatever language the remote speaks: the name is in quotes.
+fn names_lock_file(said: &str) -> bool {
+    said.contains(".lock'")
 }
 
 /// Reads the line about the reference: flag, names, summary, between tabs.

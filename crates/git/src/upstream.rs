@@ -7,7 +7,7 @@ use crate::{
     error::{GitError, GitResult},
     hub::{Hub, read_reference},
     ids::{commit_id, commit_oid},
-    land,
+    land, lock,
     push::PushError,
     refs,
     remote::Remote,
@@ -21,6 +21,8 @@ use std::path::Path;
 const AT_ONCE: usize = 100;
 /// So often is a reference of the copy set that others set, too.
 const FOLLOW_TRIES: usize = 5;
+/// So many names are tried for a commit whose name holds it.
+const NAME_TRIES: usize = 4;
 
 impl Hub {
     /// Opens this machine's copy of a hub that others reach, too, making an empty one if there is none yet.
@@ -72,7 +74,7 @@ impl Hub {
     pub fn follow_fixed(&self, reference: &str) -> GitResult<()> {
         match self.tip_here(reference)? {
             Some(_) => Ok(()),
-            None => self.follow(&[reference]),
+            None => self.follow(&[reference, &format!("{reference}.*")]),
         }
     }
 
@@ -82,17 +84,51 @@ impl Hub {
         let Some(upstream) = &self.upstream else {
             return Ok(());
         };
-        let new: Vec<Move<'_>> = commits
-            .iter()
-            .map(|(reference, commit)| Move {
-                reference,
-                expected: None,
-                to: Some(commit),
-            })
-            .collect();
-        new.chunks(AT_ONCE)
-            .try_for_each(|some| self.send_all_accepted(upstream, some))?;
+        for some in commits.chunks(AT_ONCE) {
+            let new: Vec<Move<'_>> = some.iter().map(|(name, commit)| Move::new_at(name, commit)).collect();
+            for ((name, commit), answer) in some.iter().zip(self.push_to(upstream, &new)?) {
+                match answer {
+                    Answer::New | Answer::Forward | Answer::UpToDate | Answer::Stale => {}
+                    Answer::Locked(_) => self.publish_commit(upstream, name, commit)?,
+                    Answer::Refused(said) => return Err(refused(upstream, said)),
+                }
+            }
+        }
         commits.iter().try_for_each(|(name, at)| self.set_here(name, at))
+    }
+
+    /// Puts a commit into the upstream under a name that holds it. Such a name is only there to keep the commit and to be
+    /// found by its beginning, so where a lock file is in the way of one name, another does.
+    pub(crate) fn publish_commit(&self, upstream: &Remote, reference: &str, commit: &CommitId) -> GitResult<()> {
+        let mut name = reference.to_owned();
+        for another in 1.. {
+            match self.publish(upstream, &name, None, commit) {
+                Err(GitError::UpstreamLocked { .. }) if another < NAME_TRIES => name = format!("{reference}.{another}"),
+                done => return done.map(drop),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the newest snapshot of an attempt into the upstream, instead of the one before it. Machines that work on one
+    /// attempt, of which all but one are too late, are not in each other's way.
+    pub(crate) fn publish_snapshot(
+        &self,
+        upstream: &Remote,
+        chain: &str,
+        previous: Option<&CommitId>,
+        commit: &CommitId,
+    ) -> GitResult<()> {
+        let name = format!("{chain}-{commit}");
+        let before = previous.map(|previous| (format!("{chain}-{previous}"), previous));
+        let mut moves = vec![Move::new_at(&name, commit)];
+        // It is held by the new one. Where its name stays, it goes with the run.
+        moves.extend(before.as_ref().map(|(name, at)| Move::away(name, at)));
+        match self.push_to(upstream, &moves)?.into_iter().next() {
+            Some(Answer::Locked(_)) => self.publish_commit(upstream, &name, commit),
+            Some(Answer::Refused(said)) => Err(refused(upstream, said)),
+            Some(Answer::New | Answer::Forward | Answer::UpToDate | Answer::Stale) | None => Ok(()),
+        }
     }
 
     /// Where the upstream has a reference. The copy follows.
@@ -117,20 +153,23 @@ impl Hub {
         from: Option<&CommitId>,
         to: &CommitId,
     ) -> GitResult<bool> {
-        let refused = match self.send(upstream, reference, from, to)? {
-            Answer::New | Answer::Forward => return Ok(true),
-            Answer::UpToDate => return Ok(false),
-            Answer::Stale => None,
+        let step = Move {
+            reference,
+            expected: from,
+            to: Some(to),
+        };
+        let said = match self.push_to(upstream, &[step])?.into_iter().next() {
+            Some(Answer::New | Answer::Forward) => return Ok(true),
+            Some(Answer::UpToDate) => return Ok(false),
             // Also where another push got through in the moment between this one's look and its move.
-            Answer::Refused(said) => Some(said),
+            Some(Answer::Locked(said)) => Some(locked(upstream, said)),
+            Some(Answer::Refused(said)) => Some(refused(upstream, said)),
+            Some(Answer::Stale) | None => None,
         };
         let found = self.tip_upstream(upstream, reference)?;
-        match refused {
+        match said {
             _ if found.as_ref() == Some(to) => Ok(false),
-            Some(said) if found.as_ref() == from => Err(GitError::Upstream {
-                address: upstream.address().to_owned(),
-                said,
-            }),
+            Some(error) if found.as_ref() == from => Err(error),
             Some(_) | None => Err(GitError::Moved {
                 reference: reference.to_owned(),
                 expected: from.cloned(),
@@ -144,32 +183,29 @@ impl Hub {
     pub(crate) fn unpublish(&self, upstream: &Remote, run: &RunId) -> GitResult<()> {
         let (integration, others) = (refs::integration(run), refs::all_of(run));
         let found = self.remote_references(upstream, &[&integration, &others])?;
-        let away: Vec<Move<'_>> = found
-            .iter()
-            .map(|(reference, at)| Move {
-                reference,
-                expected: Some(at),
-                to: None,
-            })
-            .collect();
-        away.chunks(AT_ONCE)
-            .try_for_each(|some| self.send_all_accepted(upstream, some))
+        let away: Vec<Move<'_>> = found.iter().map(|(name, at)| Move::away(name, at)).collect();
+        for some in away.chunks(AT_ONCE) {
+            for answer in self.push_to(upstream, some)? {
+                match answer {
+                    Answer::New | Answer::Forward | Answer::UpToDate | Answer::Stale => {}
+                    Answer::Locked(said) => return Err(locked(upstream, said)),
+                    Answer::Refused(said) => return Err(refused(upstream, said)),
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn send_all_accepted(&self, upstream: &Remote, moves: &[Move<'_>]) -> GitResult<()> {
-        let refused = self
-            .send_all(upstream, moves)?
-            .into_iter()
-            .find_map(|answer| match answer {
-                Answer::Refused(said) => Some(said),
-                Answer::New | Answer::Forward | Answer::UpToDate | Answer::Stale => None,
-            });
-        match refused {
-            Some(said) => Err(GitError::Upstream {
-                address: upstream.address().to_owned(),
-                said,
-            }),
-            None => Ok(()),
+    /// Moves references of the upstream, each by itself. Where a push that died has left a lock file in the way, that is
+    /// removed.
+    fn push_to(&self, upstream: &Remote, moves: &[Move<'_>]) -> GitResult<Vec<Answer>> {
+        let push = || self.send_all(upstream, moves, lock::pushing_to(upstream)?);
+        let answers = push()?;
+        let is_locked = answers.iter().any(|answer| matches!(answer, Answer::Locked(_)));
+        // What was moved a moment ago is where it was to go.
+        match is_locked && lock::remove_dead_pushes(upstream)? {
+            true => Ok(push()?),
+            false => Ok(answers),
         }
     }
 
@@ -183,6 +219,20 @@ impl Hub {
         let durable = self.make_durable(at)?;
         let _moving = self.moving()?;
         self.with(|handle| set(&handle.refs, reference, durable.commit()))
+    }
+}
+
+fn refused(upstream: &Remote, said: String) -> GitError {
+    GitError::Upstream {
+        address: upstream.address().to_owned(),
+        said,
+    }
+}
+
+fn locked(upstream: &Remote, said: String) -> GitError {
+    GitError::UpstreamLocked {
+        address: upstream.address().to_owned(),
+        said,
     }
 }
 

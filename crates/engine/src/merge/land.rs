@@ -150,7 +150,7 @@ impl Branch {
         let (hub, from, fence) = (self.hub.clone(), from.clone(), self.fence);
         let (pre, intended) = (from.clone(), durable.commit().clone());
         let landed = blocking(move || match hub.land(&branch, &from, &durable) {
-            Err(LandError::Locked { .. } | LandError::Git(git::GitError::Upstream { .. })) => {
+            Err(LandError::Locked { .. }) => {
                 // We hold the lease, so nobody else may be at it: an old lock that no process has open is a crash's.
                 hub.remove_stale_lock(&branch, &LandingLock::held_under(fence), STALE_LOCK)?;
                 hub.land(&branch, &from, &durable)

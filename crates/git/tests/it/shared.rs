@@ -1,17 +1,12 @@
 //! Two machines with a copy each of one hub, which a third place holds.
 
 use crate::support::{Fixture, git_in, make_executable, stamp, write};
-use domain::{CommitId, Fence, RunId, TaskKey};
+use domain::{CommitId, RunId, TaskKey};
 use git::{
-    GitError, Hub, LandError, Landed, LandingLock, LandingState, PushAccess, Remote, SnapshotError, SnapshotRequest,
-    TreeLimits, WorktreeStart, refs,
+    GitError, Hub, LandError, Landed, LandingState, PushAccess, Remote, SnapshotRequest, TreeLimits, WorktreeStart,
+    refs,
 };
-use std::{
-    fs,
-    path::PathBuf,
-    thread,
-    time::{Duration, SystemTime},
-};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 struct Machines {
     fixture: Fixture,
@@ -53,11 +48,39 @@ impl Machines {
         found.status.success().then(|| CommitId(text.trim().to_owned()))
     }
 
+    /// A lock file as a push that died in this moment leaves it.
+    fn lock(&self, name: &str) {
+        write(&self.upstream.join(format!("{name}.lock")), "");
+    }
+
+    /// Lets an hour pass for all lock files of the shared hub.
+    fn age_locks(&self) {
+        let found = std::process::Command::new("find")
+            .arg(&self.upstream)
+            .args(["-name", "*.lock", "-exec", "touch", "-d", "1 hour ago", "{}", ";"])
+            .status();
+        assert!(found.unwrap().success());
+    }
+
+    /// The commits that the shared hub has for attempts.
+    fn snapshots(&self) -> Vec<CommitId> {
+        let pattern = format!("refs/orchestrator/{}/attempt/", self.run);
+        let found = git_in(&self.upstream, &["for-each-ref", "--format=%(objectname)", &pattern]);
+        let text = String::from_utf8(found.stdout).unwrap();
+        sorted(&text.lines().map(|line| CommitId(line.to_owned())).collect::<Vec<_>>())
+    }
+
     fn on_top(&self, hub: &Hub, tip: &CommitId, message: &str) -> CommitId {
         let tree = hub.tree_of(tip).unwrap();
         let tip = std::slice::from_ref(tip);
         hub.commit_tree(&tree, tip, &stamp(message)).unwrap()
     }
+}
+
+fn sorted<'a>(commits: impl IntoIterator<Item = &'a CommitId>) -> Vec<CommitId> {
+    let mut commits: Vec<CommitId> = commits.into_iter().cloned().collect();
+    commits.sort_by(|one, other| one.0.cmp(&other.0));
+    commits
 }
 
 fn remote(path: &std::path::Path) -> Remote {
@@ -158,7 +181,7 @@ fn an_attempt_goes_on_from_a_snapshot_of_another_machine() {
         .unwrap();
     write(&here.join("one.txt"), "one\n");
     let first = snapshot(&machines.first, &here).unwrap().commit;
-    assert_eq!(machines.upstream_tip(&reference), Some(first.clone()));
+    assert_eq!(machines.snapshots(), sorted([&first]));
 
     let of_task = refs::all_of_task(&machines.run, &key);
     let of_task = of_task.each_ref().map(String::as_str);
@@ -176,14 +199,11 @@ fn an_attempt_goes_on_from_a_snapshot_of_another_machine() {
     write(&there.join("two.txt"), "two\n");
     let second = snapshot(&machines.second, &there).unwrap().commit;
 
-    // The first, whose lease ran out, still writes: it is told, and then stands on what the other did. Nothing is lost.
+    // The first, whose lease ran out, still writes. Both are kept: which of them counts is not for the hub to say.
     write(&here.join("three.txt"), "three\n");
-    match snapshot(&machines.first, &here) {
-        Err(SnapshotError::Git(GitError::Moved { found, .. })) => assert_eq!(found, Some(second.clone())),
-        other => panic!("{other:?}"),
-    }
     let third = snapshot(&machines.first, &here).unwrap().commit;
-    assert!(machines.first.is_ancestor(&second, &third).unwrap());
+    assert_eq!(machines.snapshots(), sorted([&second, &third]));
+    assert!(machines.first.is_ancestor(&first, &third).unwrap());
 }
 
 #[test]
@@ -235,31 +255,125 @@ fn a_shared_hub_that_is_away_or_refuses_is_named_and_nothing_moves() {
 }
 
 #[test]
-fn a_lock_that_a_crash_left_in_a_mounted_hub_goes_once_it_is_older_than_any_push() {
+fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_a_snapshot() {
+    let machines = Machines::new();
+    let (key, base) = (TaskKey("one".into()), &machines.fixture.base);
+    let place = machines.fixture.place("first");
+    machines
+        .first
+        .add_worktree(&place, &WorktreeStart::At(base.clone()))
+        .unwrap();
+    let reference = refs::attempt(&machines.run, &key, 1);
+    let mut newest = None;
+    for text in ["one\n", "two\n", "three\n"] {
+        write(&place.join("one.txt"), text);
+        let request = SnapshotRequest {
+            worktree: &place,
+            base,
+            reference: &reference,
+            stamp: &stamp(text),
+            limits: &TreeLimits::default(),
+        };
+        // Every name that the first push would use is locked, too: the commit is known before it is made.
+        let tree = machines.first.worktree_tree(&place, base, request.limits).unwrap();
+        let parent = newest.clone().unwrap_or_else(|| base.clone());
+        let commit = machines.first.commit_tree(&tree, &[parent], request.stamp).unwrap();
+        for name in [reference.clone(), format!("{reference}-{commit}")] {
+            machines.lock(&name);
+        }
+        machines.lock("packed-refs");
+        let taken = machines.first.snapshot(&request).unwrap().commit;
+        assert_eq!(taken, commit);
+        newest = Some(taken);
+    }
+    let of_task = refs::all_of_task(&machines.run, &key);
+    machines.second.follow(&of_task.each_ref().map(String::as_str)).unwrap();
+    assert!(machines.second.tree_of(&newest.unwrap()).is_ok());
+}
+
+#[test]
+fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_what_is_pinned_or_offered() {
+    let machines = Machines::new();
+    let (key, base) = (TaskKey("one".into()), &machines.fixture.base);
+    let next = machines.on_top(&machines.first, base, "next");
+    let submission = refs::submission(&machines.run, &key, &next);
+    machines.lock(&submission);
+    machines.first.pin(&submission, &next).unwrap();
+    machines.first.pin(&submission, &next).unwrap();
+    machines.second.follow_fixed(&submission).unwrap();
+    assert!(machines.second.tree_of(&next).is_ok());
+
+    let merged = machines.on_top(&machines.first, &next, "merged");
+    let candidate = refs::candidate(&machines.run, &key, &merged);
+    machines.lock(&candidate);
+    machines.first.offer(&[(candidate.clone(), merged.clone())]).unwrap();
+    machines.second.follow_fixed(&candidate).unwrap();
+    assert!(machines.second.tree_of(&merged).is_ok());
+
+    // And all of it goes with the run, once the lock files are old.
+    machines.age_locks();
+    let held = machines.first.references_of(&machines.run).unwrap();
+    machines.first.give_up(&machines.run, &held).unwrap();
+    let left = git_in(&machines.upstream, &["for-each-ref"]);
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
+#[test]
+fn a_branch_lands_as_soon_as_nobody_can_be_moving_it() {
     let machines = Machines::new();
     let base = &machines.fixture.base;
     let next = machines.on_top(&machines.first, base, "next");
-    let lock = machines.upstream.join(format!("{}.lock", machines.branch));
-    fs::write(&lock, "").unwrap();
-    let land = || machines.first.advance(&machines.branch, Some(base), &next);
-    let clear = || {
-        let held = LandingLock::held_under(Fence(1));
-        machines
-            .first
-            .remove_stale_lock(&machines.branch, &held, Duration::ZERO)
-    };
+    let durable = machines.first.make_durable(&next).unwrap();
+    let land = || machines.first.land(&machines.branch, base, &durable);
+    for locked in [machines.branch.as_str(), "packed-refs", "HEAD"] {
+        machines.lock(locked);
+    }
     let error = land().unwrap_err();
-    assert!(error.to_string().contains("the lock file is a crash's"), "{error}");
-    clear().unwrap();
-    assert!(lock.exists(), "a push may be under way");
-    let old = SystemTime::now() - Duration::from_secs(3_600);
-    fs::File::options()
-        .write(true)
-        .open(&lock)
-        .unwrap()
-        .set_modified(old)
-        .unwrap();
-    clear().unwrap();
-    land().unwrap();
-    assert_eq!(machines.upstream_tip(&machines.branch), Some(next.clone()));
+    assert!(
+        error.to_string().contains("whoever keeps the hub removes it"),
+        "{error}"
+    );
+    assert!(
+        matches!(error, LandError::Git(GitError::UpstreamLocked { .. })),
+        "it may be somebody's who pushes by hand: {error:?}"
+    );
+    machines.age_locks();
+    assert_eq!(land().unwrap(), Landed::Moved);
+    assert_eq!(machines.upstream_tip(&machines.branch), Some(next));
+}
+
+#[test]
+fn a_lock_file_stays_while_a_push_is_under_way_whoever_began_it() {
+    let machines = Machines::new();
+    let (run, first) = (&machines.run, &machines.first);
+    let base = &machines.fixture.base;
+    let next = machines.on_top(first, base, "next");
+    // The push of another branch stands in a hook of the shared hub.
+    let (entered, go) = (machines.upstream.join("entered"), machines.upstream.join("go"));
+    let hook = machines.upstream.join("hooks/update");
+    let script = format!(
+        "#!/bin/sh\ncase $1 in */submission/*) touch {e}; until test -e {g}; do sleep 0.05; done;; esac\n",
+        e = entered.display(),
+        g = go.display()
+    );
+    write(&hook, &script);
+    make_executable(&hook);
+    thread::scope(|scope| {
+        let reference = refs::submission(run, &TaskKey("one".into()), &next);
+        let (pinned, next) = (reference, next.clone());
+        let slow = scope.spawn(move || first.pin(&pinned, &next));
+        while !entered.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        machines.lock(&machines.branch);
+        machines.age_locks();
+        let ours = machines.second.tip(&machines.branch).unwrap().unwrap();
+        let ours = machines.on_top(&machines.second, &ours, "ours");
+        let advance = || machines.second.advance(&machines.branch, Some(base), &ours);
+        let error = advance().unwrap_err();
+        assert!(matches!(error, GitError::UpstreamLocked { .. }), "{error:?}");
+        fs::write(&go, "").unwrap();
+        slow.join().unwrap().unwrap();
+        advance().unwrap();
+    });
 }
