@@ -45,6 +45,8 @@ pub struct Task {
     pub depends_on: Vec<String>,
     /// Those of them that have not completed.
     pub waits_for: Vec<String>,
+    /// What it can't go on without and that is away: `the shared hub`, `room on the disk`.
+    pub blocked_on: Option<String>,
     /// What the worker is doing, while one holds it.
     pub action: Option<Action>,
     /// Its newest entry in the merge queue.

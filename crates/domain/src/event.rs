@@ -191,6 +191,11 @@ pub enum Fact {
         /// Milliseconds until the next try.
         wait_ms: u64,
     },
+    /// A task can't go on without something that is away, or can again.
+    TaskBlocked {
+        /// What is away, in a few words; `None`: nothing any more.
+        on: Option<String>,
+    },
     /// An attempt ended.
     AttemptEnded {
         /// Which try.
@@ -350,6 +355,7 @@ impl Fact {
             Self::TurnAnswered { .. } => "turn_answered",
             Self::ToolStarted { .. } => "tool_started",
             Self::ModelRetried { .. } => "model_retried",
+            Self::TaskBlocked { .. } => "task_blocked",
             Self::AttemptEnded { .. } => "attempt_ended",
             Self::MergeQueued { .. } => "merge_queued",
             Self::MergeMoved { .. } => "merge_moved",

@@ -1,10 +1,14 @@
 //! Waiting for a database, or a hub that machines share, that can't be reached: what was done must be written down, so
 //! it is said again until it is. Only for what may be said twice.
 
+use crate::engine::Parts;
+use domain::{Fence, RunId, TaskId};
 use std::{
     future::Future,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
+use store::claim::Claimed;
 use tokio_util::sync::CancellationToken;
 
 /// The wait before saying it again; it doubles up to the longest.
@@ -15,36 +19,39 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// A failure that may be one of contact alone.
 pub(crate) trait MayPass {
-    /// Whether the same call may succeed when it is made again.
-    fn may_pass(&self) -> bool;
+    /// What is out of reach, where the same call may succeed when it is made again.
+    fn out_of_reach(&self) -> Option<&'static str>;
 }
 
 impl MayPass for store::Error {
-    fn may_pass(&self) -> bool {
-        self.is_transient()
+    fn out_of_reach(&self) -> Option<&'static str> {
+        self.is_transient().then_some("the database")
     }
 }
 
 impl MayPass for git::GitError {
-    fn may_pass(&self) -> bool {
-        matches!(self, Self::Upstream { .. } | Self::UpstreamLocked { .. })
+    fn out_of_reach(&self) -> Option<&'static str> {
+        match self {
+            Self::Upstream { .. } | Self::UpstreamLocked { .. } => self.outage(),
+            _ => None,
+        }
     }
 }
 
 impl MayPass for git::SnapshotError {
-    fn may_pass(&self) -> bool {
+    fn out_of_reach(&self) -> Option<&'static str> {
         match self {
-            Self::Git(error) => error.may_pass(),
-            Self::Refused(_) => false,
+            Self::Git(error) => error.out_of_reach(),
+            Self::Refused(_) => None,
         }
     }
 }
 
 impl MayPass for crate::step::StepError {
-    fn may_pass(&self) -> bool {
+    fn out_of_reach(&self) -> Option<&'static str> {
         match self {
-            Self::Store(error) => error.is_transient(),
-            Self::Refused(_) | Self::Unknown(_) => false,
+            Self::Store(error) => error.out_of_reach(),
+            Self::Refused(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -56,6 +63,69 @@ where
     Called: Future<Output = Result<T, E>>,
 {
     patiently_for(PATIENCE, stop, call).await
+}
+
+/// Whose waiting is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) run: RunId,
+    pub(crate) task: TaskId,
+    /// Under which it is held.
+    pub(crate) fence: Fence,
+}
+
+impl Waiting {
+    pub(crate) fn of(claimed: &Claimed) -> Self {
+        Self {
+            run: claimed.run,
+            task: claimed.task,
+            fence: claimed.fence,
+        }
+    }
+}
+
+impl Parts {
+    /// [`patiently`], with what is waited for shown at the task.
+    pub(crate) async fn patiently_shown<T, E, Called>(
+        &self,
+        waiting: Waiting,
+        stop: &CancellationToken,
+        mut call: impl FnMut() -> Called,
+    ) -> Result<T, E>
+    where
+        E: MayPass + std::fmt::Display,
+        Called: Future<Output = Result<T, E>>,
+    {
+        let is_shown = AtomicBool::new(false);
+        let begun = Instant::now();
+        let done = patiently(stop, || {
+            let call = call();
+            async {
+                let done = call.await;
+                if let Some(what) = done.as_ref().err().and_then(MayPass::out_of_reach) {
+                    is_shown.store(true, Ordering::Relaxed);
+                    self.show_blocked_on(waiting, Some(what)).await;
+                }
+                done
+            }
+        });
+        let done = done.await;
+        if is_shown.into_inner() {
+            telemetry::task::blocked("outage", begun.elapsed());
+            self.show_blocked_on(waiting, None).await;
+        }
+        done
+    }
+
+    /// Shows at a task what is away that it waits for, or that nothing is any more, as well as it goes.
+    pub(crate) async fn show_blocked_on(&self, waiting: Waiting, what: Option<&str>) {
+        let Waiting { run, task, fence } = waiting;
+        match self.store.show_blocked_on(run, task, fence, what).await {
+            Ok(true) => self.wake.told(),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "what a task waits for is not shown"),
+        }
+    }
 }
 
 /// The same for less long: where others wait who may be better placed.
@@ -71,11 +141,15 @@ where
     let begun = Instant::now();
     let mut wait = FIRST_WAIT;
     loop {
-        let error = match call().await {
-            Err(error) if error.may_pass() && begun.elapsed() < patience => error,
+        let done = call().await;
+        let error = match done {
+            Err(error) if begun.elapsed() < patience => error,
             done => return done,
         };
-        tracing::warn!(%error, "what was done could not be written down; it is tried again");
+        let Some(what) = error.out_of_reach() else {
+            return Err(error);
+        };
+        tracing::warn!(%error, retry_in_s = wait.as_secs_f64(), "waiting for {what}, to record what was done");
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Err(error);
         }

@@ -1,6 +1,9 @@
 //! The ports that models and agents write through, on the database: the ledger, the journal, the plan's progress.
 
-use crate::{engine::Engine, patience::patiently};
+use crate::{
+    engine::Engine,
+    patience::{Waiting, patiently},
+};
 use agents::{
     port::{Journal, PlanProgress, Verdict},
     tools::Tool,
@@ -155,7 +158,13 @@ impl AttemptJournal {
     /// Keeps the tree as it is under the attempt's ref. Should whoever held the task before still write there, too,
     /// one of the two is later: neither's commit is lost, and which of them counts is in the database.
     pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
-        let snapshot = || patiently(&self.cancel, || self.take_snapshot(turn));
+        let writer = Waiting {
+            run: self.writer.run,
+            task: self.writer.task,
+            fence: self.writer.fence,
+        };
+        let parts = &self.engine.parts;
+        let snapshot = || parts.patiently_shown(writer, &self.cancel, || self.take_snapshot(turn));
         for _ in 0..SNAPSHOT_TRIES {
             match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}

@@ -128,10 +128,10 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// Whether what is needed is away, and is worth waiting for: the hub that machines share, or room on the disk.
-    pub fn is_outage(&self) -> bool {
-        match self {
-            Self::Upstream { .. } | Self::UpstreamLocked { .. } => true,
+    /// What is needed, is away, and is worth waiting for, in a few words: `the shared hub`, `room on the disk`.
+    pub fn outage(&self) -> Option<&'static str> {
+        let disk_is_full = match self {
+            Self::Upstream { .. } | Self::UpstreamLocked { .. } => return Some("the shared hub"),
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
@@ -142,7 +142,8 @@ impl GitError {
             }
             Self::Program { said, .. } => said.contains("No space left on device"),
             _ => false,
-        }
+        };
+        disk_is_full.then_some("room on the disk")
     }
 
     pub(crate) fn git(doing: impl Into<String>, source: git2::Error) -> Self {

@@ -125,6 +125,7 @@ pub(crate) fn task(task: view::TaskView) -> api::Task {
         unpriced_calls: task.unpriced_calls,
         depends_on: names(task.depends_on),
         waits_for: names(task.waits_for),
+        blocked_on: task.blocked_on,
         action: task.action.map(|action| {
             let (tool, summary) = action.tool.unzip();
             api::Action {

@@ -5,13 +5,14 @@ mod facts;
 pub use facts::{ParentFacts, TaskEnd, TaskFacts};
 
 use crate::{
-    Error,
+    Error, Store,
     storable::{self, document, text},
     timed::timed,
     tx::Tx,
 };
 use domain::{
     CommitId, Fence, RunId, TaskId, TaskKey,
+    event::Fact,
     plan::PlannedTask,
     profile::Change,
     run::Reason,
@@ -158,7 +159,8 @@ impl Tx {
                      resume = $7, reason = $8,
                      wake_at = case when $10::float8 > 0 then now() + make_interval(secs => $10 * (0.5 + random() / 2)) end,
                      ready_at = case when $3 then now() else ready_at end,
-                     ended_at = case when $9 then coalesce(ended_at, now()) end
+                     ended_at = case when $9 then coalesce(ended_at, now()) end,
+                     blocked_on = case when $3 then blocked_on end
                  where id = $1",
                 task.id.0,
                 task.state.as_str(),
@@ -265,4 +267,77 @@ fn change(text: &str) -> Result<Change, Error> {
         .into_iter()
         .find(|change| change_name(*change) == text)
         .ok_or_else(|| Error::corrupt("task.change", text))
+}
+
+impl Store {
+    /// Notes what is away that a task waits for, `None`: nothing; says whether that is news. Under a stale fence nothing
+    /// is written.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn show_blocked_on(
+        &self,
+        run: RunId,
+        task: TaskId,
+        fence: Fence,
+        what: Option<&str>,
+    ) -> Result<bool, Error> {
+        let news = timed(
+            "select",
+            sqlx::query_scalar!(
+                r#"select id from task
+                   where id = $1 and fence = $2 and ended_at is null and blocked_on is distinct from $3"#,
+                task.0,
+                fence.0,
+                what,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        self.note_blocked(run, news, what).await
+    }
+
+    /// The same for all tasks of a run that are in the merge queue.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn show_merges_blocked_on(&self, run: RunId, what: Option<&str>) -> Result<bool, Error> {
+        let news = timed(
+            "select",
+            sqlx::query_scalar!(
+                "select id from task where run = $1 and state = 'merging' and blocked_on is distinct from $2",
+                run.0,
+                what,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        self.note_blocked(run, news, what).await
+    }
+
+    async fn note_blocked(&self, run: RunId, tasks: Vec<i64>, what: Option<&str>) -> Result<bool, Error> {
+        if tasks.is_empty() {
+            return Ok(false);
+        }
+        let mut tx = self.begin().await?;
+        // The run before its tasks, as everybody locks them.
+        tx.lock_run(run).await?;
+        timed(
+            "update",
+            sqlx::query!(
+                "update task set blocked_on = $2 where id = any($1) and ended_at is null",
+                &tasks,
+                what
+            )
+            .execute(&mut *tx.inner),
+        )
+        .await?;
+        let fact = Fact::TaskBlocked {
+            on: what.map(str::to_owned),
+        };
+        let facts: Vec<_> = tasks.iter().map(|task| (Some(TaskId(*task)), fact.clone())).collect();
+        tx.append(run, &facts).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
 }

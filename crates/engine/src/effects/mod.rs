@@ -51,7 +51,7 @@ impl From<store::Error> for Failure {
 
 impl From<git::GitError> for Failure {
     fn from(error: git::GitError) -> Self {
-        match error.is_outage() {
+        match error.outage().is_some() {
             true => Self::Outage(error.to_string()),
             false => Self::Passing(error.to_string()),
         }

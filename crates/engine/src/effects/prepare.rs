@@ -104,7 +104,7 @@ fn prepare(
     begun::Begun::note(&rules.layout, facts.id, workspace, &facts.hub).map_err(noted)?;
     if !matches!(found, Found::Repository { .. }) {
         git::initialise(workspace, stamp, &rules.limits).map_err(|error| match error {
-            git::InitialiseError::Git(error) if error.is_outage() => Failure::Outage(error.to_string()),
+            git::InitialiseError::Git(error) if error.outage().is_some() => Failure::Outage(error.to_string()),
             error => unusable(&error),
         })?;
         found = git::inspect(workspace).map_err(|error| unusable(&error))?;

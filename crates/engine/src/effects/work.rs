@@ -11,7 +11,7 @@ mod tree;
 use crate::{
     engine::Engine,
     housekeeping::end_overdue_runs,
-    patience::{MayPass, patiently},
+    patience::{MayPass, Waiting, patiently},
     step::StepError,
     trace,
 };
@@ -59,9 +59,10 @@ async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) 
         Err(Unready::Broken(reason)) => {
             return post(engine, claimed, AttemptEnd::Failed { reason }, None).await;
         }
-        Err(Unready::Away(error)) => {
+        Err(Unready::Away { what, error }) => {
             tracing::warn!(task = %claimed.key, error, "a task is given back: it can't be worked on here");
             engine.parts.troubles.rest_from_tasks();
+            engine.parts.show_blocked_on(Waiting::of(claimed), Some(what)).await;
             return post(engine, claimed, AttemptEnd::Released, None).await;
         }
     };
@@ -123,7 +124,10 @@ async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Optio
 enum Unready {
     /// The shared hub can't be reached from here, or the model is not known here. That is no fault of the task, and
     /// counts as no try.
-    Away(String),
+    Away {
+        what: &'static str,
+        error: String,
+    },
     Broken(Broken),
 }
 
@@ -135,9 +139,12 @@ impl From<Broken> for Unready {
 
 impl From<git::GitError> for Unready {
     fn from(error: git::GitError) -> Self {
-        match error.may_pass() {
-            true => Self::Away(error.to_string()),
-            false => Self::Broken(broken(error)),
+        match error.out_of_reach() {
+            Some(what) => Self::Away {
+                what,
+                error: error.to_string(),
+            },
+            None => Self::Broken(broken(error)),
         }
     }
 }

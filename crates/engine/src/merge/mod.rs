@@ -19,7 +19,7 @@ pub(crate) use cache::BuildCaches;
 pub(crate) use gate::RedBase;
 pub(crate) use person::{resolution, versions};
 
-use crate::{engine::Engine, step::StepError, tip::TipError};
+use crate::{engine::Engine, patience::MayPass, step::StepError, tip::TipError};
 use domain::{Fence, RunId};
 use std::time::Duration;
 
@@ -38,8 +38,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// What it needs is away: the database, a shared hub, room on the disk. It waits for as long as the run has time.
-    #[error("{0}")]
-    Outage(String),
+    #[error("{error}")]
+    Outage {
+        /// What, in a few words.
+        of: &'static str,
+        error: String,
+    },
     /// It may pass: a lock file, a machine that is busy. It is tried so often ([`tries`]).
     #[error("{0}")]
     Passing(String),
@@ -56,18 +60,24 @@ enum Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        match error.is_transient() {
-            true => Self::Outage(error.to_string()),
-            false => Self::Passing(error.to_string()),
+        match error.out_of_reach() {
+            Some(of) => Self::Outage {
+                of,
+                error: error.to_string(),
+            },
+            None => Self::Passing(error.to_string()),
         }
     }
 }
 
 impl From<git::GitError> for Failure {
     fn from(error: git::GitError) -> Self {
-        match error.is_outage() {
-            true => Self::Outage(error.to_string()),
-            false => Self::Passing(error.to_string()),
+        match error.outage() {
+            Some(of) => Self::Outage {
+                of,
+                error: error.to_string(),
+            },
+            None => Self::Passing(error.to_string()),
         }
     }
 }
@@ -99,6 +109,9 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
     while !drain.is_cancelled() {
         match advance(&mut train, engine, run, lease, fence).await {
             Ok(Turn::Went) => {
+                if failures > 0 {
+                    tries::show_outage(engine, run, None).await;
+                }
                 failures = 0;
                 engine.parts.troubles.recovered(run);
             }
@@ -109,10 +122,12 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
                 drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
                 break;
             }
-            Err(failure @ (Failure::Outage(_) | Failure::Passing(_) | Failure::Counted(_))) => {
+            Err(failure @ (Failure::Outage { .. } | Failure::Passing(_) | Failure::Counted(_))) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
-                if let Failure::Passing(why) = &failure {
-                    tries::count_against_first(engine, run, lease, fence, why).await;
+                match &failure {
+                    Failure::Outage { of, .. } => tries::show_outage(engine, run, Some(of)).await,
+                    Failure::Passing(why) => tries::count_against_first(engine, run, lease, fence, why).await,
+                    Failure::Counted(_) | Failure::NotOurs | Failure::Stopped => {}
                 }
                 failures += 1;
                 if failures > FAILURES_IN_A_ROW {

@@ -54,7 +54,10 @@ pub(super) struct Train {
 impl Train {
     pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
         let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
-        engine.parts.knows_models_of(&facts).map_err(Failure::Outage)?;
+        engine.parts.knows_models_of(&facts).map_err(|error| Failure::Outage {
+            of: "a process that has its model",
+            error,
+        })?;
         let hub = engine.parts.hub(&facts.hub, run).await?;
         let branch = Branch {
             engine: engine.clone(),
@@ -162,7 +165,7 @@ impl Train {
                     self.hand.push(merger);
                     return Ok(());
                 }
-                Err(Failure::Outage(error) | Failure::Passing(error)) if ahead => {
+                Err(Failure::Outage { error, .. } | Failure::Passing(error)) if ahead => {
                     tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
                     self.behind = on;
                     self.hand.push(merger);

@@ -50,6 +50,14 @@ pub(super) async fn count_against_first(engine: &Engine, run: RunId, lease: &str
     }
 }
 
+/// Shows at the tasks in the queue what is away that it waits for, or that nothing is any more.
+pub(super) async fn show_outage(engine: &Engine, run: RunId, of: Option<&str>) {
+    if let Err(error) = engine.parts.store.show_merges_blocked_on(run, of).await {
+        tracing::debug!(%run, %error, "what a merge waits for is not shown");
+    }
+    engine.parts.wake.told();
+}
+
 async fn failures(engine: &Engine, hold: Hold<'_>, why: &str) -> Result<u32, Failure> {
     let why = telemetry::secrets::redact(why);
     let failures = engine.parts.store.merge_failed(hold, &why).await?;

@@ -218,6 +218,7 @@ impl Board {
             | Fact::TaskReturned { .. }
             | Fact::TaskFailed { .. }
             | Fact::TaskCancelled { .. }
+            | Fact::TaskBlocked { .. }
             | Fact::TaskRecovered { .. } => {}
         }
     }

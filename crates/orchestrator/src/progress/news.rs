@@ -71,6 +71,8 @@ fn words(fact: &Fact) -> Option<String> {
         Fact::ModelRetried { why, wait_ms } => {
             format!("the model makes it wait {wait_ms} ms: {}", clean(why))
         }
+        Fact::TaskBlocked { on: Some(on) } => format!("waiting for {}", clean(on)),
+        Fact::TaskBlocked { on: None } => "what it waited for is back".to_owned(),
         Fact::AttemptEnded { attempt, end, .. } => return attempt_words(*attempt, end),
         Fact::MergeQueued { commit } => format!("work {} waits to be merged", commit.short()),
         Fact::MergeMoved { state, conflicts, .. } => return move_words(*state, conflicts),

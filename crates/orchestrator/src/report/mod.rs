@@ -202,6 +202,9 @@ impl Report {
 
 /// What a task does or waits for; `None` once it has ended.
 fn standing(task: &Task) -> Option<String> {
+    if let Some(on) = task.blocked_on.as_ref().filter(|_| !task.state.is_final()) {
+        return Some(format!("waiting for {on}"));
+    }
     match task.state {
         TaskState::Planned if task.waits_for.is_empty() => None,
         TaskState::Planned => Some(format!("waits for {}", task.waits_for.join(", "))),

@@ -126,6 +126,9 @@ fn task_table(tasks: &[TaskView]) -> Markup {
 /// What a task does, waits for, or came to.
 fn now(task: &TaskView) -> Markup {
     use domain::task::TaskState;
+    if let Some(on) = task.blocked_on.as_ref().filter(|_| !task.state.is_final()) {
+        return html! { "waiting for " (on) };
+    }
     html! {
         @match task.state {
             TaskState::Planned => {

@@ -38,6 +38,8 @@ pub struct TaskView {
     pub depends_on: Vec<TaskKey>,
     /// Those of them that have not completed.
     pub waits_for: Vec<TaskKey>,
+    /// What it can't go on without and that is away: `the shared hub`, `room on the disk`.
+    pub blocked_on: Option<String>,
     /// What the worker is doing, while one holds it.
     pub action: Option<Action>,
     /// Its newest entry in the merge queue.
@@ -109,7 +111,7 @@ impl Views {
                    select distinct on (task) task, id, state, conflicts from merge
                    where run = $1 order by task, queued_at desc, id desc)
                select t.id, t.key, t.title, t.profile, t.state, t.reason as "reason: Json<Reason>", t.attempt,
-                   t.failures, t.crashes, t.commit, t.ready_at, t.started_at, t.ended_at,
+                   t.failures, t.crashes, t.commit, t.blocked_on, t.ready_at, t.started_at, t.ended_at,
                    (extract(epoch from coalesce(t.ended_at, now()) - t.started_at) * 1000)::bigint as duration_ms,
                    coalesce(turns.turns, 0) as "turns!", coalesce(money.cost, 0) as "cost!",
                    coalesce(money.unpriced, 0) as "unpriced!",
@@ -160,6 +162,7 @@ impl Views {
                 unpriced_calls: row.unpriced,
                 depends_on: row.depends_on.into_iter().map(TaskKey).collect(),
                 waits_for: row.waits_for.into_iter().map(TaskKey).collect(),
+                blocked_on: row.blocked_on,
                 action: (state == TaskState::Active).then(|| Action {
                     turn: row.turn.unwrap_or(0),
                     tool: row.tool.zip(row.summary),

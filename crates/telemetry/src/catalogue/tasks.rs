@@ -142,5 +142,8 @@ pub(crate) static BLOCKED: Amount<1> = Amount::new(
         "task_blocked_seconds_total",
         "Time that tasks could not go on, by what held them.",
     )
-    .labels(&[Label::fixed("reason", &["dependency", "slot", "rate_limit", "other"])]),
+    .labels(&[Label::fixed(
+        "reason",
+        &["dependency", "slot", "rate_limit", "outage", "other"],
+    )]),
 );

@@ -3,6 +3,7 @@
 use super::{Broken, Unready, broken, tree::Place};
 use crate::{
     engine::{Engine, blocking},
+    patience::Waiting,
     ports::{Account, AttemptJournal},
     settings::Duties,
     trace,
@@ -72,7 +73,10 @@ impl<'a> Attempt<'a> {
             )
         })?;
         if let Err(error) = engine.parts.knows_models_of(&facts) {
-            return Err(Unready::Away(error));
+            return Err(Unready::Away {
+                what: "a process that has its model",
+                error,
+            });
         }
         let hub = engine.parts.hub(&facts.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
@@ -91,6 +95,7 @@ impl<'a> Attempt<'a> {
         };
         let (own, tries) = (hub.clone(), git::refs::all_of_task(&claimed.run, &claimed.key));
         blocking(move || own.follow(&tries.each_ref().map(String::as_str))).await?;
+        engine.parts.show_blocked_on(Waiting::of(claimed), None).await;
         let started = trace::at(row.began_unix_s);
         let previous = store
             .previous_work(claimed.task, claimed.attempt)

@@ -1,7 +1,7 @@
 //! The worktree an attempt starts from, and what its tree is worth at the end.
 
 use super::{Broken, attempt::Attempt, broken, carried::carry};
-use crate::{engine::blocking, patience::patiently, ports::AttemptJournal, settings::MergeSettings, user_git};
+use crate::{engine::blocking, patience::Waiting, ports::AttemptJournal, settings::MergeSettings, user_git};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -134,7 +134,8 @@ impl Attempt<'_> {
     /// Lets a reference name the work, however long the hub is away: only then may anything be said of it.
     async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
         let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
-        let pinned = patiently(&self.cancel, || {
+        let writer = Waiting::of(self.claimed);
+        let pinned = self.engine.parts.patiently_shown(writer, &self.cancel, || {
             let (hub, reference, commit) = (self.hub.clone(), reference.clone(), commit.clone());
             blocking(move || hub.pin(&reference, &commit))
         });

@@ -93,6 +93,8 @@ impl Task {
             Fact::ModelRetried { why, wait_ms } => {
                 self.doing = format!("the model makes it wait {wait_ms} ms: {}", clean(why));
             }
+            Fact::TaskBlocked { on: Some(on) } => self.doing = format!("waiting for {}", clean(on)),
+            Fact::TaskBlocked { on: None } => self.doing.clear(),
             Fact::AttemptEnded { .. } => self.doing = "its work is being saved".to_owned(),
             Fact::MergeQueued { .. } => {
                 self.state = TaskState::Merging;
