@@ -28,6 +28,10 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // In a sandbox this program starts the command, and is nothing else.
+    if let Some(code) = sandbox::launched() {
+        return code;
+    }
     explain_panics();
     // Connections must not take the files that the database, hubs and sandboxes need.
     server::raise_descriptors();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::MemfdFlags;
 
 use crate::environment::HOME;
-use crate::launch::launch;
+use crate::launch::launch_by_shell;
 use crate::seccomp::Filters;
 use crate::stage::Stage;
 use crate::{Access, Job, Sandbox, SandboxError, Settings};
@@ -104,6 +104,8 @@ impl Features {
 struct Arguments {
     list: Vec<OsString>,
     sized_tmpfs: bool,
+    /// What was made visible for writing.
+    writable: Vec<PathBuf>,
 }
 
 impl Arguments {
@@ -121,6 +123,7 @@ impl Arguments {
             self.add(["--size", &bytes.to_string()]);
         }
         self.add([OsStr::new("--tmpfs"), path.as_os_str()]);
+        self.writable.push(path.to_owned());
     }
 
     fn mount(&mut self, mount: &Mount, settings: &Settings, stage: &mut Stage) -> Result<(), SandboxError> {
@@ -132,6 +135,9 @@ impl Arguments {
                 return Ok(());
             }
         };
+        if access == Access::ReadWrite {
+            self.writable.push(path.clone());
+        }
         let source = stage.source(path, access)?;
         self.add([OsStr::new(option), source.as_os_str(), path.as_os_str()]);
         Ok(())
@@ -170,6 +176,7 @@ pub(crate) fn arguments(
     let mut arguments = Arguments {
         list: Vec::new(),
         sized_tmpfs: features.sized_tmpfs,
+        writable: Vec::new(),
     };
     arguments.add([
         "--unshare-all",
@@ -209,7 +216,13 @@ pub(crate) fn arguments(
     arguments.add(["--remount-ro", "/proc", "--chdir"]);
     arguments.add([job.worktree.as_os_str()]);
     arguments.add(["--"]);
-    arguments.add(launch(settings, sandbox.processes_by_rlimit(), &job.argv));
+    let launch = match &sandbox.launcher {
+        Some(launcher) => launcher
+            .launch(stage, sandbox.limits(), &arguments.writable, &job.argv)
+            .map_err(SandboxError::system("passing on the program that starts the command"))?,
+        None => launch_by_shell(sandbox.limits(), &job.argv),
+    };
+    arguments.add(launch);
     Ok(arguments.list)
 }
 

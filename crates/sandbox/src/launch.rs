@@ -1,26 +1,105 @@
-//! The first program in every room: a shell that sets limits, says that the room stands, and becomes the command.
+//! The first program in every sandbox: it sets limits, says that the sandbox stands, and becomes the command.
+//!
+//! Where the program that uses this crate lends itself ([`Settings::launcher`](crate::Settings::launcher)), it is that
+//! program, which puts up Landlock as well ([`crate::launched`]). Elsewhere it is a shell.
 
-use crate::Settings;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
-/// What the shell prints when the room stands. Everything before it is the room's own trouble, everything after
-/// it is the command's output.
+use rustix::fs::{Mode, OFlags};
+
+use crate::identity::Identity;
+use crate::landlock::{self, not_enforced};
+use crate::stage::{Stage, open_tree};
+use crate::{Access, Enforcement, Settings};
+
+/// What is printed when the sandbox stands. Everything before it is the sandbox's own trouble, everything after it is
+/// the command's output.
 pub(crate) const READY: &[u8] = b"\x01sandbox-ready\x01\n";
+
+/// The first argument that makes a program the launcher; nobody types it.
+pub(crate) const LAUNCH: &str = "\u{1}launch";
 
 /// `ulimit` counts file sizes in these blocks in a POSIX shell.
 const FILE_BLOCK_BYTES: u64 = 512;
 
-/// Program and arguments that run `argv` under the limits of the settings, and of processes where nothing else limits
-/// them.
-pub(crate) fn launch(settings: &Settings, processes: Option<u64>, argv: &[String]) -> Vec<String> {
+/// What the first program limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) file_bytes: u64,
+    /// Where nothing else limits them.
+    pub(crate) processes: Option<u64>,
+    pub(crate) address_space_bytes: Option<u64>,
+}
+
+/// A program that starts commands under Landlock.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    /// Open, so that a newer version may take its place on the disk, and no sandbox needs to see where it lies.
+    program: OwnedFd,
+}
+
+impl Launcher {
+    /// The program of the settings, or why there is no Landlock.
+    pub(crate) fn choose(settings: &Settings, identity: &Identity) -> Result<Self, Enforcement> {
+        let Some(path) = &settings.launcher else {
+            return Err(not_enforced("no program is set that starts commands under it"));
+        };
+        landlock::usable()?;
+        let mapped = match identity {
+            // Or only root might execute it.
+            Identity::Subordinate(subordinate) => open_tree(path, subordinate, Access::ReadOnly).ok(),
+            Identity::Own => None,
+        };
+        let opened = mapped.map_or_else(
+            || Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?),
+            Ok,
+        );
+        let program = opened
+            .map_err(|error: io::Error| not_enforced(format!("`{}` can't be opened: {error}", path.display())))?;
+        Ok(Self { program })
+    }
+
+    /// Program and arguments that run `argv` with these paths writable.
+    ///
+    /// # Errors
+    /// When no more files can be opened.
+    pub(crate) fn launch(
+        &self,
+        stage: &mut Stage,
+        limits: Limits,
+        writable: &[PathBuf],
+        argv: &[String],
+    ) -> io::Result<Vec<OsString>> {
+        let program = stage.inherit(self.program.try_clone()?);
+        let optional = |limit: Option<u64>| limit.map_or_else(OsString::new, |limit| limit.to_string().into());
+        let mut arguments: Vec<OsString> = vec![
+            format!("/proc/self/fd/{program}").into(),
+            LAUNCH.into(),
+            limits.file_bytes.to_string().into(),
+            optional(limits.processes),
+            optional(limits.address_space_bytes),
+            writable.len().to_string().into(),
+        ];
+        arguments.extend(writable.iter().map(OsString::from));
+        arguments.extend(argv.iter().map(OsString::from));
+        Ok(arguments)
+    }
+}
+
+/// Program and arguments of a shell that runs `argv` under limits.
+pub(crate) fn launch_by_shell(limits: Limits, argv: &[String]) -> Vec<OsString> {
     let mut script = vec![
         "ulimit -c 0".to_owned(),
-        format!("ulimit -f {}", settings.file_bytes.div_ceil(FILE_BLOCK_BYTES)),
+        format!("ulimit -f {}", limits.file_bytes.div_ceil(FILE_BLOCK_BYTES)),
     ];
-    if let Some(count) = processes {
+    if let Some(count) = limits.processes {
         // The option has another letter in dash.
         script.push(format!("ulimit -u {count} || ulimit -p {count}"));
     }
-    if let Some(bytes) = settings.address_space_bytes {
+    if let Some(bytes) = limits.address_space_bytes {
         script.push(format!("ulimit -v {}", bytes / 1024));
     }
     // A limit can only fail to be set where a harder one is in force already.
@@ -32,7 +111,7 @@ pub(crate) fn launch(settings: &Settings, processes: Option<u64>, argv: &[String
     let script = format!("{script}\nprintf '\\001sandbox-ready\\001\\n' || exit 125\nexec \"$@\"");
     ["/bin/sh", "-c", &script, "sh"]
         .into_iter()
-        .map(str::to_owned)
-        .chain(argv.iter().cloned())
+        .map(OsString::from)
+        .chain(argv.iter().map(OsString::from))
         .collect()
 }

@@ -16,7 +16,9 @@ mod guard;
 mod identity;
 mod init;
 mod job;
+mod landlock;
 mod launch;
+mod launched;
 mod limit;
 mod probe;
 mod probe_report;
@@ -34,6 +36,7 @@ mod worktree_limit;
 pub use enforcement::{Enforcement, Property, State};
 pub use error::SandboxError;
 pub use job::{Access, Exit, Finished, Job};
+pub use launched::launched;
 pub use limit::{Limit, Place};
 pub use properties::{Property as ProvenProperty, PropertyState};
 pub use settings::{HostEnvironment, Settings, Tier};
@@ -44,6 +47,7 @@ use std::sync::Arc;
 use bubblewrap::Features;
 use cgroup::Groups;
 use identity::Identity;
+use launch::Launcher;
 use seccomp::Filters;
 use tempfile::TempDir;
 use toolchains::Toolchains;
@@ -56,6 +60,9 @@ pub struct Sandbox {
     settings: Settings,
     toolchains: Toolchains,
     properties: Vec<ProvenProperty>,
+    /// Without it, a shell starts commands.
+    launcher: Option<Launcher>,
+    landlock: Enforcement,
     groups: Arc<Groups>,
     trees: Arc<Trees>,
 }

@@ -11,7 +11,10 @@ use crate::bubblewrap::Features;
 use crate::cgroup::{Groups, Host, JobLimits};
 use crate::identity::Identity;
 use crate::job::check_grant;
-use crate::properties::Property;
+use crate::landlock::{judged, not_enforced};
+use crate::launch::Launcher;
+use crate::properties::{Proof, Property};
+use crate::report::NO_SANDBOX;
 use crate::seccomp::Filters;
 use crate::toolchains::Toolchains;
 use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, State, Tier};
@@ -48,16 +51,25 @@ impl Sandbox {
             let host = Host::read();
             Arc::new(Groups::open(JobLimits::of(&settings, &host), &host))
         };
+        let (launcher, landlock) = match &room {
+            Room::Bubblewrap(_, identity, _) => match Launcher::choose(&settings, identity) {
+                Ok(launcher) => (Some(launcher), not_enforced("it was not tried yet")),
+                Err(landlock) => (None, landlock),
+            },
+            Room::None { .. } => (None, not_enforced(NO_SANDBOX)),
+        };
         let mut sandbox = Self {
             room,
             settings,
             toolchains,
             properties: Vec::new(),
+            launcher,
+            landlock,
             groups,
             trees: Arc::default(),
         };
         match tier {
-            Tier::Bubblewrap => sandbox.properties = sandbox.proven().await?,
+            Tier::Bubblewrap => sandbox.prove().await?,
             Tier::None => sandbox.run_trivial_command().await?,
         }
         for found in sandbox.enforcement() {
@@ -66,15 +78,34 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// What was seen to hold, if all of it does.
-    async fn proven(&self) -> Result<Vec<Property>, SandboxError> {
-        let properties = self.check_properties().await.map_err(|error| match error {
+    /// Tries the sandbox: with Landlock, or where that can't be put up, without.
+    async fn prove(&mut self) -> Result<(), SandboxError> {
+        let proof = match self.proven().await {
+            Err(SandboxError::Refused { output, .. } | SandboxError::Leaks { failures: output })
+                if self.launcher.is_some() =>
+            {
+                self.launcher = None;
+                self.landlock = not_enforced(format!("the sandbox does not work under it: {output}"));
+                self.proven().await?
+            }
+            proof => proof?,
+        };
+        if self.launcher.is_some() {
+            self.landlock = judged(&proof.past_landlock);
+        }
+        self.properties = proof.properties;
+        Ok(())
+    }
+
+    /// What was seen, if all that is relied on holds.
+    async fn proven(&self) -> Result<Proof, SandboxError> {
+        let proof = self.check_properties().await.map_err(|error| match error {
             SandboxError::Setup { output } => refused(output, &Kernel::read()),
             other => other,
         })?;
-        let failures: Vec<String> = properties.iter().filter_map(Property::failure).collect();
+        let failures: Vec<String> = proof.properties.iter().filter_map(Property::failure).collect();
         if failures.is_empty() {
-            Ok(properties)
+            Ok(proof)
         } else {
             Err(SandboxError::Leaks {
                 failures: failures.join("; "),

@@ -40,6 +40,7 @@ for path in /proc/sys/kernel/core_pattern /proc/sys/vm/drop_caches /proc/sysrq-t
 section calls
 : >plain; attempt chmod u+s plain; attempt chmod 2755 plain
 command -v unshare >/dev/null && attempt unshare --user true
+section landlock; attempt mknod whiteout c 0 0; attempt kill -0 1
 section visible; for path in "$@"; do attempt test -e "$path"; done
 section end
 (trap '' HUP; exec sleep 1000) </dev/null >/dev/null 2>&1 &
@@ -80,6 +81,14 @@ impl Property {
     }
 }
 
+/// What the command and the system say.
+pub(crate) struct Proof {
+    pub(crate) properties: Vec<Property>,
+    /// What it could do of that which Landlock alone refuses: an empty entry of an overlay is no device to the kernel's
+    /// other checks, and bubblewrap runs as the same user.
+    pub(crate) past_landlock: Vec<String>,
+}
+
 /// What was seen from outside.
 struct Outside {
     /// The user ids of the sandbox's processes while they ran.
@@ -90,7 +99,7 @@ struct Outside {
 
 impl Sandbox {
     /// Runs the command and judges what it and the system say.
-    pub(crate) async fn check_properties(&self) -> Result<Vec<Property>, SandboxError> {
+    pub(crate) async fn check_properties(&self) -> Result<Proof, SandboxError> {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("sandbox-probe-");
         let place = match self.settings.probe_directory.as_deref().filter(|path| path.is_dir()) {
@@ -119,7 +128,10 @@ impl Sandbox {
                 ),
             });
         }
-        Ok(self.judge(&report, &outside, &worktree))
+        Ok(Proof {
+            properties: self.judge(&report, &outside, &worktree),
+            past_landlock: report.lines("landlock").to_vec(),
+        })
     }
 
     /// What no job may see: what lies beside a worktree, and what commonly holds secrets in the server's home.

@@ -9,6 +9,9 @@ use crate::{Room, Sandbox, Tier};
 const CONTROL_GROUPS: &str = "let the server manage control groups: run it as a systemd service with `Delegate=yes`, \
      or by hand with `systemd-run --user --scope -p Delegate=yes orchestrator serve` (docs/operations.md)";
 
+/// Why nothing is enforced in the tier without walls.
+pub(crate) const NO_SANDBOX: &str = "no sandbox (sandbox.tier is none)";
+
 /// What the probe calls each property.
 const PROVEN: [(Property, &str); 9] = [
     (Property::User, "not root on the host"),
@@ -27,6 +30,7 @@ impl Sandbox {
     #[must_use]
     pub fn enforcement(&self) -> Vec<Enforcement> {
         let mut found = self.walls();
+        found.push(self.landlock.clone());
         found.extend(self.group_limits());
         found.extend(self.disk_limits());
         found.sort_by_key(|enforcement| enforcement.property);
@@ -177,7 +181,7 @@ impl Sandbox {
                     };
                     Enforcement::enforced(*property, detail)
                 } else if self.tier() == Tier::None {
-                    Enforcement::new(*property, State::NotEnforced, "no sandbox (sandbox.tier is none)")
+                    Enforcement::new(*property, State::NotEnforced, NO_SANDBOX)
                 } else {
                     Enforcement::new(*property, State::NotKnown, "it was not looked at")
                 }

@@ -1,6 +1,5 @@
 //! Runs one job from start to the last process killed.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,7 +15,7 @@ use crate::cgroup::{Controller, JOIN, JobGroup};
 use crate::guard::{self, Guard};
 use crate::identity::Identity;
 use crate::init::Init;
-use crate::launch::launch;
+use crate::launch::{Limits, launch_by_shell};
 use crate::process::ProcessGroup;
 use crate::stage::Stage;
 use crate::{Exit, Finished, Job, Room, Sandbox, SandboxError, bubblewrap};
@@ -99,10 +98,7 @@ impl Sandbox {
                 (command, Some(init))
             }
             Room::None { home } => {
-                let argv = launch(&self.settings, self.processes_by_rlimit(), &job.argv)
-                    .into_iter()
-                    .map(OsString::from)
-                    .collect::<Vec<_>>();
+                let argv = launch_by_shell(self.limits(), &job.argv);
                 let mut command = Command::new(&argv[0]);
                 command
                     .args(&argv[1..])
@@ -115,10 +111,15 @@ impl Sandbox {
         })
     }
 
-    /// The limit of processes, where no control group knows it: that one tells when it was reached.
-    pub(crate) fn processes_by_rlimit(&self) -> Option<u64> {
+    /// What the first program of a job limits. Of processes a control group, where there is one, tells when its limit was
+    /// reached.
+    pub(crate) fn limits(&self) -> Limits {
         let grouped = self.groups.found(Controller::Processes).is_ok();
-        (!grouped).then_some(self.settings.processes)
+        Limits {
+            file_bytes: self.settings.file_bytes,
+            processes: (!grouped).then_some(self.settings.processes),
+            address_space_bytes: self.settings.address_space_bytes,
+        }
     }
 
     /// Names the step that failed, which the child says on its output, or the program that is missing.

@@ -37,6 +37,10 @@ pub struct Settings {
     /// Where the server is root: the first of 65,536 user and group ids of the host that are nobody's, of which the
     /// first is what jobs are outside. Unset: the range of root in `/etc/subuid`, else the first free one.
     pub host_uid: Option<u32>,
+    /// A program that calls [`launched`](crate::launched) first, usually `/proc/self/exe`: it starts commands in the
+    /// sandbox, under Landlock. Unset: a shell does, without Landlock.
+    #[serde(skip)]
+    pub launcher: Option<PathBuf>,
     /// Where the sandbox is tried before it is used: the directory in which worktrees will lie, as file systems differ.
     /// Unset, or not there yet: the directory of temporary files.
     #[serde(skip)]
@@ -76,6 +80,7 @@ impl Default for Settings {
         Self {
             bubblewrap: PathBuf::from("bwrap"),
             host_uid: None,
+            launcher: None,
             probe_directory: None,
             extra_read_only: Vec::new(),
             temporary_bytes: 512 * MEBIBYTE,

@@ -29,7 +29,7 @@ const STAGE: &CStr = c"/sys";
 pub(crate) const OOM_SCORE: i32 = 800;
 
 /// The first descriptor that is not standard input, output or error.
-const FIRST_OTHER: RawFd = 3;
+pub(crate) const FIRST_OTHER: RawFd = 3;
 
 /// Descriptors closed one by one where the kernel (before 5.11) can't mark them all at once.
 const MOST_DESCRIPTORS: RawFd = 65_536;
@@ -224,7 +224,7 @@ fn own_mount_namespace() -> rustix::io::Result<()> {
 }
 
 /// A copy of the mounts at a path in which files of this process's account belong to the job.
-fn open_tree(path: &Path, subordinate: &Subordinate, access: Access) -> Result<OwnedFd, SandboxError> {
+pub(crate) fn open_tree(path: &Path, subordinate: &Subordinate, access: Access) -> Result<OwnedFd, SandboxError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(CWD, path, flags).map_err(|error| match error {
         // The path was found before; what is missing are the rights of root or the call.
@@ -284,7 +284,8 @@ fn map_owners(tree: BorrowedFd<'_>, attributes: u64, namespace: BorrowedFd<'_>) 
     }
 }
 
-fn close_on_exec_from(first: RawFd) {
+/// Closes this descriptor and all after it when the next program is started.
+pub(crate) fn close_on_exec_from(first: RawFd) {
     #[expect(unsafe_code, reason = "rustix does not have this call")]
     // SAFETY: it marks descriptors and touches no memory.
     let result = unsafe {

@@ -12,27 +12,15 @@ use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{becomes, sandbox, worktree};
+use common::{as_ordinary_user, becomes, copied_program, sandbox, worktree};
 use libc::{c_long, c_ulong};
 use sandbox::{Job, Sandbox};
-use tempfile::TempDir;
-
-/// A copy of this program where any account may read it.
-fn attacker() -> (TempDir, PathBuf) {
-    let place = tempfile::tempdir().unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = place.path().join("attacker");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    (place, program)
-}
 
 /// Runs one of the ignored tests in a sandbox and returns the lines it prints after `> `.
 async fn attack(sandbox: &Sandbox, name: &str, worktree: &Path) -> Vec<String> {
-    let (_place, program) = attacker();
+    let (_place, program) = copied_program();
     let command = format!("'{}' --ignored --exact --nocapture {name}", program.display());
     let mut job = Job::shell(&command, worktree.to_owned());
     job.extra_read_only = vec![program];
@@ -364,7 +352,7 @@ async fn nothing_of_the_server_is_reached() {
     let leaked = fs::File::open(place.path().join("outside")).unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     let sandbox = sandbox().await;
-    let (_program_place, program) = attacker();
+    let (_program_place, program) = copied_program();
     let command = format!(
         "ls -l /proc/self/fd; export ABSTRACT={name}; '{}' --ignored --exact --nocapture reach_out",
         program.display()
@@ -468,20 +456,7 @@ async fn every_attack_fails_where_the_server_is_an_ordinary_user() {
         // The test above was it.
         return;
     }
-    let (_place, program) = attacker();
-    let home = tempfile::tempdir().unwrap();
-    std::os::unix::fs::chown(home.path(), Some(54_321), Some(54_321)).unwrap();
-    let output = Command::new(&program)
-        .args(["--ignored", "--exact", "--nocapture", "all_as_this_user"])
-        .uid(54_321)
-        .gid(54_321)
-        .current_dir("/")
-        .env_clear()
-        .envs([("PATH", "/usr/bin:/bin".as_ref()), ("HOME", home.path().as_os_str())])
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+    as_ordinary_user("all_as_this_user");
 }
 
 #[tokio::test]

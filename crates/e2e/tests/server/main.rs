@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 mod flood;
+mod landlock;
 mod open_runs;
 mod terminal;

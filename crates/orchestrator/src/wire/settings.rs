@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// `src/bin` has it.
+const LAUNCHER: &str = "orchestrator-launcher";
+
 /// How long requests under way may take once the server is to stop.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
@@ -56,12 +59,21 @@ fn vendored() -> Result<llm::Prices, Failure> {
     llm::Prices::vendored().map_err(|error| Failure::usage("the prices can't be used").with("found", error))
 }
 
+/// What starts commands in their sandboxes: the small program beside this one, as a large one takes milliseconds to
+/// start, or else this one, whatever lies at its path by now.
+fn launcher() -> PathBuf {
+    let beside = std::env::current_exe().map(|own| own.with_file_name(LAUNCHER));
+    let beside = beside.ok().filter(|launcher| launcher.is_file());
+    beside.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
+}
+
 /// Grants and limits of every command.
 pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
     let section = &loaded.config.sandbox;
     sandbox::Settings {
         bubblewrap: section.bubblewrap.clone(),
         host_uid: section.host_uid,
+        launcher: Some(launcher()),
         probe_directory: Some(loaded.config.data_dir.clone()),
         extra_read_only: section.extra_read_only.clone(),
         temporary_bytes: section.temporary_bytes,

@@ -4,14 +4,64 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sandbox::{Finished, Job, Sandbox, Settings, Tier};
 use tempfile::TempDir;
 
+/// A sandbox as the product has it, with Landlock where the kernel does.
 pub(crate) async fn sandbox() -> Sandbox {
-    Sandbox::probe(Tier::Bubblewrap, Settings::default()).await.unwrap()
+    Sandbox::probe(Tier::Bubblewrap, with_launcher()).await.unwrap()
+}
+
+pub(crate) fn with_launcher() -> Settings {
+    Settings {
+        launcher: Some(launcher()),
+        ..Settings::default()
+    }
+}
+
+/// Beside this program, where it was copied for another account.
+fn launcher() -> PathBuf {
+    let beside = std::env::current_exe().unwrap().with_file_name("launcher");
+    if beside.exists() {
+        beside
+    } else {
+        PathBuf::from(env!("CARGO_BIN_EXE_sandbox-launcher"))
+    }
+}
+
+/// A copy of this program and of the launcher where any account may read them.
+pub(crate) fn copied_program() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("attacker");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::copy(launcher(), place.path().join("launcher")).unwrap();
+    (place, program)
+}
+
+/// Runs one of the ignored tests of this program as an ordinary user, and returns what it printed.
+pub(crate) fn as_ordinary_user(test: &str) -> String {
+    let (_place, program) = copied_program();
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(home.path(), Some(54_321), Some(54_321)).unwrap();
+    let output = Command::new(&program)
+        .args(["--ignored", "--exact", "--nocapture", test])
+        .uid(54_321)
+        .gid(54_321)
+        .current_dir("/")
+        .env_clear()
+        .envs([("PATH", "/usr/bin:/bin".as_ref()), ("HOME", home.path().as_os_str())])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
 }
 
 pub(crate) fn worktree() -> TempDir {
