@@ -1,50 +1,39 @@
-//! The durable engine: every change of a run goes through `step`, every effect through the dispatcher.
+//! The durable engine: every change of a run goes through a step, every effect through the scheduler.
 //!
 //! It is the one writer of state. It knows the rules ([`domain`]), the rows ([`store`]) and the hands
 //! ([`agents`], [`git`], [`sandbox`], [`llm`]), and nothing of HTTP or of the command line.
+//!
+//! From the top down, each knowing only what is below it: what a caller asks (`requests`), the engine's parts and their
+//! start (`engine`), who starts what (`scheduler`), what is done beside the work (`housekeeping`), the merge queue
+//! (`merge`), the effects (`effects`), what the disk holds (`disk`), bringing back what dead processes held (`recovery`),
+//! and what all of them are given (`context`).
 
-pub mod delivery;
-pub mod request;
-pub mod settings;
+mod requests;
 
-mod answer;
 mod engine;
-mod submit;
 
-mod hubs;
-mod patience;
-mod step;
-mod tip;
-mod wake;
+mod housekeeping;
+mod scheduler;
 
-mod dispatcher;
 mod effects;
 mod merge;
-mod ports;
-mod working;
 
-mod clear;
-mod heartbeat;
-mod housekeeping;
-mod retention;
-
-mod detect;
 mod disk;
-mod layout;
-mod trace;
-mod trouble;
-mod usage;
-mod user_git;
+mod recovery;
 
-pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
-pub use delivery::DeliverySettings;
-pub use disk::DiskRoom;
+mod context;
+mod settings;
+mod trace;
+
+pub use disk::{Area, CleanMode, Cleaned, CleanedCache, CleanedRun, DiskRoom, DiskUse, RetentionError, bytes_in_words};
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
-pub use request::{CancelError, DeliverError, LimitsAsked, NewRun, Readiness, SubmitError, Submitted};
-pub use retention::{CleanMode, Cleaned, CleanedCache, CleanedRun, RetentionError};
+pub use requests::{
+    ANSWER_BYTES, AnswerError, CancelError, DeliverError, LimitsAsked, NewRun, OpenConflict, OpenFile, OpenHunk,
+    OpenVersion, Readiness, SubmitError, Submitted,
+};
 pub use settings::{
-    Duties, GeneratedRule, Generation, GivesUp, Identity, MergeSettings, Settings, SharedHubs, WorkspaceSettings,
+    DeliveryError, DeliverySettings, Duties, ForgeCommand, ForgeWords, GeneratedRule, Generation, GivesUp, Identity,
+    MergeSettings, PushAccess, PushTo, Settings, SharedHubs, WorkspaceSettings,
 };
 pub use store::view;
-pub use usage::{Area, DiskUse, bytes_in_words};

@@ -9,10 +9,7 @@ use domain::{
     delivery::{DeliveryResult, DeliveryStep, DeliveryStepEnd},
     run::{ReasonCode, RunState},
 };
-use engine::{
-    DeliverySettings, WorkspaceSettings,
-    delivery::{ForgeCommand, ForgeWords, PushAccess, PushTo},
-};
+use engine::{DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo, WorkspaceSettings};
 use house::{House, git};
 use sim_llm::Scenario;
 use std::{

@@ -7,7 +7,7 @@ pub(crate) mod work;
 
 pub(crate) use prepare::{settle_begun, settle_run};
 
-use crate::{engine::Engine, step::StepError};
+use crate::context::{Context, StepError};
 use domain::{
     event::Event,
     run::{Reason, ReasonCode},
@@ -72,16 +72,16 @@ impl From<StepError> for Failure {
 const BEGINNINGS: u32 = 20;
 
 /// Performs an effect and sees to what becomes of a failure.
-pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
-    let facts = match engine.parts.store.run_facts(effect.run).await {
+pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
+    let facts = match context.store.run_facts(effect.run).await {
         Ok(Some(facts)) => facts,
         Ok(None) => return,
-        Err(error) => return give_back(engine, &effect, &error.to_string()).await,
+        Err(error) => return give_back(context, &effect, &error.to_string()).await,
     };
     if effect.tries > BEGINNINGS {
         let message = format!("{} was begun {BEGINNINGS} times and never came to an end", effect.kind);
         return fail(
-            engine,
+            context,
             &effect,
             Reason::new(ending(&effect, ReasonCode::Poison), message),
         )
@@ -90,12 +90,12 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
     let (metered, outcome) = match effect.kind.as_str() {
         "prepare" => (
             metered("prepare", &effect),
-            prepare::perform(engine, &facts, &effect).await,
+            prepare::perform(context, &facts, &effect).await,
         ),
-        "plan" => (metered("plan", &effect), plan::perform(engine, &facts, &effect).await),
+        "plan" => (metered("plan", &effect), plan::perform(context, &facts, &effect).await),
         "deliver" => (
             metered("deliver", &effect),
-            deliver::perform(engine, &facts, &effect).await,
+            deliver::perform(context, &facts, &effect).await,
         ),
         unknown => {
             tracing::error!(
@@ -107,20 +107,20 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
     };
     match outcome {
         Ok(()) => metered.succeeded(),
-        Err(Failure::Stopped) => release(engine, &effect).await,
+        Err(Failure::Stopped) => release(context, &effect).await,
         Err(Failure::Overtaken(why)) => {
             tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
-            retire(engine, &effect).await;
+            retire(context, &effect).await;
         }
         Err(Failure::Outage(error)) if facts.age_s < facts.limits.run_s as f64 => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, error, "an effect waits for what is away");
-            postpone(engine, &effect, &error).await;
+            postpone(context, &effect, &error).await;
         }
         Err(Failure::Outage(error) | Failure::Passing(error)) if effect.tries < tries(&effect) => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
-            give_back(engine, &effect, &error).await;
+            give_back(context, &effect, &error).await;
         }
         Err(Failure::Outage(error) | Failure::Passing(error)) => {
             metered.failed();
@@ -131,11 +131,11 @@ pub(crate) async fn perform(engine: &Engine, effect: ClaimedEffect) {
                     effect.kind, effect.tries
                 ),
             );
-            fail(engine, &effect, reason).await;
+            fail(context, &effect, reason).await;
         }
         Err(Failure::Final(reason)) => {
             metered.failed();
-            fail(engine, &effect, reason).await;
+            fail(context, &effect, reason).await;
         }
     }
 }
@@ -166,18 +166,18 @@ fn metered(kind: &'static str, effect: &ClaimedEffect) -> EffectRunning {
     telemetry::queue::started(kind)
 }
 
-async fn fail(engine: &Engine, effect: &ClaimedEffect, reason: Reason) {
+async fn fail(context: &Context, effect: &ClaimedEffect, reason: Reason) {
     let reason = Reason::new(reason.code, telemetry::secrets::redact(&reason.message));
     tracing::warn!(run = %effect.run, kind = effect.kind, reason = %reason, "the run failed");
-    match engine
+    match context
         .step(effect.run, None, Event::RunFailed { reason }, async |tx| {
             finish(tx, effect).await
         })
         .await
     {
         Ok(()) => {}
-        Err(StepError::Refused(_) | StepError::Unknown(_)) => retire(engine, effect).await,
-        Err(error @ StepError::Store(_)) => give_back(engine, effect, &error.to_string()).await,
+        Err(StepError::Refused(_) | StepError::Unknown(_)) => retire(context, effect).await,
+        Err(error @ StepError::Store(_)) => give_back(context, effect, &error.to_string()).await,
     }
 }
 
@@ -190,9 +190,9 @@ async fn finish(tx: &mut Tx, effect: &ClaimedEffect) -> Result<(), StepError> {
 }
 
 /// Marks an effect done that has nothing left to do, if it is still held here.
-async fn retire(engine: &Engine, effect: &ClaimedEffect) {
+async fn retire(context: &Context, effect: &ClaimedEffect) {
     let retired = async {
-        let mut tx = engine.parts.store.begin().await?;
+        let mut tx = context.store.begin().await?;
         tx.finish_effect(effect).await?;
         tx.commit().await
     };
@@ -201,16 +201,15 @@ async fn retire(engine: &Engine, effect: &ClaimedEffect) {
     }
 }
 
-async fn release(engine: &Engine, effect: &ClaimedEffect) {
-    if let Err(error) = engine.parts.store.release_effect(effect).await {
+async fn release(context: &Context, effect: &ClaimedEffect) {
+    if let Err(error) = context.store.release_effect(effect).await {
         tracing::warn!(%error, "an effect could not be released; the next start takes it up");
     }
 }
 
-async fn give_back(engine: &Engine, effect: &ClaimedEffect, error: &str) {
+async fn give_back(context: &Context, effect: &ClaimedEffect, error: &str) {
     let wait = FIRST_WAIT * 2u32.saturating_pow(effect.tries.saturating_sub(1).min(6));
-    if let Err(error) = engine
-        .parts
+    if let Err(error) = context
         .store
         .retry_effect(effect, &telemetry::secrets::redact(error), wait, true)
         .await
@@ -219,14 +218,9 @@ async fn give_back(engine: &Engine, effect: &ClaimedEffect, error: &str) {
     }
 }
 
-async fn postpone(engine: &Engine, effect: &ClaimedEffect, error: &str) {
+async fn postpone(context: &Context, effect: &ClaimedEffect, error: &str) {
     let error = telemetry::secrets::redact(error);
-    if let Err(error) = engine
-        .parts
-        .store
-        .retry_effect(effect, &error, OUTAGE_WAIT, false)
-        .await
-    {
+    if let Err(error) = context.store.retry_effect(effect, &error, OUTAGE_WAIT, false).await {
         tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
     }
 }

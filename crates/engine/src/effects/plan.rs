@@ -4,15 +4,18 @@
 
 use super::{Failure, finish};
 use crate::{
-    engine::{Engine, blocking},
-    housekeeping::overdue,
-    ports::{Account, PlanLog},
+    context::{Account, Context, blocking},
+    recovery::overdue,
     trace,
 };
-use agents::director::{self, PlanOrder, RepositoryFacts};
+use agents::{
+    director::{self, PlanOrder, RepositoryFacts},
+    port::PlanProgress,
+};
+use async_trait::async_trait;
 use domain::{
-    CommitId,
-    event::Event,
+    CommitId, RunId,
+    event::{Event, Fact},
     profile::Change,
     run::{Check, CheckSource, ReasonCode},
 };
@@ -25,27 +28,28 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{effect::ClaimedEffect, run::RunFacts};
+use telemetry::secrets::redact;
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
+pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let base = facts
         .base
         .clone()
         .ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
-    let order = order(engine, facts, base).await?;
+    let order = order(context, facts, base).await?;
     let account = Account {
-        engine: engine.clone(),
+        context: context.clone(),
         run: facts.id,
         task: None,
         attempt: None,
     };
     let progress = PlanLog {
-        engine: engine.clone(),
+        context: context.clone(),
         run: facts.id,
     };
-    let context = trace::of_run(&facts.trace);
-    let models = engine.parts.models.clone();
-    let asking = director::plan(&order, &models, &account, &progress, Some(&context));
-    let planned = match engine.parts.drain.run_until_cancelled(asking).await {
+    let trace = trace::of_run(&facts.trace);
+    let models = context.models.clone();
+    let asking = director::plan(&order, &models, &account, &progress, Some(&trace));
+    let planned = match context.drain.run_until_cancelled(asking).await {
         None => return Err(Failure::Stopped),
         Some(Err(reason)) if reason.code == ReasonCode::Asked => return Err(Failure::Stopped),
         Some(Err(_)) if order.deadline.is_some_and(|ends| ends <= Instant::now()) => {
@@ -59,8 +63,7 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         .tasks
         .iter()
         .map(|task| {
-            engine
-                .parts
+            context
                 .profiles
                 .get(&task.profile)
                 .map_or(Change::Required, |profile| profile.change)
@@ -71,15 +74,14 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
         repairs: planned.repairs,
         changes,
     };
-    engine
+    context
         .step(facts.id, None, event, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())
 }
 
-async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
-    let hub = engine
-        .parts
+async fn order(context: &Context, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
+    let hub = context
         .hub(&facts.hub, facts.id)
         .await
         .map_err(|error| Failure::Passing(error.to_string()))?;
@@ -100,7 +102,7 @@ async fn order(engine: &Engine, facts: &RunFacts, base: CommitId) -> Result<Plan
             }),
             base,
         },
-        profiles: engine.parts.profiles.clone(),
+        profiles: context.profiles.clone(),
         limits: facts.limits.clone(),
         model: ModelRef::new(facts.director.0.clone(), facts.director.1.clone()),
         file_exists: Arc::new(move |wanted| exists(&paths, wanted)),
@@ -157,6 +159,26 @@ mod tests {
         }
         for wanted in ["lib.rs", "sr", "*.rs", "[", "docs/**"] {
             assert!(!exists(&paths, wanted), "{wanted}");
+        }
+    }
+}
+
+/// Where planning tells how it gets on.
+struct PlanLog {
+    context: Context,
+    run: RunId,
+}
+
+#[async_trait]
+impl PlanProgress for PlanLog {
+    async fn asked(&self, round: u32, problems: &[String]) {
+        let fact = Fact::PlanAsked {
+            round,
+            problems: problems.iter().map(|problem| redact(problem)).collect(),
+        };
+        match self.context.store.append(self.run, &[(None, fact)]).await {
+            Ok(()) => self.context.wake.told(),
+            Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
         }
     }
 }

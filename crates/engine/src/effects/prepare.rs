@@ -4,13 +4,10 @@
 //! ([`begun`]), and goes again where the run ends before it is prepared.
 
 mod begun;
+mod detect;
 
 use super::{Failure, finish};
-use crate::{
-    detect,
-    engine::{Engine, blocking},
-    layout::Layout,
-};
+use crate::context::{Context, Layout, blocking};
 use domain::{
     CommitId, RunId,
     event::Event,
@@ -28,20 +25,20 @@ struct Prepared {
 }
 
 /// Sees to what the preparations of earlier lives of this process have left.
-pub(crate) async fn settle_begun(engine: &Engine) {
-    for run in begun::runs(&engine.parts.layout) {
-        begun::settle(engine, run).await;
+pub(crate) async fn settle_begun(context: &Context) {
+    for run in begun::runs(&context.layout) {
+        begun::settle(context, run).await;
     }
 }
 
 /// The same for one run that has ended.
-pub(crate) async fn settle_run(engine: &Engine, run: RunId) {
-    begun::settle(engine, run).await;
+pub(crate) async fn settle_run(context: &Context, run: RunId) {
+    begun::settle(context, run).await;
 }
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let performed = perform_noted(engine, facts, effect).await;
-    begun::settle(engine, facts.id).await;
+pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let performed = perform_noted(context, facts, effect).await;
+    begun::settle(context, facts.id).await;
     performed
 }
 
@@ -52,33 +49,32 @@ struct Rules {
     limits: TreeLimits,
 }
 
-async fn perform_noted(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
+async fn perform_noted(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
     let workspace = PathBuf::from(&facts.workspace_path);
-    let settings = &engine.parts.settings;
+    let settings = &context.settings;
     let rules = Rules {
-        layout: engine.parts.layout.clone(),
-        admission: engine.parts.admission.clone(),
+        layout: context.layout.clone(),
+        admission: context.admission.clone(),
         limits: TreeLimits {
             max_changed_files: settings.initialise_files,
             max_file_bytes: facts.limits.file_bytes,
             max_changed_bytes: settings.initialise_bytes,
         },
     };
-    let shared = engine.parts.shared_hub(&facts.hub).map_err(passing)?;
-    let configured = engine
-        .parts
+    let shared = context.shared_hub(&facts.hub).map_err(passing)?;
+    let configured = context
         .settings
         .workspaces
         .get(&workspace)
         .and_then(|own| own.check.clone());
-    let (own, stamp) = (facts.clone(), engine.parts.stamp("Begin".into()));
+    let (own, stamp) = (facts.clone(), context.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &rules, shared, configured, &stamp)).await?;
     let event = Event::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
         check: prepared.check,
     };
-    engine
+    context
         .step(facts.id, None, event, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())

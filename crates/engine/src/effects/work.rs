@@ -5,14 +5,14 @@
 
 mod attempt;
 mod carried;
+mod journal;
 mod order;
+mod place;
 mod tree;
 
 use crate::{
-    engine::Engine,
-    housekeeping::end_overdue_runs,
-    patience::{MayPass, Waiting, patiently},
-    step::StepError,
+    context::{Context, MayPass, StepError, Waiting, patiently},
+    recovery::end_overdue_runs,
     trace,
 };
 use agents::tools::Finish;
@@ -32,7 +32,7 @@ use tracing::Instrument;
 type Broken = Reason;
 
 /// Performs an attempt and posts how it ended.
-pub(crate) async fn perform(engine: &Engine, claimed: Claimed, cancel: &CancellationToken) {
+pub(crate) async fn perform(context: &Context, claimed: Claimed, cancel: &CancellationToken) {
     let metered = telemetry::queue::started("work");
     let waited = Duration::from_millis(claimed.waited_ms.max(0) as u64);
     let working = telemetry::task::attempt_started(&claimed.profile, waited);
@@ -40,7 +40,7 @@ pub(crate) async fn perform(engine: &Engine, claimed: Claimed, cancel: &Cancella
     if claimed.attempt > 1 {
         telemetry::queue::retried("work");
     }
-    let posted = attempt(engine, &claimed, cancel.clone()).await;
+    let posted = attempt(context, &claimed, cancel.clone()).await;
     drop(working);
     match posted {
         Ok(()) => metered.succeeded(),
@@ -53,36 +53,36 @@ pub(crate) async fn perform(engine: &Engine, claimed: Claimed, cancel: &Cancella
     }
 }
 
-async fn attempt(engine: &Engine, claimed: &Claimed, cancel: CancellationToken) -> Result<(), StepError> {
-    let attempt = match Attempt::begin(engine, claimed, cancel).await {
+async fn attempt(context: &Context, claimed: &Claimed, cancel: CancellationToken) -> Result<(), StepError> {
+    let attempt = match Attempt::begin(context, claimed, cancel).await {
         Ok(attempt) => attempt,
         Err(Unready::Broken(reason)) => {
-            return post(engine, claimed, AttemptEnd::Failed { reason }, None).await;
+            return post(context, claimed, AttemptEnd::Failed { reason }, None).await;
         }
         Err(Unready::Away { what, error }) => {
             tracing::warn!(task = %claimed.key, error, "a task is given back: it can't be worked on here");
-            engine.parts.troubles.rest_from_tasks();
-            engine.parts.show_blocked_on(Waiting::of(claimed), Some(what)).await;
-            return post(engine, claimed, AttemptEnd::Released, None).await;
+            context.troubles.rest_from_tasks();
+            context.show_blocked_on(Waiting::of(claimed), Some(what)).await;
+            return post(context, claimed, AttemptEnd::Released, None).await;
         }
     };
-    let context = trace::of_attempt(&trace::of_run(&attempt.facts.trace), claimed.task, claimed.attempt);
-    let scope = telemetry::log::scope(&context, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
-    let (end, finish) = attempt.work(&context).instrument(scope).await;
-    if let Err(error) = engine.parts.store.lose_calls_of(claimed.attempt_id).await {
+    let trace = trace::of_attempt(&trace::of_run(&attempt.facts.trace), claimed.task, claimed.attempt);
+    let scope = telemetry::log::scope(&trace, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
+    let (end, finish) = attempt.work(&trace).instrument(scope).await;
+    if let Err(error) = context.store.lose_calls_of(claimed.attempt_id).await {
         tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
     }
     trace::attempt_ended(&attempt.facts.trace, claimed, attempt.started, &end);
-    let posted = post(engine, claimed, end, finish.as_ref()).await;
+    let posted = post(context, claimed, end, finish.as_ref()).await;
     attempt.clear().await;
     posted
 }
 
 /// Records how the attempt ended, and tells the next one of it.
-async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Option<&Finish>) -> Result<(), StepError> {
+async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Option<&Finish>) -> Result<(), StepError> {
     // Where the time of the whole run is up, that is what is told, not that this attempt ran into it.
     if let AttemptEnd::Failed { .. } = end {
-        end_overdue_runs(engine).await.map_err(StepError::Store)?;
+        end_overdue_runs(context).await.map_err(StepError::Store)?;
     }
     let commit = match &end {
         AttemptEnd::Submitted { commit } => Some(commit.clone()),
@@ -107,8 +107,8 @@ async fn post(engine: &Engine, claimed: &Claimed, end: AttemptEnd, finish: Optio
         end: end.clone(),
     };
     // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
-    patiently(&engine.parts.drain, || {
-        engine.step(run, Some(task), event.clone(), async |tx| {
+    patiently(&context.drain, || {
+        context.step(run, Some(task), event.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
             if let Some(feedback) = &feedback {
                 tx.save_feedback(task, feedback).await?;

@@ -7,7 +7,7 @@ use super::{
     integrity,
     resolve::Resolved,
 };
-use crate::{engine::blocking, user_git};
+use crate::context::{blocking, user_git};
 use domain::{CommitId, merge::MergeState, run::ReasonCode};
 use git::{Conflict, MergeEngine, MergeOutcome, Refused, TreeId};
 use serde_json::{Value, json};
@@ -120,11 +120,11 @@ impl Merger {
     /// Makes the merge commit. Nothing names it before it lands or is rejected: one that is put down before that is
     /// made anew.
     async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Brought, Failure> {
-        let title = match self.engine.parts.store.task_facts(self.merge.task).await? {
+        let title = match self.context.store.task_facts(self.merge.task).await? {
             Some(task) => task.title,
             None => return Err(Failure::NotOurs),
         };
-        let stamp = self.engine.parts.stamp(format!(
+        let stamp = self.context.stamp(format!(
             "Merge {}: {title}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
             self.merge.key, self.facts.id, self.merge.key, self.merge.attempt
         ));
@@ -136,10 +136,10 @@ impl Merger {
         );
         // Against the base of the run: attributes that one task adds may apply to what another wrote.
         let base = self.facts.base.clone().unwrap_or_else(|| tip.clone());
-        let (engine, facts) = (self.engine.clone(), self.facts.clone());
+        let (context, facts) = (self.context.clone(), self.facts.clone());
         let merged = blocking(move || {
             let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
-            let attributes = user_git::attributes(&engine.parts, &facts);
+            let attributes = user_git::attributes(&context, &facts);
             hub.check(&base, &merged, &attributes).map(|()| merged)
         })
         .await;

@@ -1,9 +1,11 @@
 //! One entry of the queue in a merger's hands, and what is written down about it.
 
-use super::{BEGINNINGS, Failure, person::Question};
+use super::{BEGINNINGS, Failure, gates::Gates};
 use crate::{
-    engine::Engine,
-    step::{self, Applied},
+    context::{
+        Context,
+        step::{self, Applied},
+    },
     trace,
 };
 use domain::{
@@ -74,10 +76,19 @@ impl Ended {
     }
 }
 
+/// What a person is asked.
+pub(super) struct Question {
+    /// Conflicted paths.
+    pub(super) conflicts: Vec<String>,
+    /// Why.
+    pub(super) why: Reason,
+}
+
 /// The branch that is merged onto, and the lease it is held under. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Branch {
-    pub(super) engine: Engine,
+    pub(super) context: Context,
+    pub(super) gates: Gates,
     pub(super) facts: Arc<RunFacts>,
     pub(super) hub: Arc<Hub>,
     pub(super) lease: Arc<str>,
@@ -181,6 +192,21 @@ impl Merger {
         Ok(applied)
     }
 
+    /// Puts the question in place of the merge's end.
+    async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
+        let event = Event::PersonAsked {
+            merge: self.merge.id,
+            conflicts: question.conflicts.clone(),
+            why: question.why.message.clone(),
+        };
+        let applied = step::apply(tx, self.facts.id, Some(self.merge.task), event).await?;
+        let worked = self.worked.as_millis() as i64;
+        match tx.ask_person(self.hold(), &question.why, worked).await? {
+            true => Ok(applied),
+            false => Err(Failure::NotOurs),
+        }
+    }
+
     fn told(mut self, ended: &Ended) {
         if ended.question.is_some() {
             // It is counted when it ends.
@@ -261,7 +287,7 @@ impl Entry {
         let facts: Vec<_> = facts.into_iter().map(|fact| (Some(self.merge.task), fact)).collect();
         tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
-        self.engine.parts.wake.told();
+        self.context.wake.told();
         Ok(())
     }
 
@@ -321,7 +347,7 @@ impl Entry {
 impl Branch {
     /// A transaction that locks the run and tells of progress.
     async fn progress(&self) -> Result<Tx, Failure> {
-        let mut tx = self.engine.parts.store.begin_progress().await?;
+        let mut tx = self.context.store.begin_progress().await?;
         tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
         Ok(tx)
     }
@@ -338,7 +364,7 @@ impl Branch {
         let (mut taken, mut facts) = (Vec::new(), Vec::new());
         for entry in entries {
             let merger = Merger::take(self, entry);
-            let first = self.engine.parts.troubles.begins(merger.merge.id);
+            let first = self.context.troubles.begins(merger.merge.id);
             if tx.begin_merge(merger.hold(), first).await? {
                 let fact = merger.moved(MergeState::Merging, Vec::new());
                 facts.push((Some(merger.merge.task), fact));
@@ -350,23 +376,23 @@ impl Branch {
         }
         tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
-        self.engine.parts.wake.told();
+        self.context.wake.told();
         Ok(taken)
     }
 
     /// Records how entries ended, all in one transaction: the merges, their tasks, the dependents, the log.
     pub(super) async fn finish(&self, ends: Vec<(Merger, Ended)>) -> Result<(), Failure> {
-        let mut tx = self.engine.parts.store.begin().await?;
+        let mut tx = self.context.store.begin().await?;
         let mut applied = Vec::with_capacity(ends.len());
         for (merger, ended) in &ends {
             applied.push(merger.record_end(&mut tx, ended).await?);
         }
         tx.commit().await?;
         for applied in &applied {
-            self.engine.applied(applied);
+            self.context.applied(applied);
         }
         for (merger, ended) in ends {
-            self.engine.parts.troubles.ended(merger.merge.id);
+            self.context.troubles.ended(merger.merge.id);
             merger.told(&ended);
         }
         Ok(())

@@ -5,87 +5,25 @@
 //! changes what decides the check ([`integrity`](super::integrity)), the check has to pass with that as it was, too.
 
 mod counts;
+mod earlier;
 mod report;
 mod run;
 
+pub(super) use earlier::EarlierChecks;
 pub(super) use report::GateReport;
 
-use super::{
-    Failure,
-    entry::Entry,
-    integrity::{self, Ran},
-};
-use crate::engine::blocking;
-use domain::{CommitId, RunId, event::Fact, integrity::IntegrityFlag, merge::GateVerdict};
+use super::{Failure, entry::Entry, integrity, ran::Ran};
+use crate::context::blocking;
+use domain::{CommitId, event::Fact, integrity::IntegrityFlag, merge::GateVerdict};
+use earlier::Red;
 use run::{Gate, GateError};
 use serde_json::Value;
 use std::{
-    collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use telemetry::{merge::GateResult, span::SpanKind};
 use tokio_util::sync::CancellationToken;
-
-/// What fails on the base of a run without any work on it.
-#[derive(Clone, Debug, Default)]
-struct Red {
-    /// The names of the tests.
-    failing: BTreeSet<String>,
-    /// What breaks without being a test.
-    broken: BTreeSet<String>,
-    /// How many, where the output tells.
-    failed: Option<u64>,
-    /// How many tests ran at all.
-    ran: Option<u64>,
-    /// The lines that were printed.
-    shape: BTreeSet<String>,
-}
-
-/// A check on a tree: the name of the hub, the commit, the command.
-type CheckOf = (String, CommitId, String);
-
-/// What earlier runs of checks said that later ones are compared with. What fails on the base of a run is found out
-/// once for each run that needs it; how many tests ran on a tree is known from the gate that it landed through.
-#[derive(Debug, Default)]
-pub(crate) struct RedBase {
-    failing: Mutex<HashMap<RunId, Red>>,
-    ran: Mutex<HashMap<CheckOf, Ran>>,
-}
-
-/// Trees of which it is known how many tests ran; beyond that all are forgotten, and found out again where needed.
-const TREES: usize = 4_096;
-
-impl RedBase {
-    /// Drops what was found out about a run that ended.
-    pub(crate) fn forget(&self, run: RunId) {
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
-    }
-
-    fn known(&self, run: RunId) -> Option<Red> {
-        let known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&run).cloned()
-    }
-
-    fn learn(&self, run: RunId, red: Red) {
-        let mut known = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(run, red);
-    }
-
-    fn ran(&self, check: &CheckOf) -> Option<Ran> {
-        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
-        ran.get(check).cloned()
-    }
-
-    fn learn_ran(&self, check: CheckOf, now: Ran) {
-        let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
-        if ran.len() >= TREES {
-            ran.clear();
-        }
-        ran.insert(check, now);
-    }
-}
 
 /// A report, and how it is recorded.
 pub(super) struct Recorded {
@@ -130,7 +68,7 @@ pub(super) async fn judge_in_turn(
 ) -> Result<Box<GateReport>, Failure> {
     let _place = match in_turn {
         true => {
-            let place = cancel.run_until_cancelled(entry.engine.parts.gates.acquire()).await;
+            let place = cancel.run_until_cancelled(entry.gates.in_turn.acquire()).await;
             Some(place.ok_or(Failure::Stopped)?)
         }
         false => None,
@@ -200,15 +138,11 @@ async fn check(
         });
     };
     let inspection = integrity::inspect(entry, &command, tip, commit).await?;
-    let layout = &entry.engine.parts.layout;
+    let layout = &entry.context.layout;
     let gate = Gate {
         entry,
         command,
-        cache: entry
-            .engine
-            .parts
-            .build_caches
-            .take(&layout.build_cache(&entry.facts.hub)),
+        cache: entry.gates.build_caches.take(&layout.build_cache(&entry.facts.hub)),
         cancel,
     };
     let log = layout.gate_output(entry.facts.id, entry.merge.id);
@@ -220,13 +154,13 @@ async fn check(
     let restored = with_restored(&gate, commit, &inspection).await?;
     let before = match inspection.is_compared(&report.how_ran()) {
         true => Some(ran_before(&gate, tip).await?),
-        false => entry.engine.parts.red_base.ran(&gate.on(tip)),
+        false => entry.gates.earlier.ran(&gate.on(tip)),
     };
     let concluded = inspection.conclude(&report, restored.as_ref(), before.as_ref());
     let report = match (concluded.refused, restored) {
         (Some(why), Some(restored)) => report.refused(why, restored),
         (_, _) => {
-            entry.engine.parts.red_base.learn_ran(gate.on(commit), report.how_ran());
+            entry.gates.earlier.learn_ran(gate.on(commit), report.how_ran());
             report
         }
     };
@@ -238,14 +172,14 @@ async fn check(
 
 /// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
 async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
-    let (layout, facts) = (&gate.entry.engine.parts.layout, &gate.entry.facts);
+    let (layout, facts) = (&gate.entry.context.layout, &gate.entry.facts);
     let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.fence);
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
     let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
         true => red_base(gate).await?,
         false => Red::default(),
     };
-    for _ in 0..gate.entry.engine.parts.settings.gate_reruns {
+    for _ in 0..gate.entry.context.settings.gate_reruns {
         if !report.may_be_flaky() || report.only_fails(&red) {
             break;
         }
@@ -266,9 +200,9 @@ async fn with_restored(
         return Ok(None);
     }
     let (hub, at) = (gate.entry.hub.clone(), commit.clone());
-    let stamp = gate.entry.engine.parts.stamp("With the check as it was".to_owned());
+    let stamp = gate.entry.context.stamp("With the check as it was".to_owned());
     let restored = blocking(move || hub.commit_with(&at, &files, &stamp)).await?;
-    let layout = &gate.entry.engine.parts.layout;
+    let layout = &gate.entry.context.layout;
     let log = layout
         .gate_output(gate.entry.facts.id, gate.entry.merge.id)
         .with_added_extension("before");
@@ -279,7 +213,7 @@ async fn with_restored(
 
 /// How many tests ran before the work: on the commit it was merged onto, else on the base of the run.
 async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
-    let known = &gate.entry.engine.parts.red_base;
+    let known = &gate.entry.gates.earlier;
     if let Some(ran) = known.ran(&gate.on(tip)) {
         return Ok(ran);
     }
@@ -295,7 +229,7 @@ async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
 /// What fails on the base of the run. A run of the check that did not come to its end, or whose output is cut, excuses
 /// nothing.
 async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
-    let (known, run) = (&gate.entry.engine.parts.red_base, gate.entry.facts.id);
+    let (known, run) = (&gate.entry.gates.earlier, gate.entry.facts.id);
     if let Some(red) = known.known(run) {
         return Ok(red);
     }
@@ -321,14 +255,13 @@ async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
 async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateError> {
     let entry = gate.entry;
     let place = entry
-        .engine
-        .parts
+        .context
         .layout
         .gate_base(entry.facts.id, entry.merge.id, entry.fence);
     let log = place.with_added_extension("log");
     let report = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.
     drop(tokio::fs::remove_file(log).await);
-    entry.engine.parts.red_base.learn_ran(gate.on(base), report.how_ran());
+    entry.gates.earlier.learn_ran(gate.on(base), report.how_ran());
     Ok(report)
 }

@@ -13,8 +13,8 @@ mod machinery;
 mod scope;
 mod test_files;
 
-use super::{Failure, entry::Entry, gate::GateReport};
-use crate::{engine::blocking, user_git};
+use super::{Failure, entry::Entry, gate::GateReport, ran::Ran};
+use crate::context::{blocking, user_git};
 use code::Ends;
 use documents::Settings;
 use domain::{
@@ -37,8 +37,8 @@ const NAMED: usize = 5;
 /// What a merge commit brings, by its tree alone.
 pub(super) async fn of_tree(entry: &Entry, tip: &CommitId, merged: &CommitId) -> Result<Vec<IntegrityFlag>, Failure> {
     let (hub, tip, merged) = (entry.hub.clone(), tip.clone(), merged.clone());
-    let (engine, facts) = (entry.engine.clone(), entry.facts.clone());
-    Ok(blocking(move || hub.executed(&tip, &merged, &user_git::commands(&engine.parts, &facts))).await?)
+    let (context, facts) = (entry.context.clone(), entry.facts.clone());
+    Ok(blocking(move || hub.executed(&tip, &merged, &user_git::commands(&context, &facts))).await?)
 }
 
 /// What a merge commit brings, with what its check decides by: found before the check runs.
@@ -48,31 +48,20 @@ pub(super) async fn inspect(
     tip: &CommitId,
     merged: &CommitId,
 ) -> Result<Inspection, Failure> {
-    let store = &entry.engine.parts.store;
+    let store = &entry.context.store;
     let task = store.task_facts(entry.merge.task).await?.ok_or(Failure::NotOurs)?;
     let plan = store.plan(entry.facts.id).await?.unwrap_or_default();
     let scope = Scope::of(&task.spec, &plan.shared_paths);
     let (hub, command) = (entry.hub.clone(), command.to_owned());
     let (tip, merged) = (tip.clone(), merged.clone());
-    let (engine, facts) = (entry.engine.clone(), entry.facts.clone());
+    let (context, facts) = (entry.context.clone(), entry.facts.clone());
     let inspected = blocking(move || {
         let mut inspection = Inspection::of(&hub, &command, &scope, &tip, &merged)?;
-        let commands = user_git::commands(&engine.parts, &facts);
+        let commands = user_git::commands(&context, &facts);
         inspection.flags.extend(hub.executed(&tip, &merged, &commands)?);
         Ok::<_, GitError>(inspection)
     });
     Ok(inspected.await?)
-}
-
-/// How many tests a check ran on a tree, and whether what it printed adds up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ran {
-    /// Tests that ran, where the output tells.
-    pub(super) tests: Option<u64>,
-    /// Lines in which a runner sums up.
-    pub(super) summaries: usize,
-    /// Whether numbers of results are missing or doubled.
-    pub(super) is_odd: bool,
 }
 
 /// What was found in a merge before its check ran.

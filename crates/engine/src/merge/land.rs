@@ -9,7 +9,7 @@ use super::{
     entry::{Branch, Ended, Merger},
     gate::GateReport,
 };
-use crate::{engine::blocking, patience::patiently_for};
+use crate::context::{blocking, patiently_for};
 use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingLock, LandingState};
 use std::{
@@ -56,7 +56,7 @@ impl Branch {
         let (hub, commit) = (self.hub.clone(), last.built.merged.clone());
         let durable = blocking(move || hub.make_durable(&commit)).await?;
         // On machines that share no disk, everything it says is where whoever finishes it finds it.
-        let (drain, offered) = (&self.engine.parts.drain, Arc::new(self.candidates(&train)));
+        let (drain, offered) = (&self.context.drain, Arc::new(self.candidates(&train)));
         patiently_for(VERDICT_PATIENCE, drain, || {
             let (hub, offered) = (self.hub.clone(), offered.clone());
             blocking(move || hub.offer(&offered))
@@ -122,7 +122,7 @@ impl Branch {
 
     /// Writes the intents, as many from the first on as are still wanted, and returns how many.
     async fn intend(&self, train: &[Validated]) -> Result<usize, Failure> {
-        let mut tx = self.engine.parts.store.begin().await?;
+        let mut tx = self.context.store.begin().await?;
         tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
         let mut facts = Vec::with_capacity(train.len());
         for (place, Validated { merger, built }) in train.iter().enumerate() {

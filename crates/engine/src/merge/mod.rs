@@ -5,21 +5,22 @@
 //! lease and fence give order and liveness. No transaction is open across any of it.
 
 mod bring;
-mod cache;
+mod build_caches;
 mod entry;
 mod gate;
+mod gates;
 mod integrity;
 mod land;
 mod person;
+mod ran;
 mod resolve;
 mod train;
 mod tries;
 
-pub(crate) use cache::BuildCaches;
-pub(crate) use gate::RedBase;
+pub(crate) use gates::Gates;
 pub(crate) use person::{resolution, versions};
 
-use crate::{engine::Engine, patience::MayPass, step::StepError, tip::TipError};
+use crate::context::{Context, MayPass, StepError, TipError};
 use domain::{Fence, RunId};
 use std::time::Duration;
 
@@ -101,19 +102,19 @@ impl From<StepError> for Failure {
 }
 
 /// Works a branch's queue until it is empty, then gives the lease back.
-pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: Fence) {
+pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, lease: &str, fence: Fence) {
     let held = telemetry::merge::lock_taken(lease);
-    let drain = &engine.parts.drain;
+    let drain = &context.drain;
     let mut failures = 0u32;
     let mut train = None;
     while !drain.is_cancelled() {
-        match advance(&mut train, engine, run, lease, fence).await {
+        match advance(&mut train, context, gates, run, lease, fence).await {
             Ok(Turn::Went) => {
                 if failures > 0 {
-                    tries::show_outage(engine, run, None).await;
+                    tries::show_outage(context, run, None).await;
                 }
                 failures = 0;
-                engine.parts.troubles.recovered(run);
+                context.troubles.recovered(run);
             }
             Ok(Turn::Waited) => {}
             Ok(Turn::Empty) | Err(Failure::Stopped) => break,
@@ -125,13 +126,13 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
             Err(failure @ (Failure::Outage { .. } | Failure::Passing(_) | Failure::Counted(_))) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
                 match &failure {
-                    Failure::Outage { of, .. } => tries::show_outage(engine, run, Some(of)).await,
-                    Failure::Passing(why) => tries::count_against_first(engine, run, lease, fence, why).await,
+                    Failure::Outage { of, .. } => tries::show_outage(context, run, Some(of)).await,
+                    Failure::Passing(why) => tries::count_against_first(context, run, lease, fence, why).await,
                     Failure::Counted(_) | Failure::NotOurs | Failure::Stopped => {}
                 }
                 failures += 1;
                 if failures > FAILURES_IN_A_ROW {
-                    engine.parts.troubles.rest(run);
+                    context.troubles.rest(run);
                     break;
                 }
                 let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);
@@ -143,7 +144,7 @@ pub(crate) async fn work_queue(engine: &Engine, run: RunId, lease: &str, fence: 
         train.put_down().await;
     }
     drop(held);
-    if let Err(error) = engine.parts.store.drop_lease(lease, fence).await {
+    if let Err(error) = context.store.drop_lease(lease, fence).await {
         tracing::warn!(%error, lease, "a lease could not be given back; this process takes it anew when there is work");
     }
 }
@@ -162,7 +163,8 @@ enum Turn {
 /// One turn of the merger.
 async fn advance(
     train: &mut Option<train::Train>,
-    engine: &Engine,
+    context: &Context,
+    gates: &Gates,
     run: RunId,
     lease: &str,
     fence: Fence,
@@ -171,11 +173,11 @@ async fn advance(
         Some(train) => train.turn().await,
         None => {
             // Also when it can't begin: entries that are gone, because their run has ended, are waited for by nobody.
-            let level_s = engine.parts.settings.priority_level.as_secs_f64();
-            if engine.parts.store.merge_queue(run, level_s, 1).await?.is_empty() {
+            let level_s = context.settings.priority_level.as_secs_f64();
+            if context.store.merge_queue(run, level_s, 1).await?.is_empty() {
                 return Ok(Turn::Empty);
             }
-            *train = Some(train::Train::begin(engine, run, lease, fence).await?);
+            *train = Some(train::Train::begin(context, gates, run, lease, fence).await?);
             Ok(Turn::Waited)
         }
     }

@@ -4,31 +4,21 @@
 
 use super::{
     Failure,
-    entry::{Ended, Merger},
+    entry::{Ended, Merger, Question},
 };
-use crate::step::{self, Applied};
 use domain::{
-    event::Event,
     merge::{Choice, Layer, MergeEnd},
     run::{Reason, ReasonCode},
 };
 use git::{Conflict, ConflictFile, Version};
 use serde_json::json;
-use store::{Tx, resolution::ResolutionRow, waiting::AnswerRow};
-
-/// What a person is asked.
-pub(super) struct Question {
-    /// Conflicted paths.
-    pub(super) conflicts: Vec<String>,
-    /// Why.
-    pub(super) why: Reason,
-}
+use store::{resolution::ResolutionRow, waiting::AnswerRow};
 
 impl Merger {
     /// Whether a person is asked what nobody else decided.
     fn asks_a_person(&self) -> bool {
-        let parts = &self.engine.parts;
-        parts.merge_settings(&self.facts.workspace_path).asks(Layer::Person)
+        let context = &self.context;
+        context.merge_settings(&self.facts.workspace_path).asks(Layer::Person)
     }
 
     /// What becomes of work with a conflict that stands: back to its worker while that has a try left, else a person
@@ -60,11 +50,11 @@ impl Merger {
     /// What becomes of work that the gate refused: where a person decided and no try is left to mend it, the person
     /// is asked again about every path of the conflict, with what the gate said.
     pub(super) async fn refused(&self, ended: Ended) -> Result<Ended, Failure> {
-        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        let answers = self.context.store.person_answers(self.merge.id).await?;
         if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_a_try_left().await? {
             return Ok(ended);
         }
-        let asked = self.engine.parts.store.asked_merge(self.merge.id).await?;
+        let asked = self.context.store.asked_merge(self.merge.id).await?;
         let paths = asked.ok_or(Failure::NotOurs)?.conflicts;
         let why = match &ended.end {
             MergeEnd::Rejected { reason } => format!("what was decided does not pass: {}", reason.message),
@@ -75,14 +65,14 @@ impl Merger {
 
     /// Whether work that is sent back now is tried again. While its merge is in our hands, nobody else counts.
     pub(super) async fn has_a_try_left(&self) -> Result<bool, Failure> {
-        let task = self.engine.parts.store.task_facts(self.merge.task).await?;
+        let task = self.context.store.task_facts(self.merge.task).await?;
         let task = task.ok_or(Failure::NotOurs)?;
         Ok(task.failures + 1 < self.facts.limits.failures)
     }
 
     /// Paths that a person decided when other versions met there.
     async fn outdated(&self, conflict: &Conflict) -> Result<Vec<String>, Failure> {
-        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        let answers = self.context.store.person_answers(self.merge.id).await?;
         let outdated = |answer: &AnswerRow| {
             let path = |file: &&ConflictFile| file.path.to_string() == answer.path;
             let file = conflict.files.iter().find(path);
@@ -91,28 +81,13 @@ impl Merger {
         Ok(answers.into_iter().filter(outdated).map(|answer| answer.path).collect())
     }
 
-    /// Puts the question in place of the merge's end.
-    pub(super) async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
-        let event = Event::PersonAsked {
-            merge: self.merge.id,
-            conflicts: question.conflicts.clone(),
-            why: question.why.message.clone(),
-        };
-        let applied = step::apply(tx, self.facts.id, Some(self.merge.task), event).await?;
-        let worked = self.worked.as_millis() as i64;
-        match tx.ask_person(self.hold(), &question.why, worked).await? {
-            true => Ok(applied),
-            false => Err(Failure::NotOurs),
-        }
-    }
-
     /// What a person decided about a path, if the very versions meet there that it was decided for.
     pub(super) async fn decided_by_a_person(
         &self,
         file: &ConflictFile,
     ) -> Result<Option<(git::Resolution, ResolutionRow)>, Failure> {
         let (path, now) = (file.path.to_string(), versions(file));
-        let answers = self.engine.parts.store.person_answers(self.merge.id).await?;
+        let answers = self.context.store.person_answers(self.merge.id).await?;
         let own = answers
             .into_iter()
             .find(|answer| answer.path == path && answer.versions == now);

@@ -11,10 +11,10 @@ use super::{
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
+    gates::Gates,
 };
-use crate::{
-    engine::{Engine, blocking},
-    patience::patiently_for,
+use crate::context::{
+    Context, blocking, patiently_for,
     tip::{self, Tip},
 };
 use candidate::{Candidate, Judging};
@@ -52,15 +52,22 @@ pub(super) struct Train {
 }
 
 impl Train {
-    pub(super) async fn begin(engine: &Engine, run: RunId, lease: &str, fence: Fence) -> Result<Self, Failure> {
-        let facts = engine.parts.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
-        engine.parts.knows_models_of(&facts).map_err(|error| Failure::Outage {
+    pub(super) async fn begin(
+        context: &Context,
+        gates: &Gates,
+        run: RunId,
+        lease: &str,
+        fence: Fence,
+    ) -> Result<Self, Failure> {
+        let facts = context.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
+        context.knows_models_of(&facts).map_err(|error| Failure::Outage {
             of: "a process that has its model",
             error,
         })?;
-        let hub = engine.parts.hub(&facts.hub, run).await?;
+        let hub = context.hub(&facts.hub, run).await?;
         let branch = Branch {
-            engine: engine.clone(),
+            context: context.clone(),
+            gates: gates.clone(),
             facts: Arc::new(facts),
             hub,
             lease: lease.into(),
@@ -114,9 +121,9 @@ impl Train {
 
     /// Reads the queue. What is gone from it, because its run or task was ended, goes from the train, too.
     async fn look(&mut self) -> Result<(), Failure> {
-        let parts = &self.branch.engine.parts;
-        let level_s = parts.settings.priority_level.as_secs_f64();
-        self.queue = parts.store.merge_queue(self.run, level_s, 2 * LENGTH as i64).await?;
+        let context = &self.branch.context;
+        let level_s = context.settings.priority_level.as_secs_f64();
+        self.queue = context.store.merge_queue(self.run, level_s, 2 * LENGTH as i64).await?;
         let there: HashSet<MergeId> = self.queue.iter().map(|entry| entry.id).collect();
         let gone = |merger: &Merger| !there.contains(&merger.merge.id);
         if let Some(first) = self.candidates.iter().position(|candidate| gone(&candidate.merger)) {
@@ -181,7 +188,7 @@ impl Train {
     async fn take(&mut self) -> Result<(), Failure> {
         let free = LENGTH - self.candidates.len();
         let places = match self.branch.is_gated() {
-            true => usize::from(self.candidates.is_empty()) + self.branch.engine.parts.gates_ahead.available_permits(),
+            true => usize::from(self.candidates.is_empty()) + self.branch.gates.ahead.available_permits(),
             false => free,
         };
         let places = places.min(free).saturating_sub(self.hand.len());
@@ -219,18 +226,11 @@ impl Train {
         if !ahead || !self.branch.is_gated() {
             return Some(None);
         }
-        self.branch
-            .engine
-            .parts
-            .gates_ahead
-            .clone()
-            .try_acquire_owned()
-            .ok()
-            .map(Some)
+        self.branch.gates.ahead.clone().try_acquire_owned().ok().map(Some)
     }
 
     fn start_gate(&mut self, merger: Merger, mut built: Built, permit: Option<OwnedSemaphorePermit>) {
-        let cancel = self.branch.engine.parts.drain.child_token();
+        let cancel = self.branch.context.drain.child_token();
         let (entry, own) = (merger.entry.clone(), cancel.clone());
         let (tip, commit) = (built.tip.clone(), built.merged.clone());
         let (ended, in_turn) = (self.ended.clone(), permit.is_none());
@@ -313,7 +313,7 @@ impl Train {
     async fn reject(&mut self, merger: Merger, built: Built, report: Box<GateReport>) -> Result<bool, Failure> {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
-        let stop = self.branch.engine.parts.drain.clone();
+        let stop = self.branch.context.drain.clone();
         patiently_for(VERDICT_PATIENCE, &stop, || {
             let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
             blocking(move || hub.pin(&reference, &merged))
@@ -371,7 +371,7 @@ impl Train {
     }
 
     async fn find_tip(&self) -> Result<Tip, Failure> {
-        let found = tip::find(&self.branch.engine, self.run, &self.branch.hub).await?;
+        let found = tip::find(&self.branch.context, self.run, &self.branch.hub).await?;
         found.ok_or_else(|| Failure::Passing("the run's branch is gone from the hub".to_owned()))
     }
 
@@ -393,8 +393,8 @@ impl Train {
 
     /// Until a gate ends, or there may be more to build.
     async fn wait(&mut self) -> Result<(), Failure> {
-        let mut tick = self.branch.engine.parts.wake.watch_work();
-        let drain = self.branch.engine.parts.drain.clone();
+        let mut tick = self.branch.context.wake.watch_work();
+        let drain = self.branch.context.drain.clone();
         let changed = async {
             tokio::time::sleep(LOOK_EVERY).await;
             drop(tokio::time::timeout(LOOK_AT_LEAST, tick.changed()).await);

@@ -6,7 +6,7 @@ use super::{
     Failure,
     entry::{Ended, Merger},
 };
-use crate::{engine::Engine, step};
+use crate::context::{Context, step};
 use domain::{
     Fence, RunId,
     event::Event,
@@ -19,18 +19,18 @@ use store::merge::{Hold, QueuedMerge};
 impl Merger {
     /// Counts a failure; how the entry ends if that was its last try.
     pub(super) async fn tries_used(&self, why: &str) -> Result<Option<Ended>, Failure> {
-        let failures = failures(&self.engine, self.hold(), why).await?;
-        Ok(spent(&self.engine, failures, why)
+        let failures = failures(&self.context, self.hold(), why).await?;
+        Ok(spent(&self.context, failures, why)
             .filter(|_| !self.merge.intended)
             .map(|message| self.rejected(ReasonCode::Internal, &message, json!({}), false)))
     }
 }
 
 /// Counts a failure that came before any entry was taken in hand against the one whose turn it is.
-pub(super) async fn count_against_first(engine: &Engine, run: RunId, lease: &str, fence: Fence, why: &str) {
+pub(super) async fn count_against_first(context: &Context, run: RunId, lease: &str, fence: Fence, why: &str) {
     let counted = async {
-        let level_s = engine.parts.settings.priority_level.as_secs_f64();
-        let queue = engine.parts.store.merge_queue(run, level_s, 1).await?;
+        let level_s = context.settings.priority_level.as_secs_f64();
+        let queue = context.store.merge_queue(run, level_s, 1).await?;
         let Some(first) = queue.first() else {
             return Ok(());
         };
@@ -39,9 +39,9 @@ pub(super) async fn count_against_first(engine: &Engine, run: RunId, lease: &str
             lease,
             fence,
         };
-        let failures = failures(engine, hold, why).await?;
-        match spent(engine, failures, why).filter(|_| !first.intended) {
-            Some(message) => reject(engine, first, hold, &message).await,
+        let failures = failures(context, hold, why).await?;
+        match spent(context, failures, why).filter(|_| !first.intended) {
+            Some(message) => reject(context, first, hold, &message).await,
             None => Ok(()),
         }
     };
@@ -51,28 +51,28 @@ pub(super) async fn count_against_first(engine: &Engine, run: RunId, lease: &str
 }
 
 /// Shows at the tasks in the queue what is away that it waits for, or that nothing is any more.
-pub(super) async fn show_outage(engine: &Engine, run: RunId, of: Option<&str>) {
-    if let Err(error) = engine.parts.store.show_merges_blocked_on(run, of).await {
+pub(super) async fn show_outage(context: &Context, run: RunId, of: Option<&str>) {
+    if let Err(error) = context.store.show_merges_blocked_on(run, of).await {
         tracing::debug!(%run, %error, "what a merge waits for is not shown");
     }
-    engine.parts.wake.told();
+    context.wake.told();
 }
 
-async fn failures(engine: &Engine, hold: Hold<'_>, why: &str) -> Result<u32, Failure> {
+async fn failures(context: &Context, hold: Hold<'_>, why: &str) -> Result<u32, Failure> {
     let why = telemetry::secrets::redact(why);
-    let failures = engine.parts.store.merge_failed(hold, &why).await?;
+    let failures = context.store.merge_failed(hold, &why).await?;
     failures.ok_or(Failure::NotOurs)
 }
 
-fn spent(engine: &Engine, failures: u32, why: &str) -> Option<String> {
-    let limit = engine.parts.settings.merge_tries.max(1);
+fn spent(context: &Context, failures: u32, why: &str) -> Option<String> {
+    let limit = context.settings.merge_tries.max(1);
     (failures >= limit).then(|| {
         format!("the merge could not be made in {failures} tries (limit merge_tries = {limit}), the last time because: {why}")
     })
 }
 
 /// Ends an entry that nobody has in hand.
-async fn reject(engine: &Engine, first: &QueuedMerge, hold: Hold<'_>, message: &str) -> Result<(), Failure> {
+async fn reject(context: &Context, first: &QueuedMerge, hold: Hold<'_>, message: &str) -> Result<(), Failure> {
     let reason = Reason::new(ReasonCode::Internal, telemetry::secrets::redact(message));
     let feedback: Value = json!({ "attempt": first.attempt, "reason": reason.message });
     let end = MergeEnd::Rejected { reason };
@@ -80,14 +80,14 @@ async fn reject(engine: &Engine, first: &QueuedMerge, hold: Hold<'_>, message: &
         merge: first.id,
         end: end.clone(),
     };
-    let mut tx = engine.parts.store.begin().await?;
+    let mut tx = context.store.begin().await?;
     let applied = step::apply(&mut tx, first.run, Some(first.task), event).await?;
     if !tx.end_merge(hold, &end, 0).await? {
         return Err(Failure::NotOurs);
     }
     tx.save_feedback(first.task, &feedback).await?;
     tx.commit().await?;
-    engine.applied(&applied);
-    engine.parts.troubles.ended(first.id);
+    context.applied(&applied);
+    context.troubles.ended(first.id);
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::{
     config::{DeliverySection, Loaded},
     failure::Failure,
 };
-use engine::delivery::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo};
+use engine::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo};
 use std::time::Duration;
 
 /// Names of variables whose values are masked wherever they turn up.

@@ -10,7 +10,7 @@ use crate::{
     config::{Loaded, LogFormat, parse_model},
     failure::Failure,
 };
-use engine::{Duties, GivesUp, Identity, SharedHubs, WorkspaceSettings, delivery::PushAccess};
+use engine::{Duties, GivesUp, Identity, PushAccess, SharedHubs, WorkspaceSettings};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},

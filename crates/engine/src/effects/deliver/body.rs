@@ -15,7 +15,7 @@ const FLAGS: usize = 50;
 const TITLE: usize = 200;
 
 pub(super) async fn text(delivering: &Delivering<'_>) -> Result<String, Failure> {
-    let views = &delivering.engine.parts.views;
+    let views = &delivering.context.views;
     let run = delivering.facts.id;
     let gone = || Failure::Overtaken(format!("run {run} is gone"));
     let detail = views.run(run).await?.ok_or_else(gone)?;

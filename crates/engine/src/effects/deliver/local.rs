@@ -1,7 +1,7 @@
 //! The user's repository: the branch, and the checkout.
 
 use super::{Delivering, Ended, Trouble};
-use crate::engine::blocking;
+use crate::context::blocking;
 use domain::{CommitId, delivery::DeliveryResult, integrity::IntegrityFlag};
 use git::{DeliverError, Delivered, FastForward, Refused, UserAttributes, UserCommands};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
     let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
     // Since it was prepared its path may have come to lead elsewhere.
-    let (admission, place) = (delivering.engine.parts.admission.clone(), user.clone());
+    let (admission, place) = (delivering.context.admission.clone(), user.clone());
     if let Err(refused) = blocking(move || admission.still_admits(&place)).await {
         let hint = refused.hint();
         return Ok(Ended::refused(format!("{refused}: {hint}; the work is in the hub")));
@@ -53,10 +53,10 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
     let facts = delivering.facts;
     let skipped = |why: &str| Ended::new(DeliveryResult::Skipped, format!("left as it is: {why}"));
     let base = match &facts.base {
-        Some(base) if delivering.engine.parts.settings.fast_forward => base.clone(),
+        Some(base) if delivering.context.settings.fast_forward => base.clone(),
         Some(_) | None => return Ok(skipped("fast-forward is off")),
     };
-    let mut integrity = delivering.engine.parts.store.integrity(facts.id).await?;
+    let mut integrity = delivering.context.store.integrity(facts.id).await?;
     if !integrity.allowed {
         let found = executed(delivering, &base).await?;
         let known = |flag: &IntegrityFlag| integrity.flags.iter().any(|known| known.title() == flag.title());

@@ -12,9 +12,8 @@ mod pull_request;
 mod push;
 
 use super::{Failure, finish};
-use crate::{
-    engine::Engine,
-    step::StepError,
+use crate::context::{
+    Context, StepError,
     tip::{self, TipError},
 };
 use domain::{
@@ -81,7 +80,7 @@ impl Ended {
 
 /// One delivery on its way.
 struct Delivering<'a> {
-    engine: &'a Engine,
+    context: &'a Context,
     facts: &'a RunFacts,
     effect: &'a ClaimedEffect,
     hub: Arc<Hub>,
@@ -89,8 +88,8 @@ struct Delivering<'a> {
     so_far: Delivery,
 }
 
-pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let mut delivering = Delivering::begin(engine, facts, effect).await?;
+pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let mut delivering = Delivering::begin(context, facts, effect).await?;
     for step in DeliveryStep::ALL {
         delivering.take(step).await?;
     }
@@ -98,9 +97,9 @@ pub(super) async fn perform(engine: &Engine, facts: &RunFacts, effect: &ClaimedE
 }
 
 impl<'a> Delivering<'a> {
-    async fn begin(engine: &'a Engine, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
-        let hub = engine.parts.hub(&facts.hub, facts.id).await?;
-        let found = tip::find(engine, facts.id, &hub).await.map_err(|error| match error {
+    async fn begin(context: &'a Context, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
+        let hub = context.hub(&facts.hub, facts.id).await?;
+        let found = tip::find(context, facts.id, &hub).await.map_err(|error| match error {
             TipError::Store(error) => Failure::from(error),
             TipError::Git(error) => error.into(),
         })?;
@@ -116,12 +115,12 @@ impl<'a> Delivering<'a> {
         }
         let commit = tip.commit;
         Ok(Self {
-            engine,
+            context,
             facts,
             effect,
             hub,
             commit,
-            so_far: engine.parts.store.delivery(facts.id).await?,
+            so_far: context.store.delivery(facts.id).await?,
         })
     }
 
@@ -151,7 +150,7 @@ impl<'a> Delivering<'a> {
     }
 
     fn is_wanted(&self, step: DeliveryStep) -> bool {
-        let settings = self.engine.parts.delivery(&self.facts.workspace_path);
+        let settings = self.context.delivery(&self.facts.workspace_path);
         match step {
             DeliveryStep::Branch | DeliveryStep::Checkout => true,
             DeliveryStep::Push => settings.is_some_and(|settings| settings.push.is_some()),
@@ -183,7 +182,7 @@ impl<'a> Delivering<'a> {
 
     /// Records something on the way, as long as this process is the one that delivers.
     async fn tell(&self, event: Event) -> Result<(), Failure> {
-        let held = self.engine.step(self.facts.id, None, event, async |tx| {
+        let held = self.context.step(self.facts.id, None, event, async |tx| {
             match tx.holds_effect(self.effect).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale("another process delivers".into()))),
@@ -195,7 +194,7 @@ impl<'a> Delivering<'a> {
     /// Waits for work beside the runtime; a process that is to stop leaves it behind, and the next one looks what it
     /// came to.
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        let drained = self.engine.parts.drain.run_until_cancelled(work).await;
+        let drained = self.context.drain.run_until_cancelled(work).await;
         drained.ok_or(Failure::Stopped)
     }
 
@@ -210,7 +209,7 @@ impl<'a> Delivering<'a> {
         }
         if self.facts.state == RunState::Complete {
             // Handed over once more: its steps are told one by one, and the run is what it was.
-            super::retire(self.engine, self.effect).await;
+            super::retire(self.context, self.effect).await;
             return Ok(());
         }
         let checkout = self.so_far.step(DeliveryStep::Checkout);
@@ -220,7 +219,7 @@ impl<'a> Delivering<'a> {
         };
         let effect = self.effect;
         let finished = self
-            .engine
+            .context
             .step(self.facts.id, None, event, async |tx| finish(tx, effect).await);
         Ok(finished.await?)
     }

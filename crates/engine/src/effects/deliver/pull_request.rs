@@ -1,7 +1,7 @@
 //! The pull request: found by the operator's command, else made by it. After a crash in between it is found.
 
 use super::{Delivering, Ended, Trouble, body, command};
-use crate::{delivery::ForgeCommand, engine::blocking};
+use crate::{context::blocking, settings::ForgeCommand};
 use command::HostCommand;
 use domain::{delivery::DeliveryResult, plan::first_line};
 use std::{fs, io, path::PathBuf};
@@ -14,7 +14,7 @@ const TITLE: usize = 120;
 const SAID: usize = 600;
 
 pub(super) async fn pull_request(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
-    let settings = delivering.engine.parts.delivery(&delivering.facts.workspace_path);
+    let settings = delivering.context.delivery(&delivering.facts.workspace_path);
     let Some(forge) = settings.and_then(|settings| settings.pull_request.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no forge command is configured"));
     };
@@ -97,7 +97,7 @@ type Values = [(&'static str, String); 6];
 
 fn values(delivering: &Delivering<'_>, forge: &ForgeCommand, place: &Place) -> Values {
     let facts = delivering.facts;
-    let push = delivering.engine.parts.delivery(&facts.workspace_path);
+    let push = delivering.context.delivery(&facts.workspace_path);
     let push = push.and_then(|settings| settings.push.as_ref());
     let branch = push.map_or(facts.branch.clone(), |push| push.branch(&facts.id, &facts.branch));
     let base = forge.base.clone().or_else(|| facts.base_branch.clone());
@@ -169,8 +169,7 @@ struct Place {
 impl Place {
     async fn make(delivering: &Delivering<'_>, text: String) -> io::Result<Self> {
         let root = delivering
-            .engine
-            .parts
+            .context
             .layout
             .delivery(delivering.facts.id, delivering.effect.fence);
         blocking(move || {

@@ -2,7 +2,7 @@
 //! from somebody else's push.
 
 use super::{Delivering, Ended, Trouble};
-use crate::engine::blocking;
+use crate::context::blocking;
 use domain::{
     delivery::{DeliveryResult, PushIntent},
     event::Event,
@@ -10,7 +10,7 @@ use domain::{
 use git::{PushError, PushRejection, Pushed, Remote};
 
 pub(super) async fn push(delivering: &mut Delivering<'_>) -> Result<Ended, Trouble> {
-    let settings = delivering.engine.parts.delivery(&delivering.facts.workspace_path);
+    let settings = delivering.context.delivery(&delivering.facts.workspace_path);
     let Some(to) = settings.and_then(|settings| settings.push.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no remote is configured"));
     };

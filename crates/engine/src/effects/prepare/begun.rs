@@ -1,7 +1,7 @@
 //! What preparing a run has begun to make outside the database: noted before it is made, so that it can be taken away
 //! again when nothing comes of the run, also by the next start after a crash.
 
-use crate::{engine::Engine, layout::Layout};
+use crate::context::{Context, Layout};
 use domain::RunId;
 use git::Hub;
 use rustix::fs::{FlockOperation, flock};
@@ -67,12 +67,12 @@ pub(super) fn lock(layout: &Layout) -> io::Result<File> {
 
 /// Keeps what was made for a run that is prepared, and takes it away where the run has ended before. Of one that goes
 /// on everything stays.
-pub(super) async fn settle(engine: &Engine, run: RunId) {
-    let (layout, file) = (engine.parts.layout.clone(), engine.parts.layout.preparing(run));
+pub(super) async fn settle(context: &Context, run: RunId) {
+    let (layout, file) = (context.layout.clone(), context.layout.preparing(run));
     if !file.exists() {
         return;
     }
-    let prepared = match engine.parts.store.run_facts(run).await {
+    let prepared = match context.store.run_facts(run).await {
         Ok(Some(facts)) if facts.base.is_some() => true,
         Ok(Some(facts)) if !facts.state.is_final() => return,
         Ok(_) => false,
@@ -81,7 +81,7 @@ pub(super) async fn settle(engine: &Engine, run: RunId) {
             return;
         }
     };
-    let settled = crate::engine::blocking(move || -> Result<(), String> {
+    let settled = crate::context::blocking(move || -> Result<(), String> {
         let _lock = lock(&layout).map_err(|error| error.to_string())?;
         if !file.exists() {
             // Somebody else has settled it in the meantime.

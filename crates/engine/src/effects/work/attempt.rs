@@ -1,10 +1,8 @@
 //! An attempt from its beginning to what its tree is worth.
 
-use super::{Broken, Unready, broken, tree::Place};
+use super::{Broken, Unready, broken, journal::AttemptJournal, place::Place};
 use crate::{
-    engine::{Engine, blocking},
-    patience::Waiting,
-    ports::{Account, AttemptJournal},
+    context::{Account, Context, Waiting, blocking},
     settings::Duties,
     trace,
 };
@@ -32,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Everything about one attempt.
 pub(super) struct Attempt<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) context: &'a Context,
     pub(super) claimed: &'a Claimed,
     pub(super) facts: RunFacts,
     pub(super) task: TaskFacts,
@@ -50,11 +48,11 @@ pub(super) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// Reads what is known and makes the worktree.
     pub(super) async fn begin(
-        engine: &'a Engine,
+        context: &'a Context,
         claimed: &'a Claimed,
         cancel: CancellationToken,
     ) -> Result<Self, Unready> {
-        let store = &engine.parts.store;
+        let store = &context.store;
         let facts = store
             .run_facts(claimed.run)
             .await
@@ -65,20 +63,20 @@ impl<'a> Attempt<'a> {
             .await
             .map_err(broken)?
             .ok_or_else(|| broken("the task is gone"))?;
-        let profile = engine.parts.profiles.get(&claimed.profile).cloned();
+        let profile = context.profiles.get(&claimed.profile).cloned();
         let profile = profile.ok_or_else(|| {
             Reason::new(
                 ReasonCode::Plan,
                 format!("there is no profile {} here any more", claimed.profile),
             )
         })?;
-        if let Err(error) = engine.parts.knows_models_of(&facts) {
+        if let Err(error) = context.knows_models_of(&facts) {
             return Err(Unready::Away {
                 what: "a process that has its model",
                 error,
             });
         }
-        let hub = engine.parts.hub(&facts.hub, claimed.run).await?;
+        let hub = context.hub(&facts.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
             Some(base) => base,
@@ -95,13 +93,13 @@ impl<'a> Attempt<'a> {
         };
         let (own, tries) = (hub.clone(), git::refs::all_of_task(&claimed.run, &claimed.key));
         blocking(move || own.follow(&tries.each_ref().map(String::as_str))).await?;
-        engine.parts.show_blocked_on(Waiting::of(claimed), None).await;
+        context.show_blocked_on(Waiting::of(claimed), None).await;
         let started = trace::at(row.began_unix_s);
         let previous = store
             .previous_work(claimed.task, claimed.attempt)
             .await
             .map_err(broken)?;
-        let worktree = engine.parts.layout.worktree(claimed.run, &claimed.key, claimed.fence);
+        let worktree = context.layout.worktree(claimed.run, &claimed.key, claimed.fence);
         let limits = TreeLimits {
             max_file_bytes: facts.limits.file_bytes,
             max_changed_files: facts.limits.files as usize,
@@ -117,12 +115,12 @@ impl<'a> Attempt<'a> {
             snapshot: row.snapshot,
             previous,
             decided,
-            settings: engine.parts.merge_settings(&facts.workspace_path).clone(),
+            settings: context.merge_settings(&facts.workspace_path).clone(),
         };
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;
         Ok(Self {
-            engine,
+            context,
             claimed,
             facts,
             task,
@@ -149,14 +147,14 @@ impl<'a> Attempt<'a> {
         };
         let journal = self.journal();
         let account = Account {
-            engine: self.engine.clone(),
+            context: self.context.clone(),
             run: self.claimed.run,
             task: Some(self.claimed.task),
             attempt: Some(self.claimed.attempt_id),
         };
         let means = Means {
             toolbox: &toolbox,
-            models: &self.engine.parts.models,
+            models: &self.context.models,
             ledger: &account,
             journal: &journal,
             cancel: &self.cancel,
@@ -166,7 +164,7 @@ impl<'a> Attempt<'a> {
             WorkEnd::Finished(finish) => (self.weigh(&journal, &finish).await, Some(finish)),
             WorkEnd::Failed(reason) if self.is_out_of_reach(&reason, &journal) => {
                 tracing::warn!(task = %self.claimed.key, error = reason.message, "a task is given back: its model does not answer here");
-                self.engine.parts.troubles.rest_from_tasks();
+                self.context.troubles.rest_from_tasks();
                 (AttemptEnd::Released, None)
             }
             WorkEnd::Failed(reason) => (AttemptEnd::Failed { reason }, None),
@@ -178,14 +176,14 @@ impl<'a> Attempt<'a> {
     /// Whether it is this machine, lending a hand, that the model does not answer: nothing was asked successfully, and
     /// so nothing spent, and others may be better placed.
     fn is_out_of_reach(&self, reason: &Reason, journal: &AttemptJournal) -> bool {
-        self.engine.parts.settings.duties == Duties::WithoutWorkspaces
+        self.context.settings.duties == Duties::WithoutWorkspaces
             && reason.code == ReasonCode::Model
             && !journal.answered.load(Ordering::Relaxed)
     }
 
     async fn toolbox(&self) -> Result<ToolBox, Broken> {
-        let parts = &self.engine.parts;
-        let outputs = parts
+        let context = &self.context;
+        let outputs = context
             .layout
             .outputs(self.claimed.run, &self.claimed.key, self.claimed.attempt);
         tokio::fs::create_dir_all(&outputs).await.map_err(broken)?;
@@ -202,12 +200,12 @@ impl<'a> Attempt<'a> {
             shell_env: Vec::new(),
             build_caches: Vec::new(),
         };
-        ToolBox::new(settings, parts.sandbox.clone()).map_err(broken)
+        ToolBox::new(settings, context.sandbox.clone()).map_err(broken)
     }
 
     fn journal(&self) -> AttemptJournal {
         AttemptJournal {
-            engine: self.engine.clone(),
+            context: self.context.clone(),
             writer: Writer {
                 run: self.claimed.run,
                 task: self.claimed.task,

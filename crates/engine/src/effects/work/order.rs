@@ -1,7 +1,7 @@
 //! What the worker is told: its task, what came before it, and what is known already.
 
 use super::{super::plan::remaining, Broken, attempt::Attempt, broken};
-use crate::engine::blocking;
+use crate::context::blocking;
 use agents::worker::{Feedback, HandOff, JournaledTurn, WorkOrder};
 use domain::{
     plan::PlanDocument,
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 impl Attempt<'_> {
     /// Everything the worker is given.
     pub(super) async fn order(&self) -> Result<WorkOrder, Broken> {
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         let plan = store.plan(self.claimed.run).await.map_err(broken)?.unwrap_or_default();
         let replayed = store.replay(self.claimed.attempt_id).await.map_err(broken)?;
         let spec = &self.task.spec;
@@ -48,13 +48,7 @@ impl Attempt<'_> {
     }
 
     async fn hand_offs(&self) -> Result<Vec<HandOff>, Broken> {
-        let parents = self
-            .engine
-            .parts
-            .store
-            .parents(self.claimed.task)
-            .await
-            .map_err(broken)?;
+        let parents = self.context.store.parents(self.claimed.task).await.map_err(broken)?;
         let hub = self.hub.clone();
         blocking(move || {
             parents

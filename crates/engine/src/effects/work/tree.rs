@@ -1,7 +1,7 @@
-//! The worktree an attempt starts from, and what its tree is worth at the end.
+//! What the tree of an attempt is worth at its end.
 
-use super::{Broken, attempt::Attempt, broken, carried::carry};
-use crate::{engine::blocking, patience::Waiting, ports::AttemptJournal, settings::MergeSettings, user_git};
+use super::{Broken, attempt::Attempt, broken, journal::AttemptJournal};
+use crate::context::{Waiting, blocking, user_git};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -9,50 +9,7 @@ use domain::{
     run::{Reason, ReasonCode},
     task::{AttemptEnd, Outcome},
 };
-use git::{Hub, Refused, RepoPath, SnapshotError, TreeId, WorktreeStart};
-use std::sync::Arc;
-use store::resolution::DecidedHunk;
-
-/// From what a worktree is made.
-pub(super) struct Place {
-    pub(super) hub: Arc<Hub>,
-    pub(super) base: CommitId,
-    pub(super) snapshot: Option<CommitId>,
-    pub(super) previous: Option<CommitId>,
-    /// What the layers decided of the conflict that the previous work met.
-    pub(super) decided: Vec<DecidedHunk>,
-    pub(super) settings: MergeSettings,
-}
-
-impl Place {
-    /// Makes the worktree; returns the paths that hold conflict markers. What an earlier try at this task left is
-    /// carried over onto the base: it goes on from its own work.
-    pub(super) fn make(&self, at: &std::path::Path) -> Result<Vec<String>, Broken> {
-        let carried = self
-            .previous
-            .as_ref()
-            .map(|previous| carry(&self.hub, &self.base, previous, &self.decided, &self.settings));
-        let carried = carried.transpose().map_err(broken)?;
-        let tree: Option<TreeId> = match (&self.snapshot, &carried) {
-            (Some(snapshot), _) => Some(self.hub.tree_of(snapshot).map_err(broken)?),
-            (None, Some(carried)) => Some(carried.tree.clone()),
-            (None, None) => None,
-        };
-        let start = match tree {
-            Some(tree) => WorktreeStart::Carrying {
-                head: self.base.clone(),
-                tree,
-            },
-            None => WorktreeStart::At(self.base.clone()),
-        };
-        if let Err(error) = self.hub.add_worktree(at, &start) {
-            // What is half made is in nobody's way; without it the disk is, should that be what was missing.
-            self.hub.remove_worktree(at).ok();
-            return Err(broken(error));
-        }
-        Ok(carried.map(|carried| carried.open).unwrap_or_default())
-    }
-}
+use git::{Hub, Refused, RepoPath, SnapshotError};
 
 impl Attempt<'_> {
     /// The tree, not the model, says what was done.
@@ -87,13 +44,13 @@ impl Attempt<'_> {
 
     /// One commit of ours on the base; `None` where nothing differs.
     async fn freeze(&self, snapshot: &CommitId) -> Result<Option<CommitId>, Broken> {
-        let stamp = self.engine.parts.stamp(format!(
+        let stamp = self.context.stamp(format!(
             "{}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
             self.task.title, self.claimed.run, self.claimed.key, self.claimed.attempt
         ));
         let (hub, base, snapshot) = (self.hub.clone(), self.base.clone(), snapshot.clone());
         let conflicted = self.conflicted.clone();
-        let (engine, facts) = (self.engine.clone(), self.facts.clone());
+        let (context, facts) = (self.context.clone(), self.facts.clone());
         let (policy, profile) = (self.profile.write.clone(), self.profile.name.clone());
         blocking(move || {
             let tree = hub.tree_of(&snapshot).map_err(broken)?;
@@ -103,7 +60,7 @@ impl Attempt<'_> {
             let commit = hub
                 .commit_tree(&tree, std::slice::from_ref(&base), &stamp)
                 .map_err(broken)?;
-            let attributes = user_git::attributes(&engine.parts, &facts);
+            let attributes = user_git::attributes(&context, &facts);
             hub.check(&base, &commit, &attributes)
                 .map_err(|refused| match refused {
                     Refused::Git(error) => broken(error),
@@ -135,7 +92,7 @@ impl Attempt<'_> {
     async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
         let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
         let writer = Waiting::of(self.claimed);
-        let pinned = self.engine.parts.patiently_shown(writer, &self.cancel, || {
+        let pinned = self.context.patiently_shown(writer, &self.cancel, || {
             let (hub, reference, commit) = (self.hub.clone(), reference.clone(), commit.clone());
             blocking(move || hub.pin(&reference, &commit))
         });

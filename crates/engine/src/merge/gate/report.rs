@@ -1,9 +1,9 @@
 //! What one run of the check, or several of them, said of a tree.
 
 use super::{
-    super::integrity::Ran,
-    Red,
+    super::ran::Ran,
     counts::{self, Counts},
+    earlier::Red,
 };
 use domain::merge::GateVerdict;
 use sandbox::{Exit, Finished};

@@ -1,10 +1,10 @@
 //! One run of the check on one tree.
 
 use super::{
-    super::{Failure, cache::BuildCache, entry::Entry},
+    super::{Failure, build_caches::BuildCache, entry::Entry},
     report::GateReport,
 };
-use crate::engine::blocking;
+use crate::context::blocking;
 use domain::CommitId;
 use git::{WorktreeError, WorktreeStart};
 use sandbox::{Exit, Job};
@@ -73,7 +73,7 @@ impl Gate<'_> {
             // Without the folder only the whole output is missing; the report keeps its end.
             drop(tokio::fs::create_dir_all(folder).await);
         }
-        let (parts, facts) = (&self.entry.engine.parts, &self.entry.facts);
+        let (context, facts) = (&self.entry.context, &self.entry.facts);
         let cache = &self.cache.path;
         match tokio::fs::try_exists(cache).await {
             Ok(true) => telemetry::sandbox::cache_hit(),
@@ -84,14 +84,14 @@ impl Gate<'_> {
         job.time_limit = Duration::from_secs(facts.limits.gate_s);
         job.output_limit_bytes = facts.limits.output_bytes as usize;
         job.output_file = log.parent().is_some_and(Path::is_dir).then(|| log.to_path_buf());
-        job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
+        job.extra_read_only = context.extra_read_only(&facts.workspace_path);
         if tokio::fs::create_dir_all(cache).await.is_ok() {
             let target = cache.join("target").display().to_string();
             job.env.push(("CARGO_TARGET_DIR".into(), target));
             job.extra_read_write.push(cache.clone());
         }
         job.cancel = self.cancel.clone();
-        let finished = parts.sandbox.run(job).await?;
+        let finished = context.sandbox.run(job).await?;
         if finished.exit == Exit::Cancelled {
             return Err(GateError::Stopped);
         }

@@ -83,8 +83,9 @@ pub(super) fn npm_scripts(package: &str, check: &str) -> Vec<String> {
 /// and after each.
 fn reached(package: &Value, check: &str) -> BTreeSet<String> {
     let words = |text: &str| -> Vec<String> {
-        let parts = text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '|' | '"' | '\''));
-        parts.map(str::to_owned).collect()
+        let context =
+            text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '|' | '"' | '\''));
+        context.map(str::to_owned).collect()
     };
     let (mut names, mut open) = (BTreeSet::new(), words(check));
     open.push("test".to_owned());

@@ -2,7 +2,7 @@
 //! that it is known again when the same lines meet; else as a whole.
 
 use super::{Ladder, read::OpenFile};
-use crate::{engine::blocking, merge::Failure};
+use crate::{context::blocking, merge::Failure};
 use domain::merge::{Decision, Layer};
 use store::resolution::ResolutionRow;
 

@@ -4,7 +4,7 @@
 //! What it makes is right less often than it is clean, so it is asked only where the merged tree is checked after it.
 
 use super::{Ladder, OpenFile, OpenText, place};
-use crate::{engine::blocking, merge::Failure, settings::MergeSettings};
+use crate::{context::blocking, merge::Failure, settings::MergeSettings};
 use domain::merge::{Decision, Layer};
 use git::Version;
 use sandbox::{Exit, Job};
@@ -71,8 +71,7 @@ impl Ladder<'_> {
     async fn drive(&self, program: &Path, file: &OpenFile) -> Result<Result<Vec<u8>, String>, Failure> {
         let merger = self.merger;
         let folder = merger
-            .engine
-            .parts
+            .context
             .layout
             .driver(merger.facts.id, merger.merge.id, merger.fence);
         let names = Names::of(&file.path, &folder);
@@ -108,7 +107,7 @@ impl Ladder<'_> {
         file: &OpenFile,
         names: &Names,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
-        let parts = &self.merger.engine.parts;
+        let context = &self.merger.context;
         let arguments = self
             .settings
             .driver
@@ -126,7 +125,7 @@ impl Ladder<'_> {
             job.extra_read_only.push(program.to_path_buf());
         }
         job.cancel = self.over.clone();
-        let finished = match parts.sandbox.run(job).await {
+        let finished = match context.sandbox.run(job).await {
             Ok(finished) => finished,
             Err(error) => return Ok(Err(error.to_string())),
         };

@@ -5,8 +5,8 @@
 
 use super::{Ladder, OpenFile, Standing, place};
 use crate::{
-    engine::blocking,
-    merge::{Failure, cache::BuildCache},
+    context::blocking,
+    merge::{Failure, build_caches::BuildCache},
     settings::{GeneratedRule, Generation},
 };
 use domain::merge::{Decision, Layer};
@@ -106,12 +106,15 @@ impl Ladder<'_> {
             Err(why) => return Ok(awaiting.iter().map(|one| (&one.file.file, why.clone())).collect()),
         };
         let merger = self.merger;
-        let parts = &merger.engine.parts;
-        let cache = parts.build_caches.take(&parts.layout.build_cache(&merger.facts.hub));
-        let place = parts
+        let context = &merger.context;
+        let cache = merger
+            .gates
+            .build_caches
+            .take(&context.layout.build_cache(&merger.facts.hub));
+        let place = context
             .layout
             .regeneration(merger.facts.id, merger.merge.id, merger.fence);
-        let stamp = parts.stamp("The merge that generated files are made from".into());
+        let stamp = context.stamp("The merge that generated files are made from".into());
         let parents = [self.conflict.tip.clone(), self.conflict.theirs.clone()];
         let (hub, checkout) = (merger.hub.clone(), place.clone());
         blocking(move || {
@@ -171,12 +174,12 @@ impl Ladder<'_> {
 
     /// Runs the command; in words, why it made nothing.
     async fn run(&self, command: &str, place: &Path, cache: &BuildCache) -> Result<Result<(), String>, Failure> {
-        let (parts, facts) = (&self.merger.engine.parts, &self.merger.facts);
+        let (context, facts) = (&self.merger.context, &self.merger.facts);
         let mut job = Job::shell(command, place.to_path_buf());
         job.hub = Some(self.merger.hub.path().to_path_buf());
         job.time_limit = self.settings.regenerate_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
-        job.extra_read_only = parts.extra_read_only(&facts.workspace_path);
+        job.extra_read_only = context.extra_read_only(&facts.workspace_path);
         let cache = cache.path.clone();
         if tokio::fs::create_dir_all(&cache).await.is_ok() {
             job.env
@@ -184,7 +187,7 @@ impl Ladder<'_> {
             job.extra_read_write.push(cache);
         }
         job.cancel = self.over.clone();
-        let finished = parts.sandbox.run(job).await;
+        let finished = context.sandbox.run(job).await;
         let finished = finished.map_err(|error| Failure::Passing(error.to_string()))?;
         let how = match finished.exit {
             Exit::Code(0) => return Ok(Ok(())),

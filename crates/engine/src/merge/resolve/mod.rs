@@ -15,7 +15,7 @@ mod remembered;
 mod words;
 
 use super::{Failure, entry::Merger};
-use crate::{engine::blocking, settings::MergeSettings};
+use crate::{context::blocking, settings::MergeSettings};
 use domain::merge::{Decision, Layer};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
@@ -65,16 +65,20 @@ struct Ladder<'a> {
 impl Merger {
     /// Asks the layers about every file. What was decided stays recorded, whatever became of the others.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
-        let parts = &self.engine.parts;
-        let earlier = parts.store.begin_round(self.hold());
-        let over = parts.drain.child_token();
+        let context = &self.context;
+        let earlier = context.store.begin_round(self.hold());
+        let over = context.drain.child_token();
         let ladder = Ladder {
             merger: self,
             over: over.clone(),
-            settings: parts.merge_settings(&self.facts.workspace_path),
+            settings: context.merge_settings(&self.facts.workspace_path),
             conflict,
             earlier: earlier.await?.ok_or(Failure::NotOurs)?,
-            task: parts.store.task_facts(self.merge.task).await?.ok_or(Failure::NotOurs)?,
+            task: context
+                .store
+                .task_facts(self.merge.task)
+                .await?
+                .ok_or(Failure::NotOurs)?,
             trace,
         };
         let watched = async {
@@ -91,7 +95,7 @@ impl Merger {
 
     /// Waits until the merge has ended, or is another's.
     async fn until_over(&self) {
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             match store.is_merging(self.hold()).await {
@@ -104,15 +108,15 @@ impl Merger {
 
     /// Whether what stays open goes back to the task's worker.
     pub(super) fn asks_the_worker(&self) -> bool {
-        let parts = &self.engine.parts;
-        parts.merge_settings(&self.facts.workspace_path).asks(Layer::Worker)
+        let context = &self.context;
+        context.merge_settings(&self.facts.workspace_path).asks(Layer::Worker)
     }
 }
 
 impl Ladder<'_> {
     /// What it means that something was ended in the middle.
     fn interrupted(&self) -> Failure {
-        match self.merger.engine.parts.drain.is_cancelled() {
+        match self.merger.context.drain.is_cancelled() {
             true => Failure::Stopped,
             false => Failure::NotOurs,
         }

@@ -1,7 +1,7 @@
 //! A model for each hunk, and a stronger one where the first leaves it open.
 
 use super::{Ladder, OpenFile, OpenText, Standing, remembered::Known};
-use crate::{merge::Failure, ports::Account};
+use crate::{context::Account, merge::Failure};
 use agents::resolver::{self, ConflictOrder};
 use async_trait::async_trait;
 use domain::{
@@ -105,19 +105,19 @@ impl Ladder<'_> {
         text: &OpenText,
         replaced: &[Option<String>],
     ) -> Result<Answer, Failure> {
-        let parts = &self.merger.engine.parts;
+        let context = &self.merger.context;
         let bill = Bill::to(Account {
-            engine: self.merger.engine.clone(),
+            context: self.merger.context.clone(),
             run: self.merger.facts.id,
             task: Some(self.merger.merge.task),
             attempt: None,
         });
         let hunk = order.hunk as usize - 1;
         let acceptable = |answer: &str| parses_with(text, replaced, hunk, answer);
-        let asked = resolver::resolve(order, &acceptable, &parts.models, &bill, Some(self.trace));
+        let asked = resolver::resolve(order, &acceptable, &context.models, &bill, Some(self.trace));
         let Some(answered) = self.over.run_until_cancelled(asked).await else {
             if let Some(call) = bill.paid().open {
-                let dropped = parts
+                let dropped = context
                     .store
                     .lose_call(call.0, "the call was dropped before its answer", 1, 0);
                 dropped.await?;

@@ -1,7 +1,7 @@
 //! What git and the log know of a conflict, for whoever decides it.
 
 use super::Ladder;
-use crate::{engine::blocking, merge::Failure};
+use crate::{context::blocking, merge::Failure};
 use agents::resolver::Format;
 use domain::CommitId;
 use git::{Conflict, ConflictFile, ConflictKind, ConflictedText, GitError, Hub, RepoPath, Version};
@@ -45,7 +45,7 @@ impl Ladder<'_> {
     /// Reads every file of the conflict.
     pub(super) async fn read(&self) -> Result<Vec<OpenFile>, Failure> {
         let facts = &self.merger.facts;
-        let landed = self.merger.engine.parts.store.landed_work(facts.id).await?;
+        let landed = self.merger.context.store.landed_work(facts.id).await?;
         let (hub, conflict, begun) = (self.merger.hub.clone(), self.conflict.clone(), facts.base.clone());
         let most = self.settings.file_bytes;
         let read = blocking(move || {

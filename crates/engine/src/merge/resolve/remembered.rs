@@ -53,7 +53,7 @@ impl Ladder<'_> {
             return Ok(None);
         }
         let key = resolution::key(&file.path, &texts);
-        let store = &self.merger.engine.parts.store;
+        let store = &self.merger.context.store;
         let Some(landed) = store.remembered(self.merger.facts.id, &key).await? else {
             return Ok(None);
         };
@@ -115,7 +115,7 @@ impl Ladder<'_> {
         if !self.settings.asks(Layer::Remembered) {
             return Ok(Vec::new());
         }
-        let store = &self.merger.engine.parts.store;
+        let store = &self.merger.context.store;
         let mut past = store.remembered_alike(self.merger.facts.id, &file.path).await?;
         // Stable: of two that are as much alike, the file's own and the later stays first.
         past.sort_by_key(|landed| std::cmp::Reverse(likeness(&landed.texts, texts)));

@@ -2,7 +2,7 @@
 //! can be chosen. The table in `docs/merging.md` says the same of each kind.
 
 use super::{Ladder, OpenFile};
-use crate::{engine::blocking, merge::Failure};
+use crate::{context::blocking, merge::Failure};
 use git::{ConflictKind, GitError, Hub, Version};
 
 /// Bytes of a link's target, and of the tasks' words, that are told.

@@ -1,14 +1,14 @@
 //! Hubs as this process has them: its own, or copies of what machines share.
 
 use crate::{
-    engine::{Parts, blocking},
+    context::{Context, blocking},
     settings::GivesUp,
 };
 use domain::RunId;
 use git::Hub;
 use std::{path::PathBuf, sync::Arc};
 
-impl Parts {
+impl Context {
     /// The hub of a run's workspace, made by its `prepare`, with the run's branch and base in it.
     pub(crate) async fn hub(&self, name: &str, run: RunId) -> Result<Arc<Hub>, git::GitError> {
         let (path, shared) = (self.layout.hub(name), self.shared_hub(name)?);

@@ -1,5 +1,6 @@
 //! One step: lock the rows, decide, save, append to the log, insert the effects. Every change of state is one.
 
+use super::{Context, Ends};
 use domain::{
     RunId, TaskId,
     effect::Effect,
@@ -34,6 +35,49 @@ pub(crate) struct Applied {
     pub(crate) state: (RunState, RunState),
     /// Tasks whose state changed: which, from, to.
     pub(crate) tasks: Vec<(TaskId, Option<TaskState>, TaskState)>,
+}
+
+impl Context {
+    /// Applies an event in a transaction of its own, with what the caller writes beside it.
+    pub(crate) async fn step<W>(
+        &self,
+        run: RunId,
+        task: Option<TaskId>,
+        event: Event,
+        beside: W,
+    ) -> Result<(), StepError>
+    where
+        W: AsyncFnOnce(&mut Tx) -> Result<(), StepError>,
+    {
+        let mut tx = self.store.begin().await?;
+        let applied = apply(&mut tx, run, task, event).await?;
+        beside(&mut tx).await?;
+        tx.commit().await?;
+        self.applied(&applied);
+        Ok(())
+    }
+
+    /// Tells the metrics and the waiting parts of a committed step, and stops workers whose task was taken away.
+    pub(crate) fn applied(&self, applied: &Applied) {
+        for (task, from, to) in &applied.tasks {
+            telemetry::task::transition(*from, *to);
+            if *from == Some(TaskState::Active) && to.is_final() {
+                self.working.stop_task(*task);
+            }
+        }
+        let finished = applied.tasks.iter().filter(|(_, _, to)| to.is_final());
+        let ends = Ends {
+            run: applied.run,
+            tasks: finished.map(|(task, ..)| *task).collect(),
+            is_run: applied.state.0 != applied.state.1 && applied.state.1.is_final(),
+            _under_way: self.under_way.token(),
+        };
+        if ends.is_run || !ends.tasks.is_empty() {
+            // Nobody hears it only where the engine has stopped: then the database tells it to the next.
+            drop(self.ends.send(ends));
+        }
+        self.wake.committed();
+    }
 }
 
 /// Applies an event and everything that follows from it, in the caller's transaction.

@@ -12,7 +12,8 @@ mod round;
 
 pub use report::{CleanMode, Cleaned, CleanedCache, CleanedRun};
 
-use crate::{engine::Engine, step::StepError};
+use super::Disk;
+use crate::context::StepError;
 use domain::{Fence, RunId, event::Event, transition::Refusal};
 use round::Round;
 use std::time::Duration;
@@ -40,16 +41,16 @@ pub enum RetentionError {
 }
 
 /// Runs until the engine stops.
-pub(crate) async fn keep(engine: Engine) {
-    let (parts, stop) = (&engine.parts, engine.parts.stop.clone());
-    if parts.settings.keep_runs.is_none() && parts.settings.disk_bound_bytes.is_none() {
+pub(crate) async fn keep(disk: Disk) {
+    let (context, stop) = (&disk.context, disk.context.stop.clone());
+    if context.settings.keep_runs.is_none() && context.settings.disk_bound_bytes.is_none() {
         return;
     }
-    let since = parts.store.since_cleaned(parts.holder).await.unwrap_or_default();
+    let since = context.store.since_cleaned(context.holder).await.unwrap_or_default();
     let mut wait = since.map_or(FIRST, |since| EVERY.saturating_sub(since).max(FIRST));
     while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         wait = EVERY;
-        match engine.clean(None, CleanMode::Remove).await {
+        match disk.clean(None, CleanMode::Remove).await {
             Ok(cleaned) if cleaned.is_nothing() => {}
             Ok(cleaned) => tracing::info!(%cleaned, "what old runs left was given up"),
             Err(RetentionError::Held) => wait = AGAIN,
@@ -62,19 +63,15 @@ pub(crate) async fn keep(engine: Engine) {
     }
 }
 
-impl Engine {
-    /// Gives up the trees and outputs of runs that ended so long ago (as long as is configured, where nothing is
-    /// said), then what has to go for the data directory to keep within its bound. Again is fine.
-    ///
-    /// # Errors
-    /// When another process does it, or the database or the disk fails.
-    pub async fn clean(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
-        let kept = older_than.or(self.parts.settings.keep_runs);
+impl Disk {
+    /// What [`crate::Engine::clean`] does.
+    pub(crate) async fn clean(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
+        let kept = older_than.or(self.context.settings.keep_runs);
         if mode == CleanMode::DryRun {
             return Round::new(self, None).whole(kept).await;
         }
-        let _alone = self.parts.cleaning.lock().await;
-        let (store, holder) = (&self.parts.store, self.parts.holder);
+        let _alone = self.cleaning.lock().await;
+        let (store, holder) = (&self.context.store, self.context.holder);
         let fence = store.take_lease(RETENTION_LEASE, holder).await?;
         let fence = fence.ok_or(RetentionError::Held)?;
         let done = Round::new(self, Some(fence)).whole(kept).await;
@@ -85,29 +82,9 @@ impl Engine {
         done
     }
 
-    /// The same on a person's request. What comes of it is measured at once, so that what waited for room goes on.
-    ///
-    /// # Errors
-    /// When another process does it, or the database or the disk fails.
-    pub async fn clean_now(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
-        let engine = self.clone();
-        // A task of its own: a person who does not wait for the answer does not cut it short.
-        let cleaning = tokio::spawn(async move {
-            let cleaned = engine.clean(older_than, mode).await;
-            if let (CleanMode::Remove, Some(found)) = (mode, engine.measure().await) {
-                engine.publish(found);
-            }
-            cleaned
-        });
-        match cleaning.await {
-            Ok(cleaned) => cleaned,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-
     /// `false` where something of the run is open after all.
     async fn expire(&self, run: RunId, fence: Fence) -> Result<bool, RetentionError> {
-        let marked = self.step(run, None, Event::Expired, async |tx| {
+        let marked = self.context.step(run, None, Event::Expired, async |tx| {
             match tx.expire_run(run, fence).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale(

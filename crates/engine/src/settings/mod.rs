@@ -1,12 +1,13 @@
 //! What the engine is told at its start.
 
+mod delivery;
 mod hubs;
 mod merge;
 
+pub use delivery::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo};
 pub use hubs::SharedHubs;
 pub use merge::{GeneratedRule, Generation, MergeSettings};
 
-use crate::delivery::DeliverySettings;
 use domain::limits::RunLimits;
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

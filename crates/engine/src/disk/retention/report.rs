@@ -1,13 +1,16 @@
 //! What a clean-up gave up.
 
-use super::round::GRACE;
-use crate::usage::{Area, bytes_in_words};
+use crate::disk::usage::{Area, bytes_in_words};
 use domain::RunId;
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter},
+    time::Duration,
 };
 use time::OffsetDateTime;
+
+/// Objects that nothing names are kept so long: longer than anybody takes from writing one to naming it.
+pub(super) const GRACE: Duration = Duration::from_secs(6 * 3_600);
 
 /// Whether a clean-up removes what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

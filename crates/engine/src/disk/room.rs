@@ -1,26 +1,31 @@
-//! Room on the disk. A full disk is no reason to lose work, so below a floor of free room, or over a bound of what the
-//! data directory may take, nothing new is begun: what runs goes on, and what waits is taken up when there is room.
+//! How much room there is for data: on the disk, and within the bound of what the data directory may take.
 
-use crate::{
-    engine::{Engine, blocking},
-    retention::{CleanMode, RetentionError},
-    usage::{DiskUse, bytes_in_words},
-};
+use super::usage::{DiskUse, bytes_in_words};
+use crate::context::{Context, blocking};
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+use tokio::sync::{Mutex, watch};
 
-/// How soon is looked again while the bound is passed, and by how much that is longer than the look itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-const REST: u32 = 10;
 /// How long a new run waits for the first measurement, where there is a bound.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
-/// Whether the last look found too little room, so that the log tells of a change and not of every look.
-#[derive(Debug, Default)]
-pub(crate) struct LowDisk(AtomicBool);
+/// The disk under the data directory, as this process knows it. Clones share that.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    pub(crate) context: Context,
+    /// Whether the last look found too little room, so that the log tells of a change and not of every look.
+    is_low: Arc<AtomicBool>,
+    /// What the data directory took when it was last measured.
+    used: watch::Sender<Option<DiskUse>>,
+    /// Held while what runs left is given up: the lease tells processes apart, and not two parts of one.
+    pub(super) cleaning: Arc<Mutex<()>>,
+}
 
 /// How much room there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,53 +72,33 @@ impl DiskRoom {
     }
 }
 
-/// Measures the data directory now and then, and sees to it that it keeps within its bound, until the engine stops.
-pub(crate) async fn keep(engine: Engine) {
-    let (stop, measure) = (engine.parts.stop.clone(), engine.parts.settings.measure);
-    loop {
-        let started = Instant::now();
-        let Some(mut found) = engine.measure().await else {
-            return;
-        };
-        if engine.bytes_over(&found) > 0 {
-            match engine.clean(None, CleanMode::Remove).await {
-                Ok(cleaned) => tracing::info!(%cleaned, "the data directory was over its bound (retention.bytes)"),
-                Err(RetentionError::Held) => {}
-                Err(_) if stop.is_cancelled() => return,
-                Err(error) => tracing::warn!(%error, "the data directory is over its bound; it is tried again"),
-            }
-            match engine.measure().await {
-                Some(after) => found = after,
-                None => return,
-            }
-        }
-        let soon = LOOK_AGAIN.max(started.elapsed() * REST).min(measure);
-        let wait = if engine.bytes_over(&found) > 0 { soon } else { measure };
-        engine.publish(found);
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return;
+impl Disk {
+    pub(crate) fn new(context: Context) -> Self {
+        Self {
+            context,
+            is_low: Arc::default(),
+            used: watch::Sender::new(None),
+            cleaning: Arc::default(),
         }
     }
-}
 
-impl Engine {
     /// How much room the data directory's disk has.
-    pub(crate) fn disk_room(&self) -> DiskRoom {
-        let disk = rustix::fs::statvfs(self.parts.layout.root());
+    pub(crate) fn room(&self) -> DiskRoom {
+        let disk = rustix::fs::statvfs(self.context.layout.root());
         DiskRoom {
-            data_dir: self.parts.settings.data_dir.clone(),
+            data_dir: self.context.settings.data_dir.clone(),
             free_bytes: disk.ok().map(|disk| disk.f_bavail * disk.f_frsize),
-            floor_bytes: self.parts.settings.disk_floor_bytes,
-            used: self.parts.disk_use.borrow().clone(),
-            bound_bytes: self.parts.settings.disk_bound_bytes,
+            floor_bytes: self.context.settings.disk_floor_bytes,
+            used: self.used.borrow().clone(),
+            bound_bytes: self.context.settings.disk_bound_bytes,
         }
     }
 
     /// Whether something new may be begun; the log hears when that changes.
-    pub(crate) fn disk_has_room(&self) -> bool {
-        let lack = self.disk_room().lack();
+    pub(crate) fn has_room(&self) -> bool {
+        let lack = self.room().lack();
         let low = lack.is_some();
-        if self.parts.low_disk.0.swap(low, Ordering::Relaxed) != low {
+        if self.is_low.swap(low, Ordering::Relaxed) != low {
             match lack {
                 Some(lack) => tracing::warn!(lack, "nothing new is begun until there is room"),
                 None => tracing::info!("the disk has room again"),
@@ -124,7 +109,7 @@ impl Engine {
 
     /// Measures the data directory beside the runtime; nothing where the engine is being stopped.
     pub(crate) async fn measure(&self) -> Option<DiskUse> {
-        let (root, drain) = (self.parts.layout.root().to_owned(), self.parts.drain.clone());
+        let (root, drain) = (self.context.layout.root().to_owned(), self.context.drain.clone());
         blocking(move || DiskUse::measure(&root, &drain)).await
     }
 
@@ -133,20 +118,20 @@ impl Engine {
         for (area, bytes) in &found.areas {
             telemetry::system::data_used(area.as_str(), *bytes);
         }
-        self.parts.disk_use.send_replace(Some(found));
-        self.parts.wake.committed();
+        self.used.send_replace(Some(found));
+        self.context.wake.committed();
     }
 
     /// Bytes by which the data directory was over its bound.
     pub(crate) fn bytes_over(&self, found: &DiskUse) -> u64 {
-        let bound = self.parts.settings.disk_bound_bytes.unwrap_or(u64::MAX);
+        let bound = self.context.settings.disk_bound_bytes.unwrap_or(u64::MAX);
         found.total_bytes().saturating_sub(bound)
     }
 
     /// Waits for the first measurement where there is a bound, so that a run that could not begin is not taken in.
     pub(crate) async fn measured(&self) {
-        if self.parts.settings.disk_bound_bytes.is_some() {
-            let mut measured = self.parts.disk_use.subscribe();
+        if self.context.settings.disk_bound_bytes.is_some() {
+            let mut measured = self.used.subscribe();
             // Where it takes long, or never comes, the run is taken in.
             drop(tokio::time::timeout(FIRST_LOOK, measured.wait_for(Option::is_some)).await);
         }

@@ -1,29 +1,22 @@
-//! The ports that models and agents write through, on the database: the ledger, the journal, the plan's progress.
+//! The journal of an attempt, on the database and in the hub.
 
-use crate::{
-    engine::Engine,
-    patience::{Waiting, patiently},
-};
+use crate::context::{Context, Waiting, blocking, patiently};
 use agents::{
-    port::{Journal, PlanProgress, Verdict},
+    port::{Journal, Verdict},
     tools::Tool,
 };
 use async_trait::async_trait;
-use domain::{CommitId, RunId, TaskId, TaskKey, event::Fact, plan::first_line};
+use domain::{CommitId, TaskKey, event::Fact, plan::first_line};
 use git::{GitError, Hub, SnapshotError, SnapshotRequest, TreeLimits};
-use llm::{CallId, CallOutcome, CallStatus, Ledger, Message, PlannedCall, Refusal, Reply, ToolCall};
+use llm::{Message, Reply, ToolCall};
 use std::{
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
-use store::{
-    attempt::{Held, IntentRow, ResultRow, TurnRow, Writer},
-    ledger::{Reservation, Reserved, Settlement},
-};
+use store::attempt::{Held, IntentRow, ResultRow, TurnRow, Writer};
 use telemetry::secrets::{redact, redact_json};
 use tokio_util::sync::CancellationToken;
 
@@ -32,88 +25,9 @@ const SUMMARY_CHARACTERS: usize = 120;
 /// How often a snapshot is taken again because its reference was moved meanwhile.
 const SNAPSHOT_TRIES: u32 = 3;
 
-/// On whose account calls are made.
-pub(crate) struct Account {
-    pub(crate) engine: Engine,
-    pub(crate) run: RunId,
-    pub(crate) task: Option<TaskId>,
-    pub(crate) attempt: Option<i64>,
-}
-
-#[async_trait]
-impl Ledger for Account {
-    async fn reserve(&self, call: &PlannedCall) -> Result<CallId, Refusal> {
-        let asked = call.upper_bound.unwrap_or_default();
-        let reservation = Reservation {
-            run: self.run,
-            task: self.task,
-            attempt: self.attempt,
-            role: call.role.as_str(),
-            provider: call.provider.clone(),
-            model: call.model.clone(),
-            upper_bound: asked,
-        };
-        let parts = &self.engine.parts;
-        match patiently(&parts.drain, || parts.store.reserve(parts.holder, &reservation)).await {
-            Ok(Reserved::Yes(call)) => Ok(CallId(call)),
-            Ok(Reserved::OverCap(spending)) => Err(Refusal::Budget {
-                limit: spending.cap.unwrap_or_default(),
-                spent: spending.spent,
-                reserved: spending.reserved,
-                asked,
-            }),
-            Ok(Reserved::Ended) => Err(Refusal::Stopped("the run has ended".into())),
-            Err(error) => Err(Refusal::Store(error.to_string())),
-        }
-    }
-
-    async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
-        let (store, drain) = (&self.engine.parts.store, &self.engine.parts.drain);
-        if outcome.status == CallStatus::Lost {
-            let error = outcome.error.as_deref().map(redact).unwrap_or_default();
-            let (requests, duration_ms) = (outcome.attempts as i32, outcome.duration.as_millis() as i64);
-            let lost = patiently(drain, || store.lose_call(call.0, &error, requests, duration_ms)).await;
-            return lost.map_err(|error| error.to_string());
-        }
-        let settlement = Settlement {
-            status: outcome.status.as_str().to_owned(),
-            model: Some(outcome.model.clone()),
-            cost: outcome.cost,
-            tokens: outcome
-                .usage
-                .map(|usage| [usage.input, usage.output, usage.cached, usage.reasoning].map(|tokens| tokens as i64)),
-            requests: outcome.attempts as i32,
-            duration_ms: outcome.duration.as_millis() as i64,
-            first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
-            error: outcome.error.as_deref().map(redact),
-        };
-        patiently(drain, || store.settle(call.0, &settlement))
-            .await
-            .map_err(|error| error.to_string())
-    }
-
-    fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
-        if self.task.is_some() && why == "rate_limited" {
-            telemetry::task::blocked("rate_limit", wait);
-        }
-        let fact = Fact::ModelRetried {
-            why: why.to_owned(),
-            wait_ms: wait.as_millis() as u64,
-        };
-        let (engine, run, task) = (self.engine.clone(), self.run, self.task);
-        // Beside the call: what is shown must not hold up what is done.
-        tokio::spawn(async move {
-            match engine.parts.store.append(run, &[(task, fact)]).await {
-                Ok(()) => engine.parts.wake.told(),
-                Err(error) => tracing::debug!(%error, "a retry was not shown"),
-            }
-        });
-    }
-}
-
 /// The journal of one attempt. Each write names the attempt's fence; a stale one stops the worker.
 pub(crate) struct AttemptJournal {
-    pub(crate) engine: Engine,
+    pub(crate) context: Context,
     pub(crate) writer: Writer,
     pub(crate) key: TaskKey,
     pub(crate) number: u32,
@@ -137,7 +51,7 @@ impl AttemptJournal {
         match patiently(&self.cancel, write).await {
             _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
-                self.engine.parts.wake.told();
+                self.context.wake.told();
                 Ok(Verdict::GoOn)
             }
             Ok(Held::No) => Ok(Verdict::Stop),
@@ -163,8 +77,8 @@ impl AttemptJournal {
             task: self.writer.task,
             fence: self.writer.fence,
         };
-        let parts = &self.engine.parts;
-        let snapshot = || parts.patiently_shown(writer, &self.cancel, || self.take_snapshot(turn));
+        let context = &self.context;
+        let snapshot = || context.patiently_shown(writer, &self.cancel, || self.take_snapshot(turn));
         for _ in 0..SNAPSHOT_TRIES {
             match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}
@@ -183,8 +97,8 @@ impl AttemptJournal {
         );
         let reference = git::refs::attempt(&self.writer.run, &self.key, i64::from(self.number));
         let message = format!("{} attempt {} turn {turn}", self.key, self.number);
-        let stamp = self.engine.parts.stamp(message);
-        let taken = crate::engine::blocking(move || {
+        let stamp = self.context.stamp(message);
+        let taken = blocking(move || {
             hub.snapshot(&SnapshotRequest {
                 worktree: &worktree,
                 base: &base,
@@ -222,7 +136,7 @@ impl Journal for AttemptJournal {
             tools,
             cost: answer.cost,
         };
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         self.write(|| store.record_turn(self.writer, &row, fact.clone())).await
     }
 
@@ -244,7 +158,7 @@ impl Journal for AttemptJournal {
             tool: name,
             summary,
         };
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         self.write(|| store.record_intent(self.writer, &row, fact.clone()))
             .await
     }
@@ -264,13 +178,13 @@ impl Journal for AttemptJournal {
             content: &content,
             ok,
         };
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         self.write(|| store.record_result(self.writer, turn, &row, snapshot.as_ref()))
             .await
     }
 
     async fn turn_ended(&self, turn: u32) -> Result<Verdict, String> {
-        let store = &self.engine.parts.store;
+        let store = &self.context.store;
         match self.snapshot_of_changes(turn).await {
             Ok(snapshot) => {
                 self.write(|| store.end_turn(self.writer, turn, snapshot.as_ref()))
@@ -281,26 +195,6 @@ impl Journal for AttemptJournal {
                 "Your worktree can't be recorded as it is: {refusal}. Mend this before anything else."
             ))),
             Err(SnapshotError::Git(error)) => Err(error.to_string()),
-        }
-    }
-}
-
-/// Where planning tells how it gets on.
-pub(crate) struct PlanLog {
-    pub(crate) engine: Engine,
-    pub(crate) run: RunId,
-}
-
-#[async_trait]
-impl PlanProgress for PlanLog {
-    async fn asked(&self, round: u32, problems: &[String]) {
-        let fact = Fact::PlanAsked {
-            round,
-            problems: problems.iter().map(|problem| redact(problem)).collect(),
-        };
-        match self.engine.parts.store.append(self.run, &[(None, fact)]).await {
-            Ok(()) => self.engine.parts.wake.told(),
-            Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
         }
     }
 }

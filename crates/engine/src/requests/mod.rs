@@ -1,5 +1,12 @@
 //! What a caller asks of the engine, and what it is told.
 
+mod answer;
+mod clean;
+mod runs;
+mod submit;
+
+pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
+
 use crate::disk::DiskRoom;
 use domain::{NanoDollars, RunId, limits::RunLimits, run::RunState};
 use llm::ModelRef;

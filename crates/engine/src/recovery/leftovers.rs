@@ -6,7 +6,7 @@
 //! was worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is
 //! still there is found again.
 
-use crate::{engine::blocking, layout::Layout};
+use crate::context::{Layout, blocking};
 use git::Hub;
 use std::{
     fs, io,

@@ -1,10 +1,16 @@
 //! One round: what is old, and what an earlier round left.
 
-use super::{Cleaned, RetentionError, report::Age};
+use super::{
+    Cleaned, RetentionError,
+    report::{Age, GRACE},
+};
 use crate::{
-    engine::{Engine, blocking},
+    context::blocking,
+    disk::{
+        Disk,
+        usage::{Area, folder_bytes},
+    },
     settings::GivesUp,
-    usage::{Area, folder_bytes},
 };
 use domain::{CommitId, Fence, RunId};
 use git::Hub;
@@ -18,14 +24,12 @@ use std::{
 };
 use store::retention::{EndedRun, RETENTION_LEASE};
 
-/// Objects that nothing names are kept so long: longer than anybody takes from writing one to naming it.
-pub(super) const GRACE: Duration = Duration::from_secs(6 * 3_600);
 /// Runs that are given up in one round.
 const RUNS: i64 = 500;
 
 /// A round under way.
 pub(super) struct Round<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) disk: &'a Disk,
     /// What every step that destroys stands under; in a dry run there is none, and nothing is destroyed.
     pub(super) fence: Option<Fence>,
     /// Runs that were marked in this round, or would be.
@@ -42,9 +46,9 @@ pub(super) struct Held {
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(engine: &'a Engine, fence: Option<Fence>) -> Self {
+    pub(super) fn new(disk: &'a Disk, fence: Option<Fence>) -> Self {
         Self {
-            engine,
+            disk,
             fence,
             marked: HashSet::new(),
             later: HashMap::new(),
@@ -55,8 +59,8 @@ impl<'a> Round<'a> {
     /// Everything, in its order: what is old, what earlier rounds left, what has to go for the bound.
     pub(super) async fn whole(mut self, kept: Option<Duration>) -> Result<Cleaned, RetentionError> {
         if let Some(kept) = kept {
-            let old = self.engine.parts.store.runs_ended_before(kept, RUNS).await?;
-            for ended in self.engine.parts.store.ended_among(&old).await? {
+            let old = self.disk.context.store.runs_ended_before(kept, RUNS).await?;
+            for ended in self.disk.context.store.ended_among(&old).await? {
                 self.mark(&ended).await?;
             }
         }
@@ -92,8 +96,8 @@ impl<'a> Round<'a> {
     /// `false` where something of the run is open after all.
     pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
         let marked = match self.fence {
-            Some(fence) if self.engine.parts.settings.gives_up == GivesUp::Runs => {
-                self.engine.expire(ended.run, fence).await?
+            Some(fence) if self.disk.context.settings.gives_up == GivesUp::Runs => {
+                self.disk.expire(ended.run, fence).await?
             }
             Some(_) | None => true,
         };
@@ -115,12 +119,12 @@ impl<'a> Round<'a> {
 
     /// The outputs of runs that have ended, with nothing open, the oldest end first.
     pub(super) async fn outputs(&self) -> Result<Vec<(EndedRun, PathBuf)>, RetentionError> {
-        let root = self.engine.parts.layout.all_outputs();
+        let root = self.disk.context.layout.all_outputs();
         let listed = blocking(move || folders(&root)).await;
         let named = |path: PathBuf| Some((RunId::from_str(path.file_name()?.to_str()?).ok()?, path));
         let outputs: HashMap<RunId, PathBuf> = listed.into_iter().filter_map(named).collect();
         let runs: Vec<RunId> = outputs.keys().copied().collect();
-        let ended = self.engine.parts.store.ended_among(&runs).await?;
+        let ended = self.disk.context.store.ended_among(&runs).await?;
         Ok(ended
             .into_iter()
             .filter_map(|ended| Some((ended, outputs.get(&ended.run)?.clone())))
@@ -140,13 +144,13 @@ impl<'a> Round<'a> {
 
     async fn clear_hub(&mut self, path: PathBuf) -> Result<(), RetentionError> {
         // One that is half made is made anew by the run that needs it.
-        let Ok(hub) = self.engine.parts.hub_at(path).await else {
+        let Ok(hub) = self.disk.context.hub_at(path).await else {
             return Ok(());
         };
         let own = hub.clone();
         let runs = blocking(move || own.runs_with_references()).await?;
         let mut gave_up = false;
-        for ended in self.engine.parts.store.ended_among(&runs).await? {
+        for ended in self.disk.context.store.ended_among(&runs).await? {
             if self.has(&ended) {
                 let held = held(&hub, ended.run).await?;
                 self.give_up(&hub, &ended, held).await?;
@@ -197,22 +201,26 @@ impl<'a> Round<'a> {
 
     /// The folders of the hubs.
     pub(super) async fn hubs(&self) -> Vec<PathBuf> {
-        let hubs = self.engine.parts.layout.hubs();
+        let hubs = self.disk.context.layout.hubs();
         blocking(move || folders(&hubs)).await
     }
 
     /// The bytes of a folder.
     pub(super) async fn bytes(&self, path: PathBuf) -> u64 {
-        let stop = self.engine.parts.drain.clone();
+        let stop = self.disk.context.drain.clone();
         blocking(move || folder_bytes(&path, &stop)).await
     }
 
     /// Whether anything is to be removed; an error where the lease is another's by now.
     pub(super) async fn may_remove(&self) -> Result<bool, RetentionError> {
-        let (parts, Some(fence)) = (&self.engine.parts, self.fence) else {
+        let (context, Some(fence)) = (&self.disk.context, self.fence) else {
             return Ok(false);
         };
-        match parts.store.holds_lease(RETENTION_LEASE, parts.holder, fence).await? {
+        match context
+            .store
+            .holds_lease(RETENTION_LEASE, context.holder, fence)
+            .await?
+        {
             true => Ok(true),
             false => Err(RetentionError::Held),
         }

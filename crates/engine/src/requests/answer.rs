@@ -5,9 +5,9 @@ mod shown;
 pub use shown::{OpenConflict, OpenFile, OpenHunk, OpenVersion};
 
 use crate::{
-    engine::{Engine, blocking},
+    context::{StepError, blocking, step},
+    engine::Engine,
     merge::{resolution, versions},
-    step::{self, StepError},
 };
 use domain::{
     MergeId,
@@ -88,7 +88,7 @@ impl Engine {
             );
             return Ok(OpenConflict::gone(gone));
         }
-        let answers = self.parts.store.person_answers(merge).await?;
+        let answers = self.context.store.person_answers(merge).await?;
         let (hub, conflict) = match self.conflict(&asked).await {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(OpenConflict::default()),
@@ -173,7 +173,7 @@ impl Engine {
     }
 
     async fn asked(&self, merge: MergeId) -> Result<AskedMerge, AnswerError> {
-        let asked = self.parts.store.asked_merge(merge).await?;
+        let asked = self.context.store.asked_merge(merge).await?;
         asked.ok_or(AnswerError::Unknown(merge))
     }
 
@@ -189,7 +189,7 @@ impl Engine {
         let Some(tip) = asked.tip.clone().filter(|_| asked.conflicted) else {
             return Ok(None);
         };
-        let hub = self.parts.hub(&asked.hub, asked.run).await?;
+        let hub = self.context.hub(&asked.hub, asked.run).await?;
         let (own, work) = (hub.clone(), asked.commit.clone());
         let submission = git::refs::submission(&asked.run, &asked.key, &work);
         let merged = move || {
@@ -211,7 +211,7 @@ impl Engine {
         by: String,
         answers: Answers,
     ) -> Result<(), AnswerError> {
-        let mut tx = self.parts.store.begin().await?;
+        let mut tx = self.context.store.begin().await?;
         let event = Event::PersonAnswered {
             merge,
             answer: answer.clone(),
@@ -238,7 +238,7 @@ impl Engine {
             tx.save_feedback(asked.task, &told).await?;
         }
         tx.commit().await?;
-        self.applied(&applied);
+        self.context.applied(&applied);
         if matches!(answer, Answer::SentBack { .. } | Answer::GivenUp { .. }) {
             let worked = Duration::from_millis(asked.merge_ms.max(0) as u64);
             telemetry::merge::conflict_resolved("person", "declined");

@@ -1,9 +1,9 @@
 //! Taking a run in: everything that can be known to be wrong is said now, before anything is spent.
 
 use crate::{
-    engine::{Engine, blocking},
-    layout::Layout,
-    request::{NewRun, SubmitError, Submitted},
+    context::{Layout, blocking},
+    engine::Engine,
+    requests::{NewRun, SubmitError, Submitted},
     settings::Duties,
 };
 use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
@@ -29,35 +29,35 @@ impl Engine {
     /// # Errors
     /// When a value can't be used, the key was used for another request, or the run can't be saved.
     pub async fn submit(&self, new: NewRun) -> Result<Submitted, SubmitError> {
-        if self.parts.drain.is_cancelled() {
+        if self.context.drain.is_cancelled() {
             return Err(SubmitError::Unavailable(
                 "the server is being stopped; submit the run again when it is back".into(),
             ));
         }
-        if self.parts.settings.duties == Duties::WithoutWorkspaces {
+        if self.context.settings.duties == Duties::WithoutWorkspaces {
             return Err(SubmitError::Unavailable(
                 "this process works for a server on another machine and has no workspaces; submit the run there".into(),
             ));
         }
         self.check_disk().await?;
         check_texts(&new)?;
-        let limits = new.limits.over(&self.parts.settings.limits);
+        let limits = new.limits.over(&self.context.settings.limits);
         check_limits(&limits)?;
         let capped = limits.cost_nanodollars.is_some();
         let director = self.model(
             "director_model",
             new.director.as_ref(),
-            self.parts.settings.director.as_ref(),
+            self.context.settings.director.as_ref(),
             capped,
         )?;
         let worker = self.model(
             "worker_model",
             new.worker.as_ref(),
-            self.parts.settings.worker.as_ref(),
+            self.context.settings.worker.as_ref(),
             capped,
         )?;
         let workspace = self.workspace(&new).await?;
-        let merging = self.parts.merge_settings(&workspace.display().to_string());
+        let merging = self.context.merge_settings(&workspace.display().to_string());
         if let Some(second) = &merging.second_opinion {
             self.model("merge.second_opinion", None, Some(second), capped)?;
         }
@@ -65,7 +65,7 @@ impl Engine {
         let objective = telemetry::secrets::redact(&new.objective);
         let id = RunId::new();
         let request = asked(&new, &objective, [&director, &worker]);
-        let own = self.parts.settings.workspaces.get(&workspace);
+        let own = self.context.settings.workspaces.get(&workspace);
         let configured = own.and_then(|own| own.allow_integrity_flags);
         let row = NewRunRow {
             id,
@@ -74,7 +74,7 @@ impl Engine {
             allow_integrity_flags: new
                 .allow_integrity_flags
                 .or(configured)
-                .unwrap_or(self.parts.settings.allow_integrity_flags),
+                .unwrap_or(self.context.settings.allow_integrity_flags),
             hub: Layout::hub_name(&workspace),
             workspace_path: workspace.display().to_string(),
             objective,
@@ -90,15 +90,15 @@ impl Engine {
 
     /// A run that could not begin is refused rather than left waiting for a disk that nobody knows is full.
     async fn check_disk(&self) -> Result<(), SubmitError> {
-        self.measured().await;
-        match self.disk_room().lack() {
+        self.disk.measured().await;
+        match self.disk.room().lack() {
             Some(lack) => Err(SubmitError::Unavailable(format!("{lack}; then submit the run again"))),
             None => Ok(()),
         }
     }
 
     async fn save(&self, row: NewRunRow) -> Result<Submitted, SubmitError> {
-        let mut tx = self.parts.store.begin().await.map_err(internal)?;
+        let mut tx = self.context.store.begin().await.map_err(internal)?;
         match tx.insert_run(&row).await.map_err(internal)? {
             Saved::New => {
                 let fact = Fact::RunSubmitted {
@@ -108,7 +108,7 @@ impl Engine {
                 tx.insert_effect(row.id, &Effect::Prepare).await.map_err(internal)?;
                 tx.commit().await.map_err(internal)?;
                 telemetry::run::started();
-                self.parts.wake.committed();
+                self.context.wake.committed();
                 Ok(Submitted {
                     id: row.id,
                     state: RunState::Planning,
@@ -163,7 +163,7 @@ impl Engine {
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
             });
         }
-        self.parts.models.check(model, capped).map_err(|error| {
+        self.context.models.check(model, capped).map_err(|error| {
             let (value, message) = (model.to_string(), error.to_string());
             let hint = "orchestrator config shows the configured providers; orchestrator doctor checks their keys";
             let hint = hint.to_owned();
@@ -191,7 +191,7 @@ impl Engine {
             true => Unversioned::Initialised,
             false => Unversioned::Refused,
         };
-        let (admission, asked) = (self.parts.admission.clone(), new.workspace.clone());
+        let (admission, asked) = (self.context.admission.clone(), new.workspace.clone());
         let admitted = blocking(move || admission.admit(&asked, unversioned)).await;
         let shown = || first_line(&new.workspace.display().to_string(), PATH_BYTES);
         admitted.map(|admitted| admitted.path).map_err(|refused| {

@@ -6,7 +6,7 @@ use super::{
     report::{Age, CleanedCache},
     round::{Round, folders, held, removed},
 };
-use crate::{engine::blocking, usage::Area};
+use crate::{context::blocking, disk::usage::Area};
 use git::Hub;
 use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
 use store::retention::EndedRun;
@@ -17,10 +17,10 @@ const GONE: &str = ".gone-";
 impl Round<'_> {
     /// Gives up what has to go for the bound. What is not enough is for the next measurement to tell.
     pub(super) async fn make_room(&mut self) -> Result<(), RetentionError> {
-        let Some(bound) = self.engine.parts.settings.disk_bound_bytes else {
+        let Some(bound) = self.disk.context.settings.disk_bound_bytes else {
             return Ok(());
         };
-        let Some(found) = self.engine.measure().await else {
+        let Some(found) = self.disk.measure().await else {
             return Ok(());
         };
         // In a dry run nothing of what was found so far is gone.
@@ -42,13 +42,13 @@ impl Round<'_> {
     }
 
     async fn spare_caches(&mut self, mut over: u64) -> Result<u64, RetentionError> {
-        let (parts, root) = (&self.engine.parts, self.engine.parts.layout.caches());
+        let (context, root) = (&self.disk.context, self.disk.context.layout.caches());
         let mut caches: HashMap<String, PathBuf> = blocking(move || folders(&root))
             .await
             .into_iter()
             .filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path)))
             .collect();
-        let used = parts.store.hubs_by_last_merge().await?;
+        let used = context.store.hubs_by_last_merge().await?;
         let used = used.iter().map(|hub| hub.trim_end_matches(".git").to_owned());
         let used: Vec<(String, PathBuf)> = used.filter_map(|name| caches.remove_entry(&name)).collect();
         // First what no merge is known of, leftovers among them.
@@ -69,9 +69,9 @@ impl Round<'_> {
     /// `false` where a gate may be using it. It gets another name before it goes, so that a gate which begins meanwhile
     /// makes a new one.
     async fn remove_cache(&self, name: &str, path: PathBuf) -> Result<bool, RetentionError> {
-        let parts = &self.engine.parts;
-        let (merging, claiming) = parts.busy.merging().await;
-        let busy = parts.store.hubs_of(&merging).await?;
+        let context = &self.disk.context;
+        let (merging, claiming) = context.busy.merging().await;
+        let busy = context.store.hubs_of(&merging).await?;
         if busy.iter().any(|hub| hub.trim_end_matches(".git") == name) {
             return Ok(false);
         }
@@ -103,13 +103,13 @@ impl Round<'_> {
     async fn spare_trees(&mut self, mut over: u64) -> Result<(), RetentionError> {
         let mut ended: Vec<(EndedRun, Arc<Hub>)> = Vec::new();
         for path in self.hubs().await {
-            let Ok(hub) = self.engine.parts.hub_at(path).await else {
+            let Ok(hub) = self.disk.context.hub_at(path).await else {
                 continue;
             };
             self.look_for_later(&hub).await?;
             let own = hub.clone();
             let runs = blocking(move || own.runs_with_references()).await?;
-            let found = self.engine.parts.store.ended_among(&runs).await?;
+            let found = self.disk.context.store.ended_among(&runs).await?;
             ended.extend(found.into_iter().map(|run| (run, hub.clone())));
         }
         let told = match self.fence {

@@ -1,7 +1,7 @@
 //! Waiting for a database, or a hub that machines share, that can't be reached: what was done must be written down, so
 //! it is said again until it is. Only for what may be said twice.
 
-use crate::engine::Parts;
+use crate::context::Context;
 use domain::{Fence, RunId, TaskId};
 use std::{
     future::Future,
@@ -47,7 +47,7 @@ impl MayPass for git::SnapshotError {
     }
 }
 
-impl MayPass for crate::step::StepError {
+impl MayPass for super::StepError {
     fn out_of_reach(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => error.out_of_reach(),
@@ -84,7 +84,7 @@ impl Waiting {
     }
 }
 
-impl Parts {
+impl Context {
     /// [`patiently`], with what is waited for shown at the task.
     pub(crate) async fn patiently_shown<T, E, Called>(
         &self,

@@ -1,6 +1,6 @@
 //! Where a run's branch is in the hub, and whether it still holds what landed.
 
-use crate::engine::{Engine, blocking};
+use crate::context::{Context, blocking};
 use domain::{CommitId, RunId};
 use git::Hub;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(crate) enum TipError {
 }
 
 /// Finds the branch of a run; `None` where it does not exist.
-pub(crate) async fn find(engine: &Engine, run: RunId, hub: &Arc<Hub>) -> Result<Option<Tip>, TipError> {
-    let landed = engine.parts.store.last_landed(run).await?;
+pub(crate) async fn find(context: &Context, run: RunId, hub: &Arc<Hub>) -> Result<Option<Tip>, TipError> {
+    let landed = context.store.last_landed(run).await?;
     let (hub, integration) = (hub.clone(), git::refs::integration(&run));
     blocking(move || {
         let Some(commit) = hub.tip(&integration)? else {

@@ -1,0 +1,133 @@
+//! What every part of the engine is given: the settings, the rows, the hands, and the signals between the parts.
+//!
+//! Nothing here knows a part of the engine. A part that has something of its own, such as the gates of the merge queue
+//! or the measurements of the disk, keeps it to itself.
+
+mod account;
+mod busy;
+mod hubs;
+mod layout;
+mod patience;
+pub(crate) mod step;
+pub(crate) mod tip;
+mod troubles;
+pub(crate) mod user_git;
+mod wake;
+mod working;
+
+pub(crate) use account::Account;
+pub(crate) use busy::{Busy, What};
+pub(crate) use layout::Layout;
+pub(crate) use patience::{MayPass, Waiting, patiently, patiently_for};
+pub(crate) use step::StepError;
+pub(crate) use tip::TipError;
+pub(crate) use troubles::Troubles;
+pub(crate) use wake::Wake;
+pub(crate) use working::{Claim, Place, Working};
+
+use crate::settings::{DeliverySettings, Duties, MergeSettings, Settings};
+use agents::profile::Profiles;
+use domain::{RunId, TaskId};
+use sandbox::Sandbox;
+use std::{path::PathBuf, sync::Arc};
+use store::{Holder, Store, run::RunFacts, view::Views};
+use tokio::sync::mpsc;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+/// Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) layout: Layout,
+    /// Which directories may become workspaces.
+    pub(crate) admission: git::Admission,
+    pub(crate) store: Store,
+    pub(crate) views: Views,
+    pub(crate) models: Arc<llm::Models>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) profiles: Arc<Profiles>,
+    /// This life of this process, as the database knows it.
+    pub(crate) holder: Holder,
+    pub(crate) wake: Wake,
+    /// Cancelled when the process is to take nothing new and to put down what it holds.
+    pub(crate) drain: CancellationToken,
+    /// Cancelled when everything has been put down.
+    pub(crate) stop: CancellationToken,
+    /// What is under way.
+    pub(crate) under_way: TaskTracker,
+    /// Attempts that run here, so that a cancelled task's worker is stopped at once.
+    pub(crate) working: Working,
+    /// Effects and merges that run here.
+    pub(crate) busy: Busy,
+    pub(crate) troubles: Arc<Troubles>,
+    /// Where it is told what has ended.
+    pub(crate) ends: mpsc::UnboundedSender<Ends>,
+}
+
+/// What a step ended.
+pub(crate) struct Ends {
+    pub(crate) run: RunId,
+    pub(crate) tasks: Vec<TaskId>,
+    /// Whether the run itself ended.
+    pub(crate) is_run: bool,
+    /// Held until it was told, so that a process that is being stopped still tells of what it ended.
+    pub(crate) _under_way: TaskTrackerToken,
+}
+
+impl Context {
+    /// What the sandboxes of a workspace may read besides the system: what is configured for all and for it.
+    pub(crate) fn extra_read_only(&self, workspace: &str) -> Vec<PathBuf> {
+        let own = self.settings.workspaces.get(std::path::Path::new(workspace));
+        let own = own.into_iter().flat_map(|settings| &settings.read_only);
+        self.settings.extra_read_only.iter().chain(own).cloned().collect()
+    }
+
+    /// How conflicts are decided in a workspace.
+    pub(crate) fn merge_settings(&self, workspace: &str) -> &MergeSettings {
+        let own = self.settings.workspaces.get(std::path::Path::new(workspace));
+        own.map_or(&self.settings.merge, |settings| &settings.merge)
+    }
+
+    /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
+    pub(crate) fn knows_models_of(&self, facts: &RunFacts) -> Result<(), String> {
+        if self.settings.duties != Duties::WithoutWorkspaces {
+            return Ok(());
+        }
+        let worker = llm::ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
+        let second = &self.merge_settings(&facts.workspace_path).second_opinion;
+        let capped = facts.limits.cost_nanodollars.is_some();
+        let mut all = std::iter::once(&worker).chain(second);
+        all.try_for_each(|model| self.models.check(model, capped))
+            .map_err(|error| error.to_string())
+    }
+
+    /// How the work of a workspace's runs is handed over, where that is configured.
+    pub(crate) fn delivery(&self, workspace: &str) -> Option<&DeliverySettings> {
+        let own = self.settings.workspaces.get(std::path::Path::new(workspace));
+        own.map(|settings| &settings.delivery)
+    }
+
+    /// Who commits, as git takes it.
+    pub(crate) fn stamp(&self, message: String) -> git::Stamp {
+        let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        git::Stamp {
+            message,
+            identity: git::Identity {
+                name: self.settings.identity.name.clone(),
+                email: self.settings.identity.email.clone(),
+            },
+            at_unix_s: at.map_or(0, |at| at.as_secs() as i64),
+        }
+    }
+}
+
+/// Runs blocking work, such as git's, beside the runtime. A panic in it goes on here.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

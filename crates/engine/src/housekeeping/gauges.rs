@@ -1,0 +1,33 @@
+//! Gauges that are read from the database.
+
+use crate::context::Context;
+use domain::task::TaskState;
+
+/// Reads them.
+pub(crate) async fn read(context: &Context) -> Result<(), store::Error> {
+    let store = &context.store;
+    let states = store.task_states().await?;
+    telemetry::task::states(&states);
+    let ready = states
+        .iter()
+        .find(|(state, _)| *state == TaskState::Ready)
+        .map_or(0, |(_, count)| *count);
+    telemetry::queue::length("work", ready);
+    let merges = store.merge_queue_length().await?;
+    telemetry::merge::queue_length(merges);
+    telemetry::queue::length("merge", merges);
+    telemetry::merge::waiting(store.merges_waiting().await?);
+    telemetry::run::budget_remaining(store.smallest_budget().await?);
+    telemetry::run::active(store.runs_under_way().await?);
+    let open = store.open_effects().await?;
+    for kind in ["prepare", "plan", "deliver"] {
+        let waiting = open
+            .iter()
+            .find(|(name, _)| name == kind)
+            .map_or(0, |(_, count)| *count);
+        telemetry::queue::length(kind, waiting);
+    }
+    let (active, idle) = store.connections();
+    telemetry::db::pool(i64::from(active), i64::from(idle));
+    Ok(())
+}

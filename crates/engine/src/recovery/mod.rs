@@ -1,0 +1,58 @@
+//! Bringing back what dead processes held, and ending runs whose time is up. It runs in every process, and twice does no
+//! harm.
+
+mod leftovers;
+
+pub(crate) use leftovers::clear;
+
+use crate::context::{Context, StepError};
+use domain::{
+    event::Event,
+    limits::RunLimits,
+    run::{Reason, ReasonCode},
+};
+
+/// Brings back what dead processes held.
+pub(crate) async fn recover(context: &Context) -> Result<(), store::Error> {
+    let lost = context.store.lose_calls(context.holder).await?;
+    if lost > domain::NanoDollars::ZERO {
+        tracing::warn!(upper_bound = %lost, "model calls were lost with their process; their upper bounds stay reserved");
+        telemetry::llm::discarded(lost);
+    }
+    for task in context.store.lost_tasks(context.holder).await? {
+        let event = Event::ProcessLost {
+            fence: task.fence,
+            progressed: task.progressed,
+        };
+        match context.step(task.run, Some(task.task), event, async |_| Ok(())).await {
+            Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
+            Err(StepError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Why a run whose time is up ends.
+pub(crate) fn overdue(limits: &RunLimits) -> Reason {
+    let limit = limits.run_s;
+    let text = format!("the run took longer than it may (limit run_s = {limit}); raise limits.run_s and run again");
+    Reason::new(ReasonCode::Limit, text)
+}
+
+/// Ends the runs whose time is up, with all that is under way for them.
+pub(crate) async fn end_overdue_runs(context: &Context) -> Result<(), store::Error> {
+    for run in context.store.overdue_runs().await? {
+        let Some(facts) = context.store.run_facts(run).await? else {
+            continue;
+        };
+        let reason = overdue(&facts.limits);
+        match context
+            .step(run, None, Event::RunFailed { reason }, async |_| Ok(()))
+            .await
+        {
+            Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
+            Err(StepError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}

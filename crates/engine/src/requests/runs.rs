@@ -1,0 +1,70 @@
+//! What a person asks of a run that there is: to end it, or to hand its work over.
+
+use super::{CancelError, DeliverError};
+use crate::{
+    context::{StepError, step},
+    engine::Engine,
+};
+use domain::{RunId, event::Event, transition::Refusal};
+
+impl Engine {
+    /// Ends a run on a person's request. Asking twice is fine.
+    ///
+    /// # Errors
+    /// When there is no such run, or it is past being cancelled.
+    pub async fn cancel(&self, run: RunId) -> Result<(), CancelError> {
+        let mut tx = self.context.store.begin().await.map_err(internal)?;
+        match step::apply(&mut tx, run, None, Event::CancelAsked).await {
+            Ok(applied) => {
+                tx.commit().await.map_err(internal)?;
+                self.context.applied(&applied);
+                Ok(())
+            }
+            Err(StepError::Refused(Refusal::Stale(_))) => Ok(()),
+            Err(StepError::Refused(Refusal::Illegal(message))) => Err(CancelError::Refused(message)),
+            Err(StepError::Unknown(run)) => Err(CancelError::NotFound(run)),
+            Err(StepError::Store(error)) => Err(internal(error)),
+        }
+    }
+
+    /// Hands a run's work over once more, or at last. Asking while it is under way is fine. With consent the checkout
+    /// is fast-forwarded although the run has integrity flags; consent that was given is not taken back.
+    ///
+    /// # Errors
+    /// When there is no such run, or not everything of it has landed.
+    pub async fn deliver(&self, run: RunId, allow_integrity_flags: bool) -> Result<(), DeliverError> {
+        let internal = |error: store::Error| DeliverError::Internal(error.to_string());
+        let mut tx = self.context.store.begin().await.map_err(internal)?;
+        let locked = tx.lock_run(run).await.map_err(internal)?;
+        locked.ok_or(DeliverError::NotFound(run))?;
+        if tx.is_expired(run).await.map_err(internal)? {
+            return Err(DeliverError::Refused(
+                "the trees of the run were given up (retention), so there is nothing left to deliver from; a branch \
+                 that was delivered before is in your repository"
+                    .into(),
+            ));
+        }
+        if allow_integrity_flags {
+            tx.allow_integrity_flags(run).await.map_err(internal)?;
+        }
+        if tx.is_delivering(run).await.map_err(internal)? {
+            return tx.commit().await.map_err(internal);
+        }
+        let asked = Event::DeliverAsked { allow_integrity_flags };
+        match step::apply(&mut tx, run, None, asked).await {
+            Ok(applied) => {
+                tx.commit().await.map_err(internal)?;
+                self.context.applied(&applied);
+                Ok(())
+            }
+            Err(StepError::Refused(Refusal::Stale(_))) => Ok(()),
+            Err(StepError::Refused(Refusal::Illegal(message))) => Err(DeliverError::Refused(message)),
+            Err(StepError::Unknown(run)) => Err(DeliverError::NotFound(run)),
+            Err(StepError::Store(error)) => Err(internal(error)),
+        }
+    }
+}
+
+fn internal(error: store::Error) -> CancelError {
+    CancelError::Internal(error.to_string())
+}
