@@ -56,8 +56,12 @@ impl Merger {
     }
 
     async fn bring_onto(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
-        let (hub, onto, work) = (self.hub.clone(), tip.clone(), self.merge.commit.clone());
-        let submission = git::refs::submission(&self.facts.id, &self.merge.key, &work);
+        let (hub, onto, work) = (
+            self.entry.branch.hub.clone(),
+            tip.clone(),
+            self.entry.merge.commit.clone(),
+        );
+        let submission = git::refs::submission(&self.entry.branch.facts.id, &self.entry.merge.key, &work);
         let outcome = blocking(move || {
             hub.follow_fixed(&submission)?;
             hub.merge(&onto, &work)
@@ -102,9 +106,9 @@ impl Merger {
             merged: None,
             gate: None,
         };
-        let moved = self.moved(MergeState::Resolving, paths.clone());
-        self.brought(MergeState::Resolving, row, vec![moved]).await?;
-        let span = telemetry::span::child(&self.trace, SpanKind::Resolve);
+        let moved = self.entry.moved(MergeState::Resolving, paths.clone());
+        self.entry.brought(MergeState::Resolving, row, vec![moved]).await?;
+        let span = telemetry::span::child(&self.entry.trace, SpanKind::Resolve);
         let resolved = self.resolve(&conflict, &span.context()).await?;
         Ok(match resolved {
             Resolved::Tree(tree) => Ok(Together {
@@ -120,23 +124,30 @@ impl Merger {
     /// Makes the merge commit. Nothing names it before it lands or is rejected: one that is put down before that is
     /// made anew.
     async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Brought, Failure> {
-        let title = match self.context.store.task_facts(self.merge.task).await? {
+        let title = match self
+            .entry
+            .branch
+            .context
+            .store
+            .task_facts(self.entry.merge.task)
+            .await?
+        {
             Some(task) => task.title,
             None => return Err(Failure::NotOurs),
         };
-        let stamp = self.context.stamp(format!(
+        let stamp = self.entry.branch.context.stamp(format!(
             "Merge {}: {title}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
-            self.merge.key, self.facts.id, self.merge.key, self.merge.attempt
+            self.entry.merge.key, self.entry.branch.facts.id, self.entry.merge.key, self.entry.merge.attempt
         ));
         let (hub, tree, onto, work) = (
-            self.hub.clone(),
+            self.entry.branch.hub.clone(),
             together.tree.clone(),
             tip.clone(),
-            self.merge.commit.clone(),
+            self.entry.merge.commit.clone(),
         );
         // Against the base of the run: attributes that one task adds may apply to what another wrote.
-        let base = self.facts.base.clone().unwrap_or_else(|| tip.clone());
-        let (context, facts) = (self.context.clone(), self.facts.clone());
+        let base = self.entry.branch.facts.base.clone().unwrap_or_else(|| tip.clone());
+        let (context, facts) = (self.entry.branch.context.clone(), self.entry.branch.facts.clone());
         let merged = blocking(move || {
             let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
             let attributes = user_git::attributes(&context, &facts);
@@ -147,11 +158,13 @@ impl Merger {
             Ok(merged) => merged,
             Err(Refused::Git(error)) => return Err(error.into()),
             Err(refused) => {
-                let ended = self.rejected(ReasonCode::Worker, &refused.to_string(), json!({}), together.conflicted);
+                let ended =
+                    self.entry
+                        .rejected(ReasonCode::Worker, &refused.to_string(), json!({}), together.conflicted);
                 return Ok(Brought::Ended(ended));
             }
         };
-        let unchecked = gate::unchecked(self)?;
+        let unchecked = gate::unchecked(&self.entry)?;
         let row = BroughtRow {
             tip,
             how: together.how,
@@ -159,12 +172,12 @@ impl Merger {
             merged: Some((&merged, together.tree.0.as_str())),
             gate: unchecked.as_ref().map(|unchecked| &unchecked.kept),
         };
-        let mut facts = vec![self.moved(MergeState::Verifying, Vec::new())];
+        let mut facts = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
         facts.extend(unchecked.as_ref().map(|unchecked| unchecked.fact.clone()));
-        self.brought(MergeState::Verifying, row, facts).await?;
+        self.entry.brought(MergeState::Verifying, row, facts).await?;
         if unchecked.is_some() {
-            let flags = integrity::of_tree(self, tip, &merged).await?;
-            self.ungated(&flags).await?;
+            let flags = integrity::of_tree(&self.entry, tip, &merged).await?;
+            self.entry.ungated(&flags).await?;
         }
         Ok(Brought::Built(Built {
             tip: tip.clone(),

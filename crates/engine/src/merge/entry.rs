@@ -17,7 +17,7 @@ use domain::{
 };
 use git::Hub;
 use serde_json::{Value, json};
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use store::{
     Tx,
     merge::{BroughtRow, Hold, QueuedMerge},
@@ -95,19 +95,11 @@ pub(super) struct Branch {
     pub(super) fence: Fence,
 }
 
-/// An entry of the queue; what concerns its branch is read through to that. It is shared with its gate.
+/// An entry of the queue. It is shared with its gate.
 pub(super) struct Entry {
-    branch: Branch,
+    pub(super) branch: Branch,
     pub(super) merge: QueuedMerge,
     pub(super) trace: TraceContext,
-}
-
-impl Deref for Entry {
-    type Target = Branch;
-
-    fn deref(&self) -> &Branch {
-        &self.branch
-    }
 }
 
 /// An entry on its way onto the branch, and what it has taken so far.
@@ -117,14 +109,6 @@ pub(super) struct Merger {
     pub(super) worked: Duration,
     span: SpanGuard,
     metered: EffectRunning,
-}
-
-impl Deref for Merger {
-    type Target = Entry;
-
-    fn deref(&self) -> &Entry {
-        &self.entry
-    }
 }
 
 impl Merger {
@@ -157,7 +141,7 @@ impl Merger {
 
     /// Why it is not begun once more.
     pub(super) fn poison(&self) -> Option<Ended> {
-        (self.merge.begun >= BEGINNINGS && !self.merge.intended).then(|| {
+        (self.entry.merge.begun >= BEGINNINGS && !self.entry.merge.intended).then(|| {
             let message = format!("{BEGINNINGS} processes began the merge and ended under it");
             Ended::error(ReasonCode::Poison, message, false)
         })
@@ -165,19 +149,19 @@ impl Merger {
 
     async fn record_end(&self, tx: &mut Tx, ended: &Ended) -> Result<Applied, Failure> {
         if ended.conflicted && ended.is_refused() {
-            tx.refuse_resolutions(self.hold()).await?;
+            tx.refuse_resolutions(self.entry.hold()).await?;
         }
         if let Some(question) = &ended.question {
             return self.ask(tx, question).await;
         }
-        let (merge, task) = (self.merge.id, self.merge.task);
+        let (merge, task) = (self.entry.merge.id, self.entry.merge.task);
         let event = Event::MergeEnded {
             merge,
             end: ended.end.clone(),
         };
-        let applied = step::apply(tx, self.facts.id, Some(task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.facts.id, Some(task), event).await?;
         let worked = self.worked.as_millis() as i64;
-        if !tx.end_merge(self.hold(), &ended.end, worked).await? {
+        if !tx.end_merge(self.entry.hold(), &ended.end, worked).await? {
             return Err(Failure::NotOurs);
         }
         if let MergeEnd::Landed { commit } = &ended.end {
@@ -195,13 +179,13 @@ impl Merger {
     /// Puts the question in place of the merge's end.
     async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
         let event = Event::PersonAsked {
-            merge: self.merge.id,
+            merge: self.entry.merge.id,
             conflicts: question.conflicts.clone(),
             why: question.why.message.clone(),
         };
-        let applied = step::apply(tx, self.facts.id, Some(self.merge.task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.facts.id, Some(self.entry.merge.task), event).await?;
         let worked = self.worked.as_millis() as i64;
-        match tx.ask_person(self.hold(), &question.why, worked).await? {
+        match tx.ask_person(self.entry.hold(), &question.why, worked).await? {
             true => Ok(applied),
             false => Err(Failure::NotOurs),
         }
@@ -237,7 +221,7 @@ impl Entry {
         row: BroughtRow<'_>,
         facts: Vec<Fact>,
     ) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
+        let mut tx = self.branch.progress().await?;
         if !tx.brought(self.hold(), state, row).await? {
             return Err(Failure::NotOurs);
         }
@@ -246,7 +230,7 @@ impl Entry {
 
     /// Records what was found about a merge that lands without a gate.
     pub(super) async fn ungated(&self, flags: &[IntegrityFlag]) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
+        let mut tx = self.branch.progress().await?;
         let new = tx.save_integrity_flags(self.hold(), flags).await?;
         self.tell(tx, self.flagged(&new)).await?;
         count(&new);
@@ -261,7 +245,7 @@ impl Entry {
         fact: Fact,
         flags: &[IntegrityFlag],
     ) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
+        let mut tx = self.branch.progress().await?;
         if !tx.save_gate(self.hold(), merged, report).await? {
             return Err(Failure::NotOurs);
         }
@@ -285,9 +269,9 @@ impl Entry {
 
     async fn tell(&self, mut tx: Tx, facts: Vec<Fact>) -> Result<(), Failure> {
         let facts: Vec<_> = facts.into_iter().map(|fact| (Some(self.merge.task), fact)).collect();
-        tx.append(self.facts.id, &facts).await?;
+        tx.append(self.branch.facts.id, &facts).await?;
         tx.commit().await?;
-        self.context.wake.told();
+        self.branch.context.wake.told();
         Ok(())
     }
 
@@ -302,7 +286,7 @@ impl Entry {
 
     /// Records what a layer made of a conflict. Fails when the merge is no longer ours, or has ended.
     pub(super) async fn decided(&self, row: ResolutionRow) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
+        let mut tx = self.branch.progress().await?;
         if !tx.save_resolution(self.hold(), &row).await? {
             return Err(Failure::NotOurs);
         }
@@ -318,7 +302,7 @@ impl Entry {
 
     /// Lets a decision of an earlier round stand. Fails when the merge is no longer ours.
     pub(super) async fn keeps(&self, id: i64) -> Result<(), Failure> {
-        let mut tx = self.progress().await?;
+        let mut tx = self.branch.progress().await?;
         if !tx.keep_resolution(self.hold(), id).await? {
             return Err(Failure::NotOurs);
         }
@@ -364,10 +348,10 @@ impl Branch {
         let (mut taken, mut facts) = (Vec::new(), Vec::new());
         for entry in entries {
             let merger = Merger::take(self, entry);
-            let first = self.context.troubles.begins(merger.merge.id);
-            if tx.begin_merge(merger.hold(), first).await? {
-                let fact = merger.moved(MergeState::Merging, Vec::new());
-                facts.push((Some(merger.merge.task), fact));
+            let first = self.context.troubles.begins(merger.entry.merge.id);
+            if tx.begin_merge(merger.entry.hold(), first).await? {
+                let fact = merger.entry.moved(MergeState::Merging, Vec::new());
+                facts.push((Some(merger.entry.merge.task), fact));
                 taken.push(merger);
             }
         }
@@ -392,7 +376,7 @@ impl Branch {
             self.context.applied(applied);
         }
         for (merger, ended) in ends {
-            self.context.troubles.ended(merger.merge.id);
+            self.context.troubles.ended(merger.entry.merge.id);
             merger.told(&ended);
         }
         Ok(())

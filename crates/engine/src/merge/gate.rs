@@ -52,7 +52,7 @@ impl Recorded {
 
 /// The report where there is no gate; `None` where there is one.
 pub(super) fn unchecked(entry: &Entry) -> Result<Option<Recorded>, Failure> {
-    if entry.is_gated() {
+    if entry.branch.is_gated() {
         return Ok(None);
     }
     Recorded::new(entry, GateReport::not_configured()).map(Some)
@@ -68,7 +68,7 @@ pub(super) async fn judge_in_turn(
 ) -> Result<Box<GateReport>, Failure> {
     let _place = match in_turn {
         true => {
-            let place = cancel.run_until_cancelled(entry.gates.in_turn.acquire()).await;
+            let place = cancel.run_until_cancelled(entry.branch.gates.in_turn.acquire()).await;
             Some(place.ok_or(Failure::Stopped)?)
         }
         false => None,
@@ -130,7 +130,12 @@ async fn check(
     commit: &CommitId,
     cancel: &CancellationToken,
 ) -> Result<Judged, Failure> {
-    let command = entry.facts.check.as_ref().and_then(|check| check.command.clone());
+    let command = entry
+        .branch
+        .facts
+        .check
+        .as_ref()
+        .and_then(|check| check.command.clone());
     let Some(command) = command else {
         return Ok(Judged {
             report: GateReport::not_configured(),
@@ -138,14 +143,18 @@ async fn check(
         });
     };
     let inspection = integrity::inspect(entry, &command, tip, commit).await?;
-    let layout = &entry.context.layout;
+    let layout = &entry.branch.context.layout;
     let gate = Gate {
         entry,
         command,
-        cache: entry.gates.build_caches.take(&layout.build_cache(&entry.facts.hub)),
+        cache: entry
+            .branch
+            .gates
+            .build_caches
+            .take(&layout.build_cache(&entry.branch.facts.hub)),
         cancel,
     };
-    let log = layout.gate_output(entry.facts.id, entry.merge.id);
+    let log = layout.gate_output(entry.branch.facts.id, entry.merge.id);
     let report = tried(&gate, commit, log, !inspection.is_forging()).await?;
     if !report.lands() {
         let flags = inspection.conclude(&report, None, None).flags;
@@ -154,13 +163,13 @@ async fn check(
     let restored = with_restored(&gate, commit, &inspection).await?;
     let before = match inspection.is_compared(&report.how_ran()) {
         true => Some(ran_before(&gate, tip).await?),
-        false => entry.gates.earlier.ran(&gate.on(tip)),
+        false => entry.branch.gates.earlier.ran(&gate.on(tip)),
     };
     let concluded = inspection.conclude(&report, restored.as_ref(), before.as_ref());
     let report = match (concluded.refused, restored) {
         (Some(why), Some(restored)) => report.refused(why, restored),
         (_, _) => {
-            entry.gates.earlier.learn_ran(gate.on(commit), report.how_ran());
+            entry.branch.gates.earlier.learn_ran(gate.on(commit), report.how_ran());
             report
         }
     };
@@ -172,14 +181,14 @@ async fn check(
 
 /// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
 async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
-    let (layout, facts) = (&gate.entry.context.layout, &gate.entry.facts);
-    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.fence);
+    let (layout, facts) = (&gate.entry.branch.context.layout, &gate.entry.branch.facts);
+    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.branch.fence);
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
     let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
         true => red_base(gate).await?,
         false => Red::default(),
     };
-    for _ in 0..gate.entry.context.settings.gate_reruns {
+    for _ in 0..gate.entry.branch.context.settings.gate_reruns {
         if !report.may_be_flaky() || report.only_fails(&red) {
             break;
         }
@@ -199,12 +208,12 @@ async fn with_restored(
     if files.is_empty() {
         return Ok(None);
     }
-    let (hub, at) = (gate.entry.hub.clone(), commit.clone());
-    let stamp = gate.entry.context.stamp("With the check as it was".to_owned());
+    let (hub, at) = (gate.entry.branch.hub.clone(), commit.clone());
+    let stamp = gate.entry.branch.context.stamp("With the check as it was".to_owned());
     let restored = blocking(move || hub.commit_with(&at, &files, &stamp)).await?;
-    let layout = &gate.entry.context.layout;
+    let layout = &gate.entry.branch.context.layout;
     let log = layout
-        .gate_output(gate.entry.facts.id, gate.entry.merge.id)
+        .gate_output(gate.entry.branch.facts.id, gate.entry.merge.id)
         .with_added_extension("before");
     let report = tried(gate, &restored, log.clone(), !inspection.is_forging()).await?;
     drop(tokio::fs::remove_file(log).await);
@@ -213,11 +222,11 @@ async fn with_restored(
 
 /// How many tests ran before the work: on the commit it was merged onto, else on the base of the run.
 async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
-    let known = &gate.entry.gates.earlier;
+    let known = &gate.entry.branch.gates.earlier;
     if let Some(ran) = known.ran(&gate.on(tip)) {
         return Ok(ran);
     }
-    let Some(base) = &gate.entry.facts.base else {
+    let Some(base) = &gate.entry.branch.facts.base else {
         return Ok(Ran::default());
     };
     match known.ran(&gate.on(base)) {
@@ -229,11 +238,11 @@ async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
 /// What fails on the base of the run. A run of the check that did not come to its end, or whose output is cut, excuses
 /// nothing.
 async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
-    let (known, run) = (&gate.entry.gates.earlier, gate.entry.facts.id);
+    let (known, run) = (&gate.entry.branch.gates.earlier, gate.entry.branch.facts.id);
     if let Some(red) = known.known(run) {
         return Ok(red);
     }
-    let Some(base) = &gate.entry.facts.base else {
+    let Some(base) = &gate.entry.branch.facts.base else {
         return Ok(Red::default());
     };
     let on_base = on_base(gate, base).await?;
@@ -255,13 +264,14 @@ async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
 async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateError> {
     let entry = gate.entry;
     let place = entry
+        .branch
         .context
         .layout
-        .gate_base(entry.facts.id, entry.merge.id, entry.fence);
+        .gate_base(entry.branch.facts.id, entry.merge.id, entry.branch.fence);
     let log = place.with_added_extension("log");
     let report = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.
     drop(tokio::fs::remove_file(log).await);
-    entry.gates.earlier.learn_ran(gate.on(base), report.how_ran());
+    entry.branch.gates.earlier.learn_ran(gate.on(base), report.how_ran());
     Ok(report)
 }

@@ -36,8 +36,8 @@ const NAMED: usize = 5;
 
 /// What a merge commit brings, by its tree alone.
 pub(super) async fn of_tree(entry: &Entry, tip: &CommitId, merged: &CommitId) -> Result<Vec<IntegrityFlag>, Failure> {
-    let (hub, tip, merged) = (entry.hub.clone(), tip.clone(), merged.clone());
-    let (context, facts) = (entry.context.clone(), entry.facts.clone());
+    let (hub, tip, merged) = (entry.branch.hub.clone(), tip.clone(), merged.clone());
+    let (context, facts) = (entry.branch.context.clone(), entry.branch.facts.clone());
     Ok(blocking(move || hub.executed(&tip, &merged, &user_git::commands(&context, &facts))).await?)
 }
 
@@ -48,13 +48,13 @@ pub(super) async fn inspect(
     tip: &CommitId,
     merged: &CommitId,
 ) -> Result<Inspection, Failure> {
-    let store = &entry.context.store;
+    let store = &entry.branch.context.store;
     let task = store.task_facts(entry.merge.task).await?.ok_or(Failure::NotOurs)?;
-    let plan = store.plan(entry.facts.id).await?.unwrap_or_default();
+    let plan = store.plan(entry.branch.facts.id).await?.unwrap_or_default();
     let scope = Scope::of(&task.spec, &plan.shared_paths);
-    let (hub, command) = (entry.hub.clone(), command.to_owned());
+    let (hub, command) = (entry.branch.hub.clone(), command.to_owned());
     let (tip, merged) = (tip.clone(), merged.clone());
-    let (context, facts) = (entry.context.clone(), entry.facts.clone());
+    let (context, facts) = (entry.branch.context.clone(), entry.branch.facts.clone());
     let inspected = blocking(move || {
         let mut inspection = Inspection::of(&hub, &command, &scope, &tip, &merged)?;
         let commands = user_git::commands(&context, &facts);

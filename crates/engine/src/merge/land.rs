@@ -104,7 +104,7 @@ impl Branch {
 
     fn candidates(&self, train: &[Validated]) -> Vec<(String, CommitId)> {
         let named = train.iter().map(|Validated { merger, built }| {
-            let reference = git::refs::candidate(&self.facts.id, &merger.merge.key, &built.merged);
+            let reference = git::refs::candidate(&self.facts.id, &merger.entry.merge.key, &built.merged);
             (reference, built.merged.clone())
         });
         named.collect()
@@ -126,18 +126,18 @@ impl Branch {
         tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
         let mut facts = Vec::with_capacity(train.len());
         for (place, Validated { merger, built }) in train.iter().enumerate() {
-            let task = tx.lock_task(merger.merge.task).await?;
+            let task = tx.lock_task(merger.entry.merge.task).await?;
             let (tip, merged) = (&built.tip, &built.merged);
             if task.is_none_or(|task| task.state != TaskState::Merging)
-                || !tx.intend_landing(merger.hold(), tip, merged, place).await?
+                || !tx.intend_landing(merger.entry.hold(), tip, merged, place).await?
             {
                 break;
             }
             let fact = Fact::LandingIntended {
-                merge: merger.merge.id,
+                merge: merger.entry.merge.id,
                 commit: merged.clone(),
             };
-            facts.push((Some(merger.merge.task), fact));
+            facts.push((Some(merger.entry.merge.task), fact));
         }
         tx.append(self.facts.id, &facts).await?;
         tx.commit().await?;
@@ -177,13 +177,13 @@ impl Branch {
     /// Finishes a landing whose intent was written: by this process before an error, or by one that died.
     pub(super) async fn recover_landing(&self, mut merger: Merger) -> Result<(), Failure> {
         let started = Instant::now();
-        let (Some(tip), Some(merged)) = (merger.merge.tip.clone(), merger.merge.merged.clone()) else {
+        let (Some(tip), Some(merged)) = (merger.entry.merge.tip.clone(), merger.entry.merge.merged.clone()) else {
             return Err(Failure::Passing("the intent names no commits".into()));
         };
         let branch = git::refs::integration(&self.facts.id);
-        let conflicted = merger.merge.conflicted;
+        let conflicted = merger.entry.merge.conflicted;
         let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
-        let candidate = git::refs::candidate(&self.facts.id, &merger.merge.key, &to);
+        let candidate = git::refs::candidate(&self.facts.id, &merger.entry.merge.key, &to);
         let state = move || {
             hub.follow_fixed(&candidate)?;
             hub.landing_state(&own, &from, &to)

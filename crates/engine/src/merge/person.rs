@@ -17,8 +17,10 @@ use store::{resolution::ResolutionRow, waiting::AnswerRow};
 impl Merger {
     /// Whether a person is asked what nobody else decided.
     fn asks_a_person(&self) -> bool {
-        let context = &self.context;
-        context.merge_settings(&self.facts.workspace_path).asks(Layer::Person)
+        let context = &self.entry.branch.context;
+        context
+            .merge_settings(&self.entry.branch.facts.workspace_path)
+            .asks(Layer::Person)
     }
 
     /// What becomes of work with a conflict that stands: back to its worker while that has a try left, else a person
@@ -29,7 +31,9 @@ impl Merger {
         why: String,
         paths: Vec<String>,
     ) -> Result<Ended, Failure> {
-        let ended = self.rejected(ReasonCode::Conflict, &why, json!({ "conflicts": paths }), true);
+        let ended = self
+            .entry
+            .rejected(ReasonCode::Conflict, &why, json!({ "conflicts": paths }), true);
         match (self.asks_the_worker(), self.asks_a_person()) {
             (false, false) => return Ok(Ended::error(ReasonCode::Conflict, why, true)),
             (true, false) => return Ok(ended),
@@ -50,11 +54,17 @@ impl Merger {
     /// What becomes of work that the gate refused: where a person decided and no try is left to mend it, the person
     /// is asked again about every path of the conflict, with what the gate said.
     pub(super) async fn refused(&self, ended: Ended) -> Result<Ended, Failure> {
-        let answers = self.context.store.person_answers(self.merge.id).await?;
+        let answers = self
+            .entry
+            .branch
+            .context
+            .store
+            .person_answers(self.entry.merge.id)
+            .await?;
         if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_a_try_left().await? {
             return Ok(ended);
         }
-        let asked = self.context.store.asked_merge(self.merge.id).await?;
+        let asked = self.entry.branch.context.store.asked_merge(self.entry.merge.id).await?;
         let paths = asked.ok_or(Failure::NotOurs)?.conflicts;
         let why = match &ended.end {
             MergeEnd::Rejected { reason } => format!("what was decided does not pass: {}", reason.message),
@@ -65,14 +75,26 @@ impl Merger {
 
     /// Whether work that is sent back now is tried again. While its merge is in our hands, nobody else counts.
     pub(super) async fn has_a_try_left(&self) -> Result<bool, Failure> {
-        let task = self.context.store.task_facts(self.merge.task).await?;
+        let task = self
+            .entry
+            .branch
+            .context
+            .store
+            .task_facts(self.entry.merge.task)
+            .await?;
         let task = task.ok_or(Failure::NotOurs)?;
-        Ok(task.failures + 1 < self.facts.limits.failures)
+        Ok(task.failures + 1 < self.entry.branch.facts.limits.failures)
     }
 
     /// Paths that a person decided when other versions met there.
     async fn outdated(&self, conflict: &Conflict) -> Result<Vec<String>, Failure> {
-        let answers = self.context.store.person_answers(self.merge.id).await?;
+        let answers = self
+            .entry
+            .branch
+            .context
+            .store
+            .person_answers(self.entry.merge.id)
+            .await?;
         let outdated = |answer: &AnswerRow| {
             let path = |file: &&ConflictFile| file.path.to_string() == answer.path;
             let file = conflict.files.iter().find(path);
@@ -87,7 +109,13 @@ impl Merger {
         file: &ConflictFile,
     ) -> Result<Option<(git::Resolution, ResolutionRow)>, Failure> {
         let (path, now) = (file.path.to_string(), versions(file));
-        let answers = self.context.store.person_answers(self.merge.id).await?;
+        let answers = self
+            .entry
+            .branch
+            .context
+            .store
+            .person_answers(self.entry.merge.id)
+            .await?;
         let own = answers
             .into_iter()
             .find(|answer| answer.path == path && answer.versions == now);

@@ -125,7 +125,7 @@ impl Train {
         let level_s = context.settings.priority_level.as_secs_f64();
         self.queue = context.store.merge_queue(self.run, level_s, 2 * LENGTH as i64).await?;
         let there: HashSet<MergeId> = self.queue.iter().map(|entry| entry.id).collect();
-        let gone = |merger: &Merger| !there.contains(&merger.merge.id);
+        let gone = |merger: &Merger| !there.contains(&merger.entry.merge.id);
         if let Some(first) = self.candidates.iter().position(|candidate| gone(&candidate.merger)) {
             self.put_candidates_down(first).await;
         }
@@ -146,7 +146,7 @@ impl Train {
                 return Ok(());
             };
             let (ahead, onto) = (!self.candidates.is_empty(), self.top(&tip.commit));
-            let on = Some((self.hand[next].merge.id, onto.clone()));
+            let on = Some((self.hand[next].entry.merge.id, onto.clone()));
             if ahead && self.behind == on {
                 return Ok(());
             }
@@ -163,7 +163,7 @@ impl Train {
             match brought {
                 Ok(Brought::Built(built)) => self.start_gate(merger, built, permit),
                 Ok(Brought::Ended(ended)) => {
-                    let over = merger.merge.id;
+                    let over = merger.entry.merge.id;
                     self.branch.finish(vec![(merger, ended)]).await?;
                     self.queue.retain(|entry| entry.id != over);
                 }
@@ -197,7 +197,7 @@ impl Train {
             .iter()
             .map(|candidate| &candidate.merger)
             .chain(&self.hand)
-            .map(|merger| merger.merge.id)
+            .map(|merger| merger.entry.merge.id)
             .collect();
         let fresh = self.queue.iter().filter(|entry| !known.contains(&entry.id));
         let fresh: Vec<QueuedMerge> = fresh.take(places).cloned().collect();
@@ -209,7 +209,7 @@ impl Train {
 
     /// The place in hand of what comes first in the queue.
     fn next(&self) -> Option<usize> {
-        let place = |entry: &QueuedMerge| self.hand.iter().position(|merger| merger.merge.id == entry.id);
+        let place = |entry: &QueuedMerge| self.hand.iter().position(|merger| merger.entry.merge.id == entry.id);
         self.queue.iter().find_map(place)
     }
 
@@ -312,14 +312,16 @@ impl Train {
     /// Sends work back that the gate refused. Its merge commit stays for people to look at.
     async fn reject(&mut self, merger: Merger, built: Built, report: Box<GateReport>) -> Result<bool, Failure> {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
-        let reference = git::refs::candidate(&self.run, &merger.merge.key, &merged);
+        let reference = git::refs::candidate(&self.run, &merger.entry.merge.key, &merged);
         let stop = self.branch.context.drain.clone();
         patiently_for(VERDICT_PATIENCE, &stop, || {
             let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
             blocking(move || hub.pin(&reference, &merged))
         })
         .await?;
-        let ended = merger.rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
+        let ended = merger
+            .entry
+            .rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
         let ended = merger.refused(ended).await?;
         self.branch.finish(vec![(merger, ended)]).await?;
         Ok(true)
@@ -332,7 +334,7 @@ impl Train {
             Failure::Passing(error) => {
                 merger.failed();
                 if let Some(ended) = merger.tries_used(&error).await? {
-                    let over = merger.merge.id;
+                    let over = merger.entry.merge.id;
                     self.branch.finish(vec![(merger, ended)]).await?;
                     self.queue.retain(|entry| entry.id != over);
                     return Ok(());

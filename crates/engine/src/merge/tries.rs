@@ -19,10 +19,10 @@ use store::merge::{Hold, QueuedMerge};
 impl Merger {
     /// Counts a failure; how the entry ends if that was its last try.
     pub(super) async fn tries_used(&self, why: &str) -> Result<Option<Ended>, Failure> {
-        let failures = failures(&self.context, self.hold(), why).await?;
-        Ok(spent(&self.context, failures, why)
-            .filter(|_| !self.merge.intended)
-            .map(|message| self.rejected(ReasonCode::Internal, &message, json!({}), false)))
+        let failures = failures(&self.entry.branch.context, self.entry.hold(), why).await?;
+        Ok(spent(&self.entry.branch.context, failures, why)
+            .filter(|_| !self.entry.merge.intended)
+            .map(|message| self.entry.rejected(ReasonCode::Internal, &message, json!({}), false)))
     }
 }
 

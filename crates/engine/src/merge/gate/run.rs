@@ -49,19 +49,23 @@ impl From<GateError> for Failure {
 impl Gate<'_> {
     /// This check on a commit, as what it said is remembered.
     pub(super) fn on(&self, commit: &CommitId) -> (String, CommitId, String) {
-        (self.entry.facts.hub.clone(), commit.clone(), self.command.clone())
+        (
+            self.entry.branch.facts.hub.clone(),
+            commit.clone(),
+            self.command.clone(),
+        )
     }
 
     /// The check on one tree. The checkout is removed whatever happens.
     pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<GateReport, GateError> {
-        let (hub, at, checkout) = (self.entry.hub.clone(), commit.clone(), place.clone());
+        let (hub, at, checkout) = (self.entry.branch.hub.clone(), commit.clone(), place.clone());
         let finished = match blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await {
             Ok(_) => self.run_in(&place, &log).await,
             Err(error @ WorktreeError::Occupied { .. }) => return Err(error.into()),
             // A part of it may be there: it goes as a whole one does.
             Err(error) => Err(error.into()),
         };
-        let hub = self.entry.hub.clone();
+        let hub = self.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
             tracing::warn!(%error, "the checkout of a gate could not be removed");
         }
@@ -73,14 +77,14 @@ impl Gate<'_> {
             // Without the folder only the whole output is missing; the report keeps its end.
             drop(tokio::fs::create_dir_all(folder).await);
         }
-        let (context, facts) = (&self.entry.context, &self.entry.facts);
+        let (context, facts) = (&self.entry.branch.context, &self.entry.branch.facts);
         let cache = &self.cache.path;
         match tokio::fs::try_exists(cache).await {
             Ok(true) => telemetry::sandbox::cache_hit(),
             Ok(false) | Err(_) => telemetry::sandbox::cache_miss(),
         }
         let mut job = Job::shell(&self.command, place.to_path_buf());
-        job.hub = Some(self.entry.hub.path().to_path_buf());
+        job.hub = Some(self.entry.branch.hub.path().to_path_buf());
         job.time_limit = Duration::from_secs(facts.limits.gate_s);
         job.output_limit_bytes = facts.limits.output_bytes as usize;
         job.output_file = log.parent().is_some_and(Path::is_dir).then(|| log.to_path_buf());

@@ -27,7 +27,7 @@ impl Ladder<'_> {
         let content = match resolution {
             git::Resolution::Content(content) => Ok(content.clone()),
             git::Resolution::Version(version) => {
-                let (hub, blob) = (self.merger.hub.clone(), version.blob.clone());
+                let (hub, blob) = (self.merger.entry.branch.hub.clone(), version.blob.clone());
                 // A submodule's commit is no content.
                 blocking(move || hub.read_blob(&blob)).await
             }

@@ -41,7 +41,7 @@ impl Ladder<'_> {
             }
             return Ok(None);
         };
-        if !self.merger.is_gated() {
+        if !self.merger.entry.branch.is_gated() {
             let reason = format!("{name} was not asked: the run has no check command that would judge what it makes");
             self.record_file(&file.path, Layer::Driver, Decision::Declined, reason)
                 .await?;
@@ -70,12 +70,13 @@ impl Ladder<'_> {
     /// Runs it; in words, why there is no result.
     async fn drive(&self, program: &Path, file: &OpenFile) -> Result<Result<Vec<u8>, String>, Failure> {
         let merger = self.merger;
-        let folder = merger
-            .context
-            .layout
-            .driver(merger.facts.id, merger.merge.id, merger.fence);
+        let folder = merger.entry.branch.context.layout.driver(
+            merger.entry.branch.facts.id,
+            merger.entry.merge.id,
+            merger.entry.branch.fence,
+        );
         let names = Names::of(&file.path, &folder);
-        let (hub, conflicting, written) = (merger.hub.clone(), file.file.clone(), names.clone());
+        let (hub, conflicting, written) = (merger.entry.branch.hub.clone(), file.file.clone(), names.clone());
         let sides = blocking(move || -> Result<[Vec<u8>; 2], Failure> {
             let read =
                 |version: &Option<Version>| version.as_ref().map_or(Ok(Vec::new()), |own| hub.read_blob(&own.blob));
@@ -107,7 +108,7 @@ impl Ladder<'_> {
         file: &OpenFile,
         names: &Names,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
-        let context = &self.merger.context;
+        let context = &self.merger.entry.branch.context;
         let arguments = self
             .settings
             .driver

@@ -63,7 +63,7 @@ impl Ladder<'_> {
     }
 
     async fn union<'a>(&self, file: &OpenFile, rule: &GeneratedRule) -> Result<Option<Standing<'a>>, Failure> {
-        let (hub, conflicting) = (self.merger.hub.clone(), file.file.clone());
+        let (hub, conflicting) = (self.merger.entry.branch.hub.clone(), file.file.clone());
         let joined = match (blocking(move || hub.union(&conflicting)).await?, &file.text) {
             (Some(content), Ok(text)) => self.may_stand(file, text, content).await?,
             (Some(content), Err(_)) => self.is_whole(&file.file, content).await?,
@@ -106,17 +106,21 @@ impl Ladder<'_> {
             Err(why) => return Ok(awaiting.iter().map(|one| (&one.file.file, why.clone())).collect()),
         };
         let merger = self.merger;
-        let context = &merger.context;
+        let context = &merger.entry.branch.context;
         let cache = merger
+            .entry
+            .branch
             .gates
             .build_caches
-            .take(&context.layout.build_cache(&merger.facts.hub));
-        let place = context
-            .layout
-            .regeneration(merger.facts.id, merger.merge.id, merger.fence);
+            .take(&context.layout.build_cache(&merger.entry.branch.facts.hub));
+        let place = context.layout.regeneration(
+            merger.entry.branch.facts.id,
+            merger.entry.merge.id,
+            merger.entry.branch.fence,
+        );
         let stamp = context.stamp("The merge that generated files are made from".into());
         let parents = [self.conflict.tip.clone(), self.conflict.theirs.clone()];
-        let (hub, checkout) = (merger.hub.clone(), place.clone());
+        let (hub, checkout) = (merger.entry.branch.hub.clone(), place.clone());
         blocking(move || {
             let commit = hub.commit_tree(&tree, &parents, &stamp)?;
             hub.add_worktree(&checkout, &WorktreeStart::At(commit))
@@ -124,7 +128,7 @@ impl Ladder<'_> {
         .await
         .map_err(|error| Failure::Passing(error.to_string()))?;
         let made = self.regenerate_in(&place, &cache, decided, awaiting).await;
-        let hub = merger.hub.clone();
+        let hub = merger.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
             tracing::warn!(%error, "the checkout of a regeneration could not be removed");
         }
@@ -174,9 +178,9 @@ impl Ladder<'_> {
 
     /// Runs the command; in words, why it made nothing.
     async fn run(&self, command: &str, place: &Path, cache: &BuildCache) -> Result<Result<(), String>, Failure> {
-        let (context, facts) = (&self.merger.context, &self.merger.facts);
+        let (context, facts) = (&self.merger.entry.branch.context, &self.merger.entry.branch.facts);
         let mut job = Job::shell(command, place.to_path_buf());
-        job.hub = Some(self.merger.hub.path().to_path_buf());
+        job.hub = Some(self.merger.entry.branch.hub.path().to_path_buf());
         job.time_limit = self.settings.regenerate_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
         job.extra_read_only = context.extra_read_only(&facts.workspace_path);

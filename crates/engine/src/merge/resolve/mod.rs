@@ -65,18 +65,18 @@ struct Ladder<'a> {
 impl Merger {
     /// Asks the layers about every file. What was decided stays recorded, whatever became of the others.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
-        let context = &self.context;
-        let earlier = context.store.begin_round(self.hold());
+        let context = &self.entry.branch.context;
+        let earlier = context.store.begin_round(self.entry.hold());
         let over = context.drain.child_token();
         let ladder = Ladder {
             merger: self,
             over: over.clone(),
-            settings: context.merge_settings(&self.facts.workspace_path),
+            settings: context.merge_settings(&self.entry.branch.facts.workspace_path),
             conflict,
             earlier: earlier.await?.ok_or(Failure::NotOurs)?,
             task: context
                 .store
-                .task_facts(self.merge.task)
+                .task_facts(self.entry.merge.task)
                 .await?
                 .ok_or(Failure::NotOurs)?,
             trace,
@@ -95,10 +95,10 @@ impl Merger {
 
     /// Waits until the merge has ended, or is another's.
     async fn until_over(&self) {
-        let store = &self.context.store;
+        let store = &self.entry.branch.context.store;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            match store.is_merging(self.hold()).await {
+            match store.is_merging(self.entry.hold()).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => tracing::debug!(%error, "whether a merge goes on could not be read"),
@@ -108,15 +108,17 @@ impl Merger {
 
     /// Whether what stays open goes back to the task's worker.
     pub(super) fn asks_the_worker(&self) -> bool {
-        let context = &self.context;
-        context.merge_settings(&self.facts.workspace_path).asks(Layer::Worker)
+        let context = &self.entry.branch.context;
+        context
+            .merge_settings(&self.entry.branch.facts.workspace_path)
+            .asks(Layer::Worker)
     }
 }
 
 impl Ladder<'_> {
     /// What it means that something was ended in the middle.
     fn interrupted(&self) -> Failure {
-        match self.merger.context.drain.is_cancelled() {
+        match self.merger.entry.branch.context.drain.is_cancelled() {
             true => Failure::Stopped,
             false => Failure::NotOurs,
         }
@@ -227,7 +229,7 @@ impl Ladder<'_> {
                 "the result has {length} bytes, more than merge.file_bytes = {most}"
             )));
         }
-        let (hub, file) = (self.merger.hub.clone(), file.clone());
+        let (hub, file) = (self.merger.entry.branch.hub.clone(), file.clone());
         match blocking(move || hub.check_resolution(&file, &content).map(|()| content)).await {
             Ok(content) => Ok(Ok(content)),
             Err(git::ResolveError::Git(error)) => Err(error.into()),
@@ -237,7 +239,7 @@ impl Ladder<'_> {
 
     /// The tree with what was decided; in words, why there is none.
     async fn assemble(&self, decided: Vec<(RepoPath, git::Resolution)>) -> Result<Result<TreeId, String>, Failure> {
-        let (hub, conflict) = (self.merger.hub.clone(), self.conflict.clone());
+        let (hub, conflict) = (self.merger.entry.branch.hub.clone(), self.conflict.clone());
         match blocking(move || hub.with_resolutions(&conflict, decided)).await {
             Ok(tree) => Ok(Ok(tree)),
             Err(git::ResolveError::Git(error)) => Err(error.into()),
@@ -273,7 +275,7 @@ impl Ladder<'_> {
             reason: telemetry::secrets::redact(&row.reason),
             ..row
         };
-        self.merger.decided(row).await?;
+        self.merger.entry.decided(row).await?;
         telemetry::merge::conflict_resolved(layer.as_str(), decision.as_str());
         Ok(())
     }

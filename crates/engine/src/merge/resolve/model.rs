@@ -76,7 +76,7 @@ impl Ladder<'_> {
         index: usize,
         replaced: &[Option<String>],
     ) -> Result<Result<String, String>, Failure> {
-        let facts = &self.merger.facts;
+        let facts = &self.merger.entry.branch.facts;
         let first = ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
         let second = self.settings.second_opinion.clone().filter(|second| *second != first);
         let mut order = self.order(file, text, index, first).await?;
@@ -105,11 +105,11 @@ impl Ladder<'_> {
         text: &OpenText,
         replaced: &[Option<String>],
     ) -> Result<Answer, Failure> {
-        let context = &self.merger.context;
+        let context = &self.merger.entry.branch.context;
         let bill = Bill::to(Account {
-            context: self.merger.context.clone(),
-            run: self.merger.facts.id,
-            task: Some(self.merger.merge.task),
+            context: self.merger.entry.branch.context.clone(),
+            run: self.merger.entry.branch.facts.id,
+            task: Some(self.merger.entry.merge.task),
             attempt: None,
         });
         let hunk = order.hunk as usize - 1;
@@ -176,7 +176,7 @@ impl Ladder<'_> {
         let past = self.alike(file, &texts).await?;
         let [base, ours, theirs] = texts;
         Ok(ConflictOrder {
-            task: self.merger.merge.key.clone(),
+            task: self.merger.entry.merge.key.clone(),
             language: file.path.rsplit_once('.').map(|(_, ending)| ending.to_owned()),
             file: file.path.clone(),
             hunk: index as u32 + 1,

@@ -44,9 +44,13 @@ impl OpenText {
 impl Ladder<'_> {
     /// Reads every file of the conflict.
     pub(super) async fn read(&self) -> Result<Vec<OpenFile>, Failure> {
-        let facts = &self.merger.facts;
-        let landed = self.merger.context.store.landed_work(facts.id).await?;
-        let (hub, conflict, begun) = (self.merger.hub.clone(), self.conflict.clone(), facts.base.clone());
+        let facts = &self.merger.entry.branch.facts;
+        let landed = self.merger.entry.branch.context.store.landed_work(facts.id).await?;
+        let (hub, conflict, begun) = (
+            self.merger.entry.branch.hub.clone(),
+            self.conflict.clone(),
+            facts.base.clone(),
+        );
         let most = self.settings.file_bytes;
         let read = blocking(move || {
             let brought = landed.into_iter().map(|work| Ok((hub.brought(&work.commit)?, work)));

@@ -53,8 +53,8 @@ impl Ladder<'_> {
             return Ok(None);
         }
         let key = resolution::key(&file.path, &texts);
-        let store = &self.merger.context.store;
-        let Some(landed) = store.remembered(self.merger.facts.id, &key).await? else {
+        let store = &self.merger.entry.branch.context.store;
+        let Some(landed) = store.remembered(self.merger.entry.branch.facts.id, &key).await? else {
             return Ok(None);
         };
         // It may have landed with other line ends.
@@ -105,7 +105,7 @@ impl Ladder<'_> {
     /// Records that a known text is put in. One of an earlier round has its row, and was told and counted then.
     pub(super) async fn take_up(&self, known: &Known) -> Result<(), Failure> {
         match known.id {
-            Some(id) => self.merger.keeps(id).await,
+            Some(id) => self.merger.entry.keeps(id).await,
             None => self.record(known.layer, Decision::Resolved, known.row.clone()).await,
         }
     }
@@ -115,8 +115,10 @@ impl Ladder<'_> {
         if !self.settings.asks(Layer::Remembered) {
             return Ok(Vec::new());
         }
-        let store = &self.merger.context.store;
-        let mut past = store.remembered_alike(self.merger.facts.id, &file.path).await?;
+        let store = &self.merger.entry.branch.context.store;
+        let mut past = store
+            .remembered_alike(self.merger.entry.branch.facts.id, &file.path)
+            .await?;
         // Stable: of two that are as much alike, the file's own and the later stays first.
         past.sort_by_key(|landed| std::cmp::Reverse(likeness(&landed.texts, texts)));
         past.truncate(SHOWN);

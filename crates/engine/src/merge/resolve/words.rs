@@ -102,7 +102,7 @@ const fn kind_in_words(kind: ConflictKind) -> (&'static str, &'static str) {
 impl Ladder<'_> {
     /// What is told of a conflict that is not about lines.
     pub(super) async fn in_words(&self, file: &OpenFile) -> Result<String, Failure> {
-        let (hub, conflicting) = (self.merger.hub.clone(), file.file.clone());
+        let (hub, conflicting) = (self.merger.entry.branch.hub.clone(), file.file.clone());
         let sides = blocking(move || -> Result<[String; 3], GitError> {
             Ok([
                 side(&hub, conflicting.base.as_ref())?,
