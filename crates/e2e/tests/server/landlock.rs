@@ -3,6 +3,7 @@
 use e2e::{Product, done, orchestrator, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
+use std::{path::Path, process::Command};
 
 /// The server's own program starts the commands, so it is looked at in the server: the documents and the metric agree,
 /// and a worker's command meets the wall.
@@ -53,4 +54,29 @@ async fn a_workers_command_is_under_landlock_where_the_server_says_so() {
         println!("Landlock is {}: {}", found["state"], found["detail"]);
         assert!(found["detail"].as_str().unwrap().contains("kernel"), "{found}");
     }
+}
+
+/// What `doctor` says of Landlock, and on failure all that it says.
+fn doctor(program: &Path, place: &Path) -> Value {
+    let output = Command::new(program)
+        .args(["doctor", "--json", "--data-dir"])
+        .arg(place.join("data"))
+        .current_dir(place)
+        .output()
+        .unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let properties = document["sandbox"].as_array().unwrap_or_else(|| panic!("{document}"));
+    let found = properties.iter().find(|found| found["property"] == "landlock");
+    found.unwrap_or_else(|| panic!("{document}")).clone()
+}
+
+/// Whoever copies one file has everything; the small program beside it only makes the start of a command shorter.
+#[test]
+fn the_program_alone_starts_commands_as_well() {
+    let (place, whole) = (e2e::folder(), e2e::binary());
+    // Beside it, as a copy takes long and a link to another disk is refused.
+    let alone = tempfile::tempdir_in(whole.parent().unwrap()).unwrap();
+    let program = alone.path().join("orchestrator");
+    std::fs::hard_link(&whole, &program).unwrap();
+    assert_eq!(doctor(&program, place.path()), doctor(&whole, place.path()));
 }
