@@ -12,85 +12,36 @@
 //! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
 //!   alone, except for [`fast_forward()`] on a clean checkout.
 
-mod admission;
-mod attributes;
-mod audit;
-mod audit_report;
-mod compare;
-mod conflict;
-mod content;
-mod create;
-mod deliver;
-#[cfg(test)]
-mod differential;
-mod durable;
+mod checks;
 mod error;
-mod executed;
-mod fast;
-mod fast_forward;
-mod fast_plan;
-mod filters;
-mod history;
 mod hub;
-mod hunks;
 pub mod ids;
-mod ignores;
-mod initialise;
-mod land;
-mod listing;
-mod lock;
 mod merge;
-mod ort;
-mod own_lock;
 mod private;
 mod process;
-mod push;
 pub mod refs;
-mod refused;
 mod remote;
-mod reserved;
-mod retention;
 mod snapshot;
-mod stat_cache;
-mod transport;
-mod tree_edit;
-mod union;
-mod upstream;
-mod walk;
-mod walk_error;
-mod withheld;
-mod workspace;
-mod worktree;
-mod xdiff;
+mod tree;
+mod user_repository;
 
-pub use admission::{Admission, Admitted, NotAdmitted, Places, Unversioned};
-pub use audit::merge_audit;
-pub use audit_report::{AuditReport, Suspect, Times, Verdict};
-pub use compare::{ChangedFile, FileEntry, Replacement};
-pub use conflict::{Conflict, ConflictFile, ConflictKind, ConflictMessage, Resolution, ResolveError, Version};
-pub use deliver::{DeliverError, Delivered, deliver_branch};
-pub use durable::Durable;
+pub use checks::{Refused, UserAttributes, UserCommands};
 pub use error::GitError;
-pub use executed::UserCommands;
-pub use fast::GaveUp;
-pub use fast_forward::{FastForward, SkipReason, fast_forward};
-pub use filters::UserAttributes;
-pub use history::{DiffStat, DiffText, LogEntry};
-pub use hub::Hub;
-pub use hunks::{ConflictedText, Hunk, HunkError};
-pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
-pub use initialise::{
-    InitialiseError, Initialised, initialise, missing_directories, settle_initialised, undo_initialise,
+pub use hub::{
+    ChangedFile, DiffStat, DiffText, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry,
+    Pruned, PushError, PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart,
+    check_branch, remove_directory,
 };
-pub use land::{LandError, Landed, LandingState};
-pub use lock::{LandingLock, StaleLock};
-pub use merge::{CleanMerge, MergeEngine, MergeOutcome};
-pub use ort::{GitVersion, MINIMUM_GIT, git_cli_version};
-pub use push::{PushError, PushRejection, Pushed, check_branch};
-pub use refused::Refused;
+pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
+pub use merge::{
+    AuditReport, CleanMerge, Conflict, ConflictFile, ConflictKind, ConflictMessage, ConflictedText, GaveUp, GitVersion,
+    Hunk, HunkError, MINIMUM_GIT, MergeEngine, MergeOutcome, Resolution, ResolveError, Suspect, Times, Verdict,
+    Version, git_cli_version, merge_audit,
+};
 pub use remote::{PushAccess, Remote};
-pub use retention::Pruned;
-pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest};
-pub use walk_error::{TreeLimits, WalkError};
-pub use workspace::{Found, WorkspaceError, inspect};
-pub use worktree::{Worktree, WorktreeError, WorktreeStart, remove_directory};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest, TreeLimits, WalkError};
+pub use user_repository::{
+    Admission, Admitted, DeliverError, Delivered, FastForward, Found, InitialiseError, Initialised, NotAdmitted,
+    Places, SkipReason, Unversioned, WorkspaceError, deliver_branch, fast_forward, initialise, inspect,
+    missing_directories, settle_initialised, undo_initialise,
+};

@@ -1,0 +1,239 @@
+//! Reading history: differences, ancestry, logs, file contents.
+
+use crate::{
+    error::{Doing, GitError, GitResult},
+    hub::{Hub, tree_of},
+    ids::{BlobId, RepoPath, commit_id, commit_oid},
+    tree,
+};
+use domain::CommitId;
+use git2::{Diff, DiffFormat, DiffOptions, ErrorCode, Oid, Repository, Sort};
+use serde::{Deserialize, Serialize};
+
+/// How much a change changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffStat {
+    /// Files added, removed or changed.
+    pub files: usize,
+    /// Lines added.
+    pub insertions: usize,
+    /// Lines removed.
+    pub deletions: usize,
+}
+
+/// A change as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffText {
+    /// A unified diff, as far as the limit allowed, cut at the end of a line.
+    pub text: String,
+    /// Whether the limit cut it.
+    pub truncated: bool,
+}
+
+/// A commit in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its parents, first parent first.
+    pub parents: Vec<CommitId>,
+    /// The first line of its message.
+    pub summary: String,
+    /// The name of its author.
+    pub author: String,
+    /// When it was committed, in seconds since 1970.
+    pub at_unix_s: i64,
+}
+
+impl Hub {
+    /// Counts what changed from one commit to another.
+    pub fn diff_stat(&self, from: &CommitId, to: &CommitId) -> GitResult<DiffStat> {
+        self.with(|handle| {
+            let stats = diff(&handle.objects, from, to)?
+                .stats()
+                .doing(|| format!("can't count {from}..{to}"))?;
+            Ok(DiffStat {
+                files: stats.files_changed(),
+                insertions: stats.insertions(),
+                deletions: stats.deletions(),
+            })
+        })
+    }
+
+    /// What changed from one commit to another as a unified diff of at most `limit_bytes`. Bytes that are not UTF-8
+    /// are replaced.
+    pub fn diff_text(&self, from: &CommitId, to: &CommitId, limit_bytes: usize) -> GitResult<DiffText> {
+        self.with(|handle| {
+            let mut bytes = Vec::new();
+            let mut truncated = false;
+            let printed = diff(&handle.objects, from, to)?.print(DiffFormat::Patch, |_, _, line| {
+                let origin = line.origin();
+                if matches!(origin, '+' | '-' | ' ') {
+                    bytes.push(origin as u8);
+                }
+                bytes.extend_from_slice(line.content());
+                truncated = bytes.len() > limit_bytes;
+                !truncated
+            });
+            if truncated {
+                let end = bytes[..limit_bytes]
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |end| end + 1);
+                bytes.truncate(end);
+            }
+            match printed {
+                Err(error) if !truncated => Err(GitError::git(format!("can't print {from}..{to}"), error)),
+                _ => Ok(DiffText {
+                    text: String::from_utf8_lossy(&bytes).into_owned(),
+                    truncated,
+                }),
+            }
+        })
+    }
+
+    /// The paths that differ between two commits, in order.
+    pub fn changed_paths(&self, from: &CommitId, to: &CommitId) -> GitResult<Vec<RepoPath>> {
+        self.with(|handle| {
+            let diff = diff(&handle.objects, from, to)?;
+            let paths = diff.deltas().filter_map(|delta| {
+                let path = delta
+                    .new_file()
+                    .path_bytes()
+                    .or_else(|| delta.old_file().path_bytes())?;
+                Some(RepoPath::new(path))
+            });
+            Ok(paths.collect())
+        })
+    }
+
+    /// Whether `ancestor` is `of` or one of its ancestors.
+    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> GitResult<bool> {
+        self.with(|handle| is_ancestor(&handle.objects, commit_oid(ancestor)?, commit_oid(of)?))
+    }
+
+    /// A best common ancestor; `None` if the histories are unrelated.
+    pub fn merge_base(&self, one: &CommitId, two: &CommitId) -> GitResult<Option<CommitId>> {
+        self.with(|handle| {
+            Ok(merge_bases(&handle.objects, commit_oid(one)?, commit_oid(two)?)?
+                .first()
+                .copied()
+                .map(commit_id))
+        })
+    }
+
+    /// The newest `limit` commits that `to` reaches and `from` does not, newest first.
+    pub fn log(&self, from: Option<&CommitId>, to: &CommitId, limit: usize) -> GitResult<Vec<LogEntry>> {
+        self.with(|handle| {
+            walk(&handle.objects, from, to)?
+                .take(limit)
+                .map(|oid| {
+                    log_entry(
+                        &handle.objects,
+                        oid.doing(|| format!("can't read the history of {to}"))?,
+                    )
+                })
+                .collect()
+        })
+    }
+
+    /// How many commits between `from` and `tip` have `commit` as a parent after the first. A task whose work is in
+    /// a branch exactly once gives 1.
+    pub fn times_merged(&self, from: &CommitId, tip: &CommitId, commit: &CommitId) -> GitResult<usize> {
+        let wanted = commit_oid(commit)?;
+        self.with(|handle| {
+            let doing = || format!("can't read the history of {tip}");
+            let mut count = 0;
+            for oid in walk(&handle.objects, Some(from), tip)? {
+                let commit = handle.objects.find_commit(oid.doing(doing)?).doing(doing)?;
+                count += commit.parent_ids().skip(1).filter(|parent| *parent == wanted).count();
+            }
+            Ok(count)
+        })
+    }
+
+    /// The content of a file in a commit; `None` if there is no file at the path.
+    pub fn read_file(&self, commit: &CommitId, path: &RepoPath) -> GitResult<Option<Vec<u8>>> {
+        self.with(|handle| {
+            let tree = tree_of(&handle.objects, commit_oid(commit)?)?.id();
+            tree::read(&handle.objects, tree, path)
+        })
+    }
+
+    /// The size of a blob in bytes, without reading it.
+    pub fn blob_size(&self, blob: &BlobId) -> GitResult<usize> {
+        let oid = blob.oid()?;
+        self.with(|handle| {
+            let doing = || format!("can't look at the blob {blob}");
+            let database = handle.objects.odb().doing(doing)?;
+            Ok(database.read_header(oid).doing(doing)?.0)
+        })
+    }
+
+    /// The content of a blob.
+    pub fn read_blob(&self, blob: &BlobId) -> GitResult<Vec<u8>> {
+        let oid = blob.oid()?;
+        self.with(|handle| {
+            let found = handle
+                .objects
+                .find_blob(oid)
+                .doing(|| format!("can't read the blob {blob}"))?;
+            Ok(found.content().to_vec())
+        })
+    }
+}
+
+/// All best common ancestors.
+pub(crate) fn merge_bases(repository: &Repository, one: Oid, two: Oid) -> GitResult<Vec<Oid>> {
+    match repository.merge_bases(one, two) {
+        Ok(bases) => Ok(bases.to_vec()),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(Vec::new()),
+        Err(error) => Err(GitError::git(
+            format!("can't compare the histories of {one} and {two}"),
+            error,
+        )),
+    }
+}
+
+pub(crate) fn is_ancestor(repository: &Repository, ancestor: Oid, of: Oid) -> GitResult<bool> {
+    if ancestor == of {
+        return Ok(true);
+    }
+    repository
+        .graph_descendant_of(of, ancestor)
+        .doing(|| format!("can't compare the histories of {ancestor} and {of}"))
+}
+
+fn diff<'a>(repository: &'a Repository, from: &CommitId, to: &CommitId) -> GitResult<Diff<'a>> {
+    let old = tree_of(repository, commit_oid(from)?)?;
+    let new = tree_of(repository, commit_oid(to)?)?;
+    let mut options = DiffOptions::new();
+    options.context_lines(3).ignore_submodules(true);
+    repository
+        .diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))
+        .doing(|| format!("can't compare {from} and {to}"))
+}
+
+fn walk<'a>(repository: &'a Repository, from: Option<&CommitId>, to: &CommitId) -> GitResult<git2::Revwalk<'a>> {
+    let doing = || format!("can't read the history of {to}");
+    let mut walk = repository.revwalk().doing(doing)?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).doing(doing)?;
+    walk.push(commit_oid(to)?).doing(doing)?;
+    if let Some(from) = from {
+        walk.hide(commit_oid(from)?).doing(doing)?;
+    }
+    Ok(walk)
+}
+
+fn log_entry(repository: &Repository, oid: Oid) -> GitResult<LogEntry> {
+    let commit = repository
+        .find_commit(oid)
+        .doing(|| format!("can't read the commit {oid}"))?;
+    Ok(LogEntry {
+        commit: commit_id(oid),
+        parents: commit.parent_ids().map(commit_id).collect(),
+        summary: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned(),
+        author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
+        at_unix_s: commit.time().seconds(),
+    })
+}

@@ -1,0 +1,230 @@
+//! Moving the user's checkout forward, where that is beyond doubt.
+
+use crate::{
+    error::{Doing, GitError, GitResult},
+    hub::{land::compare_and_swap, tree_of},
+    ids::{RepoPath, commit_id, commit_oid},
+    user_repository::own_lock::{IndexLock, remove_own_reference_lock},
+};
+use domain::CommitId;
+use git2::{
+    AttrCheckFlags, AttrValue, Diff, ErrorCode, FileMode, Index, ObjectType, Oid, Repository, RepositoryState, Status,
+    StatusOptions, Tree, build::CheckoutBuilder,
+};
+use std::path::Path;
+
+/// What became of a checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FastForward {
+    /// The checkout is at the commit.
+    Done,
+    /// The checkout was left alone.
+    Skipped(SkipReason),
+}
+
+/// Why a checkout was left alone. The branch is delivered all the same, and `git merge` brings it in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SkipReason {
+    /// HEAD is on no branch.
+    #[error("HEAD is detached")]
+    Detached,
+    /// The branch moved since the run began.
+    #[error("{branch} is at {}, not at the run's base {}", at.short(), base.short())]
+    NotOnBase {
+        /// The branch that is checked out.
+        branch: String,
+        /// Where it is.
+        at: CommitId,
+        /// Where the run began.
+        base: CommitId,
+    },
+    /// There is work that is not committed.
+    #[error("'{path}' has changes that are not committed")]
+    Dirty {
+        /// One of the paths.
+        path: RepoPath,
+    },
+    /// A merge, rebase or the like is under way.
+    #[error("a merge, rebase or the like is under way")]
+    Unfinished,
+    /// A file goes through a program when it is checked out.
+    #[error("'{path}' goes through a filter when it is checked out, and we run none")]
+    Filtered {
+        /// One of the paths.
+        path: RepoPath,
+    },
+    /// A submodule changes.
+    #[error("the submodule '{path}' changes, and we don't fetch it")]
+    Submodule {
+        /// One of the paths.
+        path: RepoPath,
+    },
+}
+
+/// Moves the branch that is checked out from `base` to `commit`, with index and files, if the checkout is clean.
+/// `commit` must have been delivered. No hook and no filter runs. Again is fine, also after a death in between:
+/// files that are already as in `commit` count as clean.
+pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) -> GitResult<FastForward> {
+    let doing = || format!("can't move {} forward to {}", user_repository.display(), commit.short());
+    let repository = Repository::open(user_repository).doing(doing)?;
+    IndexLock::clear(&repository)?;
+    let place = match standing(&repository, base).doing(doing)? {
+        Ok(place) => place,
+        Err(reason) => return Ok(FastForward::Skipped(reason)),
+    };
+    remove_own_reference_lock(&repository, &place.reference, commit_oid(commit)?)?;
+    if repository.state() != RepositoryState::Clean {
+        return Ok(FastForward::Skipped(SkipReason::Unfinished));
+    }
+    let at_target = place.at.as_ref() == Some(commit);
+    if !at_target && place.at.as_ref().is_some_and(|at| at != base) {
+        let (branch, at) = (place.branch, place.at.unwrap_or_else(|| base.clone()));
+        return Ok(FastForward::Skipped(SkipReason::NotOnBase {
+            branch,
+            at,
+            base: base.clone(),
+        }));
+    }
+    if at_target {
+        return Ok(FastForward::Done);
+    }
+    // Held from the look to the end: the person's own git does not come in between.
+    let lock = IndexLock::take(&repository)?;
+    let before = place
+        .at
+        .is_some()
+        .then(|| tree_of(&repository, commit_oid(base)?))
+        .transpose()?;
+    let after = tree_of(&repository, commit_oid(commit)?)?;
+    if let Some(reason) = obstacle(&repository, before.as_ref(), &after).doing(doing)? {
+        return Ok(FastForward::Skipped(reason));
+    }
+    // Everything that differs from the target was found to be as in the base, so nothing of the user's is lost.
+    let mut index = Index::open(&lock.begin_index()?).doing(doing)?;
+    repository.set_index(&mut index).doing(doing)?;
+    let mut checkout = CheckoutBuilder::new();
+    checkout.force();
+    repository
+        .checkout_tree(after.as_object(), Some(&mut checkout))
+        .doing(doing)?;
+    lock.finish_index()?;
+    match compare_and_swap(&repository, &place.reference, place.at.as_ref(), commit) {
+        Ok(()) => Ok(FastForward::Done),
+        Err(GitError::Moved { found: Some(at), .. }) => Ok(FastForward::Skipped(SkipReason::NotOnBase {
+            branch: place.branch,
+            at,
+            base: base.clone(),
+        })),
+        Err(error) => Err(error),
+    }
+}
+
+struct Place {
+    reference: String,
+    branch: String,
+    /// `None`: the branch has no commit, and the run began from nothing.
+    at: Option<CommitId>,
+}
+
+fn standing(repository: &Repository, base: &CommitId) -> Result<Result<Place, SkipReason>, git2::Error> {
+    let head = repository.find_reference("HEAD")?;
+    let Some(reference) = head.symbolic_target().ok().flatten().map(str::to_owned) else {
+        return Ok(Err(SkipReason::Detached));
+    };
+    let branch = reference.trim_start_matches("refs/heads/").to_owned();
+    let at = match repository.head() {
+        Ok(head) => Some(commit_id(head.peel_to_commit()?.id())),
+        Err(error) if error.code() == ErrorCode::UnbornBranch => None,
+        Err(error) => return Err(error),
+    };
+    if at.is_none() {
+        // Only a run that began from nothing continues nothing.
+        let root = Oid::from_str(&base.0).and_then(|oid| repository.find_commit(oid));
+        let empty = root.is_ok_and(|root| root.parent_count() == 0 && root.tree().is_ok_and(|tree| tree.is_empty()));
+        if !empty {
+            return Ok(Err(SkipReason::Dirty {
+                path: RepoPath::from("."),
+            }));
+        }
+    }
+    Ok(Ok(Place { reference, branch, at }))
+}
+
+fn obstacle(
+    repository: &Repository,
+    before: Option<&Tree<'_>>,
+    after: &Tree<'_>,
+) -> Result<Option<SkipReason>, git2::Error> {
+    let diff = repository.diff_tree_to_tree(before, Some(after), None)?;
+    if let Some(reason) = unsupported(repository, &diff)? {
+        return Ok(Some(reason));
+    }
+    let mut options = StatusOptions::new();
+    options
+        .include_untracked(true)
+        .include_ignored(true)
+        .recurse_untracked_dirs(true)
+        .update_index(false)
+        .exclude_submodules(true);
+    for status in repository.statuses(Some(&mut options))?.iter() {
+        let bytes = status.path_bytes();
+        let path = RepoPath::new(bytes.strip_suffix(b"/").unwrap_or(bytes));
+        let only_untracked = matches!(status.status(), Status::WT_NEW | Status::IGNORED);
+        let concerned = diff
+            .deltas()
+            .any(|delta| in_the_way(delta.new_file().path_bytes(), path.as_bytes()));
+        // An untracked or ignored file that the target does not name stays as it is.
+        if only_untracked && !concerned {
+            continue;
+        }
+        if !is_as_in(repository, after, &path) {
+            return Ok(Some(SkipReason::Dirty { path }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a path of the target is the untracked path, or needs it to be a directory.
+fn in_the_way(target: Option<&[u8]>, untracked: &[u8]) -> bool {
+    let below = |path: &[u8], directory: &[u8]| {
+        path.strip_prefix(directory)
+            .is_some_and(|rest| rest.first() == Some(&b'/'))
+    };
+    target.is_some_and(|target| target == untracked || below(target, untracked) || below(untracked, target))
+}
+
+fn unsupported(repository: &Repository, diff: &Diff<'_>) -> Result<Option<SkipReason>, git2::Error> {
+    for delta in diff.deltas() {
+        for file in [delta.old_file(), delta.new_file()] {
+            let Some(bytes) = file.path_bytes() else {
+                continue;
+            };
+            let path = RepoPath::new(bytes);
+            if file.mode() == FileMode::Commit {
+                return Ok(Some(SkipReason::Submodule { path }));
+            }
+            let Some(text) = path.as_str() else { continue };
+            let filter = repository.get_attr(Path::new(text), "filter", AttrCheckFlags::FILE_THEN_INDEX)?;
+            if let AttrValue::String(_) = AttrValue::from_string(filter) {
+                return Ok(Some(SkipReason::Filtered { path }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the file on disk is what the target has there: absent in both, or the same bytes.
+fn is_as_in(repository: &Repository, target: &Tree<'_>, path: &RepoPath) -> bool {
+    let (Some(root), Some(text)) = (repository.workdir(), path.as_str()) else {
+        return false;
+    };
+    let wanted = target.get_path(Path::new(text)).ok();
+    let on_disk = root.join(text);
+    match (std::fs::symlink_metadata(&on_disk), wanted) {
+        (Err(_), None) => true,
+        (Ok(metadata), Some(entry)) if metadata.is_file() => {
+            Oid::hash_file(ObjectType::Blob, &on_disk).is_ok_and(|oid| oid == entry.id())
+        }
+        _ => false,
+    }
+}
