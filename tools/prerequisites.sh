@@ -39,8 +39,51 @@ find_cargo() {
     if [[ -z ${HOME:-} && -z ${CARGO_HOME:-} ]]; then
         fail "HOME is not set and cargo has nowhere to keep its downloads" "set HOME or CARGO_HOME, then run this again"
     fi
-    cargo --version >/dev/null 2>&1 || fail "cargo does not start: $(cargo --version 2>&1 | head -n 1)" \
+    # Not from the repository, where it is the pinned toolchain that starts: that one is use_toolchain's.
+    (cd / && cargo --version) >/dev/null 2>&1 || fail "cargo does not start: $(cd / && cargo --version 2>&1 | head -n 1)" \
         "if rustup misses its toolchain, set RUSTUP_HOME or run: rustup toolchain install stable"
+}
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+pinned_rust() { sed -n 's/^channel = "\(.*\)"$/\1/p' "$repository/rust-toolchain.toml"; }
+least_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$repository/Cargo.toml"; }
+# The version of the compiler that is started here, or of a toolchain of rustup's: without downloading one.
+rust_version() {
+    local command=(rustc)
+    if (($# > 0)); then command=(rustup run "$1" rustc); fi
+    { (cd / && "${command[@]}" --version 2>/dev/null) || true; } | sed -n 's/^rustc \([^ ]*\) .*/\1/p'
+}
+# Whether a version is this one or newer; a nightly one is not.
+at_least() { [[ $1 =~ ^[0-9.]+$ && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]; }
+
+# Sees to it that cargo starts in the repository. rustup obeys rust-toolchain.toml and downloads the version it names; if
+# that can't be had, an installed one that is new enough does. Call it where its RUSTUP_TOOLCHAIN is wanted: it goes before
+# the toolchain files of other repositories too.
+use_toolchain() {
+    local pinned least name version best=0
+    pinned=$(pinned_rust) least=$(least_rust)
+    if [[ -n ${RUSTUP_TOOLCHAIN:-} ]]; then return; fi
+    if ! command -v rustup >/dev/null 2>&1; then
+        version=$(rust_version)
+        at_least "$version" "$least" ||
+            fail "rustc is ${version:-missing}, and $least or newer is needed" "install it with https://rustup.rs"
+        return
+    fi
+    if rustup toolchain list 2>/dev/null | grep -q "^$pinned\b"; then return; fi
+    while read -r name _; do
+        version=$(rust_version "$name")
+        if [[ $version == "$pinned" ]]; then export RUSTUP_TOOLCHAIN=$name && return; fi
+        if at_least "$version" "$least" && at_least "$version" "$best"; then best=$version RUSTUP_TOOLCHAIN=$name; fi
+    done < <(rustup toolchain list 2>/dev/null)
+    say "Rust $pinned is not installed; installing it"
+    if rustup toolchain install "$pinned" --profile minimal --component rustfmt --component clippy >/dev/null 2>&1; then
+        unset RUSTUP_TOOLCHAIN
+    elif [[ -n ${RUSTUP_TOOLCHAIN:-} ]]; then
+        say "note: Rust $pinned can't be installed; using $RUSTUP_TOOLCHAIN ($best)"
+        export RUSTUP_TOOLCHAIN
+    else
+        fail "Rust $pinned can't be installed, and no toolchain here is $least or newer" "rustup toolchain install $pinned"
+    fi
 }
 
 has_postgres() {
