@@ -14,7 +14,9 @@ fn the_corpus_is_read_as_it_should_be() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/plan");
     let mut count = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {
-        body::run(&std::fs::read(entry.unwrap().path()).unwrap());
+        let path = entry.unwrap().path();
+        println!("{}", path.display()); // shown where it fails: the last one is it
+        body::run(&std::fs::read(path).unwrap());
         count += 1;
     }
     assert!(count > 0);
