@@ -1,4 +1,4 @@
-//! The masker: JSON stays JSON of the same shape, what is masked stays masked, and a stream is masked like the whole.
+//! The masker: JSON stays JSON of the same shape, and a stream is masked like the whole.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Arguments of a tool call: read, or refused in words; and masked without becoming something else than JSON.
+//! Arguments of a tool call: read, or refused in words.
 
 use agents::tools::Tool;
 
