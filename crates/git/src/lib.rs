@@ -3,6 +3,10 @@
 //! Synchronous, and the only user of `git2`. At the boundary stand [`domain::CommitId`] and the small types of
 //! [`ids`]; no type of git2 is needed to use this crate.
 //!
+//! Each directory uses only those before it: `tree` and `remote` know objects and addresses alone; `hub` is the
+//! repository of ours; `merge`, `snapshot` and `checks` work in it; `user_repository` is what is read from and
+//! delivered to the user.
+//!
 //! Invariants:
 //! - Nothing that a worker can write is ever executed: trees are read with plain file calls and written through
 //!   git2 from the hub; the git processes that are started (`merge-tree`; `prune --dry-run` and `rev-list`; `ls-remote`, `fetch` and
@@ -14,6 +18,7 @@
 
 mod checks;
 mod error;
+mod files;
 mod hub;
 pub mod ids;
 mod merge;
@@ -27,10 +32,10 @@ mod user_repository;
 
 pub use checks::{Refused, UserAttributes, UserCommands};
 pub use error::GitError;
+pub use files::remove_directory;
 pub use hub::{
     ChangedFile, DiffStat, DiffText, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry,
-    Pruned, PushError, PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart,
-    check_branch, remove_directory,
+    Pruned, PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart, check_branch,
 };
 pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
 pub use merge::{
@@ -38,7 +43,7 @@ pub use merge::{
     Hunk, HunkError, MINIMUM_GIT, MergeEngine, MergeOutcome, Resolution, ResolveError, Suspect, Times, Verdict,
     Version, git_cli_version, merge_audit,
 };
-pub use remote::{PushAccess, Remote};
+pub use remote::{PushAccess, PushError, Remote};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotRequest, TreeLimits, WalkError};
 pub use user_repository::{
     Admission, Admitted, DeliverError, Delivered, FastForward, Found, InitialiseError, Initialised, NotAdmitted,

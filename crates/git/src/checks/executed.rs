@@ -15,9 +15,8 @@ use crate::{
     error::{Doing, GitResult},
     hub::{Hub, tree_of},
     ids::{RepoPath, commit_oid},
-    merge::fast::plan::{EXECUTABLE, Entry, FILE, LINK, SUBMODULE},
     tree::{
-        self,
+        self, EXECUTABLE, Entry, FILE, LINK, SUBMODULE,
         reserved::{control_file, is_ignored},
     },
 };

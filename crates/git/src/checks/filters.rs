@@ -9,9 +9,8 @@ use crate::{
     error::{At, Doing, GitError, GitResult},
     hub::{Hub, tree_of},
     ids::{RepoPath, commit_oid},
-    merge::fast::plan::{EXECUTABLE, FILE},
     process::{self, isolated, join},
-    tree,
+    tree::{self, EXECUTABLE, FILE},
 };
 use domain::CommitId;
 use git2::{Delta, ObjectType, Oid, Repository, Tree};

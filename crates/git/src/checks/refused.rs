@@ -5,9 +5,10 @@ use crate::{
     error::{GitError, GitResult},
     hub::{Hub, find_tree, tree_of},
     ids::{RepoPath, commit_oid},
-    merge::fast::plan::{Entry, TREE, entry},
-    snapshot::limits::MAX_DEPTH,
-    tree::reserved::{Reserved, reserved},
+    tree::{
+        Entry, MAX_DEPTH, TREE, entry,
+        reserved::{Reserved, reserved},
+    },
 };
 use domain::CommitId;
 use git2::{Repository, Tree};

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{At, Doing, GitError, GitResult},
-    hub::{durable::sync_directory, worktree::remove_directory},
+    files::{remove_directory, sync_directory},
     private::{self, Private},
     refs,
 };

@@ -1,7 +1,8 @@
 //! Flushing objects to disk before anything names them.
 
 use crate::{
-    error::{At, Doing, GitError, GitResult},
+    error::{Doing, GitError, GitResult},
+    files::sync_side_by_side,
     hub::{Handle, Hub},
     ids::commit_oid,
 };
@@ -9,12 +10,8 @@ use domain::CommitId;
 use git2::{ErrorCode, ObjectType, Oid, Repository, Sort, Tree};
 use std::{
     collections::{BTreeSet, HashSet},
-    ffi::OsString,
-    fs::{self, File},
-    io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
 /// Proof that a commit and everything it needs is on disk, and not only in the system's memory. A reference moves to
@@ -202,75 +199,4 @@ impl LooseFiles {
         there.push(self.objects);
         sync_side_by_side(&there)
     }
-}
-
-/// So many threads flush at one time: a file system writes what is asked for together in one go.
-const FLUSHERS: usize = 8;
-
-pub(crate) fn sync_side_by_side(paths: &[PathBuf]) -> GitResult<()> {
-    let share = paths.len().div_ceil(FLUSHERS).max(1);
-    thread::scope(|scope| {
-        let flushers: Vec<_> = paths
-            .chunks(share)
-            .map(|paths| {
-                scope.spawn(move || {
-                    paths.iter().try_for_each(|path| {
-                        File::open(path)
-                            .and_then(|opened| opened.sync_all())
-                            .at("can't flush", path)
-                    })
-                })
-            })
-            .collect();
-        flushers.into_iter().try_for_each(|flusher| {
-            flusher.join().unwrap_or_else(|_| {
-                let source = io::Error::other("a thread that flushes broke off");
-                Err(GitError::io("can't flush below", &paths[0], source))
-            })
-        })
-    })
-}
-
-/// The packs of a repository at one moment: libgit2 writes packs without flushing them.
-pub(crate) struct PackFiles {
-    directory: PathBuf,
-    known: HashSet<OsString>,
-}
-
-impl PackFiles {
-    pub(crate) fn of(git_directory: &Path) -> GitResult<Self> {
-        let directory = git_directory.join("objects/pack");
-        let known = pack_names(&directory)?.collect();
-        Ok(Self { directory, known })
-    }
-
-    /// Flushes the packs that came since.
-    pub(crate) fn flush_new(&self) -> GitResult<()> {
-        let mut found = false;
-        for name in pack_names(&self.directory)?.filter(|name| !self.known.contains(name)) {
-            let path = self.directory.join(name);
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .at("can't flush", &path)?;
-            found = true;
-        }
-        if found { sync_directory(&self.directory) } else { Ok(()) }
-    }
-}
-
-fn pack_names(directory: &Path) -> GitResult<impl Iterator<Item = OsString>> {
-    let entries = fs::read_dir(directory).at("can't read the packs in", directory)?;
-    Ok(entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name())
-        .filter(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("pack-") && (name.ends_with(".pack") || name.ends_with(".idx"))
-        }))
-}
-
-pub(crate) fn sync_directory(directory: &Path) -> GitResult<()> {
-    File::open(directory)
-        .and_then(|opened| opened.sync_all())
-        .at("can't flush the directory", directory)
 }

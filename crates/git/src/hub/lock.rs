@@ -2,9 +2,12 @@
 
 use crate::{
     error::{At, GitError, GitResult},
-    hub::{Hub, full_name, land::lock_path, push::PushError},
+    hub::{
+        Hub,
+        reference::{full_name, lock_path},
+    },
     private::Private,
-    remote::Remote,
+    remote::{PushError, Remote},
 };
 use domain::Fence;
 use rustix::{

@@ -2,12 +2,13 @@
 
 mod compare;
 mod create;
-pub(crate) mod durable;
+mod durable;
 pub(crate) mod history;
-pub(crate) mod land;
+mod land;
 mod listing;
 pub(crate) mod lock;
-pub(crate) mod push;
+mod push;
+pub(crate) mod reference;
 mod retention;
 mod upstream;
 pub(crate) mod worktree;
@@ -17,13 +18,15 @@ pub use durable::Durable;
 pub use history::{DiffStat, DiffText, LogEntry};
 pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
-pub use push::{PushError, PushRejection, Pushed, check_branch};
+pub use push::{PushRejection, Pushed, check_branch};
 pub use retention::Pruned;
-pub use worktree::{Worktree, WorktreeError, WorktreeStart, remove_directory};
+pub use worktree::{Worktree, WorktreeError, WorktreeStart};
 
-use self::durable::{KnownDurable, PackFiles};
+use self::durable::KnownDurable;
 use crate::{
     error::{At, Doing, GitError, GitResult},
+    files::PackFiles,
+    hub::reference::{compare_and_swap, full_name},
     ids::{Stamp, TreeId, commit_id, commit_oid},
     private::{self, Private},
     refs,
@@ -183,7 +186,7 @@ impl Hub {
             return self.set_here(reference, to);
         }
         let _moving = self.moving()?;
-        self.with(|handle| land::compare_and_swap(&handle.refs, reference, from, durable.commit()))
+        self.with(|handle| compare_and_swap(&handle.refs, reference, from, durable.commit()))
     }
 
     /// Takes a reference away if it is at `at`; one that does not exist is fine.
@@ -338,21 +341,6 @@ fn fetch(own: &Hub, hub: &Repository, user_repository: &Path) -> GitResult<()> {
         .update_tips(None, RemoteUpdateFlags::empty(), AutotagOption::None, None)
         .doing(doing)?;
     remote.prune(None).doing(doing)
-}
-
-pub(crate) fn full_name(reference: &str) -> String {
-    match reference.starts_with("refs/") {
-        true => reference.to_owned(),
-        false => format!("refs/heads/{reference}"),
-    }
-}
-
-pub(crate) fn read_reference(repository: &Repository, reference: &str) -> GitResult<Option<Oid>> {
-    match repository.find_reference(reference) {
-        Ok(found) => Ok(found.target()),
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-        Err(error) => Err(GitError::git(format!("can't read {reference}"), error)),
-    }
 }
 
 pub(crate) fn find_tree(repository: &Repository, tree: Oid) -> GitResult<Tree<'_>> {

@@ -1,10 +1,10 @@
 //! Pushing a delivered branch to a remote: it is created or goes forward, and never loses what others pushed.
 
 use crate::{
-    error::{GitError, GitResult, shown},
+    error::{GitResult, shown},
     hub::{Hub, history::is_ancestor},
     ids::commit_oid,
-    remote::{Remote, transport::Answer},
+    remote::{PushError, Remote, transport::Answer},
 };
 use domain::CommitId;
 use git2::Reference;
@@ -48,39 +48,6 @@ pub enum PushRejection {
     },
 }
 
-/// Why nothing is known about what a push did, or why it was not tried. Again is fine.
-#[derive(Debug, thiserror::Error)]
-pub enum PushError {
-    /// The address can't be used.
-    #[error("'{address}' can't be pushed to: {reason}")]
-    BadAddress {
-        /// The address, without a password.
-        address: String,
-        /// Why.
-        reason: &'static str,
-    },
-    /// The branch name is none.
-    #[error("'{branch}' is no branch name: letters, digits, - and / are fine")]
-    BadBranch {
-        /// The name.
-        branch: String,
-    },
-    /// The remote did not answer as a repository.
-    #[error(
-        "{address} can't be reached: {said}. Check the address, and that a credential helper or an ssh command is \
-         configured if it needs one"
-    )]
-    Unreachable {
-        /// The address.
-        address: String,
-        /// What git said.
-        said: String,
-    },
-    /// Anything else.
-    #[error(transparent)]
-    Git(#[from] GitError),
-}
-
 impl fmt::Display for PushRejection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,7 +71,7 @@ impl Hub {
     /// Where a branch is on a remote; `None` if it does not exist. The caller records it before it pushes.
     pub fn remote_tip(&self, remote: &Remote, branch: &str) -> Result<Option<CommitId>, PushError> {
         let reference = reference(branch)?;
-        let found = self.remote_references(remote, &[&reference])?;
+        let found = remote.references(self.path(), &[&reference])?;
         Ok(found.into_iter().map(|(_, at)| at).next())
     }
 
@@ -128,7 +95,7 @@ impl Hub {
                 found => Pushed::Rejected(moved(expected, found)),
             });
         }
-        let answer = self.send(remote, &reference, expected, commit)?;
+        let answer = remote.send(self.path(), &reference, expected, commit)?;
         match answer {
             Answer::New => Ok(Pushed::Created),
             Answer::Forward => Ok(Pushed::Updated),

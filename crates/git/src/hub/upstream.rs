@@ -4,7 +4,10 @@
 
 use crate::{
     error::{GitError, GitResult},
-    hub::{Hub, create, land, lock, push::PushError, read_reference},
+    hub::{
+        Hub, create, lock,
+        reference::{compare_and_swap, read_reference},
+    },
     ids::{commit_id, commit_oid},
     refs,
     remote::{
@@ -53,7 +56,7 @@ impl Hub {
         let Some(upstream) = &self.upstream else {
             return Ok(());
         };
-        let found = self.remote_references(upstream, patterns)?;
+        let found = upstream.references(self.path(), patterns)?;
         let mut news = Vec::new();
         for (name, at) in &found {
             if self.tip_here(name)?.as_ref() != Some(at) {
@@ -64,7 +67,7 @@ impl Hub {
             return Ok(());
         }
         let names: Vec<&str> = news.iter().map(|(name, _)| *name).collect();
-        self.fetch_objects(upstream, &names)?;
+        upstream.fetch(self.path(), &names)?;
         news.into_iter().try_for_each(|(name, at)| self.set_here(name, at))
     }
 
@@ -132,12 +135,12 @@ impl Hub {
 
     /// Where the upstream has a reference. The copy follows.
     pub(crate) fn tip_upstream(&self, upstream: &Remote, reference: &str) -> GitResult<Option<CommitId>> {
-        let found = self.remote_references(upstream, &[reference])?;
+        let found = upstream.references(self.path(), &[reference])?;
         let Some((_, at)) = found.into_iter().next() else {
             return Ok(None);
         };
         if self.tip_here(reference)?.as_ref() != Some(&at) {
-            self.fetch_objects(upstream, &[reference])?;
+            upstream.fetch(self.path(), &[reference])?;
             self.set_here(reference, &at)?;
         }
         Ok(Some(at))
@@ -181,7 +184,7 @@ impl Hub {
     /// already is fine.
     pub(crate) fn unpublish(&self, upstream: &Remote, run: &RunId) -> GitResult<()> {
         let (integration, others) = (refs::integration(run), refs::all_of(run));
-        let found = self.remote_references(upstream, &[&integration, &others])?;
+        let found = upstream.references(self.path(), &[&integration, &others])?;
         let away: Vec<Move<'_>> = found.iter().map(|(name, at)| Move::away(name, at)).collect();
         for some in away.chunks(AT_ONCE) {
             for answer in self.push_to(upstream, some)? {
@@ -198,7 +201,7 @@ impl Hub {
     /// Moves references of the upstream, each by itself. Where a push that died has left a lock file in the way, that is
     /// removed.
     fn push_to(&self, upstream: &Remote, moves: &[Move<'_>]) -> GitResult<Vec<Answer>> {
-        let push = || self.send_all(upstream, moves, lock::pushing_to(upstream)?);
+        let push = || upstream.send_all(self.path(), moves, lock::pushing_to(upstream)?);
         let answers = push()?;
         let is_locked = answers.iter().any(|answer| matches!(answer, Answer::Locked(_)));
         // What was moved a moment ago is where it was to go.
@@ -244,22 +247,9 @@ fn set(repository: &Repository, reference: &str, at: &CommitId) -> GitResult<()>
             return Ok(());
         }
         tries -= 1;
-        match land::compare_and_swap(repository, reference, now.map(commit_id).as_ref(), at) {
+        match compare_and_swap(repository, reference, now.map(commit_id).as_ref(), at) {
             Err(GitError::Moved { .. }) if tries > 0 => {}
             done => return done,
-        }
-    }
-}
-
-impl From<PushError> for GitError {
-    fn from(error: PushError) -> Self {
-        match error {
-            PushError::Unreachable { address, said } => Self::Upstream { address, said },
-            PushError::Git(error) => error,
-            PushError::BadAddress { address, .. } | PushError::BadBranch { branch: address } => Self::Upstream {
-                said: "it can't be used as an address or a name".into(),
-                address,
-            },
         }
     }
 }

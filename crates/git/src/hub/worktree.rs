@@ -2,6 +2,7 @@
 
 use crate::{
     error::{At, Doing, GitError, GitResult},
+    files::remove_directory,
     hub::{Hub, find_tree, tree_of},
     ids::{TreeId, commit_oid},
     private::{self, Private},
@@ -11,7 +12,7 @@ use domain::CommitId;
 use git2::{Config, ObjectType, Oid, Repository, Tree, build::CheckoutBuilder};
 use std::{
     fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -289,30 +290,4 @@ fn named(registration: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
-}
-
-/// Removes a directory, also where a worker took the permission to write from parts of it. Follows no symlink; one
-/// that is not there is fine.
-pub fn remove_directory(directory: &Path) -> GitResult<()> {
-    match fs::remove_dir_all(directory) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            make_writable(directory)?;
-            fs::remove_dir_all(directory).at("can't remove", directory)
-        }
-        Err(error) => Err(GitError::io("can't remove", directory, error)),
-    }
-}
-
-fn make_writable(directory: &Path) -> GitResult<()> {
-    let permissions = fs::Permissions::from_mode(0o700);
-    fs::set_permissions(directory, permissions).at("can't change the permissions of", directory)?;
-    for entry in fs::read_dir(directory).at("can't read", directory)? {
-        let entry = entry.at("can't read", directory)?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            make_writable(&entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,10 @@
 //! The address of a remote, and how it knows us.
 
+mod error;
 pub(crate) mod transport;
 
-use crate::hub::push::PushError;
+pub use error::PushError;
+
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::PathBuf};
 

@@ -1,14 +1,13 @@
 //! Speaking to a remote, by git processes that run no program but the transport's and those that the caller named.
 
 use crate::{
-    hub::{Hub, push::PushError},
     ids::commit_oid,
     private::Private,
     process::{self, isolated, join},
-    remote::Remote,
+    remote::{PushError, Remote},
 };
 use domain::CommitId;
-use std::{fs::File, process::Command, time::Duration};
+use std::{fs::File, path::Path, process::Command, time::Duration};
 
 /// A push or a fetch may take so long.
 pub(crate) const TRANSFER_LIMIT: Duration = Duration::from_secs(600);
@@ -19,20 +18,20 @@ const MAX_SAID: usize = 2_000;
 /// Runs git with its input kept open as another descriptor, which git's own children inherit.
 const KEEPING_INPUT: &str = r#"exec git "$@" 9<&0 </dev/null"#;
 
-impl Hub {
-    /// The references of a remote that match one of the patterns (full names, or with `*`), and where they are.
-    pub(crate) fn remote_references(
+impl Remote {
+    /// Its references that match one of the patterns (full names, or with `*`), and where they are.
+    pub(crate) fn references(
         &self,
-        remote: &Remote,
+        git_directory: &Path,
         patterns: &[&str],
     ) -> Result<Vec<(String, CommitId)>, PushError> {
-        let mut command = self.git(remote);
+        let mut command = self.git(git_directory);
         command
-            .args(["ls-remote", "--refs", "--", &remote.address])
+            .args(["ls-remote", "--refs", "--", &self.address])
             .args(patterns);
         let output = process::run(command, "git ls-remote", ASK_LIMIT)?;
         if output.status != Some(0) {
-            return Err(unreachable(remote, &output.stderr));
+            return Err(unreachable(self, &output.stderr));
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let mut found = Vec::new();
@@ -49,9 +48,9 @@ impl Hub {
         Ok(found)
     }
 
-    /// Brings the objects of a remote's references in, and flushes them. No reference of the hub moves.
-    pub(crate) fn fetch_objects(&self, remote: &Remote, references: &[&str]) -> Result<(), PushError> {
-        let mut command = self.git(remote);
+    /// Brings the objects of its references into a repository, and flushes them. No reference there moves.
+    pub(crate) fn fetch(&self, git_directory: &Path, references: &[&str]) -> Result<(), PushError> {
+        let mut command = self.git(git_directory);
         command
             .args(["-c", "core.fsync=committed", "-c", "fetch.writeCommitGraph=false"])
             // What runs left is given up object by object: only a whole history comes as a pack.
@@ -63,22 +62,22 @@ impl Hub {
                 "--no-tags",
                 "--no-auto-maintenance",
             ])
-            .args(["--no-recurse-submodules", "--", &remote.address])
+            .args(["--no-recurse-submodules", "--", &self.address])
             .args(references);
         let private = Private::begin();
         let output = process::run(command, "git fetch", TRANSFER_LIMIT)?;
         drop(private);
         match output.status {
             Some(0) => Ok(()),
-            _ => Err(unreachable(remote, &output.stderr)),
+            _ => Err(unreachable(self, &output.stderr)),
         }
     }
 
-    /// Moves a reference of a remote from `expected` (`None`: it must not exist) to `commit`, if it is there. No hook of
+    /// Moves one of its references from `expected` (`None`: it must not exist) to `commit`, if it is there. No hook of
     /// ours runs.
     pub(crate) fn send(
         &self,
-        remote: &Remote,
+        git_directory: &Path,
         reference: &str,
         expected: Option<&CommitId>,
         commit: &CommitId,
@@ -88,7 +87,7 @@ impl Hub {
             expected,
             to: Some(commit),
         };
-        let mut answers = self.send_all(remote, &[only], None)?;
+        let mut answers = self.send_all(git_directory, &[only], None)?;
         // One was asked for, so one is there.
         Ok(answers.pop().unwrap_or(Answer::Stale))
     }
@@ -97,7 +96,7 @@ impl Hub {
     /// open until it ends.
     pub(crate) fn send_all(
         &self,
-        remote: &Remote,
+        git_directory: &Path,
         moves: &[Move<'_>],
         held: Option<File>,
     ) -> Result<Vec<Answer>, PushError> {
@@ -105,9 +104,9 @@ impl Hub {
             Some(held) => {
                 let mut shell = isolated("sh");
                 shell.args(["-c", KEEPING_INPUT, "git"]).stdin(held);
-                self.configured(shell, remote)
+                self.configured(shell, git_directory)
             }
-            None => self.git(remote),
+            None => self.git(git_directory),
         };
         command
             .args(["push", "--porcelain", "--no-verify", "--no-follow-tags"])
@@ -119,7 +118,7 @@ impl Hub {
             let lease = expected.map_or("", |expected| &expected.0);
             command.arg(format!("--force-with-lease={reference}:{lease}"));
         }
-        command.args(["--", &remote.address]);
+        command.args(["--", &self.address]);
         for Move { reference, to, .. } in moves {
             command.arg(format!("{}:{reference}", to.map_or("", |to| &to.0)));
         }
@@ -131,16 +130,16 @@ impl Hub {
             answer => Some(answer),
         });
         let answers: Option<Vec<Answer>> = answers.collect();
-        answers.ok_or_else(|| unreachable(remote, &output.stderr))
+        answers.ok_or_else(|| unreachable(self, &output.stderr))
     }
 
     /// A git that speaks to a remote: it runs no program but those of the transport and those that the caller named.
-    fn git(&self, remote: &Remote) -> Command {
-        self.configured(isolated("git"), remote)
+    fn git(&self, git_directory: &Path) -> Command {
+        self.configured(isolated("git"), git_directory)
     }
 
-    fn configured(&self, mut command: Command, remote: &Remote) -> Command {
-        command.arg(join("--git-dir=", self.path()));
+    fn configured(&self, mut command: Command, git_directory: &Path) -> Command {
+        command.arg(join("--git-dir=", git_directory));
         for setting in [
             "core.hooksPath=/dev/null",
             "core.fsmonitor=false",
@@ -155,7 +154,7 @@ impl Hub {
         ] {
             command.args(["-c", setting]);
         }
-        let access = &remote.access;
+        let access = &self.access;
         if let Some(helper) = &access.credential_helper {
             command.args(["-c", &format!("credential.helper={helper}")]);
         }

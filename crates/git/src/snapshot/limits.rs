@@ -1,11 +1,8 @@
 //! What a recorded directory may hold, and why one is refused.
 
-use crate::{error::GitError, ids::RepoPath};
+use crate::{error::GitError, ids::RepoPath, tree::MAX_DEPTH};
 use serde::{Deserialize, Serialize};
 use std::{io, path::PathBuf};
-
-/// Deeper directories are refused; each level holds a file descriptor.
-pub(crate) const MAX_DEPTH: usize = 128;
 
 /// What one snapshot may add. What the base holds already does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

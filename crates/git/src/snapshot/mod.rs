@@ -10,7 +10,7 @@ pub use limits::{TreeLimits, WalkError};
 use self::{stat_cache::StatCache, walk::write_tree};
 use crate::{
     error::{GitError, GitResult},
-    hub::{Hub, find_tree, history::DiffStat, land, tree_of, worktree::canonical_place},
+    hub::{Hub, find_tree, history::DiffStat, reference::compare_and_swap, tree_of, worktree::canonical_place},
     ids::{Stamp, TreeId, commit_oid},
 };
 use domain::CommitId;
@@ -91,7 +91,7 @@ impl Hub {
             self.publish_snapshot(upstream, chain, previous, commit)?;
         }
         let _moving = self.moving()?;
-        self.with(|handle| land::compare_and_swap(&handle.refs, chain, previous, durable.commit()))
+        self.with(|handle| compare_and_swap(&handle.refs, chain, previous, durable.commit()))
     }
 
     /// Writes the tree of a worktree, by its difference to `base`, without a commit.

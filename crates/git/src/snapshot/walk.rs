@@ -6,10 +6,11 @@ use crate::{
     ids::RepoPath,
     snapshot::{
         ignores::Ignores,
-        limits::{MAX_DEPTH, TreeLimits, WalkError},
+        limits::{TreeLimits, WalkError},
         stat_cache::StatCache,
     },
     tree::{
+        MAX_DEPTH,
         reserved::{control_file, is_dot_git},
         withheld::is_withheld,
     },

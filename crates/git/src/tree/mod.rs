@@ -1,15 +1,20 @@
 //! Reading and changing single paths of a tree.
 
+mod entry;
 pub(crate) mod reserved;
 pub(crate) mod withheld;
+
+pub(crate) use entry::{EXECUTABLE, Entry, FILE, LINK, SUBMODULE, TREE, entry, is_usual};
 
 use crate::{
     error::{Doing, GitResult},
     ids::RepoPath,
-    merge::fast::plan::{EXECUTABLE, Entry, FILE},
 };
 use git2::{FileMode, ObjectType, Oid, Repository};
 use std::collections::BTreeMap;
+
+/// Deeper directories are in no commit of ours; a walk holds a file descriptor for each level.
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// What becomes of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

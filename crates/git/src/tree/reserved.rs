@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod oracle;
 
-use crate::merge::fast::plan::{EXECUTABLE, FILE, LINK};
+use crate::tree::{EXECUTABLE, FILE, LINK};
 
 /// Why an entry may not be in a tree of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! `.gitmodules` as a symlink. Such a repository can be worked on: what is withheld is in no checkout of ours, and each
 //! commit made from one holds it as it was.
 
-use crate::{snapshot::limits::MAX_DEPTH, tree::reserved::is_never_checked_out};
+use crate::tree::{MAX_DEPTH, reserved::is_never_checked_out};
 use git2::{FileMode, Oid, Repository, Tree, TreeEntry};
 
 /// Whether nothing of a tree's entry is in a checkout.

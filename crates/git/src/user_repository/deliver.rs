@@ -2,7 +2,12 @@
 
 use crate::{
     error::{Doing, GitError, GitResult, shown},
-    hub::{Hub, durable::PackFiles, history::is_ancestor, land::compare_and_swap, read_reference},
+    files::PackFiles,
+    hub::{
+        Hub,
+        history::is_ancestor,
+        reference::{compare_and_swap, read_reference},
+    },
     ids::{commit_id, commit_oid},
     private::as_the_user,
     user_repository::own_lock::{remove_dead_packs, remove_own_reference_lock},

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Doing, GitError, GitResult},
-    hub::{land::compare_and_swap, tree_of},
+    hub::{reference::compare_and_swap, tree_of},
     ids::{RepoPath, commit_id, commit_oid},
     user_repository::own_lock::{IndexLock, remove_own_reference_lock},
 };

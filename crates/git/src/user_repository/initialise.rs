@@ -2,7 +2,8 @@
 
 use crate::{
     error::{At, Doing, GitError, GitResult},
-    hub::{durable::sync_directory, find_tree, worktree::remove_directory, write_commit},
+    files::{remove_directory, sync_directory},
+    hub::{find_tree, write_commit},
     ids::{Stamp, commit_oid},
     private::{self, Private},
     snapshot::{

@@ -1,6 +1,6 @@
 //! Looking at the path a person gave as a workspace, before anything is done to it.
 
-use crate::{error::GitError, ids::commit_id, snapshot::walk::UNFINISHED_GIT, user_repository::admission::is_ours};
+use crate::{error::GitError, ids::commit_id, snapshot::walk::UNFINISHED_GIT, user_repository::account::is_ours};
 use domain::CommitId;
 use git2::{ErrorCode, Repository, RepositoryState, StatusOptions, StatusShow};
 use std::{

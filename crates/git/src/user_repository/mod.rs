@@ -1,5 +1,6 @@
 //! The repository of the user: which directories are admitted, what is found there, making one, and delivering to it.
 
+mod account;
 mod admission;
 mod deliver;
 mod fast_forward;

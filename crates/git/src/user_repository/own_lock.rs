@@ -3,7 +3,7 @@
 
 use crate::{
     error::{At, GitError, GitResult},
-    hub::{land::lock_path, lock::process_with_open},
+    hub::{lock::process_with_open, reference::lock_path},
 };
 use git2::{Oid, Repository};
 use rustix::{

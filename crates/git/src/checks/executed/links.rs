@@ -3,8 +3,7 @@
 use crate::{
     error::GitResult,
     ids::RepoPath,
-    merge::fast::plan::LINK,
-    tree::{self, reserved::is_dot_git},
+    tree::{self, LINK, reserved::is_dot_git},
 };
 use git2::{Oid, Repository};
 use std::collections::VecDeque;

@@ -13,7 +13,7 @@
 //!
 //! Deciding only reads. Objects are written once everything is decided, so giving up leaves nothing behind.
 
-pub(crate) mod plan;
+mod plan;
 
 use crate::{
     error::{Doing, GitError, GitResult},
@@ -21,8 +21,9 @@ use crate::{
     merge::{
         attributes::Attributes,
         content::{self, Merged},
-        fast::plan::{Change, EXECUTABLE, Entry, FILE, LINK, Plan, SUBMODULE, TREE, differing, entry},
+        fast::plan::{Change, Plan, differing},
     },
+    tree::{EXECUTABLE, Entry, FILE, TREE, entry},
 };
 use git2::{Blob, Oid, Repository, Tree};
 use serde::{Deserialize, Serialize};
@@ -297,9 +298,4 @@ impl<'a> FastMerge<'a> {
             .find_tree(entry.oid)
             .doing(|| format!("can't read the tree {}", entry.oid))
     }
-}
-
-/// Whether git writes this mode today; trees of old have others, which git changes in passing.
-pub(crate) fn is_usual(mode: i32) -> bool {
-    matches!(mode, TREE | FILE | EXECUTABLE | LINK | SUBMODULE)
 }

@@ -2,22 +2,10 @@
 
 use crate::{
     error::{Doing, GitResult},
-    merge::fast::is_usual,
+    tree::{Entry, TREE, is_usual},
 };
 use git2::{Oid, Repository, Tree};
 use std::cmp::Ordering;
-
-pub(crate) const TREE: i32 = 0o040_000;
-pub(crate) const FILE: i32 = 0o100_644;
-pub(crate) const EXECUTABLE: i32 = 0o100_755;
-pub(crate) const LINK: i32 = 0o120_000;
-pub(crate) const SUBMODULE: i32 = 0o160_000;
-
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) mode: i32,
-    pub(crate) oid: Oid,
-}
 
 /// What becomes of a directory: our tree, with some entries changed.
 pub(crate) struct Plan {
@@ -78,13 +66,6 @@ impl Plan {
         }
         builder.write().doing(doing)
     }
-}
-
-pub(crate) fn entry(tree: &Tree<'_>, name: &[u8]) -> Option<Entry> {
-    tree.get_name_bytes(name).map(|entry| Entry {
-        mode: entry.filemode_raw(),
-        oid: entry.id(),
-    })
 }
 
 /// The names whose entries are not the same in all three trees; `None` if one of them has an unusual mode. The trees

@@ -4,7 +4,7 @@ use super::{GitVersion, git_cli_version};
 use crate::{
     error::{At, Doing, GitResult},
     ids::commit_oid,
-    merge::fast::plan::{EXECUTABLE, FILE, TREE},
+    tree::{EXECUTABLE, FILE, TREE},
 };
 use domain::CommitId;
 use git2::Repository;

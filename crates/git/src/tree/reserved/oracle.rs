@@ -2,8 +2,8 @@
 
 use super::reserved;
 use crate::{
-    merge::fast::plan::{FILE, LINK},
     process::isolated,
+    tree::{FILE, LINK},
 };
 use git2::{ObjectType, Repository};
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,11 +12,13 @@ mod refused;
 mod repository;
 mod walk;
 
-pub(crate) use owner::is_ours;
 pub use places::Places;
 pub use refused::NotAdmitted;
 
-use crate::user_repository::inspect::{Found, inspect};
+use crate::user_repository::{
+    account,
+    inspect::{Found, inspect},
+};
 use mounts::Mounts;
 use std::path::{Path, PathBuf};
 use walk::Walked;
@@ -78,7 +80,7 @@ impl Admission {
         let home = std::env::var_os("HOME")
             .filter(|home| !home.is_empty())
             .map(PathBuf::from);
-        let home = home.or_else(owner::home_of_account);
+        let home = home.or_else(account::home_of_account);
         let home = home.filter(|home| home.is_absolute() && home.parent().is_some());
         home.into_iter().chain([PathBuf::from("/tmp")]).collect()
     }

@@ -1,34 +1,21 @@
 //! Who owns a directory, and who could put another in its place.
 
 use super::{refused::NotAdmitted, walk::Walked};
-use crate::user_repository::inspect::WorkspaceError;
+use crate::user_repository::{
+    account::{is_ours, is_trusted},
+    inspect::WorkspaceError,
+};
 use git2::Config;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::OnceLock,
 };
 
 /// Everybody may write.
 const OTHERS_WRITE: u32 = 0o002;
 /// Only who owns an entry may rename it.
 const STICKY: u32 = 0o1000;
-const ROOT: u32 = 0;
-
-/// Whether what an account owns is this process's to work on.
-pub(crate) fn is_ours(owner: u32) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    // As git: under sudo, what belongs to the calling user is ours as well.
-    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
-    owner == me || me == ROOT && caller == Some(owner)
-}
-
-/// Whether an account may decide where a path leads: we, root, and what stands for root in a user namespace that does
-/// not have it.
-pub(super) fn is_trusted(owner: u32) -> bool {
-    is_ours(owner) || owner == ROOT || unmapped() == Some(owner)
-}
 
 /// Whether git's `safe.directory` names this very directory: then its owner decided to trust it, and where it lies. The
 /// `*` that names all directories names none.
@@ -116,26 +103,5 @@ fn metadata(path: &Path) -> Result<fs::Metadata, NotAdmitted> {
     fs::symlink_metadata(path).map_err(|source| {
         let path = path.to_owned();
         WorkspaceError::Unreadable { path, source }.into()
-    })
-}
-
-/// The home that the file of accounts has for the one that this runs as.
-pub(super) fn home_of_account() -> Option<PathBuf> {
-    let me = rustix::process::geteuid().as_raw().to_string();
-    let accounts = fs::read_to_string("/etc/passwd").ok()?;
-    let own = accounts.lines().find(|line| line.split(':').nth(2) == Some(&me))?;
-    own.split(':').nth(5).map(PathBuf::from)
-}
-
-/// The account that files of accounts outside of this user namespace appear to have; `None` where all are inside.
-fn unmapped() -> Option<u32> {
-    static UNMAPPED: OnceLock<Option<u32>> = OnceLock::new();
-    *UNMAPPED.get_or_init(|| {
-        let map = fs::read_to_string("/proc/self/uid_map").ok()?;
-        if map.split_whitespace().eq(["0", "0", "4294967295"]) {
-            return None;
-        }
-        let shown = fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
-        shown.trim().parse().ok()
     })
 }

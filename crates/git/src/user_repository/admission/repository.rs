@@ -1,8 +1,8 @@
 //! The parts of a repository: all in its `.git`, or where that and the other side name each other. A directory that was
 //! unpacked from somewhere may hold a `.git` that leads to another repository of its reader's.
 
-use super::{owner, refused::NotAdmitted};
-use crate::user_repository::inspect::WorkspaceError;
+use super::refused::NotAdmitted;
+use crate::user_repository::{account, inspect::WorkspaceError};
 use git2::{Config, Repository};
 use std::{
     fs::{self, File},
@@ -131,7 +131,7 @@ impl Checking<'_> {
         let owner = fs::metadata(target)
             .map_err(|error| wrong(unreadable(target, error)))?
             .uid();
-        if !owner::is_ours(owner) && !self.trusted {
+        if !account::is_ours(owner) && !self.trusted {
             let (path, owner) = (target.to_owned(), Some(owner));
             return Err(wrong(WorkspaceError::OwnedByAnother { path, owner }.into()));
         }
@@ -166,7 +166,7 @@ impl Checking<'_> {
         let owner = fs::metadata(directory)
             .map_err(|error| unreadable(directory, error))?
             .uid();
-        if !owner::is_ours(owner) && !self.trusted {
+        if !account::is_ours(owner) && !self.trusted {
             let (path, owner) = (self.path.to_owned(), Some(owner));
             return Err(WorkspaceError::OwnedByAnother { path, owner }.into());
         }

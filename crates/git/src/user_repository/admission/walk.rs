@@ -1,7 +1,7 @@
 //! Following a path one name at a time, so that every link on the way is looked at before it is followed.
 
-use super::{owner, refused::NotAdmitted};
-use crate::user_repository::inspect::WorkspaceError;
+use super::refused::NotAdmitted;
+use crate::user_repository::{account, inspect::WorkspaceError};
 use std::{
     ffi::OsString,
     fs, io,
@@ -95,7 +95,7 @@ fn follow(link: &Path, owner: u32, links: usize) -> Result<PathBuf, NotAdmitted>
         return Err(unreadable(link, io::Error::other("too many links lead to each other")));
     }
     let target = fs::read_link(link).map_err(|error| unreadable(link, error))?;
-    match owner::is_trusted(owner) {
+    match account::is_trusted(owner) {
         true => Ok(target),
         false => Err(NotAdmitted::LinkOfAnother {
             path: link.to_owned(),

@@ -1,0 +1,40 @@
+//! Which accounts are ours, or trusted as we are.
+
+use std::{fs, path::PathBuf, sync::OnceLock};
+
+const ROOT: u32 = 0;
+
+/// Whether what an account owns is this process's to work on.
+pub(super) fn is_ours(owner: u32) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    // As git: under sudo, what belongs to the calling user is ours as well.
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    owner == me || me == ROOT && caller == Some(owner)
+}
+
+/// Whether an account may decide where a path leads: we, root, and what stands for root in a user namespace that does
+/// not have it.
+pub(super) fn is_trusted(owner: u32) -> bool {
+    is_ours(owner) || owner == ROOT || unmapped() == Some(owner)
+}
+
+/// The home that the file of accounts has for the one that this runs as.
+pub(super) fn home_of_account() -> Option<PathBuf> {
+    let me = rustix::process::geteuid().as_raw().to_string();
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let own = accounts.lines().find(|line| line.split(':').nth(2) == Some(&me))?;
+    own.split(':').nth(5).map(PathBuf::from)
+}
+
+/// The account that files of accounts outside of this user namespace appear to have; `None` where all are inside.
+fn unmapped() -> Option<u32> {
+    static UNMAPPED: OnceLock<Option<u32>> = OnceLock::new();
+    *UNMAPPED.get_or_init(|| {
+        let map = fs::read_to_string("/proc/self/uid_map").ok()?;
+        if map.split_whitespace().eq(["0", "0", "4294967295"]) {
+            return None;
+        }
+        let shown = fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
+        shown.trim().parse().ok()
+    })
+}
