@@ -5,6 +5,33 @@
 
 use crate::{Error, Holder, Store, timed::timed};
 use domain::Fence;
+use std::{fmt, sync::Arc};
+
+/// Proof that a lease was taken: there is no other way to one. It may have run out since, so every write names it, and
+/// changes nothing under one that is void.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    name: Arc<str>,
+    fence: Fence,
+}
+
+impl Lease {
+    /// On what.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Grows with each taking.
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (fence {})", self.name, self.fence.0)
+    }
+}
 
 impl Store {
     /// Takes a lease that nobody else alive holds. `None` while another does. One of this process is taken anew under
@@ -12,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn take_lease(&self, name: &str, holder: Holder) -> Result<Option<Fence>, Error> {
+    pub async fn take_lease(&self, name: &str, holder: Holder) -> Result<Option<Lease>, Error> {
         // Taken only as it was when this statement began: a holder that has registered since is not seen by it.
         let row = timed(
             "insert",
@@ -32,20 +59,23 @@ impl Store {
             .fetch_optional(&self.pool),
         )
         .await?;
-        Ok(row.map(|row| Fence(row.fence)))
+        Ok(row.map(|row| Lease {
+            name: name.into(),
+            fence: Fence(row.fence),
+        }))
     }
 
-    /// Gives a lease back, if it is still held under that fence.
+    /// Gives a lease back, if it is still held.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn drop_lease(&self, name: &str, fence: Fence) -> Result<(), Error> {
+    pub async fn drop_lease(&self, lease: &Lease) -> Result<(), Error> {
         timed(
             "update",
             sqlx::query!(
                 "update lease set process = null, epoch = null where name = $1 and fence = $2",
-                name,
-                fence.0,
+                lease.name(),
+                lease.fence().0,
             )
             .execute(&self.pool),
         )

@@ -106,8 +106,8 @@ impl Tx {
                 row.key(),
                 row.model,
                 row.cost,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
             )
             .execute(&mut *self.inner),
         )
@@ -129,8 +129,8 @@ impl Tx {
                    and exists (select 1 from lease l where l.name = $3 and l.fence = $4)",
                 hold.merge.0,
                 id,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
             )
             .execute(&mut *self.inner),
         )
@@ -150,8 +150,8 @@ impl Tx {
                  where r.merge = m.id and r.round = m.round and m.id = $1 and m.ended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
             )
             .execute(&mut *self.inner),
         )
@@ -196,8 +196,8 @@ impl Store {
             "update merge set round = round + 1 where id = $1 and ended_at is null and intended_at is null
                and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
             hold.merge.0,
-            hold.lease,
-            hold.fence.0,
+            hold.lease.name(),
+            hold.lease.fence().0,
         );
         if timed("update", query.execute(&self.pool)).await?.rows_affected() == 0 {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Which runs' trees and outputs are given up, which build caches may be, and who may do it.
 
-use crate::{Error, Holder, Store, timed::timed, tx::Tx};
-use domain::{Fence, RunId};
+use crate::{Error, Holder, Store, lease::Lease, timed::timed, tx::Tx};
+use domain::RunId;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -20,12 +20,12 @@ pub struct EndedRun {
 }
 
 impl Tx {
-    /// Marks a run as given up: one that has ended, with nothing open, while the lease is held under this fence.
+    /// Marks a run as given up: one that has ended, with nothing open, while the lease is held.
     /// `false` where that is not so, or it was done before.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn expire_run(&mut self, run: RunId, fence: Fence) -> Result<bool, Error> {
+    pub async fn expire_run(&mut self, run: RunId, lease: &Lease) -> Result<bool, Error> {
         let query = sqlx::query!(
             "update run set expired_at = now()
              where id = $1 and expired_at is null and ended_at is not null
@@ -33,8 +33,8 @@ impl Tx {
                  and not exists (select 1 from merge where merge.run = $1 and merge.ended_at is null)
                  and exists (select 1 from lease where name = $2 and fence = $3 and process is not null)",
             run.0,
-            RETENTION_LEASE,
-            fence.0,
+            lease.name(),
+            lease.fence().0,
         );
         Ok(timed("update", query.execute(&mut *self.inner)).await?.rows_affected() == 1)
     }
@@ -159,17 +159,17 @@ impl Store {
         Ok(found.into_iter().map(RunId).collect())
     }
 
-    /// Whether this process still holds a lease under that fence.
+    /// Whether this process still holds a lease.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn holds_lease(&self, name: &str, holder: Holder, fence: Fence) -> Result<bool, Error> {
+    pub async fn holds_lease(&self, lease: &Lease, holder: Holder) -> Result<bool, Error> {
         let query = sqlx::query_scalar!(
             r#"select exists (select 1 from lease l join process p on (p.id, p.epoch) = (l.process, l.epoch)
                               where l.name = $1 and l.fence = $2 and l.process = $3 and l.epoch = $4
                                   and p.expires_at >= now()) as "held!""#,
-            name,
-            fence.0,
+            lease.name(),
+            lease.fence().0,
             holder.process.0,
             holder.epoch.0,
         );

@@ -71,8 +71,8 @@ impl Tx {
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 document("merge.reason", why)?,
                 merge_ms,
             )

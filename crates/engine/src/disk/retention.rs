@@ -14,10 +14,10 @@ pub use report::{CleanMode, Cleaned, CleanedCache, CleanedRun};
 
 use super::Disk;
 use crate::context::StepError;
-use domain::{Fence, RunId, event::Event, transition::Refusal};
+use domain::{RunId, event::Event, transition::Refusal};
 use round::Round;
 use std::time::Duration;
-use store::retention::RETENTION_LEASE;
+use store::{lease::Lease, retention::RETENTION_LEASE};
 
 /// How often it is looked for runs that are old enough, counted across the lives of the process.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -72,20 +72,20 @@ impl Disk {
         }
         let _alone = self.cleaning.lock().await;
         let (store, holder) = (&self.context.store, self.context.holder);
-        let fence = store.take_lease(RETENTION_LEASE, holder).await?;
-        let fence = fence.ok_or(RetentionError::Held)?;
-        let done = Round::new(self, Some(fence)).whole(kept).await;
+        let lease = store.take_lease(RETENTION_LEASE, holder).await?;
+        let lease = lease.ok_or(RetentionError::Held)?;
+        let done = Round::new(self, Some(&lease)).whole(kept).await;
         if done.is_ok() {
             store.cleaned(holder).await?;
         }
-        store.drop_lease(RETENTION_LEASE, fence).await?;
+        store.drop_lease(&lease).await?;
         done
     }
 
     /// `false` where something of the run is open after all.
-    async fn expire(&self, run: RunId, fence: Fence) -> Result<bool, RetentionError> {
+    async fn expire(&self, run: RunId, lease: &Lease) -> Result<bool, RetentionError> {
         let marked = self.context.step(run, None, Event::Expired, async |tx| {
-            match tx.expire_run(run, fence).await? {
+            match tx.expire_run(run, lease).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale(
                     "it is not to be given up now".into(),

@@ -1,6 +1,6 @@
 //! One entry of the queue in a merger's hands, and what is written down about it.
 
-use super::{BEGINNINGS, Failure, gates::Gates};
+use super::{BEGINNINGS, BranchLock, Failure, gates::Gates};
 use crate::{
     context::{
         Context,
@@ -9,7 +9,7 @@ use crate::{
     trace,
 };
 use domain::{
-    CommitId, Fence,
+    CommitId,
     event::{Event, Fact},
     integrity::IntegrityFlag,
     merge::{MergeEnd, MergeState},
@@ -91,8 +91,7 @@ pub(super) struct Branch {
     pub(super) gates: Gates,
     pub(super) facts: Arc<RunFacts>,
     pub(super) hub: Arc<Hub>,
-    pub(super) lease: Arc<str>,
-    pub(super) fence: Fence,
+    pub(super) lock: Arc<BranchLock>,
 }
 
 /// An entry of the queue. It is shared with its gate.
@@ -209,8 +208,7 @@ impl Entry {
     pub(super) fn hold(&self) -> Hold<'_> {
         Hold {
             merge: self.merge.id,
-            lease: &self.branch.lease,
-            fence: self.branch.fence,
+            lease: self.branch.lock.lease(),
         }
     }
 

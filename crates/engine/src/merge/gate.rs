@@ -182,7 +182,7 @@ async fn check(
 /// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
 async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
     let (layout, facts) = (&gate.entry.branch.context.layout, &gate.entry.branch.facts);
-    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.branch.fence);
+    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.branch.lock.fence());
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
     let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
         true => red_base(gate).await?,
@@ -267,7 +267,7 @@ async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateErr
         .branch
         .context
         .layout
-        .gate_base(entry.branch.facts.id, entry.merge.id, entry.branch.fence);
+        .gate_base(entry.branch.facts.id, entry.merge.id, entry.branch.lock.fence());
     let log = place.with_added_extension("log");
     let report = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::context::{blocking, patiently_for};
 use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
-use git::{LandError, LandingLock, LandingState};
+use git::{LandError, LandingState};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -147,12 +147,12 @@ impl Branch {
     /// Moves the branch, if it is where it was.
     async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Moved, Failure> {
         let branch = git::refs::integration(&self.facts.id);
-        let (hub, from, fence) = (self.hub.clone(), from.clone(), self.fence);
+        let (hub, from, lock) = (self.hub.clone(), from.clone(), self.lock.clone());
         let (pre, intended) = (from.clone(), durable.commit().clone());
         let landed = blocking(move || match hub.land(&branch, &from, &durable) {
             Err(LandError::Locked { .. }) => {
                 // We hold the lease, so nobody else may be at it: an old lock that no process has open is a crash's.
-                hub.remove_stale_lock(&branch, &LandingLock::held_under(fence), STALE_LOCK)?;
+                hub.remove_stale_lock(&branch, &*lock, STALE_LOCK)?;
                 hub.land(&branch, &from, &durable)
             }
             other => other,

@@ -11,6 +11,7 @@ mod gate;
 mod gates;
 mod integrity;
 mod land;
+mod lock;
 mod person;
 mod ran;
 mod resolve;
@@ -18,11 +19,12 @@ mod train;
 mod tries;
 
 pub(crate) use gates::Gates;
+pub(crate) use lock::BranchLock;
 pub(crate) use person::{resolution, versions};
 
 use crate::context::{Context, MayPass, StepError, TipError};
-use domain::{Fence, RunId};
-use std::time::Duration;
+use domain::RunId;
+use std::{sync::Arc, time::Duration};
 
 /// How long a shared hub is waited for with a verdict in hand, which would have to be found anew.
 const VERDICT_PATIENCE: Duration = Duration::from_secs(60);
@@ -102,13 +104,14 @@ impl From<StepError> for Failure {
 }
 
 /// Works a branch's queue until it is empty, then gives the lease back.
-pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, lease: &str, fence: Fence) {
-    let held = telemetry::merge::lock_taken(lease);
+pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, lock: BranchLock) {
+    let lock = Arc::new(lock);
+    let held = telemetry::merge::lock_taken(lock.lease().name());
     let drain = &context.drain;
     let mut failures = 0u32;
     let mut train = None;
     while !drain.is_cancelled() {
-        match advance(&mut train, context, gates, run, lease, fence).await {
+        match advance(&mut train, context, gates, run, &lock).await {
             Ok(Turn::Went) => {
                 if failures > 0 {
                     tries::show_outage(context, run, None).await;
@@ -127,7 +130,7 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, lea
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
                 match &failure {
                     Failure::Outage { of, .. } => tries::show_outage(context, run, Some(of)).await,
-                    Failure::Passing(why) => tries::count_against_first(context, run, lease, fence, why).await,
+                    Failure::Passing(why) => tries::count_against_first(context, run, &lock, why).await,
                     Failure::Counted(_) | Failure::NotOurs | Failure::Stopped => {}
                 }
                 failures += 1;
@@ -144,9 +147,7 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, lea
         train.put_down().await;
     }
     drop(held);
-    if let Err(error) = context.store.drop_lease(lease, fence).await {
-        tracing::warn!(%error, lease, "a lease could not be given back; this process takes it anew when there is work");
-    }
+    lock.release(context).await;
 }
 
 /// What a turn of the merger came to.
@@ -166,8 +167,7 @@ async fn advance(
     context: &Context,
     gates: &Gates,
     run: RunId,
-    lease: &str,
-    fence: Fence,
+    lock: &Arc<BranchLock>,
 ) -> Result<Turn, Failure> {
     match train {
         Some(train) => train.turn().await,
@@ -177,7 +177,7 @@ async fn advance(
             if context.store.merge_queue(run, level_s, 1).await?.is_empty() {
                 return Ok(Turn::Empty);
             }
-            *train = Some(train::Train::begin(context, gates, run, lease, fence).await?);
+            *train = Some(train::Train::begin(context, gates, run, lock).await?);
             Ok(Turn::Waited)
         }
     }

@@ -7,7 +7,7 @@
 mod candidate;
 
 use super::{
-    Failure, Turn, VERDICT_PATIENCE,
+    BranchLock, Failure, Turn, VERDICT_PATIENCE,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
@@ -18,7 +18,7 @@ use crate::context::{
     tip::{self, Tip},
 };
 use candidate::{Candidate, Judging};
-use domain::{CommitId, Fence, MergeId, RunId, run::ReasonCode};
+use domain::{CommitId, MergeId, RunId, run::ReasonCode};
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
@@ -56,8 +56,7 @@ impl Train {
         context: &Context,
         gates: &Gates,
         run: RunId,
-        lease: &str,
-        fence: Fence,
+        lock: &Arc<BranchLock>,
     ) -> Result<Self, Failure> {
         let facts = context.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
         context.knows_models_of(&facts).map_err(|error| Failure::Outage {
@@ -70,8 +69,7 @@ impl Train {
             gates: gates.clone(),
             facts: Arc::new(facts),
             hub,
-            lease: lease.into(),
-            fence,
+            lock: lock.clone(),
         };
         Ok(Self {
             branch,

@@ -3,12 +3,12 @@
 //! the branch may have moved already, so it is finished by whoever can, at the longest pause.
 
 use super::{
-    Failure,
+    BranchLock, Failure,
     entry::{Ended, Merger},
 };
 use crate::context::{Context, step};
 use domain::{
-    Fence, RunId,
+    RunId,
     event::Event,
     merge::MergeEnd,
     run::{Reason, ReasonCode},
@@ -27,7 +27,7 @@ impl Merger {
 }
 
 /// Counts a failure that came before any entry was taken in hand against the one whose turn it is.
-pub(super) async fn count_against_first(context: &Context, run: RunId, lease: &str, fence: Fence, why: &str) {
+pub(super) async fn count_against_first(context: &Context, run: RunId, lock: &BranchLock, why: &str) {
     let counted = async {
         let level_s = context.settings.priority_level.as_secs_f64();
         let queue = context.store.merge_queue(run, level_s, 1).await?;
@@ -36,8 +36,7 @@ pub(super) async fn count_against_first(context: &Context, run: RunId, lease: &s
         };
         let hold = Hold {
             merge: first.id,
-            lease,
-            fence,
+            lease: lock.lease(),
         };
         let failures = failures(context, hold, why).await?;
         match spent(context, failures, why).filter(|_| !first.intended) {

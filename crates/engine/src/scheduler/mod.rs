@@ -10,7 +10,7 @@ use crate::{
     context::{Busy, Claim, Context, Place, StepError, What},
     disk::Disk,
     effects,
-    merge::{self, Gates},
+    merge::{self, BranchLock, Gates},
     settings::Duties,
 };
 use domain::{effect::Effect, event::Event, task::TaskState};
@@ -134,15 +134,14 @@ async fn claim_merges(context: &Context, busy: &Busy, gates: &Gates) -> Result<b
         .into_iter()
         .take(free)
     {
-        let lease = store::merge::merge_lease(run);
-        let Some(fence) = context.store.take_lease(&lease, context.holder).await? else {
+        let Some(lock) = BranchLock::take(context, run).await? else {
             continue;
         };
         any = true;
         let entry = busy.enter(What::Merging(run));
         let (context, gates) = (context.clone(), gates.clone());
         context.under_way.clone().spawn(async move {
-            merge::work_queue(&context, &gates, run, &lease, fence).await;
+            merge::work_queue(&context, &gates, run, lock).await;
             drop(entry);
             context.wake.committed();
         });

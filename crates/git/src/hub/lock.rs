@@ -9,7 +9,6 @@ use crate::{
     private::Private,
     remote::{PushError, Remote},
 };
-use domain::Fence;
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
@@ -36,23 +35,8 @@ const UPSTREAM_LOCK_AGE: Duration = Duration::from_secs(5);
 /// The lock files of a repository besides those of its references.
 const SINGLE_LOCKS: [&str; 4] = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
 
-/// Proof that the caller is the one merger of a branch: it is made by who holds the lease, from the lease's fence.
-#[derive(Debug)]
-pub struct LandingLock {
-    fence: Fence,
-}
-
-impl LandingLock {
-    /// Says that the lease with this fence is held, and was checked a moment ago.
-    pub fn held_under(fence: Fence) -> Self {
-        Self { fence }
-    }
-
-    /// The fence of the lease.
-    pub fn fence(&self) -> Fence {
-        self.fence
-    }
-}
+/// Proof that the caller is the one merger of a branch. Only what is made by taking that lock may implement it.
+pub trait LandingLock {}
 
 /// What became of a lock file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +76,7 @@ impl Hub {
     pub fn remove_stale_lock(
         &self,
         reference: &str,
-        _lock: &LandingLock,
+        _lock: &impl LandingLock,
         older_than: Duration,
     ) -> GitResult<StaleLock> {
         let path = lock_path(self.path(), &full_name(reference));

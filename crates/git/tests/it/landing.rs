@@ -1,5 +1,5 @@
 use crate::support::{Fixture, git_in, stamp, write};
-use domain::{CommitId, Fence, RunId};
+use domain::{CommitId, RunId};
 use git::{Hub, LandError, Landed, LandingLock, LandingState, StaleLock, refs};
 use std::{
     fs::{self, File},
@@ -12,6 +12,11 @@ fn on_top(hub: &Hub, tip: &CommitId, message: &str) -> CommitId {
     hub.commit_tree(&tree, std::slice::from_ref(tip), &stamp(message))
         .unwrap()
 }
+
+/// The test is alone.
+struct Held;
+
+impl LandingLock for Held {}
 
 #[test]
 fn landing_moves_the_branch_once() {
@@ -148,7 +153,7 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
         "{error}"
     );
 
-    let held = LandingLock::held_under(Fence(7));
+    let held = Held;
     let minute = Duration::from_secs(60);
     let remove = || fixture.hub.remove_stale_lock(&branch, &held, minute).unwrap();
     assert_eq!(remove(), StaleLock::TooYoung);
@@ -208,7 +213,7 @@ fn the_lock_of_a_process_that_stands_still_in_a_move_is_left_alone() {
         .unwrap()
         .set_modified(SystemTime::now() - Duration::from_secs(3600))
         .unwrap();
-    let held = LandingLock::held_under(Fence(7));
+    let held = Held;
     let remove = || {
         let removed = fixture.hub.remove_stale_lock(&branch, &held, Duration::from_secs(60));
         removed.unwrap()

@@ -2,12 +2,13 @@
 
 use crate::{
     Error, Store,
+    lease::Lease,
     storable::{self, document},
     timed::timed,
     tx::Tx,
 };
 use domain::{
-    CommitId, Fence, MergeId,
+    CommitId, MergeId,
     merge::{MergeEnd, MergeState},
 };
 use serde_json::Value;
@@ -18,9 +19,7 @@ pub struct Hold<'a> {
     /// Which merge.
     pub merge: MergeId,
     /// The lease on its branch.
-    pub lease: &'a str,
-    /// The fence that the lease was taken under.
-    pub fence: Fence,
+    pub lease: &'a Lease,
 }
 
 /// What the trees were brought together to.
@@ -48,8 +47,8 @@ impl Store {
             r#"select exists (select 1 from merge m join lease l on l.name = $2 and l.fence = $3
                    where m.id = $1 and m.ended_at is null) as "merging!""#,
             hold.merge.0,
-            hold.lease,
-            hold.fence.0,
+            hold.lease.name(),
+            hold.lease.fence().0,
         );
         Ok(timed("select", query.fetch_one(&self.pool)).await?.merging)
     }
@@ -67,8 +66,8 @@ impl Store {
                and exists (select 1 from lease l where l.name = $2 and l.fence = $3)
              returning failures",
             hold.merge.0,
-            hold.lease,
-            hold.fence.0,
+            hold.lease.name(),
+            hold.lease.fence().0,
             &*storable::text(why),
         );
         let row = timed("update", query.fetch_optional(&self.pool)).await?;
@@ -91,8 +90,8 @@ impl Tx {
                  where id = $1 and ended_at is null and state <> 'waiting'
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 i32::from(counted),
             )
             .execute(&mut *self.inner),
@@ -114,8 +113,8 @@ impl Tx {
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 state.as_str(),
                 row.tip.0,
                 row.how,
@@ -142,8 +141,8 @@ impl Tx {
                 "update merge set gate = $5 where id = $1 and ended_at is null and merged = $4
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 merged.0,
                 storable::json(gate),
             )
@@ -173,8 +172,8 @@ impl Tx {
                  where id = $1 and ended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 tip.0,
                 merged.0,
                 place as i32,
@@ -204,8 +203,8 @@ impl Tx {
                      ended_at = now() where id = $1 and ended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
-                hold.lease,
-                hold.fence.0,
+                hold.lease.name(),
+                hold.lease.fence().0,
                 state.as_str(),
                 reason,
                 commit,

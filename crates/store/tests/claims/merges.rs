@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use domain::{
-    CommitId, Fence, RunId,
+    CommitId, RunId,
     merge::{MergeEnd, MergeState},
 };
 use store::merge::{BroughtRow, Hold, merge_lease};
@@ -47,14 +47,12 @@ async fn landings_that_are_intended_come_first_and_in_their_order() {
     for (key, age_s) in [("first", 1.0), ("second", 50.0), ("third", 100.0)] {
         queued(&place, run, key, 1, age_s).await;
     }
-    let lease = merge_lease(run);
-    let fence = store.take_lease(&lease, own).await.unwrap().unwrap();
+    let lease = store.take_lease(&merge_lease(run), own).await.unwrap().unwrap();
     let queue = store.merge_queue(run, LEVEL_S, 10).await.unwrap();
     let id = |key: &str| queue.iter().find(|entry| entry.key.0 == key).unwrap().id;
     let hold = |key: &str| Hold {
         merge: id(key),
         lease: &lease,
-        fence,
     };
     let commit = |text: &str| CommitId(text.into());
     let mut tx = store.begin().await.unwrap();
@@ -88,26 +86,36 @@ async fn a_step_under_an_old_fence_changes_nothing() {
         gate: None,
     };
     let end = MergeEnd::Landed { commit: merged.clone() };
-    let hold = |fence: Fence| Hold {
-        merge,
-        lease: &lease,
-        fence,
-    };
-    for (fence, ours) in [(old, false), (new, true)] {
+    for (lease, ours) in [(&old, false), (&new, true)] {
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.begin_merge(hold(fence), true).await.unwrap(), ours);
-        assert_eq!(tx.brought(hold(fence), MergeState::Verifying, row).await.unwrap(), ours);
+        assert_eq!(tx.begin_merge(Hold { merge, lease }, true).await.unwrap(), ours);
+        assert_eq!(
+            tx.brought(Hold { merge, lease }, MergeState::Verifying, row)
+                .await
+                .unwrap(),
+            ours
+        );
         // About a commit that the merge is not at it says nothing either.
-        assert!(!tx.save_gate(hold(fence), &tip, &nothing).await.unwrap());
-        assert_eq!(tx.save_gate(hold(fence), &merged, &nothing).await.unwrap(), ours);
-        assert_eq!(tx.intend_landing(hold(fence), &tip, &merged, 0).await.unwrap(), ours);
+        assert!(!tx.save_gate(Hold { merge, lease }, &tip, &nothing).await.unwrap());
+        assert_eq!(
+            tx.save_gate(Hold { merge, lease }, &merged, &nothing).await.unwrap(),
+            ours
+        );
+        assert_eq!(
+            tx.intend_landing(Hold { merge, lease }, &tip, &merged, 0)
+                .await
+                .unwrap(),
+            ours
+        );
         assert!(
-            !tx.brought(hold(fence), MergeState::Verifying, row).await.unwrap(),
+            !tx.brought(Hold { merge, lease }, MergeState::Verifying, row)
+                .await
+                .unwrap(),
             "an intent stands"
         );
-        assert_eq!(tx.end_merge(hold(fence), &end, 1).await.unwrap(), ours);
+        assert_eq!(tx.end_merge(Hold { merge, lease }, &end, 1).await.unwrap(), ours);
         assert!(
-            !tx.begin_merge(hold(fence), true).await.unwrap(),
+            !tx.begin_merge(Hold { merge, lease }, true).await.unwrap(),
             "it is not ours, or has ended"
         );
         tx.commit().await.unwrap();

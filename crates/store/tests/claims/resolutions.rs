@@ -1,8 +1,8 @@
 //! How conflicts were decided, and what is kept of it.
 
 use crate::place::Place;
-use domain::{CommitId, Fence, MergeId, RunId};
-use store::{Store, merge::Hold, resolution::ResolutionRow};
+use domain::{CommitId, MergeId, RunId};
+use store::{Store, lease::Lease, merge::Hold, resolution::ResolutionRow};
 
 fn row(layer: &str, result: &str, text: &str) -> ResolutionRow {
     ResolutionRow {
@@ -29,8 +29,8 @@ async fn queued(place: &Place, name: &str) -> (RunId, MergeId, String) {
     (run, merge, store::merge::merge_lease(run))
 }
 
-fn hold(merge: MergeId, lease: &str, fence: Fence) -> Hold<'_> {
-    Hold { merge, lease, fence }
+fn hold(merge: MergeId, lease: &Lease) -> Hold<'_> {
+    Hold { merge, lease }
 }
 
 async fn saved(store: &Store, hold: Hold<'_>, row: ResolutionRow) -> bool {
@@ -54,7 +54,7 @@ async fn a_decision_stays_is_noted_once_and_no_stale_merger_adds_one() {
     let (run, merge, lease) = queued(&place, "t").await;
     let old = store.take_lease(&lease, process).await.unwrap().unwrap();
     let new = store.take_lease(&lease, process).await.unwrap().unwrap();
-    let (old, new) = (hold(merge, &lease, old), hold(merge, &lease, new));
+    let (old, new) = (hold(merge, &old), hold(merge, &new));
     assert!(store.begin_round(new).await.unwrap().unwrap().is_empty());
     assert!(saved(&store, new, row("model", "resolved", "older")).await);
     assert!(saved(&store, new, row("model", "resolved", "kept")).await);
@@ -112,33 +112,12 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
         store.remembered(run, &key).await.unwrap()
     };
     let (first, merge, lease) = queued(&place, "first").await;
-    let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
-    assert!(
-        saved(
-            &store,
-            hold(merge, &lease, fence),
-            row("driver", "resolved", "of a driver")
-        )
-        .await
-    );
-    assert!(
-        saved(
-            &store,
-            hold(merge, &lease, fence),
-            row("model", "declined", "of nobody")
-        )
-        .await
-    );
+    let lease = store.take_lease(&lease, process).await.unwrap().unwrap();
+    assert!(saved(&store, hold(merge, &lease), row("driver", "resolved", "of a driver")).await);
+    assert!(saved(&store, hold(merge, &lease), row("model", "declined", "of nobody")).await);
     learned(&store, merge).await;
     assert!(known(first).await.is_none());
-    assert!(
-        saved(
-            &store,
-            hold(merge, &lease, fence),
-            row("model", "resolved", "of a model")
-        )
-        .await
-    );
+    assert!(saved(&store, hold(merge, &lease), row("model", "resolved", "of a model")).await);
     learned(&store, merge).await;
     let landed = known(first).await.unwrap();
     assert_eq!(
@@ -148,25 +127,11 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
     assert_eq!(landed.run, Some(first));
 
     let (second, merge, lease) = queued(&place, "second").await;
-    let fence = store.take_lease(&lease, process).await.unwrap().unwrap();
-    assert!(
-        saved(
-            &store,
-            hold(merge, &lease, fence),
-            row("remembered", "resolved", "of a model")
-        )
-        .await
-    );
+    let lease = store.take_lease(&lease, process).await.unwrap().unwrap();
+    assert!(saved(&store, hold(merge, &lease), row("remembered", "resolved", "of a model")).await);
     learned(&store, merge).await;
     assert_eq!(known(second).await.unwrap().uses, 1);
-    assert!(
-        saved(
-            &store,
-            hold(merge, &lease, fence),
-            row("person", "resolved", "of a person")
-        )
-        .await
-    );
+    assert!(saved(&store, hold(merge, &lease), row("person", "resolved", "of a person")).await);
     learned(&store, merge).await;
     let landed = known(second).await.unwrap();
     assert_eq!((landed.text.as_str(), landed.layer.as_str()), ("of a person", "person"));
@@ -176,9 +141,9 @@ async fn only_what_a_model_or_a_person_decided_is_learned_and_the_latest_counts(
     // It did not pass the gate there: this run is not offered it again, and another is.
     let reason = domain::run::Reason::new(domain::run::ReasonCode::Gate, "red");
     let mut tx = store.begin().await.unwrap();
-    tx.refuse_resolutions(hold(merge, &lease, fence)).await.unwrap();
+    tx.refuse_resolutions(hold(merge, &lease)).await.unwrap();
     let end = domain::merge::MergeEnd::Rejected { reason };
-    assert!(tx.end_merge(hold(merge, &lease, fence), &end, 1).await.unwrap());
+    assert!(tx.end_merge(hold(merge, &lease), &end, 1).await.unwrap());
     tx.commit().await.unwrap();
     assert!(known(second).await.is_none());
     assert!(known(first).await.is_some());

@@ -24,7 +24,7 @@ impl Round<'_> {
             return Ok(());
         };
         // In a dry run nothing of what was found so far is gone.
-        let gone = match self.fence {
+        let gone = match self.lease {
             Some(_) => 0,
             None => self.cleaned.freed.values().sum::<u64>() + self.cleaned.hub_bytes(Age::Old),
         };
@@ -112,7 +112,7 @@ impl Round<'_> {
             let found = self.disk.context.store.ended_among(&runs).await?;
             ended.extend(found.into_iter().map(|run| (run, hub.clone())));
         }
-        let told = match self.fence {
+        let told = match self.lease {
             Some(_) => 0,
             None => self.cleaned.hub_bytes(Age::Young),
         };
@@ -133,7 +133,7 @@ impl Round<'_> {
                 touched.push(hub);
             }
         }
-        if self.fence.is_some() {
+        if self.lease.is_some() {
             for hub in touched {
                 self.prune(&hub).await?;
                 self.look_for_later(&hub).await?;

@@ -12,7 +12,7 @@ use crate::{
     },
     settings::GivesUp,
 };
-use domain::{CommitId, Fence, RunId};
+use domain::{CommitId, RunId};
 use git::Hub;
 use std::{
     collections::{HashMap, HashSet},
@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use store::retention::{EndedRun, RETENTION_LEASE};
+use store::{lease::Lease, retention::EndedRun};
 
 /// Runs that are given up in one round.
 const RUNS: i64 = 500;
@@ -31,7 +31,7 @@ const RUNS: i64 = 500;
 pub(super) struct Round<'a> {
     pub(super) disk: &'a Disk,
     /// What every step that destroys stands under; in a dry run there is none, and nothing is destroyed.
-    pub(super) fence: Option<Fence>,
+    pub(super) lease: Option<&'a Lease>,
     /// Runs that were marked in this round, or would be.
     pub(super) marked: HashSet<RunId>,
     /// Bytes in each hub that nothing names and that are too young to go.
@@ -46,10 +46,10 @@ pub(super) struct Held {
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(disk: &'a Disk, fence: Option<Fence>) -> Self {
+    pub(super) fn new(disk: &'a Disk, lease: Option<&'a Lease>) -> Self {
         Self {
             disk,
-            fence,
+            lease,
             marked: HashSet::new(),
             later: HashMap::new(),
             cleaned: Cleaned::default(),
@@ -82,7 +82,7 @@ impl<'a> Round<'a> {
             return Err(error);
         }
         self.cleaned.later_bytes = self.later.values().sum();
-        if self.fence.is_none() {
+        if self.lease.is_none() {
             self.cleaned.later_bytes += self.cleaned.hub_bytes(Age::Young);
         }
         Ok(self.cleaned)
@@ -95,9 +95,9 @@ impl<'a> Round<'a> {
 
     /// `false` where something of the run is open after all.
     pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
-        let marked = match self.fence {
-            Some(fence) if self.disk.context.settings.gives_up == GivesUp::Runs => {
-                self.disk.expire(ended.run, fence).await?
+        let marked = match self.lease {
+            Some(lease) if self.disk.context.settings.gives_up == GivesUp::Runs => {
+                self.disk.expire(ended.run, lease).await?
             }
             Some(_) | None => true,
         };
@@ -213,14 +213,10 @@ impl<'a> Round<'a> {
 
     /// Whether anything is to be removed; an error where the lease is another's by now.
     pub(super) async fn may_remove(&self) -> Result<bool, RetentionError> {
-        let (context, Some(fence)) = (&self.disk.context, self.fence) else {
+        let (context, Some(lease)) = (&self.disk.context, self.lease) else {
             return Ok(false);
         };
-        match context
-            .store
-            .holds_lease(RETENTION_LEASE, context.holder, fence)
-            .await?
-        {
+        match context.store.holds_lease(lease, context.holder).await? {
             true => Ok(true),
             false => Err(RetentionError::Held),
         }

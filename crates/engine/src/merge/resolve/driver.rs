@@ -73,7 +73,7 @@ impl Ladder<'_> {
         let folder = merger.entry.branch.context.layout.driver(
             merger.entry.branch.facts.id,
             merger.entry.merge.id,
-            merger.entry.branch.fence,
+            merger.entry.branch.lock.fence(),
         );
         let names = Names::of(&file.path, &folder);
         let (hub, conflicting, written) = (merger.entry.branch.hub.clone(), file.file.clone(), names.clone());

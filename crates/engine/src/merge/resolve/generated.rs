@@ -116,7 +116,7 @@ impl Ladder<'_> {
         let place = context.layout.regeneration(
             merger.entry.branch.facts.id,
             merger.entry.merge.id,
-            merger.entry.branch.fence,
+            merger.entry.branch.lock.fence(),
         );
         let stamp = context.stamp("The merge that generated files are made from".into());
         let parents = [self.conflict.tip.clone(), self.conflict.theirs.clone()];
