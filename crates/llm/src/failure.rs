@@ -1,11 +1,13 @@
 //! How one attempt failed: what the provider's refusal means, and whether trying again can help.
 
+pub(crate) mod words;
+
+use self::words::{Words, shorten};
 use crate::{
     error::{Error, TimeoutKind},
     retry_after,
     settings::Secret,
     types::ModelRef,
-    words::{self, Words, shorten},
 };
 use async_openai::error::OpenAIError;
 use http::{HeaderMap, StatusCode};

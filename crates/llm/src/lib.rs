@@ -24,7 +24,6 @@ mod transport;
 mod events;
 mod failure;
 mod retry_after;
-mod words;
 
 pub mod error;
 pub mod ledger;

@@ -145,9 +145,9 @@ impl Assembly {
             )));
         }
         if !self.refusal.is_empty() && self.content.is_empty() && self.calls.is_empty() {
-            return Err(Failure::accepted(FailureKind::ContentFilter(crate::words::shorten(
-                &self.refusal,
-            ))));
+            return Err(Failure::accepted(FailureKind::ContentFilter(
+                crate::failure::words::shorten(&self.refusal),
+            )));
         }
         let tool_calls = self
             .calls
