@@ -9,6 +9,7 @@ use crate::{
     query::{self, Parameters},
     routes,
     settings::Settings,
+    state::App,
 };
 use axum::{Router, middleware};
 use engine::Engine;
@@ -21,18 +22,6 @@ use utoipa::openapi::{
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 use utoipa_axum::router::OpenApiRouter;
-
-/// What handlers have at hand. Clones share it.
-#[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) engine: Engine,
-    pub(crate) settings: Arc<Settings>,
-    /// Cancelled when open streams are to end.
-    pub(crate) stop: CancellationToken,
-    /// One permit for each event stream.
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) openapi: Arc<OpenApi>,
-}
 
 /// Answers requests until it is told to stop, then lets those under way end for a while.
 ///

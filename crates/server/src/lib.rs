@@ -16,6 +16,7 @@ mod describe;
 mod docs;
 mod pages;
 mod routes;
+mod state;
 
 pub use app::{openapi, serve};
 pub use bind::{BindError, bind};

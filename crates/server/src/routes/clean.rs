@@ -1,9 +1,9 @@
 //! Giving up what ended runs left.
 
 use crate::{
-    app::App,
     body,
     problem::{self, Refusal},
+    state::App,
 };
 use api::{CLEAN_DAYS, CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea, Problem};
 use axum::{

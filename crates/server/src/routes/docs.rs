@@ -1,6 +1,6 @@
 //! The description of the interface, for programs.
 
-use crate::app::App;
+use crate::state::App;
 use axum::{Json, extract::State};
 use utoipa::openapi::OpenApi;
 

@@ -1,6 +1,6 @@
 //! The events of a run, as they happen.
 
-use crate::{app::App, convert, problem::Refusal};
+use crate::{convert, problem::Refusal, state::App};
 use api::{END_OF_EVENTS, Problem};
 use axum::{
     extract::{Path, RawQuery, State},

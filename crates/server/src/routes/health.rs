@@ -1,6 +1,6 @@
 //! Whether the server is there, and whether it can work.
 
-use crate::app::App;
+use crate::state::App;
 use api::{Health, Readiness, SandboxProperty};
 use axum::{Json, extract::State, http::StatusCode};
 

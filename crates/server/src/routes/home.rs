@@ -1,7 +1,7 @@
 //! The pages for people. They are no part of the described interface.
 
 use super::runs::{filter, list_query};
-use crate::{app::App, docs, pages, problem::Refusal};
+use crate::{docs, pages, problem::Refusal, state::App};
 use axum::{
     extract::{Request, State},
     http::{Uri, header},

@@ -1,6 +1,6 @@
 //! The merges of a run.
 
-use crate::{app::App, convert, problem::Refusal};
+use crate::{convert, problem::Refusal, state::App};
 use api::{MergeList, Problem};
 use axum::{
     Json,

@@ -11,7 +11,7 @@ mod runs;
 mod tasks;
 mod waiting;
 
-use crate::app::App;
+use crate::state::App;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Every operation, each described where it is written.

@@ -1,10 +1,10 @@
 //! Runs: submitting, listing, showing, cancelling.
 
 use crate::{
-    app::App,
     body, convert, pages,
     problem::{self, Refusal},
     settings::Settings,
+    state::App,
 };
 use api::{Accepted, COST_DOLLARS, DeliverAsked, NewRun, Problem, Run, RunPage};
 use axum::{

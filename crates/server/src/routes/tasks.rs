@@ -1,9 +1,9 @@
 //! The tasks of a run.
 
 use crate::{
-    app::App,
     convert,
     problem::{self, Refusal},
+    state::App,
 };
 use api::{Problem, TaskDetail, TaskList};
 use axum::{

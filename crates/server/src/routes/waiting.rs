@@ -1,9 +1,9 @@
 //! Merges of all runs, and answering those that wait for a person: as documents, and by the forms of their pages.
 
 use crate::{
-    app::App,
     body, convert, pages,
     problem::{self, Refusal},
+    state::App,
 };
 use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, Problem, RejectedWork, ReturnedWork};
 use axum::{
