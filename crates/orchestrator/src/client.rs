@@ -4,6 +4,7 @@ use crate::{
     config::Loaded,
     failure::{Exit, Failure},
     presence::Presence,
+    token::token,
     wire::{House, OpenError, Plan, Purpose, Scripted},
 };
 use api::{Client, ClientError};
@@ -41,27 +42,6 @@ pub(crate) async fn find(loaded: &Loaded) -> Option<Found> {
 
 fn canonical(path: &Path) -> std::path::PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-/// The bearer token, if one is configured: its own variable, or the file that the configuration names.
-pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
-    if let Some(token) = loaded.environment.get("ORCHESTRATOR_TOKEN") {
-        return Ok(Some(token.to_owned()));
-    }
-    let Some(path) = &loaded.config.server.token_file else {
-        return Ok(None);
-    };
-    let problem = |found: String| {
-        Failure::usage("the token file can't be used")
-            .with("file", path.display())
-            .with("found", found)
-            .hint("it holds one line with the token; mend server.token_file or ORCHESTRATOR_TOKEN_FILE")
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    match text.trim() {
-        "" => Err(problem("an empty file".to_owned())),
-        token => Ok(Some(token.to_owned())),
-    }
 }
 
 /// A server to talk to, here or elsewhere.

@@ -13,6 +13,7 @@ mod output;
 
 mod client;
 mod presence;
+mod token;
 mod wire;
 
 mod bench;

@@ -6,9 +6,9 @@ use super::{
     process_name,
 };
 use crate::{
-    client,
     config::{Loaded, LogFormat, parse_model},
     failure::Failure,
+    token::token,
 };
 use engine::{Duties, GivesUp, Identity, PushAccess, SharedHubs, WorkspaceSettings};
 use std::{
@@ -26,7 +26,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(3);
 pub(crate) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
     let section = &loaded.config.server;
     Ok(server::Settings {
-        token: client::token(loaded)?.as_deref().map(server::Token::new),
+        token: token(loaded)?.as_deref().map(server::Token::new),
         allowed_hosts: section.allowed_hosts.clone(),
         connections: section.connections,
         connections_per_address: section.connections_per_address,

@@ -1,0 +1,24 @@
+//! The bearer token of the server.
+
+use crate::{config::Loaded, failure::Failure};
+
+/// The bearer token, if one is configured: its own variable, or the file that the configuration names.
+pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
+    if let Some(token) = loaded.environment.get("ORCHESTRATOR_TOKEN") {
+        return Ok(Some(token.to_owned()));
+    }
+    let Some(path) = &loaded.config.server.token_file else {
+        return Ok(None);
+    };
+    let problem = |found: String| {
+        Failure::usage("the token file can't be used")
+            .with("file", path.display())
+            .with("found", found)
+            .hint("it holds one line with the token; mend server.token_file or ORCHESTRATOR_TOKEN_FILE")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+    match text.trim() {
+        "" => Err(problem("an empty file".to_owned())),
+        token => Ok(Some(token.to_owned())),
+    }
+}
