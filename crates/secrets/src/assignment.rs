@@ -1,6 +1,9 @@
 //! Secrets that only their name gives away: `DB_PASSWORD=…`, `"api_key": "…"`, `--token …`, `secret := "…"`.
 
-use crate::{spans::Span, value};
+use crate::{
+    spans::Span,
+    value::{self, Place},
+};
 
 /// Names are no longer.
 const LONGEST_NAME: usize = 80;
@@ -10,17 +13,6 @@ const MOST_BLANKS: usize = 12;
 const LONGEST_VALUE: usize = 4096;
 /// A type between a name and its value: `token: &'static str = "…"`.
 const LONGEST_TYPE: usize = 40;
-
-/// How sure a place makes that what stands there is a secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A variable of the environment that is named for a password, in capitals and without blanks.
-    Password,
-    /// Any other variable of the environment.
-    Environment,
-    /// Anything else with a name.
-    Named,
-}
 
 /// A name and the value that stands behind it.
 pub(crate) struct Assignment {

@@ -31,7 +31,7 @@ fn value_under(document: &Value, name: Option<&str>) -> Value {
 fn leaf<'a>(text: &'a str, name: Option<&str>, depth: usize) -> Cow<'a, str> {
     // As strict as elsewhere: a schema and a report hold words under such names too.
     let secret = name.is_some_and(|name| assignment::name_kind(name.as_bytes()).is_some())
-        && value::is_secret(text.as_bytes(), assignment::Place::Named, true);
+        && value::is_secret(text.as_bytes(), value::Place::Named, true);
     if secret {
         return Cow::Borrowed(MASK);
     }

@@ -1,6 +1,6 @@
 //! Whether a value under a secret name is a secret, or a word, a reference, a piece of code.
 
-use crate::{assignment::Place, words};
+use crate::words;
 
 const SHORTEST: usize = 8;
 const SHORTEST_PASSWORD: usize = 6;
@@ -39,6 +39,17 @@ const PLACEHOLDERS: [&str; 31] = [
     "foo",
     "string",
 ];
+
+/// How sure a place makes that what stands there is a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A variable of the environment that is named for a password, in capitals and without blanks.
+    Password,
+    /// Any other variable of the environment.
+    Environment,
+    /// Anything else with a name.
+    Named,
+}
 
 /// Whether the value is literally a secret, given what its place says.
 pub(crate) fn is_secret(value: &[u8], place: Place, quoted: bool) -> bool {
