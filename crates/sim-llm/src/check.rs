@@ -2,58 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::conversation::text_of;
 use crate::history::History;
 use crate::scenario::Scenario;
 use crate::strict_schema;
-
-/// One thing that is wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
-    /// Which rule it breaks.
-    pub kind: ViolationKind,
-    /// Where and how, in words.
-    pub detail: String,
-}
-
-/// The rules that a request can break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ViolationKind {
-    /// The body is not a JSON object.
-    NotJson,
-    /// A parameter is missing, or not allowed beside the others.
-    BadParameter,
-    /// There are no messages.
-    NoMessages,
-    /// A message of an unknown role.
-    UnknownRole,
-    /// The first message is not the system's.
-    FirstNotSystem,
-    /// A message without content where it needs some.
-    EmptyMessage,
-    /// A tool call in the history without id, name or arguments, or with an id twice.
-    BadToolCall,
-    /// A tool call of the assistant that no tool message answers in its place.
-    UnansweredCall,
-    /// A tool message that answers no open call.
-    UnexpectedToolMessage,
-    /// The history calls a tool that the request does not offer.
-    UnknownTool,
-    /// The arguments of a call in the history are not JSON.
-    ArgumentsNotJson,
-    /// A tool that is declared wrongly.
-    BadTool,
-    /// A `response_format` that providers refuse.
-    BadResponseFormat,
-    /// A schema that claims to be strict and is not.
-    LooseSchema,
-    /// The scenario has no rule for the request.
-    Unscripted,
-}
+use crate::violation::{Found, Violation, ViolationKind};
 
 /// Everything wrong with a request. What the scenario itself makes the model say is not held against the client.
 pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation> {
@@ -75,21 +30,6 @@ pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation>
         _ => found.add(ViolationKind::NoMessages, "messages must be a list that is not empty"),
     }
     found.violations
-}
-
-/// What has been found so far.
-#[derive(Default)]
-pub(crate) struct Found {
-    violations: Vec<Violation>,
-}
-
-impl Found {
-    pub(crate) fn add(&mut self, kind: ViolationKind, detail: impl Into<String>) {
-        self.violations.push(Violation {
-            kind,
-            detail: detail.into(),
-        });
-    }
 }
 
 fn parameters(request: &Map<String, Value>, found: &mut Found) {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::check::{Found, ViolationKind};
 use crate::scenario::Scenario;
+use crate::violation::{Found, ViolationKind};
 
 /// Follows the calls of the history and their answers.
 pub(crate) struct History<'request> {

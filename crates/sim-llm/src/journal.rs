@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::check::Violation;
+use crate::violation::Violation;
 
 /// Request bodies kept in memory for [`crate::Server::request`]; older ones are only in the journal's file.
 const MAX_BODIES_IN_MEMORY: usize = 20_000;

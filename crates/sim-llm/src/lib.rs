@@ -18,6 +18,7 @@ mod conversation;
 mod check;
 mod history;
 mod strict_schema;
+mod violation;
 
 mod rule;
 mod scenario;
@@ -30,9 +31,9 @@ mod journal;
 mod reply;
 mod usage;
 
-pub use check::{Violation, ViolationKind};
 pub use journal::{Entry, Status};
 pub use rule::{Fault, Interval, Rule, ToolCall, Usage};
 pub use scenario::Scenario;
 pub use scenario_file::ScenarioError;
 pub use server::{Options, Server};
+pub use violation::{Violation, ViolationKind};

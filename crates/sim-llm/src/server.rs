@@ -18,13 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::check::{self, Violation, ViolationKind};
+use crate::check;
 use crate::conversation::Conversation;
 use crate::journal::{Entry, Journal, Status};
 use crate::reply::{self, Answer, Delivery, Stopping};
 use crate::rule::Fault;
 use crate::scenario::Scenario;
 use crate::usage;
+use crate::violation::{Violation, ViolationKind};
 
 /// Larger requests are refused with 413.
 const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
