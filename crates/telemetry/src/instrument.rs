@@ -1,6 +1,6 @@
 //! The kinds of instruments, each a static item that does nothing until [`crate::init`] brings it to life.
 
-use crate::{catalogue::Declaration, label::Label};
+use crate::{declaration::Declaration, label::combinations};
 use opentelemetry::{
     KeyValue,
     metrics::{self, Meter},
@@ -85,23 +85,6 @@ impl<I: Kind + Send + Sync, const LABELS: usize> Declared for Metric<I, LABELS> 
             }
         }
     }
-}
-
-/// Every combination of label values that is known at start; none if one of the labels is known only while running.
-pub(crate) fn combinations(labels: &[Label]) -> Vec<Vec<KeyValue>> {
-    labels.iter().fold(vec![Vec::new()], |combined, label| {
-        let values = label.known_values().unwrap_or_default();
-        let extend = |before: &Vec<KeyValue>| {
-            let before = before.clone();
-            let extended = values.iter().map(move |value| {
-                let mut labels = before.clone();
-                labels.push(KeyValue::new(label.name, value.clone()));
-                labels
-            });
-            extended.collect::<Vec<_>>()
-        };
-        combined.iter().flat_map(extend).collect()
-    })
 }
 
 impl<const LABELS: usize> Counter<LABELS> {

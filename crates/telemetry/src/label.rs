@@ -122,3 +122,20 @@ fn configured(names: impl Fn(&Known) -> &Names, value: &str) -> Value {
 fn shared(name: &Arc<str>) -> Value {
     Value::String(StringValue::from(Arc::clone(name)))
 }
+
+/// Every combination of label values that is known at start; none if one of the labels is known only while running.
+pub(crate) fn combinations(labels: &[Label]) -> Vec<Vec<KeyValue>> {
+    labels.iter().fold(vec![Vec::new()], |combined, label| {
+        let values = label.known_values().unwrap_or_default();
+        let extend = |before: &Vec<KeyValue>| {
+            let before = before.clone();
+            let extended = values.iter().map(move |value| {
+                let mut labels = before.clone();
+                labels.push(KeyValue::new(label.name, value.clone()));
+                labels
+            });
+            extended.collect::<Vec<_>>()
+        };
+        combined.iter().flat_map(extend).collect()
+    })
+}

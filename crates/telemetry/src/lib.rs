@@ -5,6 +5,7 @@
 //! waits, never fails, and does nothing before [`init`].
 
 pub mod catalogue;
+mod declaration;
 pub mod instrument;
 pub mod label;
 pub mod reference;
@@ -23,6 +24,7 @@ pub mod tool;
 pub mod log;
 pub mod span;
 
+mod error;
 mod start;
 mod text;
 
@@ -33,7 +35,9 @@ pub use span::TraceContext;
 #[doc(hidden)]
 pub use text::counter_text;
 
-pub use start::{Error, LogFormat, Settings, Telemetry, init, prometheus_text};
+pub use error::Error;
+pub use log::LogFormat;
+pub use start::{Settings, Telemetry, init, prometheus_text};
 
 /// The examples of the guide compile.
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 
 mod json;
 
-use crate::{Error, LogFormat, secrets, span::TraceContext};
+use crate::{error::Error, secrets, span::TraceContext};
 use std::io::{self, IsTerminal, Write};
 use tracing::Span;
 use tracing_subscriber::{
@@ -17,6 +17,15 @@ const QUIET: &str = "sqlx=warn,hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,r
      opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn,opentelemetry_otlp=warn";
 /// This module of the client logs the whole body of an answer it can't read, at the level of errors.
 const NEVER: &str = "async_openai::error=off";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Human,
+}
 
 /// Installs the subscriber.
 pub(crate) fn start(format: LogFormat, filter: Option<&str>) -> Result<(), Error> {

@@ -1,6 +1,12 @@
 //! Starting and stopping.
 
-use crate::{catalogue, label, log, secrets, span, system, text};
+use crate::{
+    catalogue,
+    error::Error,
+    label,
+    log::{self, LogFormat},
+    secrets, span, system, text,
+};
 use opentelemetry::{InstrumentationScope, KeyValue, metrics::MeterProvider};
 use opentelemetry_sdk::{
     Resource,
@@ -45,43 +51,6 @@ pub struct Settings {
     pub data_dir_for_disk: PathBuf,
     /// Values that are masked in logs and spans.
     pub secrets: Vec<String>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For a person at a terminal.
-    Human,
-}
-
-/// Why telemetry could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A process has one telemetry.
-    #[error("telemetry was already started in this process; start it once, at the beginning of `main`")]
-    AlreadyStarted,
-    /// The log filter can't be read.
-    #[error("log filter `{filter}` can't be read: {error}; write it as `info` or `warn,engine=debug`")]
-    LogFilter {
-        /// What was asked for.
-        filter: String,
-        /// What is wrong with it.
-        error: String,
-    },
-    /// The collector's address is none.
-    #[error(
-        "`{0}` is no address of an OTLP collector; set OTEL_EXPORTER_OTLP_ENDPOINT to something like \
-         http://localhost:4318, or unset it"
-    )]
-    Endpoint(String),
-    /// Spans can't be exported.
-    #[error("the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to go on without it")]
-    Export(String),
-    /// Metrics can't be exported.
-    #[error("the metrics registry could not start: {0}")]
-    Metrics(String),
 }
 
 /// The longest that stopping waits for the last spans to leave.
