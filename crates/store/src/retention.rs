@@ -145,20 +145,6 @@ impl Store {
         Ok(())
     }
 
-    /// Those of the runs that were given up.
-    ///
-    /// # Errors
-    /// When the database can't be reached.
-    pub async fn expired_among(&self, runs: &[RunId]) -> Result<Vec<RunId>, Error> {
-        let ids: Vec<_> = runs.iter().map(|run| run.0).collect();
-        let query = sqlx::query_scalar!(
-            "select id from run where id = any ($1) and expired_at is not null",
-            &ids
-        );
-        let found = timed("select", query.fetch_all(&self.pool)).await?;
-        Ok(found.into_iter().map(RunId).collect())
-    }
-
     /// Whether this process still holds a lease.
     ///
     /// # Errors

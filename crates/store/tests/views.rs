@@ -246,17 +246,3 @@ async fn a_run_is_found_by_its_last_digits_unless_several_end_so() {
     ));
     assert!(matches!(views.find_run("%").await, Err(FindRunError::Malformed(_))));
 }
-
-#[tokio::test]
-async fn activity_counts_only_what_has_not_ended() {
-    let (database, views, _) = one_run().await;
-    empty_run(&database, Uuid::now_v7(), "complete").await;
-    let activity = views.activity().await.unwrap();
-    assert_eq!(
-        (activity.runs, activity.tasks.total(), activity.effects, activity.merges),
-        (1, 3, 1, 0)
-    );
-    assert_eq!(activity.smallest_remainder, Some(NanoDollars(550)));
-    let effects = views.open_effects(None, 10).await.unwrap();
-    assert_eq!((effects.len(), effects[0].kind.as_str()), (1, "deliver"));
-}

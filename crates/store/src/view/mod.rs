@@ -2,7 +2,6 @@
 //!
 //! Lists are bounded, newest first or in the order of their numbers, and paged by the last row seen.
 
-mod activity;
 mod cost;
 mod detail;
 mod event;
@@ -15,7 +14,6 @@ mod transcript;
 mod waiting;
 
 pub use crate::Error;
-pub use activity::{Activity, OpenEffect};
 pub use cost::{Cost, CostLine, Tokens};
 pub use detail::{Delivering, RunDetail};
 pub use event::{EventPage, LoggedEvent};
