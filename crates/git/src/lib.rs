@@ -34,8 +34,8 @@ pub use checks::{Refused, UserAttributes, UserCommands};
 pub use error::GitError;
 pub use files::remove_directory;
 pub use hub::{
-    ChangedFile, DiffStat, DiffText, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry,
-    Pruned, PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart, check_branch,
+    ChangedFile, DiffStat, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry, Pruned,
+    PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart, check_branch,
 };
 pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
 pub use merge::{

@@ -7,7 +7,7 @@ use crate::{
     tree,
 };
 use domain::CommitId;
-use git2::{Diff, DiffFormat, DiffOptions, ErrorCode, Oid, Repository, Sort};
+use git2::{Diff, DiffOptions, ErrorCode, Oid, Repository, Sort};
 use serde::{Deserialize, Serialize};
 
 /// How much a change changes.
@@ -19,15 +19,6 @@ pub struct DiffStat {
     pub insertions: usize,
     /// Lines removed.
     pub deletions: usize,
-}
-
-/// A change as text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiffText {
-    /// A unified diff, as far as the limit allowed, cut at the end of a line.
-    pub text: String,
-    /// Whether the limit cut it.
-    pub truncated: bool,
 }
 
 /// A commit in a log.
@@ -60,38 +51,6 @@ impl Hub {
         })
     }
 
-    /// What changed from one commit to another as a unified diff of at most `limit_bytes`. Bytes that are not UTF-8
-    /// are replaced.
-    pub fn diff_text(&self, from: &CommitId, to: &CommitId, limit_bytes: usize) -> GitResult<DiffText> {
-        self.with(|handle| {
-            let mut bytes = Vec::new();
-            let mut truncated = false;
-            let printed = diff(&handle.objects, from, to)?.print(DiffFormat::Patch, |_, _, line| {
-                let origin = line.origin();
-                if matches!(origin, '+' | '-' | ' ') {
-                    bytes.push(origin as u8);
-                }
-                bytes.extend_from_slice(line.content());
-                truncated = bytes.len() > limit_bytes;
-                !truncated
-            });
-            if truncated {
-                let end = bytes[..limit_bytes]
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |end| end + 1);
-                bytes.truncate(end);
-            }
-            match printed {
-                Err(error) if !truncated => Err(GitError::git(format!("can't print {from}..{to}"), error)),
-                _ => Ok(DiffText {
-                    text: String::from_utf8_lossy(&bytes).into_owned(),
-                    truncated,
-                }),
-            }
-        })
-    }
-
     /// The paths that differ between two commits, in order.
     pub fn changed_paths(&self, from: &CommitId, to: &CommitId) -> GitResult<Vec<RepoPath>> {
         self.with(|handle| {
@@ -107,21 +66,6 @@ impl Hub {
         })
     }
 
-    /// Whether `ancestor` is `of` or one of its ancestors.
-    pub fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> GitResult<bool> {
-        self.with(|handle| is_ancestor(&handle.objects, commit_oid(ancestor)?, commit_oid(of)?))
-    }
-
-    /// A best common ancestor; `None` if the histories are unrelated.
-    pub fn merge_base(&self, one: &CommitId, two: &CommitId) -> GitResult<Option<CommitId>> {
-        self.with(|handle| {
-            Ok(merge_bases(&handle.objects, commit_oid(one)?, commit_oid(two)?)?
-                .first()
-                .copied()
-                .map(commit_id))
-        })
-    }
-
     /// The newest `limit` commits that `to` reaches and `from` does not, newest first.
     pub fn log(&self, from: Option<&CommitId>, to: &CommitId, limit: usize) -> GitResult<Vec<LogEntry>> {
         self.with(|handle| {
@@ -134,21 +78,6 @@ impl Hub {
                     )
                 })
                 .collect()
-        })
-    }
-
-    /// How many commits between `from` and `tip` have `commit` as a parent after the first. A task whose work is in
-    /// a branch exactly once gives 1.
-    pub fn times_merged(&self, from: &CommitId, tip: &CommitId, commit: &CommitId) -> GitResult<usize> {
-        let wanted = commit_oid(commit)?;
-        self.with(|handle| {
-            let doing = || format!("can't read the history of {tip}");
-            let mut count = 0;
-            for oid in walk(&handle.objects, Some(from), tip)? {
-                let commit = handle.objects.find_commit(oid.doing(doing)?).doing(doing)?;
-                count += commit.parent_ids().skip(1).filter(|parent| *parent == wanted).count();
-            }
-            Ok(count)
         })
     }
 

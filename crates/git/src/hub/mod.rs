@@ -15,7 +15,7 @@ pub(crate) mod worktree;
 
 pub use compare::{ChangedFile, FileEntry, Replacement};
 pub use durable::Durable;
-pub use history::{DiffStat, DiffText, LogEntry};
+pub use history::{DiffStat, LogEntry};
 pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
 pub use push::{PushRejection, Pushed, check_branch};

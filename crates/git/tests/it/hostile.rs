@@ -79,7 +79,10 @@ fn nothing_of_a_replaced_git_directory_runs() {
         fixture.hub.read_file(&taken.commit, &"README.md".into()).unwrap(),
         Some(b"changed\n".to_vec())
     );
-    fixture.hub.diff_text(&fixture.base, &taken.commit, 1000).unwrap();
+    fixture
+        .hub
+        .file_diff(&fixture.base, &taken.commit, &"README.md".into(), 1000)
+        .unwrap();
     let tip = fixture.commit_on(&fixture.base, |user| user.write("README.md", "other\n"));
     assert!(matches!(
         fixture.hub.merge(&tip, &taken.commit).unwrap(),
