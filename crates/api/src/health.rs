@@ -27,6 +27,10 @@ pub struct Readiness {
     pub sandbox_enforcement: Vec<SandboxProperty>,
     /// Whether the server is being stopped.
     pub draining: bool,
+    /// Kinds of effects that wait for a newer version of the server: this one does not know them, and leaves them
+    /// alone.
+    #[serde(default)]
+    pub unknown_effects: Vec<String>,
     /// Where it keeps its data.
     pub data_dir: String,
     /// Bytes its disk has free; null where the system does not tell.

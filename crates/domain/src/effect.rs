@@ -29,7 +29,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// The kinds that are performed where the run was taken in: in its workspace, and once for all its tasks.
+    /// The kinds that are performed where the run was taken in: in its workspace, and once for all its tasks. Rows of
+    /// any other kind were written by another version, and are left to it.
     pub const AT_THE_SERVER: [&'static str; 3] = [Self::Prepare.kind(), Self::Plan.kind(), Self::Deliver.kind()];
 
     /// The stable name of this kind of effect: the queue's `task_name` in the metrics.

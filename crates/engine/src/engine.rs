@@ -11,10 +11,10 @@ use crate::{
     settings::{Duties, Settings},
 };
 use agents::profile::Profiles;
-use domain::RunId;
+use domain::{Epoch, ProcessId, RunId};
 use sandbox::Sandbox;
 use std::{sync::Arc, time::Duration};
-use store::{Store, view::Views};
+use store::{Holder, Store, view::Views};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const READY_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stream waits for a wake before it looks by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Who holds nothing: no row of a process has this id.
+const NOBODY: Holder = Holder {
+    process: ProcessId(0),
+    epoch: Epoch(0),
+};
 
 /// A handle on the running engine. Clones share it.
 #[derive(Clone)]
@@ -66,21 +72,20 @@ impl Engine {
         sandbox: Arc<Sandbox>,
     ) -> Result<Self, Error> {
         let layout = Layout::new(settings.data_dir.clone());
-        layout.make().map_err(|(path, source)| Error::Folder {
-            path: path.display().to_string(),
-            source,
-        })?;
-        if let Err(error) = layout.close() {
-            tracing::warn!(%error, "other accounts may list the data directory");
+        let duties = settings.duties;
+        if duties != Duties::None {
+            make(&layout)?;
         }
         let profiles = match &settings.profiles {
             Some(folder) => Profiles::with_folder(folder)?,
             None => Profiles::built_in()?,
         };
-        let holder = store
-            .register_process(&settings.process_name, &settings.version, settings.lease)
-            .await?;
-        let heartbeat = Heartbeat::start(&store, holder, settings.heartbeat, settings.lease).map_err(Error::Thread)?;
+        let (holder, heartbeat) = match duties {
+            Duties::None => (NOBODY, Heartbeat::none()),
+            Duties::All | Duties::WithoutWorkspaces | Duties::Delivery(_) | Duties::Cleaning => {
+                register(&settings, &store).await?
+            }
+        };
         let admission = git::Admission::new(settings.workspace_roots.clone(), settings.data_dir.clone());
         let admission = admission.with_named(settings.workspace_named.clone());
         let (ends, ended) = mpsc::unbounded_channel();
@@ -101,13 +106,18 @@ impl Engine {
             working: Working::default(),
             busy: Busy::default(),
             troubles: Arc::new(Troubles::default()),
+            unknown_effects: Arc::default(),
             ends,
             settings: Arc::new(settings),
         };
         tokio::spawn(housekeeping::tell(context.clone(), gates.clone(), ended));
-        recovery::clear(&context.layout, &context.under_way).await;
-        recovery::recover(&context).await?;
-        effects::settle_begun(&context).await;
+        if duties != Duties::None {
+            recovery::clear(&context.layout, &context.under_way).await;
+        }
+        if duties.works() {
+            recovery::recover(&context).await?;
+            effects::settle_begun(&context).await;
+        }
         let engine = Self {
             disk: Disk::new(context.clone()),
             context,
@@ -127,10 +137,13 @@ impl Engine {
         } = &self.context;
         tokio::spawn(wake.clone().tell(store.clone(), *holder, stop.clone()));
         tokio::spawn(wake.clone().listen(store.clone(), *holder, stop.clone()));
-        if self.context.settings.duties != Duties::None {
+        let duties = self.context.settings.duties;
+        if duties.works() {
             tokio::spawn(housekeeping::keep(self.context.clone()));
             tokio::spawn(disk::keep_clean(self.disk.clone()));
             tokio::spawn(disk::keep(self.disk.clone()));
+        }
+        if duties.works() || !duties.effects().0.is_empty() {
             // Tracked: what it claims while the drain begins must be waited for.
             let dispatching =
                 scheduler::dispatch(self.context.clone(), self.heartbeat.clone(), self.disk.clone(), gates);
@@ -172,6 +185,7 @@ impl Engine {
             sandbox: self.context.sandbox.describe(),
             enforcement: self.context.sandbox.enforcement(),
             draining: self.context.drain.is_cancelled(),
+            unknown_effects: self.context.unknown_effects.kinds(),
             data_dir: self.context.settings.data_dir.clone(),
             disk: self.disk.room(),
         }
@@ -188,8 +202,31 @@ impl Engine {
         self.context.under_way.wait().await;
         self.context.stop.cancel();
         self.heartbeat.stop();
+        if self.context.settings.duties == Duties::None {
+            return;
+        }
         if let Err(error) = self.context.store.end_process(self.context.holder).await {
             tracing::warn!(%error, "the end of the process could not be recorded; its lease will run out");
         }
     }
+}
+
+fn make(layout: &Layout) -> Result<(), Error> {
+    layout.make().map_err(|(path, source)| Error::Folder {
+        path: path.display().to_string(),
+        source,
+    })?;
+    if let Err(error) = layout.close() {
+        tracing::warn!(%error, "other accounts may list the data directory");
+    }
+    Ok(())
+}
+
+/// Begins a life of this process, which says from now on that it goes on.
+async fn register(settings: &Settings, store: &Store) -> Result<(Holder, Heartbeat), Error> {
+    let holder = store
+        .register_process(&settings.process_name, &settings.version, settings.lease)
+        .await?;
+    let heartbeat = Heartbeat::start(store, holder, settings.heartbeat, settings.lease).map_err(Error::Thread)?;
+    Ok((holder, heartbeat))
 }

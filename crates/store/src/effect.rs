@@ -81,8 +81,10 @@ impl Tx {
 }
 
 impl Store {
-    /// Claims one effect that nobody alive holds, of any but some kinds. `performing` are those that this process is at:
-    /// any other that it holds was lost on the way, by an answer that never came, and is claimed anew.
+    /// Claims one effect that nobody alive holds, of the kinds that the caller can perform: another kind may be a newer
+    /// version's, and claiming it would use up its tries. `performing` are those that this process is at: any other
+    /// that it holds was lost on the way, by an answer that never came, and is claimed again. `only` leaves other runs
+    /// alone.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -90,9 +92,10 @@ impl Store {
         &self,
         holder: Holder,
         performing: &[i64],
-        without: &[&'static str],
+        kinds: &[&'static str],
+        only: Option<RunId>,
     ) -> Result<Option<ClaimedEffect>, Error> {
-        let without: Vec<String> = without.iter().map(|&kind| kind.to_owned()).collect();
+        let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
         // A row that another claimed and let go of since this statement began is read anew when it is locked, but
         // what it is joined with is not: it would look as if nobody held it. So it is taken only as it was seen.
         let row = timed(
@@ -102,7 +105,7 @@ impl Store {
                  where id = (
                      select e.id from effect e
                      where e.done_at is null and (e.wake_at is null or e.wake_at <= now()) and e.id <> all ($3)
-                       and e.kind <> all ($4)
+                       and e.kind = any ($4) and ($5::uuid is null or e.run = $5)
                        and ((e.process, e.epoch) = ($1, $2)
                             or not exists (select 1 from process p
                                            where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now()))
@@ -112,7 +115,8 @@ impl Store {
                 holder.process.0,
                 holder.epoch.0,
                 performing,
-                &without,
+                &kinds,
+                only.map(|run| run.0),
             )
             .fetch_optional(&self.pool),
         )

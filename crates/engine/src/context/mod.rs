@@ -11,6 +11,7 @@ mod patience;
 pub(crate) mod step;
 pub(crate) mod tip;
 mod troubles;
+mod unknown_effects;
 pub(crate) mod user_git;
 mod wake;
 mod working;
@@ -22,6 +23,7 @@ pub(crate) use patience::{MayPass, Waiting, patiently, patiently_for};
 pub(crate) use step::StepError;
 pub(crate) use tip::TipError;
 pub(crate) use troubles::Troubles;
+pub(crate) use unknown_effects::UnknownEffects;
 pub(crate) use wake::Wake;
 pub(crate) use working::{Claim, Place, Working};
 
@@ -63,6 +65,7 @@ pub(crate) struct Context {
     /// Effects and merges that run here.
     pub(crate) busy: Busy,
     pub(crate) troubles: Arc<Troubles>,
+    pub(crate) unknown_effects: Arc<UnknownEffects>,
     /// Where it is told what has ended.
     pub(crate) ends: mpsc::UnboundedSender<Ends>,
 }

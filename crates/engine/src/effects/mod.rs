@@ -97,12 +97,13 @@ pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
             metered("deliver", &effect),
             deliver::perform(context, &facts, &effect).await,
         ),
+        // Only known kinds are claimed.
         unknown => {
             tracing::error!(
                 kind = unknown,
-                "an effect of a kind this version does not know was left alone"
+                "an effect of an unknown kind was claimed; it is released"
             );
-            return;
+            return release(context, &effect).await;
         }
     };
     match outcome {

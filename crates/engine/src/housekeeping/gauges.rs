@@ -20,6 +20,7 @@ pub(crate) async fn read(context: &Context) -> Result<(), store::Error> {
     telemetry::run::budget_remaining(store.smallest_budget().await?);
     telemetry::run::active(store.runs_under_way().await?);
     let open = store.open_effects().await?;
+    context.unknown_effects.look(&open);
     for kind in ["prepare", "plan", "deliver"] {
         let waiting = open
             .iter()

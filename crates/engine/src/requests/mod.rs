@@ -173,6 +173,8 @@ pub struct Readiness {
     pub enforcement: Vec<sandbox::Enforcement>,
     /// Whether the process is being stopped.
     pub draining: bool,
+    /// Kinds of effects that wait for a newer version: this one does not know them, and leaves them alone.
+    pub unknown_effects: Vec<String>,
     /// Where hubs and worktrees live.
     pub data_dir: PathBuf,
     /// How much room its disk has.

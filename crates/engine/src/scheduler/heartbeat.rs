@@ -53,6 +53,18 @@ impl Heartbeat {
         Ok(Self { shared })
     }
 
+    /// For who holds nothing: there is no lease, so nothing may be claimed, and no thread.
+    pub(crate) fn none() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                holds_until_ms: AtomicI64::new(0),
+                draining: AtomicBool::new(false),
+                replaced: AtomicBool::new(false),
+                stop: CancellationToken::new(),
+            }),
+        }
+    }
+
     /// Whether the lease surely holds for a while: then work may be claimed.
     pub(crate) fn holds(&self) -> bool {
         let left = self.shared.holds_until_ms.load(Ordering::Relaxed) - boot_clock_ms();

@@ -11,9 +11,8 @@ use crate::{
     disk::Disk,
     effects,
     merge::{self, BranchLock, Gates},
-    settings::Duties,
 };
-use domain::{effect::Effect, event::Event, task::TaskState};
+use domain::{event::Event, task::TaskState};
 use heartbeat::Heartbeat;
 use std::{
     collections::HashSet,
@@ -62,8 +61,11 @@ pub(crate) async fn dispatch(context: Context, heartbeat: Heartbeat, disk: Disk,
 
 /// Claims a round; `true` if there was anything, so that there may be more.
 async fn claim(context: &Context, busy: &Busy, gates: &Gates) -> Result<bool, store::Error> {
-    let tasks = claim_tasks(context).await?;
     let effects = claim_effects(context, busy).await?;
+    if !context.settings.duties.works() {
+        return Ok(effects);
+    }
+    let tasks = claim_tasks(context).await?;
     let merges = claim_merges(context, busy, gates).await?;
     Ok(tasks || effects || merges)
 }
@@ -102,11 +104,12 @@ async fn claim_effects(context: &Context, busy: &Busy) -> Result<bool, store::Er
     if performing.len() >= EFFECTS_AT_ONCE {
         return Ok(false);
     }
-    let without: &[&str] = match context.settings.duties {
-        Duties::All => &[],
-        Duties::WithoutWorkspaces | Duties::None => &Effect::AT_THE_SERVER,
-    };
-    let Some(effect) = context.store.claim_effect(context.holder, &performing, without).await? else {
+    let (kinds, only) = context.settings.duties.effects();
+    if kinds.is_empty() {
+        return Ok(false);
+    }
+    let claimed = context.store.claim_effect(context.holder, &performing, kinds, only);
+    let Some(effect) = claimed.await? else {
         return Ok(false);
     };
     let entry = busy.enter(What::Effect(effect.id));

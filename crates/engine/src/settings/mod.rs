@@ -8,7 +8,7 @@ pub use delivery::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, Pu
 pub use hubs::SharedHubs;
 pub use merge::{GeneratedRule, Generation, MergeSettings};
 
-use domain::limits::RunLimits;
+use domain::{RunId, effect::Effect, limits::RunLimits};
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -92,8 +92,42 @@ pub enum Duties {
     All,
     /// All but what is done where a run was taken in: its workspace is on another machine, and its plan is made there.
     WithoutWorkspaces,
-    /// Nothing: somebody only looks, or clears away.
+    /// The delivery of one run that a person asked for, and nothing else.
+    Delivery(RunId),
+    /// Nothing is performed: somebody clears away. The process is registered, for the lease under which that is done.
+    Cleaning,
+    /// Nothing at all: somebody reads, or changes one thing in one transaction. Neither a process nor a directory is
+    /// made for that.
     None,
+}
+
+const DELIVERY: [&str; 1] = [Effect::Deliver.kind()];
+
+impl Duties {
+    /// The kinds of effects that are claimed, and the run they are limited to.
+    pub(crate) fn effects(self) -> (&'static [&'static str], Option<RunId>) {
+        match self {
+            Self::All => (&Effect::AT_THE_SERVER, None),
+            Self::Delivery(run) => (&DELIVERY, Some(run)),
+            Self::WithoutWorkspaces | Self::Cleaning | Self::None => (&[], None),
+        }
+    }
+
+    /// Whether tasks and merges are claimed, and what dead processes held is brought back.
+    pub(crate) fn works(self) -> bool {
+        match self {
+            Self::All | Self::WithoutWorkspaces => true,
+            Self::Delivery(_) | Self::Cleaning | Self::None => false,
+        }
+    }
+
+    /// Whether the workspaces of runs are on this machine.
+    pub(crate) fn has_workspaces(self) -> bool {
+        match self {
+            Self::All | Self::Delivery(_) => true,
+            Self::WithoutWorkspaces | Self::Cleaning | Self::None => false,
+        }
+    }
 }
 
 /// What retention gives up.

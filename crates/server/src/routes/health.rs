@@ -55,6 +55,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         sandbox: found.sandbox,
         sandbox_enforcement: enforcement.collect(),
         draining: found.draining,
+        unknown_effects: found.unknown_effects,
         data_dir: found.data_dir.display().to_string(),
         disk_free_bytes: found.disk.free_bytes,
         disk_floor_bytes: found.disk.floor_bytes,

@@ -1,7 +1,10 @@
 //! Effects: each is performed by one process at a time.
 
 use crate::place::Place;
+use domain::effect::Effect;
 use std::{collections::BTreeMap, time::Duration};
+
+const KINDS: [&str; 3] = Effect::AT_THE_SERVER;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn eight_processes_never_claim_the_same_effect() {
@@ -21,7 +24,7 @@ async fn eight_processes_never_claim_the_same_effect() {
             // One that finds everything locked by others looks again: nothing is done before the end.
             let mut empty = 0;
             while empty < 20 {
-                match store.claim_effect(holder, &claimed, &[]).await.unwrap() {
+                match store.claim_effect(holder, &claimed, &KINDS, None).await.unwrap() {
                     Some(effect) => claimed.push(effect.id),
                     None => empty += 1,
                 }
@@ -56,13 +59,13 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
     effect(&place).await;
     let (slow, quick) = (place.process("slow").await, place.process("quick").await);
     let store = place.database.store();
-    let first = store.claim_effect(slow, &[], &[]).await.unwrap().unwrap();
+    let first = store.claim_effect(slow, &[], &KINDS, None).await.unwrap().unwrap();
     assert!(
-        store.claim_effect(quick, &[], &[]).await.unwrap().is_none(),
+        store.claim_effect(quick, &[], &KINDS, None).await.unwrap().is_none(),
         "it is held"
     );
     place.silent(slow).await;
-    let second = store.claim_effect(quick, &[], &[]).await.unwrap().unwrap();
+    let second = store.claim_effect(quick, &[], &KINDS, None).await.unwrap().unwrap();
     assert!(second.fence > first.fence);
 
     store
@@ -72,14 +75,14 @@ async fn whoever_lost_an_effect_to_another_neither_finishes_nor_returns_it() {
     store.release_effect(&first).await.unwrap();
     let third = place.process("third").await;
     assert!(
-        store.claim_effect(third, &[], &[]).await.unwrap().is_none(),
+        store.claim_effect(third, &[], &KINDS, None).await.unwrap().is_none(),
         "a stale return changes nothing"
     );
     let mut tx = store.begin().await.unwrap();
     assert!(!tx.finish_effect(&first).await.unwrap(), "a stale end changes nothing");
     assert!(tx.finish_effect(&second).await.unwrap());
     tx.commit().await.unwrap();
-    assert!(store.claim_effect(third, &[], &[]).await.unwrap().is_none());
+    assert!(store.claim_effect(third, &[], &KINDS, None).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -88,17 +91,69 @@ async fn an_effect_whose_claim_was_never_answered_is_claimed_again_by_its_holder
     effect(&place).await;
     let holder = place.process("p").await;
     let store = place.database.store();
-    let first = store.claim_effect(holder, &[], &[]).await.unwrap().unwrap();
+    let first = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
     assert!(
-        store.claim_effect(holder, &[first.id], &[]).await.unwrap().is_none(),
+        store
+            .claim_effect(holder, &[first.id], &KINDS, None)
+            .await
+            .unwrap()
+            .is_none(),
         "it is being performed"
     );
-    let again = store.claim_effect(holder, &[], &[]).await.unwrap().unwrap();
+    let again = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
     assert_eq!((again.id, again.tries), (first.id, 2));
     store.release_effect(&again).await.unwrap();
     assert_eq!(
-        store.claim_effect(holder, &[], &[]).await.unwrap().unwrap().tries,
+        store
+            .claim_effect(holder, &[], &KINDS, None)
+            .await
+            .unwrap()
+            .unwrap()
+            .tries,
         2,
         "a drain costs no try"
     );
+}
+
+#[tokio::test]
+async fn an_effect_of_an_unknown_kind_or_another_run_is_not_claimed_and_loses_no_try() {
+    let place = Place::new().await;
+    let run = place.run(1, 0.0).await;
+    for kind in ["review", "notify", "prepare_again", "PLAN", ""] {
+        place
+            .sql(format!(
+                "insert into effect (run, kind, key) values ('{run}', '{kind}', '{kind}:{run}')"
+            ))
+            .await;
+    }
+    effect(&place).await;
+    let holder = place.process("older").await;
+    let store = place.database.store();
+    assert!(
+        store
+            .claim_effect(holder, &[], &KINDS, Some(run))
+            .await
+            .unwrap()
+            .is_none(),
+        "the one that is known is another run's"
+    );
+    let known = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
+    assert_eq!(known.kind, "plan");
+    assert!(
+        store
+            .claim_effect(holder, &[known.id], &KINDS, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store.claim_effect(holder, &[], &[], None).await.unwrap().is_none(),
+        "none may be claimed"
+    );
+    let touched: i64 =
+        sqlx::query_scalar("select count(*) from effect where kind <> 'plan' and (tries > 0 or fence > 0)")
+            .fetch_one(place.database.pool())
+            .await
+            .unwrap();
+    assert_eq!(touched, 0);
 }
