@@ -20,7 +20,7 @@ pub struct CleanAsked {
 }
 
 /// What was given up, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cleaned {
     /// Whether nothing was changed.
     pub dry_run: bool,

@@ -96,7 +96,7 @@ pub struct Resolution {
 }
 
 /// Merges of all runs, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MergeLines {
     /// The merges.
     pub merges: Vec<MergeLine>,

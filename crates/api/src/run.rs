@@ -60,7 +60,7 @@ pub struct RunSummary {
 }
 
 /// Some runs, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunPage {
     /// The runs.
     pub runs: Vec<RunSummary>,

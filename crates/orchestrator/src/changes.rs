@@ -45,6 +45,48 @@ pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<Vec<u8>> 
     )
 }
 
+/// Where the commit of a run stands in the person's repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is part of what is checked out.
+    Merged,
+    /// It can be merged into what is checked out.
+    Unmerged,
+    /// It is there, and nothing is checked out to merge it into.
+    NoCheckout,
+    /// Neither the repository nor the commit can be read.
+    Unreadable,
+}
+
+impl Standing {
+    /// Asks the repository.
+    pub(crate) fn of(repository: &Path, commit: &str) -> Self {
+        if git(repository, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_none() {
+            return Self::Unreadable;
+        }
+        let bare = git(repository, &["rev-parse", "--is-bare-repository"]);
+        if bare.is_none_or(|bare| bare.starts_with(b"true")) {
+            return Self::NoCheckout;
+        }
+        match git(repository, &["merge-base", "--is-ancestor", commit, "HEAD"]) {
+            Some(_) => Self::Merged,
+            None => Self::Unmerged,
+        }
+    }
+}
+
+/// The branch where it names the commit, else the commit: a branch may be gone, or moved on by its owner.
+pub(crate) fn name_of<'a>(repository: &Path, branch: &'a str, commit: &'a str) -> &'a str {
+    let found = git(
+        repository,
+        &["rev-parse", "--verify", "-q", &format!("refs/heads/{branch}")],
+    );
+    match found {
+        Some(found) if found.trim_ascii_end() == commit.as_bytes() => branch,
+        Some(_) | None => commit,
+    }
+}
+
 fn git(repository: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
         .arg("-C")

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{config::Overrides, failure::EXIT_CODES};
+use crate::{config::Overrides, failure::EXIT_CODES, opens::Opens};
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -297,6 +297,26 @@ pub(crate) struct BenchArguments {
     /// Trivial tasks per measurement
     #[arg(long, default_value_t = 24, value_name = "NUMBER")]
     pub(crate) tasks: u32,
+}
+
+impl Command {
+    /// What the command may open where no server answers for the data directory.
+    pub(crate) fn opens(&self) -> Opens {
+        match self {
+            Self::Config | Self::Doctor(_) | Self::Bench(_) | Self::MergeAudit(_) => Opens::Nothing,
+            Self::Runs(_) | Self::Show(_) | Self::Logs(_) | Self::Diff(_) => Opens::ToRead,
+            Self::Merges(merges) => match &merges.command {
+                None | Some(MergesCommand::Show { .. } | MergesCommand::Checkout { .. }) => Opens::ToRead,
+                Some(MergesCommand::Resolve(_) | MergesCommand::Return { .. } | MergesCommand::Reject { .. }) => {
+                    Opens::ToChange
+                }
+            },
+            Self::Cancel(_) => Opens::ToChange,
+            Self::Deliver(_) | Self::Clean(_) => Opens::ForOneJob,
+            // `follow` reads first: a run that isn't there, or is over, opens no more than `show` does.
+            Self::Run(_) | Self::Follow(_) | Self::Demo(_) | Self::Serve(_) | Self::Worker(_) => Opens::Everything,
+        }
+    }
 }
 
 impl Cli {

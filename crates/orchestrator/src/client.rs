@@ -3,9 +3,10 @@
 use crate::{
     config::Loaded,
     failure::{Exit, Failure},
+    opens::Opens,
     presence::Presence,
     token::token,
-    wire::{House, OpenError, Plan, Purpose, Scripted},
+    wire::{self, Existing, House, OpenError, Plan, Purpose, QUIET_LOG, Scripted},
 };
 use api::{Client, ClientError};
 use std::{
@@ -13,6 +14,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use store::connect::Access;
 
 /// How long a server may take to say that it is there.
 const PROBE: Duration = Duration::from_secs(3);
@@ -47,19 +49,59 @@ fn canonical(path: &Path) -> std::path::PathBuf {
 /// A server to talk to, here or elsewhere.
 pub(crate) struct Attached {
     pub(crate) client: Client,
-    house: Option<Box<House>>,
+    /// Where answers come from, for people.
+    place: String,
+    here: Here,
+}
+
+/// What was opened in this process.
+enum Here {
+    Nothing,
+    House(Box<House>),
+    Existing(Box<Existing>),
 }
 
 impl Attached {
+    /// Uses the server that holds the data directory, or opens what is there already, as far as the command may
+    /// ([`Opens`]). `None` where nothing is there; nothing is made then.
+    pub(crate) async fn existing(loaded: &Loaded) -> Result<Option<Self>, Failure> {
+        let access = match loaded.opens {
+            // What goes on to open everything looks first.
+            Opens::ToRead | Opens::ForOneJob | Opens::Everything => Access::ReadOnly,
+            Opens::ToChange => Access::ReadWrite,
+            Opens::Nothing => return Ok(None),
+        };
+        if let Some(found) = find(loaded).await {
+            return Ok(Some(Self::elsewhere(loaded, found)));
+        }
+        let Some(existing) = Existing::open(loaded, access).await? else {
+            return Ok(None);
+        };
+        let address = format!("http://{}", existing.address);
+        Ok(Some(Self {
+            client: Client::new(&address, Some(&existing.token)).map_err(failure)?,
+            place: wire::place(loaded),
+            here: Here::Existing(Box::new(existing)),
+        }))
+    }
+
+    /// The same for a command that names a run or a merge: where nothing is there, that isn't either.
+    pub(crate) async fn to(loaded: &Loaded, what: &str) -> Result<Self, Failure> {
+        match Self::existing(loaded).await? {
+            Some(attached) => Ok(attached),
+            None => {
+                let place = format!("{}, which is not there", wire::place(loaded));
+                Err(elsewhere(Failure::usage(format!("there is no {what}")), &place))
+            }
+        }
+    }
+
     /// Uses the server that holds the data directory, or opens everything here.
     pub(crate) async fn open(loaded: &Loaded, purpose: Purpose) -> Result<Self, Failure> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = find(loaded).await {
-                return Ok(Self {
-                    client: found.client,
-                    house: None,
-                });
+                return Ok(Self::elsewhere(loaded, found));
             }
             let plan = Plan {
                 listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -76,6 +118,15 @@ impl Attached {
         }
     }
 
+    fn elsewhere(loaded: &Loaded, found: Found) -> Self {
+        let data_dir = loaded.config.data_dir.display();
+        Self {
+            client: found.client,
+            place: format!("the server at {} (data directory {data_dir})", found.address),
+            here: Here::Nothing,
+        }
+    }
+
     /// Everything here, with a model that plays a script.
     pub(crate) async fn scripted(loaded: &Loaded, listen: SocketAddr, scripted: Scripted) -> Result<Self, Failure> {
         let plan = Plan {
@@ -89,14 +140,12 @@ impl Attached {
     }
 
     /// A server that was left alone for a moment: perhaps it is restarted, perhaps its process has ended.
-    pub(crate) async fn again(self, loaded: &Loaded) -> Result<Self, Failure> {
+    pub(crate) async fn again(mut self, loaded: &Loaded) -> Result<Self, Failure> {
         let deadline = Instant::now() + PATIENCE / 2;
         while Instant::now() < deadline {
             if let Some(found) = find(loaded).await {
-                return Ok(Self {
-                    client: found.client,
-                    house: self.house,
-                });
+                self.client = found.client;
+                return Ok(self);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -109,25 +158,62 @@ impl Attached {
         let client = Client::new(&address, token(loaded)?.as_deref()).map_err(failure)?;
         Ok(Self {
             client,
-            house: Some(Box::new(house)),
+            place: wire::place(loaded),
+            here: Here::House(Box::new(house)),
         })
     }
 
-    /// Whether everything runs in this process, and ends with it.
+    /// Whether the run ends with this process, or rests after it: no other process answers for the data directory.
     pub(crate) fn is_here(&self) -> bool {
-        self.house.is_some()
+        !matches!(self.here, Here::Nothing)
+    }
+
+    /// Whether nobody works on the database while this command looks at it.
+    pub(crate) fn is_alone(&self) -> bool {
+        match &self.here {
+            Here::Existing(existing) => existing.is_alone(),
+            Here::House(_) | Here::Nothing => false,
+        }
+    }
+
+    /// What was answered instead of what was asked for. What isn't there is said together with where it was looked for.
+    pub(crate) fn failure(&self, error: ClientError) -> Failure {
+        let is_missing = error.problem().is_some_and(|problem| problem.status == 404);
+        let failure = failure(error);
+        match is_missing {
+            true => elsewhere(failure, &self.place),
+            false => failure,
+        }
+    }
+
+    /// Closes what was opened here; the answer, or what came instead of it.
+    pub(crate) async fn close_with<T>(self, answer: Result<T, ClientError>) -> Result<T, Failure> {
+        let answer = answer.map_err(|error| self.failure(error));
+        self.close().await;
+        answer
     }
 
     /// Puts down what was opened here. What is under way is kept.
     pub(crate) async fn close(self) {
-        if let Some(house) = self.house {
-            house.close().await;
+        match self.here {
+            Here::House(house) => house.close().await,
+            Here::Existing(existing) => existing.close().await,
+            Here::Nothing => {}
         }
     }
 }
 
-/// Facts are shown anyway; a log beside them would be drawn over.
-const QUIET_LOG: &str = "off";
+/// Names where something was looked for, and how to look elsewhere.
+fn elsewhere(failure: Failure, place: &str) -> Failure {
+    let shown = Failure {
+        details: Vec::new(),
+        ..failure
+    };
+    shown.with("looked in", place).hint(
+        "`orchestrator runs` lists what is there; look elsewhere with --data-dir DIR or ORCHESTRATOR_DATA_DIR, or with \
+         DATABASE_URL for a database of your own",
+    )
+}
 
 /// What a server answered instead of what was asked for.
 pub(crate) fn failure(error: ClientError) -> Failure {

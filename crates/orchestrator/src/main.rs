@@ -9,6 +9,7 @@ mod commands;
 
 mod config;
 mod failure;
+mod opens;
 mod output;
 
 mod client;
@@ -25,7 +26,8 @@ mod report;
 
 use clap::Parser;
 use cli::Cli;
-use failure::Failure;
+use config::Loaded;
+use failure::{Exit, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,16 +40,12 @@ fn main() -> ExitCode {
     server::raise_descriptors();
     let cli = Cli::parse();
     let json = cli.common.json;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(commands::perform(cli));
-            // What still waits for a terminal or a disk must not keep the process.
-            runtime.shutdown_background();
-            outcome
+    let outcome = commands::load_for(&cli).and_then(|loaded| {
+        if loaded.config.database.url.is_none() {
+            forget_options_of_other_databases();
         }
-        Err(error) => Err(Failure::environment("the program can't start its threads").with("found", error)),
-    };
+        perform(cli, loaded)
+    });
     match outcome {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
@@ -59,6 +57,25 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit.code())
         }
     }
+}
+
+fn perform(cli: Cli, loaded: Loaded) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::environment("the program can't start its threads").with("found", error))?;
+    let outcome = runtime.block_on(commands::perform(cli, loaded));
+    // What still waits for a terminal or a disk must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// `PGOPTIONS` is meant for a server of the user's own. The database client adds it to every connection, and has no way to
+/// leave it out, so the private server would get it, too.
+#[expect(unsafe_code, reason = "no safe function changes the environment")]
+fn forget_options_of_other_databases() {
+    // SAFETY: no other thread has been started yet, so none reads the environment meanwhile.
+    unsafe { std::env::remove_var("PGOPTIONS") };
 }
 
 /// A panic is a bug of ours: says so, and how to report it, behind what the standard hook prints.

@@ -2,9 +2,10 @@
 
 mod database;
 mod delivery;
+mod existing;
 mod settings;
 
-pub(crate) use database::try_database;
+pub(crate) use existing::{Existing, is_there, place, try_database};
 pub(crate) use settings::{server_settings, shared_hubs};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     presence::{Presence, Published},
 };
 use database::{close_database, open_database};
+use domain::RunId;
 use engine::Engine;
 use sandbox::Sandbox;
 use settings::{add_scripted, engine_settings, note_purpose, sandbox_settings, telemetry_settings};
@@ -44,11 +46,28 @@ pub(crate) enum Purpose {
     Work,
     /// Lending a hand to a server on another machine, which has the workspaces.
     Help,
-    /// Looking only: nothing unfinished is gone on with, so it costs nothing.
-    Look,
+    /// Delivering one run: nothing else that is unfinished is gone on with.
+    Deliver(RunId),
     /// Clearing away only: nothing unfinished is gone on with.
     Tidy,
+    /// Reading what is there.
+    Read,
+    /// Changing one thing of what is there.
+    Change,
 }
+
+impl Purpose {
+    /// Whether others may bring their requests here: who has one job takes no more.
+    fn is_published(self) -> bool {
+        match self {
+            Self::Work | Self::Help => true,
+            Self::Deliver(_) | Self::Tidy | Self::Read | Self::Change => false,
+        }
+    }
+}
+
+/// Facts are shown anyway; a log beside them would be drawn over.
+pub(crate) const QUIET_LOG: &str = "off";
 
 /// A provider that plays a script.
 #[derive(Clone, Debug)]
@@ -64,7 +83,7 @@ pub(crate) struct House {
     pub(crate) engine: Engine,
     /// What the sandbox is, in words.
     pub(crate) sandbox: String,
-    published: Published,
+    published: Option<Published>,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: CancellationToken,
     store: Store,
@@ -155,7 +174,11 @@ impl House {
         let stop_server = CancellationToken::new();
         let server = server::serve(listener, engine.clone(), server_settings, stop_server.clone());
         let server = tokio::spawn(server);
-        let published = Presence::here(address, plan.scripted.map(|scripted| scripted.base_url)).publish(&data_dir)?;
+        let presence = Presence::here(address, plan.scripted.map(|scripted| scripted.base_url));
+        let published = match plan.purpose.is_published() {
+            true => Some(presence.publish(&data_dir)?),
+            false => None,
+        };
         Ok(Self {
             address,
             engine,

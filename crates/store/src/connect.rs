@@ -131,6 +131,34 @@ pub enum OpenError {
         /// The newest migration that we know.
         known: i64,
     },
+    /// The text of this database can't hold everything that text may be.
+    #[error(
+        "the database at {server} has the encoding {found}, and UTF8 is needed; make one with it: createdb --encoding=UTF8 --template=template0 NAME"
+    )]
+    Encoding {
+        /// Host and port, or the socket.
+        server: String,
+        /// Its encoding.
+        found: String,
+    },
+    /// There is no schema: no server of ours has used the database.
+    #[error("the database at {server} holds nothing of orchestrator")]
+    Empty {
+        /// Host and port, or the socket.
+        server: String,
+    },
+    /// The schema is from the past, and the caller brings nothing up to date.
+    #[error(
+        "the database at {server} has schema {found}, older than schema {known} of this version\n  start the server once to bring it up to date: orchestrator serve"
+    )]
+    Older {
+        /// Host and port, or the socket.
+        server: String,
+        /// The newest migration that it holds.
+        found: i64,
+        /// The newest migration that we know.
+        known: i64,
+    },
     /// The schema could not be brought up to date.
     #[error("the schema of the database at {server} could not be brought up to date: {source}")]
     Migration {
@@ -139,6 +167,15 @@ pub enum OpenError {
         /// Which migration, and what the server said.
         source: MigrateError,
     },
+}
+
+/// What is done with a database that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Every transaction is read only; the server refuses to write.
+    ReadOnly,
+    /// Rows may change; the schema doesn't.
+    ReadWrite,
 }
 
 impl Store {
@@ -151,14 +188,30 @@ impl Store {
     pub async fn open(database: Database, settings: &PoolSettings) -> Result<Self, OpenError> {
         let options = prepare(database, settings)?;
         let server = server_name(&options);
-        let connecting = PgConnection::connect_with(&options);
-        let mut connection = match tokio::time::timeout(settings.acquire_timeout, connecting).await {
-            Ok(connected) => connected.map_err(|error| classify(error, &options))?,
-            Err(_) => return Err(classify(sqlx::Error::PoolTimedOut, &options)),
-        };
-        check_version(&mut connection, &server).await?;
+        let mut connection = connect(&options, settings).await?;
+        check_server(&mut connection, &server).await?;
         migrate(&mut connection, &server).await?;
         // The server sees the end of the connection either way.
+        drop(connection.close().await);
+        Ok(Self {
+            pool: pool(options, settings),
+        })
+    }
+
+    /// Connects to a database that has its schema already, and changes nothing there.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; and [`OpenError::Empty`] or [`OpenError::Older`] where the schema is missing or from the past.
+    pub async fn open_existing(database: Database, settings: &PoolSettings, access: Access) -> Result<Self, OpenError> {
+        let options = prepare(database, settings)?;
+        let options = match (access, settings.route) {
+            (Access::ReadOnly, Route::Direct) => options.options([("default_transaction_read_only", "on")]),
+            (Access::ReadOnly, Route::Pooler) | (Access::ReadWrite, _) => options,
+        };
+        let server = server_name(&options);
+        let mut connection = connect(&options, settings).await?;
+        check_server(&mut connection, &server).await?;
+        check_schema(&mut connection, &server).await?;
         drop(connection.close().await);
         Ok(Self {
             pool: pool(options, settings),
@@ -216,6 +269,9 @@ fn prepare(database: Database, settings: &PoolSettings) -> Result<PgConnectOptio
             {
                 return Err(OpenError::Address("it does not begin with postgres://".into()));
             }
+            if has_unencoded_password(&url) {
+                return Err(OpenError::Address(UNENCODED.into()));
+            }
             PgConnectOptions::from_str(&url).map_err(|error| OpenError::Address(without_value(&error)))?
         }
         Database::Options(options) => *options,
@@ -229,6 +285,24 @@ fn prepare(database: Database, settings: &PoolSettings) -> Result<PgConnectOptio
         // A pooler refuses start-up parameters that it does not know.
         Route::Pooler => options.extra_float_digits(None),
     })
+}
+
+const UNENCODED: &str = "a special character in the user or the password is not percent-encoded: \
+    @ is %40, / is %2F, ? is %3F, # is %23";
+
+/// Whether an `@` stands behind the end of the part that names user, password and host: then a piece of the password was
+/// taken for the host, and would be repeated as such.
+fn has_unencoded_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(end);
+    let path = behind
+        .split_once('?')
+        .map_or(behind, |(path, query)| match query.contains('=') {
+            true => path,
+            false => behind,
+        });
+    authority.contains(':') && path.contains('@')
 }
 
 /// The kind of a parse error, without what was parsed: that may hold a password.
@@ -271,29 +345,82 @@ fn classify(error: sqlx::Error, options: &PgConnectOptions) -> OpenError {
     }
 }
 
-async fn check_version(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
+async fn connect(options: &PgConnectOptions, settings: &PoolSettings) -> Result<PgConnection, OpenError> {
+    let connecting = PgConnection::connect_with(options);
+    match tokio::time::timeout(settings.acquire_timeout, connecting).await {
+        Ok(connected) => connected.map_err(|error| classify(error, options)),
+        Err(_) => Err(classify(sqlx::Error::PoolTimedOut, options)),
+    }
+}
+
+/// Whether the server is new enough, and the database holds any text.
+async fn check_server(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Unreachable {
+        server: server.to_owned(),
+        source,
+    };
     let found = sqlx::query_scalar!(r#"select current_setting('server_version') as "version!""#)
         .fetch_one(&mut *connection)
         .await
-        .map_err(|source| OpenError::Unreachable {
-            server: server.to_owned(),
-            source,
-        })?;
+        .map_err(failed)?;
     let digits = found.split(|character: char| !character.is_ascii_digit()).next();
     let major: Option<u32> = digits.and_then(|digits| digits.parse().ok());
-    match major {
-        Some(major) if major >= OLDEST_SERVER => Ok(()),
-        Some(_) | None => Err(OpenError::TooOld {
+    if major.is_none_or(|major| major < OLDEST_SERVER) {
+        return Err(OpenError::TooOld {
+            server: server.to_owned(),
+            found,
+        });
+    }
+    let found = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    match found.as_str() {
+        "UTF8" => Ok(()),
+        _ => Err(OpenError::Encoding {
             server: server.to_owned(),
             found,
         }),
     }
 }
 
+/// Whether the schema is the one that this version knows.
+async fn check_schema(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
+    let server = server.to_owned();
+    // The table is sqlx's own, and missing in an empty database: it is asked for by name, unchecked.
+    let failed = |source: sqlx::Error| OpenError::Unreachable {
+        server: server.clone(),
+        source,
+    };
+    let made: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if !made {
+        return Err(OpenError::Empty { server });
+    }
+    let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let known = newest();
+    match found {
+        None => Err(OpenError::Empty { server }),
+        Some(found) if found > known => Err(OpenError::Newer { server, found, known }),
+        Some(found) if found < known => Err(OpenError::Older { server, found, known }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The newest migration that we know.
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// Runs what is missing. sqlx's own lock belongs to a session, which a pooler takes away between statements; one
 /// that belongs to the transaction holds wherever the transaction goes.
 async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), OpenError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = newest();
     let failed = |source: MigrateError| match source {
         MigrateError::VersionMissing(found) if found > known => OpenError::Newer {
             server: server.to_owned(),
@@ -320,4 +447,31 @@ async fn migrate(connection: &mut PgConnection, server: &str) -> Result<(), Open
         .await
         .map_err(failed)?;
     transaction.commit().await.map_err(|error| failed(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_password_is_never_taken_for_the_host() {
+        for url in [
+            "postgres://me:a@b/c@host/db",
+            "postgres://me:a/b@host/db",
+            "postgres://me:a?b@host/db",
+            "postgres://me:a#b@host/db",
+        ] {
+            let error = prepare(Database::Url(url.into()), &PoolSettings::default()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("percent-encoded"), "{text}");
+            assert!(!text.contains("me:") && !text.contains("b@"), "{text}");
+        }
+        for url in [
+            "postgres://me:a%40b@host:5432/db",
+            "postgres://me:a@host/db?user=me@corp",
+            "postgres:///db",
+        ] {
+            assert!(!has_unencoded_password(url), "{url}");
+        }
+    }
 }

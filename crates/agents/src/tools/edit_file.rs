@@ -37,10 +37,10 @@ pub(super) async fn run(tool_box: &ToolBox, arguments: &str) -> Result<Done, Too
         let edit = edit(&arguments, &content)?;
         files.write(&arguments.path, &edit.content, &policy)?;
         let lines = edit.new_lines;
-        let now = if lines == 0 {
-            "removed".to_owned()
-        } else {
-            format!("now {lines} lines")
+        let now = match lines {
+            0 => "removed".to_owned(),
+            1 => "now 1 line".to_owned(),
+            lines => format!("now {lines} lines"),
         };
         Ok(Done::text(format!(
             "Edited `{}` at line {}: {now}.",

@@ -68,7 +68,7 @@ async fn a_file_is_written_read_edited_and_run() {
     let edited = fixture
         .call("edit_file", json!({"path": "bin/hi.sh", "old": "one", "new": "two"}))
         .await;
-    assert_eq!(edited.content, "Edited `bin/hi.sh` at line 1: now 1 lines.");
+    assert_eq!(edited.content, "Edited `bin/hi.sh` at line 1: now 1 line.");
     let read = fixture.call("read_file", json!({"path": "bin/hi.sh"})).await;
     assert_eq!(read.content, "     1\techo two\n     2\techo $ATTEMPT\n");
     let run = fixture.call("shell", json!({"command": "sh bin/hi.sh"})).await;

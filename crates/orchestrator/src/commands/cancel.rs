@@ -1,19 +1,17 @@
 //! `orchestrator cancel`: the end of a run, on a person's word.
 
 use crate::{
-    client::{Attached, failure},
+    client::Attached,
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    wire::Purpose,
 };
 
 /// Cancels a run.
 pub(crate) async fn cancel(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let attached = Attached::to(loaded, &format!("run {run}")).await?;
     let accepted = attached.client.cancel(run).await;
-    attached.close().await;
-    let accepted = accepted.map_err(failure)?;
+    let accepted = attached.close_with(accepted).await?;
     if json {
         output::document(&accepted)?;
     } else {

@@ -2,11 +2,11 @@
 
 use crate::{
     cli::CleanArguments,
-    client::{Attached, failure},
+    client::{self, Attached},
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    wire::Purpose,
+    wire::{self, Purpose},
 };
 use api::{CleanAsked, Cleaned};
 use engine::bytes_in_words;
@@ -17,16 +17,28 @@ pub(crate) async fn clean(loaded: &Loaded, arguments: &CleanArguments, json: boo
         dry_run: arguments.dry_run,
         older_than_days: arguments.older_than,
     };
-    let attached = Attached::open(loaded, Purpose::Tidy).await?;
-    let cleaned = attached.client.clean(&asked).await;
-    attached.close().await;
-    let cleaned = cleaned.map_err(failure)?;
+    let cleaned = match is_anything_there(loaded).await? {
+        true => {
+            let attached = Attached::open(loaded, Purpose::Tidy).await?;
+            let cleaned = attached.client.clean(&asked).await;
+            attached.close_with(cleaned).await?
+        }
+        false => Cleaned {
+            dry_run: asked.dry_run,
+            ..Cleaned::default()
+        },
+    };
     if json {
         output::document(&cleaned)?;
     } else {
         output::line(&lines(&cleaned).join("\n"))?;
     }
     Ok(Exit::Complete)
+}
+
+/// Whether there is something to clear: a server, or a data directory with a database that is there.
+async fn is_anything_there(loaded: &Loaded) -> Result<bool, Failure> {
+    Ok(client::find(loaded).await.is_some() || loaded.config.data_dir.is_dir() && wire::is_there(loaded).await?)
 }
 
 fn lines(cleaned: &Cleaned) -> Vec<String> {

@@ -18,7 +18,16 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Asks for the delivery, waits for its end, and says what came of each step.
 pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
+    let attached = match attached.is_here() {
+        false => attached,
+        // Looked up first, so that nothing but the delivery of this run is taken up.
+        true => {
+            let run = attached.client.run(&arguments.run).await;
+            let run = attached.close_with(run).await?;
+            Attached::open(loaded, Purpose::Deliver(run.id)).await?
+        }
+    };
     let ended = ended(&attached, arguments, json).await;
     attached.close().await;
     let Some(run) = ended? else {

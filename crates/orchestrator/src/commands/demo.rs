@@ -229,8 +229,13 @@ fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String>
         return end::next_commands(loaded, report);
     }
     let repository = end::quoted(&report.repository);
-    let mut next = vec![format!("git -C {repository} log --graph --oneline --all")];
+    let mut next = Vec::new();
     if let (Some(base), Some(commit)) = (&report.base, &report.commit) {
+        next.push(format!(
+            "git -C {repository} log --graph --oneline {}..{}",
+            short(base),
+            short(commit)
+        ));
         next.push(format!("git -C {repository} diff {} {}", short(base), short(commit)));
         next.push(format!(
             "{} run \"your objective\" -w path/to/your/repository",

@@ -2,20 +2,18 @@
 
 use crate::{
     changes,
-    client::{Attached, failure},
+    client::Attached,
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    wire::Purpose,
 };
 use std::path::Path;
 
 /// Prints the difference between a run's base and the branch it delivered.
 pub(crate) async fn diff(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let attached = Attached::to(loaded, &format!("run {run}")).await?;
     let run = attached.client.run(run).await;
-    attached.close().await;
-    let run = run.map_err(failure)?;
+    let run = attached.close_with(run).await?;
     let expired = run
         .expired_at
         .map(|at| format!("its trees were given up on {} (retention)", at.date()));

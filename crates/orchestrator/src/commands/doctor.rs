@@ -45,6 +45,7 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
     let running = server.as_ref().map(|found| found.address.clone());
     let mut findings = vec![data_directory(loaded), disk(loaded), disk_use(loaded).await];
     findings.push(database(loaded, running.as_deref()).await);
+    findings.extend(unknown_effects(server.as_ref()).await);
     findings.push(git());
     findings.extend(hubs(loaded));
     let (tier, enforcement) = sandbox(loaded).await;
@@ -206,8 +207,8 @@ async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
     if let Some(address) = running {
         return ok(NAME, format!("in use by the server at {address}"));
     }
-    if loaded.config.database.url.is_some() {
-        return match wire::try_database(loaded).await {
+    if let Some(url) = &loaded.config.database.url {
+        return match wire::try_database(loaded, url).await {
             Ok(server) => ok(NAME, server),
             Err(failure) => failed(NAME, &failure),
         };
@@ -217,6 +218,22 @@ async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
         Ok(programs) => ok(NAME, format!("a private PostgreSQL starts, from {programs}")),
         Err(error) => failed(NAME, &Failure::from_text_environment(&error)),
     }
+}
+
+/// Work that the running server leaves to a newer version, if there is any.
+async fn unknown_effects(server: Option<&client::Found>) -> Option<Finding> {
+    let readiness = server?.client.readiness().await.ok()?;
+    (!readiness.unknown_effects.is_empty()).then(|| {
+        not_ok(
+            "effects",
+            State::Warning,
+            format!(
+                "of kinds that the running version does not know: {}",
+                readiness.unknown_effects.join(", ")
+            ),
+            "they are left alone; a newer version performs them: start that one",
+        )
+    })
 }
 
 fn try_private_server() -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! The end of a command that followed a run: the report, the next commands, the exit code.
 
 use crate::{
-    changes::Changes,
+    changes::{Changes, Standing, name_of},
     client::{Attached, exit, failure},
     config::Loaded,
     failure::{Exit, Failure},
@@ -22,7 +22,8 @@ pub(super) fn mode(json: bool, quiet: bool) -> Mode {
 
 /// Everything there is to say about a run now.
 pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Failure> {
-    let run = attached.client.run(run).await.map_err(failure)?;
+    let run = attached.client.run(run).await;
+    let run = run.map_err(|error| attached.failure(error))?;
     let id = run.id.to_string();
     let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
     let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
@@ -68,49 +69,69 @@ fn detached(attached: &Attached, loaded: &Loaded, run: &str) -> Result<(), Failu
     Ok(())
 }
 
-/// The three things one does next.
+/// What one does next: each works as it is printed, where this command was called.
 pub(super) fn next_commands(loaded: &Loaded, report: &Report) -> Vec<String> {
     let of_run = |name: &str| command(loaded, &format!("{name} {}", report.short));
-    let repository = quoted(&report.repository);
+    let repository = Path::new(&report.repository);
     if let Some(merge) = report.waiting().next() {
         let own = |what: &str| command(loaded, &format!("merges {what} {}", merge.id));
-        return vec![own("show"), format!("{} DIR", own("checkout")), of_run("follow")];
+        let checkout = command(loaded, &format!("merges checkout {} DIR", merge.id));
+        return vec![own("show"), checkout, of_run("follow")];
     }
-    if report.commit.is_none() {
+    let Some(commit) = &report.commit else {
         let go_on = if report.state.is_final() { "logs" } else { "follow" };
-        return vec![
-            of_run(go_on),
-            of_run("show --json"),
-            format!("git -C {repository} status"),
-        ];
+        let mut next = vec![of_run(go_on), of_run("show --json")];
+        if repository.join(".git").exists() {
+            next.push(format!("git -C {} status", quoted(&report.repository)));
+        }
+        return next;
+    };
+    let held_back = !report.integrity_flags.is_empty() && !report.allow_integrity_flags;
+    let mut next = Vec::new();
+    let standing = Standing::of(repository, commit);
+    if standing != Standing::Unreadable {
+        next.push(of_run("diff"));
     }
-    if !report.integrity_flags.is_empty() && !report.allow_integrity_flags {
-        return vec![
-            of_run("diff"),
-            format!("{} --allow-integrity-flags", of_run("deliver")),
-            of_run("show --json"),
-        ];
+    if held_back && standing != Standing::Merged && report.expired_at.is_none() {
+        next.push(command(
+            loaded,
+            &format!("deliver {} --allow-integrity-flags", report.short),
+        ));
     }
-    let is_merged = report
-        .checkout
-        .as_deref()
-        .is_some_and(|checkout| checkout.contains("fast-forwarded"));
-    let in_git = if is_merged { "log --graph --oneline" } else { "merge" };
-    vec![
-        of_run("diff"),
-        of_run("show --json"),
-        format!("git -C {repository} {in_git} {}", report.branch),
-    ]
+    next.push(of_run("show --json"));
+    if !held_back {
+        next.extend(in_git(report, repository, commit, standing));
+    }
+    next
 }
 
-/// A command of this program on the same data directory.
+/// The step in the repository itself: merging what is not merged, else looking at what came.
+fn in_git(report: &Report, repository: &Path, commit: &str, standing: Standing) -> Option<String> {
+    let git = format!("git -C {}", quoted(&report.repository));
+    let name = name_of(repository, &report.branch, commit);
+    match (standing, &report.base) {
+        (Standing::Unreadable, _) => None,
+        (Standing::Unmerged, _) => Some(format!("{git} merge {}", quoted(name))),
+        (Standing::Merged | Standing::NoCheckout, Some(base)) => {
+            let base = base.get(..12).unwrap_or(base);
+            Some(format!("{git} log --oneline {base}..{}", quoted(name)))
+        }
+        (Standing::Merged | Standing::NoCheckout, None) => None,
+    }
+}
+
+/// A command of this program on the same data directory, with the same configuration.
 pub(super) fn command(loaded: &Loaded, arguments: &str) -> String {
-    let data_dir = if loaded.names_data_dir {
-        format!(" --data-dir {}", quoted(&loaded.config.data_dir.display().to_string()))
-    } else {
-        String::new()
-    };
-    format!("{} {arguments}{data_dir}", program())
+    let flag = |name: &str, path: &Path| format!(" {name} {}", quoted(&path.display().to_string()));
+    let mut flags = String::new();
+    if loaded.names_data_dir {
+        flags += &flag("--data-dir", &loaded.config.data_dir);
+    }
+    if let Some(file) = loaded.file.as_ref().filter(|_| loaded.names_file) {
+        let absolute = std::path::absolute(file);
+        flags += &flag("--config", absolute.as_deref().unwrap_or(file));
+    }
+    format!("{} {arguments}{flags}", program())
 }
 
 /// This program as it was called, so that what is printed can be typed again where it is not on the search path.

@@ -3,7 +3,7 @@
 use super::end;
 use crate::{
     cli::FollowArguments,
-    client::{Attached, failure},
+    client::Attached,
     config::Loaded,
     failure::{Exit, Failure},
     following::{self, Since},
@@ -12,13 +12,18 @@ use crate::{
 
 /// Follows a run to its end. Without a server this process goes on with it.
 pub(crate) async fn follow(loaded: &Loaded, arguments: &FollowArguments, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
     let run = match attached.client.run(&arguments.run).await {
         Ok(run) => run,
-        Err(error) => {
+        Err(error) => return attached.close_with(Err(error)).await,
+    };
+    // One that is over opens no more than it takes to read.
+    let attached = match attached.is_here() && !run.state.is_final() {
+        true => {
             attached.close().await;
-            return Err(failure(error));
+            Attached::open(loaded, Purpose::Work).await?
         }
+        false => attached,
     };
     let id = run.id.to_string();
     let (attached, ending) =

@@ -1,5 +1,6 @@
 //! `orchestrator logs`: a run's log, one fact a line.
 
+use super::end;
 use crate::{
     cli::LogsArguments,
     client::{Attached, failure},
@@ -7,8 +8,7 @@ use crate::{
     failure::{Exit, Failure},
     following::{Interrupts, entry},
     output,
-    progress::{clean, news},
-    wire::Purpose,
+    progress::{clean, detail, news},
 };
 use api::Event;
 use time::format_description::well_known::Rfc3339;
@@ -18,19 +18,21 @@ const LONGEST: usize = 100;
 
 /// Prints facts: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
 pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
-    let purpose = if arguments.follow { Purpose::Work } else { Purpose::Look };
-    let attached = Attached::open(loaded, purpose).await?;
-    let printed = print(&attached, arguments, json).await;
+    let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
+    let printed = print(&attached, loaded, arguments, json).await;
     attached.close().await;
     printed
 }
 
-async fn print(attached: &Attached, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
-    let run = attached.client.run(&arguments.run).await.map_err(failure)?;
+async fn print(attached: &Attached, loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
+    let run = attached.client.run(&arguments.run).await;
+    let run = run.map_err(|error| attached.failure(error))?;
+    // Where nobody works on the run, nothing will follow.
+    let follow = arguments.follow && !attached.is_alone();
     let mut interrupts = Interrupts::new()?;
     let mut events = attached.client.events(run.id, 0);
     let mut last = 0;
-    while arguments.follow || last < run.last_event {
+    while follow || last < run.last_event {
         let event = tokio::select! {
             event = events.next() => event,
             () = interrupts.next() => return Ok(Exit::Detached),
@@ -39,6 +41,12 @@ async fn print(attached: &Attached, arguments: &LogsArguments, json: bool) -> Re
         let event = event.map_err(failure)?;
         last = event.seq;
         print_event(&event, json)?;
+    }
+    if arguments.follow && !follow && !run.state.is_final() {
+        let go_on = end::command(loaded, &format!("follow {}", run.short));
+        output::note(&format!(
+            "no server works on the run, so nothing follows; go on with it: {go_on}"
+        ));
     }
     Ok(Exit::Complete)
 }
@@ -54,10 +62,18 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
         .to_offset(time::UtcOffset::UTC)
         .format(&Rfc3339)
         .unwrap_or_default();
-    let words = entry(event).and_then(|entry| news(&entry)).unwrap_or_else(|| {
-        let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
-        format!("{task}{}{}", event.kind.replace('_', " "), details(&event.data))
-    });
+    let words = match entry(event) {
+        Some(entry) => match news(&entry).or_else(|| detail(&entry)) {
+            Some(words) => words,
+            // Another fact says it in words; this one is of use to programs, which read --json.
+            None => return Ok(()),
+        },
+        // A kind of fact that a newer server knows.
+        None => {
+            let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
+            format!("{task}{}{}", event.kind.replace('_', " "), details(&event.data))
+        }
+    };
     output::line(&format!(
         "{:>5}  {}Z  {words}",
         event.seq,

@@ -6,13 +6,12 @@ mod text;
 use super::end::command;
 use crate::{
     cli::{MergesArguments, MergesCommand, ResolveArguments},
-    client::{Attached, failure},
+    client::Attached,
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    wire::Purpose,
 };
-use api::{AnsweredMerge, MergeDetail, NewResolution, PathAnswer, RejectedWork, ReturnedWork};
+use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, RejectedWork, ReturnedWork};
 use domain::merge::MergeState;
 use std::path::PathBuf;
 
@@ -31,7 +30,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
                 note,
                 by: own_name(loaded),
             };
-            let attached = Attached::open(loaded, Purpose::Work).await?;
+            let attached = Attached::to(loaded, &format!("merge {merge}")).await?;
             let answered = attached.client.return_merge(merge, &work).await;
             finish(loaded, attached, answered, "goes back to its worker", json).await
         }
@@ -40,7 +39,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
                 reason,
                 by: own_name(loaded),
             };
-            let attached = Attached::open(loaded, Purpose::Work).await?;
+            let attached = Attached::to(loaded, &format!("merge {merge}")).await?;
             let answered = attached.client.reject_merge(merge, &work).await;
             finish(loaded, attached, answered, "is given up; its task has failed", json).await
         }
@@ -48,11 +47,14 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
 }
 
 async fn list(loaded: &Loaded, all: bool, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Look).await?;
     let state = (!all).then_some(MergeState::Waiting);
-    let lines = attached.client.merge_lines(state, LISTED).await;
-    attached.close().await;
-    let lines = lines.map_err(failure)?;
+    let lines = match Attached::existing(loaded).await? {
+        Some(attached) => {
+            let lines = attached.client.merge_lines(state, LISTED).await;
+            attached.close_with(lines).await?
+        }
+        None => MergeLines::default(),
+    };
     if json {
         output::document(&lines)?;
     } else {
@@ -129,16 +131,15 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
         tip,
         by: own_name(loaded),
     };
-    let attached = Attached::open(loaded, Purpose::Work).await?;
+    let attached = Attached::to(loaded, &format!("merge {merge}")).await?;
     let answered = attached.client.resolve_merge(merge, &answer).await;
     finish(loaded, attached, answered, "is in the queue again", json).await
 }
 
 async fn look(loaded: &Loaded, merge: i64) -> Result<MergeDetail, Failure> {
-    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let attached = Attached::to(loaded, &format!("merge {merge}")).await?;
     let detail = attached.client.merge(merge).await;
-    attached.close().await;
-    detail.map_err(failure)
+    attached.close_with(detail).await
 }
 
 async fn finish(
@@ -148,8 +149,7 @@ async fn finish(
     words: &str,
     json: bool,
 ) -> Result<Exit, Failure> {
-    attached.close().await;
-    let answered = answered.map_err(failure)?;
+    let answered = attached.close_with(answered).await?;
     if json {
         output::document(&answered)?;
     } else {

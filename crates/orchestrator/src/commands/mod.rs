@@ -21,18 +21,25 @@ mod worker;
 
 use crate::{
     cli::{Cli, Command},
-    config::{Environment, load},
+    config::{Environment, Loaded, load},
     failure::{Exit, Failure},
     output,
 };
 
-/// Does what the command line asks for.
-pub(crate) async fn perform(cli: Cli) -> Result<Exit, Failure> {
+/// The configuration that holds for a command.
+pub(crate) fn load_for(cli: &Cli) -> Result<Loaded, Failure> {
     let environment = Environment::of_this_process()?;
     for warning in environment.warnings() {
         output::note(&format!("warning: {warning}"));
     }
-    let loaded = load(&cli.overrides(), environment)?;
+    Ok(Loaded {
+        opens: cli.command.opens(),
+        ..load(&cli.overrides(), environment)?
+    })
+}
+
+/// Does what the command line asks for.
+pub(crate) async fn perform(cli: Cli, loaded: Loaded) -> Result<Exit, Failure> {
     let json = cli.common.json;
     match cli.command {
         Command::Run(arguments) => run::run(&loaded, arguments, json).await,

@@ -3,24 +3,26 @@
 use super::end;
 use crate::{
     cli::RunsArguments,
-    client::{Attached, failure},
+    client::Attached,
     config::Loaded,
     failure::{Exit, Failure},
     output,
     progress::{clean, elapsed, shortened},
-    wire::Purpose,
 };
-use api::RunSummary;
+use api::{RunPage, RunSummary};
 use domain::NanoDollars;
 use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Lists runs, newest first.
 pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Look).await?;
-    let page = attached.client.runs(None, None, arguments.limit).await;
-    attached.close().await;
-    let page = page.map_err(failure)?;
+    let page = match Attached::existing(loaded).await? {
+        Some(attached) => {
+            let page = attached.client.runs(None, None, arguments.limit).await;
+            attached.close_with(page).await?
+        }
+        None => RunPage::default(),
+    };
     if json {
         output::document(&page)?;
     } else if page.runs.is_empty() {
@@ -46,10 +48,10 @@ fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
         merges => format!("! {merges} merges wait for you  "),
     };
     let left = format!(
-        "{}  {:<10} {tasks:>7} {cost:>9} {:>7}  {asks}",
+        "{}  {:<10} {tasks:>7} {cost:>9} {:>11}  {asks}",
         run.short,
         run.state.to_string(),
-        elapsed(age)
+        format!("{} ago", elapsed(age))
     );
     let room = columns.saturating_sub(left.chars().count()).max(20);
     format!("{left}{}", shortened(&clean(&run.objective), room))

@@ -6,12 +6,11 @@ use crate::{
     config::Loaded,
     failure::{Exit, Failure},
     output, report,
-    wire::Purpose,
 };
 
 /// Prints the report of a run, finished or not.
 pub(crate) async fn show(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
-    let attached = Attached::open(loaded, Purpose::Look).await?;
+    let attached = Attached::to(loaded, &format!("run {run}")).await?;
     let report = end::report(&attached, run).await;
     attached.close().await;
     let report = report?;

@@ -5,7 +5,7 @@ use super::{
     environment::{Kind, VARIABLES},
     file,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, opens::Opens};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -44,12 +44,16 @@ pub(crate) struct Loaded {
     pub(crate) file: Option<PathBuf>,
     /// Whether a person's next command must name the data directory, as this one did.
     pub(crate) names_data_dir: bool,
+    /// Whether it must name the configuration file, too.
+    pub(crate) names_file: bool,
     /// Files, variables and flags that had a say, in the order they were read.
     pub(crate) sources: Vec<String>,
     pub(crate) environment: Environment,
     /// The workspace that this command was given: where everything runs in this process, it may be made wherever its
     /// user may make it.
     pub(crate) named_workspace: Option<PathBuf>,
+    /// What the command may open.
+    pub(crate) opens: Opens,
 }
 
 /// Reads everything.
@@ -77,9 +81,11 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
         config,
         file,
         names_data_dir,
+        names_file: overrides.file.is_some(),
         sources: layers.sources,
         environment,
         named_workspace: None,
+        opens: Opens::Nothing,
     })
 }
 

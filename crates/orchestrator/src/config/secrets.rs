@@ -47,38 +47,66 @@ fn mask_helper(helper: &mut Option<String>) {
     }
 }
 
-/// Hides the password before an `@` and the values after a `?`.
+/// Hides the password before an `@` and the secret values after a `?`. A password that should have been percent-encoded
+/// is hidden whole: what is doubtful is hidden.
 pub(crate) fn masked_address(address: &str) -> String {
-    let (address, query) = match address.split_once('?') {
-        Some((address, query)) => (address, Some(query)),
-        None => (address, None),
+    let (address, query) = match address.rsplit_once('?') {
+        Some((address, query)) if is_query(query) => (address, Some(query)),
+        Some(_) | None => (address, None),
     };
     let mut masked = masked_password(address);
     if let Some(query) = query {
-        let names = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if name.contains("pass") || name.contains("key") || name.contains("token") => {
-                format!("{name}={MASK}")
-            }
-            _ => pair.to_owned(),
-        });
         masked.push('?');
-        masked.push_str(&names.collect::<Vec<_>>().join("&"));
+        masked.push_str(&masked_query(query));
     }
     masked
+}
+
+/// Whether it is a list of `name=value`, and not the rest of a password with a `?` in it.
+fn is_query(text: &str) -> bool {
+    let first = text.split('&').next().unwrap_or_default();
+    let name = first.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn masked_query(query: &str) -> String {
+    let mut hidden = false;
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) => {
+            hidden = ["pass", "key", "token", "secret"]
+                .iter()
+                .any(|word| name.contains(word));
+            match hidden {
+                true => format!("{name}={MASK}"),
+                false => pair.to_owned(),
+            }
+        }
+        // The rest of a value with an `&` in it.
+        None if hidden => MASK.to_owned(),
+        None => pair.to_owned(),
+    });
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 fn masked_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {
         return address.to_owned();
     };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    match authority.rsplit_once('@') {
-        Some((user, host)) if user.contains(':') => {
-            let name = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{name}:{MASK}@{host}{path}")
-        }
-        _ => address.to_owned(),
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return address.to_owned();
+    };
+    let Some((name, behind)) = user.split_once(':') else {
+        return address.to_owned();
+    };
+    // `host:5432/db@x` has a port there, and a name before a `/` is no user's.
+    let is_port = !behind.contains('@') && behind.split('/').next().is_some_and(|port| port.parse::<u16>().is_ok());
+    if name.contains('/') || is_port && behind.contains('/') {
+        return address.to_owned();
     }
+    format!("{scheme}://{name}:{MASK}@{host}")
 }
 
 #[cfg(test)]
@@ -99,6 +127,26 @@ mod tests {
             ("postgres://me@host/db", "postgres://me@host/db"),
             ("https://host/v1?api_key=s3cret", "https://host/v1?api_key=***"),
             ("postgres://me:a@b@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:a@b/c@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:a/b@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:a?b@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:a@b?c@host/db", "postgres://me:***@host/db"),
+            (
+                "postgres://me:a#b@c@host/db?sslmode=require",
+                "postgres://me:***@host/db?sslmode=require",
+            ),
+            ("postgres://me:a:b@host/db", "postgres://me:***@host/db"),
+            ("postgres://me:1234@host/db", "postgres://me:***@host/db"),
+            ("postgres://host:5432/db", "postgres://host:5432/db"),
+            (
+                "postgres://host:5432/db?user=me@corp",
+                "postgres://host:5432/db?user=me@corp",
+            ),
+            (
+                "postgres:///db?password=a@b&sslmode=require",
+                "postgres:///db?password=***&sslmode=require",
+            ),
+            ("postgres:///db?password=a&b", "postgres:///db?password=***&***"),
         ];
         for (address, expected) in shown {
             assert_eq!(masked_address(address), expected);

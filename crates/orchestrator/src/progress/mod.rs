@@ -10,7 +10,7 @@ mod screen;
 mod words;
 
 pub(crate) use board::{Board, Entry, RunFacts, TaskFacts};
-pub(crate) use news::{count, news};
+pub(crate) use news::{count, detail, news};
 pub(crate) use render::{block, finished_task, header};
 pub(crate) use screen::{Key, Keys, Screen, terminal_size};
 pub(crate) use words::{clean, elapsed, shortened, wrapped};

@@ -148,7 +148,7 @@ fn words(fact: &Fact) -> Option<String> {
             allow_integrity_flags: true,
         } => "its delivery is asked for, in spite of integrity flags".to_owned(),
         Fact::PushIntended(_) => return None,
-        Fact::DeliveryMoved(end) => format!("{}: {}", end.step.as_str().replace('_', " "), clean(&end.said)),
+        Fact::DeliveryMoved(end) => named(&end.step.as_str().replace('_', " "), &clean(&end.said)),
         Fact::RunCompleted { commit, checkout } => {
             format!("complete at {}: {}", commit.short(), clean(checkout))
         }
@@ -158,12 +158,54 @@ fn words(fact: &Fact) -> Option<String> {
     })
 }
 
+/// `push: up to date`; what begins with the name already has no need of it.
+fn named(name: &str, said: &str) -> String {
+    match said.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')) {
+        true => said.to_owned(),
+        false => format!("{name}: {said}"),
+    }
+}
+
+/// What a fact says in the whole log, where [`news`] leaves it to others; `None` where they say all of it.
+pub(crate) fn detail(entry: &Entry) -> Option<String> {
+    let words = match &entry.fact {
+        Fact::TaskReady => "ready".to_owned(),
+        Fact::ToolStarted { turn, tool, summary } => {
+            format!(
+                "turn {turn} · {} {}",
+                clean(tool),
+                clean(&domain::plan::first_line(summary, DETAIL))
+            )
+        }
+        Fact::AttemptEnded {
+            attempt,
+            end: AttemptEnd::Submitted { .. },
+            ..
+        } => format!("attempt {attempt} is done"),
+        Fact::AttemptEnded {
+            attempt,
+            end: AttemptEnd::Released,
+            ..
+        } => format!("attempt {attempt} is put down"),
+        Fact::PushIntended(_) => "pushing".to_owned(),
+        _ => return None,
+    };
+    Some(match &entry.task {
+        Some(task) => format!("{task}: {}", words.trim_end()),
+        None => words,
+    })
+}
+
+/// So much of a tool's call is shown.
+const DETAIL: usize = 100;
+
 fn attempt_words(attempt: u32, end: &AttemptEnd) -> Option<String> {
     match end {
         AttemptEnd::Submitted { .. } | AttemptEnd::Released => None,
         AttemptEnd::Unchanged => Some(format!("attempt {attempt} changed nothing")),
-        AttemptEnd::Failed { reason } => Some(format!("attempt {attempt} failed: {}", clean(&reason.message))),
-        AttemptEnd::GaveUp { reason } => Some(format!("attempt {attempt} gave up: {}", clean(&reason.message))),
+        // Why, the task's own fact said just before.
+        AttemptEnd::Failed { .. } => Some(format!("attempt {attempt} failed")),
+        AttemptEnd::GaveUp { .. } => Some(format!("attempt {attempt} gave up")),
     }
 }
 

@@ -14,12 +14,7 @@ use store::{
 
 /// Connects, starting the private server where no other is named.
 pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(Store, Option<Running>), Failure> {
-    let settings = PoolSettings {
-        process_name: data_dir.display().to_string(),
-        // A process that stands still in a transaction keeps others from a run's rows no longer than from its work.
-        idle_in_transaction: Duration::from_secs(loaded.config.engine.lease_s),
-        ..PoolSettings::default()
-    };
+    let settings = pool_settings(loaded, data_dir);
     let (database, postgres) = match &loaded.config.database.url {
         Some(url) => (Database::Url(url.clone()), None),
         None => {
@@ -42,12 +37,14 @@ pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(S
     }
 }
 
-/// Whether a named database server can be used, in words.
-pub(crate) async fn try_database(loaded: &Loaded) -> Result<String, Failure> {
-    let (store, postgres) = open_database(loaded, &loaded.config.data_dir).await?;
-    close_database(store, postgres).await;
-    let url = loaded.config.database.url.as_deref().unwrap_or_default();
-    Ok(format!("{} can be used", masked_address(url)))
+/// How connections are made and kept.
+pub(super) fn pool_settings(loaded: &Loaded, data_dir: &Path) -> PoolSettings {
+    PoolSettings {
+        process_name: data_dir.display().to_string(),
+        // A process that stands still in a transaction keeps others from a run's rows no longer than from its work.
+        idle_in_transaction: Duration::from_secs(loaded.config.engine.lease_s),
+        ..PoolSettings::default()
+    }
 }
 
 pub(super) async fn close_database(store: Store, postgres: Option<Running>) {
@@ -55,7 +52,7 @@ pub(super) async fn close_database(store: Store, postgres: Option<Running>) {
     stop_postgres(postgres).await;
 }
 
-async fn stop_postgres(postgres: Option<Running>) {
+pub(super) async fn stop_postgres(postgres: Option<Running>) {
     let Some(postgres) = postgres else { return };
     if let Err(error) = blocking(move || postgres.stop()).await {
         tracing::warn!(%error, "the private database server could not be stopped; the next start finds it");

@@ -183,7 +183,11 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
     });
     Ok(engine::Settings {
         data_dir: data_dir.to_owned(),
-        process_name: process_name(data_dir)?,
+        process_name: match purpose {
+            Purpose::Work | Purpose::Help | Purpose::Deliver(_) | Purpose::Tidy => process_name(data_dir)?,
+            // No process is registered, so nothing is made for its name.
+            Purpose::Read | Purpose::Change => data_dir.display().to_string(),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         slots: config.engine.workers,
         director: model(&config.models.director)?,
@@ -210,13 +214,14 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         duties: match purpose {
             Purpose::Work => Duties::All,
             Purpose::Help => Duties::WithoutWorkspaces,
-            Purpose::Look | Purpose::Tidy => Duties::None,
+            Purpose::Deliver(run) => Duties::Delivery(run),
+            Purpose::Tidy => Duties::Cleaning,
+            Purpose::Read | Purpose::Change => Duties::None,
         },
         gives_up: match purpose {
-            Purpose::Work => GivesUp::Runs,
             Purpose::Help => GivesUp::OwnCopies,
-            Purpose::Look | Purpose::Tidy if helped(data_dir) => GivesUp::OwnCopies,
-            Purpose::Look | Purpose::Tidy => GivesUp::Runs,
+            Purpose::Tidy if helped(data_dir) => GivesUp::OwnCopies,
+            Purpose::Work | Purpose::Deliver(_) | Purpose::Tidy | Purpose::Read | Purpose::Change => GivesUp::Runs,
         },
         hubs: shared_hubs(loaded)?,
         poll: Duration::from_millis(config.engine.poll_ms),
@@ -248,7 +253,7 @@ pub(super) fn note_purpose(data_dir: &Path, purpose: Purpose) -> std::io::Result
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         },
-        Purpose::Look | Purpose::Tidy => Ok(()),
+        Purpose::Deliver(_) | Purpose::Tidy | Purpose::Read | Purpose::Change => Ok(()),
     }
 }
 

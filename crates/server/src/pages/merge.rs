@@ -98,7 +98,7 @@ fn terms(detail: &MergeDetail) -> Markup {
             @if let Some(tip) = &merge.tip { dt { "Branch (ours)" } dd { code { (commit(tip)) } } }
             @if let Some(merged) = &merge.merged_commit { dt { "Merge commit" } dd { code { (commit(merged)) } } }
             @if let Some(how) = &merge.how { dt { "Merged by" } dd { (how) } }
-            @if let Some(ms) = merge.merge_ms { dt { "Took" } dd { (ms) " ms, without the gate" } }
+            @if let Some(ms) = merge.merge_ms { dt { "Merging" } dd { (words::short_duration(ms)) ", answers of models included, the queue and the gate not" } }
         }
     }
 }

@@ -162,7 +162,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
     html! {
         @if merges.is_empty() { p.quiet { "Nothing has been merged yet." } } @else {
             div.scroll { table {
-                thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Took" } } }
+                thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Merging" } } }
                 tbody { @for merge in merges { tr {
                     td { code { (merge.task) } }
                     td.wide { a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) } @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
@@ -175,7 +175,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                     } }
                     td { (gate(merge.gate.as_ref())) (super::flags::count(merge.integrity_flags.len())) }
                     td.number { @if let Some(ms) = merge.wait_ms { (words::duration(ms)) } }
-                    td.number { @if let Some(ms) = merge.merge_ms { (ms) " ms" } }
+                    td.number { @if let Some(ms) = merge.merge_ms { (words::short_duration(ms)) } }
                 } } }
             } }
         }
@@ -273,12 +273,28 @@ fn next_commands(detail: &RunDetail) -> String {
         Some(_) if !detail.integrity_flags.is_empty() && !detail.allow_integrity_flags => format!(
             "orchestrator diff {short}\norchestrator deliver {short} --allow-integrity-flags\norchestrator show {short}"
         ),
-        Some(_) => format!(
-            "orchestrator show {short}\ngit -C {workspace} diff {base}...{branch}\ngit -C {workspace} merge {branch}",
-            workspace = run.workspace,
-            base = detail.base_branch.as_deref().unwrap_or("HEAD"),
-            branch = run.branch,
-        ),
+        // The commits, and not the branches: these move on, and the difference would be empty after a merge.
+        Some(commit) => {
+            let git = format!("git -C {}", super::words::quoted(&run.workspace));
+            let merged = detail
+                .checkout
+                .as_deref()
+                .is_some_and(|said| said.contains("fast-forwarded"));
+            let base = detail.base.as_ref().map(|base| base.0.as_str());
+            let diff = base.map_or(String::new(), |base| {
+                format!("\n{git} diff {} {}", cut(base), cut(&commit.0))
+            });
+            let merge = match merged {
+                true => String::new(),
+                false => format!("\n{git} merge {}", run.branch),
+            };
+            format!("orchestrator show {short}{diff}{merge}")
+        }
         None => format!("orchestrator show {short}"),
     }
+}
+
+/// Enough of a commit's id to name it.
+fn cut(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }

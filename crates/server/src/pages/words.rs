@@ -4,6 +4,15 @@ use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
+/// As a shell reads it back.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// `3m 07s`, `2h 05m`, `4d 2h`.
 pub(super) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1_000;
@@ -12,6 +21,14 @@ pub(super) fn duration(ms: i64) -> String {
         60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{}h {:02}m", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// The same, with milliseconds below a second.
+pub(super) fn short_duration(ms: i64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        _ => duration(ms),
     }
 }
 

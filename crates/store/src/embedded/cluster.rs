@@ -2,7 +2,7 @@
 
 use super::{Durability, Settings, account::Account, binaries, error::EmbeddedError, presence};
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
     fs::{self, DirBuilder},
     io::{Read, Seek, SeekFrom},
@@ -72,11 +72,7 @@ impl Cluster {
     }
 
     pub(super) fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass()
-            .socket(&self.sockets)
-            .port(5432)
-            .username(USER)
-            .database("postgres")
+        options(&self.sockets)
     }
 
     /// Finds the server running or starts it; `true` where it was started here.
@@ -237,6 +233,23 @@ impl Cluster {
             .map_err(|source| EmbeddedError::directory("make", path, source))?;
         self.account.own(path)
     }
+}
+
+/// How to connect to the server of a data directory, in its canonical form, if it is up.
+pub(super) fn find_running(data_dir: &Path) -> Option<PgConnectOptions> {
+    let sockets = socket_directory(data_dir);
+    presence::is_up(&data_dir.join("postgres"), &sockets).then(|| options(&sockets))
+}
+
+/// How to connect by the socket in a directory.
+fn options(sockets: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(sockets)
+        .port(5432)
+        .username(USER)
+        .database("postgres")
+        // A socket has no encryption, whatever PGSSLMODE asks of servers elsewhere.
+        .ssl_mode(PgSslMode::Disable)
 }
 
 /// Beside the cluster, or under `/tmp` where that path is too long for a socket's address or holds what the

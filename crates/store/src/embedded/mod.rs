@@ -18,7 +18,10 @@ pub use lock::DataDirLock;
 use account::Account;
 use cluster::Cluster;
 use sqlx::postgres::PgConnectOptions;
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 /// The environment variable that names the folder of the PostgreSQL programs.
 pub const BINARIES_VARIABLE: &str = "ORCHESTRATOR_PG_BIN";
@@ -85,6 +88,25 @@ impl Running {
     pub fn binaries(&self) -> &Path {
         self.cluster.binaries()
     }
+}
+
+/// Whether a data directory holds a private cluster. Nothing is made by asking.
+///
+/// # Errors
+/// When the data directory can't be looked into.
+pub fn exists(data_dir: &Path) -> Result<bool, EmbeddedError> {
+    let directory = data_dir.join("postgres");
+    match std::fs::metadata(&directory) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(source) => Err(EmbeddedError::directory("read", &directory, source)),
+    }
+}
+
+/// How to connect to the private server of a data directory if it is up, whoever started it. Nothing is started, and
+/// nobody needs to hold the [`DataDirLock`] to ask.
+pub fn find_running(data_dir: &Path) -> Option<PgConnectOptions> {
+    cluster::find_running(&data_dir.canonicalize().ok()?)
 }
 
 /// Brings the private server of a data directory up, or finds it running.

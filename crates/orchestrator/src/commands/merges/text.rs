@@ -1,5 +1,6 @@
 //! Merges as lines of text.
 
+use super::super::end::quoted;
 use crate::progress::{clean, elapsed};
 use api::{ConflictFile, ConflictVersion, MergeDetail, MergeLine};
 use domain::merge::MergeState;
@@ -29,7 +30,7 @@ pub(super) fn list(merges: &[MergeLine], all: bool, call: Call<'_>) -> Vec<Strin
             };
             let state = state(merge.state);
             let line = format!(
-                "{:>5}  {state:<13} run {}  {}  {age:>6}  {about}",
+                "{:>5}  {state:<13} run {}  {}  {age:>6} ago  {about}",
                 merge.id, merge.run_short, merge.task
             );
             line.trim_end().to_owned()
@@ -108,7 +109,10 @@ pub(super) fn checked_out(detail: &MergeDetail, folder: &Path, written: &[String
     let others = detail.files.iter().filter(|file| !written.contains(&file.path));
     lines.extend(others.map(|file| format!("not text, take a side: {}", clean(&file.path))));
     let id = detail.merge.id;
-    let resolve = call(&format!("merges resolve {id} --from {}", folder.display()));
+    let resolve = call(&format!(
+        "merges resolve {id} --from {}",
+        quoted(&folder.display().to_string())
+    ));
     lines.extend([
         "".to_owned(),
         format!("decide what stands between the markers, then: {resolve}"),
@@ -166,7 +170,7 @@ fn next(detail: &MergeDetail) -> Vec<String> {
             if let Some(file) = detail.files.first() {
                 let tip = detail.merge.tip.as_ref().map(|tip| format!(" --tip {tip}"));
                 let tip = tip.unwrap_or_default();
-                next.push(format!("merges resolve {id} --ours '{}'{tip}", clean(&file.path)));
+                next.push(format!("merges resolve {id} --ours {}{tip}", quoted(&file.path)));
             }
             next.push(format!("merges return {id} --note \"…\""));
             next.push(format!("merges reject {id} --reason \"…\""));

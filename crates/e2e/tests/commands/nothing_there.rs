@@ -1,0 +1,123 @@
+//! Where nothing is there, a command that reads or changes one thing makes nothing, and says where it looked.
+
+use crate::{said, tree};
+use e2e::{Product, database_of, folder, orchestrator};
+use sim_llm::Scenario;
+use sqlx::Executor;
+use std::process::Output;
+
+const RUN: &str = "7f3a12bc";
+
+/// Commands that show what there is: nothing is no error.
+const LISTS: [&[&str]; 5] = [
+    &["runs"],
+    &["merges"],
+    &["merges", "--all"],
+    &["clean"],
+    &["clean", "--dry-run", "--older-than", "0"],
+];
+
+/// Commands that name a run or a merge.
+const NAMED: [&[&str]; 12] = [
+    &["show", RUN],
+    &["logs", RUN],
+    &["logs", RUN, "--follow"],
+    &["diff", RUN],
+    &["follow", RUN],
+    &["cancel", RUN],
+    &["deliver", RUN],
+    &["merges", "show", "1"],
+    &["merges", "checkout", "1", "files"],
+    &["merges", "resolve", "1", "--ours", "a"],
+    &["merges", "return", "1", "--note", "n"],
+    &["merges", "reject", "1", "--reason", "r"],
+];
+
+/// Commands that have no business in the data directory.
+const LOCAL: [&[&str]; 2] = [&["config"], &["doctor"]];
+
+fn assert_named(output: &Output, words: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let words = ["there is no ", "looked in: ", "--data-dir"].iter().chain(words);
+    for words in words {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn no_command_makes_a_data_directory_to_say_that_nothing_is_there() {
+    let folder = folder();
+    let (missing, home) = (folder.path().join("missing"), folder.path().join("home"));
+    let empty = folder.path().join("empty");
+    for directory in [&home, &empty] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    let before = tree(folder.path());
+    for data_dir in [&missing, &empty] {
+        let data_dir = data_dir.to_str().unwrap();
+        let by_flag = |command: &[&str]| {
+            let arguments = [command, &["--data-dir", data_dir]].concat();
+            orchestrator(&arguments, &[("HOME", home.to_str().unwrap())], folder.path())
+        };
+        for command in LISTS {
+            let output = by_flag(command);
+            assert!(output.status.success(), "{command:?}: {}", said(&output));
+        }
+        for command in NAMED {
+            assert_named(&by_flag(command), &[data_dir]);
+        }
+        for command in LOCAL {
+            by_flag(command);
+        }
+        assert_eq!(tree(folder.path()), before, "something was made");
+    }
+}
+
+#[test]
+fn the_error_of_a_json_reader_says_the_same() {
+    let folder = folder();
+    let data_dir = folder.path().join("missing");
+    let data_dir = data_dir.to_str().unwrap();
+    let output = orchestrator(&["show", RUN, "--json", "--data-dir", data_dir], &[], folder.path());
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        document["error"]["details"]["looked in"]
+            .as_str()
+            .unwrap()
+            .contains(data_dir),
+        "{document}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_of_one_s_own_stays_empty_and_its_password_unsaid() {
+    let product = Product::start(Scenario::from_rules(Vec::new())).await;
+    let database = database_of(&product.data_dir()).await;
+    database.execute("create database empty").await.unwrap();
+    let sockets = product.data_dir().join("sockets");
+    let url = format!(
+        "postgres:///empty?host={}&user=orchestrator&password=hunter2hunter2",
+        sockets.display()
+    );
+    let other = folder();
+    let data_dir = other.path().join("missing");
+    for command in LISTS.iter().chain(&NAMED).chain(&LOCAL) {
+        let arguments = [command, &["--data-dir", data_dir.to_str().unwrap()][..]].concat();
+        let output = orchestrator(&arguments, &[("DATABASE_URL", &url)], other.path());
+        let said = said(&output);
+        assert!(!said.contains("hunter2"), "{command:?}: {said}");
+        if NAMED.contains(command) {
+            assert_named(&output, &["/empty"]);
+        }
+    }
+    assert_eq!(tree(other.path()), Vec::<String>::new(), "something was made");
+    let options = database.connect_options().as_ref().clone().database("empty");
+    let empty = sqlx::PgPool::connect_with(options).await.unwrap();
+    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'")
+        .fetch_one(&empty)
+        .await
+        .unwrap();
+    assert_eq!(tables, 0);
+    empty.close().await;
+}
