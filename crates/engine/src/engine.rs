@@ -6,7 +6,6 @@ use crate::{
     effects, housekeeping,
     merge::Gates,
     recovery,
-    requests::Readiness,
     scheduler::{self, heartbeat::Heartbeat},
     settings::{Duties, Settings},
 };
@@ -18,8 +17,6 @@ use store::{Holder, Store, view::Views};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a question to the database may take before the process calls itself not ready.
-const READY_WITHIN: Duration = Duration::from_secs(2);
 /// How long a stream waits for a wake before it looks by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -176,19 +173,6 @@ impl Engine {
         }
         // Whichever comes first: a wake, or the time to look by oneself.
         drop(tokio::time::timeout(LOOK_AGAIN, tick.changed()).await);
-    }
-
-    /// Whether work can be done here.
-    pub async fn ready(&self) -> Readiness {
-        Readiness {
-            database: self.context.store.answers(READY_WITHIN).await,
-            sandbox: self.context.sandbox.describe(),
-            enforcement: self.context.sandbox.enforcement(),
-            draining: self.context.drain.is_cancelled(),
-            unknown_effects: self.context.unknown_effects.kinds(),
-            data_dir: self.context.settings.data_dir.clone(),
-            disk: self.disk.room(),
-        }
     }
 
     /// Puts down what is under way, so that a later start goes on with it, and ends this life of the process.

@@ -147,22 +147,6 @@ pub(super) fn remaining(facts: &RunFacts) -> Option<Instant> {
     Instant::now().checked_add(Duration::from_secs_f64(left))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_folders_and_globs_are_found() {
-        let paths = ["src/lib.rs".to_owned(), "README.md".to_owned()];
-        for wanted in ["src/lib.rs", "src", "src/", "src/*.rs", "**/*.md", "src/**"] {
-            assert!(exists(&paths, wanted), "{wanted}");
-        }
-        for wanted in ["lib.rs", "sr", "*.rs", "[", "docs/**"] {
-            assert!(!exists(&paths, wanted), "{wanted}");
-        }
-    }
-}
-
 /// Where planning tells how it gets on.
 struct PlanLog {
     context: Context,
@@ -179,6 +163,22 @@ impl PlanProgress for PlanLog {
         match self.context.store.append(self.run, &[(None, fact)]).await {
             Ok(()) => self.context.wake.told(),
             Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_folders_and_globs_are_found() {
+        let paths = ["src/lib.rs".to_owned(), "README.md".to_owned()];
+        for wanted in ["src/lib.rs", "src", "src/", "src/*.rs", "**/*.md", "src/**"] {
+            assert!(exists(&paths, wanted), "{wanted}");
+        }
+        for wanted in ["lib.rs", "sr", "*.rs", "[", "docs/**"] {
+            assert!(!exists(&paths, wanted), "{wanted}");
         }
     }
 }

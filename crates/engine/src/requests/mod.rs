@@ -2,6 +2,7 @@
 
 mod answer;
 mod clean;
+mod ready;
 mod runs;
 mod submit;
 
