@@ -158,6 +158,8 @@ async fn the_next_start_takes_away_what_a_killed_one_had_begun_for_a_run_that_en
     for run in [first, second] {
         house.engine.cancel(run).await.unwrap();
     }
+    // What their ends left to do is done: the notes are of a life that was killed.
+    house.engine.drain().await;
     note(&house, first, &files, &[]);
     note(&house, second, &missing, &[&house.folder.path().join("new"), &missing]);
     note(&house, third, &going_on, &[&going_on]);
