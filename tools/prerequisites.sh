@@ -26,7 +26,7 @@ find_cargo() {
     # A cargo of rustup's looks for its toolchains under HOME.
     local cargo_home
     cargo_home=$(dirname "$(dirname "$(command -v cargo)")")
-    if [[ -z ${RUSTUP_HOME:-} && ! -d ${HOME:-/nonexistent}/.rustup ]]; then
+    if [[ -z ${RUSTUP_HOME:-} && -z $(ls -A "${HOME:-/nonexistent}/.rustup/toolchains" 2>/dev/null) ]]; then
         for folder in "$(dirname "$cargo_home")/.rustup" "$(dirname "$cargo_home")/rustup" \
             "${account_home:-/nonexistent}/.rustup"; do
             if [[ -d $folder/toolchains ]]; then export RUSTUP_HOME=$folder && break; fi
