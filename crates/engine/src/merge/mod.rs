@@ -109,11 +109,13 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
     let held = telemetry::merge::lock_taken(lock.lease().name());
     let drain = &context.drain;
     let mut failures = 0u32;
+    // An earlier holder of the lock may have left it shown.
+    let mut may_show_outage = true;
     let mut train = None;
     while !drain.is_cancelled() {
         match advance(&mut train, context, gates, run, &lock).await {
             Ok(Turn::Went) => {
-                if failures > 0 {
+                if std::mem::take(&mut may_show_outage) {
                     tries::show_outage(context, run, None).await;
                 }
                 failures = 0;
@@ -129,7 +131,10 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
             Err(failure @ (Failure::Outage { .. } | Failure::Passing(_) | Failure::Counted(_))) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
                 match &failure {
-                    Failure::Outage { of, .. } => tries::show_outage(context, run, Some(of)).await,
+                    Failure::Outage { of, .. } => {
+                        may_show_outage = true;
+                        tries::show_outage(context, run, Some(of)).await;
+                    }
                     Failure::Passing(why) => tries::count_against_first(context, run, &lock, why).await,
                     Failure::Counted(_) | Failure::NotOurs | Failure::Stopped => {}
                 }
