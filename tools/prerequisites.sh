@@ -12,27 +12,27 @@ fail() {
 
 # Cargo may be there although HOME is empty or another user's: look where it usually is, and let it find its own.
 find_cargo() {
-    local folder account_home
+    local directory account_home
     account_home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)
     if ! command -v cargo >/dev/null 2>&1; then
-        for folder in "${CARGO_HOME:-/nonexistent}/bin" "${HOME:-/nonexistent}/.cargo/bin" \
+        for directory in "${CARGO_HOME:-/nonexistent}/bin" "${HOME:-/nonexistent}/.cargo/bin" \
             "${account_home:-/nonexistent}/.cargo/bin" /usr/local/cargo/bin /opt/homebrew/bin; do
-            if [[ -x $folder/cargo ]]; then PATH=$folder:$PATH && break; fi
+            if [[ -x $directory/cargo ]]; then PATH=$directory:$PATH && break; fi
         done
     fi
     command -v cargo >/dev/null 2>&1 || fail "cargo was not found" \
-        "install a Rust toolchain (https://rustup.rs), or add the folder of cargo to PATH, then run this again"
+        "install a Rust toolchain (https://rustup.rs), or add the directory of cargo to PATH, then run this again"
 
     # A cargo of rustup's looks for its toolchains under HOME.
     local cargo_home
     cargo_home=$(dirname "$(dirname "$(command -v cargo)")")
     if [[ -z ${RUSTUP_HOME:-} && -z $(ls -A "${HOME:-/nonexistent}/.rustup/toolchains" 2>/dev/null) ]]; then
-        for folder in "$(dirname "$cargo_home")/.rustup" "$(dirname "$cargo_home")/rustup" \
+        for directory in "$(dirname "$cargo_home")/.rustup" "$(dirname "$cargo_home")/rustup" \
             "${account_home:-/nonexistent}/.rustup"; do
-            if [[ -d $folder/toolchains ]]; then export RUSTUP_HOME=$folder && break; fi
+            if [[ -d $directory/toolchains ]]; then export RUSTUP_HOME=$directory && break; fi
         done
     fi
-    # Downloads are kept beside it where we may write; else cargo makes a folder of its own under HOME.
+    # Downloads are kept beside it where we may write; else cargo makes a directory of its own under HOME.
     if [[ -z ${CARGO_HOME:-} && ! -d ${HOME:-/nonexistent}/.cargo && -w $cargo_home/registry ]]; then
         export CARGO_HOME=$cargo_home
     fi
@@ -87,10 +87,10 @@ use_toolchain() {
 }
 
 has_postgres() {
-    local folder
-    for folder in "${ORCHESTRATOR_PG_BIN:-/nonexistent}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+    local directory
+    for directory in "${ORCHESTRATOR_PG_BIN:-/nonexistent}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
         /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin "$(dirname "$(command -v initdb || echo /nonexistent/x)")"; do
-        if [[ -x $folder/initdb && -x $folder/postgres && -x $folder/pg_ctl ]]; then return 0; fi
+        if [[ -x $directory/initdb && -x $directory/postgres && -x $directory/pg_ctl ]]; then return 0; fi
     done
     return 1
 }

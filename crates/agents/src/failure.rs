@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     /// The conversation does not fit into the model's window.
     TooLong(String),
     /// It may go better another time.
-    Passing(Reason),
+    Transient(Reason),
 }
 
 impl Failure {
@@ -26,7 +26,7 @@ impl Failure {
             Error::Refused { refusal, .. } => match refusal {
                 Refusal::Budget { .. } | Refusal::Unpriced { .. } => Self::Final(reason(ReasonCode::Budget)),
                 Refusal::Stopped(_) => Self::Stopped,
-                Refusal::Store(_) => Self::Passing(reason(ReasonCode::Internal)),
+                Refusal::Store(_) => Self::Transient(reason(ReasonCode::Internal)),
             },
             Error::UnknownProvider { .. }
             | Error::MissingKey { .. }
@@ -39,7 +39,7 @@ impl Failure {
             Error::Timeout {
                 kind: TimeoutKind::Deadline,
                 ..
-            } => Self::Passing(reason(ReasonCode::Limit)),
+            } => Self::Transient(reason(ReasonCode::Limit)),
             // Cut answers were asked for again often enough; telling the model of it mends no connection.
             Error::Timeout { .. }
             | Error::Truncated { .. }
@@ -47,7 +47,7 @@ impl Failure {
             | Error::ContentFilter { .. }
             | Error::BadRequest { .. }
             | Error::Server { .. }
-            | Error::Unreachable { .. } => Self::Passing(reason(ReasonCode::Model)),
+            | Error::Unreachable { .. } => Self::Transient(reason(ReasonCode::Model)),
         }
     }
 
@@ -55,7 +55,7 @@ impl Failure {
     pub(crate) fn into_reason(self) -> Reason {
         match self {
             Self::Stopped => Reason::new(ReasonCode::Asked, "the run was stopped"),
-            Self::Final(reason) | Self::Passing(reason) => reason,
+            Self::Final(reason) | Self::Transient(reason) => reason,
             Self::Unusable(text) | Self::TooLong(text) => Reason::new(ReasonCode::Model, text),
         }
     }

@@ -18,7 +18,7 @@ const BUILT_IN: [&str; 3] = [
 
 /// The longest prompt of a profile, in bytes: about as much again as every worker is told.
 const PROMPT_BYTES: usize = 8 << 10;
-/// The most profiles a folder may add.
+/// The most profiles a directory may add.
 const PROFILES: usize = 64;
 
 /// A kind of worker.
@@ -50,7 +50,7 @@ pub struct Profiles {
 #[derive(Debug, thiserror::Error)]
 #[error("profile `{origin}`: {problem}")]
 pub struct ProfileError {
-    /// The file or folder, or the name of one that comes with the product.
+    /// The file or directory, or the name of one that comes with the product.
     pub origin: String,
     /// What is wrong and what to do.
     pub problem: String,
@@ -71,19 +71,19 @@ impl Profiles {
         Ok(profiles)
     }
 
-    /// Those that come with the product, and one for each `*.toml` file of a folder.
+    /// Those that come with the product, and one for each `*.toml` file of a directory.
     ///
     /// # Errors
     /// Names the first file that can't be read or used.
-    pub fn with_folder(folder: &Path) -> Result<Self, ProfileError> {
+    pub fn with_directory(directory: &Path) -> Result<Self, ProfileError> {
         let mut profiles = Self::built_in()?;
-        let files = toml_files(folder).map_err(|error| ProfileError {
-            origin: folder.display().to_string(),
-            problem: format!("the folder can't be read: {error}"),
+        let files = toml_files(directory).map_err(|error| ProfileError {
+            origin: directory.display().to_string(),
+            problem: format!("the directory can't be read: {error}"),
         })?;
         if files.len() > PROFILES {
             return Err(ProfileError {
-                origin: folder.display().to_string(),
+                origin: directory.display().to_string(),
                 problem: format!("{} files are too many (limit {PROFILES})", files.len()),
             });
         }
@@ -210,9 +210,9 @@ fn problem_of(file: &ProfileFile) -> Option<String> {
     }
 }
 
-fn toml_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn toml_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
@@ -274,18 +274,18 @@ prompt = "Write plainly."
     }
 
     #[test]
-    fn a_folder_adds_profiles() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("docs.toml"), DOCS).unwrap();
-        std::fs::write(folder.path().join("README"), "not a profile").unwrap();
-        let profiles = Profiles::with_folder(folder.path()).unwrap();
+    fn a_directory_adds_profiles() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("docs.toml"), DOCS).unwrap();
+        std::fs::write(directory.path().join("README"), "not a profile").unwrap();
+        let profiles = Profiles::with_directory(directory.path()).unwrap();
         let docs = profiles.get("docs").unwrap();
         assert_eq!((docs.turns, docs.tools.len()), (Some(20), 3));
         assert!(docs.write.permits(Path::new("docs/a")));
 
         let twice = DOCS.replace("\"docs\"", "\"coder\"");
-        std::fs::write(folder.path().join("other.toml"), twice).unwrap();
-        let error = Profiles::with_folder(folder.path()).unwrap_err().to_string();
+        std::fs::write(directory.path().join("other.toml"), twice).unwrap();
+        let error = Profiles::with_directory(directory.path()).unwrap_err().to_string();
         assert!(error.contains("other.toml") && error.contains("already"), "{error}");
     }
 

@@ -26,7 +26,7 @@ pub struct Event {
 
 impl Event {
     /// The fact, where this version knows its kind.
-    pub fn fact(&self) -> Option<domain::event::Fact> {
+    pub fn fact(&self) -> Option<domain::event::Event> {
         serde_json::from_value(self.data.clone()).ok()
     }
 }

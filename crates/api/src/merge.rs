@@ -145,7 +145,7 @@ pub struct MergeDetail {
     /// The merge, with who tried what.
     #[serde(flatten)]
     pub merge: Merge,
-    /// The conflicting paths, as they met last. Empty where none did, or where the conflict is about folders.
+    /// The conflicting paths, as they met last. Empty where none did, or where the conflict is about directories.
     pub files: Vec<ConflictFile>,
     /// What git said.
     pub messages: Vec<String>,

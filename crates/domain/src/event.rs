@@ -1,13 +1,12 @@
-//! What happens, and what is written down about it.
+//! What is recorded: the entries of a run's log, which the stream, the pages and the command line read.
 //!
-//! An [`Event`] goes into [`crate::transition::transition`]; the [`Fact`]s that come out are appended to the run's
-//! log, which the stream, the pages and the command line all read.
+//! [`crate::transition::transition`] takes an [`Input`](crate::input::Input) and gives the [`Event`]s that it causes.
 
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
-    ids::{CommitId, Fence, MergeId, TaskKey},
+    ids::{CommitId, MergeId, TaskKey},
     integrity::IntegrityFlag,
-    merge::{Answer, GateVerdict, MergeEnd, MergeState},
+    merge::{Answer, GateVerdict, MergeState},
     money::NanoDollars,
     plan::PlanDocument,
     run::{Check, Reason},
@@ -15,114 +14,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Something that happened to a run or to one of its tasks.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The hub is ready and the base commit pinned.
-    Prepared {
-        /// Where everything starts.
-        base: CommitId,
-        /// The name of the branch the base was taken from.
-        base_branch: String,
-        /// How the merged tree is checked.
-        check: Check,
-    },
-    /// The director's plan passed its checks.
-    Planned {
-        /// The plan.
-        plan: Box<PlanDocument>,
-        /// What the checks repaired in it.
-        repairs: Vec<String>,
-        /// For each task of the plan, in its order, whether an empty change is acceptable.
-        changes: Vec<crate::profile::Change>,
-    },
-    /// Preparing, planning or delivering failed for good, or a limit of the run was reached.
-    RunFailed {
-        /// Why.
-        reason: Reason,
-    },
-    /// A person asked for the work to be handed over, once more or at last.
-    DeliverAsked {
-        /// Whether the checkout may be fast-forwarded although the run has integrity flags.
-        allow_integrity_flags: bool,
-    },
-    /// A push is about to be made.
-    PushIntended {
-        /// Which.
-        intent: PushIntent,
-    },
-    /// A step of the delivery came to something.
-    DeliveryMoved {
-        /// To what.
-        end: DeliveryStepEnd,
-    },
-    /// The branch is in the user's repository.
-    Delivered {
-        /// The commit that was delivered.
-        commit: CommitId,
-        /// What was done with the user's checkout, in words.
-        checkout: String,
-    },
-    /// The trees and outputs of the run, which has ended, are given up.
-    Expired,
-    /// A person asked for the run to end.
-    CancelAsked,
-
-    /// An attempt at a task ended.
-    AttemptEnded {
-        /// The fence the attempt was claimed under.
-        fence: Fence,
-        /// How it ended.
-        end: AttemptEnd,
-    },
-    /// The process that held the task is gone.
-    ProcessLost {
-        /// The fence the attempt was claimed under.
-        fence: Fence,
-        /// Whether a turn was finished under that fence: then this death says nothing against the task.
-        progressed: bool,
-    },
-    /// The merge of a task's work ended.
-    MergeEnded {
-        /// Which merge.
-        merge: MergeId,
-        /// How.
-        end: MergeEnd,
-    },
-    /// Nobody could decide a conflict: a person is asked, and the task waits.
-    PersonAsked {
-        /// Which merge.
-        merge: MergeId,
-        /// Conflicted paths.
-        conflicts: Vec<String>,
-        /// Why a person is asked.
-        why: String,
-    },
-    /// The person who was asked has answered.
-    PersonAnswered {
-        /// Which merge.
-        merge: MergeId,
-        /// What.
-        answer: Answer,
-        /// Who, as they call themselves.
-        by: String,
-    },
-    /// A task this one waits for will never complete.
-    ParentLost {
-        /// The parent.
-        parent: TaskKey,
-    },
-    /// The task is to end because its run does.
-    TaskCancelled {
-        /// Whether the task's work is past the point of no return: its landing intent is written.
-        landing: bool,
-    },
-}
-
 /// One entry of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Fact {
+pub enum Event {
     /// The run was accepted.
     RunSubmitted {
         /// What was asked for.
@@ -342,8 +237,8 @@ pub enum Fact {
     RunCancelled,
 }
 
-impl Fact {
-    /// The stable name of this kind of fact, as its `kind` field has it.
+impl Event {
+    /// The stable name of this kind of event, as its `kind` field has it.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::RunSubmitted { .. } => "run_submitted",

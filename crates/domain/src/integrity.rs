@@ -34,11 +34,11 @@ pub enum IntegrityFlagKind {
     ExecutableByGit,
     /// An attribute that makes git run a filter or a driver.
     GitAttributesFilter,
-    /// An editor runs it when the folder is opened.
+    /// An editor runs it when the directory is opened.
     EditorTask,
     /// A forge or a CI system runs it.
     Workflow,
-    /// A shell runs it when the folder is entered.
+    /// A shell runs it when the directory is entered.
     Direnv,
     /// A package manager or build tool runs it, or takes programs from it.
     PackageScript,

@@ -18,6 +18,7 @@ pub mod task;
 pub mod delivery;
 pub mod effect;
 pub mod event;
+pub mod input;
 pub mod transition;
 
 pub mod limits;

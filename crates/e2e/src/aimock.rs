@@ -1,5 +1,5 @@
 //! An OpenAI-compatible server that nobody here wrote: `@copilotkit/aimock`, in the version that
-//! `crates/e2e/aimock/package.json` pins, playing that folder's fixtures strictly (a request without one is a 503).
+//! `crates/e2e/aimock/package.json` pins, playing that directory's fixtures strictly (a request without one is a 503).
 
 use crate::eventually;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub struct Aimock {
 
 impl Aimock {
     /// Starts it, fetching it first where that was not done yet; `None` where there is no npm, which is said.
-    pub async fn start(folder: &Path) -> Option<Self> {
+    pub async fn start(directory: &Path) -> Option<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let npm = Command::new("npm").arg("--version").output().await;
         if !npm.is_ok_and(|output| output.status.success()) {
@@ -34,7 +34,7 @@ impl Aimock {
             return None;
         }
         let program = installed().await.join("node_modules").join(PACKAGE).join("dist/cli.js");
-        let said = folder.join("aimock.log");
+        let said = directory.join("aimock.log");
         let log = std::fs::File::create(&said).expect("a file for aimock's log");
         let process = Command::new("node")
             .arg(program)
@@ -78,12 +78,12 @@ impl Aimock {
     }
 }
 
-/// The folder with the pinned version and the fixtures.
+/// The directory with the pinned version and the fixtures.
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("aimock")
 }
 
-/// The folder with the package in it: `target/aimock/<version>`, made by whoever comes first.
+/// The directory with the package in it: `target/aimock/<version>`, made by whoever comes first.
 async fn installed() -> PathBuf {
     let package = std::fs::read_to_string(source().join("package.json")).expect("package.json can be read");
     let package: Value = serde_json::from_str(&package).expect("package.json is JSON");
@@ -100,8 +100,8 @@ async fn installed() -> PathBuf {
         .join("aimock");
     let place = store.join(version);
     if !place.is_dir() {
-        std::fs::create_dir_all(&store).expect("a folder under target");
-        let beside = tempfile::tempdir_in(&store).expect("a folder to fetch into");
+        std::fs::create_dir_all(&store).expect("a directory under target");
+        let beside = tempfile::tempdir_in(&store).expect("a directory to fetch into");
         fetch(beside.path(), &store.join("cache")).await;
         // A test beside this one may have been faster, and its copy is as good.
         if let Err(error) = std::fs::rename(beside.path(), &place) {
@@ -111,10 +111,10 @@ async fn installed() -> PathBuf {
     place
 }
 
-async fn fetch(folder: &Path, cache: &Path) {
-    std::fs::copy(source().join("package.json"), folder.join("package.json")).expect("package.json is copied");
+async fn fetch(directory: &Path, cache: &Path) {
+    std::fs::copy(source().join("package.json"), directory.join("package.json")).expect("package.json is copied");
     let npm = Command::new("npm")
-        .current_dir(folder)
+        .current_dir(directory)
         .args([
             "install",
             "--no-audit",

@@ -22,7 +22,7 @@ use std::{
 use tokio::process::Child;
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a fact is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -30,11 +30,11 @@ const LOOK: Duration = Duration::from_millis(10);
 pub fn binary() -> PathBuf {
     // target/<profile>/deps/<test> → target/<profile>/orchestrator
     let test = std::env::current_exe().expect("the test has a path");
-    let folder = test
+    let directory = test
         .parent()
         .and_then(Path::parent)
         .expect("the test lies in target/<profile>/deps");
-    let binary = folder.join("orchestrator");
+    let binary = directory.join("orchestrator");
     assert!(
         binary.is_file(),
         "{} is missing: run `cargo build --workspace` first",
@@ -43,21 +43,21 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// A folder that the database's user may enter, even where the test runs as root.
-pub fn folder() -> tempfile::TempDir {
+/// A directory that the database's user may enter, even where the test runs as root.
+pub fn directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let open = std::fs::Permissions::from_mode(0o755);
     tempfile::Builder::new()
         .prefix("orchestrator-")
         .permissions(open)
         .tempdir()
-        .expect("a temporary folder")
+        .expect("a temporary directory")
 }
 
 /// A server process, its model and its place.
 pub struct Product {
     /// Data directory, repositories and logs.
-    pub folder: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
     /// The scripted model.
     pub model: Server,
     /// The typed client of the running server.
@@ -78,7 +78,7 @@ impl Product {
     /// The same, with variables added to the server's environment.
     pub async fn start_with(scenario: Scenario, environment: &[(&str, &str)]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let folder = folder();
+        let directory = directory();
         let model = Server::start(scenario, Options::default())
             .await
             .expect("the scripted model starts");
@@ -86,10 +86,10 @@ impl Product {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let (server, address) = serve(folder.path(), &model.base_url(), &environment).await;
+        let (server, address) = serve(directory.path(), &model.base_url(), &environment).await;
         let client = Client::new(&address, None).expect("a client");
         Self {
-            folder,
+            directory,
             model,
             client,
             address,
@@ -100,7 +100,7 @@ impl Product {
 
     /// The data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.directory.path().join("data")
     }
 
     /// Kills the server as a power cut would: SIGKILL, no last word.
@@ -110,7 +110,7 @@ impl Product {
 
     /// Starts the server again on the same data directory.
     pub async fn start_again(&mut self) {
-        let (server, address) = serve(self.folder.path(), &self.model.base_url(), &self.environment).await;
+        let (server, address) = serve(self.directory.path(), &self.model.base_url(), &self.environment).await;
         self.server = server;
         self.client = Client::new(&address, None).expect("a client");
         self.address = address;
@@ -125,7 +125,7 @@ impl Product {
             .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("the server runs"), rustix::process::Signal::TERM)
             .expect("the server is told to stop");
-        let status = tokio::time::timeout(PATIENCE, self.server.wait())
+        let status = tokio::time::timeout(TIMEOUT, self.server.wait())
             .await
             .expect("the server stops in time");
         status.expect("the server's status").code()
@@ -133,7 +133,7 @@ impl Product {
 
     /// A repository on `main` with these files committed.
     pub fn repository(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
-        repository(&self.folder.path().join(name), files)
+        repository(&self.directory.path().join(name), files)
     }
 
     /// Submits a run over HTTP as a user's body has it.
@@ -173,12 +173,12 @@ impl Product {
 
     /// What the server has said on standard error.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
+        std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
 }
 
 impl Drop for Product {
-    /// The server dies with its handle; its private database would live on until it misses its folder.
+    /// The server dies with its handle; its private database would live on until it misses its directory.
     fn drop(&mut self) {
         // Both may be gone already.
         drop(self.server.start_kill());
@@ -189,7 +189,7 @@ impl Drop for Product {
 /// The private database of a data directory.
 pub async fn database_of(data_dir: &Path) -> PgPool {
     let options = PgConnectOptions::new_without_pgpass()
-        .socket(socket_folder(data_dir))
+        .socket(socket_directory(data_dir))
         .username("orchestrator")
         .database("postgres");
     PgPoolOptions::new()
@@ -229,7 +229,7 @@ pub async fn submit(address: &str, workspace: &Path, check: Option<&str>) -> req
 }
 
 /// Where a data directory's Postgres has its socket, as its own pid file says.
-fn socket_folder(data_dir: &Path) -> PathBuf {
+fn socket_directory(data_dir: &Path) -> PathBuf {
     for entry in walk(data_dir) {
         if entry.file_name().is_some_and(|name| name == "postmaster.pid") {
             let text = std::fs::read_to_string(&entry).expect("the pid file can be read");
@@ -237,14 +237,14 @@ fn socket_folder(data_dir: &Path) -> PathBuf {
                 .lines()
                 .nth(4)
                 .map(PathBuf::from)
-                .expect("the pid file names the socket's folder");
+                .expect("the pid file names the socket's directory");
         }
     }
     panic!("no private Postgres under {}", data_dir.display());
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .flat_map(|entry| {
             let inner = entry.path().join("postmaster.pid");
@@ -254,14 +254,14 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Starts `orchestrator serve` with its data in a folder; the process, and its address once it is ready.
-pub async fn serve(folder: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
-    let data_dir = folder.join("data");
+/// Starts `orchestrator serve` with its data in a directory; the process, and its address once it is ready.
+pub async fn serve(directory: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
+    let data_dir = directory.join("data");
     let mut command = server(&[], &data_dir, model);
     let log = std::fs::File::options()
         .create(true)
         .append(true)
-        .open(folder.join("server.log"))
+        .open(directory.join("server.log"))
         .expect("a file for the log");
     command
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -292,7 +292,7 @@ pub fn process(by: &[&str], command: &str, data_dir: &Path, model: &str) -> toki
     command
         .args(words)
         .arg(data_dir)
-        .current_dir(data_dir.parent().expect("a data directory lies in a folder"))
+        .current_dir(data_dir.parent().expect("a data directory lies in a directory"))
         .env("OPENAI_BASE_URL", model)
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env_remove("DATABASE_URL")
@@ -333,17 +333,17 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
             tokio::time::sleep(LOOK).await;
         }
     };
-    match tokio::time::timeout(PATIENCE, looking).await {
+    match tokio::time::timeout(TIMEOUT, looking).await {
         Ok(found) => found,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+        Err(_) => panic!("not within {TIMEOUT:?}: {what}"),
     }
 }
 
 /// Runs the binary's command line to its end, with nothing of the caller's own settings.
-pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], folder: &Path) -> Output {
+pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], directory: &Path) -> Output {
     Command::new(binary())
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(directory)
         .env_remove("DATABASE_URL")
         .env_remove("OPENAI_BASE_URL")
         .env_remove("OPENAI_API_KEY")
@@ -357,7 +357,7 @@ pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], folder: &P
 pub fn repository(path: &Path, files: &[(&str, &str)]) -> PathBuf {
     for (name, text) in files {
         let file = path.join(name);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder for a file");
+        std::fs::create_dir_all(file.parent().expect("a file lies in a directory")).expect("a directory for a file");
         std::fs::write(file, text).expect("a file of the repository");
     }
     git(path, &["init", "-q", "-b", "main"]);

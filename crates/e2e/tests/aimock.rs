@@ -13,8 +13,8 @@ const CALLS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_completes_a_run_with_a_strangers_models() {
-    let folder = e2e::folder();
-    let Some(aimock) = Aimock::start(folder.path()).await else {
+    let directory = e2e::directory();
+    let Some(aimock) = Aimock::start(directory.path()).await else {
         return;
     };
     let product = Product::start_with(Scenario::default(), &[("OPENAI_BASE_URL", &aimock.base_url)]).await;
@@ -33,12 +33,12 @@ async fn the_server_completes_a_run_with_a_strangers_models() {
 
 #[tokio::test]
 async fn the_command_line_completes_a_run_with_a_strangers_models() {
-    let folder = e2e::folder();
-    let Some(aimock) = Aimock::start(folder.path()).await else {
+    let directory = e2e::directory();
+    let Some(aimock) = Aimock::start(directory.path()).await else {
         return;
     };
-    let repository = e2e::repository(&folder.path().join("greeting"), &[("README.md", "read me\n")]);
-    let data_dir = folder.path().join("data").display().to_string();
+    let repository = e2e::repository(&directory.path().join("greeting"), &[("README.md", "read me\n")]);
+    let data_dir = directory.path().join("data").display().to_string();
 
     let model = "openai/gpt-4o";
     let arguments = [

@@ -10,7 +10,7 @@ use sim_llm::{Rule, Scenario};
 fn clean(product: &Product, flags: &[&str]) -> (Value, Vec<String>) {
     let data_dir = product.data_dir();
     let arguments = ["clean", "--json", "--data-dir", data_dir.to_str().unwrap()];
-    let output = orchestrator(&[&arguments[..], flags].concat(), &[], product.folder.path());
+    let output = orchestrator(&[&arguments[..], flags].concat(), &[], product.directory.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let cleaned: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -65,7 +65,7 @@ async fn what_ended_goes_and_what_has_not_is_neither_touched_nor_gone_on_with() 
     assert_ne!(state(&product, ended).await["expired_at"], Value::Null);
     let (run, data_dir) = (ended.to_string(), product.data_dir());
     let arguments = ["diff", &run, "--data-dir", data_dir.to_str().unwrap()];
-    let output = orchestrator(&arguments, &[], product.folder.path());
+    let output = orchestrator(&arguments, &[], product.directory.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     for words in ["given up on", "retention.days"] {

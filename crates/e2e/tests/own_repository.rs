@@ -30,7 +30,7 @@ async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
     assert_eq!(with_it, before + 1, "the added test ran in the gate");
 
     // The same once more from what was delivered, with models that nobody here wrote, and a warm build.
-    let Some(aimock) = Aimock::start(place.folder.path()).await else {
+    let Some(aimock) = Aimock::start(place.directory.path()).await else {
         return;
     };
     let report = place.run("Test that two runs have two names", &aimock.base_url);
@@ -68,36 +68,36 @@ fn tests_passed(report: &Value) -> Vec<u64> {
 
 /// A clone of this repository, and a data directory of its own.
 struct Place {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     clone: PathBuf,
 }
 
 impl Place {
     fn new() -> Self {
-        let folder = e2e::folder();
-        let clone = folder.path().join("clone");
+        let directory = e2e::directory();
+        let clone = directory.path().join("clone");
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         git(&own, &["clone", "--quiet", ".", &clone.display().to_string()]);
         // Whatever this checkout stands on, a branch or a bare commit.
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
-        Self { folder, clone }
+        Self { directory, clone }
     }
 
     /// `orchestrator run` to the end; its report.
     fn run(&self, objective: &str, model: &str) -> Value {
-        let data_dir = self.folder.path().join("data").display().to_string();
+        let data_dir = self.directory.path().join("data").display().to_string();
         let workspace = self.clone.display().to_string();
         let arguments = ["run", objective, "--workspace", &workspace, "--check", CHECK, "--json"];
-        let house = ["--data-dir", &data_dir];
+        let harness = ["--data-dir", &data_dir];
         let models = [
             "--director-model",
             "openai/scripted",
             "--worker-model",
             "openai/scripted",
         ];
-        let arguments = [&arguments[..], &house, &models].concat();
+        let arguments = [&arguments[..], &harness, &models].concat();
         let environment = [("OPENAI_BASE_URL", model), ("OPENAI_API_KEY", "sk-0123456789abcdef")];
-        let output = tokio::task::block_in_place(|| orchestrator(&arguments, &environment, self.folder.path()));
+        let output = tokio::task::block_in_place(|| orchestrator(&arguments, &environment, self.directory.path()));
 
         let (told, said) = (
             String::from_utf8_lossy(&output.stdout),

@@ -23,7 +23,7 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test]
-async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
+async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     let mut product = Product::start(scenario()).await;
     let repository = product.repository("work", &[(PATH, "one\ntwo\n")]);
     let model = || {
@@ -48,7 +48,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
     };
     let run = product.client.submit(&new, None).await.expect("the run is taken").id;
 
-    let place = product.folder.path().to_owned();
+    let place = product.directory.path().to_owned();
     let data_dir = product.data_dir().display().to_string();
     let call = move |arguments: &[&str]| {
         let mut all = vec!["--data-dir", data_dir.as_str()];
@@ -89,9 +89,9 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
     assert!(report.contains("merging: ! waits for you: conflict in"), "{report}");
 
     // What can't be used says what and why, and changes nothing.
-    let place = product.folder.path();
-    let folder = place.join("decide");
-    let folder_name = folder.display().to_string();
+    let place = product.directory.path();
+    let directory = place.join("decide");
+    let directory_name = directory.display().to_string();
     let none = place.join("none").display().to_string();
     let refused: [(&[&str], &str); 7] = [
         (&["merges", "resolve", &id], "no path is decided"),
@@ -110,15 +110,15 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    let (code, written, _) = call(&["merges", "checkout", &id, &folder_name]);
+    let (code, written, _) = call(&["merges", "checkout", &id, &directory_name]);
     assert_eq!(code, Some(0));
     assert!(
-        written.contains(&format!("merges resolve {id} --from {folder_name}")),
+        written.contains(&format!("merges resolve {id} --from {directory_name}")),
         "{written}"
     );
-    let (code, _, said) = call(&["merges", "checkout", &id, &folder_name]);
+    let (code, _, said) = call(&["merges", "checkout", &id, &directory_name]);
     assert!(code == Some(2) && said.contains("nothing is overwritten"), "{said}");
-    let (code, _, said) = call(&["merges", "resolve", &id, "--from", &folder_name]);
+    let (code, _, said) = call(&["merges", "resolve", &id, "--from", &directory_name]);
     assert!(
         code == Some(2) && said.contains(PATH) && said.contains("line 2"),
         "{said}"
@@ -151,8 +151,8 @@ async fn what_waits_is_listed_checked_out_decided_in_a_folder_and_lands() {
     assert_eq!(product.journal().len(), asked);
     product.start_again().await;
 
-    std::fs::write(folder.join(PATH), "one\nleft\nright\n").expect("the file is decided");
-    let (code, said, error) = call(&["merges", "resolve", &id, "--from", &folder_name]);
+    std::fs::write(directory.join(PATH), "one\nleft\nright\n").expect("the file is decided");
+    let (code, said, error) = call(&["merges", "resolve", &id, "--from", &directory_name]);
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("in the queue again") && said.contains("follow"), "{said}");
     assert_eq!(product.end(run).await["state"], "complete");

@@ -40,10 +40,10 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A folder of the data directory could not be made.
-    #[error("the folder {path} could not be made: {source}; check the disk and the owner of the data directory")]
-    Folder {
-        /// Which folder.
+    /// A directory of the data directory could not be made.
+    #[error("the directory {path} could not be made: {source}; check the disk and the owner of the data directory")]
+    Directory {
+        /// Which directory.
         path: String,
         /// What the system said.
         source: std::io::Error,
@@ -74,7 +74,7 @@ impl Engine {
             make(&layout)?;
         }
         let profiles = match &settings.profiles {
-            Some(folder) => Profiles::with_folder(folder)?,
+            Some(directory) => Profiles::with_directory(directory)?,
             None => Profiles::built_in()?,
         };
         let (holder, heartbeat) = match duties {
@@ -196,7 +196,7 @@ impl Engine {
 }
 
 fn make(layout: &Layout) -> Result<(), Error> {
-    layout.make().map_err(|(path, source)| Error::Folder {
+    layout.make().map_err(|(path, source)| Error::Directory {
         path: path.display().to_string(),
         source,
     })?;

@@ -1,33 +1,33 @@
 //! A database that goes away, and tasks that are taken away: nothing is lost, nothing hangs.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::run::RunState;
-use house::{House, done, file, plan};
+use harness::{Harness, done, file, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::{Path, PathBuf};
 
 /// A number that the database has.
-async fn number(house: &House, question: &str) -> i64 {
+async fn number(harness: &Harness, question: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(question.to_owned()))
-        .fetch_one(house.database.pool())
+        .fetch_one(harness.database.pool())
         .await
         .unwrap()
 }
 
 /// Waits until the database says so.
-async fn fact(house: &House, question: &str) {
-    while number(house, question).await == 0 {
+async fn event(harness: &Harness, question: &str) {
+    while number(harness, question).await == 0 {
         tokio::task::yield_now().await;
     }
 }
 
 /// The first file of that name in any worktree, once there is one.
-async fn written(house: &House, name: &str) -> PathBuf {
-    let worktrees = house.folder.path().join("data/worktrees");
+async fn written(harness: &Harness, name: &str) -> PathBuf {
+    let worktrees = harness.directory.path().join("data/worktrees");
     loop {
         let entries = std::fs::read_dir(&worktrees).into_iter().flatten().flatten();
         if let Some(file) = entries.map(|entry| entry.path().join(name)).find(|path| path.exists()) {
@@ -38,8 +38,8 @@ async fn written(house: &House, name: &str) -> PathBuf {
 }
 
 /// Lets nobody connect to the test's database, or everybody again.
-async fn connections(house: &House, allowed: bool) {
-    let options = house.database.options();
+async fn connections(harness: &Harness, allowed: bool) {
+    let options = harness.database.options();
     let name = options.get_database().unwrap().to_owned();
     let mut admin = PgConnection::connect_with(&options.clone().database("postgres"))
         .await
@@ -67,32 +67,32 @@ async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
         ),
         Rule::worker("long").turn(2).call("finish", done()),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, None).await;
-    let begun = written(&house, "begun").await;
-    connections(&house, false).await;
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, None).await;
+    let begun = written(&harness, "begun").await;
+    connections(&harness, false).await;
     std::fs::write(begun.with_file_name("go"), "").unwrap();
-    written(&house, "long").await;
-    while house.engine.ready().await.database {}
-    connections(&house, true).await;
+    written(&harness, "long").await;
+    while harness.engine.ready().await.database {}
+    connections(&harness, true).await;
     // Every connection that broke is met once; the test's own questions are not patient.
     let mut answers = 0;
     while answers < 50 {
-        answers = if house.engine.ready().await.database {
+        answers = if harness.engine.ready().await.database {
             answers + 1
         } else {
             0
         };
     }
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    assert_eq!(house.calls_for("long"), 2);
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.calls_for("long"), 2);
     assert_eq!(
-        number(&house, "select (attempt + failures + crashes)::bigint from task").await,
+        number(&harness, "select (attempt + failures + crashes)::bigint from task").await,
         1
     );
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,27 +107,27 @@ async fn a_task_that_nobody_works_on_is_taken_up_again_and_its_old_worker_stoppe
             .call("write_file", file("new", "1\n"))
             .call("finish", done()),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, None).await;
-    written(&house, "begun").await;
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, None).await;
+    written(&harness, "begun").await;
     // A claim whose answer never came: the database says that this process holds the task, under a fence that no
     // worker here knows.
     sqlx::query("update task set fence = fence + 1")
-        .execute(house.database.pool())
+        .execute(harness.database.pool())
         .await
         .unwrap();
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    assert_eq!(house.calls_for("task"), 2);
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.calls_for("task"), 2);
     // The one that slept was stopped: nothing keeps the process from ending.
-    house.engine.drain().await;
+    harness.engine.drain().await;
     assert!(
-        std::fs::read_dir(house.folder.path().join("data/worktrees"))
+        std::fs::read_dir(harness.directory.path().join("data/worktrees"))
             .unwrap()
             .next()
             .is_none()
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,21 +141,21 @@ async fn what_a_result_says_was_done_is_in_the_tree_after_a_restart() {
             .call("write_file", file("never", "1\n")),
         Rule::worker("task").turn(2).call("finish", done()),
     ]);
-    let mut house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, None).await;
-    written(&house, "begun").await;
-    house.reopen().await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    assert_eq!(house.calls_for("task"), 2);
+    let mut harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, None).await;
+    written(&harness, "begun").await;
+    harness.reopen().await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.calls_for("task"), 2);
     assert_eq!(std::fs::read_to_string(repository.join("kept")).unwrap(), "1\n");
     assert!(!Path::exists(&repository.join("begun")) && !Path::exists(&repository.join("never")));
-    fact(
-        &house,
+    event(
+        &harness,
         "select count(*) from task where attempt = 1 and failures = 0 and crashes = 0",
     )
     .await;
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,9 +167,9 @@ async fn a_report_with_any_character_ends_its_task() {
             .call("write_file", file("new", "1\n"))
             .call("finish", report),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, None).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    house.assert_rows_agree().await;
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, None).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    harness.assert_rows_agree().await;
 }

@@ -1,11 +1,11 @@
 //! What fails by itself again and again comes to an end, with a reason, and leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(unused_imports, reason = "other tests use more of the house")]
-mod house;
+#[allow(unused_imports, reason = "other tests use more of the harness")]
+mod harness;
 
 use domain::{RunId, run::RunState};
-use house::{House, PATIENCE, done, file, plan};
+use harness::{Harness, TIMEOUT, done, file, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::{
@@ -36,30 +36,30 @@ fn one_task() -> Scenario {
     ])
 }
 
-fn worktrees(house: &House) -> PathBuf {
-    house.folder.path().join("data/worktrees").canonicalize().unwrap()
+fn worktrees(harness: &Harness) -> PathBuf {
+    harness.directory.path().join("data/worktrees").canonicalize().unwrap()
 }
 
-fn entries(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
+fn entries(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
 }
 
 /// Waits until the worker is at its first command, and returns its worktree.
-async fn begun(house: &House) -> PathBuf {
-    let folder = worktrees(house);
+async fn begun(harness: &Harness) -> PathBuf {
+    let directory = worktrees(harness);
     let found = async {
         loop {
-            let of_task = entries(&folder).into_iter().map(|name| folder.join(name));
+            let of_task = entries(&directory).into_iter().map(|name| directory.join(name));
             if let Some(tree) = of_task.into_iter().find(|tree| tree.join("begun").exists()) {
                 return tree;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, found).await.unwrap()
+    tokio::time::timeout(TIMEOUT, found).await.unwrap()
 }
 
 /// Where the hub would note the worktree at a path, as `git::Hub` names it.
@@ -86,28 +86,28 @@ fn registration(hub: &Path, path: &Path) -> PathBuf {
     hub.join("worktrees").join(name)
 }
 
-fn gate(house: &House, run: RunId, merge: u32, fence: u32) -> PathBuf {
-    worktrees(house).join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
+fn gate(harness: &Harness, run: RunId, merge: u32, fence: u32) -> PathBuf {
+    worktrees(harness).join(format!("{}.gate-{merge}.{fence}", run.0.simple()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_whose_gate_can_not_be_set_up_goes_back_to_its_worker_with_the_reason() {
     const TRIES: u32 = 5;
-    let house = House::open_with(one_task(), |settings| settings.merge_tries = TRIES).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await.id;
-    let tree = begun(&house).await;
-    let hubs = house.folder.path().join("data/hubs").canonicalize().unwrap();
+    let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = TRIES).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&harness).await;
+    let hubs = harness.directory.path().join("data/hubs").canonicalize().unwrap();
     let hub = entries(&hubs).into_iter().find(|name| name.ends_with(".git")).unwrap();
     // A file stands where the hub would note the checkout: the checkout's directory is made, and then it fails.
     for fence in 1..=FENCES {
-        fs::write(registration(&hubs.join(&hub), &gate(&house, run, 1, fence)), "").unwrap();
+        fs::write(registration(&hubs.join(&hub), &gate(&harness, run, 1, fence)), "").unwrap();
     }
     fs::write(tree.join("go"), "").unwrap();
 
     // The second try of the task makes another merge, which nothing stands in the way of.
-    let (state, reason) = house.end(run).await;
-    let log = house.log(run).await;
+    let (state, reason) = harness.end(run).await;
+    let log = harness.log(run).await;
     assert_eq!(state, RunState::Complete, "{reason}\n{log}");
     let told = log
         .lines()
@@ -118,29 +118,29 @@ async fn a_merge_whose_gate_can_not_be_set_up_goes_back_to_its_worker_with_the_r
         "{told}"
     );
     let row: (i32, String) = sqlx::query_as("select failures, last_failure from merge where id = 1")
-        .fetch_one(house.database.pool())
+        .fetch_one(harness.database.pool())
         .await
         .unwrap();
     assert_eq!(row.0, TRIES as i32);
     assert!(!row.1.is_empty());
-    house.engine.drain().await;
-    assert_eq!(entries(&worktrees(&house)), Vec::<String>::new(), "leftovers");
+    harness.engine.drain().await;
+    assert_eq!(entries(&worktrees(&harness)), Vec::<String>::new(), "leftovers");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_never_can_be_made_ends_the_run_with_the_reason() {
-    let house = House::open_with(one_task(), |settings| settings.merge_tries = 2).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await.id;
-    let tree = begun(&house).await;
+    let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = 2).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&harness).await;
     // Somebody has put files where every checkout of every merge would be.
     for merge in 1..=9 {
         for fence in 1..=FENCES {
-            fs::write(gate(&house, run, merge, fence), "").unwrap();
+            fs::write(gate(&harness, run, merge, fence), "").unwrap();
         }
     }
     fs::write(tree.join("go"), "").unwrap();
-    let (state, reason) = house.end(run).await;
+    let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed);
     assert!(
         reason.contains("limit merge_tries = 2") && reason.contains("limit failures = 3"),
@@ -150,14 +150,14 @@ async fn a_merge_that_never_can_be_made_ends_the_run_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_is_gone_from_the_hub_is_not_looked_for_for_ever() {
-    let house = House::open_with(one_task(), |settings| settings.merge_tries = 2).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await.id;
-    let tree = begun(&house).await;
-    let hubs = house.folder.path().join("data/hubs");
+    let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = 2).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await.id;
+    let tree = begun(&harness).await;
+    let hubs = harness.directory.path().join("data/hubs");
     let hub = entries(&hubs).into_iter().find(|name| name.ends_with(".git")).unwrap();
-    house::git(&hubs.join(hub), &["update-ref", "-d", &git::refs::integration(&run)]);
+    harness::git(&hubs.join(hub), &["update-ref", "-d", &git::refs::integration(&run)]);
     fs::write(tree.join("go"), "").unwrap();
-    let (state, reason) = house.end(run).await;
+    let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed, "{reason}");
 }

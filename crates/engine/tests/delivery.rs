@@ -1,8 +1,8 @@
 //! Handing a run's work over: to real remotes with real hooks, and by a forge command with a memory of its own.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(unused_imports, reason = "other tests use more of the house")]
-mod house;
+#[allow(unused_imports, reason = "other tests use more of the harness")]
+mod harness;
 
 use domain::{
     RunId,
@@ -10,7 +10,7 @@ use domain::{
     run::{ReasonCode, RunState},
 };
 use engine::{DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo, WorkspaceSettings};
-use house::{House, git};
+use harness::{Harness, git};
 use sim_llm::Scenario;
 use std::{
     os::unix::fs::PermissionsExt,
@@ -20,21 +20,21 @@ use std::{
 
 const CHECK: &str = "sh test.sh";
 
-/// A house whose repository is pushed to a bare one beside it.
+/// A harness whose repository is pushed to a bare one beside it.
 struct Delivering {
-    house: House,
+    harness: Harness,
     repository: PathBuf,
     remote: PathBuf,
 }
 
 impl Delivering {
     async fn open() -> Self {
-        let house = House::open(Scenario::trivial(1, 1)).await;
-        let repository = house.repository(&[("test.sh", "echo 1..1; echo ok 1\n"), ("README.md", "read me\n")]);
-        let remote = house.folder.path().join("remote.git");
-        git(house.folder.path(), &["init", "-q", "--bare", remote.to_str().unwrap()]);
+        let harness = Harness::open(Scenario::trivial(1, 1)).await;
+        let repository = harness.repository(&[("test.sh", "echo 1..1; echo ok 1\n"), ("README.md", "read me\n")]);
+        let remote = harness.directory.path().join("remote.git");
+        git(harness.directory.path(), &["init", "-q", "--bare", remote.to_str().unwrap()]);
         Self {
-            house,
+            harness,
             repository,
             remote,
         }
@@ -55,22 +55,22 @@ impl Delivering {
             ..WorkspaceSettings::default()
         };
         let workspace = self.repository.canonicalize().unwrap();
-        self.house.changed = Box::new(move |all| drop(all.workspaces.insert(workspace.clone(), settings.clone())));
-        self.house.reopen().await;
+        self.harness.changed = Box::new(move |all| drop(all.workspaces.insert(workspace.clone(), settings.clone())));
+        self.harness.reopen().await;
     }
 
     async fn run(&self) -> (RunId, RunState, String) {
-        let run = self.house.submit(&self.repository, Some(CHECK)).await.id;
-        let (state, reason) = self.house.end(run).await;
+        let run = self.harness.submit(&self.repository, Some(CHECK)).await.id;
+        let (state, reason) = self.harness.end(run).await;
         (run, state, reason)
     }
 
     /// Asks for the delivery, and waits until it is over.
     async fn deliver(&self, run: RunId) {
-        self.house.engine.deliver(run, false).await.unwrap();
+        self.harness.engine.deliver(run, false).await.unwrap();
         let over = async {
             while self
-                .house
+                .harness
                 .engine
                 .views()
                 .run(run)
@@ -80,14 +80,14 @@ impl Delivering {
                 .delivering
                 .is_some()
             {
-                self.house.engine.changed(run, i64::MAX).await;
+                self.harness.engine.changed(run, i64::MAX).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(120), over).await.unwrap();
     }
 
     async fn steps(&self, run: RunId) -> Vec<DeliveryStepEnd> {
-        self.house
+        self.harness
             .engine
             .views()
             .run(run)
@@ -126,7 +126,7 @@ impl Delivering {
 
     /// A forge that remembers its pull requests in a file, and what it was called with.
     fn forge(&self, script: &str) -> ForgeCommand {
-        let program = self.house.folder.path().join("forge");
+        let program = self.harness.directory.path().join("forge");
         executable(&program, script);
         let words = |verb: &str| {
             [
@@ -148,12 +148,12 @@ impl Delivering {
             limit: Duration::from_secs(60),
             output_bytes: 10_000,
         };
-        let state = self.house.folder.path().join("forge.state").display().to_string();
+        let state = self.harness.directory.path().join("forge.state").display().to_string();
         ForgeCommand::new(words, vec![("STATE".into(), Some(state))], true).unwrap()
     }
 
     fn forge_calls(&self, verb: &str) -> usize {
-        let log = std::fs::read_to_string(self.house.folder.path().join("forge.state.log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.harness.directory.path().join("forge.state.log")).unwrap_or_default();
         log.lines().filter(|line| line.starts_with(verb)).count()
     }
 }
@@ -195,7 +195,7 @@ async fn a_branch_is_pushed_and_a_pull_request_made_once_however_often_it_is_ask
     assert_eq!(url.as_deref(), Some("https://forge.example/pull/7"));
     // A complete run stays one, and says that everything is there.
     delivering.deliver(run).await;
-    let detail = delivering.house.engine.views().run(run).await.unwrap().unwrap();
+    let detail = delivering.harness.engine.views().run(run).await.unwrap().unwrap();
     assert_eq!(detail.summary.state, RunState::Complete);
     assert_eq!(detail.checkout.as_deref(), Some("fast-forwarded"));
     let results = delivering.results(run).await;
@@ -206,7 +206,7 @@ async fn a_branch_is_pushed_and_a_pull_request_made_once_however_often_it_is_ask
         (delivering.forge_calls("create"), delivering.forge_calls("find")),
         (1, 2)
     );
-    delivering.house.assert_rows_agree().await;
+    delivering.harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,14 +233,14 @@ async fn a_refused_push_fails_the_run_until_it_is_delivered_at_last() {
             (DeliveryStep::PullRequest, DeliveryResult::Skipped),
         ]
     );
-    let detail = delivering.house.engine.views().run(run).await.unwrap().unwrap();
+    let detail = delivering.harness.engine.views().run(run).await.unwrap().unwrap();
     assert_eq!(detail.summary.reason.unwrap().code, ReasonCode::Delivery);
     assert_eq!(detail.delivered.unwrap().0, delivering.delivered(run));
     assert_eq!(delivering.forge_calls(""), 0);
 
     std::fs::remove_file(delivering.remote.join("hooks/pre-receive")).unwrap();
     delivering.deliver(run).await;
-    assert_eq!(delivering.house.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(delivering.harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(delivering.pushed(run), delivering.delivered(run));
     assert_eq!(
         delivering.results(run).await[2..],
@@ -249,7 +249,7 @@ async fn a_refused_push_fails_the_run_until_it_is_delivered_at_last() {
             (DeliveryStep::PullRequest, DeliveryResult::Created),
         ]
     );
-    delivering.house.assert_rows_agree().await;
+    delivering.harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +287,7 @@ async fn what_someone_else_pushed_is_left_alone_and_named() {
         steps[2].said
     );
     assert_eq!(delivering.pushed(run), theirs);
-    let detail = delivering.house.engine.views().run(run).await.unwrap().unwrap();
+    let detail = delivering.harness.engine.views().run(run).await.unwrap().unwrap();
     assert_eq!(detail.summary.state, RunState::Complete);
 }
 
@@ -297,14 +297,14 @@ async fn a_remote_that_is_away_is_tried_again_and_the_run_says_that_it_delivers(
     delivering.configure(None).await;
     let away = delivering.remote.with_extension("away");
     std::fs::rename(&delivering.remote, &away).unwrap();
-    let run = delivering.house.submit(&delivering.repository, Some(CHECK)).await.id;
+    let run = delivering.harness.submit(&delivering.repository, Some(CHECK)).await.id;
     let waiting = async {
         loop {
-            let detail = delivering.house.engine.views().run(run).await.unwrap().unwrap();
+            let detail = delivering.harness.engine.views().run(run).await.unwrap().unwrap();
             if detail.delivery.step(DeliveryStep::Push).is_some() {
                 return detail;
             }
-            delivering.house.engine.changed(run, detail.last_event).await;
+            delivering.harness.engine.changed(run, detail.last_event).await;
         }
     };
     let detail = tokio::time::timeout(Duration::from_secs(120), waiting).await.unwrap();
@@ -314,10 +314,10 @@ async fn a_remote_that_is_away_is_tried_again_and_the_run_says_that_it_delivers(
     assert_eq!(push.result, DeliveryResult::Failed);
     assert!(push.said.contains("tried again"), "{}", push.said);
     std::fs::rename(&away, &delivering.remote).unwrap();
-    assert_eq!(delivering.house.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(delivering.harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(delivering.pushed(run), delivering.delivered(run));
     // The branch was put there once, not once a try.
-    let told = delivering.house.log(run).await;
+    let told = delivering.harness.log(run).await;
     assert_eq!(told.matches("\"step\":\"branch\"").count(), 1, "{told}");
 }
 

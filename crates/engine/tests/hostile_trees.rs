@@ -1,11 +1,11 @@
 //! Workers that write what a user's git would execute, or can't check out: each class through a whole run.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::run::RunState;
 use engine::LimitsAsked;
-use house::{House, done, file, git, plan};
+use harness::{Harness, done, file, git, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 
@@ -27,14 +27,14 @@ fn told(first: &str, why: &str, second: &str) -> Scenario {
 }
 
 async fn completes_without(first: &str, why: &str, undo: &str, absent: &str) {
-    let house = House::open(told(first, why, undo)).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()), "{first}");
+    let harness = Harness::open(told(first, why, undo)).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()), "{first}");
     let paths = git(&repository, &["ls-tree", "-r", "-z", "--name-only", "main"]);
     assert!(paths.contains("good.txt") && !paths.contains(absent), "{paths:?}");
     // It was told in the same attempt: no merge was made of it.
-    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let merges = harness.engine.views().merges(run.id).await.unwrap();
     assert_eq!(merges.len(), 1, "{first}");
 }
 
@@ -70,14 +70,14 @@ async fn a_worker_that_insists_on_a_linked_gitmodules_fails_its_task_after_its_t
                 .call("shell", shell(&format!("mkdir -p src; ln -s README.md {link}"))),
             Rule::worker("task").call("finish", done()),
         ]);
-        let house = House::open(scenario).await;
-        let repository = house.repository(&[("README.md", "read me\n")]);
+        let harness = Harness::open(scenario).await;
+        let repository = harness.repository(&[("README.md", "read me\n")]);
         let limits = LimitsAsked {
             failures: Some(2),
             ..LimitsAsked::default()
         };
-        let run = house.submit_with(&repository, Some("true"), limits).await.unwrap();
-        let (state, why) = house.end(run.id).await;
+        let run = harness.submit_with(&repository, Some("true"), limits).await.unwrap();
+        let (state, why) = harness.end(run.id).await;
         assert_eq!(state, RunState::Failed);
         assert!(why.contains("regular file") && why.contains(link), "{why}");
         assert_eq!(git(&repository, &["status", "--porcelain"]), "");
@@ -100,16 +100,16 @@ async fn a_file_that_a_filter_would_encrypt_is_never_delivered_in_clear_text() {
             .call("write_file", file("good.txt", "good\n"))
             .call("finish", done()),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&[
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&[
         (
             ".gitattributes",
             "[attr]crypt filter=git-crypt diff=git-crypt\nsecrets/** crypt\n",
         ),
         ("secrets/key.txt", "\0GITCRYPT\0encrypted"),
     ]);
-    let run = house.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     let branch = format!("orchestrator/{}", run.id.short());
     let kept = git(&repository, &["show", &format!("{branch}:secrets/key.txt")]);
     assert!(kept.contains("GITCRYPT"), "{kept:?}");
@@ -137,17 +137,17 @@ async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_w
     let worker = worker
         .call("shell", shell("ln -s ../../elsewhere out"))
         .call("finish", done());
-    let house = House::open(Scenario::from_rules(vec![
+    let harness = Harness::open(Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         worker,
     ]))
     .await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
+    let repository = harness.repository(&[("README.md", "read me\n")]);
     git(&repository, &["config", "core.hooksPath", "tools/hooks"]);
     let before = git(&repository, &["rev-parse", "main"]);
-    let run = house.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    let detail = house.engine.views().run(run.id).await.unwrap().unwrap();
+    let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    let detail = harness.engine.views().run(run.id).await.unwrap().unwrap();
     let mut flags: Vec<(String, String)> = detail
         .integrity_flags
         .iter()
@@ -167,14 +167,14 @@ async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_w
     assert!(!repository.join("tools").exists());
 
     let at = git(&repository, &["rev-parse", &branch]);
-    house.engine.deliver(run.id, true).await.unwrap();
+    harness.engine.deliver(run.id, true).await.unwrap();
     let moved = async {
         while git(&repository, &["rev-parse", "main"]) != at {
-            let detail = house.engine.views().run(run.id).await.unwrap().unwrap();
-            house.engine.changed(run.id, detail.last_event).await;
+            let detail = harness.engine.views().run(run.id).await.unwrap().unwrap();
+            harness.engine.changed(run.id, detail.last_event).await;
         }
     };
-    tokio::time::timeout(house::PATIENCE, moved).await.unwrap();
+    tokio::time::timeout(harness::TIMEOUT, moved).await.unwrap();
     assert!(repository.join("tools/hooks/pre-commit").exists());
 }
 
@@ -187,8 +187,8 @@ async fn a_repository_that_has_such_names_is_worked_on_and_delivered_to() {
             .call("write_file", file("good.txt", "good\n"))
             .call("finish", done()),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
     let blob = git(&repository, &["hash-object", "README.md"]);
     let inner = git_with_input(&repository, &["mktree"], &format!("100644 blob {blob}\tx\n"));
     let tree = git_with_input(
@@ -210,8 +210,8 @@ async fn a_repository_that_has_such_names_is_worked_on_and_delivered_to() {
         ],
     );
     git(&repository, &["update-ref", "refs/heads/main", &commit]);
-    let run = house.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     let branch = format!("orchestrator/{}", run.id.short());
     let paths = git(&repository, &["ls-tree", "-r", "-z", "--name-only", &branch]);
     for path in [".gitmodules", ".g\u{200d}it/x", "good.txt"] {

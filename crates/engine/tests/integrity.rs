@@ -2,7 +2,7 @@
 //! None of them moves the user's branch in silence, and honest work is not held up.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::{
     RunId,
@@ -11,7 +11,7 @@ use domain::{
     run::RunState,
 };
 use engine::{LimitsAsked, ModelRef, NewRun};
-use house::{House, done, git, plan};
+use harness::{Harness, done, git, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ fn planned(work: &Work) -> Value {
     plan
 }
 
-/// Every work in a house of its own repositories, side by side.
-async fn worked(works: &[Work], allow: Option<bool>) -> (House, Vec<Outcome>) {
+/// Every work in a harness of its own repositories, side by side.
+async fn worked(works: &[Work], allow: Option<bool>) -> (Harness, Vec<Outcome>) {
     let mut rules = Vec::new();
     for work in works {
         let marker = format!("the task {} as", work.name);
@@ -62,10 +62,10 @@ async fn worked(works: &[Work], allow: Option<bool>) -> (House, Vec<Outcome>) {
             .call("shell", json!({"command": work.command}));
         rules.push(worker.call("finish", done()));
     }
-    let house = House::open_with(Scenario::from_rules(rules), |settings| settings.slots = 2).await;
+    let harness = Harness::open_with(Scenario::from_rules(rules), |settings| settings.slots = 2).await;
     let mut runs = Vec::new();
     for work in works {
-        let repository = repository(house.folder.path(), work);
+        let repository = repository(harness.directory.path(), work);
         let base = git(&repository, &["rev-parse", "main"]);
         let model = ModelRef::new("scripted", "scripted");
         let new = NewRun {
@@ -82,26 +82,26 @@ async fn worked(works: &[Work], allow: Option<bool>) -> (House, Vec<Outcome>) {
             idempotency_key: None,
             allow_integrity_flags: allow,
         };
-        runs.push((house.engine.submit(new).await.unwrap().id, repository, base));
+        runs.push((harness.engine.submit(new).await.unwrap().id, repository, base));
     }
     let mut outcomes = Vec::new();
     for (run, repository, base) in runs {
-        let (state, reason) = house.end(run).await;
-        outcomes.push(outcome(&house, run, repository, &base, state, reason).await);
+        let (state, reason) = harness.end(run).await;
+        outcomes.push(outcome(&harness, run, repository, &base, state, reason).await);
     }
-    house.assert_rows_agree().await;
-    (house, outcomes)
+    harness.assert_rows_agree().await;
+    (harness, outcomes)
 }
 
 async fn outcome(
-    house: &House,
+    harness: &Harness,
     run: RunId,
     repository: PathBuf,
     base: &str,
     state: RunState,
     reason: String,
 ) -> Outcome {
-    let detail = house.engine.views().run(run).await.unwrap().unwrap();
+    let detail = harness.engine.views().run(run).await.unwrap().unwrap();
     Outcome {
         run,
         is_moved: git(&repository, &["rev-parse", "main"]) != base,
@@ -113,8 +113,8 @@ async fn outcome(
     }
 }
 
-fn repository(folder: &Path, work: &Work) -> PathBuf {
-    let path = folder.join("repositories").join(work.name);
+fn repository(directory: &Path, work: &Work) -> PathBuf {
+    let path = directory.join("repositories").join(work.name);
     for (name, text) in work.files {
         let file = path.join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -208,7 +208,7 @@ async fn a_changed_check_is_not_what_decides() {
             ..python("its-own", broken!("echo 'exit 0' > test.sh"))
         },
     ];
-    let (house, outcomes) = worked(&works, None).await;
+    let (harness, outcomes) = worked(&works, None).await;
     let check: &[Kind] = &[Kind::CheckChanged];
     let runner: &[Kind] = &[Kind::RunnerConfigurationChanged];
     // A runner that counts failing tests is believed, whatever the exit code.
@@ -217,7 +217,7 @@ async fn a_changed_check_is_not_what_decides() {
         &outcomes,
         &[check, check, &[], check, check, runner, check, check],
     );
-    let detail = house.engine.views().run(outcomes[0].run).await.unwrap().unwrap();
+    let detail = harness.engine.views().run(outcomes[0].run).await.unwrap().unwrap();
     let said = &detail.integrity_flags[0].flag.detail;
     assert!(
         said.contains("with the version before") && said.contains("exit code 1"),
@@ -574,7 +574,7 @@ async fn with_consent_the_branch_moves_and_the_flags_stay() {
         "{outcomes:?}"
     );
 
-    let (house, outcomes) = worked(&works, None).await;
+    let (harness, outcomes) = worked(&works, None).await;
     let outcome = &outcomes[0];
     let next = format!("orchestrator deliver {} --allow-integrity-flags", outcome.run.short());
     assert!(!outcome.is_moved && outcome.checkout.contains(&next), "{outcome:?}");
@@ -582,17 +582,17 @@ async fn with_consent_the_branch_moves_and_the_flags_stay() {
     let branch = format!("orchestrator/{}", outcome.run.short());
     let work = git(&outcome.repository, &["rev-parse", &branch]);
     for (allow, moved) in [(false, false), (true, true)] {
-        house.engine.deliver(outcome.run, allow).await.unwrap();
+        harness.engine.deliver(outcome.run, allow).await.unwrap();
         let over = async {
             loop {
-                let detail = house.engine.views().run(outcome.run).await.unwrap().unwrap();
+                let detail = harness.engine.views().run(outcome.run).await.unwrap().unwrap();
                 if detail.delivering.is_none() {
                     return detail;
                 }
-                house.engine.changed(outcome.run, i64::MAX).await;
+                harness.engine.changed(outcome.run, i64::MAX).await;
             }
         };
-        let detail = tokio::time::timeout(house::PATIENCE, over).await.unwrap();
+        let detail = tokio::time::timeout(harness::TIMEOUT, over).await.unwrap();
         assert_eq!(git(&outcome.repository, &["rev-parse", "main"]) == work, moved);
         let checkout = detail.delivery.step(DeliveryStep::Checkout).unwrap();
         assert_eq!(checkout.result == DeliveryResult::Updated, moved, "{}", checkout.said);

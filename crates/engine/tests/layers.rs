@@ -1,20 +1,20 @@
 //! Each layer that decides conflicts, on conflicts of real repositories.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::{RunId, merge::Layer, run::RunState};
 use engine::{GeneratedRule, Generation, MergeSettings, ModelRef, view::MergeView};
-use house::{House, done, git, plan};
+use harness::{Harness, done, git, plan};
 use serde_json::{Value, json};
 use sim_llm::{Fault, Rule, Scenario};
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
 const CHECK: &str = "echo 1..1; echo ok 1 - it holds";
 
-/// A house whose conflicts are decided as these settings say.
-async fn opened(scenario: Scenario, merge: MergeSettings) -> House {
-    House::open_with(scenario, move |settings| settings.merge = merge.clone()).await
+/// A harness whose conflicts are decided as these settings say.
+async fn opened(scenario: Scenario, merge: MergeSettings) -> Harness {
+    Harness::open_with(scenario, move |settings| settings.merge = merge.clone()).await
 }
 
 /// Two tasks side by side, each of which runs a command on its tree.
@@ -59,8 +59,8 @@ fn ruled(generated: Vec<GeneratedRule>) -> MergeSettings {
 }
 
 /// Layer and result of each decision of a run, in order.
-async fn decisions(house: &House, run: RunId) -> Vec<(String, String)> {
-    let merges = house.engine.views().merges(run).await.unwrap();
+async fn decisions(harness: &Harness, run: RunId) -> Vec<(String, String)> {
+    let merges = harness.engine.views().merges(run).await.unwrap();
     let all = merges.into_iter().flat_map(|merge: MergeView| merge.resolutions);
     all.map(|decision| (decision.layer, decision.result)).collect()
 }
@@ -72,15 +72,15 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn reasons(house: &House, run: RunId, layer: Layer) -> String {
-    let merges = house.engine.views().merges(run).await.unwrap();
+async fn reasons(harness: &Harness, run: RunId, layer: Layer) -> String {
+    let merges = harness.engine.views().merges(run).await.unwrap();
     let all = merges.into_iter().flat_map(|merge| merge.resolutions);
     let own = all.filter(|decision| decision.layer == layer.as_str());
     own.map(|decision| decision.reason).collect::<Vec<_>>().join("\n")
 }
 
-fn resolver_calls(house: &House) -> usize {
-    let journal = house.model.journal();
+fn resolver_calls(harness: &Harness) -> usize {
+    let journal = harness.model.journal();
     journal.iter().filter(|entry| entry.role == "resolver").count()
 }
 
@@ -88,10 +88,10 @@ fn text(repository: &Path, file: &str) -> String {
     std::fs::read_to_string(repository.join(file)).unwrap()
 }
 
-async fn completes(house: &House, run: RunId) {
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+async fn completes(harness: &Harness, run: RunId) {
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,10 +104,10 @@ async fn generated_files_are_made_anew_from_the_merged_tree() {
         "*.lock",
         command("cat parts/* src.txt > Cargo.lock; cp Cargo.lock new.lock"),
     )]);
-    let house = opened(two(&own("left"), &own("right"), vec![both]), settings).await;
-    let repository = house.repository(&[("parts/a", "a\n"), ("Cargo.lock", "a\n"), ("src.txt", "s\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
+    let harness = opened(two(&own("left"), &own("right"), vec![both]), settings).await;
+    let repository = harness.repository(&[("parts/a", "a\n"), ("Cargo.lock", "a\n"), ("src.txt", "s\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
     // The command saw what the other layers had decided, and what both sides brought.
     assert_eq!(text(&repository, "Cargo.lock"), "a\nleft\nright\ns\nleft\nright\n");
     assert_eq!(text(&repository, "new.lock"), text(&repository, "Cargo.lock"));
@@ -116,7 +116,7 @@ async fn generated_files_are_made_anew_from_the_merged_tree() {
         ("generated", "resolved"),
         ("generated", "resolved"),
     ];
-    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
 }
 
 /// With the command that docs/configuration.md shows, and a check that refuses a lock file which cargo would change.
@@ -130,8 +130,8 @@ async fn a_cargo_lock_of_two_new_crates_is_one_that_cargo_takes() {
         )
     };
     let settings = ruled(vec![rule("Cargo.lock", command("cargo update --workspace --offline"))]);
-    let house = opened(two(&own("left"), &own("right"), vec![]), settings).await;
-    let repository = house.repository(&[
+    let harness = opened(two(&own("left"), &own("right"), vec![]), settings).await;
+    let repository = harness.repository(&[
         (
             "Cargo.toml",
             "[workspace]\nresolver = \"3\"\nmembers = [\"crates/*\"]\n",
@@ -147,9 +147,9 @@ async fn a_cargo_lock_of_two_new_crates_is_one_that_cargo_takes() {
         ),
     ]);
     let check = "cargo metadata --locked --offline --format-version 1 > /dev/null && echo 1..1 && echo ok 1";
-    let run = house.submit(&repository, Some(check)).await;
-    completes(&house, run.id).await;
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved")]));
+    let run = harness.submit(&repository, Some(check)).await;
+    completes(&harness, run.id).await;
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[("generated", "resolved")]));
     let lock = text(&repository, "Cargo.lock");
     assert!(
         ["base", "left", "right"]
@@ -167,18 +167,18 @@ async fn a_command_that_makes_nothing_is_recorded_and_the_worker_told() {
         .call("shell", json!({"command": "echo both > Cargo.lock"}))
         .call("finish", done());
     let settings = ruled(vec![rule("Cargo.lock", command("echo no such package >&2; exit 3"))]);
-    let house = opened(
+    let harness = opened(
         two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
         settings,
     )
     .await;
-    let repository = house.repository(&[("Cargo.lock", "a\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
+    let repository = harness.repository(&[("Cargo.lock", "a\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
     assert_eq!(text(&repository, "Cargo.lock"), "both\n");
     let expected = [("generated", "failed"), ("worker", "declined")];
-    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
-    assert!(reasons(&house, run.id, Layer::Generated).await.contains("exit code 3"));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
+    assert!(reasons(&harness, run.id, Layer::Generated).await.contains("exit code 3"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,21 +191,21 @@ async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
         "Cargo.lock",
         command("rm Cargo.lock; ln -s /etc/passwd Cargo.lock"),
     )]);
-    let house = opened(
+    let harness = opened(
         two("echo left > Cargo.lock", "echo right > Cargo.lock", vec![again]),
         settings,
     )
     .await;
-    let repository = house.repository(&[("Cargo.lock", "a\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
-    assert!(reasons(&house, run.id, Layer::Generated).await.contains("it is a link"));
+    let repository = harness.repository(&[("Cargo.lock", "a\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
+    assert!(reasons(&harness, run.id, Layer::Generated).await.contains("it is a link"));
     assert_eq!(text(&repository, "Cargo.lock"), "both\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
-    let house = opened(
+    let harness = opened(
         two(
             "echo left | tee -a log.jsonl >> long.jsonl",
             "echo right | tee -a log.jsonl >> long.jsonl",
@@ -216,17 +216,17 @@ async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
     .await;
     // The second is too long to be merged whole.
     let long = "0\n".repeat(60_000);
-    let repository = house.repository(&[("log.jsonl", "1\n"), ("long.jsonl", &long)]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
+    let repository = harness.repository(&[("log.jsonl", "1\n"), ("long.jsonl", &long)]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
     for (file, before) in [("log.jsonl", "1\n"), ("long.jsonl", &long)] {
         let added = text(&repository, file).strip_prefix(before).unwrap().to_owned();
         let mut lines: Vec<&str> = added.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines, ["left", "right"], "{file}");
     }
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("generated", "resolved"); 2]));
-    assert_eq!(resolver_calls(&house), 0);
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[("generated", "resolved"); 2]));
+    assert_eq!(resolver_calls(&harness), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,31 +234,31 @@ async fn a_layer_that_is_off_is_not_asked() {
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
     let mut settings = ruled(vec![rule("*.jsonl", Generation::Union)]);
     settings.layers.remove(&Layer::Generated);
-    let house = opened(
+    let harness = opened(
         two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![both]),
         settings,
     )
     .await;
-    let repository = house.repository(&[("log.jsonl", "1\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("model", "resolved")]));
+    let repository = harness.repository(&[("log.jsonl", "1\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[("model", "resolved")]));
 
     let settings = MergeSettings {
         layers: [Layer::Remembered].into(),
         ..MergeSettings::default()
     };
-    let house = opened(
+    let harness = opened(
         two("echo left >> log.jsonl", "echo right >> log.jsonl", vec![]),
         settings,
     )
     .await;
-    let repository = house.repository(&[("log.jsonl", "1\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    let (state, _) = house.end(run.id).await;
-    assert_eq!((state, resolver_calls(&house)), (RunState::Failed, 0));
+    let repository = harness.repository(&[("log.jsonl", "1\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    let (state, _) = harness.end(run.id).await;
+    assert_eq!((state, resolver_calls(&harness)), (RunState::Failed, 0));
     // Neither a model nor the worker was asked, and the task says what stands.
-    let tasks = house.engine.views().tasks(run.id).await.unwrap();
+    let tasks = harness.engine.views().tasks(run.id).await.unwrap();
     let failed: Vec<_> = tasks.iter().filter_map(|task| task.reason.clone()).collect();
     assert_eq!(failed.len(), 1);
     assert!(
@@ -268,7 +268,7 @@ async fn a_layer_that_is_off_is_not_asked() {
         "{failed:?}"
     );
     assert!(tasks.iter().all(|task| task.attempts == 1));
-    assert_eq!(decisions(&house, run.id).await, pairs(&[]));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,10 +285,10 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
         let again = format!("printf '{key}\\r\\n' > a.txt; echo {key} > b.txt");
         format!("if test -f second; then {again}; else echo {key} > a.txt; fi")
     };
-    let house = House::open(two(&work("left"), &work("right"), vec![both, other])).await;
-    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "other\n")]);
-    let first = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, first.id).await;
+    let harness = Harness::open(two(&work("left"), &work("right"), vec![both, other])).await;
+    let repository = harness.repository(&[("a.txt", "base\n"), ("b.txt", "other\n")]);
+    let first = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, first.id).await;
     assert_eq!(text(&repository, "a.txt"), "left\nright\n");
     // The same lines again, with the line ends of another system.
     std::fs::write(repository.join("a.txt"), "base\r\n").unwrap();
@@ -307,16 +307,16 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
         ],
     );
 
-    let second = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, second.id).await;
+    let second = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, second.id).await;
     assert_eq!(text(&repository, "a.txt"), "left\r\nright\r\n");
     let expected = [("remembered", "resolved"), ("model", "resolved")];
-    assert_eq!(decisions(&house, second.id).await, pairs(&expected));
-    let reason = reasons(&house, second.id, Layer::Remembered).await;
+    assert_eq!(decisions(&harness, second.id).await, pairs(&expected));
+    let reason = reasons(&harness, second.id, Layer::Remembered).await;
     assert!(reason.contains(&format!("in run {}", first.id.short())), "{reason}");
-    assert_eq!(resolver_calls(&house), 2, "one for each hunk that was new");
+    assert_eq!(resolver_calls(&harness), 2, "one for each hunk that was new");
     let kept: Vec<(String, i64)> = sqlx::query_as("select path, uses from remembered order by path")
-        .fetch_all(house.database.pool())
+        .fetch_all(harness.database.pool())
         .await
         .unwrap();
     assert_eq!(kept, [("a.txt".to_owned(), 1), ("b.txt".to_owned(), 0)]);
@@ -350,7 +350,7 @@ async fn what_was_decided_stands_when_the_rest_goes_back_to_the_worker() {
         rule("log.jsonl", Generation::Union),
         rule("made.lock", command("cat parts/* > made.lock")),
     ]);
-    let house = opened(two(&work("left"), &work("right"), rules), settings).await;
+    let harness = opened(two(&work("left"), &work("right"), rules), settings).await;
     let lines = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
     let files = [
         ("both.txt", lines),
@@ -359,9 +359,9 @@ async fn what_was_decided_stands_when_the_rest_goes_back_to_the_worker() {
         ("made.lock", "\n"),
         ("parts/a", "a\n"),
     ];
-    let repository = house.repository(&files);
-    let run = house.submit(&repository, Some("test -f both.txt")).await;
-    completes(&house, run.id).await;
+    let repository = harness.repository(&files);
+    let run = harness.submit(&repository, Some("test -f both.txt")).await;
+    completes(&harness, run.id).await;
     let seen = text(&repository, "seen");
     assert!(seen.starts_with("left 1\nright 1\n2\n"), "{seen}");
     assert_eq!(seen.matches("<<<<<<<").count(), 1, "{seen}");
@@ -379,8 +379,8 @@ async fn what_was_decided_stands_when_the_rest_goes_back_to_the_worker() {
 }
 
 /// A driver that joins the lines of both sides, sorted; or fails where it finds the word.
-fn driver(house: &House) -> MergeSettings {
-    let script = house.folder.path().join("driver.sh");
+fn driver(harness: &Harness) -> MergeSettings {
+    let script = harness.directory.path().join("driver.sh");
     let body = "#!/bin/sh\ngrep -q hard \"$2\" && { echo too hard; exit 1; }\ntest \"$(ls | wc -l)\" = 3 || exit 4\n\
                 sort -u \"$2\" \"$3\" > \"$4\"\n";
     std::fs::write(&script, body).unwrap();
@@ -398,20 +398,20 @@ fn driver(house: &House) -> MergeSettings {
 async fn a_driver_decides_in_the_sandbox_where_the_result_is_checked() {
     let work = |key: &str| format!("echo '{key}' > a.txt; printf 'hard\\n{key}\\n' > b.txt");
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
-    let mut house = House::open(two(&work("left"), &work("right"), vec![both])).await;
-    let merge = driver(&house);
-    house.changed = Box::new(move |settings| settings.merge = merge.clone());
-    house.reopen().await;
-    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "hard\nbase\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
+    let mut harness = Harness::open(two(&work("left"), &work("right"), vec![both])).await;
+    let merge = driver(&harness);
+    harness.changed = Box::new(move |settings| settings.merge = merge.clone());
+    harness.reopen().await;
+    let repository = harness.repository(&[("a.txt", "base\n"), ("b.txt", "hard\nbase\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
     assert_eq!(text(&repository, "a.txt"), "left\nright\n");
     assert_eq!(text(&repository, "b.txt"), "hard\nleft\nright\n");
     let expected = [("driver", "resolved"), ("driver", "failed"), ("model", "resolved")];
-    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
-    assert!(reasons(&house, run.id, Layer::Driver).await.contains("too hard"));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
+    assert!(reasons(&harness, run.id, Layer::Driver).await.contains("too hard"));
     assert!(
-        std::fs::read_dir(house.folder.path().join("data/worktrees"))
+        std::fs::read_dir(harness.directory.path().join("data/worktrees"))
             .unwrap()
             .next()
             .is_none()
@@ -428,33 +428,33 @@ async fn mergiraf_itself_decides_where_it_is_installed() {
         return eprintln!("mergiraf is not installed: skipped");
     }
     let work = |key: &str| format!("sed -i 's/^use std::fs;$/&\\nuse std::{key};/' main.rs");
-    let house = House::open(two(&work("env"), &work("io"), Vec::new())).await;
+    let harness = Harness::open(two(&work("env"), &work("io"), Vec::new())).await;
     let source = "use std::fs;\n\nfn main() {\n    println!(\"{}\", fs::read_to_string(\"a\").is_ok());\n}\n";
-    let repository = house.repository(&[("main.rs", source)]);
-    let run = house.submit(&repository, Some("grep -q 'use std::fs;' main.rs")).await;
-    completes(&house, run.id).await;
+    let repository = harness.repository(&[("main.rs", source)]);
+    let run = harness.submit(&repository, Some("grep -q 'use std::fs;' main.rs")).await;
+    completes(&harness, run.id).await;
     let merged = text(&repository, "main.rs");
     assert!(
         merged.contains("use std::env;\n") && merged.contains("use std::io;\n"),
         "{merged}"
     );
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("driver", "resolved")]));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[("driver", "resolved")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_is_not_asked_where_nothing_would_check_it() {
     let both = Rule::resolver("*").json(&replace("left\nright\n"));
-    let mut house = House::open(two("echo left > a.txt", "echo right > a.txt", vec![both])).await;
-    let merge = driver(&house);
-    house.changed = Box::new(move |settings| settings.merge = merge.clone());
-    house.reopen().await;
-    let repository = house.repository(&[("a.txt", "base\n")]);
-    let run = house.submit(&repository, None).await;
-    completes(&house, run.id).await;
+    let mut harness = Harness::open(two("echo left > a.txt", "echo right > a.txt", vec![both])).await;
+    let merge = driver(&harness);
+    harness.changed = Box::new(move |settings| settings.merge = merge.clone());
+    harness.reopen().await;
+    let repository = harness.repository(&[("a.txt", "base\n")]);
+    let run = harness.submit(&repository, None).await;
+    completes(&harness, run.id).await;
     let expected = [("driver", "declined"), ("model", "resolved")];
-    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
+    assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
     assert!(
-        reasons(&house, run.id, Layer::Driver)
+        reasons(&harness, run.id, Layer::Driver)
             .await
             .contains("no check command")
     );
@@ -473,15 +473,15 @@ async fn a_second_opinion_is_told_what_the_first_said() {
         second_opinion: Some(ModelRef::new("scripted", "strong")),
         ..MergeSettings::default()
     };
-    let house = opened(
+    let harness = opened(
         two("echo left > a.txt", "echo right > a.txt", vec![first, second]),
         settings,
     )
     .await;
-    let repository = house.repository(&[("a.txt", "base\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
-    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let repository = harness.repository(&[("a.txt", "base\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
+    let merges = harness.engine.views().merges(run.id).await.unwrap();
     let asked: Vec<_> = merges
         .iter()
         .flat_map(|merge| &merge.resolutions)
@@ -512,19 +512,19 @@ async fn a_decision_that_does_not_parse_goes_back_to_the_model() {
         "dropped_lines": dropped});
     let whole = Rule::resolver("*").turn(2).contains("no JSON any more").json(&joined);
     let work = |key: &str, number| format!("printf '{{\\n  \"{key}\": {number}\\n}}\\n' > a.json");
-    let house = House::open(two(&work("left", 1), &work("right", 2), vec![broken, whole])).await;
-    let repository = house.repository(&[("a.json", "{\n  \"a\": 1\n}\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    let ended = house.end(run.id).await;
+    let harness = Harness::open(two(&work("left", 1), &work("right", 2), vec![broken, whole])).await;
+    let repository = harness.repository(&[("a.json", "{\n  \"a\": 1\n}\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    let ended = harness.end(run.id).await;
     assert_eq!(
         ended,
         (RunState::Complete, String::new()),
         "{:?}",
-        decisions(&house, run.id).await
+        decisions(&harness, run.id).await
     );
     let json: Value = serde_json::from_str(&text(&repository, "a.json")).unwrap();
     assert_eq!(json, json!({"left": 1, "right": 2}));
-    assert_eq!(resolver_calls(&house), 2);
+    assert_eq!(resolver_calls(&harness), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -538,18 +538,18 @@ async fn what_is_not_about_lines_goes_to_the_worker_all_at_once() {
             json!({"command": "rm -f gone.txt; echo both > new.txt; echo both > Cargo.lock"}),
         )
         .call("finish", done());
-    let house = House::open(two(
+    let harness = Harness::open(two(
         "rm gone.txt; echo left > new.txt; echo left > Cargo.lock",
         "echo right > gone.txt; echo right > new.txt; echo right > Cargo.lock",
         vec![again],
     ))
     .await;
-    let repository = house.repository(&[("gone.txt", "a\n"), ("Cargo.lock", "a\n"), ("other", "\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    completes(&house, run.id).await;
-    assert_eq!(resolver_calls(&house), 0);
-    assert_eq!(decisions(&house, run.id).await, pairs(&[("worker", "declined"); 3]));
-    let told = reasons(&house, run.id, Layer::Worker).await;
+    let repository = harness.repository(&[("gone.txt", "a\n"), ("Cargo.lock", "a\n"), ("other", "\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    completes(&harness, run.id).await;
+    assert_eq!(resolver_calls(&harness), 0);
+    assert_eq!(decisions(&harness, run.id).await, pairs(&[("worker", "declined"); 3]));
+    let told = reasons(&harness, run.id, Layer::Worker).await;
     for part in [
         "[[merge.generated]] files = \"Cargo.lock\"",
         "bytes (mode 100644, git show ",
@@ -564,7 +564,7 @@ async fn what_is_not_about_lines_goes_to_the_worker_all_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_asks_nothing_again_that_a_model_has_decided() {
     let work = |key: &str| format!("echo {key} > a.txt; echo {key} > b.txt");
-    let mut house = House::open(two(
+    let mut harness = Harness::open(two(
         &work("left"),
         &work("right"),
         vec![
@@ -577,23 +577,23 @@ async fn a_restart_asks_nothing_again_that_a_model_has_decided() {
         ],
     ))
     .await;
-    let repository = house.repository(&[("a.txt", "base\n"), ("b.txt", "base\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await;
-    let asked_for_b = |house: &House| {
-        house
+    let repository = harness.repository(&[("a.txt", "base\n"), ("b.txt", "base\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    let asked_for_b = |harness: &Harness| {
+        harness
             .model
             .journal()
             .iter()
             .any(|entry| entry.file.as_deref() == Some("b.txt"))
     };
-    while !asked_for_b(&house) {
-        house.engine.changed(run.id, i64::MAX).await;
+    while !asked_for_b(&harness) {
+        harness.engine.changed(run.id, i64::MAX).await;
     }
-    house.reopen().await;
-    completes(&house, run.id).await;
+    harness.reopen().await;
+    completes(&harness, run.id).await;
     let expected = [("model", "resolved"), ("model", "resolved")];
-    assert_eq!(decisions(&house, run.id).await, pairs(&expected));
-    let asked_for_a = house
+    assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
+    let asked_for_a = harness
         .model
         .journal()
         .iter()
@@ -604,24 +604,24 @@ async fn a_restart_asks_nothing_again_that_a_model_has_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_ends_what_is_under_way_for_its_conflict() {
-    let house = House::open(two(
+    let harness = Harness::open(two(
         "echo left > a.txt",
         "echo right > a.txt",
         vec![Rule::resolver("*").fault(Fault::Hang)],
     ))
     .await;
-    let repository = house.repository(&[("a.txt", "base\n")]);
-    let run = house.submit(&repository, Some(CHECK)).await.id;
-    while resolver_calls(&house) == 0 {
-        house.engine.changed(run, i64::MAX).await;
+    let repository = harness.repository(&[("a.txt", "base\n")]);
+    let run = harness.submit(&repository, Some(CHECK)).await.id;
+    while resolver_calls(&harness) == 0 {
+        harness.engine.changed(run, i64::MAX).await;
     }
-    house.engine.cancel(run).await.unwrap();
-    assert_eq!(house.end(run).await.0, RunState::Cancelled);
+    harness.engine.cancel(run).await.unwrap();
+    assert_eq!(harness.end(run).await.0, RunState::Cancelled);
     // The call is given up long before its time is over, and nothing is recorded any more.
     let given_back = async {
         let held = "select count(*) from model_call where settled_at is null and role = 'resolver'";
         while sqlx::query_scalar::<_, i64>(held)
-            .fetch_one(house.database.pool())
+            .fetch_one(harness.database.pool())
             .await
             .unwrap()
             > 0
@@ -629,6 +629,6 @@ async fn a_cancelled_run_ends_what_is_under_way_for_its_conflict() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(house::PATIENCE, given_back).await.unwrap();
-    assert_eq!(decisions(&house, run).await, []);
+    tokio::time::timeout(harness::TIMEOUT, given_back).await.unwrap();
+    assert_eq!(decisions(&harness, run).await, []);
 }

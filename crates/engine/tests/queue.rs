@@ -1,10 +1,10 @@
 //! The merge queue: gates side by side, failures in the middle, flaky tests, a branch that somebody else moved.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::{RunId, run::RunState};
-use house::{House, done, file, git, plan};
+use harness::{Harness, done, file, git, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::{
@@ -26,8 +26,8 @@ if [ "$(grep -c begun "$log")" -eq 1 ]; then echo 'not ok 2 - shaky'; exit 1; fi
 echo 'ok 2 - shaky'
 "#;
 
-fn repository(house: &House, suite: &str) -> PathBuf {
-    house.repository(&[("test.sh", suite), ("src/a.txt", "one\n")])
+fn repository(harness: &Harness, suite: &str) -> PathBuf {
+    harness.repository(&[("test.sh", suite), ("src/a.txt", "one\n")])
 }
 
 /// A worker that writes one file and is done; a slow one lets others finish first.
@@ -58,16 +58,16 @@ fn chain(repository: &Path, run: RunId) -> Vec<(String, Vec<String>, String)> {
         .collect()
 }
 
-async fn attempts(house: &House, run: RunId) -> Vec<(String, i32)> {
-    let tasks = house.engine.views().tasks(run).await.unwrap();
+async fn attempts(harness: &Harness, run: RunId) -> Vec<(String, i32)> {
+    let tasks = harness.engine.views().tasks(run).await.unwrap();
     tasks.into_iter().map(|task| (task.key.0, task.attempts)).collect()
 }
 
 /// That the branch is the merges that landed, each on the one before it, with the tree that was judged.
-async fn assert_landed_as_judged(house: &House, repository: &Path, run: RunId, count: usize) {
+async fn assert_landed_as_judged(harness: &Harness, repository: &Path, run: RunId, count: usize) {
     let chain = chain(repository, run);
     assert_eq!(chain.len(), count + 1, "{chain:?}");
-    let mut merges = house.engine.views().merges(run).await.unwrap();
+    let mut merges = harness.engine.views().merges(run).await.unwrap();
     merges.retain(|merge| merge.merged.is_some() && merge.state == domain::merge::MergeState::Landed);
     assert_eq!(merges.len(), count);
     for pair in chain.windows(2) {
@@ -92,19 +92,19 @@ async fn gates_run_side_by_side_and_their_work_lands_in_order() {
         writes("b", false),
         writes("c", false),
     ];
-    let house = House::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
+    let harness = Harness::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
         settings.gates_ahead = 2
     })
     .await;
-    let repository = repository(&house, WAITS);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    until_gates(&house, run, 3).await;
-    until_side_by_side(&house, 3).await;
-    let_gates_go(&house);
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
-    assert_landed_as_judged(&house, &repository, run, 3).await;
-    assert!(attempts(&house, run).await.iter().all(|(_, attempts)| *attempts == 1));
-    house.assert_rows_agree().await;
+    let repository = repository(&harness, WAITS);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&harness, run, 3).await;
+    until_side_by_side(&harness, 3).await;
+    let_gates_go(&harness);
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+    assert_landed_as_judged(&harness, &repository, run, 3).await;
+    assert!(attempts(&harness, run).await.iter().all(|(_, attempts)| *attempts == 1));
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,36 +122,36 @@ async fn what_was_built_on_a_failure_is_built_anew_without_it() {
         writes("b", true),
         writes("c", true),
     ];
-    let house = House::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
+    let harness = Harness::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
         settings.gates_ahead = 2
     })
     .await;
-    let repository = repository(&house, WAITS);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    until_gates(&house, run, 3).await;
-    until_side_by_side(&house, 3).await;
-    let_gates_go(&house);
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
-    assert_landed_as_judged(&house, &repository, run, 3).await;
-    let attempts = attempts(&house, run).await;
+    let repository = repository(&harness, WAITS);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&harness, run, 3).await;
+    until_side_by_side(&harness, 3).await;
+    let_gates_go(&harness);
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+    assert_landed_as_judged(&harness, &repository, run, 3).await;
+    let attempts = attempts(&harness, run).await;
     let expected = [("bad", 2), ("b", 1), ("c", 1)].map(|(key, count)| (key.to_owned(), count));
     assert_eq!(attempts, expected, "nobody pays for another's failure");
     assert!(
-        house.log(run).await.matches("\"verifying\"").count() > 4,
+        harness.log(run).await.matches("\"verifying\"").count() > 4,
         "something was built anew"
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_fails_once_and_passes_on_the_same_tree_is_reported_as_flaky() {
     let rules = [Rule::director().json(&plan(&[("a", &[])])), writes("a", false)];
-    let house = House::open(Scenario::from_rules(rules.to_vec())).await;
-    let repository = repository(&house, SHAKY);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
-    assert_eq!(attempts(&house, run).await, [("a".to_owned(), 1)]);
-    let merges = house.engine.views().merges(run).await.unwrap();
+    let harness = Harness::open(Scenario::from_rules(rules.to_vec())).await;
+    let repository = repository(&harness, SHAKY);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(attempts(&harness, run).await, [("a".to_owned(), 1)]);
+    let merges = harness.engine.views().merges(run).await.unwrap();
     let gate = merges[0].gate.clone().unwrap();
     assert_eq!(
         (&gate["flaky"], &gate["runs"]),
@@ -164,36 +164,36 @@ async fn a_test_that_fails_once_and_passes_on_the_same_tree_is_reported_as_flaky
             .unwrap()
             .contains("flaky in 2 runs on this very tree: shaky")
     );
-    assert!(house.log(run).await.contains("\"flaky\":[\"shaky\"]"));
+    assert!(harness.log(run).await.contains("\"flaky\":[\"shaky\"]"));
 }
 
 /// Waits until that many gates have begun.
-async fn until_gates(house: &House, run: RunId, count: usize) {
-    while house.log(run).await.matches("\"verifying\"").count() < count {
-        house.engine.changed(run, i64::MAX).await;
+async fn until_gates(harness: &Harness, run: RunId, count: usize) {
+    while harness.log(run).await.matches("\"verifying\"").count() < count {
+        harness.engine.changed(run, i64::MAX).await;
     }
 }
 
-fn hub(house: &House) -> PathBuf {
-    let hubs = std::fs::read_dir(house.folder.path().join("data/hubs")).unwrap();
+fn hub(harness: &Harness) -> PathBuf {
+    let hubs = std::fs::read_dir(harness.directory.path().join("data/hubs")).unwrap();
     let mut hubs = hubs.map(|entry| entry.unwrap().path());
     // Beside it lies the lock file of its making.
     hubs.find(|path| path.is_dir()).unwrap()
 }
 
 /// What each gate that runs beside others keeps for itself.
-fn caches(house: &House) -> [PathBuf; 4] {
-    let cache = house
-        .folder
+fn caches(harness: &Harness) -> [PathBuf; 4] {
+    let cache = harness
+        .directory
         .path()
         .join("data/cache")
-        .join(hub(house).file_stem().unwrap());
+        .join(hub(harness).file_stem().unwrap());
     [0, 1, 2, 3].map(|number| cache.join(format!("gate-{number}/target")))
 }
 
 /// Waits until so many gates run at one time.
-async fn until_side_by_side(house: &House, count: usize) {
-    while caches(house)
+async fn until_side_by_side(harness: &Harness, count: usize) {
+    while caches(harness)
         .iter()
         .filter(|cache| cache.join("begun").exists())
         .count()
@@ -203,8 +203,8 @@ async fn until_side_by_side(house: &House, count: usize) {
     }
 }
 
-fn let_gates_go(house: &House) {
-    for cache in caches(house) {
+fn let_gates_go(harness: &Harness) {
+    for cache in caches(harness) {
         std::fs::create_dir_all(&cache).unwrap();
         std::fs::write(cache.join("go"), "").unwrap();
     }
@@ -218,31 +218,31 @@ async fn a_restart_in_the_middle_of_a_train_loses_nothing_and_asks_nobody_again(
         writes("b", false),
         writes("c", false),
     ];
-    let mut house = House::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
+    let mut harness = Harness::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
         settings.gates_ahead = 2
     })
     .await;
-    let repository = repository(&house, WAITS);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    until_gates(&house, run, 3).await;
-    house.reopen().await;
-    until_gates(&house, run, 6).await;
-    let_gates_go(&house);
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
-    assert_landed_as_judged(&house, &repository, run, 3).await;
-    assert_eq!(["a", "b", "c"].map(|task| house.calls_for(task)), [1, 1, 1]);
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+    let repository = repository(&harness, WAITS);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&harness, run, 3).await;
+    harness.reopen().await;
+    until_gates(&harness, run, 6).await;
+    let_gates_go(&harness);
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+    assert_landed_as_judged(&harness, &repository, run, 3).await;
+    assert_eq!(["a", "b", "c"].map(|task| harness.calls_for(task)), [1, 1, 1]);
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_somebody_else_moved_is_never_forced() {
     let rules = [Rule::director().json(&plan(&[("a", &[])])), writes("a", false)];
-    let house = House::open(Scenario::from_rules(rules.to_vec())).await;
-    let repository = repository(&house, WAITS);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    until_gates(&house, run, 1).await;
-    let hub = hub(&house);
+    let harness = Harness::open(Scenario::from_rules(rules.to_vec())).await;
+    let repository = repository(&harness, WAITS);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    until_gates(&harness, run, 1).await;
+    let hub = hub(&harness);
     let branch = format!("refs/heads/orchestrator/{}", run.short());
     let tree = git(&hub, &["rev-parse", &format!("{branch}^{{tree}}")]);
     let stranger = git(
@@ -259,12 +259,12 @@ async fn a_branch_that_somebody_else_moved_is_never_forced() {
         ],
     );
     git(&hub, &["update-ref", &branch, &stranger]);
-    let_gates_go(&house);
-    let (state, reason) = house.end(run).await;
+    let_gates_go(&harness);
+    let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("someone else moved it"), "{reason}");
     assert_eq!(git(&hub, &["rev-parse", &branch]), stranger);
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 /// Names a failing test, and hangs where the work says so.
@@ -284,15 +284,15 @@ async fn a_red_base_excuses_no_more_than_what_fails_there() {
             .call("write_file", file("src/a.txt.hangs", "h\n"))
             .call("finish", done()),
     ];
-    let house = House::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
+    let harness = Harness::open_with(Scenario::from_rules(rules.to_vec()), |settings| {
         settings.limits.gate_s = 2;
         settings.limits.failures = 1;
     });
-    let house = house.await;
-    let repository = repository(&house, RED);
-    let run = house.submit(&repository, Some("sh test.sh")).await.id;
-    assert_eq!(house.end(run).await.0, RunState::Failed);
-    let tasks = house.engine.views().tasks(run).await.unwrap();
+    let harness = harness.await;
+    let repository = repository(&harness, RED);
+    let run = harness.submit(&repository, Some("sh test.sh")).await.id;
+    assert_eq!(harness.end(run).await.0, RunState::Failed);
+    let tasks = harness.engine.views().tasks(run).await.unwrap();
     let landed: Vec<(&str, bool)> = tasks
         .iter()
         .map(|task| (task.key.0.as_str(), task.landed.is_some()))
@@ -301,6 +301,6 @@ async fn a_red_base_excuses_no_more_than_what_fails_there() {
         landed,
         [("a", true), ("twice", false), ("hangs", false)],
         "{}",
-        house.log(run).await
+        harness.log(run).await
     );
 }

@@ -1,64 +1,64 @@
 //! What ended runs left is given up, and nothing else is.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(unused_imports, reason = "other tests use more of the house")]
-mod house;
+#[allow(unused_imports, reason = "other tests use more of the harness")]
+mod harness;
 
 use domain::{RunId, run::RunState};
 use engine::{Area, CleanMode, DeliverError};
-use house::{House, git};
+use harness::{Harness, git};
 use sim_llm::{Rule, Scenario};
 use std::{path::PathBuf, time::Duration};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn hub(house: &House) -> PathBuf {
-    let mut hubs = std::fs::read_dir(house.folder.path().join("data/hubs")).unwrap();
+fn hub(harness: &Harness) -> PathBuf {
+    let mut hubs = std::fs::read_dir(harness.directory.path().join("data/hubs")).unwrap();
     hubs.find_map(|entry| Some(entry.unwrap().path()).filter(|path| path.is_dir()))
         .unwrap()
 }
 
-fn references(house: &House, run: RunId) -> usize {
+fn references(harness: &Harness, run: RunId) -> usize {
     let (own, branch) = (
         format!("refs/orchestrator/{run}/"),
         format!("refs/heads/orchestrator/{}", run.short()),
     );
-    git(&hub(house), &["for-each-ref", "--format=%(refname)", &own, &branch])
+    git(&hub(harness), &["for-each-ref", "--format=%(refname)", &own, &branch])
         .lines()
         .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay() {
-    let house = House::open(Scenario::trivial(2, 1)).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let old = house.submit(&repository, None).await.id;
-    assert_eq!(house.end(old).await.0, RunState::Complete);
-    let young = house.submit(&repository, None).await.id;
+    let harness = Harness::open(Scenario::trivial(2, 1)).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let old = harness.submit(&repository, None).await.id;
+    assert_eq!(harness.end(old).await.0, RunState::Complete);
+    let young = harness.submit(&repository, None).await.id;
     // The same work again changes nothing, so this one fails: what it left is kept as long as any other's.
-    assert_eq!(house.end(young).await.0, RunState::Failed);
-    let kept = (references(&house, old), references(&house, young));
+    assert_eq!(harness.end(young).await.0, RunState::Failed);
+    let kept = (references(&harness, old), references(&harness, young));
     assert!(kept.0 > 2 && kept.1 > 1, "{kept:?}");
     // Nothing is old enough yet.
-    assert_eq!(house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap().runs, []);
-    assert_eq!((references(&house, old), references(&house, young)), kept);
+    assert_eq!(harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap().runs, []);
+    assert_eq!((references(&harness, old), references(&harness, young)), kept);
 
     sqlx::query("update run set ended_at = now() - interval '2 days' where id = $1")
         .bind(old.0)
-        .execute(house.database.pool())
+        .execute(harness.database.pool())
         .await
         .unwrap();
-    let outputs = house
-        .folder
+    let outputs = harness
+        .directory
         .path()
         .join("data/outputs")
         .join(old.0.simple().to_string());
     std::fs::create_dir_all(&outputs).unwrap();
     std::fs::write(outputs.join("log"), vec![7; 100_000]).unwrap();
-    let dry = house.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
-    assert_eq!((references(&house, old), references(&house, young)), kept);
+    let dry = harness.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
+    assert_eq!((references(&harness, old), references(&harness, young)), kept);
     assert!(outputs.exists());
-    let given_up = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    let given_up = harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
     assert_eq!(dry.runs, given_up.runs, "a dry run says what is then done");
     let [line] = &given_up.runs[..] else {
         panic!("{given_up:?}")
@@ -66,50 +66,50 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     assert_eq!((line.run, line.trees, line.references), (old, true, kept.0 as u64));
     assert!(line.output_bytes >= 100_000 && line.hub_bytes > 0, "{line:?}");
     assert_eq!(given_up.freed[&Area::Outputs], line.output_bytes);
-    assert_eq!((references(&house, old), references(&house, young)), (0, kept.1));
+    assert_eq!((references(&harness, old), references(&harness, young)), (0, kept.1));
     assert!(!outputs.exists());
     assert!(!git(&repository, &["rev-parse", &format!("orchestrator/{}", old.short())]).is_empty());
-    let detail = house.engine.views().run(old).await.unwrap().unwrap();
+    let detail = harness.engine.views().run(old).await.unwrap().unwrap();
     assert!(detail.expired_at.is_some());
     assert!(matches!(
-        house.engine.deliver(old, false).await,
+        harness.engine.deliver(old, false).await,
         Err(DeliverError::Refused(_))
     ));
     // Twice: there is nothing left to do, and it is told once.
-    let again = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    let again = harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
     assert!(again.is_nothing(), "{again:?}");
-    assert_eq!(house.log(old).await.matches(" run_expired ").count(), 1);
-    house.assert_rows_agree().await;
+    assert_eq!(harness.log(old).await.matches(" run_expired ").count(), 1);
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_death_left_of_a_run_that_was_marked_goes_with_the_next_round() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, None).await.id;
-    house.end(run).await;
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, None).await.id;
+    harness.end(run).await;
     // As a process leaves it that dies between the mark and the disk.
     sqlx::query("update run set expired_at = now() where id = $1")
         .bind(run.0)
-        .execute(house.database.pool())
+        .execute(harness.database.pool())
         .await
         .unwrap();
-    assert!(references(&house, run) > 0);
-    let given_up = house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    assert!(references(&harness, run) > 0);
+    let given_up = harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
     assert!(given_up.references > 0);
-    assert_eq!(references(&house, run), 0);
+    assert_eq!(references(&harness, run), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_under_way_keeps_everything() {
     let scenario = Scenario::from_rules(vec![
-        Rule::director().json(&house::plan(&[("long", &[])])),
+        Rule::director().json(&harness::plan(&[("long", &[])])),
         Rule::worker("long").call("shell", serde_json::json!({"command": "sleep 300"})),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&[("README.md", "read me\n")]);
-    let run = house.submit(&repository, None).await.id;
-    while house
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, None).await.id;
+    while harness
         .engine
         .views()
         .tasks(run)
@@ -118,11 +118,11 @@ async fn a_run_under_way_keeps_everything() {
         .iter()
         .all(|task| task.action.is_none())
     {
-        house.engine.changed(run, i64::MAX).await;
+        harness.engine.changed(run, i64::MAX).await;
     }
-    let before = references(&house, run);
+    let before = references(&harness, run);
     assert_eq!(
-        house
+        harness
             .engine
             .clean(Some(Duration::ZERO), CleanMode::Remove)
             .await
@@ -130,24 +130,24 @@ async fn a_run_under_way_keeps_everything() {
             .runs,
         []
     );
-    assert_eq!(references(&house, run), before);
-    house.engine.cancel(run).await.unwrap();
-    house.end(run).await;
-    house.engine.drain().await;
+    assert_eq!(references(&harness, run), before);
+    harness.engine.cancel(run).await.unwrap();
+    harness.end(run).await;
+    harness.engine.drain().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_of_the_last_round_outlives_the_process() {
-    let cleaned_at = async |house: &House| {
+    let cleaned_at = async |harness: &Harness| {
         let asked = sqlx::query_scalar::<_, Option<time::OffsetDateTime>>("select cleaned_at from process");
-        asked.fetch_one(house.database.pool()).await.unwrap()
+        asked.fetch_one(harness.database.pool()).await.unwrap()
     };
-    let mut house = House::open(Scenario::from_rules(Vec::new())).await;
-    house.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
-    assert_eq!(cleaned_at(&house).await, None, "a dry run is no round");
-    house.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
-    let first = cleaned_at(&house).await;
+    let mut harness = Harness::open(Scenario::from_rules(Vec::new())).await;
+    harness.engine.clean(Some(DAY), CleanMode::DryRun).await.unwrap();
+    assert_eq!(cleaned_at(&harness).await, None, "a dry run is no round");
+    harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap();
+    let first = cleaned_at(&harness).await;
     assert!(first.is_some());
-    house.reopen().await;
-    assert_eq!(cleaned_at(&house).await, first);
+    harness.reopen().await;
+    assert_eq!(cleaned_at(&harness).await, first);
 }

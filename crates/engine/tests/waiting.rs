@@ -1,7 +1,7 @@
 //! Merges that wait for a person.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::{
     MergeId, RunId,
@@ -10,7 +10,7 @@ use domain::{
     task::TaskState,
 };
 use engine::{AnswerError, LimitsAsked, view::TaskView};
-use house::{House, done, file, git, plan};
+use harness::{Harness, done, file, git, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::path::{Path, PathBuf};
@@ -54,72 +54,72 @@ fn three(more: Vec<Rule>) -> Scenario {
     Scenario::from_rules(rules)
 }
 
-async fn begin(house: &House) -> (PathBuf, RunId) {
-    let repository = house.repository(&[(PATH, TEXT)]);
+async fn begin(harness: &Harness) -> (PathBuf, RunId) {
+    let repository = harness.repository(&[(PATH, TEXT)]);
     // A task has one try: a conflict that goes back to a worker would fail it.
     let limits = LimitsAsked {
         failures: Some(1),
         ..LimitsAsked::default()
     };
-    let run = house.submit_with(&repository, Some(CHECK), limits).await.unwrap();
+    let run = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap();
     (repository, run.id)
 }
 
 /// Waits until a task is as it should be.
-async fn task_that(house: &House, run: RunId, wanted: impl Fn(&TaskView) -> bool) -> TaskView {
+async fn task_that(harness: &Harness, run: RunId, wanted: impl Fn(&TaskView) -> bool) -> TaskView {
     let found = async {
         loop {
-            let tasks = house.engine.views().tasks(run).await.unwrap();
+            let tasks = harness.engine.views().tasks(run).await.unwrap();
             if let Some(task) = tasks.into_iter().find(|task| wanted(task)) {
                 return task;
             }
-            house.engine.changed(run, i64::MAX).await;
+            harness.engine.changed(run, i64::MAX).await;
         }
     };
-    match tokio::time::timeout(house::PATIENCE, found).await {
+    match tokio::time::timeout(harness::TIMEOUT, found).await {
         Ok(task) => task,
-        Err(_) => panic!("no task came to it; the log:\n{}", house.log(run).await),
+        Err(_) => panic!("no task came to it; the log:\n{}", harness.log(run).await),
     }
 }
 
 /// Waits until a merge has asked a person so many times.
-async fn asked(house: &House, run: RunId, times: usize) -> MergeId {
+async fn asked(harness: &Harness, run: RunId, times: usize) -> MergeId {
     loop {
         let waiting = |task: &TaskView| {
             task.merge
                 .as_ref()
                 .is_some_and(|merge| merge.state == MergeState::Waiting)
         };
-        let task = task_that(house, run, waiting).await;
+        let task = task_that(harness, run, waiting).await;
         assert_eq!(task.state, TaskState::Merging);
-        if house.log(run).await.matches(" merge_waits ").count() >= times {
+        if harness.log(run).await.matches(" merge_waits ").count() >= times {
             return task.merge.unwrap().id;
         }
-        house.engine.changed(run, i64::MAX).await;
+        harness.engine.changed(run, i64::MAX).await;
     }
 }
 
 /// Lets the third task go on, and waits for it to land.
-async fn let_go(house: &House, run: RunId) {
+async fn let_go(harness: &Harness, run: RunId) {
     let at_work = |task: &TaskView| {
         let tool = task.action.as_ref().and_then(|action| action.tool.as_ref());
         task.key.0 == "later" && tool.is_some()
     };
-    task_that(house, run, at_work).await;
-    let mut open = vec![house.folder.path().join("data")];
-    while let Some(folder) = open.pop() {
-        let is_tree = folder.join(PATH).is_file() && folder.to_string_lossy().contains("later");
+    task_that(harness, run, at_work).await;
+    let mut open = vec![harness.directory.path().join("data")];
+    while let Some(directory) = open.pop() {
+        let is_tree = directory.join(PATH).is_file() && directory.to_string_lossy().contains("later");
         if is_tree {
-            std::fs::write(folder.join("go"), "").unwrap();
+            std::fs::write(directory.join("go"), "").unwrap();
         }
-        let inside = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let inside = std::fs::read_dir(&directory).into_iter().flatten().flatten();
         open.extend(
             inside
                 .map(|entry| entry.path())
                 .filter(|path| path.is_dir() && !is_tree),
         );
     }
-    task_that(house, run, |task| {
+    task_that(harness, run, |task| {
         task.key.0 == "later" && task.state == TaskState::Complete
     })
     .await;
@@ -135,16 +135,16 @@ fn landed(repository: &Path, run: RunId) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer() {
-    let mut house = House::open(two()).await;
-    let (repository, run) = begin(&house).await;
-    let merge = asked(&house, run, 1).await;
-    let (of, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let mut harness = Harness::open(two()).await;
+    let (repository, run) = begin(&harness).await;
+    let merge = asked(&harness, run, 1).await;
+    let (of, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     assert_eq!(of, run);
     assert!(view.reason.unwrap().message.contains("they exclude each other"));
 
-    house.reopen().await;
-    assert_eq!(asked(&house, run, 1).await, merge, "a restart keeps it");
-    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    harness.reopen().await;
+    assert_eq!(asked(&harness, run, 1).await, merge, "a restart keeps it");
+    let conflict = harness.engine.open_conflict(merge).await.unwrap();
     let [file] = conflict.files.as_slice() else {
         panic!("{conflict:?}")
     };
@@ -157,7 +157,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
 
     // What can't be used is refused, and changes nothing.
     let answer =
-        async |choices, seen: Option<&str>| house.engine.resolve_merge(merge, choices, seen, "").await.unwrap_err();
+        async |choices, seen: Option<&str>| harness.engine.resolve_merge(merge, choices, seen, "").await.unwrap_err();
     assert!(
         matches!(answer(content(&marked), None).await, AnswerError::Invalid { value, message, .. }
         if value == PATH && message.contains("line 9"))
@@ -172,22 +172,22 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
         answer(content("x\n"), Some("0")).await,
         AnswerError::Changed(_)
     ));
-    let unknown = house.engine.give_merge_up(MergeId(4711), "no", "").await.unwrap_err();
+    let unknown = harness.engine.give_merge_up(MergeId(4711), "no", "").await.unwrap_err();
     assert!(matches!(unknown, AnswerError::Unknown(MergeId(4711))));
-    assert!(house.log(run).await.find("merge_answered").is_none());
+    assert!(harness.log(run).await.find("merge_answered").is_none());
 
     let text = TEXT.replace("two\n", "two left\ntwo right\n");
     let tip = view.tip.unwrap().0;
-    house
+    harness
         .engine
         .resolve_merge(merge, content(&text), Some(&tip), "Ann")
         .await
         .unwrap();
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(landed(&repository, run), text.trim());
-    let calls = house.calls_for("left") + house.calls_for("right");
+    let calls = harness.calls_for("left") + harness.calls_for("right");
     assert_eq!(calls, 3, "two workers and a resolver were asked once each");
-    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     let decided: Vec<_> = view
         .resolutions
         .iter()
@@ -196,7 +196,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
     assert_eq!(decided, [("model", "declined"), ("person", "resolved")]);
     assert!(view.resolutions[0].earlier && !view.resolutions[1].earlier);
     assert!(view.resolutions[1].reason.starts_with("Ann decided"), "{view:?}");
-    let again = house
+    let again = harness
         .engine
         .resolve_merge(merge, content(&text), None, "")
         .await
@@ -208,37 +208,37 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
             ..
         }
     ));
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
-    let house = House::open(three(Vec::new())).await;
-    let (repository, run) = begin(&house).await;
-    let merge = asked(&house, run, 1).await;
-    let_go(&house, run).await;
+    let harness = Harness::open(three(Vec::new())).await;
+    let (repository, run) = begin(&harness).await;
+    let merge = asked(&harness, run, 1).await;
+    let_go(&harness, run).await;
     // The branch has moved, and with it what the work meets there.
-    house
+    harness
         .engine
         .resolve_merge(merge, content("mine\n"), None, "Ann")
         .await
         .unwrap();
-    assert_eq!(asked(&house, run, 2).await, merge);
-    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    assert_eq!(asked(&harness, run, 2).await, merge);
+    let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     let why = view.reason.unwrap().message;
     assert!(why.contains("the branch has moved") && why.contains(PATH), "{why}");
-    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    let conflict = harness.engine.open_conflict(merge).await.unwrap();
     assert!(conflict.files[0].answer.is_none());
 
     let ours = vec![(PATH.to_owned(), Some(Choice::Ours))];
-    house.engine.resolve_merge(merge, ours, None, "Ann").await.unwrap();
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    harness.engine.resolve_merge(merge, ours, None, "Ann").await.unwrap();
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     let text = landed(&repository, run);
     assert!(
         text.starts_with("ONE\n") && (text.ends_with("two left") || text.ends_with("two right")),
         "{text}"
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,16 +251,16 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
             file(PATH, &TEXT.replace("two\n", "two left\ntwo right\n")),
         )
         .call("finish", done());
-    let house = House::open(three(vec![mend])).await;
-    let (repository, run) = begin(&house).await;
-    let merge = asked(&house, run, 1).await;
-    house
+    let harness = Harness::open(three(vec![mend])).await;
+    let (repository, run) = begin(&harness).await;
+    let merge = asked(&harness, run, 1).await;
+    harness
         .engine
         .resolve_merge(merge, content("broken\n"), None, "Ann")
         .await
         .unwrap();
-    assert_eq!(asked(&house, run, 2).await, merge);
-    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    assert_eq!(asked(&harness, run, 2).await, merge);
+    let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     let why = view.reason.unwrap().message;
     assert!(
         why.contains("does not pass") && why.contains("grep -rq broken"),
@@ -268,12 +268,12 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
     );
     assert_eq!(view.gate.unwrap()["verdict"], "failed");
     // Left to the layers, the answer is withdrawn: it is not put in again, and the resolver declines once more.
-    let answered = house.engine.open_conflict(merge).await.unwrap().files.remove(0).answer;
+    let answered = harness.engine.open_conflict(merge).await.unwrap().files.remove(0).answer;
     assert!(answered.is_some());
     let to_layers = vec![(PATH.to_owned(), None)];
-    house.engine.resolve_merge(merge, to_layers, None, "Ann").await.unwrap();
-    assert_eq!(asked(&house, run, 3).await, merge);
-    let (_, view) = house.engine.views().merge(merge).await.unwrap().unwrap();
+    harness.engine.resolve_merge(merge, to_layers, None, "Ann").await.unwrap();
+    assert_eq!(asked(&harness, run, 3).await, merge);
+    let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     let why = view.reason.unwrap().message;
     assert!(why.contains("they exclude each other"), "{why}");
     let rows = view.resolutions.iter();
@@ -287,50 +287,50 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
     ];
     assert_eq!(told, history);
 
-    let empty = house.engine.send_merge_back(merge, " ", "Ann").await.unwrap_err();
+    let empty = harness.engine.send_merge_back(merge, " ", "Ann").await.unwrap_err();
     assert!(matches!(empty, AnswerError::Invalid { field: "note", .. }));
-    house
+    harness
         .engine
         .send_merge_back(merge, "keep both lines", "Ann")
         .await
         .unwrap();
-    let_go(&house, run).await;
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    let_go(&harness, run).await;
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     let text = landed(&repository, run);
     assert!(text.contains("two left\ntwo right"), "{text}");
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
-    let house = House::open(two()).await;
-    let (_, run) = begin(&house).await;
-    let merge = asked(&house, run, 1).await;
-    house.engine.give_merge_up(merge, "not worth it", "Ann").await.unwrap();
-    let (state, reason) = house.end(run).await;
+    let harness = Harness::open(two()).await;
+    let (_, run) = begin(&harness).await;
+    let merge = asked(&harness, run, 1).await;
+    harness.engine.give_merge_up(merge, "not worth it", "Ann").await.unwrap();
+    let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("Ann gave the work up: not worth it"), "{reason}");
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
     // Once the trees of its run are given up, the merge can still be looked at.
     sqlx::query("update run set expired_at = now() where id = $1")
         .bind(run.0)
-        .execute(house.database.pool())
+        .execute(harness.database.pool())
         .await
         .unwrap();
-    let conflict = house.engine.open_conflict(merge).await.unwrap();
+    let conflict = harness.engine.open_conflict(merge).await.unwrap();
     assert!(conflict.files.is_empty() && conflict.gone.unwrap().contains("given up on"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
-    let house = House::open_with(two(), |settings| settings.limits.failures = 1).await;
-    let repository = house.repository(&[(PATH, TEXT)]);
-    let run = house.submit(&repository, None).await.id;
-    let merge = asked(&house, run, 1).await;
-    house.engine.cancel(run).await.unwrap();
-    assert_eq!(house.end(run).await.0, RunState::Cancelled);
-    let late = house
+    let harness = Harness::open_with(two(), |settings| settings.limits.failures = 1).await;
+    let repository = harness.repository(&[(PATH, TEXT)]);
+    let run = harness.submit(&repository, None).await.id;
+    let merge = asked(&harness, run, 1).await;
+    harness.engine.cancel(run).await.unwrap();
+    assert_eq!(harness.end(run).await.0, RunState::Cancelled);
+    let late = harness
         .engine
         .resolve_merge(merge, content("mine\n"), None, "")
         .await
@@ -345,32 +345,32 @@ async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
         ),
         "{late}"
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_decided_is_known_again_hunk_by_hunk() {
-    let house = House::open(two()).await;
-    let (repository, run) = begin(&house).await;
+    let harness = Harness::open(two()).await;
+    let (repository, run) = begin(&harness).await;
     let base = git(&repository, &["rev-parse", "HEAD"]);
-    let merge = asked(&house, run, 1).await;
+    let merge = asked(&harness, run, 1).await;
     let text = TEXT.replace("two\n", "two left\ntwo right\n");
-    let answer = house.engine.resolve_merge(merge, content(&text), None, "Ann");
+    let answer = harness.engine.resolve_merge(merge, content(&text), None, "Ann");
     answer.await.unwrap();
-    assert_eq!(house.end(run).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     // The same again: nobody is asked.
     git(&repository, &["reset", "-q", "--hard", &base]);
     let limits = LimitsAsked {
         failures: Some(1),
         ..LimitsAsked::default()
     };
-    let again = house.submit_with(&repository, Some(CHECK), limits).await.unwrap().id;
-    assert_eq!(house.end(again).await, (RunState::Complete, String::new()));
+    let again = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap().id;
+    assert_eq!(harness.end(again).await, (RunState::Complete, String::new()));
     assert_eq!(landed(&repository, again), text.trim());
     let reasons: Vec<(String, String)> =
         sqlx::query_as("select r.layer, r.reason from resolution r join merge m on m.id = r.merge where m.run = $1")
             .bind(again.0)
-            .fetch_all(house.database.pool())
+            .fetch_all(harness.database.pool())
             .await
             .unwrap();
     let [(layer, reason)] = reasons.as_slice() else {
@@ -378,5 +378,5 @@ async fn what_a_person_decided_is_known_again_hunk_by_hunk() {
     };
     assert_eq!(layer, "remembered");
     assert!(reason.contains(&format!("in run {}", run.short())), "{reason}");
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }

@@ -1,11 +1,11 @@
 //! Whole runs, from an objective to a branch.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-mod house;
+mod harness;
 
 use domain::{NanoDollars, run::RunState};
 use engine::LimitsAsked;
-use house::{House, done, file, git, plan};
+use harness::{Harness, done, file, git, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario, Usage};
 
@@ -23,10 +23,10 @@ fn files() -> Vec<(&'static str, &'static str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_task_is_planned_worked_merged_and_delivered() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     let branch = format!("orchestrator/{}", run.id.short());
     assert_eq!(
         git(&repository, &["show", &format!("{branch}:trivial/task-1.txt")]),
@@ -37,17 +37,17 @@ async fn one_task_is_planned_worked_merged_and_delivered() {
         git(&repository, &["rev-parse", &branch])
     );
     assert_eq!(git(&repository, &["status", "--porcelain"]), "");
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dependents_begin_from_what_their_parents_landed() {
-    let house = House::open(Scenario::trivial(6, 2)).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
-    assert_eq!(house.end(run.id).await.0, RunState::Complete);
-    let tasks = house.engine.views().tasks(run.id).await.unwrap();
+    let harness = Harness::open(Scenario::trivial(6, 2)).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    assert_eq!(harness.end(run.id).await.0, RunState::Complete);
+    let tasks = harness.engine.views().tasks(run.id).await.unwrap();
     assert!(tasks.iter().all(|task| task.landed.is_some()));
     for number in 1..=6 {
         let text = std::fs::read_to_string(repository.join(format!("trivial/task-{number}.txt"))).unwrap();
@@ -63,7 +63,7 @@ async fn dependents_begin_from_what_their_parents_landed() {
             "{subjects}"
         );
     }
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,11 +80,11 @@ async fn work_that_fails_the_gate_goes_back_with_what_the_gate_said() {
             .call("write_file", file("src/b.txt", "whole\n"))
             .call("finish", done()),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    let merges = harness.engine.views().merges(run.id).await.unwrap();
     let verdicts: Vec<_> = merges
         .iter()
         .map(|merge| merge.gate.as_ref().unwrap()["verdict"].clone())
@@ -117,47 +117,47 @@ fn conflict(resolver: Rule) -> Scenario {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_is_decided_by_the_resolver_and_keeps_both_sides() {
     let answer = json!({"decision": "replace", "text": "two left\ntwo right\n", "reason": "both", "dropped_lines": []});
-    let house = House::open(conflict(Rule::resolver("*").json(&answer))).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let harness = Harness::open(conflict(Rule::resolver("*").json(&answer))).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     let text = std::fs::read_to_string(repository.join("src/a.txt")).unwrap();
     assert_eq!(text, "one\ntwo left\ntwo right\nthree\n");
-    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let merges = harness.engine.views().merges(run.id).await.unwrap();
     let decided: Vec<_> = merges.iter().flat_map(|merge| &merge.resolutions).collect();
     assert_eq!(decided.len(), 1);
     assert_eq!(
         (decided[0].layer.as_str(), decided[0].result.as_str()),
         ("model", "resolved")
     );
-    house.assert_requests_were_sound();
+    harness.assert_requests_were_sound();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declined_conflict_never_completes_the_run() {
     let answer =
         json!({"decision": "decline", "text": "", "reason": "the intents exclude each other", "dropped_lines": []});
-    let house = House::open(conflict(Rule::resolver("*").json(&answer))).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
-    let (state, reason) = house.end(run.id).await;
+    let harness = Harness::open(conflict(Rule::resolver("*").json(&answer))).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
+    let (state, reason) = harness.end(run.id).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("the other side must decide"), "{reason}");
     assert_eq!(
         std::fs::read_to_string(repository.join("src/a.txt")).unwrap(),
         "one\ntwo\nthree\n"
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_does_not_exist_becomes_a_repository_and_its_run_completes_unchecked() {
-    let house = House::open(Scenario::trivial(2, 2)).await;
-    let path = house.folder.path().join("new/place");
-    let run = house.submit(&path, None).await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
+    let harness = Harness::open(Scenario::trivial(2, 2)).await;
+    let path = harness.directory.path().join("new/place");
+    let run = harness.submit(&path, None).await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     assert!(path.join("trivial/task-2.txt").is_file());
-    let merges = house.engine.views().merges(run.id).await.unwrap();
+    let merges = harness.engine.views().merges(run.id).await.unwrap();
     assert!(
         merges
             .iter()
@@ -173,28 +173,28 @@ async fn a_cap_is_kept_and_the_run_says_so() {
         completion_tokens: 3_000,
         ..Usage::default()
     };
-    let house = House::open(Scenario::from_rules(vec![
+    let harness = Harness::open(Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("endless", &[])])),
         Rule::worker("endless")
             .call("shell", json!({"command": "date +%N"}))
             .usage(usage),
     ]))
     .await;
-    let repository = house.repository(&files());
+    let repository = harness.repository(&files());
     let limits = LimitsAsked {
         cost: Some(NanoDollars(30_000_000)),
         ..LimitsAsked::default()
     };
-    let run = house.submit_with(&repository, Some(CHECK), limits).await.unwrap();
-    let (state, reason) = house.end(run.id).await;
+    let run = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap();
+    let (state, reason) = harness.end(run.id).await;
     assert_eq!(state, RunState::Failed, "{reason}");
     assert!(reason.contains("budget of $0.03"), "{reason}");
-    let cost = house.engine.views().run(run.id).await.unwrap().unwrap().cost;
+    let cost = harness.engine.views().run(run.id).await.unwrap().unwrap().cost;
     assert!(
         cost.spent + cost.reserved + cost.lost <= NanoDollars(30_000_000),
         "{cost:?}"
     );
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,22 +203,22 @@ async fn a_cancelled_run_stops_its_workers_and_its_commands() {
         Rule::director().json(&plan(&[("long", &[]), ("after", &["long"])])),
         Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
     ]);
-    let house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
     loop {
-        let tasks = house.engine.views().tasks(run.id).await.unwrap();
+        let tasks = harness.engine.views().tasks(run.id).await.unwrap();
         if tasks.iter().any(|task| task.action.is_some()) {
             break;
         }
-        house.engine.changed(run.id, i64::MAX).await;
+        harness.engine.changed(run.id, i64::MAX).await;
     }
-    house.engine.cancel(run.id).await.unwrap();
-    assert_eq!(house.end(run.id).await.0, RunState::Cancelled);
+    harness.engine.cancel(run.id).await.unwrap();
+    assert_eq!(harness.end(run.id).await.0, RunState::Cancelled);
     // Cancelling again is fine, and nothing of it is left working.
-    house.engine.cancel(run.id).await.unwrap();
-    house.engine.drain().await;
-    house.assert_rows_agree().await;
+    harness.engine.cancel(run.id).await.unwrap();
+    harness.engine.drain().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,19 +233,19 @@ async fn a_restart_goes_on_and_asks_nothing_twice() {
             .call("shell", json!({"command": "echo half > src/second.txt; sleep 1"})),
         Rule::worker("second").turn(2).call("finish", done()),
     ]);
-    let mut house = House::open(scenario).await;
-    let repository = house.repository(&files());
-    let run = house.submit(&repository, Some(CHECK)).await;
+    let mut harness = Harness::open(scenario).await;
+    let repository = harness.repository(&files());
+    let run = harness.submit(&repository, Some(CHECK)).await;
     loop {
-        let tasks = house.engine.views().tasks(run.id).await.unwrap();
+        let tasks = harness.engine.views().tasks(run.id).await.unwrap();
         if tasks.iter().any(|task| task.key.0 == "second" && task.turns > 0) {
             break;
         }
-        house.engine.changed(run.id, i64::MAX).await;
+        harness.engine.changed(run.id, i64::MAX).await;
     }
-    house.reopen().await;
-    assert_eq!(house.end(run.id).await, (RunState::Complete, String::new()));
-    assert_eq!(house.calls_for("first"), 1);
-    house.assert_requests_were_sound();
-    house.assert_rows_agree().await;
+    harness.reopen().await;
+    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
+    assert_eq!(harness.calls_for("first"), 1);
+    harness.assert_requests_were_sound();
+    harness.assert_rows_agree().await;
 }

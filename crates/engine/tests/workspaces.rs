@@ -1,12 +1,12 @@
 //! A workspace is admitted twice: when the run is submitted, and when it is prepared. What a failed attempt made goes.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
-#[allow(unused_imports, reason = "other tests use more of the house")]
-mod house;
+#[allow(unused_imports, reason = "other tests use more of the harness")]
+mod harness;
 
 use domain::{RunId, run::RunState};
 use engine::{LimitsAsked, ModelRef, NewRun, SubmitError, Submitted};
-use house::{House, git};
+use harness::{Harness, git};
 use sim_llm::Scenario;
 use std::{
     collections::BTreeSet,
@@ -15,9 +15,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-async fn submit(house: &House, workspace: &Path, initialise: bool) -> Result<Submitted, SubmitError> {
+async fn submit(harness: &Harness, workspace: &Path, initialise: bool) -> Result<Submitted, SubmitError> {
     let model = ModelRef::new("scripted", "scripted");
-    house
+    harness
         .engine
         .submit(NewRun {
             objective: "Do what the plan says".into(),
@@ -34,9 +34,9 @@ async fn submit(house: &House, workspace: &Path, initialise: bool) -> Result<Sub
 }
 
 /// Every path below a directory.
-fn listing(folder: &Path) -> BTreeSet<PathBuf> {
+fn listing(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
             found.extend(listing(&entry.path()));
@@ -46,157 +46,157 @@ fn listing(folder: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
-fn hubs(house: &House) -> Vec<PathBuf> {
-    let mut hubs: Vec<PathBuf> = listing(&house.folder.path().join("data/hubs")).into_iter().collect();
+fn hubs(harness: &Harness) -> Vec<PathBuf> {
+    let mut hubs: Vec<PathBuf> = listing(&harness.directory.path().join("data/hubs")).into_iter().collect();
     hubs.retain(|path| path.is_dir());
     hubs
 }
 
-fn notes(house: &House) -> usize {
-    let notes = listing(&house.folder.path().join("data/preparing"));
+fn notes(harness: &Harness) -> usize {
+    let notes = listing(&harness.directory.path().join("data/preparing"));
     notes.iter().filter(|path| path.extension().is_some()).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_become_a_first_commit_only_where_the_request_asks_for_it() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let folder = house.folder.path().join("notes");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("a.txt"), "a\n").unwrap();
-    let refused = submit(&house, &folder, false).await.unwrap_err();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let directory = harness.directory.path().join("notes");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("a.txt"), "a\n").unwrap();
+    let refused = submit(&harness, &directory, false).await.unwrap_err();
     let SubmitError::Unusable { field, hint, .. } = &refused else {
         panic!("{refused}");
     };
     assert_eq!(*field, "initialise");
     assert!(hint.contains("initialise"), "{hint}");
-    assert!(!folder.join(".git").exists());
+    assert!(!directory.join(".git").exists());
 
-    let run = submit(&house, &folder, true).await.unwrap().id;
-    assert_eq!(house.end(run).await.0, RunState::Complete);
-    assert_eq!(git(&folder, &["ls-tree", "--name-only", "main~1"]), "a.txt");
-    assert!(!folder.join(".git/orchestrator-made").exists(), "it is settled");
-    assert_eq!(notes(&house), 0);
+    let run = submit(&harness, &directory, true).await.unwrap().id;
+    assert_eq!(harness.end(run).await.0, RunState::Complete);
+    assert_eq!(git(&directory, &["ls-tree", "--name-only", "main~1"]), "a.txt");
+    assert!(!directory.join(".git/orchestrator-made").exists(), "it is settled");
+    assert_eq!(notes(&harness), 0);
 
-    let missing = house.folder.path().join("new/project");
-    let run = submit(&house, &missing, false).await.unwrap().id;
-    assert_eq!(house.end(run).await.0, RunState::Complete);
+    let missing = harness.directory.path().join("new/project");
+    let run = submit(&harness, &missing, false).await.unwrap().id;
+    assert_eq!(harness.end(run).await.0, RunState::Complete);
     assert_eq!(fs::metadata(&missing).unwrap().permissions().mode() & 0o077, 0);
-    house.assert_rows_agree().await;
+    harness.assert_rows_agree().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_leads_elsewhere_by_the_time_it_is_prepared_is_refused() {
     // Nothing is prepared before the path has changed.
-    let mut house = House::open(Scenario::trivial(1, 1)).await;
-    house.changed = Box::new(|settings| settings.duties = engine::Duties::None);
-    house.reopen().await;
-    let place = house.folder.path().join("place");
+    let mut harness = Harness::open(Scenario::trivial(1, 1)).await;
+    harness.changed = Box::new(|settings| settings.duties = engine::Duties::None);
+    harness.reopen().await;
+    let place = harness.directory.path().join("place");
     fs::create_dir(&place).unwrap();
-    let run = submit(&house, &place, false).await.unwrap().id;
-    let secret = house.folder.path().join("secret");
+    let run = submit(&harness, &place, false).await.unwrap().id;
+    let secret = harness.directory.path().join("secret");
     fs::create_dir(&secret).unwrap();
     fs::write(secret.join("key"), "k").unwrap();
     fs::remove_dir(&place).unwrap();
     symlink(&secret, &place).unwrap();
-    let with_files = house.folder.path().join("files");
-    let other = submit(&house, &with_files, false).await.unwrap().id;
+    let with_files = harness.directory.path().join("files");
+    let other = submit(&harness, &with_files, false).await.unwrap().id;
     fs::create_dir(&with_files).unwrap();
     fs::write(with_files.join("mine"), "m").unwrap();
 
-    house.changed = Box::new(|_| ());
-    house.reopen().await;
+    harness.changed = Box::new(|_| ());
+    harness.reopen().await;
     for run in [run, other] {
-        let (state, reason) = house.end(run).await;
+        let (state, reason) = harness.end(run).await;
         assert_eq!(state, RunState::Failed);
         assert!(
             reason.contains("leads to") || reason.contains("nobody asked"),
             "{reason}"
         );
     }
-    house.engine.drain().await;
+    harness.engine.drain().await;
     assert_eq!(listing(&secret).len(), 1);
     assert_eq!(listing(&with_files).len(), 1);
-    assert_eq!(hubs(&house), Vec::<PathBuf>::new());
-    assert_eq!(notes(&house), 0);
+    assert_eq!(hubs(&harness), Vec::<PathBuf>::new());
+    assert_eq!(notes(&harness), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_much_for_a_first_commit_leaves_nothing_behind() {
-    let house = House::open_with(Scenario::trivial(1, 1), |settings| settings.initialise_files = 50).await;
-    let folder = house.folder.path().join("many");
-    fs::create_dir(&folder).unwrap();
+    let harness = Harness::open_with(Scenario::trivial(1, 1), |settings| settings.initialise_files = 50).await;
+    let directory = harness.directory.path().join("many");
+    fs::create_dir(&directory).unwrap();
     for number in 0..60 {
-        fs::write(folder.join(format!("{number}.txt")), format!("{number}\n")).unwrap();
+        fs::write(directory.join(format!("{number}.txt")), format!("{number}\n")).unwrap();
     }
-    let before = listing(&folder);
-    let run = submit(&house, &folder, true).await.unwrap().id;
-    let (state, reason) = house.end(run).await;
+    let before = listing(&directory);
+    let run = submit(&harness, &directory, true).await.unwrap().id;
+    let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("more than 50 files"), "{reason}");
-    house.engine.drain().await;
-    assert_eq!(listing(&folder), before);
-    assert_eq!(hubs(&house), Vec::<PathBuf>::new());
-    assert_eq!(notes(&house), 0);
+    harness.engine.drain().await;
+    assert_eq!(listing(&directory), before);
+    assert_eq!(hubs(&harness), Vec::<PathBuf>::new());
+    assert_eq!(notes(&harness), 0);
 }
 
 /// As `kill -9` leaves it: the note is there, and what was made; the next start clears it, if nothing comes of the run.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_start_takes_away_what_a_killed_one_had_begun_for_a_run_that_ended() {
-    let mut house = House::open(Scenario::trivial(1, 1)).await;
-    house.changed = Box::new(|settings| settings.duties = engine::Duties::None);
-    house.reopen().await;
-    let files = house.folder.path().join("files");
+    let mut harness = Harness::open(Scenario::trivial(1, 1)).await;
+    harness.changed = Box::new(|settings| settings.duties = engine::Duties::None);
+    harness.reopen().await;
+    let files = harness.directory.path().join("files");
     fs::create_dir(&files).unwrap();
     fs::write(files.join("mine"), "m").unwrap();
-    let missing = house.folder.path().join("new/project");
+    let missing = harness.directory.path().join("new/project");
     let (first, second) = (
-        submit(&house, &files, true).await.unwrap().id,
-        submit(&house, &missing, false).await.unwrap().id,
+        submit(&harness, &files, true).await.unwrap().id,
+        submit(&harness, &missing, false).await.unwrap().id,
     );
-    let going_on = house.folder.path().join("going-on");
-    let third = submit(&house, &going_on, false).await.unwrap().id;
+    let going_on = harness.directory.path().join("going-on");
+    let third = submit(&harness, &going_on, false).await.unwrap().id;
     for run in [first, second] {
-        house.engine.cancel(run).await.unwrap();
+        harness.engine.cancel(run).await.unwrap();
     }
     // What their ends left to do is done: the notes are of a life that was killed.
-    house.engine.drain().await;
-    note(&house, first, &files, &[]);
-    note(&house, second, &missing, &[&house.folder.path().join("new"), &missing]);
-    note(&house, third, &going_on, &[&going_on]);
+    harness.engine.drain().await;
+    note(&harness, first, &files, &[]);
+    note(&harness, second, &missing, &[&harness.directory.path().join("new"), &missing]);
+    note(&harness, third, &going_on, &[&going_on]);
     for path in [&files, &missing, &going_on] {
         fs::create_dir_all(path.join(".git.orchestrator-making/objects/aa")).unwrap();
     }
-    house.changed = Box::new(|_| ());
-    house.reopen().await;
-    assert_eq!(house.end(third).await.0, RunState::Complete);
+    harness.changed = Box::new(|_| ());
+    harness.reopen().await;
+    assert_eq!(harness.end(third).await.0, RunState::Complete);
     assert_eq!(listing(&files).len(), 1, "{:?}", listing(&files));
-    assert!(!house.folder.path().join("new").exists());
+    assert!(!harness.directory.path().join("new").exists());
     assert!(!going_on.join(".git.orchestrator-making").exists());
-    assert_eq!(notes(&house), 0);
+    assert_eq!(notes(&harness), 0);
 }
 
-fn note(house: &House, run: RunId, workspace: &Path, directories: &[&Path]) {
+fn note(harness: &Harness, run: RunId, workspace: &Path, directories: &[&Path]) {
     let note = serde_json::json!({"workspace": workspace, "directories": directories, "hub": null});
-    let file = house.folder.path().join(format!("data/preparing/{run}.json"));
+    let file = harness.directory.path().join(format!("data/preparing/{run}.json"));
     fs::write(file, note.to_string()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hubs_are_for_our_account_alone_and_older_ones_are_closed() {
-    let mut house = House::open(Scenario::trivial(2, 1)).await;
-    let repository = house.repository(&[("a.txt", "a\n")]);
+    let mut harness = Harness::open(Scenario::trivial(2, 1)).await;
+    let repository = harness.repository(&[("a.txt", "a\n")]);
     let usual = fs::metadata(repository.join("a.txt")).unwrap().permissions().mode();
-    let run = house.submit(&repository, None).await.id;
-    assert_eq!(house.end(run).await.0, RunState::Complete);
-    house.engine.drain().await;
-    assert_closed(&house);
+    let run = harness.submit(&repository, None).await.id;
+    assert_eq!(harness.end(run).await.0, RunState::Complete);
+    harness.engine.drain().await;
+    assert_closed(&harness);
     // What is delivered has the rights that the user's own files have.
     let delivered = git(&repository, &["ls-files", "task-1*", "*.txt"]);
     for name in delivered.lines() {
         let mode = fs::metadata(repository.join(name)).unwrap().permissions().mode();
         assert_eq!(mode, usual, "{name}");
     }
-    let hub = hubs(&house)
+    let hub = hubs(&harness)
         .into_iter()
         .find(|path| path.extension().is_some_and(|end| end == "git"))
         .unwrap();
@@ -204,14 +204,14 @@ async fn hubs_are_for_our_account_alone_and_older_ones_are_closed() {
         let open = if path.is_dir() { 0o755 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(open)).unwrap();
     }
-    house.reopen().await;
-    assert_closed(&house);
+    harness.reopen().await;
+    assert_closed(&harness);
 }
 
 /// Everything in the hubs, but what is linked from the user's repository: that is the user's, and nobody gets there.
-fn assert_closed(house: &House) {
+fn assert_closed(harness: &Harness) {
     use std::os::unix::fs::MetadataExt;
-    let hubs = house.folder.path().join("data/hubs");
+    let hubs = harness.directory.path().join("data/hubs");
     for path in listing(&hubs).into_iter().chain([hubs]) {
         let metadata = fs::symlink_metadata(&path).unwrap();
         if metadata.is_dir() || metadata.nlink() == 1 {

@@ -201,7 +201,7 @@ fn io_way_out(error: &io::Error) -> &'static str {
 
 fn upstream_way_out(said: &str) -> &'static str {
     if said.contains("dubious ownership") {
-        "Its folder has to belong to the account that this runs as"
+        "Its directory has to belong to the account that this runs as"
     } else {
         "It has to be there (`git init --bare`), reachable from here, and writable"
     }

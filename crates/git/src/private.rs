@@ -137,41 +137,41 @@ mod tests {
 
     #[test]
     fn only_the_thread_that_asks_makes_private_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let usual = mode_of_new(&folder.path().join("usual"));
+        let directory = tempfile::tempdir().unwrap();
+        let usual = mode_of_new(&directory.path().join("usual"));
         let (asked, asks) = mpsc::channel::<PathBuf>();
         let (answers, answered) = mpsc::channel();
         // Begun before: a thread shares what the one that begins it has.
         let other = thread::spawn(move || asks.iter().for_each(|path| answers.send(mode_of_new(&path)).unwrap()));
         let private = Private::begin();
-        assert_eq!(mode_of_new(&folder.path().join("private")) & OTHERS, 0);
+        assert_eq!(mode_of_new(&directory.path().join("private")) & OTHERS, 0);
         let nested = Private::begin();
-        assert_eq!(as_the_user(|| mode_of_new(&folder.path().join("users"))), usual);
-        assert_eq!(mode_of_new(&folder.path().join("nested")) & OTHERS, 0);
+        assert_eq!(as_the_user(|| mode_of_new(&directory.path().join("users"))), usual);
+        assert_eq!(mode_of_new(&directory.path().join("nested")) & OTHERS, 0);
         drop(nested);
-        assert_eq!(mode_of_new(&folder.path().join("still")) & OTHERS, 0);
-        asked.send(folder.path().join("other")).unwrap();
+        assert_eq!(mode_of_new(&directory.path().join("still")) & OTHERS, 0);
+        asked.send(directory.path().join("other")).unwrap();
         assert_eq!(answered.recv().unwrap(), usual, "the process keeps its umask");
         drop(asked);
         other.join().unwrap();
         drop(private);
-        assert_eq!(mode_of_new(&folder.path().join("after")), usual);
-        assert_eq!(as_the_user(|| mode_of_new(&folder.path().join("end"))), usual);
+        assert_eq!(mode_of_new(&directory.path().join("after")), usual);
+        assert_eq!(as_the_user(|| mode_of_new(&directory.path().join("end"))), usual);
     }
 
     #[test]
     fn a_tree_is_closed_but_for_what_is_linked_from_elsewhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = folder.path().join("tree");
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("tree");
         fs::create_dir_all(tree.join("a/b")).unwrap();
         for (path, mode) in [("tree", 0o755), ("tree/a", 0o755), ("tree/a/b", 0o775)] {
-            fs::set_permissions(folder.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+            fs::set_permissions(directory.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
         }
         for (name, mode) in [("a/own", 0o444), ("a/b/program", 0o755), ("a/users", 0o444)] {
             fs::write(tree.join(name), "x").unwrap();
             fs::set_permissions(tree.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
-        fs::hard_link(tree.join("a/users"), folder.path().join("theirs")).unwrap();
+        fs::hard_link(tree.join("a/users"), directory.path().join("theirs")).unwrap();
         close_tree(&tree).unwrap();
         let mode = |path: &str| fs::metadata(tree.join(path)).unwrap().mode() & 0o777;
         assert_eq!([mode(""), mode("a"), mode("a/b")], [0o700; 3]);

@@ -5,7 +5,7 @@ use crate::{
     error::TimeoutKind,
     failure::{Failure, FailureKind},
     provider::{Client, ReadyProvider},
-    retry::{FullJitter, Patience},
+    retry::{FullJitter, RetryPolicy},
     settings::{Retries, Timeouts},
 };
 use backon::Retryable;
@@ -61,7 +61,7 @@ impl Call<'_> {
         let started = Instant::now();
         let attempts = AtomicU32::new(0);
         let may_be_billed = AtomicBool::new(false);
-        let mut patience = Patience {
+        let mut policy = RetryPolicy {
             deadline: self.deadline,
             max_delay: self.retries.max_delay,
             max_garbage: self.retries.max_garbage,
@@ -71,7 +71,7 @@ impl Call<'_> {
             .retry(FullJitter::new(self.retries))
             .sleep(time::sleep)
             .when(|failure| failure.retry_reason().is_some())
-            .adjust(|failure, jitter| patience.wait(failure, jitter))
+            .adjust(|failure, jitter| policy.wait(failure, jitter))
             .notify(|failure, wait| self.tell_retry(failure, wait, attempts.load(Ordering::Relaxed), span))
             .await;
         CallResult {
@@ -162,12 +162,12 @@ impl Call<'_> {
         let mut stream = chat.create_stream_byot::<_, Chunk>(&self.body).await?;
         loop {
             let idle = self.timeouts.stream_idle;
-            let patience = if assembly.is_complete() {
+            let silence = if assembly.is_complete() {
                 idle.min(USAGE_GRACE)
             } else {
                 idle
             };
-            let chunk = match time::timeout(patience, stream.next()).await {
+            let chunk = match time::timeout(silence, stream.next()).await {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) => break,
                 // Only the usage is missing: no reason to throw the answer away.

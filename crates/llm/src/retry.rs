@@ -37,14 +37,14 @@ impl Iterator for FullJitter {
 
 /// Whether and when to try again after a failure.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryPolicy {
     pub(crate) deadline: Instant,
     pub(crate) max_delay: Duration,
     pub(crate) max_garbage: u32,
     pub(crate) garbage: u32,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The wait before the next attempt. `jitter` is what we would wait by ourselves, `None` when the attempts are
     /// used up. A wish of the provider's comes first, spread a little so that many callers don't return at once.
     pub(crate) fn wait(&mut self, failure: &Failure, jitter: Option<Duration>) -> Option<Duration> {
@@ -67,8 +67,8 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn patience() -> Patience {
-        Patience {
+    fn policy() -> RetryPolicy {
+        RetryPolicy {
             deadline: Instant::now() + Duration::from_secs(30),
             max_delay: Duration::from_secs(10),
             max_garbage: 2,
@@ -100,20 +100,20 @@ mod tests {
     #[test]
     fn a_wish_of_the_provider_is_kept_but_capped() {
         let jitter = Some(Duration::from_millis(50));
-        let wish = patience().wait(&limited(Some(Duration::from_secs(3))), jitter).unwrap();
+        let wish = policy().wait(&limited(Some(Duration::from_secs(3))), jitter).unwrap();
         assert!(
             (Duration::from_secs(3)..=Duration::from_millis(3_050)).contains(&wish),
             "{wish:?}"
         );
-        let capped = patience().wait(&limited(Some(Duration::from_secs(3_600))), jitter);
+        let capped = policy().wait(&limited(Some(Duration::from_secs(3_600))), jitter);
         assert_eq!(capped, Some(Duration::from_secs(10)));
     }
 
     #[test]
     fn no_wait_goes_past_the_deadline() {
-        let mut hurried = Patience {
+        let mut hurried = RetryPolicy {
             deadline: Instant::now() + Duration::from_secs(1),
-            ..patience()
+            ..policy()
         };
         assert_eq!(
             hurried.wait(&limited(Some(Duration::from_secs(2))), Some(Duration::ZERO)),
@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn garbage_is_heard_only_so_often() {
         let garbage = Failure::accepted(FailureKind::Garbage("x".into()));
-        let mut patience = patience();
-        assert!(patience.wait(&garbage, Some(Duration::ZERO)).is_some());
-        assert!(patience.wait(&garbage, Some(Duration::ZERO)).is_none());
+        let mut policy = policy();
+        assert!(policy.wait(&garbage, Some(Duration::ZERO)).is_some());
+        assert!(policy.wait(&garbage, Some(Duration::ZERO)).is_none());
     }
 }

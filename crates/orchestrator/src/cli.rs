@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// Give up what ended runs left, and say what came free
     Clean(CleanArguments),
     /// Check this machine: what is missing, and how to get it
-    Doctor(HouseArguments),
+    Doctor(HarnessArguments),
     /// Print the effective configuration, secrets masked
     Config,
     /// Measure the orchestration's own costs on this machine
@@ -76,7 +76,7 @@ pub(crate) struct RunArguments {
     /// What is wanted, in words; - reads it from standard input
     pub(crate) objective: String,
     #[command(flatten)]
-    pub(crate) house: HouseArguments,
+    pub(crate) harness: HarnessArguments,
     /// The repository to work on; a path that does not exist becomes a new one
     #[arg(short, long, value_name = "PATH", default_value = ".")]
     pub(crate) workspace: PathBuf,
@@ -111,7 +111,7 @@ pub(crate) struct RunArguments {
 
 /// What a command that may start everything in-process can be told about it.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct HouseArguments {
+pub(crate) struct HarnessArguments {
     /// How strongly workers' commands are shut in: bubblewrap or none
     #[arg(long, value_name = "TIER")]
     pub(crate) sandbox: Option<String>,
@@ -124,7 +124,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
-    pub(crate) house: HouseArguments,
+    pub(crate) harness: HarnessArguments,
 }
 
 /// `demo`
@@ -137,7 +137,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
-    pub(crate) house: HouseArguments,
+    pub(crate) harness: HarnessArguments,
     /// Rules that go before the resolver's own script: a file, or the word decline
     #[arg(long, value_name = "FILE|decline")]
     pub(crate) resolver_scenario: Option<String>,
@@ -210,14 +210,14 @@ pub(crate) enum MergesCommand {
         #[arg(value_name = "M")]
         merge: i64,
     },
-    /// Write the conflicting files with their markers into a folder, for an editor
+    /// Write the conflicting files with their markers into a directory, for an editor
     Checkout {
         /// The merge: its number
         #[arg(value_name = "M")]
         merge: i64,
-        /// The folder; what is there is not overwritten
+        /// The directory; what is there is not overwritten
         #[arg(value_name = "DIR")]
-        folder: PathBuf,
+        directory: PathBuf,
     },
     /// Decide conflicting paths; those left out go through the layers again
     Resolve(ResolveArguments),
@@ -265,7 +265,7 @@ pub(crate) struct ResolveArguments {
     /// The branch's commit that was looked at: refused if another conflict waits by now
     #[arg(long, value_name = "COMMIT")]
     pub(crate) tip: Option<String>,
-    /// The texts of a folder that `merges checkout` made
+    /// The texts of a directory that `merges checkout` made
     #[arg(long, value_name = "DIR")]
     pub(crate) from: Option<PathBuf>,
 }
@@ -325,11 +325,11 @@ impl Cli {
         let mut overrides = Overrides::new(self.common.config.clone());
         let data_dir = self.common.data_dir.as_ref().map(|path| path.display().to_string());
         overrides.set("--data-dir", "data_dir", data_dir);
-        let (listen, house) = match &self.command {
-            Command::Run(arguments) => (None, Some(&arguments.house)),
-            Command::Serve(arguments) | Command::Worker(arguments) => (arguments.listen, Some(&arguments.house)),
-            Command::Demo(arguments) => (arguments.listen, Some(&arguments.house)),
-            Command::Doctor(house) => (None, Some(house)),
+        let (listen, harness) = match &self.command {
+            Command::Run(arguments) => (None, Some(&arguments.harness)),
+            Command::Serve(arguments) | Command::Worker(arguments) => (arguments.listen, Some(&arguments.harness)),
+            Command::Demo(arguments) => (arguments.listen, Some(&arguments.harness)),
+            Command::Doctor(harness) => (None, Some(harness)),
             Command::Runs(_)
             | Command::Show(_)
             | Command::Follow(_)
@@ -347,7 +347,7 @@ impl Cli {
         overrides.set(
             "--sandbox",
             "sandbox.tier",
-            house.and_then(|house| house.sandbox.clone()),
+            harness.and_then(|harness| harness.sandbox.clone()),
         );
         overrides
     }

@@ -6,7 +6,7 @@ use crate::{
     opens::Opens,
     presence::Presence,
     token::token,
-    wire::{self, Existing, House, OpenError, Plan, Purpose, QUIET_LOG, Scripted},
+    wire::{self, Existing, Harness, OpenError, Plan, Purpose, QUIET_LOG, Scripted},
 };
 use api::{Client, ClientError};
 use std::{
@@ -19,7 +19,7 @@ use store::connect::Access;
 /// How long a server may take to say that it is there.
 const PROBE: Duration = Duration::from_secs(3);
 /// How long a process that holds the data directory may take to publish its address.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A server that answers for the data directory.
@@ -57,7 +57,7 @@ pub(crate) struct Attached {
 /// What was opened in this process.
 enum Here {
     Nothing,
-    House(Box<House>),
+    Harness(Box<Harness>),
     Existing(Box<Existing>),
 }
 
@@ -98,7 +98,7 @@ impl Attached {
 
     /// Uses the server that holds the data directory, or opens everything here.
     pub(crate) async fn open(loaded: &Loaded, purpose: Purpose) -> Result<Self, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(found) = find(loaded).await {
                 return Ok(Self::elsewhere(loaded, found));
@@ -109,8 +109,8 @@ impl Attached {
                 scripted: None,
                 purpose,
             };
-            match House::open(loaded, plan).await {
-                Ok(house) => return Self::in_process(loaded, house),
+            match Harness::open(loaded, plan).await {
+                Ok(harness) => return Self::in_process(loaded, harness),
                 // Somebody has the directory: perhaps it is still on its way up, or down.
                 Err(OpenError::Held(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(error) => return Err(error.failure()),
@@ -135,13 +135,13 @@ impl Attached {
             scripted: Some(scripted),
             purpose: Purpose::Work,
         };
-        let house = House::open(loaded, plan).await.map_err(OpenError::failure)?;
-        Self::in_process(loaded, house)
+        let harness = Harness::open(loaded, plan).await.map_err(OpenError::failure)?;
+        Self::in_process(loaded, harness)
     }
 
     /// A server that was left alone for a moment: perhaps it is restarted, perhaps its process has ended.
     pub(crate) async fn again(mut self, loaded: &Loaded) -> Result<Self, Failure> {
-        let deadline = Instant::now() + PATIENCE / 2;
+        let deadline = Instant::now() + TIMEOUT / 2;
         while Instant::now() < deadline {
             if let Some(found) = find(loaded).await {
                 self.client = found.client;
@@ -153,13 +153,13 @@ impl Attached {
         Self::open(loaded, Purpose::Work).await
     }
 
-    fn in_process(loaded: &Loaded, house: House) -> Result<Self, Failure> {
-        let address = format!("http://{}", house.address);
+    fn in_process(loaded: &Loaded, harness: Harness) -> Result<Self, Failure> {
+        let address = format!("http://{}", harness.address);
         let client = Client::new(&address, token(loaded)?.as_deref()).map_err(failure)?;
         Ok(Self {
             client,
             place: wire::place(loaded),
-            here: Here::House(Box::new(house)),
+            here: Here::Harness(Box::new(harness)),
         })
     }
 
@@ -172,7 +172,7 @@ impl Attached {
     pub(crate) fn is_alone(&self) -> bool {
         match &self.here {
             Here::Existing(existing) => existing.is_alone(),
-            Here::House(_) | Here::Nothing => false,
+            Here::Harness(_) | Here::Nothing => false,
         }
     }
 
@@ -196,7 +196,7 @@ impl Attached {
     /// Puts down what was opened here. What is under way is kept.
     pub(crate) async fn close(self) {
         match self.here {
-            Here::House(house) => house.close().await,
+            Here::Harness(harness) => harness.close().await,
             Here::Existing(existing) => existing.close().await,
             Here::Nothing => {}
         }

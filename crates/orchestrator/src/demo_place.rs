@@ -23,7 +23,7 @@ const FILES: [(&str, &str, bool); 10] = [
     ("tests/table.t", include_str!("../demo/repo/tests/table.t"), false),
 ];
 
-/// Two folders.
+/// Two directories.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) data_dir: PathBuf,
@@ -45,7 +45,7 @@ impl Place {
             (false, true) => Self::beside(with_suffix(&loaded.config.data_dir, "-demo")),
             (false, false) => Self::temporary()?,
         };
-        // Makes the directory with the rights it needs; who opens the house takes the lock again.
+        // Makes the directory with the rights it needs; who opens the harness takes the lock again.
         let made = DataDirLock::take(&place.data_dir);
         drop(made.map_err(|error| Failure::from_text_environment(&error.to_string()))?);
         Ok(place)
@@ -70,15 +70,15 @@ impl Place {
         let made = tempfile::Builder::new()
             .prefix("orchestrator-demo-")
             .tempdir()
-            .and_then(|folder| {
+            .and_then(|directory| {
                 // The account of the database server passes through.
-                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-                folder.keep().canonicalize()
+                fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+                directory.keep().canonicalize()
             });
-        let folder = made.map_err(|error| failure(&std::env::temp_dir(), &error))?;
+        let directory = made.map_err(|error| failure(&std::env::temp_dir(), &error))?;
         Ok(Self {
-            data_dir: folder.join("data"),
-            repository: folder.join("repository"),
+            data_dir: directory.join("data"),
+            repository: directory.join("repository"),
             is_temporary: true,
         })
     }
@@ -113,8 +113,8 @@ pub(crate) fn unpack(repository: &Path) -> Result<(), Failure> {
 fn write_files(repository: &Path) -> io::Result<()> {
     for (path, text, is_program) in FILES {
         let path = repository.join(path);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
         }
         fs::write(&path, text)?;
         if is_program {
@@ -150,7 +150,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Result<(), Failure> {
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
-    Failure::environment("the demo's folders can't be made")
+    Failure::environment("the demo's directories can't be made")
         .with("path", path.display())
         .with("found", error)
         .hint("choose another place with --data-dir")
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn every_file_of_the_sample_is_unpacked_and_its_tests_pass() {
-        let folder = tempfile::tempdir().unwrap();
-        let repository = folder.path().join("repository");
+        let directory = tempfile::tempdir().unwrap();
+        let repository = directory.path().join("repository");
         unpack(&repository).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/repo");
         let listed = |root: &Path| {

@@ -5,10 +5,10 @@ use crate::{
     config::Loaded,
     failure::Failure,
     output,
-    progress::{Board, Entry, Key, Keys, RunFacts, Screen, TaskFacts, block, elapsed, finished_task, header, news},
+    progress::{Board, Entry, Key, Keys, RunDetails, Screen, TaskDetails, block, elapsed, finished_task, header, news},
 };
 use api::{ClientError, Event, Run};
-use domain::{NanoDollars, RunId, event::Fact, run::RunState};
+use domain::{NanoDollars, RunId, event::Event, run::RunState};
 use std::{
     collections::BTreeSet,
     pin::pin,
@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const FRAME: Duration = Duration::from_millis(100);
 /// And at least so often: its clocks go on.
 const CLOCK: Duration = Duration::from_secs(1);
-/// What facts don't tell, such as the director's cost, is asked for so often.
+/// What events don't tell, such as the director's cost, is asked for so often.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a second press of the key counts as a yes.
 const CONFIRMATION: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub(crate) enum Mode {
     Quiet,
 }
 
-/// Which facts are told as lines. What happened before shows in where things stand.
+/// Which events are told as lines. What happened before shows in where things stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
     /// All of them: the run was just submitted.
@@ -73,7 +73,7 @@ pub(crate) async fn follow(
     };
     let mut follower = Follower {
         told,
-        board: Board::new(run_facts(&look)),
+        board: Board::new(run_details(&look)),
         view: View::open(mode),
         asked: None,
     };
@@ -97,7 +97,7 @@ enum Session {
 }
 
 struct Follower {
-    /// The last fact that was known before.
+    /// The last event that was known before.
     told: i64,
     board: Board,
     view: View,
@@ -121,7 +121,7 @@ impl Follower {
                 tokio::select! {
                     event = &mut next => break event,
                     _ = looks.tick() => match attached.client.run(&id.to_string()).await {
-                        Ok(run) => self.board.look(run_facts(&run)),
+                        Ok(run) => self.board.look(run_details(&run)),
                         Err(ClientError::Unreachable { .. }) => return Ok(Session::Lost),
                         Err(error) => return Err(failure(error)),
                     },
@@ -143,15 +143,15 @@ impl Follower {
 
     async fn event(&mut self, attached: &Attached, id: RunId, event: Event) -> Result<(), Failure> {
         let Some(entry) = entry(&event) else {
-            // A kind of fact that a newer server knows; its number still counts.
+            // A kind of event that a newer server knows; its number still counts.
             self.board.seq = self.board.seq.max(event.seq);
             return Ok(());
         };
         self.board.apply(&entry);
-        if self.board.wants_tasks() || matches!(entry.fact, Fact::PlanSaved { .. }) {
+        if self.board.wants_tasks() || matches!(entry.event, Event::PlanSaved { .. }) {
             let list = attached.client.tasks(&id.to_string()).await.map_err(failure)?;
             self.board
-                .look_at_tasks(list.tasks.into_iter().map(task_facts).collect());
+                .look_at_tasks(list.tasks.into_iter().map(task_details).collect());
         }
         self.view.news(&self.board, &entry, entry.seq > self.told);
         Ok(())
@@ -161,7 +161,7 @@ impl Follower {
     async fn finish(&mut self, attached: &Attached, id: RunId) -> Result<Session, Failure> {
         match attached.client.run(&id.to_string()).await {
             Ok(run) if run.state.is_final() => {
-                self.board.look(run_facts(&run));
+                self.board.look(run_details(&run));
                 Ok(Session::Ended(Ending::Over(run.state)))
             }
             // A server that is being stopped ends its streams early.
@@ -263,7 +263,7 @@ impl View {
         }
     }
 
-    /// Shows a fact that the board has taken in.
+    /// Shows an event that the board has taken in.
     fn news(&mut self, board: &Board, entry: &Entry, is_new: bool) {
         match self {
             Self::Nothing => {}
@@ -358,12 +358,12 @@ pub(crate) fn entry(event: &Event) -> Option<Entry> {
         seq: event.seq,
         at: event.at,
         task: event.task.as_deref().map(Into::into),
-        fact: event.fact()?,
+        event: event.event()?,
     })
 }
 
-fn run_facts(run: &Run) -> RunFacts {
-    RunFacts {
+fn run_details(run: &Run) -> RunDetails {
+    RunDetails {
         id: run.id,
         objective: run.objective.clone(),
         state: run.state,
@@ -379,8 +379,8 @@ fn run_facts(run: &Run) -> RunFacts {
     }
 }
 
-fn task_facts(task: api::Task) -> TaskFacts {
-    TaskFacts {
+fn task_details(task: api::Task) -> TaskDetails {
+    TaskDetails {
         key: task.key.as_str().into(),
         profile: task.profile,
         waits_for: task.depends_on.iter().map(|key| key.as_str().into()).collect(),

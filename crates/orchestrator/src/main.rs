@@ -1,7 +1,7 @@
 //! The binary: configuration, commands, wiring.
 //!
 //! [`cli`] says what can be asked for and [`config`] what holds; each command is a file of [`commands`]. [`client`]
-//! finds the server that holds the data directory, or opens the whole house of [`wire`] in this process. [`following`]
+//! finds the server that holds the data directory, or opens the whole harness of [`wire`] in this process. [`following`]
 //! shows a run while it goes on, [`report`] what came of it.
 
 mod cli;

@@ -51,8 +51,8 @@ impl Presence {
         Ok(Published { path })
     }
 
-    fn write(&self, path: &Path, folder: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    fn write(&self, path: &Path, directory: &Path) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
@@ -92,18 +92,18 @@ mod tests {
 
     #[test]
     fn a_published_address_is_found_until_it_is_taken_back() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let presence = Presence::here("0.0.0.0:8123".parse().unwrap(), None);
-        let published = presence.publish(folder.path()).unwrap();
-        assert_eq!(Presence::read(folder.path()).unwrap().address, "http://127.0.0.1:8123");
+        let published = presence.publish(directory.path()).unwrap();
+        assert_eq!(Presence::read(directory.path()).unwrap().address, "http://127.0.0.1:8123");
         drop(published);
-        assert_eq!(Presence::read(folder.path()), None);
+        assert_eq!(Presence::read(directory.path()), None);
     }
 
     #[test]
     fn half_a_file_is_no_address() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE), "{\"address\": \"http://").unwrap();
-        assert_eq!(Presence::read(folder.path()), None);
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), "{\"address\": \"http://").unwrap();
+        assert_eq!(Presence::read(directory.path()), None);
     }
 }

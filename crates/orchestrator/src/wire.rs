@@ -1,4 +1,4 @@
-//! The house: every part of the product in one process, opened in order and closed in the reverse of it.
+//! The harness: every part of the product in one process, opened in order and closed in the reverse of it.
 
 mod database;
 mod delivery;
@@ -27,7 +27,7 @@ use telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// What differs from one house to another, besides the configuration.
+/// What differs from one harness to another, besides the configuration.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where the server listens.
@@ -39,7 +39,7 @@ pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
 }
 
-/// What a house is opened for.
+/// What a harness is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Going on with whatever is unfinished.
@@ -78,7 +78,7 @@ pub(crate) struct Scripted {
 }
 
 /// Everything, running.
-pub(crate) struct House {
+pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,
     /// What the sandbox is, in words.
@@ -93,7 +93,7 @@ pub(crate) struct House {
     _lock: DataDirLock,
 }
 
-/// Why a house did not open.
+/// Why a harness did not open.
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// Another process has the data directory.
@@ -117,7 +117,7 @@ impl OpenError {
     }
 }
 
-impl House {
+impl Harness {
     /// Opens everything. What was opened when something fails is closed again.
     pub(crate) async fn open(loaded: &Loaded, plan: Plan) -> Result<Self, OpenError> {
         install_crypto();

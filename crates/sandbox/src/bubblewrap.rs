@@ -19,7 +19,7 @@ use crate::{Access, Job, Sandbox, SandboxError, Settings};
 pub(crate) enum Mount {
     ReadOnly(PathBuf),
     ReadWrite(PathBuf),
-    /// An empty writable folder in memory, gone with the room.
+    /// An empty writable directory in memory, gone with the room.
     Temporary(PathBuf),
 }
 
@@ -31,8 +31,8 @@ impl Mount {
     }
 }
 
-/// Folders of the system that are links into `/usr` on most systems and folders on some.
-const SYSTEM_FOLDERS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// Directories of the system that are links into `/usr` on most systems and directories on some.
+const SYSTEM_DIRECTORIES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// What programs need of `/etc`: the loader, names, time, certificates. Nothing with a secret in it.
 const SYSTEM_FILES: [&str; 17] = [
@@ -87,7 +87,7 @@ impl Features {
 
     pub(crate) fn describe(&self) -> String {
         let mut text = format!(
-            "bubblewrap {}: no network, no home folder, own processes, only the worktree is writable, system calls filtered",
+            "bubblewrap {}: no network, no home directory, own processes, only the worktree is writable, system calls filtered",
             self.version
         );
         if !self.disable_userns {
@@ -143,10 +143,10 @@ impl Arguments {
         Ok(())
     }
 
-    /// `/usr` and what belongs to it, on systems where `/bin` is a link and on those where it is a folder.
+    /// `/usr` and what belongs to it, on systems where `/bin` is a link and on those where it is a directory.
     fn system(&mut self) {
         self.read_only(Path::new("/usr"));
-        for name in SYSTEM_FOLDERS {
+        for name in SYSTEM_DIRECTORIES {
             let path = Path::new("/").join(name);
             if let Ok(target) = fs::read_link(&path) {
                 self.add([OsStr::new("--symlink"), target.as_os_str(), path.as_os_str()]);
@@ -210,7 +210,7 @@ pub(crate) fn arguments(
     for mount in sandbox.toolchains.mounts.iter().chain(&job_mounts(settings, job)) {
         arguments.mount(mount, settings, stage)?;
     }
-    // The folders made for mount points lie in memory that no limit counts.
+    // The directories made for mount points lie in memory that no limit counts.
     arguments.add(["--remount-ro", "/dev", "--remount-ro", "/"]);
     // Nothing below it is for a job to write: settings of the kernel, of its own processes, of those of others.
     arguments.add(["--remount-ro", "/proc", "--chdir"]);
@@ -234,7 +234,7 @@ fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// What the settings and the job grant, outer folders before those that lie in them.
+/// What the settings and the job grant, outer directories before those that lie in them.
 fn job_mounts(settings: &Settings, job: &Job) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
     let read_only = settings
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_inside_another_grant_is_mounted_after_it() {
+    fn a_directory_inside_another_grant_is_mounted_after_it() {
         let mut job = Job::new(vec!["true".to_owned()], PathBuf::from("/data"));
         job.extra_read_only = vec![PathBuf::from("/data/a/b"), PathBuf::from("/data/a")];
         let mounts = job_mounts(&Settings::default(), &job);

@@ -38,7 +38,7 @@ pub enum Property {
     CpuWeight,
     /// The largest file.
     FileSize,
-    /// The size of `/tmp` and the home folder.
+    /// The size of `/tmp` and the home directory.
     TemporaryFiles,
     /// Bytes and files that a job adds to its worktree and build cache.
     Worktree,

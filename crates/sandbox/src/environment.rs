@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{Job, Sandbox};
 
-/// The home folder inside a bubblewrap room.
+/// The home directory inside a bubblewrap room.
 pub(crate) const HOME: &str = "/home/w";
 
 /// Keeps tools plain, quiet and away from terminals, pagers and prompts, whatever the host's habits are.

@@ -26,15 +26,15 @@ pub enum Access {
 pub struct Job {
     /// Program and arguments, usually `["sh", "-c", command]`.
     pub argv: Vec<String>,
-    /// The folder the command starts in, visible at its own path.
+    /// The directory the command starts in, visible at its own path.
     pub worktree: PathBuf,
     /// Whether it may write there.
     pub worktree_access: Access,
     /// The bare repository behind the worktree, read-only at its own path.
     pub hub: Option<PathBuf>,
-    /// More folders or files, read-only at their own paths.
+    /// More directories or files, read-only at their own paths.
     pub extra_read_only: Vec<PathBuf>,
-    /// More folders, writable at their own paths, such as a shared build cache.
+    /// More directories, writable at their own paths, such as a shared build cache.
     pub extra_read_write: Vec<PathBuf>,
     /// Variables on top of the clean environment.
     pub env: Vec<(String, String)>,
@@ -106,7 +106,7 @@ impl Job {
         }
         if !self.worktree.is_dir() {
             return Err(SandboxError::BadJob(format!(
-                "`{}` is not a folder",
+                "`{}` is not a directory",
                 self.worktree.display()
             )));
         }

@@ -2,7 +2,7 @@
 //!
 //! A [`Sandbox`] is probed once at start and fails closed: it is either the tier that was asked for, shown to
 //! work by a real command, or an error that says what to install or enable. A [`Job`] is one command; it gets a
-//! worktree, a few read-only folders, a clean environment and no network, and when [`Sandbox::run`] returns no
+//! worktree, a few read-only directories, a clean environment and no network, and when [`Sandbox::run`] returns no
 //! process of it is left.
 
 mod bubblewrap;
@@ -71,7 +71,7 @@ pub struct Sandbox {
 #[derive(Debug)]
 enum Room {
     Bubblewrap(Features, Identity, Filters),
-    /// The folder that stands in for the home folder; removed with the sandbox.
+    /// The directory that stands in for the home directory; removed with the sandbox.
     None {
         home: TempDir,
     },

@@ -43,7 +43,7 @@ impl Sandbox {
                 Room::Bubblewrap(features, Identity::choose(&settings)?, filters)
             }
             Tier::None => Room::None {
-                home: tempfile::tempdir().map_err(SandboxError::system("making a home folder"))?,
+                home: tempfile::tempdir().map_err(SandboxError::system("making a home directory"))?,
             },
         };
         let toolchains = Toolchains::detect(&settings);
@@ -114,7 +114,7 @@ impl Sandbox {
     }
 
     async fn run_trivial_command(&self) -> Result<(), SandboxError> {
-        let worktree = tempfile::tempdir().map_err(SandboxError::system("making a folder to try the sandbox in"))?;
+        let worktree = tempfile::tempdir().map_err(SandboxError::system("making a directory to try the sandbox in"))?;
         let mut job = Job::shell("touch here && exit 0", worktree.path().to_owned());
         job.time_limit = PROBE_TIME;
         let finished = match self.run(job).await {

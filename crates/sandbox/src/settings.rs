@@ -45,9 +45,9 @@ pub struct Settings {
     /// Unset, or not there yet: the directory of temporary files.
     #[serde(skip)]
     pub probe_directory: Option<PathBuf>,
-    /// Folders and files granted read-only at their own paths, beside the detected toolchains.
+    /// Directories and files granted read-only at their own paths, beside the detected toolchains.
     pub extra_read_only: Vec<PathBuf>,
-    /// Size of each writable folder in memory (`/tmp`, the home folder), in bytes.
+    /// Size of each writable directory in memory (`/tmp`, the home directory), in bytes.
     pub temporary_bytes: u64,
     /// Largest file a job may write, in bytes.
     pub file_bytes: u64,
@@ -102,7 +102,7 @@ impl Default for Settings {
 /// The environment toolchains are detected from; its secrets go nowhere.
 #[derive(Clone, Default)]
 pub struct HostEnvironment {
-    /// The home folder, if there is one.
+    /// The home directory, if there is one.
     pub home: Option<PathBuf>,
     /// Environment variables by name.
     pub variables: BTreeMap<String, String>,

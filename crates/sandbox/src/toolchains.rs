@@ -1,4 +1,4 @@
-//! Finds toolchains that live in home folders, and grants them without the secrets that lie beside them.
+//! Finds toolchains that live in home directories, and grants them without the secrets that lie beside them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -45,14 +45,14 @@ const MAX_PROGRAMS: usize = 10_000;
 /// A configuration file with one of these words in it may hold a secret and stays outside.
 const SECRET_WORDS: [&str; 4] = ["token", "secret", "password", "credential"];
 
-/// A version manager whose whole folder is granted.
+/// A version manager whose whole directory is granted.
 struct Manager {
     name: &'static str,
     /// The variable that says where it is, set inside as well.
     variable: &'static str,
-    /// Where it is under the home folder otherwise.
+    /// Where it is under the home directory otherwise.
     default: &'static str,
-    /// Its folders of programs.
+    /// Its directories of programs.
     programs: &'static [&'static str],
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Toolchains {
 }
 
 impl Toolchains {
-    /// Looks where the host's environment says, then at the usual places under its home folder.
+    /// Looks where the host's environment says, then at the usual places under its home directory.
     pub(crate) fn detect(settings: &Settings) -> Self {
         let host = &settings.host;
         let mut toolchains = Self::default();
@@ -184,7 +184,7 @@ impl Toolchains {
         };
         self.variables
             .push((manager.variable.to_owned(), root.clone().into_os_string()));
-        programs.extend(manager.programs.iter().map(|folder| root.join(folder)));
+        programs.extend(manager.programs.iter().map(|directory| root.join(directory)));
         if manager.name == "nvm" {
             programs.extend(newest_node(&root));
         }
@@ -197,7 +197,7 @@ impl Toolchains {
     }
 
     /// Cargo writes locks and its cache tracker into its home and keeps credentials there, so the home is an
-    /// empty writable folder into which only the programs and the downloaded sources are bound.
+    /// empty writable directory into which only the programs and the downloaded sources are bound.
     fn add_cargo(&mut self, host: &HostEnvironment, programs: &mut Vec<PathBuf>) {
         let Some(home) = located(host, "CARGO_HOME", ".cargo") else {
             return;
@@ -239,10 +239,10 @@ impl Toolchains {
     fn set_search_path(&mut self, settings: &Settings, programs: Vec<PathBuf>) {
         let host = settings.host.search_path();
         let host = host.into_iter().filter(|entry| self.covers(settings, entry));
-        let found = programs.into_iter().filter(|folder| folder.is_dir());
+        let found = programs.into_iter().filter(|directory| directory.is_dir());
         let mut search_path = Vec::new();
         let missing: Vec<PathBuf> = found
-            .filter(|folder| !settings.host.search_path().contains(folder))
+            .filter(|directory| !settings.host.search_path().contains(directory))
             .collect();
         for entry in missing
             .into_iter()
@@ -274,13 +274,13 @@ impl Toolchains {
     }
 }
 
-/// The folder a variable names, else the default under the home folder; only if it is there.
+/// The directory a variable names, else the default under the home directory; only if it is there.
 fn located(host: &HostEnvironment, variable: &str, default: &str) -> Option<PathBuf> {
     let path = match host.variable(variable) {
         Some(path) => PathBuf::from(path),
         None => host.home.as_ref()?.join(default),
     };
-    // A file system root as a toolchain folder would grant everything.
+    // A file system root as a toolchain directory would grant everything.
     (path.is_absolute() && path.parent().is_some() && path.is_dir()).then_some(path)
 }
 

@@ -232,8 +232,8 @@ fn old_call_survives() -> i32 {
 }
 
 async fn no_call_on_the_list_succeeds() {
-    let folder = worktree();
-    let answers = attack(&sandbox().await, "make_calls", folder.path()).await;
+    let directory = worktree();
+    let answers = attack(&sandbox().await, "make_calls", directory.path()).await;
     let answers: BTreeMap<&str, &str> = answers.iter().filter_map(|line| line.split_once('=')).collect();
     let (refused, unknown) = (libc::EPERM.to_string(), libc::ENOSYS.to_string());
     for (name, ..) in calls() {
@@ -244,7 +244,7 @@ async fn no_call_on_the_list_succeeds() {
         assert_eq!(answers.get(name), Some(&wanted.as_str()), "{name}");
     }
     assert_eq!(answers.get("a call by the numbers of 32 bits"), Some(&"0"));
-    let made: Vec<_> = fs::read_dir(folder.path())
+    let made: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -306,8 +306,8 @@ fn can_be_written(path: &Path, is_directory: bool) -> bool {
 }
 
 async fn nothing_but_the_worktree_can_be_opened_for_writing() {
-    let folder = worktree();
-    let found = attack(&sandbox().await, "open_everything", folder.path()).await;
+    let directory = worktree();
+    let found = attack(&sandbox().await, "open_everything", directory.path()).await;
     let (last, writable) = found.split_last().unwrap();
     // The home of cargo is in memory and the sandbox's own; what lies there is not.
     let in_memory = |line: &&String| line.starts_with("directory ") && line.contains("/.cargo");
@@ -338,11 +338,11 @@ fn reach_out() {
 }
 
 async fn nothing_of_the_server_is_reached() {
-    let folder = worktree();
+    let directory = worktree();
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("outside"), "").unwrap();
     fs::write(
-        folder.path().join("outside-path"),
+        directory.path().join("outside-path"),
         place.path().join("outside").to_str().unwrap(),
     )
     .unwrap();
@@ -357,7 +357,7 @@ async fn nothing_of_the_server_is_reached() {
         "ls -l /proc/self/fd; export ABSTRACT={name}; '{}' --ignored --exact --nocapture reach_out",
         program.display()
     );
-    let mut job = Job::shell(&command, folder.path().to_owned());
+    let mut job = Job::shell(&command, directory.path().to_owned());
     job.extra_read_only = vec![program];
     let text = sandbox.run(job).await.unwrap().output_head_tail;
     for line in ["> socket=false", "> roots=0", "> oom=false 800"] {
@@ -372,10 +372,10 @@ async fn nothing_of_the_server_is_reached() {
 
 /// Who a running job is, as the host sees it.
 async fn a_job_is_not_root_outside() {
-    let folder = worktree();
+    let directory = worktree();
     let marker = format!("98{:05}", std::process::id() % 100_000);
     let sandbox = sandbox().await;
-    let job = Job::shell(&format!("sleep {marker}"), folder.path().to_owned());
+    let job = Job::shell(&format!("sleep {marker}"), directory.path().to_owned());
     let cancel = job.cancel.clone();
     let mut users = Vec::new();
     let (finished, ()) = tokio::join!(sandbox.run(job), async {
@@ -416,13 +416,13 @@ fn users_of(marker: &str) -> Vec<u32> {
 
 /// What everyday work does is not on the list.
 async fn everyday_work_goes_on() {
-    let folder = worktree();
+    let directory = worktree();
     let command = "set -e; mkfifo pipe; echo a >file; chmod 755 file; umask 027; mkdir -p a/b; ln file linked; \
                    ln -s file link; echo out >/dev/stdout; echo err >/dev/stderr; (sleep 0 & wait); tar cf t.tar a; \
                    mkdir x; tar xf t.tar -C x; test -d x/a/b; timeout 5 true; nice true; echo done";
     let finished = sandbox()
         .await
-        .run(Job::shell(command, folder.path().to_owned()))
+        .run(Job::shell(command, directory.path().to_owned()))
         .await
         .unwrap();
     assert_eq!(finished.output_head_tail, "out\nerr\ndone\n");
@@ -502,10 +502,10 @@ async fn what_only_root_may_read_is_readable_where_it_is_granted() {
 
 #[tokio::test]
 async fn a_link_in_the_place_of_git_is_not_followed() {
-    let (folder, place) = (worktree(), worktree());
+    let (directory, place) = (worktree(), worktree());
     fs::write(place.path().join("secret"), "secret\n").unwrap();
-    std::os::unix::fs::symlink(place.path(), folder.path().join(".git")).unwrap();
-    let job = Job::shell("cat .git/secret; ls -A .git/", folder.path().to_owned());
+    std::os::unix::fs::symlink(place.path(), directory.path().join(".git")).unwrap();
+    let job = Job::shell("cat .git/secret; ls -A .git/", directory.path().to_owned());
     let answer = sandbox().await.run(job).await;
     let text = answer.map_or_else(|error| error.to_string(), |finished| finished.output_head_tail);
     assert!(!text.starts_with("secret"), "{text}");

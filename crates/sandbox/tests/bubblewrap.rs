@@ -33,7 +33,7 @@ async fn the_network_is_unreachable() {
 }
 
 #[tokio::test]
-async fn no_home_folder_is_visible_but_its_toolchains() {
+async fn no_home_directory_is_visible_but_its_toolchains() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(home.path().join(".cargo/bin")).unwrap();
     fs::create_dir_all(home.path().join(".ssh")).unwrap();
@@ -56,9 +56,9 @@ async fn no_home_folder_is_visible_but_its_toolchains() {
         "ls -A '{0}' '{0}/.cargo' /root 2>&1; echo HOME=$HOME; ls -A $HOME",
         home.path().display()
     );
-    let folder = worktree();
+    let directory = worktree();
     let finished = sandbox
-        .run(Job::shell(&command, folder.path().to_owned()))
+        .run(Job::shell(&command, directory.path().to_owned()))
         .await
         .unwrap();
     let text = finished.output_head_tail;
@@ -88,9 +88,9 @@ async fn the_environment_is_cleared() {
     )
     .await
     .unwrap();
-    let folder = job.worktree.clone();
+    let directory = job.worktree.clone();
     let text = sandbox.run(job).await.unwrap().output_head_tail;
-    fs::remove_dir_all(folder).unwrap();
+    fs::remove_dir_all(directory).unwrap();
     assert!(text.contains("CHOSEN=a b=c"), "{text}");
     assert!(
         !text.contains("OPENAI") && !text.contains("CARGO_MANIFEST_DIR") && !text.contains("NEXTEST"),
@@ -100,41 +100,41 @@ async fn the_environment_is_cleared() {
 
 #[tokio::test]
 async fn the_worktree_is_writable_and_nothing_else_is() {
-    let folder = worktree();
+    let directory = worktree();
     let command = "echo x > here; for f in /x /usr/x /etc/x /dev/x /home/x \"$PWD.x\"; do \
                    echo y > $f && echo wrote $f; done 2>/dev/null; echo z > /tmp/x && echo z > ~/x";
     let finished = sandbox()
         .await
-        .run(Job::shell(command, folder.path().to_owned()))
+        .run(Job::shell(command, directory.path().to_owned()))
         .await
         .unwrap();
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
-    assert_eq!(fs::read_to_string(folder.path().join("here")).unwrap(), "x\n");
+    assert_eq!(fs::read_to_string(directory.path().join("here")).unwrap(), "x\n");
     // What lies beside the worktree is the sandbox's own /tmp.
     assert!(!finished.output_head_tail.contains("wrote /usr") && !finished.output_head_tail.contains("wrote /etc"));
-    assert!(!PathBuf::from(format!("{}.x", folder.path().display())).exists());
+    assert!(!PathBuf::from(format!("{}.x", directory.path().display())).exists());
 }
 
 #[tokio::test]
 async fn a_read_only_worktree_cannot_be_written() {
-    let folder = worktree();
-    let mut job = Job::shell("echo x > here", folder.path().to_owned());
+    let directory = worktree();
+    let mut job = Job::shell("echo x > here", directory.path().to_owned());
     job.worktree_access = Access::ReadOnly;
     assert!(!sandbox().await.run(job).await.unwrap().succeeded());
-    assert!(!folder.path().join("here").exists());
+    assert!(!directory.path().join("here").exists());
 }
 
 #[tokio::test]
 async fn the_hub_and_the_git_file_cannot_be_changed() {
-    let (folder, hub) = (worktree(), worktree());
-    fs::write(folder.path().join(".git"), "gitdir: elsewhere\n").unwrap();
+    let (directory, hub) = (worktree(), worktree());
+    fs::write(directory.path().join(".git"), "gitdir: elsewhere\n").unwrap();
     fs::write(hub.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
     let command = format!(
         "cat '{0}/HEAD'; echo x > '{0}/HEAD'; touch '{0}/new'; rm -f .git; mv .git moved; echo y > .git; \
          echo z > other && mv other .git; ln -sf /tmp .git; cat .git",
         hub.path().display()
     );
-    let mut job = Job::shell(&command, folder.path().to_owned());
+    let mut job = Job::shell(&command, directory.path().to_owned());
     job.hub = Some(hub.path().to_owned());
     let text = sandbox().await.run(job).await.unwrap().output_head_tail;
     assert!(
@@ -142,7 +142,7 @@ async fn the_hub_and_the_git_file_cannot_be_changed() {
         "{text}"
     );
     assert_eq!(
-        fs::read_to_string(folder.path().join(".git")).unwrap(),
+        fs::read_to_string(directory.path().join(".git")).unwrap(),
         "gitdir: elsewhere\n"
     );
     assert_eq!(
@@ -168,8 +168,8 @@ async fn a_missing_bubblewrap_says_how_to_install_it() {
 
 #[tokio::test]
 async fn a_bubblewrap_that_fails_closes_the_start() {
-    let folder = worktree();
-    let program = folder.path().join("bwrap");
+    let directory = worktree();
+    let program = directory.path().join("bwrap");
     fs::write(
         &program,
         "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n",
@@ -199,12 +199,12 @@ async fn a_worktree_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn files_come_out_owned_by_who_started_the_sandbox() {
-    let folder = worktree();
+    let directory = worktree();
     sandbox()
         .await
-        .run(Job::shell("touch made", folder.path().to_owned()))
+        .run(Job::shell("touch made", directory.path().to_owned()))
         .await
         .unwrap();
     let owner = |path: &Path| fs::metadata(path).unwrap().uid();
-    assert_eq!(owner(&folder.path().join("made")), owner(folder.path()));
+    assert_eq!(owner(&directory.path().join("made")), owner(directory.path()));
 }

@@ -24,8 +24,8 @@ const ORDINARY: u32 = 54_321;
 async fn be_a_server() {
     match Sandbox::probe(Tier::Bubblewrap, Settings::default()).await {
         Ok(sandbox) => {
-            let folder = worktree();
-            let job = Job::shell("echo made >made && cat made", folder.path().to_owned());
+            let directory = worktree();
+            let job = Job::shell("echo made >made && cat made", directory.path().to_owned());
             println!(
                 "> {} {}",
                 sandbox.run(job).await.unwrap().output_head_tail.trim(),

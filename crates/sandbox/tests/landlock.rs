@@ -209,10 +209,10 @@ fn do_it_all() {
 
 /// What came of each deed in a sandbox.
 async fn answers(sandbox: &Sandbox) -> BTreeMap<String, String> {
-    let folder = worktree();
+    let directory = worktree();
     let (_place, program) = copied_program();
     let command = format!("'{}' --ignored --exact --nocapture do_it_all", program.display());
-    let mut job = Job::shell(&command, folder.path().to_owned());
+    let mut job = Job::shell(&command, directory.path().to_owned());
     job.extra_read_only = vec![program];
     let finished = sandbox.run(job).await.unwrap();
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
@@ -287,9 +287,9 @@ async fn landlock_stops_the_same_where_the_server_is_an_ordinary_user() {
 }
 
 async fn output(sandbox: &Sandbox, command: &str) -> String {
-    let folder = worktree();
+    let directory = worktree();
     let finished = sandbox
-        .run(Job::shell(command, folder.path().to_owned()))
+        .run(Job::shell(command, directory.path().to_owned()))
         .await
         .unwrap();
     finished.output_head_tail
@@ -321,10 +321,10 @@ async fn a_command_starts_as_it_does_by_the_shell() {
     assert_eq!(output(&launched, command).await, output(&by_shell, command).await);
     assert!(output(&launched, "ulimit -f").await.starts_with("2048"));
     for (program, code) in [("no-such-program", 127), ("/usr", 126), ("./not-executable", 126)] {
-        let folder = worktree();
-        fs::write(folder.path().join("not-executable"), "").unwrap();
+        let directory = worktree();
+        fs::write(directory.path().join("not-executable"), "").unwrap();
         for sandbox in [&launched, &by_shell] {
-            let job = Job::new(vec![program.to_owned()], folder.path().to_owned());
+            let job = Job::new(vec![program.to_owned()], directory.path().to_owned());
             let finished = sandbox.run(job).await.unwrap();
             assert_eq!(finished.exit, sandbox::Exit::Code(code), "{program}");
             assert!(
@@ -437,13 +437,13 @@ async fn a_kernel_that_refuses_it_is_reported_and_commands_run() {
 
 #[tokio::test]
 async fn git_stays_for_its_mount_to_hold() {
-    let folder = worktree();
-    fs::create_dir(folder.path().join(".git")).unwrap();
+    let directory = worktree();
+    fs::create_dir(directory.path().join(".git")).unwrap();
     let job = Job::shell(
         "echo x >.git/config; mv .git other; echo x >file",
-        folder.path().to_owned(),
+        directory.path().to_owned(),
     );
     probe(with_launcher()).await.run(job).await.unwrap();
     let names = |path: &Path| fs::read_dir(path).unwrap().count();
-    assert_eq!((names(folder.path()), names(&folder.path().join(".git"))), (2, 0));
+    assert_eq!((names(directory.path()), names(&directory.path().join(".git"))), (2, 0));
 }

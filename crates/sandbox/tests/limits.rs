@@ -32,8 +32,8 @@ async fn limiting(property: Property, settings: Settings) -> Option<Sandbox> {
     None
 }
 
-async fn run_in(sandbox: &Sandbox, folder: &Path, command: &str) -> Finished {
-    sandbox.run(Job::shell(command, folder.to_owned())).await.unwrap()
+async fn run_in(sandbox: &Sandbox, directory: &Path, command: &str) -> Finished {
+    sandbox.run(Job::shell(command, directory.to_owned())).await.unwrap()
 }
 
 fn with_memory(mebibytes: u64) -> Settings {
@@ -98,17 +98,17 @@ async fn a_fork_bomb_stands_at_its_limit_and_ends_with_the_job() {
     let Some(sandbox) = limiting(Property::Processes, settings).await else {
         return;
     };
-    let folder = worktree();
+    let directory = worktree();
     let mut job = Job::shell(
         "bomb() { bomb 987201 | bomb 987201 & }; bomb; sleep 987201",
-        folder.path().to_owned(),
+        directory.path().to_owned(),
     );
     job.time_limit = Duration::from_secs(3);
     let finished = sandbox.run(job).await.unwrap();
     assert_eq!(finished.reached, Some(Limit::Processes { count: 50 }), "{finished:?}");
     assert_eq!(processes_with("987201"), 0);
     // The machine and the next job are as before.
-    assert!(run_in(&sandbox, folder.path(), "echo still here").await.succeeded());
+    assert!(run_in(&sandbox, directory.path(), "echo still here").await.succeeded());
 }
 
 #[tokio::test]
@@ -120,9 +120,9 @@ async fn jobs_have_a_smaller_share_of_the_processor_in_a_group_of_their_own() {
     let Some(sandbox) = limiting(Property::CpuWeight, settings).await else {
         return;
     };
-    let folder = worktree();
+    let directory = worktree();
     let cancel = CancellationToken::new();
-    let mut job = Job::shell("sleep 987203; true", folder.path().to_owned());
+    let mut job = Job::shell("sleep 987203; true", directory.path().to_owned());
     job.cancel = cancel.clone();
     let seen = async {
         becomes(|| processes_with("sleep\0987203") > 0).await;
@@ -178,8 +178,8 @@ async fn what_a_killed_server_left_goes_at_the_next_start_and_what_a_living_one_
     let Some(living) = limiting(Property::Memory, Settings::default()).await else {
         return;
     };
-    let folder = worktree();
-    let place = folder.path();
+    let directory = worktree();
+    let place = directory.path();
     let mut server = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "somebody_is_killed"])
         .env("SANDBOX_PLACE", place)
@@ -272,10 +272,10 @@ fn with_worktree(mebibytes: u64, files: u64) -> Settings {
 #[tokio::test]
 async fn a_job_that_fills_its_worktree_is_stopped_and_the_next_may_clear_it() {
     let sandbox = probe(with_worktree(10, 1000)).await;
-    let folder = worktree();
+    let directory = worktree();
     // Many files, each far below the limit of one.
     let fill = format!("for i in 1 2 3 4 5 6 7 8; do head -c 4000000 /dev/zero > $i; done; {HOLD}");
-    let finished = run_in(&sandbox, folder.path(), &fill).await;
+    let finished = run_in(&sandbox, directory.path(), &fill).await;
     let limit = Limit::Bytes {
         place: Place::Worktree,
         bytes: 10 * MEBIBYTE,
@@ -286,9 +286,9 @@ async fn a_job_that_fills_its_worktree_is_stopped_and_the_next_may_clear_it() {
         "limit of 10 MiB added to the worktree (sandbox.worktree_bytes)"
     );
     // Still too much, but less: no reason to stop it.
-    let clear = run_in(&sandbox, folder.path(), "rm 1; sleep 0.5; rm ?").await;
+    let clear = run_in(&sandbox, directory.path(), "rm 1; sleep 0.5; rm ?").await;
     assert_eq!(clear.exit, Exit::Code(0));
-    assert!(run_in(&sandbox, folder.path(), "echo x > y").await.succeeded());
+    assert!(run_in(&sandbox, directory.path(), "echo x > y").await.succeeded());
 }
 
 #[tokio::test]
@@ -311,12 +311,12 @@ async fn a_job_that_ended_quickly_is_measured_afterwards() {
 #[tokio::test]
 async fn jobs_of_one_worktree_count_together_and_what_was_there_before_does_not() {
     let sandbox = probe(with_worktree(10, 1000)).await;
-    let folder = worktree();
-    fs::write(folder.path().join("repository"), vec![1; 30 << 20]).unwrap();
+    let directory = worktree();
+    fs::write(directory.path().join("repository"), vec![1; 30 << 20]).unwrap();
     let grow = |name: &str| format!("head -c 4000000 /dev/zero > {name}");
-    assert!(run_in(&sandbox, folder.path(), &grow("one")).await.succeeded());
-    assert!(run_in(&sandbox, folder.path(), &grow("two")).await.succeeded());
-    let third = run_in(&sandbox, folder.path(), &grow("three")).await;
+    assert!(run_in(&sandbox, directory.path(), &grow("one")).await.succeeded());
+    assert!(run_in(&sandbox, directory.path(), &grow("two")).await.succeeded());
+    let third = run_in(&sandbox, directory.path(), &grow("three")).await;
     assert!(matches!(third.exit, Exit::OverLimit(Limit::Bytes { .. })), "{third:?}");
 }
 
@@ -328,9 +328,9 @@ async fn holes_and_depths_are_bounded() {
         matches!(finished.exit, Exit::OverLimit(Limit::Bytes { .. })),
         "{finished:?}"
     );
-    let folder = worktree();
+    let directory = worktree();
     let deep = "i=0; while [ $i -lt 600 ]; do mkdir d && cd -P d || exit 9; i=$((i+1)); done";
-    let finished = run_in(&sandbox, folder.path(), deep).await;
+    let finished = run_in(&sandbox, directory.path(), deep).await;
     assert!(
         matches!(finished.exit, Exit::OverLimit(Limit::Depth { .. })),
         "{finished:?}"
@@ -340,11 +340,11 @@ async fn holes_and_depths_are_bounded() {
 #[tokio::test]
 async fn what_a_job_adds_to_a_build_cache_is_bounded() {
     let sandbox = probe(with_worktree(10, 1000)).await;
-    let (folder, cache) = (worktree(), worktree());
+    let (directory, cache) = (worktree(), worktree());
     fs::write(cache.path().join("old"), vec![1; 30 << 20]).unwrap();
     let fill = |bytes: u64| {
         let command = format!("head -c {bytes} /dev/zero > '{}/new{bytes}'", cache.path().display());
-        let mut job = Job::shell(&command, folder.path().to_owned());
+        let mut job = Job::shell(&command, directory.path().to_owned());
         job.extra_read_write = vec![cache.path().to_owned()];
         job
     };

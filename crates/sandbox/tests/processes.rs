@@ -19,9 +19,9 @@ async fn output_and_exit_code_come_back_in_order() {
 
 #[tokio::test]
 async fn output_is_bounded_in_memory_and_whole_in_the_file() {
-    let (folder, outputs) = (worktree(), worktree());
+    let (directory, outputs) = (worktree(), worktree());
     let file = outputs.path().join("out put.txt");
-    let mut job = Job::shell("seq 1 200000", folder.path().to_owned());
+    let mut job = Job::shell("seq 1 200000", directory.path().to_owned());
     job.output_limit_bytes = 2000;
     job.output_file = Some(file.clone());
     let finished = sandbox().await.run(job).await.unwrap();
@@ -37,13 +37,13 @@ async fn output_is_bounded_in_memory_and_whole_in_the_file() {
 
 #[tokio::test]
 async fn an_output_file_stops_growing_at_its_limit() {
-    let (folder, outputs) = (worktree(), worktree());
+    let (directory, outputs) = (worktree(), worktree());
     let settings = Settings {
         output_file_bytes: 1000,
         ..Settings::default()
     };
     let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
-    let mut job = Job::shell("seq 1 100000", folder.path().to_owned());
+    let mut job = Job::shell("seq 1 100000", directory.path().to_owned());
     job.output_limit_bytes = 100;
     job.output_file = Some(outputs.path().join("out"));
     let finished = sandbox.run(job).await.unwrap();
@@ -69,9 +69,9 @@ async fn background_and_setsid_children_die_with_the_command() {
 
 #[tokio::test]
 async fn a_timeout_kills_the_whole_tree_and_keeps_the_output() {
-    let folder = worktree();
+    let directory = worktree();
     let command = "setsid sleep 987103 & echo before; sleep 987103";
-    let mut job = Job::shell(command, folder.path().to_owned());
+    let mut job = Job::shell(command, directory.path().to_owned());
     job.time_limit = Duration::from_millis(500);
     let finished = sandbox().await.run(job).await.unwrap();
     assert_eq!(
@@ -83,16 +83,16 @@ async fn a_timeout_kills_the_whole_tree_and_keeps_the_output() {
 
 #[tokio::test]
 async fn cancelling_kills_the_whole_tree() {
-    let folder = worktree();
+    let directory = worktree();
     let mut job = Job::shell(
         "setsid sleep 987104 & touch ready; sleep 987104",
-        folder.path().to_owned(),
+        directory.path().to_owned(),
     );
     let cancel = CancellationToken::new();
     job.cancel = cancel.clone();
     let sandbox = sandbox().await;
     let (finished, ()) = tokio::join!(sandbox.run(job), async {
-        appears(&folder.path().join("ready")).await;
+        appears(&directory.path().join("ready")).await;
         cancel.cancel();
     });
     assert_eq!(finished.unwrap().exit, Exit::Cancelled);
@@ -101,13 +101,13 @@ async fn cancelling_kills_the_whole_tree() {
 
 #[tokio::test]
 async fn dropping_the_future_kills_the_tree() {
-    let folder = worktree();
+    let directory = worktree();
     let sandbox = sandbox().await;
     let job = Job::shell(
         "setsid sleep 987105 & touch ready; sleep 987105",
-        folder.path().to_owned(),
+        directory.path().to_owned(),
     );
-    let ready = folder.path().join("ready");
+    let ready = directory.path().join("ready");
     tokio::select! {
         finished = sandbox.run(job) => panic!("it ended by itself: {finished:?}"),
         () = appears(&ready) => {}
@@ -117,12 +117,12 @@ async fn dropping_the_future_kills_the_tree() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_outlive_the_thread_that_asked_for_them() {
-    let folder = worktree();
-    let (ready, go) = (folder.path().join("ready"), folder.path().join("go"));
+    let directory = worktree();
+    let (ready, go) = (directory.path().join("ready"), directory.path().join("go"));
     let sandbox = std::sync::Arc::new(sandbox().await);
     let job = Job::shell(
         "touch ready; while [ ! -e go ]; do :; done; echo done",
-        folder.path().to_owned(),
+        directory.path().to_owned(),
     );
     let mut running = Box::pin(async move { sandbox.run(job).await });
     let runtime = tokio::runtime::Handle::current();
@@ -144,21 +144,21 @@ async fn commands_outlive_the_thread_that_asked_for_them() {
 
 #[tokio::test]
 async fn files_beyond_the_limit_cannot_be_written() {
-    let folder = worktree();
+    let directory = worktree();
     let settings = Settings {
         file_bytes: 1024 * 1024,
         ..Settings::default()
     };
     let sandbox = Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap();
-    let job = Job::shell("head -c 3000000 /dev/zero > big", folder.path().to_owned());
+    let job = Job::shell("head -c 3000000 /dev/zero > big", directory.path().to_owned());
     assert!(!sandbox.run(job).await.unwrap().succeeded());
-    assert_eq!(fs::metadata(folder.path().join("big")).unwrap().len(), 1024 * 1024);
+    assert_eq!(fs::metadata(directory.path().join("big")).unwrap().len(), 1024 * 1024);
 }
 
 #[tokio::test]
 async fn a_command_that_does_not_exist_is_its_own_failure() {
-    let folder = worktree();
-    let job = Job::new(vec!["no-such-program".to_owned()], folder.path().to_owned());
+    let directory = worktree();
+    let job = Job::new(vec!["no-such-program".to_owned()], directory.path().to_owned());
     let finished = sandbox().await.run(job).await.unwrap();
     assert_eq!(finished.exit, Exit::Code(127));
     assert!(
@@ -190,8 +190,8 @@ async fn somebody_runs_a_command() {
 
 #[tokio::test]
 async fn a_command_whose_owner_dies_before_the_sandbox_stands_never_begins() {
-    let folder = worktree();
-    let place = folder.path();
+    let directory = worktree();
+    let place = directory.path();
     fs::create_dir(place.join("worktree")).unwrap();
     // Where these tests are root, bubblewrap is somebody else.
     fs::set_permissions(place, fs::Permissions::from_mode(0o777)).unwrap();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sandbox::{Job, Sandbox, Settings, Tier};
 
-fn write(folder: &Path, name: &str, text: &str) {
-    let path = folder.join(name);
+fn write(directory: &Path, name: &str, text: &str) {
+    let path = directory.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
@@ -19,29 +19,29 @@ fn manifest(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}\n")
 }
 
-async fn cargo_test(folder: &Path) -> sandbox::Finished {
+async fn cargo_test(directory: &Path) -> sandbox::Finished {
     let sandbox = Sandbox::probe(Tier::Bubblewrap, Settings::default()).await.unwrap();
-    let mut job = Job::shell("cargo test --offline", folder.to_owned());
+    let mut job = Job::shell("cargo test --offline", directory.to_owned());
     job.time_limit = Duration::from_secs(240);
     sandbox.run(job).await.unwrap()
 }
 
 #[tokio::test]
 async fn cargo_tests_a_crate_with_a_path_dependency() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     write(
-        folder.path(),
+        directory.path(),
         "Cargo.toml",
         &manifest("outer", "[workspace]\n[dependencies]\ninner = { path = \"inner\" }"),
     );
     write(
-        folder.path(),
+        directory.path(),
         "src/lib.rs",
         "#[test] fn works() { assert_eq!(inner::one(), 1); }",
     );
-    write(folder.path(), "inner/Cargo.toml", &manifest("inner", ""));
-    write(folder.path(), "inner/src/lib.rs", "pub fn one() -> u8 { 1 }");
-    let finished = cargo_test(folder.path()).await;
+    write(directory.path(), "inner/Cargo.toml", &manifest("inner", ""));
+    write(directory.path(), "inner/src/lib.rs", "pub fn one() -> u8 { 1 }");
+    let finished = cargo_test(directory.path()).await;
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
     assert!(
         finished.output_head_tail.contains("1 passed"),
@@ -52,29 +52,29 @@ async fn cargo_tests_a_crate_with_a_path_dependency() {
 
 #[tokio::test]
 async fn cargo_tests_a_crate_whose_dependency_was_downloaded_before() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // This workspace uses httpdate itself, so it is in the registry cache wherever these tests are built.
     write(
-        folder.path(),
+        directory.path(),
         "Cargo.toml",
         &manifest("user", "[workspace]\n[dependencies]\nhttpdate = \"1\""),
     );
     write(
-        folder.path(),
+        directory.path(),
         "src/lib.rs",
         "#[test] fn works() { assert!(httpdate::parse_http_date(\"x\").is_err()); }",
     );
-    let finished = cargo_test(folder.path()).await;
+    let finished = cargo_test(directory.path()).await;
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
 }
 
 #[tokio::test]
 async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let command = "echo $HOME; env | grep -c CARGO_MANIFEST_DIR; sleep 987201 & pwd";
     let finished = sandbox
-        .run(Job::shell(command, folder.path().to_owned()))
+        .run(Job::shell(command, directory.path().to_owned()))
         .await
         .unwrap();
     let lines: Vec<&str> = finished.output_head_tail.lines().collect();
@@ -83,6 +83,6 @@ async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
         "{finished:?}"
     );
     assert_ne!(Some(Path::new(lines[0])), std::env::home_dir().as_deref());
-    assert_eq!(lines[1..], ["0", folder.path().to_str().unwrap()]);
+    assert_eq!(lines[1..], ["0", directory.path().to_str().unwrap()]);
     assert!(sandbox.describe().contains("no sandbox"), "{}", sandbox.describe());
 }

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 mod flags;
-mod house;
+mod harness;
 mod raw;
 mod waiting;
 
-use domain::{RunId, event::Fact, run::RunState};
-use house::{House, answer};
+use domain::{RunId, event::Event, run::RunState};
+use harness::{Harness, answer};
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::{Settings, Token};
@@ -17,9 +17,9 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_submitted_followed_to_its_end_and_shown() {
-    let house = House::open(Scenario::trivial(2, 2)).await;
-    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
-    let mut events = house.client.events(accepted.id, 0);
+    let harness = Harness::open(Scenario::trivial(2, 2)).await;
+    let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
+    let mut events = harness.client.events(accepted.id, 0);
     let mut seen = Vec::new();
     while let Some(event) = events.next().await {
         seen.push(event.unwrap());
@@ -30,30 +30,30 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
         seen.iter()
             .all(|event| event.fact().is_some_and(|fact| fact.kind() == event.kind))
     );
-    assert!(matches!(seen[0].fact(), Some(Fact::RunSubmitted { .. })));
+    assert!(matches!(seen[0].fact(), Some(Event::RunSubmitted { .. })));
     assert!(
         seen.iter().any(|event| event.kind == "run_completed"),
         "{:?}",
         seen.last()
     );
 
-    let run = house.client.run(&accepted.short).await.unwrap();
+    let run = harness.client.run(&accepted.short).await.unwrap();
     assert_eq!(
         (run.state, run.tasks.complete, run.merges_landed),
         (RunState::Complete, 2, 2)
     );
     assert!(run.cost.calls > 0 && run.delivered_commit.is_some());
-    let tasks = house.client.tasks(&accepted.short).await.unwrap().tasks;
+    let tasks = harness.client.tasks(&accepted.short).await.unwrap().tasks;
     assert!(tasks.iter().all(|task| task.landed_commit.is_some()));
-    let detail = house.client.task(&accepted.short, &tasks[0].key).await.unwrap();
+    let detail = harness.client.task(&accepted.short, &tasks[0].key).await.unwrap();
     assert!(!detail.attempts[0].turns[0].calls.is_empty());
-    let merges = house.client.merges(&accepted.short).await.unwrap().merges;
+    let merges = harness.client.merges(&accepted.short).await.unwrap().merges;
     assert_eq!(merges.len(), 2);
-    let listed = house.client.runs(Some(RunState::Complete), None, 10).await.unwrap();
+    let listed = harness.client.runs(Some(RunState::Complete), None, 10).await.unwrap();
     assert_eq!(listed.runs[0].id, accepted.id);
 
     let page = answer(
-        house
+        harness
             .ask(Method::GET, &format!("/runs/{}", accepted.short))
             .header("Accept", "text/html"),
     )
@@ -64,25 +64,25 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
         assert!(page.text.contains(part), "{part}");
     }
     assert!(!page.text.contains("<script"), "what has ended is not followed");
-    assert!(house.get("/").await.text.contains(&accepted.short));
+    assert!(harness.get("/").await.text.contains(&accepted.short));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_after_the_last_event_seen_and_ends() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     let path = format!("/runs/{}/events", accepted.id);
-    let whole = house.get(&path).await;
+    let whole = harness.get(&path).await;
     assert_eq!(whole.header("content-type"), "text/event-stream");
     assert!(
         whole.text.trim_end().ends_with("event: end\ndata: {}"),
         "{}",
         whole.text
     );
-    let last = house.client.run(&accepted.short).await.unwrap().last_event;
+    let last = harness.client.run(&accepted.short).await.unwrap().last_event;
 
     let resumed = answer(
-        house
+        harness
             .ask(Method::GET, &path)
             .header("Last-Event-ID", (last - 2).to_string()),
     )
@@ -93,9 +93,9 @@ async fn a_stream_goes_on_after_the_last_event_seen_and_ends() {
         .filter_map(|line| line.strip_prefix("id: "))
         .collect();
     assert_eq!(ids, [(last - 1).to_string(), last.to_string()]);
-    assert_eq!(house.get(&format!("{path}?after={last}")).await.status, 204);
+    assert_eq!(harness.get(&format!("{path}?after={last}")).await.status, 204);
     assert_eq!(
-        house
+        harness
             .client
             .events(accepted.id, last)
             .next()
@@ -104,17 +104,17 @@ async fn a_stream_goes_on_after_the_last_event_seen_and_ends() {
         None
     );
 
-    let (status, kind, field, value) = house.get(&format!("{path}?after=x")).await.problem();
+    let (status, kind, field, value) = harness.get(&format!("{path}?after=x")).await.problem();
     assert_eq!((status, kind.as_str()), (400, "invalid-event-id"));
     assert_eq!((field.as_deref(), value), (Some("after"), Some(json!("x"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let body = serde_json::to_string(&house.new_run()).unwrap();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let body = serde_json::to_string(&harness.new_run()).unwrap();
     let send = async |body: &str| {
-        let request = house
+        let request = harness
             .ask(Method::POST, "/runs")
             .header("Content-Type", "application/json");
         answer(request.header("Idempotency-Key", "k1").body(body.to_owned())).await
@@ -136,27 +136,27 @@ async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_says_so_and_twice_is_fine() {
-    let house = House::open(Scenario::from_rules(Vec::new())).await;
-    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
-    let cancelled = house.client.cancel(&accepted.short).await;
+    let harness = Harness::open(Scenario::from_rules(Vec::new())).await;
+    let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
+    let cancelled = harness.client.cancel(&accepted.short).await;
     // The run may have failed by then: nothing is scripted. Either way it has ended, and says how.
     match cancelled {
         Ok(answer) => {
             assert_eq!(answer.state, RunState::Cancelled);
             assert_eq!(
-                house.client.cancel(&accepted.short).await.unwrap().state,
+                harness.client.cancel(&accepted.short).await.unwrap().state,
                 RunState::Cancelled
             );
         }
         Err(error) => assert_eq!(error.problem().unwrap().name(), "not-cancellable"),
     }
-    let unknown = house.client.cancel(&RunId::new().to_string()).await.unwrap_err();
+    let unknown = harness.client.cancel(&RunId::new().to_string()).await.unwrap_err();
     assert_eq!(unknown.problem().unwrap().name(), "unknown-run");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_names_the_value_and_the_way_out() {
-    let house = House::open_with(
+    let harness = Harness::open_with(
         Scenario::trivial(1, 1),
         Settings {
             body_bytes: 4_096,
@@ -164,7 +164,7 @@ async fn every_refusal_names_the_value_and_the_way_out() {
         },
     )
     .await;
-    let good = serde_json::to_value(house.new_run()).unwrap();
+    let good = serde_json::to_value(harness.new_run()).unwrap();
     let with = |pointer: &str, value: Value| {
         let mut body = good.clone();
         let (parent, field) = pointer.rsplit_once('/').unwrap();
@@ -206,32 +206,32 @@ async fn every_refusal_names_the_value_and_the_way_out() {
         ),
     ];
     for (body, status, kind, field) in cases {
-        let found = house.post("/runs", body.clone()).await.problem();
+        let found = harness.post("/runs", body.clone()).await.problem();
         assert_eq!(
             (found.0, found.1.as_str(), found.2.as_deref()),
             (status, kind, field),
             "{body}"
         );
     }
-    let plain = answer(house.ask(Method::POST, "/runs").body("{}")).await.problem();
+    let plain = answer(harness.ask(Method::POST, "/runs").body("{}")).await.problem();
     assert_eq!((plain.0, plain.2.as_deref()), (415, Some("Content-Type")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_methods_and_runs_are_problems_too() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    assert_eq!(house.get("/nothing").await.problem().0, 404);
-    let wrong = answer(house.ask(Method::DELETE, "/runs")).await;
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    assert_eq!(harness.get("/nothing").await.problem().0, 404);
+    let wrong = answer(harness.ask(Method::DELETE, "/runs")).await;
     assert!(wrong.header("allow").contains("POST"), "{:?}", wrong.headers);
     assert_eq!(wrong.problem().1, "wrong-method");
-    assert_eq!(house.get("/runs/ffffffff").await.problem().1, "unknown-run");
-    assert_eq!(house.get("/runs/%ff").await.problem().0, 400);
-    assert_eq!(house.get("/runs/zzz").await.problem().1, "invalid-run-id");
-    assert_eq!(house.get("/runs?state=asleep").await.problem().3, Some(json!("asleep")));
-    assert_eq!(house.get("/runs?stat=x").await.problem().0, 400);
-    let id = house.client.submit(&house.new_run(), None).await.unwrap().short;
+    assert_eq!(harness.get("/runs/ffffffff").await.problem().1, "unknown-run");
+    assert_eq!(harness.get("/runs/%ff").await.problem().0, 400);
+    assert_eq!(harness.get("/runs/zzz").await.problem().1, "invalid-run-id");
+    assert_eq!(harness.get("/runs?state=asleep").await.problem().3, Some(json!("asleep")));
+    assert_eq!(harness.get("/runs?stat=x").await.problem().0, 400);
+    let id = harness.client.submit(&harness.new_run(), None).await.unwrap().short;
     assert_eq!(
-        house.get(&format!("/runs/{id}/tasks/nobody")).await.problem().1,
+        harness.get(&format!("/runs/{id}/tasks/nobody")).await.problem().1,
         "unknown-task"
     );
 }
@@ -242,60 +242,60 @@ async fn foreign_hosts_and_origins_are_refused_and_tokens_asked_for() {
         token: Some(Token::new("secret")),
         ..Settings::default()
     };
-    let house = House::open_with(Scenario::trivial(1, 1), settings).await;
-    let foreign = answer(house.ask(Method::GET, "/healthz").header("Host", "evil.example")).await;
+    let harness = Harness::open_with(Scenario::trivial(1, 1), settings).await;
+    let foreign = answer(harness.ask(Method::GET, "/healthz").header("Host", "evil.example")).await;
     assert_eq!(foreign.problem().1, "foreign-host");
     let foreign = answer(
-        house
+        harness
             .ask(Method::GET, "/healthz")
             .header("Origin", "http://evil.example"),
     )
     .await;
     assert_eq!(foreign.problem().1, "foreign-origin");
-    assert_eq!(house.get("/healthz").await.status, 200);
-    let bare = house.get("/metrics").await;
+    assert_eq!(harness.get("/healthz").await.status, 200);
+    let bare = harness.get("/metrics").await;
     assert_eq!(bare.header("www-authenticate"), "Bearer");
     assert_eq!(bare.problem().1, "unauthorized");
-    let client = api::Client::new(&house.address, Some("secret")).unwrap();
+    let client = api::Client::new(&harness.address, Some("secret")).unwrap();
     assert!(client.runs(None, None, 1).await.unwrap().runs.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_says_whether_it_can_work() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    assert_eq!(house.client.health().await.unwrap().status, "ok");
-    let readiness = house.client.readiness().await.unwrap();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    assert_eq!(harness.client.health().await.unwrap().status, "ok");
+    let readiness = harness.client.readiness().await.unwrap();
     assert!(readiness.ready && readiness.database && !readiness.draining);
-    house.database.pool().close().await;
-    assert!(!house.client.readiness().await.unwrap().ready);
-    let refused = house.client.runs(None, None, 1).await.unwrap_err();
+    harness.database.pool().close().await;
+    assert!(!harness.client.readiness().await.unwrap().ready);
+    let refused = harness.client.runs(None, None, 1).await.unwrap_err();
     assert_eq!(refused.problem().unwrap().name(), "database");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_ends_its_streams_and_is_gone() {
-    let house = House::open(Scenario::from_rules(Vec::new())).await;
-    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
-    let stream = house
+    let harness = Harness::open(Scenario::from_rules(Vec::new())).await;
+    let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
+    let stream = harness
         .ask(Method::GET, &format!("/runs/{}/events", accepted.id))
         .send()
         .await
         .unwrap();
     assert_eq!(stream.status(), 200);
-    house.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(20), house.serving)
+    harness.stop.cancel();
+    tokio::time::timeout(Duration::from_secs(20), harness.serving)
         .await
         .unwrap()
         .unwrap()
         .unwrap();
-    let error = house.client.health().await.unwrap_err();
+    let error = harness.client.health().await.unwrap_err();
     assert!(matches!(error, api::ClientError::Unreachable { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_interface_describes_itself() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let document = house.get("/openapi.json").await.json();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let document = harness.get("/openapi.json").await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {
@@ -319,7 +319,7 @@ async fn the_interface_describes_itself() {
     ids.dedup();
     assert_eq!(ids.len(), operations.len(), "operation ids are unique");
 
-    let docs = house.get("/docs").await;
+    let docs = harness.get("/docs").await;
     assert!(docs.header("content-type").starts_with("text/html"));
     assert!(docs.text.contains("/runs/{id}/events"));
     assert!(
@@ -327,11 +327,11 @@ async fn the_interface_describes_itself() {
         "nothing is loaded from elsewhere"
     );
     for asset in ["/assets/style.css", "/assets/live.js"] {
-        assert_eq!(house.get(asset).await.status, 200);
+        assert_eq!(harness.get(asset).await.status, 200);
     }
-    assert_eq!(house.get("/metrics").await.text, house.get("/api/metrics").await.text);
+    assert_eq!(harness.get("/metrics").await.text, harness.get("/api/metrics").await.text);
     assert_eq!(
-        house.get("/api/metrics/health").await.status,
+        harness.get("/api/metrics/health").await.status,
         503,
         "this process collects nothing"
     );
@@ -339,24 +339,24 @@ async fn the_interface_describes_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let accepted = house.client.submit(&house.new_run(), None).await.unwrap();
-    assert_eq!(house.get(&format!("/runs/{}/events", accepted.id)).await.status, 200);
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
+    assert_eq!(harness.get(&format!("/runs/{}/events", accepted.id)).await.status, 200);
     let mut asked = api::CleanAsked {
         dry_run: true,
         older_than_days: Some(0),
     };
-    let dry = house.client.clean(&asked).await.unwrap();
+    let dry = harness.client.clean(&asked).await.unwrap();
     let [run] = &dry.runs[..] else { panic!("{dry:?}") };
     assert!(run.run == accepted.id && run.trees && run.references > 0, "{run:?}");
-    assert!(house.client.run(&accepted.short).await.unwrap().expired_at.is_none());
+    assert!(harness.client.run(&accepted.short).await.unwrap().expired_at.is_none());
 
     asked.dry_run = false;
-    let cleaned = house.client.clean(&asked).await.unwrap();
+    let cleaned = harness.client.clean(&asked).await.unwrap();
     assert_eq!(cleaned.runs, dry.runs);
-    assert!(house.client.run(&accepted.short).await.unwrap().expired_at.is_some());
+    assert!(harness.client.run(&accepted.short).await.unwrap().expired_at.is_some());
     let page = answer(
-        house
+        harness
             .ask(Method::GET, &format!("/runs/{}", accepted.id))
             .header("Accept", "text/html"),
     )
@@ -367,15 +367,15 @@ async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
         page.text
     );
     assert!(
-        house.client.clean(&asked).await.unwrap().runs.is_empty(),
+        harness.client.clean(&asked).await.unwrap().runs.is_empty(),
         "twice is fine"
     );
 
-    let readiness = house.client.readiness().await.unwrap();
+    let readiness = harness.client.readiness().await.unwrap();
     let areas: Vec<&str> = readiness.disk_areas.iter().map(|area| area.area.as_str()).collect();
     assert_eq!(areas, ["hubs", "worktrees", "outputs", "cache"]);
     assert!(readiness.disk_areas[0].bytes > 0 && readiness.disk_lack.is_none());
-    let request = house
+    let request = harness
         .ask(Method::POST, "/clean")
         .header("Content-Type", "application/json");
     let (status, kind, field, _) = answer(request.body(r#"{"older_than": 3}"#)).await.problem();

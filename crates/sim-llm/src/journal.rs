@@ -104,7 +104,7 @@ impl Journal {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let hint = |error: io::Error| {
             let text = format!(
-                "cannot open the journal {}: {error}; check its folder and rights",
+                "cannot open the journal {}: {error}; check its directory and rights",
                 path.display()
             );
             io::Error::new(error.kind(), text)

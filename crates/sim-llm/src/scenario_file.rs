@@ -126,12 +126,12 @@ enum FaultKind {
 }
 
 impl Scenario {
-    /// Reads a scenario from TOML text; files that its rules name are looked for below `folder`.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ScenarioError> {
+    /// Reads a scenario from TOML text; files that its rules name are looked for below `directory`.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, ScenarioError> {
         let file: ScenarioFile = toml::from_str(text)?;
         let mut rules = Vec::with_capacity(file.rules.len());
         for (at, rule_file) in file.rules.into_iter().enumerate() {
-            rules.push(rule(rule_file, at + 1, folder)?);
+            rules.push(rule(rule_file, at + 1, directory)?);
         }
         Ok(Self::from_rules(rules))
     }
@@ -150,12 +150,12 @@ fn read(path: &Path) -> Result<String, ScenarioError> {
     })
 }
 
-fn rule(file: RuleFile, number: usize, folder: &Path) -> Result<Rule, ScenarioError> {
+fn rule(file: RuleFile, number: usize, directory: &Path) -> Result<Rule, ScenarioError> {
     let name = file.name.clone();
     let problem = |label: String| move |problem: String| ScenarioError::Rule { number, label, problem };
     let fits = conditions(&file.fits).map_err(problem(name.clone().unwrap_or_default()))?;
     let label = name.clone().unwrap_or_else(|| fits.to_string());
-    let contents = file.file.as_ref().map(|path| read(&folder.join(path))).transpose()?;
+    let contents = file.file.as_ref().map(|path| read(&directory.join(path))).transpose()?;
     check_one_answer(&file).map_err(problem(label.clone()))?;
     let tool_calls: Result<Vec<ToolCall>, String> = file.tool_calls.into_iter().map(tool_call).collect();
     Ok(Rule {

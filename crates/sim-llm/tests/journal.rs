@@ -26,8 +26,8 @@ async fn the_journal_is_read_over_http_with_its_requests() {
 
 #[tokio::test]
 async fn a_restart_goes_on_where_the_file_ends() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.jsonl");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.jsonl");
     let options = Options {
         journal: Some(path.clone()),
         ..Options::default()
@@ -76,14 +76,14 @@ async fn a_restart_goes_on_where_the_file_ends() {
 #[tokio::test]
 async fn a_journal_that_cannot_be_opened_is_named() {
     let options = Options {
-        journal: Some("/no/such/folder/journal".into()),
+        journal: Some("/no/such/directory/journal".into()),
         ..Options::default()
     };
     let error = Server::start(Scenario::default(), options)
         .await
         .unwrap_err()
         .to_string();
-    assert!(error.contains("/no/such/folder/journal"), "{error}");
+    assert!(error.contains("/no/such/directory/journal"), "{error}");
     let held = server(vec![]).await;
     let listen = held
         .base_url()
@@ -154,15 +154,15 @@ async fn a_loose_schema_is_refused_when_it_claims_to_be_strict() {
 
 #[tokio::test]
 async fn the_binary_serves_a_scenario_file_and_ends_on_sigterm() {
-    let folder = tempfile::tempdir().unwrap();
-    let scenario = folder.path().join("scenario.toml");
-    std::fs::write(folder.path().join("plan.json"), "{\"tasks\": []}").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = directory.path().join("scenario.toml");
+    std::fs::write(directory.path().join("plan.json"), "{\"tasks\": []}").unwrap();
     std::fs::write(
         &scenario,
         "[[rule]]\nmatch = { role = \"worker\" }\nfile = \"plan.json\"\n",
     )
     .unwrap();
-    let journal = folder.path().join("journal.jsonl");
+    let journal = directory.path().join("journal.jsonl");
     let mut process = Command::new(env!("CARGO_BIN_EXE_sim-llm"))
         .arg("--scenario")
         .arg(&scenario)

@@ -8,7 +8,7 @@ use crate::{
     timed::timed,
     tx::Tx,
 };
-use domain::{CommitId, Fence, NanoDollars, RunId, TaskId, event::Fact, task::AttemptEnd};
+use domain::{CommitId, Fence, NanoDollars, RunId, TaskId, event::Event, task::AttemptEnd};
 use serde_json::Value;
 
 /// Whether the attempt is still the one that counts.
@@ -210,11 +210,11 @@ impl Tx {
 }
 
 impl Store {
-    /// Records a model's answer with the fact about it.
+    /// Records a model's answer with the event about it.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn record_turn(&self, writer: Writer, turn: &TurnRow, fact: Fact) -> Result<Held, Error> {
+    pub async fn record_turn(&self, writer: Writer, turn: &TurnRow, event: Event) -> Result<Held, Error> {
         let mut tx = self.begin().await?;
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
@@ -235,9 +235,9 @@ impl Store {
             .execute(&mut *tx.inner),
         )
         .await?;
-        // Said again because the answer to the first time was lost: it is written already, fact and all.
+        // Said again because the answer to the first time was lost: it is written already, event and all.
         if inserted.rows_affected() == 1 {
-            tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+            tx.append(writer.run, &[(Some(writer.task), event)]).await?;
         }
         tx.commit().await?;
         Ok(Held::Yes)
@@ -247,7 +247,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn record_intent(&self, writer: Writer, intent: &IntentRow, fact: Fact) -> Result<Held, Error> {
+    pub async fn record_intent(&self, writer: Writer, intent: &IntentRow, event: Event) -> Result<Held, Error> {
         let mut tx = self.begin().await?;
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
@@ -269,7 +269,7 @@ impl Store {
         )
         .await?;
         if inserted.rows_affected() == 1 {
-            tx.append(writer.run, &[(Some(writer.task), fact)]).await?;
+            tx.append(writer.run, &[(Some(writer.task), event)]).await?;
         }
         tx.commit().await?;
         Ok(Held::Yes)

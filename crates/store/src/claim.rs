@@ -1,7 +1,7 @@
 //! Claiming ready tasks, and finding those whose process is gone.
 
 use crate::{Error, Holder, Store, timed::timed};
-use domain::{Fence, RunId, TaskId, TaskKey, event::Fact};
+use domain::{Fence, RunId, TaskId, TaskKey, event::Event};
 
 /// A task that this process holds from now on.
 #[derive(Clone, Debug)]
@@ -89,8 +89,8 @@ impl Store {
             let (run, task) = (RunId(row.run), TaskId(row.id));
             let (fence, attempt) = (Fence(row.fence), row.attempt as u32);
             let attempt_id = tx.open_attempt(run, task, attempt, fence).await?;
-            let fact = Fact::TaskClaimed { attempt, fence };
-            tx.append(run, &[(Some(task), fact)]).await?;
+            let event = Event::TaskClaimed { attempt, fence };
+            tx.append(run, &[(Some(task), event)]).await?;
             let waited_ms = row.waited_ms.unwrap_or_default();
             let depended_ms = row.depended_ms.unwrap_or_default();
             claimed.push(Claimed {

@@ -1,22 +1,22 @@
-//! The log of a run: facts in a sequence without gaps.
+//! The log of a run: events in a sequence without gaps.
 
 use crate::{Error, Holder, Store, storable::document, timed::timed, tx::Tx};
-use domain::{RunId, TaskId, event::Fact};
+use domain::{RunId, TaskId, event::Event};
 use serde_json::Value;
 
-/// A recorded fact, as the log has it.
-pub type Entry = (Option<TaskId>, Fact);
+/// A recorded event, as the log has it.
+pub type Entry = (Option<TaskId>, Event);
 
 impl Tx {
-    /// Appends facts in order. Locks the run's row, if it is not locked already.
+    /// Appends events in order. Locks the run's row, if it is not locked already.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn append(&mut self, run: RunId, facts: &[Entry]) -> Result<(), Error> {
-        if facts.is_empty() {
+    pub async fn append(&mut self, run: RunId, events: &[Entry]) -> Result<(), Error> {
+        if events.is_empty() {
             return Ok(());
         }
-        let count = facts.len() as i64;
+        let count = events.len() as i64;
         let row = timed(
             "update",
             sqlx::query!(
@@ -28,11 +28,11 @@ impl Tx {
         )
         .await?;
         let first = row.event_seq - count + 1;
-        let kinds: Vec<String> = facts.iter().map(|(_, fact)| fact.kind().to_owned()).collect();
-        let tasks: Vec<Option<i64>> = facts.iter().map(|(task, _)| task.map(|task| task.0)).collect();
-        let data = facts
+        let kinds: Vec<String> = events.iter().map(|(_, event)| event.kind().to_owned()).collect();
+        let tasks: Vec<Option<i64>> = events.iter().map(|(task, _)| task.map(|task| task.0)).collect();
+        let data = events
             .iter()
-            .map(|(_, fact)| document("event.data", fact))
+            .map(|(_, event)| document("event.data", event))
             .collect::<Result<Vec<Value>, _>>()?;
         timed(
             "insert",
@@ -54,13 +54,13 @@ impl Tx {
 }
 
 impl Store {
-    /// Appends facts in a transaction of their own.
+    /// Appends events in a transaction of their own.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn append(&self, run: RunId, facts: &[Entry]) -> Result<(), Error> {
+    pub async fn append(&self, run: RunId, events: &[Entry]) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        tx.append(run, facts).await?;
+        tx.append(run, events).await?;
         tx.commit().await
     }
 

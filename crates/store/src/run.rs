@@ -1,9 +1,9 @@
 //! Runs: their rows, and the row lock that every change of a run begins with.
 
 mod delivery;
-mod facts;
+mod details;
 
-pub use facts::RunFacts;
+pub use details::RunDetails;
 
 use crate::{
     Error,

@@ -1,8 +1,8 @@
 //! Tasks and the edges between them.
 
-mod facts;
+mod details;
 
-pub use facts::{ParentFacts, TaskEnd, TaskFacts};
+pub use details::{ParentDetails, TaskEnd, TaskDetails};
 
 use crate::{
     Error, Store,
@@ -12,7 +12,7 @@ use crate::{
 };
 use domain::{
     CommitId, Fence, RunId, TaskId, TaskKey,
-    event::Fact,
+    event::Event,
     plan::PlannedTask,
     profile::Change,
     run::Reason,
@@ -332,11 +332,11 @@ impl Store {
             .execute(&mut *tx.inner),
         )
         .await?;
-        let fact = Fact::TaskBlocked {
+        let event = Event::TaskBlocked {
             on: what.map(str::to_owned),
         };
-        let facts: Vec<_> = tasks.iter().map(|task| (Some(TaskId(*task)), fact.clone())).collect();
-        tx.append(run, &facts).await?;
+        let events: Vec<_> = tasks.iter().map(|task| (Some(TaskId(*task)), event.clone())).collect();
+        tx.append(run, &events).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -12,8 +12,8 @@ use std::{
 use store::embedded::{DataDirLock, EmbeddedError, Settings, start};
 use tempfile::TempDir;
 
-/// A folder that the account of the server can pass through, too.
-fn folder() -> TempDir {
+/// A directory that the account of the server can pass through, too.
+fn directory() -> TempDir {
     tempfile::Builder::new()
         .prefix("orchestrator-test-")
         .permissions(fs::Permissions::from_mode(0o755))
@@ -39,8 +39,8 @@ fn kill_hard(pid: &str) {
 
 #[tokio::test]
 async fn a_durable_server_is_made_found_again_and_stopped() {
-    let folder = folder();
-    let data_dir = folder.path().join("data");
+    let directory = directory();
+    let data_dir = directory.path().join("data");
     let lock = DataDirLock::take(&data_dir).unwrap();
     let first = start(lock.data_dir(), &Settings::default()).unwrap();
     assert!(first.started_here);
@@ -59,8 +59,8 @@ async fn a_durable_server_is_made_found_again_and_stopped() {
 
 #[tokio::test]
 async fn a_killed_server_is_started_again_with_what_it_had() {
-    let folder = folder();
-    let running = start(folder.path(), &Settings::default()).unwrap();
+    let directory = directory();
+    let running = start(directory.path(), &Settings::default()).unwrap();
     let mut connection = PgConnection::connect_with(&running.options).await.unwrap();
     sqlx::query("create table kept as select 'it' as what")
         .execute(&mut connection)
@@ -69,7 +69,7 @@ async fn a_killed_server_is_started_again_with_what_it_had() {
     kill_hard(&server_pid(running.directory()));
 
     let started = Instant::now();
-    let again = start(folder.path(), &Settings::default()).unwrap();
+    let again = start(directory.path(), &Settings::default()).unwrap();
     assert!(again.started_here);
     assert!(started.elapsed() < Duration::from_secs(15));
     assert_eq!(ask(&again.options, "select what from kept").await, "it");
@@ -78,34 +78,34 @@ async fn a_killed_server_is_started_again_with_what_it_had() {
 
 #[tokio::test]
 async fn a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle() {
-    let folder = folder();
-    let running = start(folder.path(), &Settings::default()).unwrap();
+    let directory = directory();
+    let running = start(directory.path(), &Settings::default()).unwrap();
     let pid_file = running.directory().join("postmaster.pid");
     let content = fs::read_to_string(&pid_file).unwrap();
     running.stop().unwrap();
     let (_, rest) = content.split_once('\n').unwrap();
     fs::write(&pid_file, format!("{}\n{rest}", std::process::id())).unwrap();
 
-    let again = start(folder.path(), &Settings::default()).unwrap();
+    let again = start(directory.path(), &Settings::default()).unwrap();
     assert!(again.started_here);
     again.stop().unwrap();
 }
 
 #[tokio::test]
 async fn a_half_made_cluster_is_made_anew() {
-    let folder = folder();
-    fs::create_dir_all(folder.path().join("postgres.new-1/base")).unwrap();
-    let running = start(folder.path(), &Settings::default()).unwrap();
+    let directory = directory();
+    fs::create_dir_all(directory.path().join("postgres.new-1/base")).unwrap();
+    let running = start(directory.path(), &Settings::default()).unwrap();
     assert_eq!(ask(&running.options, "select 'up'").await, "up");
     running.stop().unwrap();
 }
 
 #[tokio::test]
 async fn a_long_path_with_spaces_is_no_obstacle() {
-    let folder = folder();
-    let data_dir = folder
+    let directory = directory();
+    let data_dir = directory
         .path()
-        .join("a folder with a long name ".repeat(4))
+        .join("a directory with a long name ".repeat(4))
         .join("and, a comma");
     let running = start(&data_dir, &Settings::default()).unwrap();
     assert_eq!(ask(&running.options, "select 'up'").await, "up");
@@ -116,10 +116,10 @@ async fn a_long_path_with_spaces_is_no_obstacle() {
 
 #[test]
 fn a_cluster_of_another_version_is_refused_by_name() {
-    let folder = folder();
-    fs::create_dir(folder.path().join("postgres")).unwrap();
-    fs::write(folder.path().join("postgres/PG_VERSION"), "8\n").unwrap();
-    let error = start(folder.path(), &Settings::default()).unwrap_err();
+    let directory = directory();
+    fs::create_dir(directory.path().join("postgres")).unwrap();
+    fs::write(directory.path().join("postgres/PG_VERSION"), "8\n").unwrap();
+    let error = start(directory.path(), &Settings::default()).unwrap_err();
     assert!(
         matches!(&error, EmbeddedError::OtherVersion { wanted, .. } if wanted == "8"),
         "{error}"

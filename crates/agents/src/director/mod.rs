@@ -55,7 +55,7 @@ pub struct PlanOrder {
 /// What the director is told of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryFacts {
-    /// Entries at the root, folders with a closing slash.
+    /// Entries at the root, directories with a closing slash.
     pub listing: Vec<String>,
     /// How merged trees are checked.
     pub check: Check,

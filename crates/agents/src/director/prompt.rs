@@ -7,7 +7,7 @@ use domain::run::{Check, CheckSource};
 /// The constant part: the same bytes for every plan.
 pub(super) const SYSTEM: &str = include_str!("../../prompts/director.md");
 
-/// Entries of the root folder that are shown.
+/// Entries of the root directory that are shown.
 const LISTING: usize = 200;
 
 /// What is different for each plan: the objective, the repository, the workers, the limits.

@@ -1,6 +1,6 @@
-//! The files a worker can reach: its worktree, and read-only its folder of long outputs.
+//! The files a worker can reach: its worktree, and read-only its directory of long outputs.
 //!
-//! Every path is resolved by the kernel beneath an open folder, so no `..`, no symbolic link and no race leads
+//! Every path is resolved by the kernel beneath an open directory, so no `..`, no symbolic link and no race leads
 //! out of it.
 
 mod error;
@@ -17,7 +17,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::policy::WritePolicy;
 
-/// Both folders, open.
+/// Both directories, open.
 #[derive(Debug)]
 pub(super) struct Files {
     worktree: Tree,
@@ -28,7 +28,7 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct Place<'files> {
     pub(super) tree: &'files Tree,
-    /// Without `..`, `.` or a leading slash; empty for the folder itself.
+    /// Without `..`, `.` or a leading slash; empty for the directory itself.
     pub(super) relative: PathBuf,
     pub(super) given: String,
 }
@@ -42,7 +42,7 @@ impl Files {
         })
     }
 
-    /// Finds out which folder a path means, without looking at the disk.
+    /// Finds out which directory a path means, without looking at the disk.
     pub(super) fn locate(&self, given: &str) -> Result<Place<'_>, FileError> {
         let outside = || FileError::Outside {
             path: given.to_owned(),
@@ -73,11 +73,11 @@ impl Files {
         })
     }
 
-    /// Replaces a file of the worktree, or makes it together with its folders.
+    /// Replaces a file of the worktree, or makes it together with its directories.
     pub(super) fn write(&self, given: &str, content: &[u8], policy: &WritePolicy) -> Result<write::Written, FileError> {
         let place = self.locate(given)?;
         if !std::ptr::eq(place.tree, &self.worktree) {
-            return Err(FileError::ReadOnlyFolder { path: given.to_owned() });
+            return Err(FileError::ReadOnlyDirectory { path: given.to_owned() });
         }
         write::write(&place, content, policy)
     }

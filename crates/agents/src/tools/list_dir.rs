@@ -1,4 +1,4 @@
-//! `list_dir`: what lies in a folder.
+//! `list_dir`: what lies in a directory.
 
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use super::files::{FileError, Files, Kind, is_git_name};
 use super::{Done, ToolFailure, ToolLimits, arguments, blocking};
 
-pub(super) const DESCRIPTION: &str = "Lists one folder of the worktree: folders end with /, files show their size \
+pub(super) const DESCRIPTION: &str = "Lists one directory of the worktree: directories end with /, files show their size \
     in bytes, symbolic links show where they lead.";
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The folder, relative to the worktree; `.` is the worktree itself.
+    /// The directory, relative to the worktree; `.` is the worktree itself.
     path: String,
 }
 
@@ -26,8 +26,8 @@ pub(super) async fn run(files: Arc<Files>, limits: &ToolLimits, arguments: &str)
     let limits = *limits;
     blocking(move || {
         let place = files.locate(&arguments.path)?;
-        let (folder, _) = place.tree.open_folder(&place.relative, &place.given)?;
-        let entries = entries(&folder).map_err(|source| FileError::System {
+        let (directory, _) = place.tree.open_directory(&place.relative, &place.given)?;
+        let entries = entries(&directory).map_err(|source| FileError::System {
             doing: "read",
             path: place.given.clone(),
             source: source.into(),
@@ -38,9 +38,9 @@ pub(super) async fn run(files: Arc<Files>, limits: &ToolLimits, arguments: &str)
 }
 
 /// One line per entry, sorted by name.
-fn entries(folder: &OwnedFd) -> Result<Vec<String>, rustix::io::Errno> {
+fn entries(directory: &OwnedFd) -> Result<Vec<String>, rustix::io::Errno> {
     let mut entries = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..")
@@ -50,15 +50,15 @@ fn entries(folder: &OwnedFd) -> Result<Vec<String>, rustix::io::Errno> {
         }
         let shown = plain(&name.to_string_lossy());
         // What vanishes while it is listed is not listed.
-        let Ok(stat) = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
+        let Ok(stat) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
         entries.push(match Kind::of(&stat) {
-            Kind::Folder => format!("{shown}/"),
+            Kind::Directory => format!("{shown}/"),
             Kind::File => format!("{shown}  {} bytes", stat.st_size),
             Kind::Special => format!("{shown}  (pipe, socket or device)"),
             Kind::Link => {
-                let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
+                let target = rustix::fs::readlinkat(directory, name, Vec::new())?;
                 format!("{shown} -> {}", plain(&target.to_string_lossy()))
             }
         });
@@ -78,7 +78,7 @@ pub(super) fn plain(name: &str) -> String {
 
 fn listing(entries: &[String], limits: &ToolLimits) -> String {
     if entries.is_empty() {
-        return "[the folder is empty]".to_owned();
+        return "[the directory is empty]".to_owned();
     }
     let mut text = String::new();
     let mut shown = 0;
@@ -94,7 +94,7 @@ fn listing(entries: &[String], limits: &ToolLimits) -> String {
         let hidden = entries.len() - shown;
         write!(
             text,
-            "[… {hidden} more of {} entries; list a folder below, or use `search`]",
+            "[… {hidden} more of {} entries; list a directory below, or use `search`]",
             entries.len()
         )
         .unwrap_or_default();

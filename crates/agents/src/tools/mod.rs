@@ -41,7 +41,7 @@ pub enum Tool {
     EditFile,
     /// Ends the work with a report.
     Finish,
-    /// Lists a folder.
+    /// Lists a directory.
     ListDir,
     /// Reads a window of a file.
     ReadFile,
@@ -141,7 +141,7 @@ pub struct ToolSettings {
     pub worktree: PathBuf,
     /// The repository behind it, which commands may read.
     pub hub: Option<PathBuf>,
-    /// An existing folder outside the worktree for output that is too long to show; readable by the worker.
+    /// An existing directory outside the worktree for output that is too long to show; readable by the worker.
     pub outputs: PathBuf,
     /// The tools of the worker's profile.
     pub allowed: BTreeSet<Tool>,
@@ -151,7 +151,7 @@ pub struct ToolSettings {
     pub limits: ToolLimits,
     /// Variables of every command, on top of the sandbox's own.
     pub shell_env: Vec<(String, String)>,
-    /// Folders outside the worktree that commands may write, such as a shared build cache.
+    /// Directories outside the worktree that commands may write, such as a shared build cache.
     pub build_caches: Vec<PathBuf>,
 }
 
@@ -165,19 +165,19 @@ pub struct ToolBox {
     output_count: AtomicU32,
 }
 
-/// The worktree or the output folder cannot be opened.
+/// The worktree or the output directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the folder `{}` of a worker cannot be opened: {source}", path.display())]
+#[error("the directory `{}` of a worker cannot be opened: {source}", path.display())]
 pub struct ToolBoxError {
     path: PathBuf,
     source: std::io::Error,
 }
 
 impl ToolBox {
-    /// Opens the worktree and the output folder.
+    /// Opens the worktree and the output directory.
     ///
     /// # Errors
-    /// When one of them is not a readable folder.
+    /// When one of them is not a readable directory.
     pub fn new(settings: ToolSettings, sandbox: Arc<Sandbox>) -> Result<Self, ToolBoxError> {
         let files = Files::open(&settings.worktree, &settings.outputs)
             .map_err(|(path, source)| ToolBoxError { path, source })?;

@@ -38,7 +38,7 @@ impl fmt::Display for WritePolicy {
     }
 }
 
-/// Patterns of paths, read as in a `.gitignore`: `tests/` means the folder with all in it.
+/// Patterns of paths, read as in a `.gitignore`: `tests/` means the directory with all in it.
 #[derive(Clone, Debug)]
 pub struct PathGlobs {
     patterns: Vec<String>,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_pattern_covers_all_in_it() {
+    fn a_directory_pattern_covers_all_in_it() {
         let policy = only(&["tests/", "*_test.go"]);
         for path in ["tests/a.rs", "crates/x/tests/deep/a.rs", "pkg/a_test.go"] {
             assert!(policy.permits(Path::new(path)), "{path}");

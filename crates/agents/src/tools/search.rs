@@ -18,7 +18,7 @@ use super::list_dir::plain;
 use super::read_file::prefix;
 use super::{Done, ToolFailure, ToolLimits, arguments};
 
-pub(super) const DESCRIPTION: &str = "Searches the text files of the worktree, or of one folder or file, for lines \
+pub(super) const DESCRIPTION: &str = "Searches the text files of the worktree, or of one directory or file, for lines \
     that match a regular expression (Rust syntax; (?i) ignores case). Files that .gitignore names and binary files \
     are left out. Shows path:line:text.";
 
@@ -33,7 +33,7 @@ const HEAP_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Arguments {
     /// The regular expression.
     pattern: String,
-    /// The folder or file to search, relative to the worktree; all of it if not given.
+    /// The directory or file to search, relative to the worktree; all of it if not given.
     #[serde(default)]
     path: Option<String>,
 }
@@ -68,7 +68,7 @@ pub(super) async fn run(
             drop(sender.send(searched));
         })
         .map_err(|error| ToolFailure::new("system", format!("The search could not be started: {error}.")))?;
-    let too_long = || ToolFailure::new("timeout", "The search took too long. Search a smaller folder.");
+    let too_long = || ToolFailure::new("timeout", "The search took too long. Search a smaller directory.");
     tokio::select! {
         searched = answer => searched.unwrap_or_else(|_| Err(ToolFailure::new("internal", "The search broke down; try another pattern."))),
         // Twice the time, as the search itself looks at the clock only between files.
@@ -117,8 +117,8 @@ impl Hits {
                 self.search_file(place.tree, &real, matcher, &mut searcher);
                 Ok(())
             }
-            Some((Kind::Folder, real)) => {
-                self.search_folder(place.tree, &real, matcher, &mut searcher);
+            Some((Kind::Directory, real)) => {
+                self.search_directory(place.tree, &real, matcher, &mut searcher);
                 Ok(())
             }
             Some((Kind::Link | Kind::Special, _)) => Err(FileError::Special {
@@ -127,8 +127,8 @@ impl Hits {
         }
     }
 
-    fn search_folder(&mut self, tree: &Tree, folder: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
-        for path in walk(&tree.real_root().join(folder), self.limits.file_bytes) {
+    fn search_directory(&mut self, tree: &Tree, directory: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
+        for path in walk(&tree.real_root().join(directory), self.limits.file_bytes) {
             if let Ok(relative) = path.strip_prefix(tree.real_root()) {
                 self.search_file(tree, relative, matcher, searcher);
             }
@@ -145,7 +145,7 @@ impl Hits {
 
     fn search_file(&mut self, tree: &Tree, relative: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
         let shown = plain(&relative.to_string_lossy());
-        // The walk goes by names; what is read is opened beneath the folder. What cannot be is left out.
+        // The walk goes by names; what is read is opened beneath the directory. What cannot be is left out.
         let Ok((file, _)) = tree.open_file(relative, &shown) else {
             return;
         };
@@ -179,9 +179,9 @@ impl Hits {
     }
 }
 
-/// The files below a folder by name, without those the repository ignores.
-fn walk(folder: &Path, limit_bytes: u64) -> impl Iterator<Item = PathBuf> {
-    WalkBuilder::new(folder)
+/// The files below a directory by name, without those the repository ignores.
+fn walk(directory: &Path, limit_bytes: u64) -> impl Iterator<Item = PathBuf> {
+    WalkBuilder::new(directory)
         .hidden(false)
         .parents(false)
         .git_global(false)

@@ -16,8 +16,8 @@ struct Fixture {
 
 async fn fixture_with(change: impl FnOnce(&mut ToolSettings)) -> Fixture {
     let outer = tempfile::tempdir().unwrap();
-    for folder in ["wt/src", "out"] {
-        fs::create_dir_all(outer.path().join(folder)).unwrap();
+    for directory in ["wt/src", "out"] {
+        fs::create_dir_all(outer.path().join(directory)).unwrap();
     }
     let mut settings = ToolSettings {
         worktree: outer.path().join("wt"),
@@ -208,7 +208,7 @@ async fn the_descriptions_are_sorted_and_closed() {
 }
 
 #[tokio::test]
-async fn a_folder_is_listed_without_git() {
+async fn a_directory_is_listed_without_git() {
     let fixture = fixture().await;
     fixture.put("src/a.rs", "fn a() {}");
     fixture.put(".git", "gitdir: x");
@@ -227,7 +227,7 @@ async fn a_folder_is_listed_without_git() {
             .call("list_dir", json!({"path": "README"}))
             .await
             .content
-            .contains("is not a folder")
+            .contains("is not a directory")
     );
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::files::Files;
 use super::{Done, ToolBox, ToolFailure, arguments, blocking};
 
-pub(super) const DESCRIPTION: &str = "Writes a whole file of the worktree: makes it, with the folders it lies in, \
+pub(super) const DESCRIPTION: &str = "Writes a whole file of the worktree: makes it, with the directories it lies in, \
     or replaces all of it. To change a part of a file use edit_file.";
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Whole attempts, against a scripted model over HTTP, with real tools in a real folder.
+//! Whole attempts, against a scripted model over HTTP, with real tools in a real directory.
 
 mod prompts;
 mod resuming;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 /// An attempt's surroundings.
 struct Room {
-    folder: TempDir,
+    directory: TempDir,
     toolbox: ToolBox,
     book: Book,
     notebook: Notebook,
@@ -32,14 +32,14 @@ struct Room {
 
 impl Room {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for name in ["wt", "out"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(directory.path().join(name)).unwrap();
         }
         let settings = ToolSettings {
-            worktree: folder.path().join("wt"),
+            worktree: directory.path().join("wt"),
             hub: None,
-            outputs: folder.path().join("out"),
+            outputs: directory.path().join("out"),
             allowed: coder().tools,
             write_policy: coder().write,
             limits: ToolLimits::default(),
@@ -49,7 +49,7 @@ impl Room {
         let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
         Self {
             toolbox: ToolBox::new(settings, Arc::new(sandbox)).unwrap(),
-            folder,
+            directory,
             book: Book::default(),
             notebook: Notebook::default(),
             cancel: CancellationToken::new(),
@@ -57,7 +57,7 @@ impl Room {
     }
 
     fn file(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.folder.path().join("wt").join(name)).ok()
+        fs::read_to_string(self.directory.path().join("wt").join(name)).ok()
     }
 
     async fn work(&self, order: &WorkOrder, script: &Script) -> WorkEnd {

@@ -98,7 +98,7 @@ impl Attempt<'_> {
             match failure {
                 Failure::Stopped => return Err(Break::Stopped),
                 Failure::Final(reason) => return Err(Break::GaveUp(reason)),
-                Failure::Passing(reason) => return Err(Break::Failed(reason)),
+                Failure::Transient(reason) => return Err(Break::Failed(reason)),
                 Failure::Unusable(text) => return Err(failed(ReasonCode::Model, text)),
                 Failure::TooLong(text) => {
                     // The estimate was too low: make do with half, as long as that leaves something out.

@@ -1,4 +1,4 @@
-//! State and event in, new state and effects out. Pure: the same input always gives the same decision.
+//! State and input in, new state and effects out. Pure: the same input always gives the same decision.
 
 mod person;
 mod run;
@@ -8,19 +8,20 @@ mod tests;
 
 use crate::{
     effect::Effect,
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     ids::TaskId,
     run::Run,
     schedule::NewTask,
     task::{Child, Task},
 };
 
-/// The rows a decision is made from: the run, the task the event is about, and its direct dependents.
+/// The rows a decision is made from: the run, the task the input is about, and its direct dependents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The run.
     pub run: Run,
-    /// The task, for an event about one.
+    /// The task, for an input about one.
     pub task: Option<Task>,
     /// The task's direct dependents.
     pub children: Vec<Child>,
@@ -40,63 +41,63 @@ pub struct Decision {
     /// What to do next.
     pub effects: Vec<Effect>,
     /// What to append to the log, each with the task it is about.
-    pub facts: Vec<(Option<TaskId>, Fact)>,
+    pub events: Vec<(Option<TaskId>, Event)>,
     /// Events for other tasks, to be applied in the same transaction.
-    pub follow: Vec<(TaskId, Event)>,
+    pub follow: Vec<(TaskId, Input)>,
     /// Whether every task that is still open is to be cancelled in the same transaction.
     pub cancel_open: bool,
 }
 
-/// Why an event changes nothing.
+/// Why an input changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The event is of an earlier claim, or repeats what already happened. Dropping it is right.
-    #[error("the event is stale: {0}")]
+    /// The input is of an earlier claim, or repeats what already happened. Dropping it is right.
+    #[error("the input is stale: {0}")]
     Stale(String),
-    /// The event can't happen in this state; for a person's request, the way out is in the text.
+    /// The input can't happen in this state; for a person's request, the way out is in the text.
     #[error("{0}")]
     Illegal(String),
 }
 
-/// Decides what an event changes.
+/// Decides what an input changes.
 ///
 /// # Errors
 /// [`Refusal`] where it changes nothing.
-pub fn transition(snapshot: &Snapshot, event: &Event) -> Result<Decision, Refusal> {
+pub fn transition(snapshot: &Snapshot, input: &Input) -> Result<Decision, Refusal> {
     let decision = Decision {
         run: snapshot.run.clone(),
         task: snapshot.task.clone(),
         children: snapshot.children.clone(),
         insert: Vec::new(),
         effects: Vec::new(),
-        facts: Vec::new(),
+        events: Vec::new(),
         follow: Vec::new(),
         cancel_open: false,
     };
-    match event {
-        Event::Prepared {
+    match input {
+        Input::Prepared {
             base,
             base_branch,
             check,
         } => run::prepared(decision, base, base_branch, check),
-        Event::Planned {
+        Input::Planned {
             plan,
             repairs,
             changes: _,
         } => run::planned(decision, plan, repairs),
-        Event::RunFailed { reason } => run::failed(decision, reason),
-        Event::DeliverAsked { allow_integrity_flags } => run::deliver_asked(decision, *allow_integrity_flags),
-        Event::PushIntended { intent } => run::delivering(decision, Fact::PushIntended(intent.clone())),
-        Event::DeliveryMoved { end } => run::delivering(decision, Fact::DeliveryMoved(end.clone())),
-        Event::Delivered { commit, checkout } => run::delivered(decision, commit, checkout),
-        Event::Expired => run::expired(decision),
-        Event::CancelAsked => run::cancel_asked(decision),
-        Event::AttemptEnded { fence, end } => task::attempt_ended(decision, *fence, end),
-        Event::ProcessLost { fence, progressed } => task::process_lost(decision, *fence, *progressed),
-        Event::MergeEnded { merge, end } => task::merge_ended(decision, *merge, end),
-        Event::PersonAsked { merge, conflicts, why } => person::asked(decision, *merge, conflicts, why),
-        Event::PersonAnswered { merge, answer, by } => person::answered(decision, *merge, answer, by),
-        Event::ParentLost { parent } => task::parent_lost(decision, parent),
-        Event::TaskCancelled { landing } => task::cancelled(decision, *landing),
+        Input::RunFailed { reason } => run::failed(decision, reason),
+        Input::DeliverAsked { allow_integrity_flags } => run::deliver_asked(decision, *allow_integrity_flags),
+        Input::PushIntended { intent } => run::delivering(decision, Event::PushIntended(intent.clone())),
+        Input::DeliveryMoved { end } => run::delivering(decision, Event::DeliveryMoved(end.clone())),
+        Input::Delivered { commit, checkout } => run::delivered(decision, commit, checkout),
+        Input::Expired => run::expired(decision),
+        Input::CancelAsked => run::cancel_asked(decision),
+        Input::AttemptEnded { fence, end } => task::attempt_ended(decision, *fence, end),
+        Input::ProcessLost { fence, progressed } => task::process_lost(decision, *fence, *progressed),
+        Input::MergeEnded { merge, end } => task::merge_ended(decision, *merge, end),
+        Input::PersonAsked { merge, conflicts, why } => person::asked(decision, *merge, conflicts, why),
+        Input::PersonAnswered { merge, answer, by } => person::answered(decision, *merge, answer, by),
+        Input::ParentLost { parent } => task::parent_lost(decision, parent),
+        Input::TaskCancelled { landing } => task::cancelled(decision, *landing),
     }
 }

@@ -5,7 +5,7 @@ use super::{
     task::{fail, named, put_back},
 };
 use crate::{
-    event::Fact,
+    event::Event,
     ids::{MergeId, TaskId},
     merge::{Answer, MergeEnd},
     run::{Reason, ReasonCode},
@@ -20,12 +20,12 @@ pub(super) fn asked(
     why: &str,
 ) -> Result<Decision, Refusal> {
     let task = merging(&mut decision)?;
-    let fact = Fact::MergeWaits {
+    let event = Event::MergeWaits {
         merge,
         conflicts: conflicts.to_vec(),
         why: why.to_owned(),
     };
-    decision.facts.push((Some(task), fact));
+    decision.events.push((Some(task), event));
     Ok(decision)
 }
 
@@ -33,30 +33,30 @@ pub(super) fn answered(mut decision: Decision, merge: MergeId, answer: &Answer, 
     let task = merging(&mut decision)?;
     match answer {
         Answer::Resolved { paths } => {
-            let fact = Fact::MergeAnswered {
+            let event = Event::MergeAnswered {
                 merge,
                 paths: paths.clone(),
                 by: by.to_owned(),
             };
-            decision.facts.push((Some(task), fact));
+            decision.events.push((Some(task), event));
         }
         Answer::SentBack { note } => {
             let reason = Reason::new(ReasonCode::Conflict, format!("{by} sent it back: {note}"));
-            decision.facts.push((Some(task), ended(merge, &reason)));
+            decision.events.push((Some(task), ended(merge, &reason)));
             put_back(&mut decision, &reason);
         }
         Answer::GivenUp { reason } => {
             let reason = Reason::new(ReasonCode::Asked, format!("{by} gave the work up: {reason}"));
-            decision.facts.push((Some(task), ended(merge, &reason)));
+            decision.events.push((Some(task), ended(merge, &reason)));
             fail(&mut decision, &reason);
         }
     }
     Ok(decision)
 }
 
-fn ended(merge: MergeId, reason: &Reason) -> Fact {
+fn ended(merge: MergeId, reason: &Reason) -> Event {
     let end = MergeEnd::Rejected { reason: reason.clone() };
-    Fact::MergeEnded { merge, end }
+    Event::MergeEnded { merge, end }
 }
 
 fn merging(decision: &mut Decision) -> Result<TaskId, Refusal> {

@@ -3,7 +3,7 @@
 use super::{Decision, Refusal};
 use crate::{
     effect::Effect,
-    event::Fact,
+    event::Event,
     ids::CommitId,
     plan::PlanDocument,
     run::{Check, Reason, ReasonCode, RunState},
@@ -23,9 +23,9 @@ pub(super) fn prepared(
     }
     decision.run.base = Some(base.clone());
     decision.effects.push(Effect::Plan);
-    decision.facts.push((
+    decision.events.push((
         None,
-        Fact::WorkspacePrepared {
+        Event::WorkspacePrepared {
             base: base.clone(),
             base_branch: base_branch.to_owned(),
             check: check.clone(),
@@ -41,9 +41,9 @@ pub(super) fn planned(mut decision: Decision, plan: &PlanDocument, repairs: &[St
     decision.run.open = rows.len() as i64;
     decision.run.ready = rows.iter().filter(|row| row.state == TaskState::Ready).count() as i64;
     decision.insert = rows;
-    decision.facts.push((
+    decision.events.push((
         None,
-        Fact::PlanSaved {
+        Event::PlanSaved {
             version: 1,
             tasks: plan.tasks.len() as u32,
             levels: schedule::levels(plan),
@@ -64,9 +64,9 @@ pub(super) fn failed(mut decision: Decision, reason: &Reason) -> Result<Decision
 pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &str) -> Result<Decision, Refusal> {
     expect(&decision, RunState::Delivering)?;
     decision.run.state = RunState::Complete;
-    decision.facts.push((
+    decision.events.push((
         None,
-        Fact::RunCompleted {
+        Event::RunCompleted {
             commit: commit.clone(),
             checkout: checkout.to_owned(),
         },
@@ -76,18 +76,18 @@ pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &st
 
 /// Hands the work over once more, or at last. What a complete run delivered stays delivered, whatever comes of it.
 pub(super) fn deliver_asked(mut decision: Decision, allow_integrity_flags: bool) -> Result<Decision, Refusal> {
-    let asked = Fact::DeliveryAsked { allow_integrity_flags };
+    let asked = Event::DeliveryAsked { allow_integrity_flags };
     let undelivered = decision
         .run
         .reason
         .as_ref()
         .is_some_and(|reason| reason.code == ReasonCode::Delivery);
     match decision.run.state {
-        RunState::Complete => decision.facts.push((None, asked)),
+        RunState::Complete => decision.events.push((None, asked)),
         RunState::Failed if undelivered => {
             decision.run.state = RunState::Delivering;
             decision.run.reason = None;
-            decision.facts.extend([(None, asked), (None, Fact::RunDelivering)]);
+            decision.events.extend([(None, asked), (None, Event::RunDelivering)]);
         }
         RunState::Delivering => return Err(Refusal::Stale("the run is being delivered".into())),
         RunState::Planning | RunState::Running => {
@@ -113,16 +113,16 @@ pub(super) fn expired(mut decision: Decision) -> Result<Decision, Refusal> {
     if !decision.run.state.is_final() {
         return Err(Refusal::Stale(format!("the run is {}", decision.run.state)));
     }
-    decision.facts.push((None, Fact::RunExpired));
+    decision.events.push((None, Event::RunExpired));
     Ok(decision)
 }
 
 /// Something was done on the way.
-pub(super) fn delivering(mut decision: Decision, fact: Fact) -> Result<Decision, Refusal> {
+pub(super) fn delivering(mut decision: Decision, event: Event) -> Result<Decision, Refusal> {
     if decision.run.state != RunState::Complete {
         expect(&decision, RunState::Delivering)?;
     }
-    decision.facts.push((None, fact));
+    decision.events.push((None, event));
     Ok(decision)
 }
 
@@ -145,7 +145,7 @@ pub(super) fn cancel_asked(mut decision: Decision) -> Result<Decision, Refusal> 
     decision.run.state = RunState::Cancelled;
     decision.run.reason = Some(Reason::new(ReasonCode::Asked, "cancelled on request"));
     decision.cancel_open = true;
-    decision.facts.push((None, Fact::RunCancelled));
+    decision.events.push((None, Event::RunCancelled));
     Ok(decision)
 }
 
@@ -154,7 +154,7 @@ pub(super) fn fail(decision: &mut Decision, reason: &Reason) {
     decision.run.state = RunState::Failed;
     decision.run.reason = Some(reason.clone());
     decision.cancel_open = true;
-    decision.facts.push((None, Fact::RunFailed { reason: reason.clone() }));
+    decision.events.push((None, Event::RunFailed { reason: reason.clone() }));
 }
 
 /// Moves the run on when its last open task has ended.
@@ -165,7 +165,7 @@ pub(super) fn settle(decision: &mut Decision) {
     if decision.run.failed == 0 {
         decision.run.state = RunState::Delivering;
         decision.effects.push(Effect::Deliver);
-        decision.facts.push((None, Fact::RunDelivering));
+        decision.events.push((None, Event::RunDelivering));
         return;
     }
     let reason = decision
@@ -174,7 +174,7 @@ pub(super) fn settle(decision: &mut Decision) {
         .clone()
         .unwrap_or_else(|| Reason::new(ReasonCode::Task, "a task failed for good"));
     decision.run.state = RunState::Failed;
-    decision.facts.push((None, Fact::RunFailed { reason }));
+    decision.events.push((None, Event::RunFailed { reason }));
 }
 
 fn expect(decision: &Decision, state: RunState) -> Result<(), Refusal> {

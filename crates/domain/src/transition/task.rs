@@ -3,7 +3,8 @@
 use super::{Decision, Refusal, run};
 use crate::{
     effect::Effect,
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     ids::{CommitId, Fence, MergeId, TaskKey},
     merge::MergeEnd,
     profile::Change,
@@ -28,8 +29,8 @@ pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptE
                 commit: commit.clone(),
             });
             decision
-                .facts
-                .push((Some(id), Fact::MergeQueued { commit: commit.clone() }));
+                .events
+                .push((Some(id), Event::MergeQueued { commit: commit.clone() }));
         }
         AttemptEnd::Unchanged => match task.change {
             Change::None | Change::Optional => {
@@ -61,7 +62,7 @@ pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptE
             task.resume = true;
             decision.run.active -= 1;
             decision.run.ready += 1;
-            decision.facts.push((Some(id), Fact::TaskReady));
+            decision.events.push((Some(id), Event::TaskReady));
         }
     }
     Ok(decision)
@@ -88,7 +89,7 @@ pub(super) fn process_lost(mut decision: Decision, fence: Fence, progressed: boo
         task.resume = true;
     }
     decision.run.ready += 1;
-    decision.facts.push((Some(id), Fact::TaskRecovered { crashes }));
+    decision.events.push((Some(id), Event::TaskRecovered { crashes }));
     Ok(decision)
 }
 
@@ -101,9 +102,9 @@ pub(super) fn merge_ended(mut decision: Decision, merge: MergeId, end: &MergeEnd
         )));
     }
     let id = task.id;
-    decision.facts.push((
+    decision.events.push((
         Some(id),
-        Fact::MergeEnded {
+        Event::MergeEnded {
             merge,
             end: end.clone(),
         },
@@ -172,9 +173,9 @@ fn complete(decision: &mut Decision, commit: Option<&CommitId>) {
     task.state = TaskState::Complete;
     task.reason = None;
     decision.run.open -= 1;
-    decision.facts.push((
+    decision.events.push((
         Some(id),
-        Fact::TaskCompleted {
+        Event::TaskCompleted {
             commit: commit.cloned(),
         },
     ));
@@ -187,7 +188,7 @@ fn complete(decision: &mut Decision, commit: Option<&CommitId>) {
             if child.pending == 0 {
                 child.state = TaskState::Ready;
                 decision.run.ready += 1;
-                decision.facts.push((Some(child.id), Fact::TaskReady));
+                decision.events.push((Some(child.id), Event::TaskReady));
             }
         }
     }
@@ -229,8 +230,8 @@ pub(super) fn put_back(decision: &mut Decision, reason: &Reason) {
     task.state = TaskState::Ready;
     decision.run.ready += 1;
     decision
-        .facts
-        .push((Some(id), Fact::TaskReturned { reason: reason.clone() }));
+        .events
+        .push((Some(id), Event::TaskReturned { reason: reason.clone() }));
 }
 
 /// How long a failed task waits for its next try: not at all where the work was wrong, longer each time where the
@@ -271,8 +272,8 @@ pub(super) fn fail(decision: &mut Decision, reason: &Reason) {
         decision.run.reason = Some(Reason::new(reason.code, format!("task {key}: {}", reason.message)));
     }
     decision
-        .facts
-        .push((Some(id), Fact::TaskFailed { reason: reason.clone() }));
+        .events
+        .push((Some(id), Event::TaskFailed { reason: reason.clone() }));
     lose_children(decision, &key);
     run::settle(decision);
 }
@@ -290,8 +291,8 @@ fn drop_task(decision: &mut Decision, reason: &Reason) {
     task.reason = Some(reason.clone());
     decision.run.open -= 1;
     decision
-        .facts
-        .push((Some(id), Fact::TaskCancelled { reason: reason.clone() }));
+        .events
+        .push((Some(id), Event::TaskCancelled { reason: reason.clone() }));
     lose_children(decision, &key);
     run::settle(decision);
 }
@@ -303,14 +304,14 @@ fn lose_children(decision: &mut Decision, parent: &TaskKey) {
         .filter(|child| child.state == TaskState::Planned);
     decision
         .follow
-        .extend(waiting.map(|child| (child.id, Event::ParentLost { parent: parent.clone() })));
+        .extend(waiting.map(|child| (child.id, Input::ParentLost { parent: parent.clone() })));
 }
 
 pub(super) fn named(decision: &mut Decision) -> Result<&mut Task, Refusal> {
     decision
         .task
         .as_mut()
-        .ok_or_else(|| Refusal::Illegal("an event about a task came without one".into()))
+        .ok_or_else(|| Refusal::Illegal("an input about a task came without one".into()))
 }
 
 /// The task, if the caller still holds it.
@@ -318,7 +319,7 @@ fn held(decision: &mut Decision, fence: Fence) -> Result<&mut Task, Refusal> {
     let task = named(decision)?;
     if task.fence != fence || task.state != TaskState::Active {
         return Err(Refusal::Stale(format!(
-            "task {} is {} under fence {}, the event is of fence {fence}",
+            "task {} is {} under fence {}, the input is of fence {fence}",
             task.key, task.state, task.fence
         )));
     }

@@ -1,4 +1,4 @@
-//! Facts about the decisions, over random graphs and random, stale and repeated events.
+//! Facts about the decisions, over random graphs and random, stale and repeated inputs.
 
 mod world;
 
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use world::{Graph, World, graph, planned, prepared, world_holds};
 
 /// A person asks for the delivery, without more consent than before.
-const DELIVER_ASKED: Event = Event::DeliverAsked {
+const DELIVER_ASKED: Input = Input::DeliverAsked {
     allow_integrity_flags: false,
 };
 
@@ -38,7 +38,7 @@ enum Step {
     LoseAgain(usize),
 }
 
-/// By how much an event's fence is behind.
+/// By how much an input's fence is behind.
 type Stale = i64;
 
 fn step() -> impl Strategy<Value = Step> {
@@ -95,9 +95,9 @@ fn merge_end(kind: usize) -> MergeEnd {
     }
 }
 
-fn answered(back: bool) -> Event {
+fn answered(back: bool) -> Input {
     let words = "see for yourself".to_owned();
-    Event::PersonAnswered {
+    Input::PersonAnswered {
         merge: MergeId(1),
         answer: match back {
             true => Answer::SentBack { note: words },
@@ -110,7 +110,7 @@ fn answered(back: bool) -> Event {
 impl Step {
     fn take(&self, world: &mut World, graph: &Graph) {
         let count = world.tasks.len();
-        let (task, event) = match self {
+        let (task, input) = match self {
             Self::Claim(place) => return world.claim((place % count) as i64),
             Self::Intend(place) => {
                 let task = (place % count) as i64;
@@ -123,13 +123,13 @@ impl Step {
                 let task = (place % count) as i64;
                 let fence = Fence(world.tasks[&task].fence.0 - stale);
                 let end = attempt_end(*kind);
-                (Some(task), Event::AttemptEnded { fence, end })
+                (Some(task), Input::AttemptEnded { fence, end })
             }
             Self::Lost(place, stale, progressed) => {
                 let task = (place % count) as i64;
                 let fence = Fence(world.tasks[&task].fence.0 - stale);
                 let progressed = *progressed;
-                (Some(task), Event::ProcessLost { fence, progressed })
+                (Some(task), Input::ProcessLost { fence, progressed })
             }
             Self::Merged(place, kind) => {
                 let task = (place % count) as i64;
@@ -138,7 +138,7 @@ impl Step {
                     false => merge_end(*kind),
                 };
                 let merge = MergeId(task);
-                (Some(task), Event::MergeEnded { merge, end })
+                (Some(task), Input::MergeEnded { merge, end })
             }
             Self::Answered(place, back) => {
                 let task = (place % count) as i64;
@@ -147,14 +147,14 @@ impl Step {
                 }
                 (Some(task), answered(*back))
             }
-            Self::Cancel => (None, Event::CancelAsked),
+            Self::Cancel => (None, Input::CancelAsked),
             Self::FailRun => {
                 let reason = reason(ReasonCode::Limit);
-                (None, Event::RunFailed { reason })
+                (None, Input::RunFailed { reason })
             }
             Self::Deliver => {
                 let (commit, checkout) = (commit(), String::new());
-                (None, Event::Delivered { commit, checkout })
+                (None, Input::Delivered { commit, checkout })
             }
             Self::PrepareAgain => (None, prepared()),
             Self::PlanAgain => (None, planned(graph)),
@@ -166,19 +166,19 @@ impl Step {
                 });
                 let Some(parent) = lost else { return };
                 let parent = world.tasks[parent].key.clone();
-                (Some(task), Event::ParentLost { parent })
+                (Some(task), Input::ParentLost { parent })
             }
         };
-        step_holds(world, task, &event);
+        step_holds(world, task, &input);
     }
 }
 
-/// Applies an event and checks what only the step itself can show.
-fn step_holds(world: &mut World, task: Option<i64>, event: &Event) {
+/// Applies an input and checks what only the step itself can show.
+fn step_holds(world: &mut World, task: Option<i64>, input: &Input) {
     let before = world.clone();
-    let refused = world.apply(task, event).is_err();
+    let refused = world.apply(task, input).is_err();
     if refused {
-        assert_eq!(before, *world, "a refused event changes nothing");
+        assert_eq!(before, *world, "a refused input changes nothing");
         return;
     }
     for (id, now) in &world.tasks {
@@ -190,27 +190,27 @@ fn step_holds(world: &mut World, task: Option<i64>, event: &Event) {
             assert_eq!(now, was, "an ended task stays as it is");
         }
         if now.state == TaskState::Complete && was.state != TaskState::Complete {
-            assert_eq!(task, Some(*id), "only its own event completes a task");
-            assert!(completes(was, event), "{event:?} completed {was:?}");
+            assert_eq!(task, Some(*id), "only its own input completes a task");
+            assert!(completes(was, input), "{input:?} completed {was:?}");
         }
     }
     if before.run.state.is_final() {
         assert_eq!(before.run.state, world.run.state, "an ended run stays ended");
     }
     let repeated = world.clone();
-    if world.apply(task, event).is_ok() {
-        panic!("an event that was applied once is refused the second time: {event:?}");
+    if world.apply(task, input).is_ok() {
+        panic!("an input that was applied once is refused the second time: {input:?}");
     }
     assert_eq!(repeated, *world);
 }
 
-fn completes(was: &Task, event: &Event) -> bool {
-    match event {
-        Event::MergeEnded {
+fn completes(was: &Task, input: &Input) -> bool {
+    match input {
+        Input::MergeEnded {
             end: MergeEnd::Landed { .. },
             ..
         } => was.state == TaskState::Merging,
-        Event::AttemptEnded {
+        Input::AttemptEnded {
             end: AttemptEnd::Unchanged,
             fence,
         } => was.state == TaskState::Active && was.fence == *fence && was.change != Change::Required,
@@ -225,7 +225,7 @@ fn drain(world: &mut World) {
         if world.tasks[&task].state == TaskState::Merging {
             let end = MergeEnd::Landed { commit: commit() };
             let merge = MergeId(task);
-            step_holds(world, Some(task), &Event::MergeEnded { merge, end });
+            step_holds(world, Some(task), &Input::MergeEnded { merge, end });
         }
     }
 }
@@ -281,7 +281,7 @@ fn a_refused_budget_ends_the_run() {
         reason: reason(ReasonCode::Budget),
     };
     let fence = Fence(1);
-    world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+    world.apply(Some(0), &Input::AttemptEnded { fence, end }).unwrap();
     assert_eq!(world.run.state, RunState::Failed);
     assert_eq!(world.run.open, 0);
     assert_eq!(world.tasks[&1].state, TaskState::Cancelled);
@@ -299,7 +299,7 @@ fn a_trouble_that_may_pass_is_waited_out_and_wrong_work_is_not() {
             world.claim(0);
             let (fence, reason) = (Fence(fence), reason(code));
             let end = AttemptEnd::Failed { reason };
-            world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+            world.apply(Some(0), &Input::AttemptEnded { fence, end }).unwrap();
             world.tasks[&0].wait_s
         })
     };
@@ -318,12 +318,12 @@ fn a_run_that_could_not_be_handed_over_is_delivered_at_last_and_no_other_failed_
         let mut world = World::planned(&graph);
         world.claim(0);
         let (fence, end) = (Fence(1), attempt_end(0));
-        world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
+        world.apply(Some(0), &Input::AttemptEnded { fence, end }).unwrap();
         let (merge, end) = (MergeId(0), MergeEnd::Landed { commit: commit() });
-        world.apply(Some(0), &Event::MergeEnded { merge, end }).unwrap();
+        world.apply(Some(0), &Input::MergeEnded { merge, end }).unwrap();
         assert_eq!(world.run.state, RunState::Delivering);
         let reason = reason(code);
-        world.apply(None, &Event::RunFailed { reason }).unwrap();
+        world.apply(None, &Input::RunFailed { reason }).unwrap();
         world
     };
     let mut world = failed_with(ReasonCode::Delivery);
@@ -350,8 +350,8 @@ fn what_a_person_sends_back_is_tried_once_more_and_counts_as_no_failure() {
     world.claim(0);
     let end = attempt_end(0);
     let fence = Fence(1);
-    world.apply(Some(0), &Event::AttemptEnded { fence, end }).unwrap();
-    let asked = Event::PersonAsked {
+    world.apply(Some(0), &Input::AttemptEnded { fence, end }).unwrap();
+    let asked = Input::PersonAsked {
         merge: MergeId(1),
         conflicts: vec!["a.txt".into()],
         why: "nobody decided it".into(),

@@ -1,7 +1,7 @@
 //! Command lines and configurations that can't be used: an exit code that means something, and words for people.
 
 use crate::support::{Refused, all_refused, mistakes};
-use e2e::{Product, folder, orchestrator, repository};
+use e2e::{Product, directory, orchestrator, repository};
 use serde_json::Value;
 use sim_llm::Scenario;
 use std::{net::TcpListener, path::Path};
@@ -18,7 +18,7 @@ const MODELS: [&str; 4] = [
 
 #[test]
 fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
-    let place = folder();
+    let place = directory();
     let files: [(&str, &[&str]); 16] = [
         (
             "[server]\nlisen = \"127.0.0.1:80\"\n",
@@ -85,7 +85,7 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
 }
 
 /// Values that the types take, and only a start finds wrong.
-fn used_only_when_served(folder: &Path, data_dir: &str) {
+fn used_only_when_served(directory: &Path, data_dir: &str) {
     let files: [(&str, i32, &[&str]); 6] = [
         (
             "[providers.mine]\nstream = true\n",
@@ -104,7 +104,7 @@ fn used_only_when_served(folder: &Path, data_dir: &str) {
     ];
     let mut wrong = Vec::new();
     for (text, code, words) in files {
-        let file = folder.join("late.toml");
+        let file = directory.join("late.toml");
         std::fs::write(&file, text).unwrap();
         let arguments = &[
             "serve",
@@ -122,13 +122,13 @@ fn used_only_when_served(folder: &Path, data_dir: &str) {
                 code,
                 says: words,
             }
-            .mistake(folder),
+            .mistake(directory),
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-fn variables(folder: &Path, data_dir: &str) {
+fn variables(directory: &Path, data_dir: &str) {
     let variables: [(&str, &str, &[&str]); 7] = [
         (
             "ORCHESTRATOR_WORKERS",
@@ -160,7 +160,7 @@ fn variables(folder: &Path, data_dir: &str) {
                 code: 2,
                 says: words,
             }
-            .mistake(folder),
+            .mistake(directory),
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -168,7 +168,7 @@ fn variables(folder: &Path, data_dir: &str) {
 
 #[test]
 fn a_command_line_that_can_not_be_used_says_so() {
-    let place = folder();
+    let place = directory();
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
     let lines: [(&[&str], &[&str]); 8] = [
@@ -196,7 +196,7 @@ fn a_command_line_that_can_not_be_used_says_so() {
 
 #[test]
 fn a_place_that_can_not_be_served_from_names_the_way_out() {
-    let place = folder();
+    let place = directory();
     let file = place.path().join("file");
     std::fs::write(&file, "text").unwrap();
     let (file, below) = (file.to_str().unwrap(), file.join("below"));
@@ -258,7 +258,7 @@ fn without_repeated_flags<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_of_flags() {
     let product = Product::start(Scenario::from_rules(vec![])).await;
-    let place = product.folder.path().to_owned();
+    let place = product.directory.path().to_owned();
     let data_dir = product.data_dir();
     let data_dir = data_dir.to_str().unwrap();
     let workspace = repository(&place.join("repository"), &[("a", "1\n")]);
@@ -345,7 +345,7 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
 
 #[test]
 fn a_missing_key_is_named_before_anything_is_asked() {
-    let place = folder();
+    let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let data_dir = place.path().join("data");
     let arguments = [

@@ -126,7 +126,7 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     let missing = private(&options, "nowhere");
     let newer = private(&options, "newer");
     sqlx::query("create database newer").execute(&database).await.unwrap();
-    let place = product.folder.path().to_owned();
+    let place = product.directory.path().to_owned();
     from_the_future(&newer).await;
 
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -207,7 +207,7 @@ async fn from_the_future(url: &str) {
 /// The private server is the product's own to start; what keeps it from starting is told in the same way.
 #[test]
 fn a_private_server_that_can_not_start_names_the_way_out() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
     let arguments = &["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir];

@@ -3,7 +3,7 @@
 //! The disk is a small one of bubblewrap's, in memory, which root and ordinary users can have alike.
 
 use crate::support::{Untouched, announced, body, mistakes, says};
-use e2e::{PATIENCE, binary, done, eventually, folder, git, plan, repository};
+use e2e::{TIMEOUT, binary, done, eventually, directory, git, plan, repository};
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn on_a_disk(data_dir: &Path, bytes: u64, arguments: &[&str]) -> Command {
 
 #[test]
 fn a_disk_too_small_for_the_private_server_is_told_as_one() {
-    let place = folder();
+    let place = directory();
     let data_dir = place.path().join("data");
     std::fs::create_dir(&data_dir).unwrap();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--sandbox", "none"];
@@ -106,7 +106,7 @@ impl Served {
             .and_then(Pid::from_raw)
             .unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        let status = tokio::time::timeout(PATIENCE, self.server.wait())
+        let status = tokio::time::timeout(TIMEOUT, self.server.wait())
             .await
             .expect("it stops")
             .unwrap();
@@ -149,7 +149,7 @@ fn filling() -> Scenario {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
-    let place = folder();
+    let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let served = Served::start(place.path(), 160 << 20, 1 << 20, filling()).await;
     let run = served.submit(&workspace).await;
@@ -173,7 +173,7 @@ async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn below_its_floor_of_free_disk_a_run_is_refused_with_the_way_out() {
-    let place = folder();
+    let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let before = Untouched::now(&workspace);
     let served = Served::start(place.path(), 160 << 20, 512 << 20, filling()).await;

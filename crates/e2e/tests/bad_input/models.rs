@@ -297,7 +297,7 @@ async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
 /// Without limits of the run's own, the configured patience with a provider ends a call.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     std::fs::write(
         &configuration,

@@ -129,7 +129,7 @@ async fn secrets_of_every_kind_that_everybody_repeats_are_written_down_nowhere()
     for command in ["show", "logs"] {
         let data = product.data_dir();
         let arguments = [command, &id, "--data-dir", data.to_str().unwrap()];
-        let shown = e2e::orchestrator(&arguments, &environment, product.folder.path());
+        let shown = e2e::orchestrator(&arguments, &environment, product.directory.path());
         places.push((command.to_owned(), String::from_utf8_lossy(&shown.stdout).into_owned()));
     }
     places.extend(rows(&product).await);
@@ -174,9 +174,9 @@ async fn rows(product: &Product) -> Vec<(String, String)> {
     rows
 }
 
-fn files(folder: &Path) -> Vec<(String, String)> {
+fn files(directory: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
             found.extend(files(&entry.path()));

@@ -1,7 +1,7 @@
 //! What the interface promises when nothing is wrong: one run for one key, pages, a description that is complete.
 
 use crate::support::{Answer, announced, body, get, goes_on, post, says, with};
-use e2e::{Product, binary, folder};
+use e2e::{Product, binary, directory};
 use regex::Regex;
 use serde_json::{Value, json};
 use sim_llm::{Fault, Rule, Scenario};
@@ -223,7 +223,7 @@ async fn pages_are_self_contained(product: &Product, document: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_others_can_reach_answers_only_who_bears_its_token() {
-    let place = folder();
+    let place = directory();
     let mut command = Command::new(binary());
     command
         .args(["serve", "--json", "--listen", "0.0.0.0:0", "--data-dir"])

@@ -171,7 +171,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_can_not_be_used_names_the_field_the_value_and_the_way_out() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     let keyless =
         "[providers.keyless]\nbase_url = \"https://models.example/v1\"\napi_key_env = \"KEY_THAT_NOBODY_SET\"\n";

@@ -50,7 +50,7 @@ async fn echo() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     let provider = format!(
         "[providers.echo]\nbase_url = \"{}\"\nextra_headers = {{ \"x-password\" = \"{PASSWORD}\" }}\n\
@@ -106,11 +106,11 @@ async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
     let arguments = [
         "config",
         "--data-dir",
-        product.folder.path().join("data").to_str().unwrap(),
+        product.directory.path().join("data").to_str().unwrap(),
     ]
     .map(str::to_owned);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let shown = e2e::orchestrator(&arguments, &environment, product.folder.path());
+    let shown = e2e::orchestrator(&arguments, &environment, product.directory.path());
     hidden("orchestrator config", &String::from_utf8_lossy(&shown.stdout));
     database(&product).await;
     let log = product.log();
@@ -148,8 +148,8 @@ async fn database(product: &Product) {
 }
 
 /// Every file of the data directory, the database's own among them.
-fn files(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+fn files(directory: &Path) {
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
             files(&entry.path());

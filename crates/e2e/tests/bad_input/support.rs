@@ -1,6 +1,6 @@
 //! What these tests share: requests whose answers are looked at closely, and the state of a repository.
 
-use e2e::{PATIENCE, Product, git, orchestrator};
+use e2e::{TIMEOUT, Product, git, orchestrator};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use std::{
@@ -145,8 +145,8 @@ pub(crate) struct Refused<'a> {
 
 impl Refused<'_> {
     /// What is wrong with how it was refused.
-    pub(crate) fn mistake(&self, folder: &Path) -> Option<String> {
-        let output = orchestrator(self.arguments, self.environment, folder);
+    pub(crate) fn mistake(&self, directory: &Path) -> Option<String> {
+        let output = orchestrator(self.arguments, self.environment, directory);
         let said = String::from_utf8_lossy(&output.stderr);
         println!("{:?} {:?}\n{said}", self.arguments, self.environment);
         let mistakes = mistakes(&output, self.code, self.says);
@@ -155,8 +155,8 @@ impl Refused<'_> {
 }
 
 /// Checks all of them, and tells of all that were refused in another way.
-pub(crate) fn all_refused<'a>(lines: impl IntoIterator<Item = Refused<'a>>, folder: &Path) {
-    let mistakes: Vec<String> = lines.into_iter().filter_map(|line| line.mistake(folder)).collect();
+pub(crate) fn all_refused<'a>(lines: impl IntoIterator<Item = Refused<'a>>, directory: &Path) {
+    let mistakes: Vec<String> = lines.into_iter().filter_map(|line| line.mistake(directory)).collect();
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n\n"));
 }
 
@@ -205,7 +205,7 @@ pub(crate) async fn announced(mut command: Command, log: &Path) -> (Child, Value
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let line = tokio::time::timeout(PATIENCE, lines.next_line())
+    let line = tokio::time::timeout(TIMEOUT, lines.next_line())
         .await
         .expect("it announces itself")
         .unwrap();

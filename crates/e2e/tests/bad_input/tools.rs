@@ -19,7 +19,7 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
         ("write_file", write(outside), "outside"),
         ("write_file", write("../escaped"), "outside"),
         ("write_file", write(".git/hooks/pre-commit"), ".git"),
-        ("write_file", write(""), "is a folder"),
+        ("write_file", write(""), "is a directory"),
         ("write_file", write("a/b"), "a"),
         ("read_file", read("link/passwd"), "link"),
         ("write_file", write("link/owned"), "link"),
@@ -41,7 +41,7 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let secret = place.path().join("secret");
     std::fs::write(&secret, "the words of the secret\n").unwrap();
     let outside = place.path().join("outside");
@@ -110,7 +110,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
 /// A link that leads out of the tree is a file like any other to git: it lands as a link, and nothing follows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_out_of_the_tree_is_never_followed() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let target = place.path().join("target");
     std::fs::write(&target, "the words of the target\n").unwrap();
     let link = format!(

@@ -1,4 +1,4 @@
-//! Folders that no run can work on are refused before anything is spent, and stay as they are.
+//! Directories that no run can work on are refused before anything is spent, and stay as they are.
 
 use crate::support::{Untouched, body, get, goes_on, post, run, says, with};
 use e2e::{Product, git, repository};
@@ -14,23 +14,23 @@ use std::{
 /// A path, and what is said of it.
 type Refused = (PathBuf, &'static [&'static str]);
 
-/// Everything that can be wrong with a path, below a folder.
-fn unusable(folder: &Path) -> Vec<Refused> {
-    let good = repository(&folder.join("good"), &[("a", "1\n"), ("sub/b", "2\n")]);
+/// Everything that can be wrong with a path, below a directory.
+fn unusable(directory: &Path) -> Vec<Refused> {
+    let good = repository(&directory.join("good"), &[("a", "1\n"), ("sub/b", "2\n")]);
     let good_path = good.display().to_string();
 
-    let file = folder.join("file");
+    let file = directory.join("file");
     fs::write(&file, "text").unwrap();
-    let dangling = folder.join("dangling");
-    symlink(folder.join("nowhere"), &dangling).unwrap();
-    let endless = folder.join("endless");
+    let dangling = directory.join("dangling");
+    symlink(directory.join("nowhere"), &dangling).unwrap();
+    let endless = directory.join("endless");
     symlink(&endless, &endless).unwrap();
-    let bare = folder.join("bare.git");
+    let bare = directory.join("bare.git");
     run(
         "git",
         &["clone", "-q", "--bare", &good_path, &bare.display().to_string()],
     );
-    let broken = repository(&folder.join("broken"), &[("a", "1\n")]);
+    let broken = repository(&directory.join("broken"), &[("a", "1\n")]);
     fs::write(broken.join(".git/HEAD"), "nonsense\n").unwrap();
     vec![
         (file.clone(), &["is a file"]),
@@ -41,8 +41,8 @@ fn unusable(folder: &Path) -> Vec<Refused> {
         (broken, &["can't be used", "git fsck"]),
         (good.join("sub"), &["lies inside the repository"]),
         (good.join("sub/new"), &["lies inside the repository"]),
-        (merging(folder), &["in the middle of a merge", "git merge --abort"]),
-        (rebasing(folder), &["in the middle of a rebase", "git rebase --abort"]),
+        (merging(directory), &["in the middle of a merge", "git merge --abort"]),
+        (rebasing(directory), &["in the middle of a rebase", "git rebase --abort"]),
     ]
 }
 
@@ -83,21 +83,21 @@ fn stopped(path: &Path, arguments: &[&str]) {
     assert!(!output.status.success(), "git {arguments:?} met no conflict");
 }
 
-fn merging(folder: &Path) -> PathBuf {
-    let path = diverged(&folder.join("merging"));
+fn merging(directory: &Path) -> PathBuf {
+    let path = diverged(&directory.join("merging"));
     stopped(&path, &["merge", "other"]);
     path
 }
 
-fn rebasing(folder: &Path) -> PathBuf {
-    let path = diverged(&folder.join("rebasing"));
+fn rebasing(directory: &Path) -> PathBuf {
+    let path = diverged(&directory.join("rebasing"));
     stopped(&path, &["rebase", "other"]);
     path
 }
 
 /// Somebody else's repository; only root can make one.
-fn of_another_user(folder: &Path) -> PathBuf {
-    let path = repository(&folder.join("theirs"), &[("a", "1\n")]);
+fn of_another_user(directory: &Path) -> PathBuf {
+    let path = repository(&directory.join("theirs"), &[("a", "1\n")]);
     run("chown", &["-R", "65534:65534", &path.display().to_string()]);
     path
 }
@@ -134,7 +134,7 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
         }
     }
     // Files that nobody asked to have committed, and a place where nothing may be made.
-    let notes = product.folder.path().join("notes");
+    let notes = product.directory.path().join("notes");
     fs::create_dir(&notes).unwrap();
     fs::write(notes.join("a"), "1\n").unwrap();
     let problem = post(&product, &body(&notes, "scripted")).await.problem(409, "unusable");
@@ -150,11 +150,11 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
 }
 
 /// Permissions do not hold root back; for root a path below a file stands for it, see [`unusable`].
-fn unreadable(folder: &Path) -> Option<Refused> {
+fn unreadable(directory: &Path) -> Option<Refused> {
     if rustix::process::geteuid().is_root() {
         return None;
     }
-    let path = repository(&folder.join("unreadable"), &[("a", "1\n")]);
+    let path = repository(&directory.join("unreadable"), &[("a", "1\n")]);
     permit(&path, 0o000);
     Some((path, &["can't be read", "permissions"]))
 }
@@ -166,28 +166,28 @@ fn permit(path: &Path, mode: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     // Without the person's own settings: safe.directory may name everything.
-    let home = e2e::folder();
+    let home = e2e::directory();
     let environment = [
         ("HOME", home.path().to_str().unwrap()),
         ("XDG_CONFIG_HOME", "/nonexistent"),
     ];
     let product = Product::start_with(Scenario::from_rules(vec![]), &environment).await;
-    let folder = product.folder.path();
-    let good = folder.join("good");
-    let mut refused = unusable(folder);
+    let directory = product.directory.path();
+    let good = directory.join("good");
+    let mut refused = unusable(directory);
     let unreadable = unreadable(home.path());
     refused.extend(unreadable.clone());
     if rustix::process::geteuid().is_root() {
-        refused.push((of_another_user(folder), &["owned by another user", "safe.directory"]));
+        refused.push((of_another_user(directory), &["owned by another user", "safe.directory"]));
     }
     let data_dir = product.data_dir();
     refused.push((data_dir.clone(), &["data directory"]));
     refused.push((data_dir.join("new"), &["data directory", "--data-dir"]));
-    refused.push((folder.to_owned(), &["data directory"]));
+    refused.push((directory.to_owned(), &["data directory"]));
     refused.push((PathBuf::from("/"), &["data directory"]));
 
     let before = Untouched::now(&good);
-    let listing = listing(folder, &data_dir);
+    let listing = listing(directory, &data_dir);
     for (path, words) in &refused {
         let problem = post(&product, &body(path, "scripted")).await.problem(409, "unusable");
         println!("{problem:#}");
@@ -204,7 +204,7 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     post(&product, &far_too_long).await.problem(422, "invalid-value");
 
     assert_eq!(
-        self::listing(folder, &data_dir),
+        self::listing(directory, &data_dir),
         listing,
         "looking at a workspace changed something"
     );
@@ -212,17 +212,17 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     assert_eq!(get(&product, "/runs").await.json()["runs"], json!([]));
     goes_on(&product).await;
     if let Some((path, _)) = unreadable {
-        // So that the folder can be removed.
+        // So that the directory can be removed.
         permit(&path, 0o755);
     }
 }
 
-/// Every file below a folder with its size and time of change, but for what is below another.
-fn listing(folder: &Path, except: &Path) -> String {
-    let (folder, except) = (folder.display().to_string(), except.display().to_string());
-    let log = format!("{folder}/server.log");
+/// Every file below a directory with its size and time of change, but for what is below another.
+fn listing(directory: &Path, except: &Path) -> String {
+    let (directory, except) = (directory.display().to_string(), except.display().to_string());
+    let log = format!("{directory}/server.log");
     let arguments = [
-        &folder,
+        &directory,
         "-path",
         &except,
         "-prune",

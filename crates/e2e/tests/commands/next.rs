@@ -26,11 +26,11 @@ impl Caller {
                 .call("finish", done()),
         ]))
         .await;
-        let folder = product.folder.path().join("it's here");
-        std::fs::create_dir(&folder).unwrap();
-        let program = folder.join("orchestrator");
+        let directory = product.directory.path().join("it's here");
+        std::fs::create_dir(&directory).unwrap();
+        let program = directory.join("orchestrator");
         std::os::unix::fs::symlink(binary(), &program).unwrap();
-        let configuration = folder.join("own.toml");
+        let configuration = directory.join("own.toml");
         std::fs::write(&configuration, "[engine]\nworkers = 2\n").unwrap();
         Self {
             product,

@@ -1,7 +1,7 @@
 //! Where nothing is there, a command that reads or changes one thing makes nothing, and says where it looked.
 
 use crate::{said, tree};
-use e2e::{Product, database_of, folder, orchestrator};
+use e2e::{Product, database_of, directory, orchestrator};
 use sim_llm::Scenario;
 use sqlx::Executor;
 use std::process::Output;
@@ -47,18 +47,18 @@ fn assert_named(output: &Output, words: &[&str]) {
 
 #[test]
 fn no_command_makes_a_data_directory_to_say_that_nothing_is_there() {
-    let folder = folder();
-    let (missing, home) = (folder.path().join("missing"), folder.path().join("home"));
-    let empty = folder.path().join("empty");
+    let directory = directory();
+    let (missing, home) = (directory.path().join("missing"), directory.path().join("home"));
+    let empty = directory.path().join("empty");
     for directory in [&home, &empty] {
         std::fs::create_dir(directory).unwrap();
     }
-    let before = tree(folder.path());
+    let before = tree(directory.path());
     for data_dir in [&missing, &empty] {
         let data_dir = data_dir.to_str().unwrap();
         let by_flag = |command: &[&str]| {
             let arguments = [command, &["--data-dir", data_dir]].concat();
-            orchestrator(&arguments, &[("HOME", home.to_str().unwrap())], folder.path())
+            orchestrator(&arguments, &[("HOME", home.to_str().unwrap())], directory.path())
         };
         for command in LISTS {
             let output = by_flag(command);
@@ -70,16 +70,16 @@ fn no_command_makes_a_data_directory_to_say_that_nothing_is_there() {
         for command in LOCAL {
             by_flag(command);
         }
-        assert_eq!(tree(folder.path()), before, "something was made");
+        assert_eq!(tree(directory.path()), before, "something was made");
     }
 }
 
 #[test]
 fn the_error_of_a_json_reader_says_the_same() {
-    let folder = folder();
-    let data_dir = folder.path().join("missing");
+    let directory = directory();
+    let data_dir = directory.path().join("missing");
     let data_dir = data_dir.to_str().unwrap();
-    let output = orchestrator(&["show", RUN, "--json", "--data-dir", data_dir], &[], folder.path());
+    let output = orchestrator(&["show", RUN, "--json", "--data-dir", data_dir], &[], directory.path());
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         document["error"]["details"]["looked in"]
@@ -100,7 +100,7 @@ async fn an_empty_database_of_one_s_own_stays_empty_and_its_password_unsaid() {
         "postgres:///empty?host={}&user=orchestrator&password=hunter2hunter2",
         sockets.display()
     );
-    let other = folder();
+    let other = directory();
     let data_dir = other.path().join("missing");
     for command in LISTS.iter().chain(&NAMED).chain(&LOCAL) {
         let arguments = [command, &["--data-dir", data_dir.to_str().unwrap()][..]].concat();

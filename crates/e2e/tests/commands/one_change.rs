@@ -38,7 +38,7 @@ fn command(product: &Product, arguments: &[&str]) -> Output {
         ("OPENAI_BASE_URL", model.as_str()),
         ("OPENAI_API_KEY", "sk-test-0123456789abcdef"),
     ];
-    orchestrator(&arguments, &environment, product.folder.path())
+    orchestrator(&arguments, &environment, product.directory.path())
 }
 
 fn database_is_up(product: &Product) -> bool {
@@ -47,9 +47,9 @@ fn database_is_up(product: &Product) -> bool {
 
 /// The lives of processes, and where runs stand, once everything is stopped.
 async fn recorded(product: &Product) -> (Vec<(i64, i64)>, Vec<(String, i64)>) {
-    let folder = product.data_dir();
-    let running = store::embedded::start(&folder, &store::embedded::Settings::default()).unwrap();
-    let database = database_of(&folder).await;
+    let directory = product.data_dir();
+    let running = store::embedded::start(&directory, &store::embedded::Settings::default()).unwrap();
+    let database = database_of(&directory).await;
     let lives = sqlx::query_as("select id, epoch from process order by id")
         .fetch_all(&database)
         .await

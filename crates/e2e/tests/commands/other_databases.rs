@@ -1,7 +1,7 @@
 //! What is set for databases elsewhere does not reach the private one, and what can't be used is said as it is.
 
 use crate::said;
-use e2e::{Product, database_of, folder, orchestrator, stop_database};
+use e2e::{Product, database_of, directory, orchestrator, stop_database};
 use sim_llm::Scenario;
 use sqlx::Executor;
 
@@ -31,7 +31,7 @@ async fn variables_for_other_databases_leave_the_private_one_usable() {
     let data_dir = product.data_dir();
     let arguments = ["runs", "--data-dir", data_dir.to_str().unwrap()];
     assert_eq!(product.stop().await, Some(0));
-    let output = orchestrator(&arguments, &variables, product.folder.path());
+    let output = orchestrator(&arguments, &variables, product.directory.path());
     assert!(output.status.success(), "{}", said(&output));
     product.start_again().await;
 }
@@ -47,7 +47,7 @@ async fn a_database_of_another_encoding_is_refused_by_name() {
         database.execute(sqlx::AssertSqlSafe(made)).await.unwrap();
         let sockets = product.data_dir().join("sockets");
         let url = format!("postgres:///{name}?host={}&user=orchestrator", sockets.display());
-        let other = folder();
+        let other = directory();
         let data_dir = other.path().join("data");
         for command in ["serve", "runs", "doctor"] {
             let arguments = [command, "--data-dir", data_dir.to_str().unwrap()];
@@ -64,8 +64,8 @@ async fn a_database_of_another_encoding_is_refused_by_name() {
 
 #[test]
 fn no_piece_of_a_password_is_said() {
-    let folder = folder();
-    let data_dir = folder.path().join("data");
+    let directory = directory();
+    let data_dir = directory.path().join("data");
     for password in [
         "hunter2@hunter3",
         "hunter2@a/hunter3",
@@ -76,7 +76,7 @@ fn no_piece_of_a_password_is_said() {
         let url = format!("postgres://me:{password}@127.0.0.1:1/work");
         for command in ["serve", "runs", "doctor", "config"] {
             let arguments = [command, "--data-dir", data_dir.to_str().unwrap()];
-            let output = orchestrator(&arguments, &[("DATABASE_URL", &url), LISTEN], folder.path());
+            let output = orchestrator(&arguments, &[("DATABASE_URL", &url), LISTEN], directory.path());
             let said = said(&output);
             assert!(!said.contains("hunter"), "{command}: {said}");
         }

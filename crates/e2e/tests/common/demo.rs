@@ -12,13 +12,13 @@ pub(crate) const WORKER: &str = "gpt-4o-mini";
 
 /// The demo's script.
 pub(crate) fn scenario() -> Scenario {
-    Scenario::load(&folder().join("scenario.toml")).expect("the demo's script can be read")
+    Scenario::load(&directory().join("scenario.toml")).expect("the demo's script can be read")
 }
 
 /// A copy of the demo's repository, committed.
 pub(crate) fn repository(product: &Product) -> PathBuf {
-    let repository = product.folder.path().join("repository");
-    copy(&folder().join("repo"), &repository);
+    let repository = product.directory.path().join("repository");
+    copy(&directory().join("repo"), &repository);
     git(&repository, &["init", "-q", "-b", "main"]);
     git(&repository, &["add", "-A"]);
     let committer = ["-c", "user.name=U", "-c", "user.email=u@localhost"];
@@ -56,12 +56,12 @@ pub(crate) async fn submit_for(product: &Product, repository: &Path, objective: 
     id.unwrap_or_else(|| panic!("the run was refused: {answer}"))
 }
 
-fn folder() -> PathBuf {
+fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../orchestrator/demo")
 }
 
 fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
+    std::fs::create_dir_all(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("the demo's repository") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());

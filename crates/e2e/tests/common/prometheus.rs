@@ -10,26 +10,26 @@ use std::{
 pub(crate) struct Prometheus {
     address: String,
     server: Child,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Prometheus {
     /// Starts one that scrapes `target` (`http://host:port`) several times a second.
     pub(crate) async fn start(target: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let target = target.trim_start_matches("http://");
         let configuration = format!(
             "global: {{scrape_interval: 250ms, scrape_timeout: 250ms}}\n\
              scrape_configs: [{{job_name: agent-orchestrator, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
-        let file = folder.path().join("prometheus.yml");
+        let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, configuration).expect("its configuration");
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let listen = free.expect("a free port").to_string();
-        let log = std::fs::File::create(folder.path().join("log")).expect("its log");
+        let log = std::fs::File::create(directory.path().join("log")).expect("its log");
         let server = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
             .arg(format!("--web.listen-address={listen}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -39,7 +39,7 @@ impl Prometheus {
         let prometheus = Self {
             address: format!("http://{listen}"),
             server,
-            _folder: folder,
+            _directory: directory,
         };
         e2e::eventually("prometheus scrapes the server", || async {
             prometheus.ask("up == 1").await.ok().filter(|found| !found.is_empty())

@@ -1,4 +1,4 @@
-//! The story that is cut short: a folder that becomes a repository; two tasks that change the same line, which a model
+//! The story that is cut short: a directory that becomes a repository; two tasks that change the same line, which a model
 //! resolves, add to one log, which a rule joins, and count its lines, which a command does anew; a third that takes a
 //! file away; each behind a gate, landed, delivered, pushed, and made a pull request of.
 
@@ -23,7 +23,7 @@ const SUITE: &str = "echo 1..1\ngrep -qx one shared && ! grep -q '<<<' shared &&
 
 /// A place of its own for one run: data directory, repository, database, model.
 pub(crate) struct Stage {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) repository: PathBuf,
@@ -49,7 +49,7 @@ const FORGE: &str = "case $1 in\nfind) sed -n \"s|^$2 ||p\" \"$0.list\" 2>/dev/n
 
 impl Stage {
     pub(crate) async fn set(blow: Blow, place: Place) -> Self {
-        let folder = e2e::folder();
+        let directory = e2e::directory();
         let database = store::testing::database().await;
         let model = Server::start(three_tasks(), Options::default()).await.unwrap();
         let files = [
@@ -60,14 +60,14 @@ impl Stage {
             ("log.jsonl", "begun\n"),
             ("lines", "1\n"),
         ];
-        let repository = folder.path().join("repository");
+        let repository = directory.path().join("repository");
         std::fs::create_dir(&repository).unwrap();
         for (name, text) in files {
             std::fs::write(repository.join(name), text).unwrap();
         }
         let (config, prices) = (
-            folder.path().join("orchestrator.toml"),
-            folder.path().join("prices.toml"),
+            directory.path().join("orchestrator.toml"),
+            directory.path().join("prices.toml"),
         );
         std::fs::write(&prices, "[models.\"scripted\"]\ninput = 1.0\noutput = 2.0\n").unwrap();
         let mut text = format!(
@@ -77,14 +77,14 @@ impl Stage {
         );
         // A program that is killed in the remote itself leaves a lock file there, which is the remote's to clear away.
         let is_spared = !matches!(blow, Blow::BeforeRename(_));
-        let remote = is_spared.then(|| folder.path().join("remote.git"));
-        let shared = (is_spared && place == Place::Shared).then(|| folder.path().join("shared"));
+        let remote = is_spared.then(|| directory.path().join("remote.git"));
+        let shared = (is_spared && place == Place::Shared).then(|| directory.path().join("shared"));
         if let Some(shared) = &shared {
             text = format!("[hubs]\naddress = \"{}/{{hub}}\"\n{text}", shared.display());
         }
         if let Some(remote) = &remote {
-            e2e::git(folder.path(), &["init", "-q", "--bare", "remote.git"]);
-            let forge = folder.path().join("forge.sh");
+            e2e::git(directory.path(), &["init", "-q", "--bare", "remote.git"]);
+            let forge = directory.path().join("forge.sh");
             std::fs::write(&forge, FORGE).unwrap();
             text += &format!(
                 "[workspaces.own]\npath = {repository:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n\
@@ -94,7 +94,7 @@ impl Stage {
         }
         std::fs::write(&config, text).unwrap();
         Self {
-            folder,
+            directory,
             database,
             model,
             repository,
@@ -105,7 +105,7 @@ impl Stage {
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.directory.path().join("data")
     }
 
     pub(crate) fn log(&self) -> String {
@@ -127,7 +127,7 @@ impl Stage {
 
     /// The pull requests there are.
     pub(crate) fn pull_requests(&self) -> Vec<String> {
-        let list = std::fs::read_to_string(self.folder.path().join("forge.sh.list")).unwrap_or_default();
+        let list = std::fs::read_to_string(self.directory.path().join("forge.sh.list")).unwrap_or_default();
         list.lines().map(str::to_owned).collect()
     }
 
@@ -150,7 +150,7 @@ impl Stage {
             }
         };
         assert!(
-            tokio::time::timeout(e2e::PATIENCE / 2, lived).await.is_ok(),
+            tokio::time::timeout(e2e::TIMEOUT / 2, lived).await.is_ok(),
             "{blow:?}: neither the run nor the server ends\n{}\n{}\n{}",
             server.at(),
             self.log(),
@@ -179,7 +179,7 @@ impl Stage {
             }
         };
         assert!(
-            tokio::time::timeout(e2e::PATIENCE / 2, lived).await.is_ok(),
+            tokio::time::timeout(e2e::TIMEOUT / 2, lived).await.is_ok(),
             "the run does not end\n{}",
             self.log()
         );

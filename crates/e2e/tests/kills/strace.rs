@@ -179,7 +179,7 @@ impl Doomed {
         if ended.await.is_err() && self.is_zombie() {
             self.child.start_kill().unwrap();
         }
-        let watched = tokio::time::timeout(e2e::PATIENCE, &mut self.watching).await;
+        let watched = tokio::time::timeout(e2e::TIMEOUT, &mut self.watching).await;
         let mut watched = watched.expect("strace ends with its process").unwrap();
         if let (Blow::AtRandom(_), false) = (self.blow, outlived) {
             watched.site = Some("whatever was under way".into());
@@ -346,7 +346,7 @@ impl Watch {
     }
 }
 
-/// A call without what differs from run to run: numbers, hashes, the folder of the test.
+/// A call without what differs from run to run: numbers, hashes, the directory of the test.
 fn shape(call: &str) -> String {
     let name = call.split('(').next().unwrap_or_default();
     if name == "sendto" {

@@ -174,18 +174,18 @@ fn disk(found: &mut Vec<String>, stage: &Stage) {
     let data = stage.data_dir();
     let mut left: Vec<PathBuf> = [data.join("worktrees"), stage.copy().join("worktrees")]
         .iter()
-        .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
+        .flat_map(|directory| std::fs::read_dir(directory).into_iter().flatten().flatten())
         .map(|entry| entry.path())
         .collect();
     let locks = [data.join("hubs"), stage.hub(), stage.repository.join(".git")];
-    left.extend(locks.iter().flat_map(|folder| locks_below(folder)));
+    left.extend(locks.iter().flat_map(|directory| locks_below(directory)));
     if !left.is_empty() {
         found.push(format!("left behind: {left:?}"));
     }
 }
 
-fn locks_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+fn locks_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut locks = Vec::new();
     for entry in entries {
         let path = entry.path();
@@ -235,8 +235,8 @@ async fn calls(found: &mut Vec<String>, stage: &Stage, run: RunId, deaths: usize
     );
 }
 
-pub(crate) fn hub_in(folder: &Path) -> PathBuf {
-    let entries = std::fs::read_dir(folder).unwrap().flatten();
+pub(crate) fn hub_in(directory: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
     let mut hubs = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
     hubs.find(|path| path.extension().is_some_and(|ending| ending == "git"))
         .expect("the workspace has a hub")

@@ -143,7 +143,7 @@ fn values_by_label(family: &exposition::Family) -> BTreeMap<String, BTreeSet<Str
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_demo_the_numbers_are_those_of_the_journal_and_of_the_rows() {
     // A check that runs ahead of its turn is dropped where what it was built on fails: its sandbox is in no row.
-    let place = e2e::folder();
+    let place = e2e::directory();
     let file = place.path().join("orchestrator.toml");
     std::fs::write(&file, "[engine]\ngates_ahead = 0\n").unwrap();
     let environment = [("ORCHESTRATOR_CONFIG", file.to_str().unwrap())];
@@ -290,7 +290,7 @@ fn names_nothing_private(text: &str, product: &Product, repository: &std::path::
     for private in [
         run.to_string(),
         repository.display().to_string(),
-        product.folder.path().display().to_string(),
+        product.directory.path().display().to_string(),
         product.model.base_url(),
         "sk-test".to_owned(),
         "longest-line".to_owned(),

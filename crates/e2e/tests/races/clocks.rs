@@ -1,6 +1,6 @@
 //! Processes whose clocks are wrong: leases go by the database's clock, so nothing comes of it.
 
-use crate::house::House;
+use crate::harness::Harness;
 use std::process::Command;
 
 /// The library that shows a process another time.
@@ -14,9 +14,9 @@ fn library() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_that_are_hours_apart_and_jump_take_nothing_from_anybody() {
-    let house = House::open(700).await;
+    let harness = Harness::open(700).await;
     let library = library();
-    let clock = house.folder.path().join("clock");
+    let clock = harness.directory.path().join("clock");
     std::fs::write(&clock, "+6h\n").unwrap();
     let fake = [
         ("LD_PRELOAD", library.as_str()),
@@ -25,25 +25,25 @@ async fn clocks_that_are_hours_apart_and_jump_take_nothing_from_anybody() {
     ];
     let jumping = [&fake[..], &[("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap())]].concat();
     let behind = [&fake[..], &[("FAKETIME", "-9h")]].concat();
-    let first = house.enter("first", "", &jumping).await;
-    let second = house.enter("second", "", &behind).await;
-    first.submit(&house.repository, "sleep 1; sh test.sh").await;
-    house
+    let first = harness.enter("first", "", &jumping).await;
+    let second = harness.enter("second", "", &behind).await;
+    first.submit(&harness.repository, "sleep 1; sh test.sh").await;
+    harness
         .fact("a task is worked on", "select 1 from task where state = 'active'")
         .await;
     std::fs::write(&clock, "-30h\n").unwrap();
-    house
+    harness
         .fact("a task is merged", "select 1 from merge where state = 'verifying'")
         .await;
     std::fs::write(&clock, "+400d\n").unwrap();
-    house
+    harness
         .fact("the run ends", "select 1 from run where ended_at is not null")
         .await;
-    house.assert_whole().await;
+    harness.assert_whole().await;
     // Nobody was taken for dead.
-    assert!(!house.holds("select 1 from event where kind = 'task_recovered'").await);
-    assert!(!house.holds("select 1 from task where fence <> 1").await);
-    assert!(!house.holds("select 1 from model_call where state = 'lost'").await);
+    assert!(!harness.holds("select 1 from event where kind = 'task_recovered'").await);
+    assert!(!harness.holds("select 1 from task where fence <> 1").await);
+    assert!(!harness.holds("select 1 from model_call where state = 'lost'").await);
     first.leave().await;
     second.leave().await;
 }

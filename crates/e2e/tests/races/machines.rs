@@ -1,7 +1,7 @@
 //! Machines that share a database and a remote for their hubs, and no disk: landing is a push with a lease.
 
 use crate::{
-    house::{House, Resident},
+    harness::{Harness, Resident},
     stopped::{ENDED, taken_over_by},
 };
 use e2e::eventually;
@@ -9,7 +9,7 @@ use e2e::eventually;
 /// Claims nothing but what is done in workspaces, and merges.
 const NO_ATTEMPTS: (&str, &str) = ("ORCHESTRATOR_WORKERS", "0");
 
-impl House {
+impl Harness {
     /// A server without workers of its own, and a worker on another machine; a run is submitted.
     async fn server_and_worker(&self, check: &str) -> (Resident, Resident) {
         let server = self.enter("first", "", &[NO_ATTEMPTS]).await;
@@ -20,28 +20,28 @@ impl House {
 }
 
 /// A check that waits for a word, so that there is time before the first landing.
-fn waiting(house: &House) -> String {
-    let go = house.folder.path().join("signals/go");
+fn waiting(harness: &Harness) -> String {
+    let go = harness.directory.path().join("signals/go");
     format!("until test -e {}; do sleep 0.05; done; sh test.sh", go.display())
 }
 
-fn let_go(house: &House) {
-    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
+fn let_go(harness: &Harness) {
+    std::fs::write(harness.directory.path().join("signals/go"), "").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_on_another_machine_does_the_work_of_a_server() {
-    let house = House::open_apart(0).await;
-    let (server, worker) = house.server_and_worker("sh test.sh").await;
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let harness = Harness::open_apart(0).await;
+    let (server, worker) = harness.server_and_worker("sh test.sh").await;
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     let at_the_worker = "select 1 where not exists (select 1 from model_call c left join process p on p.id = c.process
              where c.role = 'worker' and p.name not like '%/second/%' or p.id is null)";
-    assert!(house.holds(at_the_worker).await, "{}", house.log());
+    assert!(harness.holds(at_the_worker).await, "{}", harness.log());
     let in_the_workspace = "select 1 where 2 = (select count(*) from effect e join process p on p.id = e.process
              where e.kind in ('prepare', 'deliver') and p.name like '%/first/%')";
-    assert!(house.holds(in_the_workspace).await, "{}", house.log());
-    let refused = worker.refused(&house.repository).await;
+    assert!(harness.holds(in_the_workspace).await, "{}", harness.log());
+    let refused = worker.refused(&harness.repository).await;
     assert!(refused.contains("on another machine"), "{refused}");
     server.leave().await;
     worker.leave().await;
@@ -49,91 +49,91 @@ async fn a_worker_on_another_machine_does_the_work_of_a_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
-    let house = House::open_apart(400).await;
-    let (server, worker) = house.server_and_worker("sh test.sh").await;
+    let harness = Harness::open_apart(400).await;
+    let (server, worker) = harness.server_and_worker("sh test.sh").await;
     let recorded = "select 1 from attempt where snapshot is not null and ended_at is null and number = 1";
-    house.fact("an attempt has recorded its tree", recorded).await;
-    let asked = house.model.journal().len();
+    harness.fact("an attempt has recorded its tree", recorded).await;
+    let asked = harness.model.journal().len();
     worker.leave().await;
-    let third = house.enter_worker("third").await;
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let third = harness.enter_worker("third").await;
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     // No task was begun anew, and only what was under way at the death was asked twice.
     assert!(
-        !house.holds("select 1 from attempt where number > 1").await,
+        !harness.holds("select 1 from attempt where number > 1").await,
         "{}",
-        house.log()
+        harness.log()
     );
-    let all = house.model.journal().len();
-    assert!(all <= 7 + 2, "{asked} of {all} calls before the death\n{}", house.log());
+    let all = harness.model.journal().len();
+    assert!(all <= 7 + 2, "{asked} of {all} calls before the death\n{}", harness.log());
     server.leave().await;
     third.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_stops_in_its_push_is_taken_over_and_changes_nothing_when_it_wakes() {
-    let house = House::open_apart(0).await;
+    let harness = Harness::open_apart(0).await;
     // The worker alone is there to merge until it stands still.
-    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
-    server.submit(&house.repository, &waiting(&house)).await;
-    house.fact("the run is planned", "select 1 from task").await;
+    let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
+    server.submit(&harness.repository, &waiting(&harness)).await;
+    harness.fact("the run is planned", "select 1 from task").await;
     server.leave().await;
-    let worker = house.enter_worker("second").await;
+    let worker = harness.enter_worker("second").await;
     let stops = format!("kill -STOP {}", worker.pid());
-    house.before_the_branch_moves(&house.hub(), &stops);
-    let_go(&house);
-    house.branch_moves().await;
-    let server = house.enter("first", "", &[]).await;
-    taken_over_by(&house, worker, server).await;
+    harness.before_the_branch_moves(&harness.hub(), &stops);
+    let_go(&harness);
+    harness.branch_moves().await;
+    let server = harness.enter("first", "", &[]).await;
+    taken_over_by(&harness, worker, server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
-    let house = House::open_apart(0).await;
-    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
-    server.submit(&house.repository, &waiting(&house)).await;
-    house.fact("the run is planned", "select 1 from task").await;
+    let harness = Harness::open_apart(0).await;
+    let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
+    server.submit(&harness.repository, &waiting(&harness)).await;
+    harness.fact("the run is planned", "select 1 from task").await;
     server.leave().await;
-    let worker = house.enter_worker("second").await;
+    let worker = harness.enter_worker("second").await;
     // The process stands still, and its push waits in the shared hub until another has landed the same.
-    let later = house.folder.path().join("signals/later");
+    let later = harness.directory.path().join("signals/later");
     let stops = format!(
         "kill -STOP {}\nuntil test -e {}; do sleep 0.05; done",
         worker.pid(),
         later.display()
     );
-    house.before_the_branch_moves(&house.hub(), &stops);
-    let_go(&house);
-    house.branch_moves().await;
-    let server = house.enter("first", "", &[]).await;
-    house
+    harness.before_the_branch_moves(&harness.hub(), &stops);
+    let_go(&harness);
+    harness.branch_moves().await;
+    let server = harness.enter("first", "", &[]).await;
+    harness
         .fact("another has landed it", "select 1 from merge where state = 'landed'")
         .await;
     std::fs::write(later, "").unwrap();
-    taken_over_by(&house, worker, server).await;
+    taken_over_by(&harness, worker, server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_landing_that_another_finished_in_the_same_moment_counts_as_one() {
-    let house = House::open_apart(0).await;
-    let server = house.enter("first", "", &[]).await;
-    server.submit(&house.repository, &waiting(&house)).await;
-    house.fact("the run is planned", "select 1 from task").await;
+    let harness = Harness::open_apart(0).await;
+    let server = harness.enter("first", "", &[]).await;
+    server.submit(&harness.repository, &waiting(&harness)).await;
+    harness.fact("the run is planned", "select 1 from task").await;
     // Between the server's look and its push the branch moves to a commit that holds what it pushes.
-    house.before_the_branch_moves(
-        &house.hub(),
+    harness.before_the_branch_moves(
+        &harness.hub(),
         "export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@localhost GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@localhost\n\
          git update-ref $1 $(git commit-tree -p $3 -m beyond $3^{tree}) $2",
     );
-    let_go(&house);
-    house.fact("the run ends", ENDED).await;
+    let_go(&harness);
+    harness.fact("the run ends", ENDED).await;
     let complete = "select 1 from run where state = 'complete'";
-    assert!(house.holds(complete).await, "{}", house.log());
+    assert!(harness.holds(complete).await, "{}", harness.log());
     let branch: String = sqlx::query_scalar("select branch from run")
-        .fetch_one(house.pool())
+        .fetch_one(harness.pool())
         .await
         .unwrap();
-    let subjects = e2e::git(&house.repository, &["log", "--format=%s", &branch]);
+    let subjects = e2e::git(&harness.repository, &["log", "--format=%s", &branch]);
     assert_eq!(
         subjects.lines().filter(|subject| *subject == "beyond").count(),
         1,
@@ -149,77 +149,77 @@ async fn a_landing_that_another_finished_in_the_same_moment_counts_as_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_hub_that_is_away_for_a_while_costs_no_try() {
-    let house = House::open_apart(400).await;
-    let server = house.enter("first", "", &[]).await;
-    server.submit(&house.repository, "sh test.sh").await;
+    let harness = Harness::open_apart(400).await;
+    let server = harness.enter("first", "", &[]).await;
+    server.submit(&harness.repository, "sh test.sh").await;
     let recorded = "select 1 from attempt where snapshot is not null and ended_at is null";
-    house.fact("an attempt has recorded its tree", recorded).await;
-    let (hub, away) = (house.hub(), house.folder.path().join("away"));
+    harness.fact("an attempt has recorded its tree", recorded).await;
+    let (hub, away) = (harness.hub(), harness.directory.path().join("away"));
     std::fs::rename(&hub, &away).unwrap();
     // More often than a task has tries.
     eventually("it is missed again and again", || async {
-        (house.log().matches("shared hub").count() >= 16).then_some(())
+        (harness.log().matches("shared hub").count() >= 16).then_some(())
     })
     .await;
     let shown = "select 1 from task where blocked_on = 'the shared hub'";
-    house.fact("a task shows what it waits for", shown).await;
+    harness.fact("a task shows what it waits for", shown).await;
     std::fs::rename(&away, &hub).unwrap();
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
-    assert!(!house.holds(shown).await);
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
+    assert!(!harness.holds(shown).await);
     let told = "select 1 from event where kind = 'task_blocked' and data ->> 'on' = 'the shared hub'";
-    assert!(house.holds(told).await, "{}", house.log());
+    assert!(harness.holds(told).await, "{}", harness.log());
     assert!(
-        !house
+        !harness
             .holds("select 1 from task where failures > 0 or attempt > 3")
             .await,
         "{}",
-        house.log()
+        harness.log()
     );
     server.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lock_files_that_a_push_left_in_the_shared_hub_cost_no_try() {
-    let house = House::open_apart(0).await;
-    let server = house.enter("first", "", &[]).await;
-    server.submit(&house.repository, &waiting(&house)).await;
-    house.fact("work waits to be merged", "select 1 from merge").await;
+    let harness = Harness::open_apart(0).await;
+    let server = harness.enter("first", "", &[]).await;
+    server.submit(&harness.repository, &waiting(&harness)).await;
+    harness.fact("work waits to be merged", "select 1 from merge").await;
     let branch: String = sqlx::query_scalar("select branch from run")
-        .fetch_one(house.pool())
+        .fetch_one(harness.pool())
         .await
         .unwrap();
     for name in [format!("refs/heads/{branch}"), "packed-refs".into(), "HEAD".into()] {
-        std::fs::write(house.hub().join(format!("{name}.lock")), "").unwrap();
+        std::fs::write(harness.hub().join(format!("{name}.lock")), "").unwrap();
     }
-    let_go(&house);
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let_go(&harness);
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     assert!(
-        !house
+        !harness
             .holds("select 1 from task where failures > 0 or attempt > 1")
             .await,
         "{}",
-        house.log()
+        harness.log()
     );
     server.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
-    let house = House::open_apart(0).await;
-    let nowhere = format!("file://{}/nowhere/{{hub}}", house.folder.path().display());
-    let worker = house
+    let harness = Harness::open_apart(0).await;
+    let nowhere = format!("file://{}/nowhere/{{hub}}", harness.directory.path().display());
+    let worker = harness
         .enter_worker_with("second", &[("ORCHESTRATOR_HUBS", &nowhere)])
         .await;
-    let server = house.enter("first", "", &[]).await;
-    server.submit(&house.repository, "sh test.sh").await;
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let server = harness.enter("first", "", &[]).await;
+    server.submit(&harness.repository, "sh test.sh").await;
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     assert!(
-        !house.holds("select 1 from task where failures > 0").await,
+        !harness.holds("select 1 from task where failures > 0").await,
         "{}",
-        house.log()
+        harness.log()
     );
     server.leave().await;
     worker.leave().await;
@@ -227,30 +227,30 @@ async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_without_the_runs_model_keep_nobody_from_the_work() {
-    let house = House::open_apart(100).await;
-    let server = house.enter("first", "", &[NO_ATTEMPTS]).await;
+    let harness = Harness::open_apart(100).await;
+    let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
     // One does not know the model, and at the other nobody answers.
     let without = [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "")];
-    let ignorant = house.enter_worker_with("second", &without).await;
-    server.submit(&house.repository, "sh test.sh").await;
+    let ignorant = harness.enter_worker_with("second", &without).await;
+    server.submit(&harness.repository, "sh test.sh").await;
     eventually("it gives back what it can't do", || async {
-        house.log().contains("it can't be worked on here").then_some(())
+        harness.log().contains("it can't be worked on here").then_some(())
     })
     .await;
     ignorant.leave().await;
     let silent = [("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")];
-    let deaf = house.enter_worker_with("third", &silent).await;
+    let deaf = harness.enter_worker_with("third", &silent).await;
     eventually("it gives back what it can't do", || async {
-        house.log().contains("its model does not answer here").then_some(())
+        harness.log().contains("its model does not answer here").then_some(())
     })
     .await;
-    let able = house.enter_worker("fourth").await;
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let able = harness.enter_worker("fourth").await;
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     assert!(
-        !house.holds("select 1 from task where failures > 0").await,
+        !harness.holds("select 1 from task where failures > 0").await,
         "{}",
-        house.log()
+        harness.log()
     );
     for resident in [server, deaf, able] {
         resident.leave().await;
@@ -259,41 +259,41 @@ async fn machines_without_the_runs_model_keep_nobody_from_the_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_gives_up_its_own_copies_alone() {
-    let house = House::open_apart(0).await;
-    let (server, worker) = house.server_and_worker("sh test.sh").await;
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    let harness = Harness::open_apart(0).await;
+    let (server, worker) = harness.server_and_worker("sh test.sh").await;
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     let cleaned = worker.clean().await;
     assert!(cleaned["references"].as_u64().unwrap() > 0, "{cleaned}");
     assert!(
-        !house.holds("select 1 from run where expired_at is not null").await,
+        !harness.holds("select 1 from run where expired_at is not null").await,
         "{cleaned}"
     );
-    house.assert_whole().await;
+    harness.assert_whole().await;
     // Nor does a command of its own, when the worker is gone.
-    let (data_dir, config) = (worker.data_dir.clone(), house.folder.path().join("orchestrator.toml"));
+    let (data_dir, config) = (worker.data_dir.clone(), harness.directory.path().join("orchestrator.toml"));
     worker.leave().await;
     let by_itself = e2e::orchestrator(
         &["clean", "--older-than", "0", "--data-dir", data_dir.to_str().unwrap()],
         &[
-            ("DATABASE_URL", &house.database.url()),
+            ("DATABASE_URL", &harness.database.url()),
             ("ORCHESTRATOR_CONFIG", config.to_str().unwrap()),
         ],
-        house.folder.path(),
+        harness.directory.path(),
     );
     assert!(
         by_itself.status.success(),
         "{}",
         String::from_utf8_lossy(&by_itself.stderr)
     );
-    assert!(!house.holds("select 1 from run where expired_at is not null").await);
-    house.assert_whole().await;
+    assert!(!harness.holds("select 1 from run where expired_at is not null").await);
+    harness.assert_whole().await;
     let cleaned = server.clean().await;
     assert!(cleaned["references"].as_u64().unwrap() > 0, "{cleaned}");
     assert!(
-        house.holds("select 1 from run where expired_at is not null").await,
+        harness.holds("select 1 from run where expired_at is not null").await,
         "{cleaned}"
     );
-    assert_eq!(e2e::git(&house.hub(), &["for-each-ref"]), "");
+    assert_eq!(e2e::git(&harness.hub(), &["for-each-ref"]), "");
     server.leave().await;
 }

@@ -5,6 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 mod clocks;
-mod house;
+mod harness;
 mod machines;
 mod stopped;

@@ -1,72 +1,72 @@
 //! SIGSTOP past the lease, at each point where a wakened process could do harm.
 
-use crate::house::{House, Resident};
+use crate::harness::{Harness, Resident};
 use e2e::eventually;
 
 pub(crate) const ENDED: &str = "select 1 from run where ended_at is not null";
 const INTENDED: &str = "select 1 from merge where intended_at is not null and ended_at is null";
 
 /// Another process takes over from the stopped one and ends the run; the stopped one wakes and changes nothing.
-async fn taken_over(house: &House, first: Resident) {
-    let second = house.enter("second", "", &[]).await;
-    taken_over_by(house, first, second).await;
+async fn taken_over(harness: &Harness, first: Resident) {
+    let second = harness.enter("second", "", &[]).await;
+    taken_over_by(harness, first, second).await;
 }
 
 /// The same by one that is there already.
-pub(crate) async fn taken_over_by(house: &House, mut first: Resident, second: Resident) {
-    house.fact("the run ends without the stopped process", ENDED).await;
+pub(crate) async fn taken_over_by(harness: &Harness, mut first: Resident, second: Resident) {
+    harness.fact("the run ends without the stopped process", ENDED).await;
     // One of a life that is over is void.
     let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
              and p.epoch = l.epoch and p.expires_at >= now())";
-    house.fact("the branch's lease is given back", free).await;
-    house.assert_whole().await;
+    harness.fact("the branch's lease is given back", free).await;
+    harness.assert_whole().await;
     // Nobody waited for more than the lease, and for what is done after it.
     let soon = "select 1 from run where ended_at < created_at + interval '40 seconds'";
-    assert!(house.holds(soon).await, "{}", house.log());
-    let before = house.fingerprint().await;
+    assert!(harness.holds(soon).await, "{}", harness.log());
+    let before = harness.fingerprint().await;
     first.wake();
-    first.beats(house, 3).await;
-    let after = house.fingerprint().await;
+    first.beats(harness, 3).await;
+    let after = harness.fingerprint().await;
     for (place, was) in &before {
-        assert_eq!(Some(was), after.get(place), "{place}\n{}", house.log());
+        assert_eq!(Some(was), after.get(place), "{place}\n{}", harness.log());
     }
     // A commit that it was about to hand in may be pinned still: that names it, and moves nothing.
     let new = after.keys().filter(|place| !before.contains_key(*place));
     let unexpected: Vec<_> = new.filter(|place| !place.contains("/submission/")).collect();
-    assert!(unexpected.is_empty(), "{unexpected:?}\n{}", house.log());
-    house.assert_whole().await;
+    assert!(unexpected.is_empty(), "{unexpected:?}\n{}", harness.log());
+    harness.assert_whole().await;
     first.leave().await;
     second.leave().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_takes_nothing_from_a_process_that_works_on_the_same_hub() {
-    let house = House::open(0).await;
-    let first = house.enter("first", "", &[]).await;
-    in_the_gate(&house, &first).await;
-    let second = house.enter("second", "", &[]).await;
+    let harness = Harness::open(0).await;
+    let first = harness.enter("first", "", &[]).await;
+    in_the_gate(&harness, &first).await;
+    let second = harness.enter("second", "", &[]).await;
     // What it clears away is cleared beside its work.
-    second.beats(&house, 2).await;
-    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
-    house.fact("the run ends", ENDED).await;
-    house.assert_whole().await;
+    second.beats(&harness, 2).await;
+    std::fs::write(harness.directory.path().join("signals/go"), "").unwrap();
+    harness.fact("the run ends", ENDED).await;
+    harness.assert_whole().await;
     assert!(
-        !house.holds("select 1 from task where fence <> 1 or failures > 0").await,
+        !harness.holds("select 1 from task where fence <> 1 or failures > 0").await,
         "{}",
-        house.log()
+        harness.log()
     );
     first.leave().await;
     second.leave().await;
 }
 
 /// Submits a run whose gate waits for a word, and waits until it does.
-async fn in_the_gate(house: &House, first: &Resident) {
-    let go = house.folder.path().join("signals/go");
+async fn in_the_gate(harness: &Harness, first: &Resident) {
+    let go = harness.directory.path().join("signals/go");
     let check = format!(
         "touch started; until test -e {}; do sleep 0.05; done; test -e started && sh test.sh",
         go.display()
     );
-    first.submit(&house.repository, &check).await;
+    first.submit(&harness.repository, &check).await;
     let worktrees = first.data_dir.join("worktrees");
     eventually("the gate runs", || async {
         let mut entries = std::fs::read_dir(&worktrees).unwrap().flatten();
@@ -77,35 +77,35 @@ async fn in_the_gate(house: &House, first: &Resident) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_in_a_model_call() {
-    let house = House::open(1_000).await;
-    let first = house.enter("first", "", &[]).await;
-    first.submit(&house.repository, "sh test.sh").await;
+    let harness = Harness::open(1_000).await;
+    let first = harness.enter("first", "", &[]).await;
+    first.submit(&harness.repository, "sh test.sh").await;
     eventually("the model is asked", || async {
-        (house.model.journal().len() >= 3).then_some(())
+        (harness.model.journal().len() >= 3).then_some(())
     })
     .await;
     first.stop();
-    taken_over(&house, first).await;
+    taken_over(&harness, first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_in_the_gate() {
-    let house = House::open(0).await;
-    let first = house.enter("first", "", &[]).await;
-    in_the_gate(&house, &first).await;
+    let harness = Harness::open(0).await;
+    let first = harness.enter("first", "", &[]).await;
+    in_the_gate(&harness, &first).await;
     first.stop();
-    std::fs::write(house.folder.path().join("signals/go"), "").unwrap();
-    taken_over(&house, first).await;
+    std::fs::write(harness.directory.path().join("signals/go"), "").unwrap();
+    taken_over(&harness, first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_in_a_transaction_that_holds_the_runs_row() {
-    let house = House::open(0).await;
-    let mut first = house.enter("first", "sendto", &[]).await;
-    first.submitting(&house.repository, "sh test.sh");
+    let harness = Harness::open(0).await;
+    let mut first = harness.enter("first", "sendto", &[]).await;
+    first.submitting(&harness.repository, "sh test.sh");
     first
         .step_until(async || {
-            house
+            harness
                 .holds(
                     "select 1 from pg_stat_activity a join pg_locks l on l.pid = a.pid
                      where a.state = 'idle in transaction' and l.relation = 'run'::regclass
@@ -114,53 +114,53 @@ async fn stopped_in_a_transaction_that_holds_the_runs_row() {
                 .await
         })
         .await;
-    taken_over(&house, first).await;
+    taken_over(&harness, first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_between_the_intent_and_the_branch() {
-    let house = House::open(0).await;
+    let harness = Harness::open(0).await;
     // Each move of a reference begins with this call.
-    let mut first = house.enter("first", "flock", &[]).await;
-    first.submitting(&house.repository, "sh test.sh");
-    first.step_until(async || house.holds(INTENDED).await).await;
-    taken_over(&house, first).await;
+    let mut first = harness.enter("first", "flock", &[]).await;
+    first.submitting(&harness.repository, "sh test.sh");
+    first.step_until(async || harness.holds(INTENDED).await).await;
+    taken_over(&harness, first).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_in_a_delivery_whose_push_gets_through() {
-    let house = House::open(0).await;
-    let remote = house.remote();
-    let first = house.enter("first", "", &[]).await;
-    house.before_the_branch_moves(&remote, &format!("kill -STOP {}", first.pid()));
-    first.submit(&house.repository, "sh test.sh").await;
-    house.branch_moves().await;
-    taken_over(&house, first).await;
+    let harness = Harness::open(0).await;
+    let remote = harness.remote();
+    let first = harness.enter("first", "", &[]).await;
+    harness.before_the_branch_moves(&remote, &format!("kill -STOP {}", first.pid()));
+    first.submit(&harness.repository, "sh test.sh").await;
+    harness.branch_moves().await;
+    taken_over(&harness, first).await;
     let branch: String = sqlx::query_scalar("select branch from run")
-        .fetch_one(house.pool())
+        .fetch_one(harness.pool())
         .await
         .unwrap();
     let at = |place: &std::path::Path| e2e::git(place, &["rev-parse", &branch]);
-    assert_eq!(at(&remote), at(&house.hub()));
+    assert_eq!(at(&remote), at(&harness.hub()));
     let pushed = "select 1 where 1 = (select count(*) from event where kind = 'push_intended')";
-    assert!(house.holds(pushed).await, "{}", house.log());
+    assert!(harness.holds(pushed).await, "{}", harness.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_with_the_branchs_lock_file_in_hand() {
-    let house = House::open(0).await;
-    let mut first = house.enter("first", "fsync", &[]).await;
-    first.submitting(&house.repository, "sh test.sh");
-    let hub = || house.hub().join("refs/heads/orchestrator");
+    let harness = Harness::open(0).await;
+    let mut first = harness.enter("first", "fsync", &[]).await;
+    first.submitting(&harness.repository, "sh test.sh");
+    let hub = || harness.hub().join("refs/heads/orchestrator");
     let locked = || {
         let entries = std::fs::read_dir(hub()).into_iter().flatten().flatten();
         let mut entries = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "lock"));
         entries.next().is_some()
     };
-    first.step_until(async || house.holds(INTENDED).await && locked()).await;
+    first.step_until(async || harness.holds(INTENDED).await && locked()).await;
     // It lives, so its lock is nobody's to take away: the other waits, and goes on when it wakes.
-    let second = house.enter("second", "", &[]).await;
-    house
+    let second = harness.enter("second", "", &[]).await;
+    harness
         .fact(
             "the other process has taken over the branch, and waits",
             "select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
@@ -168,14 +168,14 @@ async fn stopped_with_the_branchs_lock_file_in_hand() {
         )
         .await;
     eventually("the other process has met the lock", || async {
-        house.log().contains("stayed for").then_some(())
+        harness.log().contains("stayed for").then_some(())
     })
     .await;
-    assert!(locked() && house.holds(INTENDED).await);
+    assert!(locked() && harness.holds(INTENDED).await);
     first.wake();
-    house.fact("the run ends", ENDED).await;
-    first.beats(&house, 2).await;
-    house.assert_whole().await;
+    harness.fact("the run ends", ENDED).await;
+    first.beats(&harness, 2).await;
+    harness.assert_whole().await;
     first.leave().await;
     second.leave().await;
 }

@@ -48,12 +48,12 @@ async fn everything_killed_at_once_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_dies_under_a_living_server_is_waited_for() {
-    let folder = e2e::folder();
-    let cluster = folder.path().join("postgres");
-    let options = start(folder.path()).await;
+    let directory = e2e::directory();
+    let cluster = directory.path().join("postgres");
+    let options = start(directory.path()).await;
     let url = format!(
         "postgres://orchestrator@localhost/postgres?host={}",
-        folder.path().join("sockets").display()
+        directory.path().join("sockets").display()
     );
     let scene = Scene::open_on(two_tasks(), Some((url, connect(options).await))).await;
     let barrier = Barrier::before(&scene.database, IN_A_TOOL.0, IN_A_TOOL.1).await;
@@ -66,7 +66,7 @@ async fn a_database_that_dies_under_a_living_server_is_waited_for() {
     })
     .await;
     drop(barrier);
-    drop(start(folder.path()).await);
+    drop(start(directory.path()).await);
     // Nobody started the server again.
     scene.assert_completes(run, &before).await;
     kill_process(postmaster(&cluster));
@@ -94,11 +94,11 @@ async fn a_database_that_somebody_else_runs_is_used_by_its_address() {
     );
 }
 
-/// A cluster of the test's own in a folder, made if it is not there, running.
-async fn start(folder: &Path) -> PgConnectOptions {
-    let folder = folder.to_owned();
+/// A cluster of the test's own in a directory, made if it is not there, running.
+async fn start(directory: &Path) -> PgConnectOptions {
+    let directory = directory.to_owned();
     let settings = embedded::Settings::default();
-    let started = tokio::task::spawn_blocking(move || embedded::start(&folder, &settings))
+    let started = tokio::task::spawn_blocking(move || embedded::start(&directory, &settings))
         .await
         .unwrap();
     started.unwrap().options
@@ -112,7 +112,7 @@ async fn connect(options: PgConnectOptions) -> PgPool {
         .unwrap()
 }
 
-/// Every process whose working directory is a cluster's folder: the server and what it has forked.
+/// Every process whose working directory is a cluster's directory: the server and what it has forked.
 fn working_in(cluster: &Path) -> Vec<rustix::process::Pid> {
     let cluster = cluster.canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();

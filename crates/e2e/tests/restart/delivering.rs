@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 /// A bare repository that the scene's workspace is pushed to from now on.
 async fn push_to_a_remote(scene: &mut Scene) -> PathBuf {
-    let folder = scene.signals.path().to_owned();
-    let remote = folder.join("remote.git");
-    git(&folder, &["init", "-q", "--bare", "remote.git"]);
-    let config = folder.join("orchestrator.toml");
+    let directory = scene.signals.path().to_owned();
+    let remote = directory.join("remote.git");
+    git(&directory, &["init", "-q", "--bare", "remote.git"]);
+    let config = directory.join("orchestrator.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let delivery = format!(
         "[workspaces.own]\npath = {:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n",

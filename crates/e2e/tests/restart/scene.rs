@@ -17,7 +17,7 @@ pub(crate) struct Scene {
     pub(crate) product: Product,
     pub(crate) database: PgPool,
     pub(crate) repository: PathBuf,
-    /// A folder that the sandboxes may read: a file in it tells a command to go on.
+    /// A directory that the sandboxes may read: a file in it tells a command to go on.
     pub(crate) signals: tempfile::TempDir,
     /// Where the database is one of the server that tests share.
     _shared: Option<TestDatabase>,
@@ -48,7 +48,7 @@ impl Scene {
 
     /// On the database at an address, where one is given, with connections to it for the test.
     pub(crate) async fn open_on(scenario: Scenario, elsewhere: Option<(String, PgPool)>) -> Self {
-        let signals = e2e::folder();
+        let signals = e2e::directory();
         let config = signals.path().join("orchestrator.toml");
         let text = format!(
             "[engine]\nlease_s = {LEASE_S}\nworkers = 3\n[limits]\ncrashes = 50\n[sandbox]\nextra_read_only = [{:?}]\n",
@@ -159,7 +159,7 @@ impl Scene {
     }
 }
 
-/// The process that works in a cluster's folder.
+/// The process that works in a cluster's directory.
 pub(crate) fn postmaster(cluster: &Path) -> Pid {
     let text = std::fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
@@ -203,9 +203,9 @@ pub(crate) fn file(path: &str, content: &str) -> Value {
     json!({"path": path, "content": content})
 }
 
-/// Every file below a folder.
-pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+/// Every file below a directory.
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .flat_map(|entry| match entry.file_type() {
             Ok(kind) if kind.is_dir() => files_below(&entry.path()),

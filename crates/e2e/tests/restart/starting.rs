@@ -78,12 +78,12 @@ async fn a_stopped_server_keeps_its_work_and_the_next_start_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_that_was_killed_half_way_is_made_anew() {
-    let folder = e2e::folder();
-    let data_dir = folder.path().join("data");
+    let directory = e2e::directory();
+    let data_dir = directory.path().join("data");
     let mut first = tokio::process::Command::new(binary())
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(&data_dir)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .env_remove("DATABASE_URL")
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -97,7 +97,7 @@ async fn a_first_start_that_was_killed_half_way_is_made_anew() {
     .await;
     first.kill().await.unwrap();
     let model = Server::start(two_tasks(), Options::default()).await.unwrap();
-    let (mut server, address) = e2e::serve(folder.path(), &model.base_url(), &[]).await;
+    let (mut server, address) = e2e::serve(directory.path(), &model.base_url(), &[]).await;
     let runs: serde_json::Value = reqwest::get(format!("{address}/runs"))
         .await
         .unwrap()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// That a completed run is what is told of it.
 pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
-    // The last words of a run are written in the moments after it: a branch's lease is given back, a folder removed.
+    // The last words of a run are written in the moments after it: a branch's lease is given back, a directory removed.
     eventually("the branch's lease is given back", || async {
         // One of a life that is over is void.
         let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
@@ -64,8 +64,8 @@ async fn assert_nothing_left(scene: &Scene) {
     let data = scene.product.data_dir();
     let hub = scene.hub();
     let left = || {
-        let inside = |folder: &std::path::Path| {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let inside = |directory: &std::path::Path| {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
             entries.map(|entry| entry.path()).collect::<Vec<_>>()
         };
         let locks = files_below(&hub.join("refs")).into_iter();

@@ -1,6 +1,6 @@
 //! Connections that want nothing, or want it slowly, more of them than there are file descriptors.
 
-use e2e::{PATIENCE, eventually, folder};
+use e2e::{TIMEOUT, eventually, directory};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use sqlx::{PgPool, Row};
@@ -25,27 +25,27 @@ const PACE: Duration = Duration::from_millis(100);
 
 /// A server that may have so many files open, soft and hard.
 struct Limited {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     server: Child,
     address: String,
 }
 
 impl Limited {
     async fn start(files: u32, configuration: &str) -> Self {
-        let folder = folder();
-        std::fs::create_dir(folder.path().join("data")).unwrap();
-        std::fs::write(folder.path().join("data/orchestrator.toml"), configuration).unwrap();
+        let directory = directory();
+        std::fs::create_dir(directory.path().join("data")).unwrap();
+        std::fs::write(directory.path().join("data/orchestrator.toml"), configuration).unwrap();
         let limit = format!("--nofile={files}:{files}");
-        let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
-        let server = e2e::server(&["prlimit", &limit], &data_dir(folder.path()), "http://127.0.0.1:9/v1")
+        let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
+        let server = e2e::server(&["prlimit", &limit], &data_dir(directory.path()), "http://127.0.0.1:9/v1")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let data_dir = data_dir(folder.path());
+        let data_dir = data_dir(directory.path());
         let address = eventually("the server is ready", || e2e::ready(&data_dir)).await;
         Self {
-            folder,
+            directory,
             server,
             address,
         }
@@ -61,13 +61,13 @@ impl Limited {
     }
 
     async fn database(&self) -> PgPool {
-        e2e::database_of(&data_dir(self.folder.path())).await
+        e2e::database_of(&data_dir(self.directory.path())).await
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
         // A connection of its own each time: that is what the flood is about.
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
-        let answer = client.get(format!("{}{path}", self.address)).timeout(PATIENCE).send();
+        let answer = client.get(format!("{}{path}", self.address)).timeout(TIMEOUT).send();
         let answer = answer.await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
@@ -79,13 +79,13 @@ impl Limited {
     }
 }
 
-fn data_dir(folder: &Path) -> PathBuf {
-    folder.join("data")
+fn data_dir(directory: &Path) -> PathBuf {
+    directory.join("data")
 }
 
 impl Drop for Limited {
     fn drop(&mut self) {
-        e2e::stop_database(&data_dir(self.folder.path()));
+        e2e::stop_database(&data_dir(self.directory.path()));
     }
 }
 
@@ -172,7 +172,7 @@ async fn idle_and_slow_connections_keep_nobody_out() {
     })
     .await;
     assert_eq!(server.get("/healthz").await.0, 200);
-    let log = std::fs::read_to_string(server.folder.path().join("server.log")).unwrap();
+    let log = std::fs::read_to_string(server.directory.path().join("server.log")).unwrap();
     assert!(!log.contains("heartbeat"), "{log}");
     assert_eq!(log.matches("more connections than").count(), 1, "{log}");
     assert!(
@@ -201,7 +201,7 @@ async fn what_is_slow_is_ended() {
     let until_closed = async |bytes: &[u8]| {
         let mut stream = sent(server.peer(), bytes).await;
         let mut answer = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await;
         read.expect("the server closes the connection").unwrap_or_default();
         String::from_utf8_lossy(&answer).into_owned()
     };

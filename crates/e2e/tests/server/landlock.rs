@@ -73,7 +73,7 @@ fn doctor(program: &Path, place: &Path) -> Value {
 /// Whoever copies one file has everything; the small program beside it only makes the start of a command shorter.
 #[test]
 fn the_program_alone_starts_commands_as_well() {
-    let (place, whole) = (e2e::folder(), e2e::binary());
+    let (place, whole) = (e2e::directory(), e2e::binary());
     // Beside it, as a copy takes long and a link to another disk is refused.
     let alone = tempfile::tempdir_in(whole.parent().unwrap()).unwrap();
     let program = alone.path().join("orchestrator");

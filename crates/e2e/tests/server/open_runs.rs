@@ -7,7 +7,7 @@ use sim_llm::{Rule, Scenario};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_runs_than_may_be_unfinished_are_refused_until_some_end() {
-    let place = e2e::folder();
+    let place = e2e::directory();
     let file = place.path().join("orchestrator.toml");
     std::fs::write(&file, "[limits]\nopen_runs = 2\n").unwrap();
     // A model that thinks for longer than the test takes.
@@ -64,7 +64,7 @@ async fn more_runs_than_may_be_unfinished_are_refused_until_some_end() {
             "openai/scripted",
         ],
         &[],
-        product.folder.path(),
+        product.directory.path(),
     );
     let words = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(2), "{words}");

@@ -18,7 +18,7 @@ fn on_a_terminal(product: &Product, arguments: &str) -> Vec<u8> {
     );
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .current_dir(product.folder.path())
+        .current_dir(product.directory.path())
         .env("TERM", "xterm")
         .env("NO_COLOR", "1")
         .stdin(Stdio::null())
@@ -82,7 +82,7 @@ async fn nothing_of_a_run_steers_the_terminal_and_a_patch_stays_exact() {
     ];
     let piped = Command::new(binary())
         .args(arguments)
-        .current_dir(product.folder.path())
+        .current_dir(product.directory.path())
         .output()
         .unwrap();
     let base = ended["base"].as_str().unwrap();
@@ -97,11 +97,11 @@ async fn nothing_of_a_run_steers_the_terminal_and_a_patch_stays_exact() {
         "{}",
         String::from_utf8_lossy(&piped.stdout)
     );
-    let patch = product.folder.path().join("patch");
+    let patch = product.directory.path().join("patch");
     std::fs::write(&patch, &piped.stdout).unwrap();
-    let copy = product.folder.path().join("copy");
+    let copy = product.directory.path().join("copy");
     git(
-        product.folder.path(),
+        product.directory.path(),
         &["clone", "-q", workspace.to_str().unwrap(), copy.to_str().unwrap()],
     );
     git(&copy, &["checkout", "-q", base]);

@@ -1,8 +1,8 @@
 //! On whose account calls to models are made: the ledger, on the database.
 
-use super::{Context, patiently};
+use super::{Context, retry_outages};
 use async_trait::async_trait;
-use domain::{RunId, TaskId, event::Fact};
+use domain::{RunId, TaskId, event::Event};
 use llm::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, Refusal};
 use std::time::Duration;
 use store::ledger::{Reservation, Reserved, Settlement};
@@ -30,7 +30,7 @@ impl Ledger for Account {
             upper_bound: asked,
         };
         let context = &self.context;
-        match patiently(&context.drain, || context.store.reserve(context.holder, &reservation)).await {
+        match retry_outages(&context.drain, || context.store.reserve(context.holder, &reservation)).await {
             Ok(Reserved::Yes(call)) => Ok(CallId(call)),
             Ok(Reserved::OverCap(spending)) => Err(Refusal::Budget {
                 limit: spending.cap.unwrap_or_default(),
@@ -48,7 +48,7 @@ impl Ledger for Account {
         if outcome.status == CallStatus::Lost {
             let error = outcome.error.as_deref().map(redact).unwrap_or_default();
             let (requests, duration_ms) = (outcome.attempts as i32, outcome.duration.as_millis() as i64);
-            let lost = patiently(drain, || store.lose_call(call.0, &error, requests, duration_ms)).await;
+            let lost = retry_outages(drain, || store.lose_call(call.0, &error, requests, duration_ms)).await;
             return lost.map_err(|error| error.to_string());
         }
         let settlement = Settlement {
@@ -63,7 +63,7 @@ impl Ledger for Account {
             first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
             error: outcome.error.as_deref().map(redact),
         };
-        patiently(drain, || store.settle(call.0, &settlement))
+        retry_outages(drain, || store.settle(call.0, &settlement))
             .await
             .map_err(|error| error.to_string())
     }
@@ -72,14 +72,14 @@ impl Ledger for Account {
         if self.task.is_some() && why == "rate_limited" {
             telemetry::task::blocked("rate_limit", wait);
         }
-        let fact = Fact::ModelRetried {
+        let event = Event::ModelRetried {
             why: why.to_owned(),
             wait_ms: wait.as_millis() as u64,
         };
         let (context, run, task) = (self.context.clone(), self.run, self.task);
         // Beside the call: what is shown must not hold up what is done.
         tokio::spawn(async move {
-            match context.store.append(run, &[(task, fact)]).await {
+            match context.store.append(run, &[(task, event)]).await {
                 Ok(()) => context.wake.told(),
                 Err(error) => tracing::debug!(%error, "a retry was not shown"),
             }

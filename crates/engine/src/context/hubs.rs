@@ -28,7 +28,7 @@ impl Context {
         self.settings.hubs.as_ref().map(|hubs| hubs.of(name)).transpose()
     }
 
-    /// A hub in the data directory, by its folder, to give up what runs left in it.
+    /// A hub in the data directory, by its directory, to give up what runs left in it.
     pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let shared = match self.settings.gives_up {

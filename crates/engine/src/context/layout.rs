@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folders that hold copies of repositories, what was built of them, and what commands printed.
-const FOLDERS: [&str; 5] = ["hubs", "worktrees", "outputs", "cache", "preparing"];
+/// The directories that hold copies of repositories, what was built of them, and what commands printed.
+const DIRECTORIES: [&str; 5] = ["hubs", "worktrees", "outputs", "cache", "preparing"];
 
 /// The data directory's inner order.
 #[derive(Clone, Debug)]
@@ -23,14 +23,14 @@ impl Layout {
         Self { root }
     }
 
-    /// Makes the folders. The data directory may have to let the database's account through, so each of them is
+    /// Makes the directories. The data directory may have to let the database's account through, so each of them is
     /// closed to other accounts by itself.
     pub(crate) fn make(&self) -> Result<(), (PathBuf, io::Error)> {
-        for name in FOLDERS {
-            let folder = self.root.join(name);
-            let made = fs::create_dir_all(&folder)
-                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)));
-            made.map_err(|error| (folder, error))?;
+        for name in DIRECTORIES {
+            let directory = self.root.join(name);
+            let made = fs::create_dir_all(&directory)
+                .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)));
+            made.map_err(|error| (directory, error))?;
         }
         Ok(())
     }
@@ -48,18 +48,18 @@ impl Layout {
         fs::set_permissions(&self.root, fs::Permissions::from_mode(mode & kept))
     }
 
-    /// The folder itself.
+    /// The directory itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The name of the hub of a workspace: its folder's name for people, a hash of its path for uniqueness.
+    /// The name of the hub of a workspace: its directory's name for people, a hash of its path for uniqueness.
     pub(crate) fn hub_name(workspace: &Path) -> String {
-        let folder = workspace
+        let directory = workspace
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let readable: String = folder
+        let readable: String = directory
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
             .take(40)
@@ -74,12 +74,12 @@ impl Layout {
         self.hubs().join(name)
     }
 
-    /// The folder of the bare repositories.
+    /// The directory of the bare repositories.
     pub(crate) fn hubs(&self) -> PathBuf {
         self.root.join("hubs")
     }
 
-    /// The folder of the worktrees of all runs. There are no folders within it: one that is empty would have to be
+    /// The directory of the worktrees of all runs. There are no directories within it: one that is empty would have to be
     /// removed while another makes its worktree there.
     pub(crate) fn worktrees(&self) -> PathBuf {
         self.root.join("worktrees")
@@ -108,7 +108,7 @@ impl Layout {
             .join(format!("{}.regenerate-{merge}.{fence}", run.0.simple()))
     }
 
-    /// The folder with the three versions of one file, for a driver.
+    /// The directory with the three versions of one file, for a driver.
     pub(crate) fn driver(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
         self.worktrees()
             .join(format!("{}.driver-{merge}.{fence}", run.0.simple()))
@@ -127,7 +127,7 @@ impl Layout {
             .join(format!("{task}.{attempt}"))
     }
 
-    /// The folder of the whole outputs of all runs: one for each, by its id.
+    /// The directory of the whole outputs of all runs: one for each, by its id.
     pub(crate) fn all_outputs(&self) -> PathBuf {
         self.root.join("outputs")
     }
@@ -140,7 +140,7 @@ impl Layout {
             .join(format!("gate-{merge}.log"))
     }
 
-    /// The folder with a note of each run whose workspace is being prepared.
+    /// The directory with a note of each run whose workspace is being prepared.
     pub(crate) fn all_preparing(&self) -> PathBuf {
         self.root.join("preparing")
     }
@@ -150,7 +150,7 @@ impl Layout {
         self.all_preparing().join(format!("{run}.json"))
     }
 
-    /// The folder of the build caches of all workspaces.
+    /// The directory of the build caches of all workspaces.
     pub(crate) fn caches(&self) -> PathBuf {
         self.root.join("cache")
     }
@@ -175,7 +175,7 @@ mod tests {
         layout.close().unwrap();
         let mode = fs::metadata(root.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o066, 0, "{mode:o}");
-        for name in FOLDERS {
+        for name in DIRECTORIES {
             let mode = fs::metadata(root.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{name}");
         }

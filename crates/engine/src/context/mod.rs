@@ -7,7 +7,7 @@ mod account;
 mod busy;
 mod hubs;
 mod layout;
-mod patience;
+mod retry;
 pub(crate) mod step;
 pub(crate) mod tip;
 mod troubles;
@@ -19,7 +19,7 @@ mod working;
 pub(crate) use account::Account;
 pub(crate) use busy::{Busy, What};
 pub(crate) use layout::Layout;
-pub(crate) use patience::{MayPass, Waiting, patiently, patiently_for};
+pub(crate) use retry::{Outage, Waiting, retry_outages, retry_for};
 pub(crate) use step::StepError;
 pub(crate) use tip::TipError;
 pub(crate) use troubles::Troubles;
@@ -32,7 +32,7 @@ use agents::profile::Profiles;
 use domain::{RunId, TaskId};
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc};
-use store::{Holder, Store, run::RunFacts, view::Views};
+use store::{Holder, Store, run::RunDetails, view::Views};
 use tokio::sync::mpsc;
 use tokio_util::{
     sync::CancellationToken,
@@ -95,13 +95,13 @@ impl Context {
     }
 
     /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
-    pub(crate) fn knows_models_of(&self, facts: &RunFacts) -> Result<(), String> {
+    pub(crate) fn knows_models_of(&self, details: &RunDetails) -> Result<(), String> {
         if self.settings.duties != Duties::WithoutWorkspaces {
             return Ok(());
         }
-        let worker = llm::ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
-        let second = &self.merge_settings(&facts.workspace_path).second_opinion;
-        let capped = facts.limits.cost_nanodollars.is_some();
+        let worker = llm::ModelRef::new(details.worker.0.clone(), details.worker.1.clone());
+        let second = &self.merge_settings(&details.workspace_path).second_opinion;
+        let capped = details.limits.cost_nanodollars.is_some();
         let mut all = std::iter::once(&worker).chain(second);
         all.try_for_each(|model| self.models.check(model, capped))
             .map_err(|error| error.to_string())

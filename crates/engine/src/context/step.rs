@@ -4,7 +4,7 @@ use super::{Context, Ends};
 use domain::{
     RunId, TaskId,
     effect::Effect,
-    event::Event,
+    input::Input,
     run::{Reason, ReasonCode, RunState},
     task::TaskState,
     transition::{Decision, Refusal, Snapshot, transition},
@@ -15,7 +15,7 @@ use store::Tx;
 /// Why a step changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StepError {
-    /// The rules refused the event: it is stale, or can't happen.
+    /// The rules refused the input: it is stale, or can't happen.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is no such run or task.
@@ -38,19 +38,19 @@ pub(crate) struct Applied {
 }
 
 impl Context {
-    /// Applies an event in a transaction of its own, with what the caller writes beside it.
+    /// Applies an input in a transaction of its own, with what the caller writes beside it.
     pub(crate) async fn step<W>(
         &self,
         run: RunId,
         task: Option<TaskId>,
-        event: Event,
+        input: Input,
         beside: W,
     ) -> Result<(), StepError>
     where
         W: AsyncFnOnce(&mut Tx) -> Result<(), StepError>,
     {
         let mut tx = self.store.begin().await?;
-        let applied = apply(&mut tx, run, task, event).await?;
+        let applied = apply(&mut tx, run, task, input).await?;
         beside(&mut tx).await?;
         tx.commit().await?;
         self.applied(&applied);
@@ -80,26 +80,26 @@ impl Context {
     }
 }
 
-/// Applies an event and everything that follows from it, in the caller's transaction.
+/// Applies an input and everything that follows from it, in the caller's transaction.
 ///
 /// The caller may write rows of its own into the same transaction afterwards; the run's row stays locked.
-pub(crate) async fn apply(tx: &mut Tx, run: RunId, task: Option<TaskId>, event: Event) -> Result<Applied, StepError> {
+pub(crate) async fn apply(tx: &mut Tx, run: RunId, task: Option<TaskId>, input: Input) -> Result<Applied, StepError> {
     let before = tx.lock_run(run).await?.ok_or(StepError::Unknown(run))?.state;
     let mut applied = Applied {
         run,
         state: (before, before),
         tasks: Vec::new(),
     };
-    let mut waiting = VecDeque::from([(task, event)]);
+    let mut waiting = VecDeque::from([(task, input)]);
     let mut first = true;
-    while let Some((task, event)) = waiting.pop_front() {
-        match apply_one(tx, run, task, &event, &mut applied).await {
+    while let Some((task, input)) = waiting.pop_front() {
+        match apply_one(tx, run, task, &input, &mut applied).await {
             Ok(decision) => {
-                waiting.extend(decision.follow.into_iter().map(|(task, event)| (Some(task), event)));
+                waiting.extend(decision.follow.into_iter().map(|(task, input)| (Some(task), input)));
                 if decision.cancel_open {
                     for open in tx.open_tasks(run).await? {
                         let landing = tx.landing_intended(open).await?;
-                        waiting.push_back((Some(open), Event::TaskCancelled { landing }));
+                        waiting.push_back((Some(open), Input::TaskCancelled { landing }));
                     }
                 }
             }
@@ -116,12 +116,12 @@ async fn apply_one(
     tx: &mut Tx,
     run: RunId,
     task: Option<TaskId>,
-    event: &Event,
+    input: &Input,
     applied: &mut Applied,
 ) -> Result<Decision, StepError> {
     let snapshot = read(tx, run, task).await?;
-    let decision = transition(&snapshot, event)?;
-    save(tx, &snapshot, &decision, event, applied).await?;
+    let decision = transition(&snapshot, input)?;
+    save(tx, &snapshot, &decision, input, applied).await?;
     Ok(decision)
 }
 
@@ -147,7 +147,7 @@ async fn save(
     tx: &mut Tx,
     snapshot: &Snapshot,
     decision: &Decision,
-    event: &Event,
+    input: &Input,
     applied: &mut Applied,
 ) -> Result<(), StepError> {
     let run = decision.run.id;
@@ -162,7 +162,7 @@ async fn save(
         && before != after
     {
         tx.save_task(after).await?;
-        if before.state == TaskState::Active && !matches!(event, Event::AttemptEnded { .. }) {
+        if before.state == TaskState::Active && !matches!(input, Input::AttemptEnded { .. }) {
             tx.abandon_attempts(after.id).await?;
         }
         note(applied, after.id, Some(before.state), after.state);
@@ -173,29 +173,29 @@ async fn save(
             note(applied, after.id, Some(before.state), after.state);
         }
     }
-    save_event(tx, run, decision, event, applied).await?;
+    save_input(tx, run, decision, input, applied).await?;
     for effect in &decision.effects {
         save_effect(tx, run, decision, effect).await?;
     }
-    tx.append(run, &decision.facts).await?;
+    tx.append(run, &decision.events).await?;
     Ok(())
 }
 
-/// What only this kind of event brings along.
-async fn save_event(
+/// What only this kind of input brings along.
+async fn save_input(
     tx: &mut Tx,
     run: RunId,
     decision: &Decision,
-    event: &Event,
+    input: &Input,
     applied: &mut Applied,
 ) -> Result<(), StepError> {
-    match event {
-        Event::Prepared {
+    match input {
+        Input::Prepared {
             base,
             base_branch,
             check,
         } => tx.save_prepared(run, base, base_branch, check).await?,
-        Event::Planned {
+        Input::Planned {
             plan,
             repairs: _,
             changes,
@@ -208,20 +208,20 @@ async fn save_event(
                 }
             }
         }
-        Event::DeliverAsked { .. } => tx.begin_delivery(run).await?,
-        Event::PushIntended { intent } => tx.save_push_intent(run, intent).await?,
-        Event::DeliveryMoved { end } => tx.save_delivery_step(run, end).await?,
-        Event::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
-        Event::RunFailed { .. }
-        | Event::CancelAsked
-        | Event::Expired
-        | Event::AttemptEnded { .. }
-        | Event::ProcessLost { .. }
-        | Event::MergeEnded { .. }
-        | Event::PersonAsked { .. }
-        | Event::PersonAnswered { .. }
-        | Event::ParentLost { .. }
-        | Event::TaskCancelled { .. } => {}
+        Input::DeliverAsked { .. } => tx.begin_delivery(run).await?,
+        Input::PushIntended { intent } => tx.save_push_intent(run, intent).await?,
+        Input::DeliveryMoved { end } => tx.save_delivery_step(run, end).await?,
+        Input::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
+        Input::RunFailed { .. }
+        | Input::CancelAsked
+        | Input::Expired
+        | Input::AttemptEnded { .. }
+        | Input::ProcessLost { .. }
+        | Input::MergeEnded { .. }
+        | Input::PersonAsked { .. }
+        | Input::PersonAnswered { .. }
+        | Input::ParentLost { .. }
+        | Input::TaskCancelled { .. } => {}
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub use report::{CleanMode, Cleaned, CleanedCache, CleanedRun};
 
 use super::Disk;
 use crate::context::StepError;
-use domain::{RunId, event::Event, transition::Refusal};
+use domain::{RunId, input::Input, transition::Refusal};
 use round::Round;
 use std::time::Duration;
 use store::{lease::Lease, retention::RETENTION_LEASE};
@@ -84,7 +84,7 @@ impl Disk {
 
     /// `false` where something of the run is open after all.
     async fn expire(&self, run: RunId, lease: &Lease) -> Result<bool, RetentionError> {
-        let marked = self.context.step(run, None, Event::Expired, async |tx| {
+        let marked = self.context.step(run, None, Input::Expired, async |tx| {
             match tx.expire_run(run, lease).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale(

@@ -29,7 +29,7 @@ impl Area {
     /// Every one.
     pub const ALL: [Self; 5] = [Self::Hubs, Self::Worktrees, Self::Outputs, Self::Cache, Self::Postgres];
 
-    /// Its folder under the data directory.
+    /// Its directory under the data directory.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hubs => "hubs",
@@ -46,9 +46,9 @@ impl Area {
 pub struct DiskUse {
     /// The parts that are there, with their bytes on the disk.
     pub areas: Vec<(Area, u64)>,
-    /// Files and folders that were counted.
+    /// Files and directories that were counted.
     pub files: u64,
-    /// Folders that could not be read: more than this is used.
+    /// Directories that could not be read: more than this is used.
     pub unreadable: u64,
     /// When the measurement ended.
     pub at: OffsetDateTime,
@@ -58,15 +58,15 @@ pub struct DiskUse {
 
 impl DiskUse {
     /// Measures a data directory, as `du` counts: blocks on the disk, a file with several names once. What vanishes
-    /// on the way is not counted. `None` where it was stopped. It reads folders for as long as that takes.
+    /// on the way is not counted. `None` where it was stopped. It reads directories for as long as that takes.
     pub fn measure(data_dir: &Path, stop: &CancellationToken) -> Option<Self> {
         let started = Instant::now();
         let mut walk = Walk::new(stop);
         let mut areas = Vec::new();
         for area in Area::ALL {
-            let folder = data_dir.join(area.as_str());
-            if folder.is_dir() {
-                areas.push((area, walk.bytes(&folder)?));
+            let directory = data_dir.join(area.as_str());
+            if directory.is_dir() {
+                areas.push((area, walk.bytes(&directory)?));
             }
         }
         Some(Self {
@@ -89,7 +89,7 @@ impl DiskUse {
         let words = self.areas.iter().map(area).collect::<Vec<_>>().join(", ");
         match self.unreadable {
             0 => words,
-            folders => format!("{words}, and what is in {folders} folders that can't be read"),
+            directories => format!("{words}, and what is in {directories} directories that can't be read"),
         }
     }
 }
@@ -102,9 +102,9 @@ pub fn bytes_in_words(bytes: u64) -> String {
     }
 }
 
-/// The bytes of one folder on the disk; 0 where it is not there or the measurement was stopped.
-pub(crate) fn folder_bytes(folder: &Path, stop: &CancellationToken) -> u64 {
-    Walk::new(stop).bytes(folder).unwrap_or_default()
+/// The bytes of one directory on the disk; 0 where it is not there or the measurement was stopped.
+pub(crate) fn directory_bytes(directory: &Path, stop: &CancellationToken) -> u64 {
+    Walk::new(stop).bytes(directory).unwrap_or_default()
 }
 
 struct Walk<'a> {
@@ -125,15 +125,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Not by calls of itself: how deep the folders go is up to those who work in them.
+    /// Not by calls of itself: how deep the directories go is up to those who work in them.
     fn bytes(&mut self, root: &Path) -> Option<u64> {
         let mut bytes = fs::symlink_metadata(root).map_or(0, |found| found.blocks() * 512);
-        let mut folders: Vec<PathBuf> = vec![root.to_owned()];
-        while let Some(folder) = folders.pop() {
+        let mut directories: Vec<PathBuf> = vec![root.to_owned()];
+        while let Some(directory) = directories.pop() {
             if self.stop.is_cancelled() {
                 return None;
             }
-            let entries = match fs::read_dir(&folder) {
+            let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
                     self.unreadable += u64::from(error.kind() != io::ErrorKind::NotFound);
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
                     continue;
                 };
                 if found.is_dir() {
-                    folders.push(entry.path());
+                    directories.push(entry.path());
                 } else if found.nlink() > 1 && !self.met.insert((found.dev(), found.ino())) {
                     continue;
                 }

@@ -9,7 +9,7 @@ pub(crate) use prepare::{settle_begun, settle_run};
 
 use crate::context::{Context, StepError};
 use domain::{
-    event::Event,
+    input::Input,
     run::{Reason, ReasonCode},
     transition::Refusal,
 };
@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     /// What it needs is away.
     Outage(String),
     /// It may pass: a lock file, a machine that is busy.
-    Passing(String),
+    Transient(String),
     /// It will not pass: the run ends with this reason.
     Final(Reason),
     /// The process is being stopped; the effect is done by the next.
@@ -44,7 +44,7 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         match error.is_transient() {
             true => Self::Outage(error.to_string()),
-            false => Self::Passing(error.to_string()),
+            false => Self::Transient(error.to_string()),
         }
     }
 }
@@ -53,7 +53,7 @@ impl From<git::GitError> for Failure {
     fn from(error: git::GitError) -> Self {
         match error.outage().is_some() {
             true => Self::Outage(error.to_string()),
-            false => Self::Passing(error.to_string()),
+            false => Self::Transient(error.to_string()),
         }
     }
 }
@@ -73,8 +73,8 @@ const BEGINNINGS: u32 = 20;
 
 /// Performs an effect and sees to what becomes of a failure.
 pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
-    let facts = match context.store.run_facts(effect.run).await {
-        Ok(Some(facts)) => facts,
+    let details = match context.store.run_details(effect.run).await {
+        Ok(Some(details)) => details,
         Ok(None) => return,
         Err(error) => return give_back(context, &effect, &error.to_string()).await,
     };
@@ -90,12 +90,12 @@ pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
     let (metered, outcome) = match effect.kind.as_str() {
         "prepare" => (
             metered("prepare", &effect),
-            prepare::perform(context, &facts, &effect).await,
+            prepare::perform(context, &details, &effect).await,
         ),
-        "plan" => (metered("plan", &effect), plan::perform(context, &facts, &effect).await),
+        "plan" => (metered("plan", &effect), plan::perform(context, &details, &effect).await),
         "deliver" => (
             metered("deliver", &effect),
-            deliver::perform(context, &facts, &effect).await,
+            deliver::perform(context, &details, &effect).await,
         ),
         // Only known kinds are claimed.
         unknown => {
@@ -113,17 +113,17 @@ pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
             tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
             retire(context, &effect).await;
         }
-        Err(Failure::Outage(error)) if facts.age_s < facts.limits.run_s as f64 => {
+        Err(Failure::Outage(error)) if details.age_s < details.limits.run_s as f64 => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, error, "an effect waits for what is away");
             postpone(context, &effect, &error).await;
         }
-        Err(Failure::Outage(error) | Failure::Passing(error)) if effect.tries < tries(&effect) => {
+        Err(Failure::Outage(error) | Failure::Transient(error)) if effect.tries < tries(&effect) => {
             metered.failed();
             tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
             give_back(context, &effect, &error).await;
         }
-        Err(Failure::Outage(error) | Failure::Passing(error)) => {
+        Err(Failure::Outage(error) | Failure::Transient(error)) => {
             metered.failed();
             let reason = Reason::new(
                 ending(&effect, ReasonCode::Internal),
@@ -171,7 +171,7 @@ async fn fail(context: &Context, effect: &ClaimedEffect, reason: Reason) {
     let reason = Reason::new(reason.code, telemetry::secrets::redact(&reason.message));
     tracing::warn!(run = %effect.run, kind = effect.kind, reason = %reason, "the run failed");
     match context
-        .step(effect.run, None, Event::RunFailed { reason }, async |tx| {
+        .step(effect.run, None, Input::RunFailed { reason }, async |tx| {
             finish(tx, effect).await
         })
         .await

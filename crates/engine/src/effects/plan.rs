@@ -15,7 +15,8 @@ use agents::{
 use async_trait::async_trait;
 use domain::{
     CommitId, RunId,
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     profile::Change,
     run::{Check, CheckSource, ReasonCode},
 };
@@ -27,33 +28,33 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{effect::ClaimedEffect, run::RunFacts};
+use store::{effect::ClaimedEffect, run::RunDetails};
 use telemetry::secrets::redact;
 
-pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let base = facts
+pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let base = details
         .base
         .clone()
-        .ok_or_else(|| Failure::Passing("the workspace is not prepared".into()))?;
-    let order = order(context, facts, base).await?;
+        .ok_or_else(|| Failure::Transient("the workspace is not prepared".into()))?;
+    let order = order(context, details, base).await?;
     let account = Account {
         context: context.clone(),
-        run: facts.id,
+        run: details.id,
         task: None,
         attempt: None,
     };
     let progress = PlanLog {
         context: context.clone(),
-        run: facts.id,
+        run: details.id,
     };
-    let trace = trace::of_run(&facts.trace);
+    let trace = trace::of_run(&details.trace);
     let models = context.models.clone();
     let asking = director::plan(&order, &models, &account, &progress, Some(&trace));
     let planned = match context.drain.run_until_cancelled(asking).await {
         None => return Err(Failure::Stopped),
         Some(Err(reason)) if reason.code == ReasonCode::Asked => return Err(Failure::Stopped),
         Some(Err(_)) if order.deadline.is_some_and(|ends| ends <= Instant::now()) => {
-            return Err(Failure::Final(overdue(&facts.limits)));
+            return Err(Failure::Final(overdue(&details.limits)));
         }
         Some(Err(reason)) => return Err(Failure::Final(reason)),
         Some(Ok(planned)) => planned,
@@ -69,31 +70,31 @@ pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &Claime
                 .map_or(Change::Required, |profile| profile.change)
         })
         .collect();
-    let event = Event::Planned {
+    let event = Input::Planned {
         plan: Box::new(planned.plan),
         repairs: planned.repairs,
         changes,
     };
     context
-        .step(facts.id, None, event, async |tx| finish(tx, effect).await)
+        .step(details.id, None, event, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())
 }
 
-async fn order(context: &Context, facts: &RunFacts, base: CommitId) -> Result<PlanOrder, Failure> {
+async fn order(context: &Context, details: &RunDetails, base: CommitId) -> Result<PlanOrder, Failure> {
     let hub = context
-        .hub(&facts.hub, facts.id)
+        .hub(&details.hub, details.id)
         .await
-        .map_err(|error| Failure::Passing(error.to_string()))?;
+        .map_err(|error| Failure::Transient(error.to_string()))?;
     let at = base.clone();
     let paths = blocking(move || hub.paths(&at))
         .await
-        .map_err(|error| Failure::Passing(error.to_string()))?;
+        .map_err(|error| Failure::Transient(error.to_string()))?;
     let listing = top_level(&paths);
     let paths: Vec<String> = paths.iter().map(RepoPath::to_string).collect();
-    let check = facts.check.clone();
+    let check = details.check.clone();
     Ok(PlanOrder {
-        objective: facts.objective.clone(),
+        objective: details.objective.clone(),
         repository: RepositoryFacts {
             listing,
             check: check.unwrap_or(Check {
@@ -103,21 +104,21 @@ async fn order(context: &Context, facts: &RunFacts, base: CommitId) -> Result<Pl
             base,
         },
         profiles: context.profiles.clone(),
-        limits: facts.limits.clone(),
-        model: ModelRef::new(facts.director.0.clone(), facts.director.1.clone()),
+        limits: details.limits.clone(),
+        model: ModelRef::new(details.director.0.clone(), details.director.1.clone()),
         file_exists: Arc::new(move |wanted| exists(&paths, wanted)),
-        deadline: remaining(facts),
+        deadline: remaining(details),
     })
 }
 
-/// Entries at the root, folders with a closing slash.
+/// Entries at the root, directories with a closing slash.
 fn top_level(paths: &[RepoPath]) -> Vec<String> {
     let entries: BTreeSet<String> = paths
         .iter()
         .map(|path| {
             let path = path.to_string();
             match path.split_once('/') {
-                Some((folder, _)) => format!("{folder}/"),
+                Some((directory, _)) => format!("{directory}/"),
                 None => path,
             }
         })
@@ -125,11 +126,11 @@ fn top_level(paths: &[RepoPath]) -> Vec<String> {
     entries.into_iter().collect()
 }
 
-/// Whether a path, a folder, or anything that a glob matches is among the paths.
+/// Whether a path, a directory, or anything that a glob matches is among the paths.
 fn exists(paths: &[String], wanted: &str) -> bool {
     let wanted = wanted.trim_end_matches('/');
-    let folder = format!("{wanted}/");
-    if paths.iter().any(|path| path == wanted || path.starts_with(&folder)) {
+    let directory = format!("{wanted}/");
+    if paths.iter().any(|path| path == wanted || path.starts_with(&directory)) {
         return true;
     }
     match GlobBuilder::new(wanted).literal_separator(true).build() {
@@ -142,8 +143,8 @@ fn exists(paths: &[String], wanted: &str) -> bool {
 }
 
 /// When the run has had its time.
-pub(super) fn remaining(facts: &RunFacts) -> Option<Instant> {
-    let left = (facts.limits.run_s as f64 - facts.age_s).max(0.0);
+pub(super) fn remaining(details: &RunDetails) -> Option<Instant> {
+    let left = (details.limits.run_s as f64 - details.age_s).max(0.0);
     Instant::now().checked_add(Duration::from_secs_f64(left))
 }
 
@@ -156,11 +157,11 @@ struct PlanLog {
 #[async_trait]
 impl PlanProgress for PlanLog {
     async fn asked(&self, round: u32, problems: &[String]) {
-        let fact = Fact::PlanAsked {
+        let event = Event::PlanAsked {
             round,
             problems: problems.iter().map(|problem| redact(problem)).collect(),
         };
-        match self.context.store.append(self.run, &[(None, fact)]).await {
+        match self.context.store.append(self.run, &[(None, event)]).await {
             Ok(()) => self.context.wake.told(),
             Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
         }
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_folders_and_globs_are_found() {
+    fn paths_directories_and_globs_are_found() {
         let paths = ["src/lib.rs".to_owned(), "README.md".to_owned()];
         for wanted in ["src/lib.rs", "src", "src/", "src/*.rs", "**/*.md", "src/**"] {
             assert!(exists(&paths, wanted), "{wanted}");

@@ -10,12 +10,12 @@ use super::{Failure, finish};
 use crate::context::{Context, Layout, blocking};
 use domain::{
     CommitId, RunId,
-    event::Event,
+    input::Input,
     run::{Reason, ReasonCode},
 };
 use git::{Admission, Admitted, Found, Hub, NotAdmitted, Remote, RepoPath, TreeLimits, Unversioned};
 use std::path::{Path, PathBuf};
-use store::{effect::ClaimedEffect, run::RunFacts};
+use store::{effect::ClaimedEffect, run::RunDetails};
 
 /// What preparing found.
 struct Prepared {
@@ -36,9 +36,9 @@ pub(crate) async fn settle_run(context: &Context, run: RunId) {
     begun::settle(context, run).await;
 }
 
-pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let performed = perform_noted(context, facts, effect).await;
-    begun::settle(context, facts.id).await;
+pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let performed = perform_noted(context, details, effect).await;
+    begun::settle(context, details.id).await;
     performed
 }
 
@@ -49,39 +49,39 @@ struct Rules {
     limits: TreeLimits,
 }
 
-async fn perform_noted(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let workspace = PathBuf::from(&facts.workspace_path);
+async fn perform_noted(context: &Context, details: &RunDetails, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let workspace = PathBuf::from(&details.workspace_path);
     let settings = &context.settings;
     let rules = Rules {
         layout: context.layout.clone(),
         admission: context.admission.clone(),
         limits: TreeLimits {
             max_changed_files: settings.initialise_files,
-            max_file_bytes: facts.limits.file_bytes,
+            max_file_bytes: details.limits.file_bytes,
             max_changed_bytes: settings.initialise_bytes,
         },
     };
-    let shared = context.shared_hub(&facts.hub).map_err(passing)?;
+    let shared = context.shared_hub(&details.hub).map_err(transient)?;
     let configured = context
         .settings
         .workspaces
         .get(&workspace)
         .and_then(|own| own.check.clone());
-    let (own, stamp) = (facts.clone(), context.stamp("Begin".into()));
+    let (own, stamp) = (details.clone(), context.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &rules, shared, configured, &stamp)).await?;
-    let event = Event::Prepared {
+    let event = Input::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
         check: prepared.check,
     };
     context
-        .step(facts.id, None, event, async |tx| finish(tx, effect).await)
+        .step(details.id, None, event, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())
 }
 
 fn prepare(
-    facts: &RunFacts,
+    details: &RunDetails,
     workspace: &Path,
     rules: &Rules,
     shared: Option<Remote>,
@@ -94,10 +94,10 @@ fn prepare(
             format!("{}: {error}", workspace.display()),
         ))
     };
-    let noted = |error: std::io::Error| Failure::Passing(format!("what is being made can't be noted: {error}"));
+    let noted = |error: std::io::Error| Failure::Transient(format!("what is being made can't be noted: {error}"));
     let _one_at_a_time = begun::lock(&rules.layout).map_err(noted)?;
-    let mut found = admit(facts, workspace, &rules.admission).map_err(|error| unusable(&error))?;
-    begun::Begun::note(&rules.layout, facts.id, workspace, &facts.hub).map_err(noted)?;
+    let mut found = admit(details, workspace, &rules.admission).map_err(|error| unusable(&error))?;
+    begun::Begun::note(&rules.layout, details.id, workspace, &details.hub).map_err(noted)?;
     if !matches!(found, Found::Repository { .. }) {
         git::initialise(workspace, stamp, &rules.limits).map_err(|error| match error {
             git::InitialiseError::Git(error) if error.outage().is_some() => Failure::Outage(error.to_string()),
@@ -108,30 +108,30 @@ fn prepare(
     let Found::Repository { head, branch, .. } = found else {
         return Err(unusable(&"no repository could be made of it"));
     };
-    let mut hub = Hub::open_or_create(&rules.layout.hub(&facts.hub), workspace).map_err(passing)?;
+    let mut hub = Hub::open_or_create(&rules.layout.hub(&details.hub), workspace).map_err(transient)?;
     if let Some(upstream) = shared {
-        if hub.is_shallow().map_err(passing)? {
+        if hub.is_shallow().map_err(transient)? {
             let why = "it is a shallow clone, and hubs that machines share need its whole history: run \
                        `git fetch --unshallow` there, then run again";
             return Err(unusable(&why));
         }
         hub = hub.with_upstream(upstream);
-        hub.make_upstream().map_err(passing)?;
+        hub.make_upstream().map_err(transient)?;
     }
-    hub.refresh(workspace).map_err(passing)?;
+    hub.refresh(workspace).map_err(transient)?;
     // A repeat after a crash keeps the base that was pinned first: the user may have committed since.
-    let pin = git::refs::base(&facts.id);
-    let base = match hub.tip(&pin).map_err(passing)? {
+    let pin = git::refs::base(&details.id);
+    let base = match hub.tip(&pin).map_err(transient)? {
         Some(pinned) => pinned,
         // A repository without a commit yet: the run begins with an empty one.
-        None => head.map_or_else(|| hub.empty_root(stamp), Ok).map_err(passing)?,
+        None => head.map_or_else(|| hub.empty_root(stamp), Ok).map_err(transient)?,
     };
-    hub.pin(&pin, &base).map_err(passing)?;
-    let integration = git::refs::integration(&facts.id);
-    if hub.tip(&integration).map_err(passing)?.is_none() {
-        hub.create_branch(&integration, &base).map_err(passing)?;
+    hub.pin(&pin, &base).map_err(transient)?;
+    let integration = git::refs::integration(&details.id);
+    if hub.tip(&integration).map_err(transient)?.is_none() {
+        hub.create_branch(&integration, &base).map_err(transient)?;
     }
-    let check = detect::check(facts.check_asked.as_deref(), configured.as_deref(), |file| {
+    let check = detect::check(details.check_asked.as_deref(), configured.as_deref(), |file| {
         hub.read_file(&base, &RepoPath::from(file)).ok().flatten()
     });
     Ok(Prepared {
@@ -142,8 +142,8 @@ fn prepare(
 }
 
 /// Decides about the workspace once more: since the run was submitted its path may have come to lead elsewhere.
-fn admit(facts: &RunFacts, workspace: &Path, admission: &Admission) -> Result<Found, String> {
-    let unversioned = match facts.initialise {
+fn admit(details: &RunDetails, workspace: &Path, admission: &Admission) -> Result<Found, String> {
+    let unversioned = match details.initialise {
         true => Unversioned::Initialised,
         false => Unversioned::Refused,
     };
@@ -158,6 +158,6 @@ fn admit(facts: &RunFacts, workspace: &Path, admission: &Admission) -> Result<Fo
     }
 }
 
-fn passing(error: git::GitError) -> Failure {
+fn transient(error: git::GitError) -> Failure {
     error.into()
 }

@@ -11,14 +11,15 @@ mod place;
 mod tree;
 
 use crate::{
-    context::{Context, MayPass, StepError, Waiting, patiently},
+    context::{Context, Outage, StepError, Waiting, retry_outages},
     recovery::end_overdue_runs,
     trace,
 };
 use agents::tools::Finish;
 use attempt::Attempt;
 use domain::{
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     run::{Reason, ReasonCode},
     task::AttemptEnd,
 };
@@ -66,13 +67,13 @@ async fn attempt(context: &Context, claimed: &Claimed, cancel: CancellationToken
             return post(context, claimed, AttemptEnd::Released, None).await;
         }
     };
-    let trace = trace::of_attempt(&trace::of_run(&attempt.facts.trace), claimed.task, claimed.attempt);
+    let trace = trace::of_attempt(&trace::of_run(&attempt.details.trace), claimed.task, claimed.attempt);
     let scope = telemetry::log::scope(&trace, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
     let (end, finish) = attempt.work(&trace).instrument(scope).await;
     if let Err(error) = context.store.lose_calls_of(claimed.attempt_id).await {
         tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
     }
-    trace::attempt_ended(&attempt.facts.trace, claimed, attempt.started, &end);
+    trace::attempt_ended(&attempt.details.trace, claimed, attempt.started, &end);
     let posted = post(context, claimed, end, finish.as_ref()).await;
     attempt.clear().await;
     posted
@@ -96,24 +97,24 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
     let report = finish.and_then(|finish| serde_json::to_string(finish).ok());
     let report: Option<Value> = report.and_then(|text| serde_json::from_str(&text).ok());
     let report = report.map(|report| telemetry::secrets::redact_json(&report));
-    let fact = Fact::AttemptEnded {
+    let event = Event::AttemptEnded {
         attempt: claimed.attempt,
         end: end.clone(),
         outcome: finish.map(|finish| finish.outcome),
     };
     let (run, task, row) = (claimed.run, claimed.task, claimed.attempt_id);
-    let event = Event::AttemptEnded {
+    let event = Input::AttemptEnded {
         fence: claimed.fence,
         end: end.clone(),
     };
     // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
-    patiently(&context.drain, || {
+    retry_outages(&context.drain, || {
         context.step(run, Some(task), event.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
             if let Some(feedback) = &feedback {
                 tx.save_feedback(task, feedback).await?;
             }
-            tx.append(run, &[(Some(task), fact.clone())]).await?;
+            tx.append(run, &[(Some(task), event.clone())]).await?;
             Ok(())
         })
     })
@@ -139,7 +140,7 @@ impl From<Broken> for Unready {
 
 impl From<git::GitError> for Unready {
     fn from(error: git::GitError) -> Self {
-        match error.out_of_reach() {
+        match error.outage() {
             Some(what) => Self::Away {
                 what,
                 error: error.to_string(),

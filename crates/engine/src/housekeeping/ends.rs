@@ -49,8 +49,8 @@ async fn tell_of(context: Context, gates: Gates, ends: Ends) {
         return;
     }
     let run = ends.run;
-    match context.store.run_facts(run).await {
-        Ok(Some(facts)) => tell_of_run(&facts),
+    match context.store.run_details(run).await {
+        Ok(Some(details)) => tell_of_run(&details),
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, %run, "the end of a run could not be metered"),
     }
@@ -81,22 +81,22 @@ async fn span_of_task(context: &Context, end: &store::task::TaskEnd, task: TaskI
     span.finish(trace::at(end.began_unix_s), trace::at(end.ended_unix_s), error);
 }
 
-fn tell_of_run(facts: &store::run::RunFacts) {
-    let (status, error) = match facts.state {
+fn tell_of_run(details: &store::run::RunDetails) {
+    let (status, error) = match details.state {
         RunState::Complete => (RunStatus::Success, None),
         RunState::Cancelled => (RunStatus::Cancelled, Some("cancelled")),
         RunState::Failed | RunState::Planning | RunState::Running | RunState::Delivering => {
             (RunStatus::Failure, Some("failed"))
         }
     };
-    let age = Duration::from_secs_f64(facts.age_s.max(0.0));
+    let age = Duration::from_secs_f64(details.age_s.max(0.0));
     telemetry::run::finished(status, age);
     let (start, end) = (
-        trace::at(facts.began_unix_s),
-        trace::at(facts.began_unix_s + facts.age_s),
+        trace::at(details.began_unix_s),
+        trace::at(details.began_unix_s + details.age_s),
     );
-    let context = trace::of_run(&facts.trace);
+    let context = trace::of_run(&details.trace);
     telemetry::span::run(&context)
-        .attr(telemetry::span::attributes::RUN_ID, facts.id.to_string())
+        .attr(telemetry::span::attributes::RUN_ID, details.id.to_string())
         .finish(start, end, error);
 }

@@ -61,7 +61,7 @@ impl Merger {
             tip.clone(),
             self.entry.merge.commit.clone(),
         );
-        let submission = git::refs::submission(&self.entry.branch.facts.id, &self.entry.merge.key, &work);
+        let submission = git::refs::submission(&self.entry.branch.details.id, &self.entry.merge.key, &work);
         let outcome = blocking(move || {
             hub.follow_fixed(&submission)?;
             hub.merge(&onto, &work)
@@ -129,7 +129,7 @@ impl Merger {
             .branch
             .context
             .store
-            .task_facts(self.entry.merge.task)
+            .task_details(self.entry.merge.task)
             .await?
         {
             Some(task) => task.title,
@@ -137,7 +137,7 @@ impl Merger {
         };
         let stamp = self.entry.branch.context.stamp(format!(
             "Merge {}: {title}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
-            self.entry.merge.key, self.entry.branch.facts.id, self.entry.merge.key, self.entry.merge.attempt
+            self.entry.merge.key, self.entry.branch.details.id, self.entry.merge.key, self.entry.merge.attempt
         ));
         let (hub, tree, onto, work) = (
             self.entry.branch.hub.clone(),
@@ -146,11 +146,11 @@ impl Merger {
             self.entry.merge.commit.clone(),
         );
         // Against the base of the run: attributes that one task adds may apply to what another wrote.
-        let base = self.entry.branch.facts.base.clone().unwrap_or_else(|| tip.clone());
-        let (context, facts) = (self.entry.branch.context.clone(), self.entry.branch.facts.clone());
+        let base = self.entry.branch.details.base.clone().unwrap_or_else(|| tip.clone());
+        let (context, details) = (self.entry.branch.context.clone(), self.entry.branch.details.clone());
         let merged = blocking(move || {
             let merged = hub.commit_merge(&tree, &onto, &work, &stamp)?;
-            let attributes = user_git::attributes(&context, &facts);
+            let attributes = user_git::attributes(&context, &details);
             hub.check(&base, &merged, &attributes).map(|()| merged)
         })
         .await;
@@ -172,9 +172,9 @@ impl Merger {
             merged: Some((&merged, together.tree.0.as_str())),
             gate: unchecked.as_ref().map(|unchecked| &unchecked.kept),
         };
-        let mut facts = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
-        facts.extend(unchecked.as_ref().map(|unchecked| unchecked.fact.clone()));
-        self.entry.brought(MergeState::Verifying, row, facts).await?;
+        let mut details = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
+        details.extend(unchecked.as_ref().map(|unchecked| unchecked.event.clone()));
+        self.entry.brought(MergeState::Verifying, row, details).await?;
         if unchecked.is_some() {
             let flags = integrity::of_tree(&self.entry, tip, &merged).await?;
             self.entry.ungated(&flags).await?;

@@ -1,5 +1,5 @@
-//! Build output that gates leave to later ones. Each has a folder to itself while it runs, from before its checkout is
-//! made: build tools tell what is fresh by the age of files, so two trees that are built side by side in one folder
+//! Build output that gates leave to later ones. Each has a directory to itself while it runs, from before its checkout is
+//! made: build tools tell what is fresh by the age of files, so two trees that are built side by side in one directory
 //! could end up running each other's programs.
 
 use std::{
@@ -8,13 +8,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The folders in use. Clones share them.
+/// The directories in use. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BuildCaches {
     taken: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
-/// A folder in use by one; it is free again when this is dropped.
+/// A directory in use by one; it is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct BuildCache {
     caches: BuildCaches,
@@ -22,7 +22,7 @@ pub(crate) struct BuildCache {
 }
 
 impl BuildCaches {
-    /// The first free folder of a workspace: the one that was used most, and so has most in it.
+    /// The first free directory of a workspace: the one that was used most, and so has most in it.
     pub(crate) fn take(&self, workspace: &Path) -> BuildCache {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let mut number = 0_usize;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_shares_a_folder_and_the_first_free_one_is_taken_again() {
+    fn nobody_shares_a_directory_and_the_first_free_one_is_taken_again() {
         let caches = BuildCaches::default();
         let (place, other) = (Path::new("/w"), Path::new("/x"));
         let (first, second) = (caches.take(place), caches.take(place));

@@ -10,7 +10,8 @@ use crate::{
 };
 use domain::{
     CommitId,
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     integrity::IntegrityFlag,
     merge::{MergeEnd, MergeState},
     run::{Reason, ReasonCode},
@@ -22,7 +23,7 @@ use store::{
     Tx,
     merge::{BroughtRow, Hold, QueuedMerge},
     resolution::ResolutionRow,
-    run::RunFacts,
+    run::RunDetails,
 };
 use telemetry::{
     TraceContext,
@@ -89,7 +90,7 @@ pub(super) struct Question {
 pub(super) struct Branch {
     pub(super) context: Context,
     pub(super) gates: Gates,
-    pub(super) facts: Arc<RunFacts>,
+    pub(super) details: Arc<RunDetails>,
     pub(super) hub: Arc<Hub>,
     pub(super) lock: Arc<BranchLock>,
 }
@@ -154,11 +155,11 @@ impl Merger {
             return self.ask(tx, question).await;
         }
         let (merge, task) = (self.entry.merge.id, self.entry.merge.task);
-        let event = Event::MergeEnded {
+        let event = Input::MergeEnded {
             merge,
             end: ended.end.clone(),
         };
-        let applied = step::apply(tx, self.entry.branch.facts.id, Some(task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.details.id, Some(task), event).await?;
         let worked = self.worked.as_millis() as i64;
         if !tx.end_merge(self.entry.hold(), &ended.end, worked).await? {
             return Err(Failure::NotOurs);
@@ -177,12 +178,12 @@ impl Merger {
 
     /// Puts the question in place of the merge's end.
     async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
-        let event = Event::PersonAsked {
+        let event = Input::PersonAsked {
             merge: self.entry.merge.id,
             conflicts: question.conflicts.clone(),
             why: question.why.message.clone(),
         };
-        let applied = step::apply(tx, self.entry.branch.facts.id, Some(self.entry.merge.task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.details.id, Some(self.entry.merge.task), event).await?;
         let worked = self.worked.as_millis() as i64;
         match tx.ask_person(self.entry.hold(), &question.why, worked).await? {
             true => Ok(applied),
@@ -217,13 +218,13 @@ impl Entry {
         &self,
         state: MergeState,
         row: BroughtRow<'_>,
-        facts: Vec<Fact>,
+        details: Vec<Event>,
     ) -> Result<(), Failure> {
         let mut tx = self.branch.progress().await?;
         if !tx.brought(self.hold(), state, row).await? {
             return Err(Failure::NotOurs);
         }
-        self.tell(tx, facts).await
+        self.tell(tx, details).await
     }
 
     /// Records what was found about a merge that lands without a gate.
@@ -240,7 +241,7 @@ impl Entry {
         &self,
         merged: &CommitId,
         report: &Value,
-        fact: Fact,
+        event: Event,
         flags: &[IntegrityFlag],
     ) -> Result<(), Failure> {
         let mut tx = self.branch.progress().await?;
@@ -248,34 +249,34 @@ impl Entry {
             return Err(Failure::NotOurs);
         }
         let new = tx.save_integrity_flags(self.hold(), flags).await?;
-        let mut facts = vec![fact];
-        facts.extend(self.flagged(&new));
-        self.tell(tx, facts).await?;
+        let mut details = vec![event];
+        details.extend(self.flagged(&new));
+        self.tell(tx, details).await?;
         count(&new);
         Ok(())
     }
 
-    /// A fact for each flag.
-    fn flagged(&self, flags: &[IntegrityFlag]) -> Vec<Fact> {
+    /// A event for each flag.
+    fn flagged(&self, flags: &[IntegrityFlag]) -> Vec<Event> {
         let merge = self.merge.id;
-        let fact = |flag: &IntegrityFlag| Fact::IntegrityFlagged {
+        let event = |flag: &IntegrityFlag| Event::IntegrityFlagged {
             merge,
             flag: flag.clone(),
         };
-        flags.iter().map(fact).collect()
+        flags.iter().map(event).collect()
     }
 
-    async fn tell(&self, mut tx: Tx, facts: Vec<Fact>) -> Result<(), Failure> {
-        let facts: Vec<_> = facts.into_iter().map(|fact| (Some(self.merge.task), fact)).collect();
-        tx.append(self.branch.facts.id, &facts).await?;
+    async fn tell(&self, mut tx: Tx, details: Vec<Event>) -> Result<(), Failure> {
+        let details: Vec<_> = details.into_iter().map(|event| (Some(self.merge.task), event)).collect();
+        tx.append(self.branch.details.id, &details).await?;
         tx.commit().await?;
         self.branch.context.wake.told();
         Ok(())
     }
 
     /// That it is at a step now.
-    pub(super) fn moved(&self, state: MergeState, conflicts: Vec<String>) -> Fact {
-        Fact::MergeMoved {
+    pub(super) fn moved(&self, state: MergeState, conflicts: Vec<String>) -> Event {
+        Event::MergeMoved {
             merge: self.merge.id,
             state,
             conflicts,
@@ -288,14 +289,14 @@ impl Entry {
         if !tx.save_resolution(self.hold(), &row).await? {
             return Err(Failure::NotOurs);
         }
-        let fact = Fact::ConflictDecided {
+        let event = Event::ConflictDecided {
             merge: self.merge.id,
             path: row.path,
             layer: row.layer,
             result: row.result,
             reason: row.reason,
         };
-        self.tell(tx, vec![fact]).await
+        self.tell(tx, vec![event]).await
     }
 
     /// Lets a decision of an earlier round stand. Fails when the merge is no longer ours.
@@ -330,33 +331,33 @@ impl Branch {
     /// A transaction that locks the run and tells of progress.
     async fn progress(&self) -> Result<Tx, Failure> {
         let mut tx = self.context.store.begin_progress().await?;
-        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
+        tx.lock_run(self.details.id).await?.ok_or(Failure::NotOurs)?;
         Ok(tx)
     }
 
     /// Whether merged trees are checked here.
     pub(super) fn is_gated(&self) -> bool {
-        let check = self.facts.check.as_ref();
+        let check = self.details.check.as_ref();
         check.is_some_and(|check| check.command.is_some())
     }
 
     /// Takes entries in hand, and says so. Those that have ended meanwhile are left out.
     pub(super) async fn take(&self, entries: Vec<QueuedMerge>) -> Result<Vec<Merger>, Failure> {
         let mut tx = self.progress().await?;
-        let (mut taken, mut facts) = (Vec::new(), Vec::new());
+        let (mut taken, mut details) = (Vec::new(), Vec::new());
         for entry in entries {
             let merger = Merger::take(self, entry);
             let first = self.context.troubles.begins(merger.entry.merge.id);
             if tx.begin_merge(merger.entry.hold(), first).await? {
-                let fact = merger.entry.moved(MergeState::Merging, Vec::new());
-                facts.push((Some(merger.entry.merge.task), fact));
+                let event = merger.entry.moved(MergeState::Merging, Vec::new());
+                details.push((Some(merger.entry.merge.task), event));
                 taken.push(merger);
             }
         }
         if taken.is_empty() {
             return Err(Failure::NotOurs);
         }
-        tx.append(self.facts.id, &facts).await?;
+        tx.append(self.details.id, &details).await?;
         tx.commit().await?;
         self.context.wake.told();
         Ok(taken)
@@ -390,7 +391,7 @@ fn count(flags: &[IntegrityFlag]) {
 
 /// The span of a merge. At its first try it goes back to when the work was queued: the wait is a part of it.
 fn begin_span(branch: &Branch, merge: &QueuedMerge) -> SpanGuard {
-    let run = trace::of_run(&branch.facts.trace);
+    let run = trace::of_run(&branch.details.trace);
     let (task, kind) = (trace::of_task(&run, merge.task), SpanKind::Merge { merge: merge.id });
     let mut span = if merge.begun == 0 {
         let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);

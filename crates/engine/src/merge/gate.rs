@@ -14,7 +14,7 @@ pub(super) use report::GateReport;
 
 use super::{Failure, entry::Entry, integrity, ran::Ran};
 use crate::context::blocking;
-use domain::{CommitId, event::Fact, integrity::IntegrityFlag, merge::GateVerdict};
+use domain::{CommitId, event::Event, integrity::IntegrityFlag, merge::GateVerdict};
 use earlier::Red;
 use run::{Gate, GateError};
 use serde_json::Value;
@@ -29,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Recorded {
     pub(super) report: Box<GateReport>,
     pub(super) kept: Value,
-    pub(super) fact: Fact,
+    pub(super) event: Event,
 }
 
 impl Recorded {
     fn new(entry: &Entry, report: GateReport) -> Result<Self, Failure> {
-        let fact = Fact::GateFinished {
+        let event = Event::GateFinished {
             merge: entry.merge.id,
             verdict: report.verdict,
             passed: report.passed,
@@ -43,9 +43,9 @@ impl Recorded {
             duration_ms: report.duration_ms,
         };
         Ok(Self {
-            kept: serde_json::to_value(&report).map_err(|error| Failure::Passing(error.to_string()))?,
+            kept: serde_json::to_value(&report).map_err(|error| Failure::Transient(error.to_string()))?,
             report: Box::new(report),
-            fact,
+            event,
         })
     }
 }
@@ -99,7 +99,7 @@ async fn judge(
     }
     drop(span);
     let recorded = Recorded::new(entry, report)?;
-    entry.gated(commit, &recorded.kept, recorded.fact, &flags).await?;
+    entry.gated(commit, &recorded.kept, recorded.event, &flags).await?;
     tell(&recorded.report, took);
     Ok(recorded.report)
 }
@@ -132,7 +132,7 @@ async fn check(
 ) -> Result<Judged, Failure> {
     let command = entry
         .branch
-        .facts
+        .details
         .check
         .as_ref()
         .and_then(|check| check.command.clone());
@@ -151,10 +151,10 @@ async fn check(
             .branch
             .gates
             .build_caches
-            .take(&layout.build_cache(&entry.branch.facts.hub)),
+            .take(&layout.build_cache(&entry.branch.details.hub)),
         cancel,
     };
-    let log = layout.gate_output(entry.branch.facts.id, entry.merge.id);
+    let log = layout.gate_output(entry.branch.details.id, entry.merge.id);
     let report = tried(&gate, commit, log, !inspection.is_forging()).await?;
     if !report.lands() {
         let flags = inspection.conclude(&report, None, None).flags;
@@ -181,8 +181,8 @@ async fn check(
 
 /// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
 async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
-    let (layout, facts) = (&gate.entry.branch.context.layout, &gate.entry.branch.facts);
-    let place = layout.gate(facts.id, gate.entry.merge.id, gate.entry.branch.lock.fence());
+    let (layout, details) = (&gate.entry.branch.context.layout, &gate.entry.branch.details);
+    let place = layout.gate(details.id, gate.entry.merge.id, gate.entry.branch.lock.fence());
     let mut report = gate.run(commit, place.clone(), log.clone()).await?;
     let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
         true => red_base(gate).await?,
@@ -213,7 +213,7 @@ async fn with_restored(
     let restored = blocking(move || hub.commit_with(&at, &files, &stamp)).await?;
     let layout = &gate.entry.branch.context.layout;
     let log = layout
-        .gate_output(gate.entry.branch.facts.id, gate.entry.merge.id)
+        .gate_output(gate.entry.branch.details.id, gate.entry.merge.id)
         .with_added_extension("before");
     let report = tried(gate, &restored, log.clone(), !inspection.is_forging()).await?;
     drop(tokio::fs::remove_file(log).await);
@@ -226,7 +226,7 @@ async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
     if let Some(ran) = known.ran(&gate.on(tip)) {
         return Ok(ran);
     }
-    let Some(base) = &gate.entry.branch.facts.base else {
+    let Some(base) = &gate.entry.branch.details.base else {
         return Ok(Ran::default());
     };
     match known.ran(&gate.on(base)) {
@@ -238,11 +238,11 @@ async fn ran_before(gate: &Gate<'_>, tip: &CommitId) -> Result<Ran, GateError> {
 /// What fails on the base of the run. A run of the check that did not come to its end, or whose output is cut, excuses
 /// nothing.
 async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
-    let (known, run) = (&gate.entry.branch.gates.earlier, gate.entry.branch.facts.id);
+    let (known, run) = (&gate.entry.branch.gates.earlier, gate.entry.branch.details.id);
     if let Some(red) = known.known(run) {
         return Ok(red);
     }
-    let Some(base) = &gate.entry.branch.facts.base else {
+    let Some(base) = &gate.entry.branch.details.base else {
         return Ok(Red::default());
     };
     let on_base = on_base(gate, base).await?;
@@ -267,7 +267,7 @@ async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateErr
         .branch
         .context
         .layout
-        .gate_base(entry.branch.facts.id, entry.merge.id, entry.branch.lock.fence());
+        .gate_base(entry.branch.details.id, entry.merge.id, entry.branch.lock.fence());
     let log = place.with_added_extension("log");
     let report = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.

@@ -37,8 +37,8 @@ const NAMED: usize = 5;
 /// What a merge commit brings, by its tree alone.
 pub(super) async fn of_tree(entry: &Entry, tip: &CommitId, merged: &CommitId) -> Result<Vec<IntegrityFlag>, Failure> {
     let (hub, tip, merged) = (entry.branch.hub.clone(), tip.clone(), merged.clone());
-    let (context, facts) = (entry.branch.context.clone(), entry.branch.facts.clone());
-    Ok(blocking(move || hub.executed(&tip, &merged, &user_git::commands(&context, &facts))).await?)
+    let (context, details) = (entry.branch.context.clone(), entry.branch.details.clone());
+    Ok(blocking(move || hub.executed(&tip, &merged, &user_git::commands(&context, &details))).await?)
 }
 
 /// What a merge commit brings, with what its check decides by: found before the check runs.
@@ -49,15 +49,15 @@ pub(super) async fn inspect(
     merged: &CommitId,
 ) -> Result<Inspection, Failure> {
     let store = &entry.branch.context.store;
-    let task = store.task_facts(entry.merge.task).await?.ok_or(Failure::NotOurs)?;
-    let plan = store.plan(entry.branch.facts.id).await?.unwrap_or_default();
+    let task = store.task_details(entry.merge.task).await?.ok_or(Failure::NotOurs)?;
+    let plan = store.plan(entry.branch.details.id).await?.unwrap_or_default();
     let scope = Scope::of(&task.spec, &plan.shared_paths);
     let (hub, command) = (entry.branch.hub.clone(), command.to_owned());
     let (tip, merged) = (tip.clone(), merged.clone());
-    let (context, facts) = (entry.branch.context.clone(), entry.branch.facts.clone());
+    let (context, details) = (entry.branch.context.clone(), entry.branch.details.clone());
     let inspected = blocking(move || {
         let mut inspection = Inspection::of(&hub, &command, &scope, &tip, &merged)?;
-        let commands = user_git::commands(&context, &facts);
+        let commands = user_git::commands(&context, &details);
         inspection.flags.extend(hub.executed(&tip, &merged, &commands)?);
         Ok::<_, GitError>(inspection)
     });

@@ -4,13 +4,13 @@
 //! that landing them one at a time would make, and the disk is waited for once.
 
 use super::{
-    Failure, VERDICT_PATIENCE,
+    Failure, VERDICT_RETRY_LIMIT,
     bring::Built,
     entry::{Branch, Ended, Merger},
     gate::GateReport,
 };
-use crate::context::{blocking, patiently_for};
-use domain::{CommitId, event::Fact, run::ReasonCode, task::TaskState};
+use crate::context::{blocking, retry_for};
+use domain::{CommitId, event::Event, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingState};
 use std::{
     sync::Arc,
@@ -57,7 +57,7 @@ impl Branch {
         let durable = blocking(move || hub.make_durable(&commit)).await?;
         // On machines that share no disk, everything it says is where whoever finishes it finds it.
         let (drain, offered) = (&self.context.drain, Arc::new(self.candidates(&train)));
-        patiently_for(VERDICT_PATIENCE, drain, || {
+        retry_for(VERDICT_RETRY_LIMIT, drain, || {
             let (hub, offered) = (self.hub.clone(), offered.clone());
             blocking(move || hub.offer(&offered))
         })
@@ -104,7 +104,7 @@ impl Branch {
 
     fn candidates(&self, train: &[Validated]) -> Vec<(String, CommitId)> {
         let named = train.iter().map(|Validated { merger, built }| {
-            let reference = git::refs::candidate(&self.facts.id, &merger.entry.merge.key, &built.merged);
+            let reference = git::refs::candidate(&self.details.id, &merger.entry.merge.key, &built.merged);
             (reference, built.merged.clone())
         });
         named.collect()
@@ -123,8 +123,8 @@ impl Branch {
     /// Writes the intents, as many from the first on as are still wanted, and returns how many.
     async fn intend(&self, train: &[Validated]) -> Result<usize, Failure> {
         let mut tx = self.context.store.begin().await?;
-        tx.lock_run(self.facts.id).await?.ok_or(Failure::NotOurs)?;
-        let mut facts = Vec::with_capacity(train.len());
+        tx.lock_run(self.details.id).await?.ok_or(Failure::NotOurs)?;
+        let mut details = Vec::with_capacity(train.len());
         for (place, Validated { merger, built }) in train.iter().enumerate() {
             let task = tx.lock_task(merger.entry.merge.task).await?;
             let (tip, merged) = (&built.tip, &built.merged);
@@ -133,20 +133,20 @@ impl Branch {
             {
                 break;
             }
-            let fact = Fact::LandingIntended {
+            let event = Event::LandingIntended {
                 merge: merger.entry.merge.id,
                 commit: merged.clone(),
             };
-            facts.push((Some(merger.entry.merge.task), fact));
+            details.push((Some(merger.entry.merge.task), event));
         }
-        tx.append(self.facts.id, &facts).await?;
+        tx.append(self.details.id, &details).await?;
         tx.commit().await?;
-        Ok(facts.len())
+        Ok(details.len())
     }
 
     /// Moves the branch, if it is where it was.
     async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Moved, Failure> {
-        let branch = git::refs::integration(&self.facts.id);
+        let branch = git::refs::integration(&self.details.id);
         let (hub, from, lock) = (self.hub.clone(), from.clone(), self.lock.clone());
         let (pre, intended) = (from.clone(), durable.commit().clone());
         let landed = blocking(move || match hub.land(&branch, &from, &durable) {
@@ -163,14 +163,14 @@ impl Branch {
             Err(error @ LandError::Moved { .. }) => {
                 // By whom? What a process that died had begun may have come to its end meanwhile: this very landing,
                 // or one that holds it.
-                let (branch, hub, from) = (git::refs::integration(&self.facts.id), self.hub.clone(), pre);
+                let (branch, hub, from) = (git::refs::integration(&self.details.id), self.hub.clone(), pre);
                 match blocking(move || hub.landing_state(&branch, &from, &intended)).await? {
                     LandingState::Landed => Ok(Moved::Beyond),
                     LandingState::NotYet | LandingState::Moved { .. } => Ok(Moved::Refused(error.to_string())),
                 }
             }
             Err(LandError::Git(error)) => Err(error.into()),
-            Err(error) => Err(Failure::Passing(error.to_string())),
+            Err(error) => Err(Failure::Transient(error.to_string())),
         }
     }
 
@@ -178,12 +178,12 @@ impl Branch {
     pub(super) async fn recover_landing(&self, mut merger: Merger) -> Result<(), Failure> {
         let started = Instant::now();
         let (Some(tip), Some(merged)) = (merger.entry.merge.tip.clone(), merger.entry.merge.merged.clone()) else {
-            return Err(Failure::Passing("the intent names no commits".into()));
+            return Err(Failure::Transient("the intent names no commits".into()));
         };
-        let branch = git::refs::integration(&self.facts.id);
+        let branch = git::refs::integration(&self.details.id);
         let conflicted = merger.entry.merge.conflicted;
         let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
-        let candidate = git::refs::candidate(&self.facts.id, &merger.entry.merge.key, &to);
+        let candidate = git::refs::candidate(&self.details.id, &merger.entry.merge.key, &to);
         let state = move || {
             hub.follow_fixed(&candidate)?;
             hub.landing_state(&own, &from, &to)

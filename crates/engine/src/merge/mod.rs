@@ -22,12 +22,12 @@ pub(crate) use gates::Gates;
 pub(crate) use lock::BranchLock;
 pub(crate) use person::{resolution, versions};
 
-use crate::context::{Context, MayPass, StepError, TipError};
+use crate::context::{Context, Outage, StepError, TipError};
 use domain::RunId;
 use std::{sync::Arc, time::Duration};
 
 /// How long a shared hub is waited for with a verdict in hand, which would have to be found anew.
-const VERDICT_PATIENCE: Duration = Duration::from_secs(60);
+const VERDICT_RETRY_LIMIT: Duration = Duration::from_secs(60);
 /// After so many failures in a row the branch is left to other processes for a while: what ails this one may not ail
 /// them.
 const FAILURES_IN_A_ROW: u32 = 3;
@@ -49,7 +49,7 @@ enum Failure {
     },
     /// It may pass: a lock file, a machine that is busy. It is tried so often ([`tries`]).
     #[error("{0}")]
-    Passing(String),
+    Transient(String),
     /// The same, counted against its entry already.
     #[error("{0}")]
     Counted(String),
@@ -63,12 +63,12 @@ enum Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        match error.out_of_reach() {
+        match error.outage() {
             Some(of) => Self::Outage {
                 of,
                 error: error.to_string(),
             },
-            None => Self::Passing(error.to_string()),
+            None => Self::Transient(error.to_string()),
         }
     }
 }
@@ -80,7 +80,7 @@ impl From<git::GitError> for Failure {
                 of,
                 error: error.to_string(),
             },
-            None => Self::Passing(error.to_string()),
+            None => Self::Transient(error.to_string()),
         }
     }
 }
@@ -128,14 +128,14 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
                 drain.run_until_cancelled(tokio::time::sleep(FIRST_WAIT)).await;
                 break;
             }
-            Err(failure @ (Failure::Outage { .. } | Failure::Passing(_) | Failure::Counted(_))) => {
+            Err(failure @ (Failure::Outage { .. } | Failure::Transient(_) | Failure::Counted(_))) => {
                 tracing::warn!(%run, error = %failure, "a merge failed; it is tried again");
                 match &failure {
                     Failure::Outage { of, .. } => {
                         may_show_outage = true;
                         tries::show_outage(context, run, Some(of)).await;
                     }
-                    Failure::Passing(why) => tries::count_against_first(context, run, &lock, why).await,
+                    Failure::Transient(why) => tries::count_against_first(context, run, &lock, why).await,
                     Failure::Counted(_) | Failure::NotOurs | Failure::Stopped => {}
                 }
                 failures += 1;

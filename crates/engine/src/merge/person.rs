@@ -19,7 +19,7 @@ impl Merger {
     fn asks_a_person(&self) -> bool {
         let context = &self.entry.branch.context;
         context
-            .merge_settings(&self.entry.branch.facts.workspace_path)
+            .merge_settings(&self.entry.branch.details.workspace_path)
             .asks(Layer::Person)
     }
 
@@ -80,10 +80,10 @@ impl Merger {
             .branch
             .context
             .store
-            .task_facts(self.entry.merge.task)
+            .task_details(self.entry.merge.task)
             .await?;
         let task = task.ok_or(Failure::NotOurs)?;
-        Ok(task.failures + 1 < self.entry.branch.facts.limits.failures)
+        Ok(task.failures + 1 < self.entry.branch.details.limits.failures)
     }
 
     /// Paths that a person decided when other versions met there.

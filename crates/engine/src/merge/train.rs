@@ -7,14 +7,14 @@
 mod candidate;
 
 use super::{
-    BranchLock, Failure, Turn, VERDICT_PATIENCE,
+    BranchLock, Failure, Turn, VERDICT_RETRY_LIMIT,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
     gate::{self, GateReport},
     gates::Gates,
 };
 use crate::context::{
-    Context, blocking, patiently_for,
+    Context, blocking, retry_for,
     tip::{self, Tip},
 };
 use candidate::{Candidate, Judging};
@@ -58,16 +58,16 @@ impl Train {
         run: RunId,
         lock: &Arc<BranchLock>,
     ) -> Result<Self, Failure> {
-        let facts = context.store.run_facts(run).await?.ok_or(Failure::NotOurs)?;
-        context.knows_models_of(&facts).map_err(|error| Failure::Outage {
+        let details = context.store.run_details(run).await?.ok_or(Failure::NotOurs)?;
+        context.knows_models_of(&details).map_err(|error| Failure::Outage {
             of: "a process that has its model",
             error,
         })?;
-        let hub = context.hub(&facts.hub, run).await?;
+        let hub = context.hub(&details.hub, run).await?;
         let branch = Branch {
             context: context.clone(),
             gates: gates.clone(),
-            facts: Arc::new(facts),
+            details: Arc::new(details),
             hub,
             lock: lock.clone(),
         };
@@ -170,7 +170,7 @@ impl Train {
                     self.hand.push(merger);
                     return Ok(());
                 }
-                Err(Failure::Outage { error, .. } | Failure::Passing(error)) if ahead => {
+                Err(Failure::Outage { error, .. } | Failure::Transient(error)) if ahead => {
                     tracing::debug!(error, "what can't be built ahead of its turn is built in its turn");
                     self.behind = on;
                     self.hand.push(merger);
@@ -312,7 +312,7 @@ impl Train {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.entry.merge.key, &merged);
         let stop = self.branch.context.drain.clone();
-        patiently_for(VERDICT_PATIENCE, &stop, || {
+        retry_for(VERDICT_RETRY_LIMIT, &stop, || {
             let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
             blocking(move || hub.pin(&reference, &merged))
         })
@@ -329,7 +329,7 @@ impl Train {
     async fn stumble(&mut self, mut merger: Merger, failure: Failure) -> Result<(), Failure> {
         self.put_candidates_down(0).await;
         let failure = match failure {
-            Failure::Passing(error) => {
+            Failure::Transient(error) => {
                 merger.failed();
                 if let Some(ended) = merger.tries_used(&error).await? {
                     let over = merger.entry.merge.id;
@@ -372,7 +372,7 @@ impl Train {
 
     async fn find_tip(&self) -> Result<Tip, Failure> {
         let found = tip::find(&self.branch.context, self.run, &self.branch.hub).await?;
-        found.ok_or_else(|| Failure::Passing("the run's branch is gone from the hub".to_owned()))
+        found.ok_or_else(|| Failure::Transient("the run's branch is gone from the hub".to_owned()))
     }
 
     /// Ends the gates from a place on, and keeps their entries in hand.

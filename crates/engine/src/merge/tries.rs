@@ -9,7 +9,7 @@ use super::{
 use crate::context::{Context, step};
 use domain::{
     RunId,
-    event::Event,
+    input::Input,
     merge::MergeEnd,
     run::{Reason, ReasonCode},
 };
@@ -75,7 +75,7 @@ async fn reject(context: &Context, first: &QueuedMerge, hold: Hold<'_>, message:
     let reason = Reason::new(ReasonCode::Internal, telemetry::secrets::redact(message));
     let feedback: Value = json!({ "attempt": first.attempt, "reason": reason.message });
     let end = MergeEnd::Rejected { reason };
-    let event = Event::MergeEnded {
+    let event = Input::MergeEnded {
         merge: first.id,
         end: end.clone(),
     };

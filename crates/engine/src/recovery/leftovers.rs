@@ -1,6 +1,6 @@
 //! Clearing away what earlier lives of this process left on the disk.
 //!
-//! Whoever starts holds the data directory's lock: nobody works in its folder of worktrees any more. Hubs may be shared
+//! Whoever starts holds the data directory's lock: nobody works in its directory of worktrees any more. Hubs may be shared
 //! with processes that live, so lock files go only where nobody is moving references, and worktrees only where they
 //! are ours. Lock files go before anything begins, because they would stand in its way; worktrees go beside it. What
 //! was worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 struct Left {
     /// Worktrees, with the hub that knows them.
     registered: Vec<(Hub, Vec<PathBuf>)>,
-    /// Everything in the folder of worktrees.
+    /// Everything in the directory of worktrees.
     entries: Vec<PathBuf>,
 }
 
@@ -88,7 +88,7 @@ impl Left {
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
 }

@@ -7,7 +7,7 @@ pub(crate) use leftovers::clear;
 
 use crate::context::{Context, StepError};
 use domain::{
-    event::Event,
+    input::Input,
     limits::RunLimits,
     run::{Reason, ReasonCode},
 };
@@ -20,7 +20,7 @@ pub(crate) async fn recover(context: &Context) -> Result<(), store::Error> {
         telemetry::llm::discarded(lost);
     }
     for task in context.store.lost_tasks(context.holder).await? {
-        let event = Event::ProcessLost {
+        let event = Input::ProcessLost {
             fence: task.fence,
             progressed: task.progressed,
         };
@@ -42,12 +42,12 @@ pub(crate) fn overdue(limits: &RunLimits) -> Reason {
 /// Ends the runs whose time is up, with all that is under way for them.
 pub(crate) async fn end_overdue_runs(context: &Context) -> Result<(), store::Error> {
     for run in context.store.overdue_runs().await? {
-        let Some(facts) = context.store.run_facts(run).await? else {
+        let Some(details) = context.store.run_details(run).await? else {
             continue;
         };
-        let reason = overdue(&facts.limits);
+        let reason = overdue(&details.limits);
         match context
-            .step(run, None, Event::RunFailed { reason }, async |_| Ok(()))
+            .step(run, None, Input::RunFailed { reason }, async |_| Ok(()))
             .await
         {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}

@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{
     MergeId,
-    event::Event,
+    input::Input,
     merge::{Answer, Choice, MergeState},
 };
 use git::{Conflict, ConflictFile, ConflictKind, Hub, MergeOutcome, ResolveError};
@@ -212,7 +212,7 @@ impl Engine {
         answers: Answers,
     ) -> Result<(), AnswerError> {
         let mut tx = self.context.store.begin().await?;
-        let event = Event::PersonAnswered {
+        let event = Input::PersonAnswered {
             merge,
             answer: answer.clone(),
             by: by.clone(),
@@ -275,7 +275,7 @@ fn checked(conflict: &Conflict, choices: Vec<(String, Option<Choice>)>, by: &str
         })
     };
     if conflict.files.is_empty() {
-        let message = "this conflict is about folders and can't be decided path by path".to_owned();
+        let message = "this conflict is about directories and can't be decided path by path".to_owned();
         return invalid("", message, "send the work back with a note, or give it up");
     }
     let known: Vec<String> = conflict.files.iter().map(|file| file.path.to_string()).collect();

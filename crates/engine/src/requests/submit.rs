@@ -6,7 +6,7 @@ use crate::{
     requests::{NewRun, SubmitError, Submitted},
     settings::Duties,
 };
-use domain::{RunId, effect::Effect, event::Fact, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
+use domain::{RunId, effect::Effect, event::Event, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
 use git::{NotAdmitted, Unversioned};
 use llm::ModelRef;
 use serde_json::{Value, json};
@@ -101,10 +101,10 @@ impl Engine {
         let mut tx = self.context.store.begin().await.map_err(internal)?;
         match tx.insert_run(&row).await.map_err(internal)? {
             Saved::New => {
-                let fact = Fact::RunSubmitted {
+                let event = Event::RunSubmitted {
                     objective: row.objective.clone(),
                 };
-                tx.append(row.id, &[(None, fact)]).await.map_err(internal)?;
+                tx.append(row.id, &[(None, event)]).await.map_err(internal)?;
                 tx.insert_effect(row.id, &Effect::Prepare).await.map_err(internal)?;
                 tx.commit().await.map_err(internal)?;
                 telemetry::run::started();

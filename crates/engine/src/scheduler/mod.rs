@@ -12,7 +12,7 @@ use crate::{
     effects,
     merge::{self, BranchLock, Gates},
 };
-use domain::{event::Event, task::TaskState};
+use domain::{input::Input, task::TaskState};
 use heartbeat::Heartbeat;
 use std::{
     collections::HashSet,
@@ -166,7 +166,7 @@ async fn compare(context: &Context) -> Result<(), store::Error> {
         .into_iter()
         .filter(|task| !context.working.has((task.task, task.fence)))
     {
-        let event = Event::ProcessLost {
+        let event = Input::ProcessLost {
             fence: task.fence,
             progressed: task.progressed,
         };

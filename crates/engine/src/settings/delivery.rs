@@ -32,7 +32,7 @@ pub enum DeliveryError {
         /// `create` or `find`.
         name: &'static str,
     },
-    /// The program can't be found from an empty folder.
+    /// The program can't be found from an empty directory.
     #[error("'{program}' is no program: give a name that is looked up in PATH, or an absolute path")]
     Program {
         /// The first word.

@@ -43,7 +43,7 @@ pub struct Settings {
     pub merge: MergeSettings,
     /// The limits of a run where a request names no others.
     pub limits: RunLimits,
-    /// Folder of the user's own profiles, if any.
+    /// Directory of the user's own profiles, if any.
     pub profiles: Option<PathBuf>,
     /// Who commits.
     pub identity: Identity,

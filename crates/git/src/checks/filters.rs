@@ -70,8 +70,8 @@ impl UserAttributes {
 fn default_file() -> Option<PathBuf> {
     let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".config"));
     let configured = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty());
-    let folder = configured.map(PathBuf::from).or_else(home)?;
-    Some(folder.join("git/attributes"))
+    let directory = configured.map(PathBuf::from).or_else(home)?;
+    Some(directory.join("git/attributes"))
 }
 
 /// A file that is missing says nothing, as to git.
@@ -165,9 +165,9 @@ fn filters(
     if !texts.into_iter().any(|text| speaks(text)) {
         return Ok(BTreeMap::new());
     }
-    let folder = tempfile::tempdir().at("can't make a directory for attributes in", &std::env::temp_dir())?;
-    let (own, checkout) = (folder.path().join("git"), folder.path().join("checkout"));
-    let (everywhere, asked) = (folder.path().join("everywhere"), folder.path().join("asked"));
+    let directory = tempfile::tempdir().at("can't make a directory for attributes in", &std::env::temp_dir())?;
+    let (own, checkout) = (directory.path().join("git"), directory.path().join("checkout"));
+    let (everywhere, asked) = (directory.path().join("everywhere"), directory.path().join("asked"));
     let list: Vec<u8> = paths
         .iter()
         .flat_map(|path| [path.as_bytes(), b"\0"].concat())

@@ -15,9 +15,9 @@ impl Hub {
             let doing = || format!("can't list the files of {commit}");
             let tree = tree_of(&handle.objects, commit_oid(commit)?)?;
             let mut paths = Vec::new();
-            tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+            tree.walk(TreeWalkMode::PreOrder, |directory, entry| {
                 if entry.kind() == Some(ObjectType::Blob) {
-                    paths.push(RepoPath::new([folder.as_bytes(), entry.name_bytes()].concat()));
+                    paths.push(RepoPath::new([directory.as_bytes(), entry.name_bytes()].concat()));
                 }
                 TreeWalkResult::Ok
             })

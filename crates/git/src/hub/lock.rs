@@ -197,9 +197,9 @@ fn remove_dead(repository: &Path, older_than: Duration) -> GitResult<Vec<PathBuf
     Ok(removed)
 }
 
-fn find_locks(folder: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {
-    for entry in fs::read_dir(folder).at("can't read", folder)? {
-        let entry = entry.at("can't read", folder)?;
+fn find_locks(directory: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {
+    for entry in fs::read_dir(directory).at("can't read", directory)? {
+        let entry = entry.at("can't read", directory)?;
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             find_locks(&path, found)?;

@@ -141,8 +141,8 @@ impl Hub {
 
     /// The file of the object that a line of git's begins with; nothing where it is packed, or gone meanwhile.
     fn loose(&self, line: &str) -> Option<fs::Metadata> {
-        let (folder, name) = line.split(' ').next()?.split_at_checked(2)?;
-        fs::symlink_metadata(self.path().join("objects").join(folder).join(name)).ok()
+        let (directory, name) = line.split(' ').next()?.split_at_checked(2)?;
+        fs::symlink_metadata(self.path().join("objects").join(directory).join(name)).ok()
     }
 
     /// The objects that nothing names and that are at least so old, each a line with its kind.
@@ -174,12 +174,12 @@ impl Hub {
         Ok(objects)
     }
 
-    /// Removes a loose object that is old still. Its folder stays: a writer may be about to put another one there.
+    /// Removes a loose object that is old still. Its directory stays: a writer may be about to put another one there.
     fn remove_old(&self, object: &str, before: SystemTime, pruned: &mut Pruned) -> GitResult<()> {
-        let Some((folder, name)) = object.split_at_checked(2) else {
+        let Some((directory, name)) = object.split_at_checked(2) else {
             return Ok(());
         };
-        let path = self.path().join("objects").join(folder).join(name);
+        let path = self.path().join("objects").join(directory).join(name);
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -141,12 +141,12 @@ impl Hub {
             .collect())
     }
 
-    /// Removes what the hub knows of worktrees in a folder that are not there: they were half made, or half removed,
-    /// when a process died. Only for who knows that nobody is making one in that folder: those of other folders may be
+    /// Removes what the hub knows of worktrees in a directory that are not there: they were half made, or half removed,
+    /// when a process died. Only for who knows that nobody is making one in that directory: those of other directories may be
     /// another process's, and stay.
-    pub fn forget_missing_worktrees(&self, folder: &Path) -> GitResult<()> {
-        let folder = folder.canonicalize().at("can't find", folder)?;
-        let own = format!("-{}-", digest(&folder, 8));
+    pub fn forget_missing_worktrees(&self, directory: &Path) -> GitResult<()> {
+        let directory = directory.canonicalize().at("can't find", directory)?;
+        let own = format!("-{}-", digest(&directory, 8));
         let registrations = self.path().join("worktrees");
         let entries = match fs::read_dir(&registrations) {
             Ok(entries) => entries,
@@ -156,8 +156,8 @@ impl Hub {
         for registration in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
             let dead = match Path::new(gitlink.trim_end()).parent() {
-                Some(place) => place.parent() == Some(&folder) && fs::symlink_metadata(place).is_err(),
-                // Not begun to be written: its name tells the folder it was for.
+                Some(place) => place.parent() == Some(&directory) && fs::symlink_metadata(place).is_err(),
+                // Not begun to be written: its name tells the directory it was for.
                 None => named(&registration).contains(&own) || age(&registration) > MAKING_LIMIT,
             };
             if dead {
@@ -175,10 +175,10 @@ impl Hub {
             .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
             .take(40)
             .collect();
-        let folder = digest(path.parent().unwrap_or(path), 8);
+        let directory = digest(path.parent().unwrap_or(path), 8);
         self.path()
             .join("worktrees")
-            .join(format!("{readable}-{folder}-{}", digest(path, 16)))
+            .join(format!("{readable}-{directory}-{}", digest(path, 16)))
     }
 
     fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {

@@ -242,10 +242,10 @@ mod tests {
     /// What an older git is given instead of the name of a commit leads to the same merges.
     #[test]
     fn attributes_speak_in_every_directory_whatever_the_age_of_git() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let run = |arguments: &[&str]| {
             let output = isolated("git")
-                .current_dir(folder.path())
+                .current_dir(directory.path())
                 .args(["-c", "user.name=U", "-c", "user.email=u@localhost"])
                 .args(arguments)
                 .output()
@@ -255,7 +255,7 @@ mod tests {
         };
         let lines = |second: &str, last: &str| format!("1\n{second}\n3\n4\n5\n6\n7\n8\n9\n10\n{last}\n");
         let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
@@ -274,7 +274,7 @@ mod tests {
         let ours = commit("two", "same place");
         run(&["checkout", "-q", &base.0]);
         let theirs = commit("2", "another thing");
-        let directory = folder.path().join(".git");
+        let directory = directory.path().join(".git");
         let merged = |attributes| match merge_tree_with(&directory, &ours, &theirs, ConflictStyle::Plain, attributes) {
             Ok(Answer::Conflicted(conflicts)) => conflicts,
             other => panic!("{other:?}"),

@@ -57,7 +57,7 @@ pub enum DeliverError {
         /// The checkout.
         checkout: PathBuf,
     },
-    /// A branch has the name that ours needs as a folder.
+    /// A branch has the name that ours needs as a directory.
     #[error(
         "a branch named '{existing}' stands in the way of '{branch}': rename it \
          (`git branch -m {existing} {existing}-kept`), then deliver again"

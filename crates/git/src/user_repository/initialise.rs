@@ -30,7 +30,7 @@ const MADE: &str = "orchestrator-made";
 /// A repository that has at least one commit now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Initialised {
-    /// Its first commit: empty for a path that did not exist, else what the folder held.
+    /// Its first commit: empty for a path that did not exist, else what the directory held.
     pub head: CommitId,
 }
 
@@ -45,7 +45,7 @@ pub fn missing_directories(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes a repository on branch `main` with a first commit at a path that [`inspect`] finds missing, empty or a plain
-/// folder. What is in the folder is committed, but for what its `.gitignore` names; its files are not touched. What is
+/// directory. What is in the directory is committed, but for what its `.gitignore` names; its files are not touched. What is
 /// made is for our own account only.
 ///
 /// The `.git` directory appears complete or not at all. What a failed attempt made is removed again, and what one made
@@ -57,7 +57,7 @@ pub fn initialise(path: &Path, stamp: &Stamp, limits: &TreeLimits) -> Result<Ini
         Found::Repository { head: None, .. } => {
             return Err(InitialiseError::NoCommit { path: path.to_owned() });
         }
-        Found::Missing | Found::Empty | Found::PlainFolder => {}
+        Found::Missing | Found::Empty | Found::PlainDirectory => {}
     }
     let directories = missing_directories(path);
     let made = make_in(path, &directories, stamp, limits);
@@ -143,7 +143,7 @@ pub enum InitialiseError {
         /// The path.
         path: PathBuf,
     },
-    /// The folder holds something that can't be committed.
+    /// The directory holds something that can't be committed.
     #[error(transparent)]
     Refused(WalkError),
     /// It failed, and what it had made could not all be removed.

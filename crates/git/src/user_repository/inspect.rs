@@ -26,14 +26,14 @@ pub enum Found {
     /// A directory with nothing in it: [`crate::initialise()`] makes it a repository.
     Empty,
     /// A directory with files and without git: [`crate::initialise()`] makes it a repository that holds them.
-    PlainFolder,
+    PlainDirectory,
 }
 
 /// Why a path can't be a workspace.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     /// A file, or something below a file.
-    #[error("{} is a file: give the folder of a git repository, or a folder that does not exist yet", path.display())]
+    #[error("{} is a file: give the directory of a git repository, or a directory that does not exist yet", path.display())]
     IsAFile {
         /// The path, or the part of it that is a file.
         path: PathBuf,
@@ -74,8 +74,8 @@ pub enum WorkspaceError {
         /// The owner, if known.
         owner: Option<u32>,
     },
-    /// A folder inside a repository.
-    #[error("{} lies inside the repository {}: give that one, or a folder outside of it", path.display(), root.display())]
+    /// A directory inside a repository.
+    #[error("{} lies inside the repository {}: give that one, or a directory outside of it", path.display(), root.display())]
     InsideRepository {
         /// The path.
         path: PathBuf,
@@ -136,7 +136,7 @@ pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
     }
     match Repository::open(path) {
         Ok(repository) => inspect_repository(path, &repository),
-        Err(error) if error.code() == ErrorCode::NotFound && !path.join(".git").exists() => plain_folder(path),
+        Err(error) if error.code() == ErrorCode::NotFound && !path.join(".git").exists() => plain_directory(path),
         Err(error) if error.code() == ErrorCode::Owner => Err(owned_by_another(path)),
         Err(error) => Err(unusable(path, &error)),
     }
@@ -202,7 +202,7 @@ fn unfinished(state: RepositoryState) -> Option<(&'static str, &'static str)> {
     }
 }
 
-fn plain_folder(path: &Path) -> Result<Found, WorkspaceError> {
+fn plain_directory(path: &Path) -> Result<Found, WorkspaceError> {
     let metadata = fs::metadata(path).map_err(|source| WorkspaceError::Unreadable {
         path: path.to_owned(),
         source,
@@ -218,7 +218,7 @@ fn plain_folder(path: &Path) -> Result<Found, WorkspaceError> {
     for entry in fs::read_dir(path).map_err(unreadable)? {
         // What an attempt that was cut short left is made anew.
         if entry.map_err(unreadable)?.file_name().as_bytes() != UNFINISHED_GIT {
-            return Ok(Found::PlainFolder);
+            return Ok(Found::PlainDirectory);
         }
     }
     Ok(Found::Empty)

@@ -198,7 +198,7 @@ fn is_same(one: &Path, other: &Path) -> GitResult<bool> {
 fn metadata(path: &Path) -> GitResult<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
-        // Where a branch has the name of a folder of ours, there is no lock either.
+        // Where a branch has the name of a directory of ours, there is no lock either.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(GitError::io("can't look at the lock", path, error)),
     }

@@ -73,11 +73,11 @@ fn each_unusable_path_is_named_with_a_way_out() {
     let inside = inspect(&user.path.join("src")).unwrap_err();
     assert!(matches!(inside, WorkspaceError::InsideRepository { .. }), "{inside}");
     assert!(matches!(
-        inspect(&user.path.join("new/folder")),
+        inspect(&user.path.join("new/directory")),
         Err(WorkspaceError::InsideRepository { .. })
     ));
-    fs::create_dir_all(user.path.join("ignored/folder")).unwrap();
-    assert_eq!(inspect(&user.path.join("ignored/folder")).unwrap(), Found::Empty);
+    fs::create_dir_all(user.path.join("ignored/directory")).unwrap();
+    assert_eq!(inspect(&user.path.join("ignored/directory")).unwrap(), Found::Empty);
     write(&root.join("broken/.git"), "gitdir: /nowhere\n");
     let broken = inspect(&root.join("broken")).unwrap_err();
     assert!(matches!(broken, WorkspaceError::Unusable { .. }), "{broken}");
@@ -115,7 +115,7 @@ fn an_unfinished_merge_is_named_with_the_command_that_aborts_it() {
 #[test]
 fn a_repository_of_another_user_is_refused_with_the_owner() {
     if !rustix::process::geteuid().is_root() {
-        // Only root can give a folder away; what happens then is the same code.
+        // Only root can give a directory away; what happens then is the same code.
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -152,15 +152,15 @@ fn a_missing_path_becomes_a_repository_with_an_empty_commit() {
 }
 
 #[test]
-fn a_plain_folder_is_committed_as_it_is() {
+fn a_plain_directory_is_committed_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("folder");
+    let path = directory.path().join("directory");
     write(&path.join("src/a.txt"), "a\n");
     write(&path.join("build/out"), "x");
     write(&path.join(".gitignore"), "build/\n");
     // As after a death in the middle of it.
     write(&path.join(".git.orchestrator-making/HEAD"), "ref: refs/heads/main\n");
-    assert_eq!(inspect(&path).unwrap(), Found::PlainFolder);
+    assert_eq!(inspect(&path).unwrap(), Found::PlainDirectory);
     init(&path).unwrap();
     let said = |arguments: &[&str]| String::from_utf8(git_in(&path, arguments).stdout).unwrap();
     assert_eq!(said(&["status", "--porcelain"]), "");
@@ -176,9 +176,9 @@ fn a_plain_folder_is_committed_as_it_is() {
 }
 
 #[test]
-fn a_folder_that_holds_repositories_or_too_much_is_refused_and_left() {
+fn a_directory_that_holds_repositories_or_too_much_is_refused_and_left() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("folder");
+    let path = directory.path().join("directory");
     UserRepository::init(&path.join("inner"));
     let error = init(&path).unwrap_err();
     assert!(

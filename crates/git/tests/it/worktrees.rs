@@ -99,7 +99,7 @@ fn what_is_known_of_a_worktree_that_is_not_there_is_forgotten() {
     fs::create_dir(&elsewhere).unwrap();
     write(&elsewhere.join("gitdir"), "/elsewhere/worktrees/task/.git\n");
 
-    // One of this folder's was begun and not written yet when its process died.
+    // One of this directory's was begun and not written yet when its process died.
     let begun = gone.with_file_name("begun");
     fixture.hub.add_worktree(&begun, &start).unwrap();
     let entries = fs::read_dir(&registrations).unwrap().map(|entry| entry.unwrap().path());
@@ -107,13 +107,13 @@ fn what_is_known_of_a_worktree_that_is_not_there_is_forgotten() {
     let unwritten = entries.into_iter().find(begun_there).unwrap();
     fs::remove_file(unwritten.join("gitdir")).unwrap();
 
-    let folder = gone.parent().unwrap();
-    fixture.hub.forget_missing_worktrees(folder).unwrap();
+    let directory = gone.parent().unwrap();
+    fixture.hub.forget_missing_worktrees(directory).unwrap();
     assert!(!unwritten.exists());
     assert_eq!(fs::read_dir(&registrations).unwrap().count(), 3);
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
     fs::File::open(&half_made).unwrap().set_modified(long_ago).unwrap();
-    fixture.hub.forget_missing_worktrees(folder).unwrap();
+    fixture.hub.forget_missing_worktrees(directory).unwrap();
     assert!(elsewhere.exists() && !half_made.exists());
     fs::remove_dir_all(&elsewhere).unwrap();
     assert_eq!(fixture.hub.worktrees().unwrap(), [there]);

@@ -18,11 +18,11 @@ use tokio::{
 };
 
 /// How long a server may take to be ready, or to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Folders and models that outlive single processes.
-pub(super) struct House {
-    folder: TempDir,
+/// Directories and models that outlive single processes.
+pub(super) struct Harness {
+    directory: TempDir,
     pub(super) data_dir: PathBuf,
     narrow: Server,
     wide: Server,
@@ -37,16 +37,16 @@ pub(super) struct Child {
     pub(super) ready_ms: f64,
 }
 
-impl House {
+impl Harness {
     pub(super) async fn new(tasks: u32) -> Result<Self, Failure> {
         let made = tempfile::Builder::new()
             .prefix("orchestrator-bench-")
             .tempdir()
-            .and_then(|folder| {
+            .and_then(|directory| {
                 // The account of the database server passes through.
-                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).map(|()| folder)
+                fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).map(|()| directory)
             });
-        let folder = made.map_err(|error| problem("no temporary folder can be made", &error))?;
+        let directory = made.map_err(|error| problem("no temporary directory can be made", &error))?;
         let model = |width| Server::start(Scenario::trivial(tasks as usize, width), Options::default());
         let narrow = model(1)
             .await
@@ -54,15 +54,15 @@ impl House {
         let wide = model(8)
             .await
             .map_err(|error| problem("the scripted model can't start", &error))?;
-        let house = Self {
-            data_dir: folder.path().join("data"),
-            folder,
+        let harness = Self {
+            data_dir: directory.path().join("data"),
+            directory,
             narrow,
             wide,
         };
-        fs::write(house.configuration(), house.text(tasks))
+        fs::write(harness.configuration(), harness.text(tasks))
             .map_err(|error| problem("its configuration can't be written", &error))?;
-        Ok(house)
+        Ok(harness)
     }
 
     /// The provider whose plan is one long chain.
@@ -77,11 +77,11 @@ impl House {
 
     /// A path for a new repository.
     pub(super) fn repository(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn configuration(&self) -> PathBuf {
-        self.folder.path().join("orchestrator.toml")
+        self.directory.path().join("orchestrator.toml")
     }
 
     fn text(&self, tasks: u32) -> String {
@@ -104,14 +104,14 @@ impl House {
             .arg("--config")
             .arg(self.configuration())
             .env_remove("DATABASE_URL")
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| problem("the server can't be started", &error))?;
-        let address = tokio::time::timeout(PATIENCE, first_word(&mut process))
+        let address = tokio::time::timeout(TIMEOUT, first_word(&mut process))
             .await
             .ok()
             .flatten();
@@ -153,7 +153,7 @@ impl Child {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|error| problem("the server can't be stopped", &error.into()))?;
         }
-        let ended = tokio::time::timeout(PATIENCE, self.process.wait()).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.process.wait()).await;
         ended
             .map(|_| ())
             .map_err(|_| Failure::environment("the server did not stop in time"))

@@ -1,12 +1,12 @@
 //! Trivial runs, and what single steps of them take.
 
 use super::{
-    child::{Child, House, text},
+    child::{Child, Harness, text},
     median, milliseconds,
 };
 use crate::{client::failure, failure::Failure, following::entry};
 use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
-use domain::{event::Fact, run::RunState};
+use domain::{event::Event, run::RunState};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -25,8 +25,8 @@ pub(super) struct Played {
 }
 
 /// Plays a run whose tasks each write one file in one answer.
-pub(super) async fn play(house: &House, child: &Child, provider: &str, width: u32) -> Result<Played, Failure> {
-    let repository = house.repository(&format!("{provider}-{}", child.pid()));
+pub(super) async fn play(harness: &Harness, child: &Child, provider: &str, width: u32) -> Result<Played, Failure> {
+    let repository = harness.repository(&format!("{provider}-{}", child.pid()));
     let model = || {
         Some(ModelChoice {
             provider: provider.to_owned(),
@@ -53,8 +53,8 @@ pub(super) async fn play(house: &House, child: &Child, provider: &str, width: u3
     while let Some(event) = events.next().await {
         let event = event.map_err(failure)?;
         match entry(&event).map(|entry| entry.fact) {
-            Some(Fact::PlanSaved { .. }) => planned = Some(event.at),
-            Some(Fact::TaskCompleted { .. }) => {
+            Some(Event::PlanSaved { .. }) => planned = Some(event.at),
+            Some(Event::TaskCompleted { .. }) => {
                 landed = Some(event.at);
                 tasks += 1;
             }

@@ -9,7 +9,7 @@ mod table;
 pub(crate) use table::lines;
 
 use crate::failure::Failure;
-use child::{Child, House};
+use child::{Child, Harness};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -44,39 +44,39 @@ pub(crate) struct Overhead {
 
 /// Measures; `progress` is told what comes next.
 pub(crate) async fn measure(tasks: u32, progress: impl Fn(&str)) -> Result<Figures, Failure> {
-    let house = House::new(tasks).await?;
+    let harness = Harness::new(tasks).await?;
     let mut figures = Figures {
         tasks,
         ..Figures::default()
     };
     progress("sandbox bubblewrap");
-    match house.start("bubblewrap").await {
+    match harness.start("bubblewrap").await {
         Ok(child) => {
             figures.start_first_ms = child.ready_ms;
             progress("idle");
-            figures.idle = process::idle(child.pid(), &house.data_dir, IDLE).await;
-            figures.bubblewrap = Some(overhead(&house, &child, &mut figures).await?);
+            figures.idle = process::idle(child.pid(), &harness.data_dir, IDLE).await;
+            figures.bubblewrap = Some(overhead(&harness, &child, &mut figures).await?);
             child.stop().await?;
         }
         Err(failure) => figures.notes.push(format!("sandbox bubblewrap: {}", failure.problem)),
     }
     progress("sandbox none");
-    let child = house.start("none").await?;
+    let child = harness.start("none").await?;
     figures.start_later_ms = child.ready_ms;
-    figures.none = Some(overhead(&house, &child, &mut figures).await?);
+    figures.none = Some(overhead(&harness, &child, &mut figures).await?);
     child.stop().await?;
     progress("raw SQL");
-    match raw::measure(&house.data_dir).await {
+    match raw::measure(&harness.data_dir).await {
         Ok(raw_queue) => figures.raw_queue = Some(raw_queue),
         Err(note) => figures.notes.push(format!("raw SQL: {note}")),
     }
-    house.close().await;
+    harness.close().await;
     Ok(figures)
 }
 
-async fn overhead(house: &House, child: &Child, figures: &mut Figures) -> Result<Overhead, Failure> {
-    let narrow = load::play(house, child, house.narrow(), 1).await?;
-    let wide = load::play(house, child, house.wide(), WIDE).await?;
+async fn overhead(harness: &Harness, child: &Child, figures: &mut Figures) -> Result<Overhead, Failure> {
+    let narrow = load::play(harness, child, harness.narrow(), 1).await?;
+    let wide = load::play(harness, child, harness.wide(), WIDE).await?;
     figures.merge_ms_p50 = median(narrow.merge_ms.iter().chain(&wide.merge_ms).copied().collect());
     figures.merge_tree_ms_p50 = load::merge_tree(&wide.repository);
     let (scrape_ms, bytes) = load::scrape(child).await?;

@@ -35,9 +35,9 @@ pub(super) async fn measure(data_dir: &Path) -> Result<RawQueue, String> {
 }
 
 fn in_server(running: &Running) -> Result<RawQueue, String> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let write = |name: &str, text: &str| -> Result<PathBuf, String> {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, text)
             .map_err(|error| error.to_string())
             .map(|()| path)

@@ -10,7 +10,7 @@ use crate::{
 /// More is not a measurement of a plan any more.
 const TASKS: std::ops::RangeInclusive<u32> = 8..=500;
 
-/// Measures in a folder of its own, which goes away, and prints the figures.
+/// Measures in a directory of its own, which goes away, and prints the figures.
 pub(crate) async fn bench(arguments: &BenchArguments, json: bool) -> Result<Exit, Failure> {
     if !TASKS.contains(&arguments.tasks) {
         return Err(Failure::usage("--tasks must be from 8 to 500").with("found", arguments.tasks));

@@ -139,7 +139,7 @@ fn data_directory(loaded: &Loaded) -> Finding {
     }
 }
 
-/// The path, or the nearest folder above it that exists.
+/// The path, or the nearest directory above it that exists.
 fn existing(path: &Path) -> PathBuf {
     path.ancestors()
         .find(|path| path.exists())
@@ -201,7 +201,7 @@ async fn disk_use(loaded: &Loaded) -> Finding {
     }
 }
 
-/// A server of the person's own is asked; a private one is tried out in a folder of its own.
+/// A server of the person's own is asked; a private one is tried out in a directory of its own.
 async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
     const NAME: &str = "database";
     if let Some(address) = running {
@@ -237,13 +237,13 @@ async fn unknown_effects(server: Option<&client::Found>) -> Option<Finding> {
 }
 
 fn try_private_server() -> Result<String, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
+    let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory can be made: {error}"))?;
     let settings = embedded::Settings {
         durability: embedded::Durability::None,
         ..embedded::Settings::default()
     };
-    // A folder of its own mode: the server's account must be able to pass through.
-    let running = embedded::start(&folder.path().join("data"), &settings).map_err(|error| error.to_string())?;
+    // A directory of its own mode: the server's account must be able to pass through.
+    let running = embedded::start(&directory.path().join("data"), &settings).map_err(|error| error.to_string())?;
     let programs = running.binaries().display().to_string();
     running.stop().map_err(|error| error.to_string())?;
     Ok(programs)

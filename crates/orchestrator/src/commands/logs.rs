@@ -1,4 +1,4 @@
-//! `orchestrator logs`: a run's log, one fact a line.
+//! `orchestrator logs`: a run's log, one event a line.
 
 use super::end;
 use crate::{
@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 /// So much of a value is shown.
 const LONGEST: usize = 100;
 
-/// Prints facts: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
+/// Prints events: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
 pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
     let printed = print(&attached, loaded, arguments, json).await;
@@ -54,7 +54,7 @@ async fn print(attached: &Attached, loaded: &Loaded, arguments: &LogsArguments, 
 fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string(event)
-            .map_err(|error| Failure::environment("a fact can't be written as JSON").with("found", error))?;
+            .map_err(|error| Failure::environment("an event can't be written as JSON").with("found", error))?;
         return output::line(&text);
     }
     let time = event
@@ -65,10 +65,10 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
     let words = match entry(event) {
         Some(entry) => match news(&entry).or_else(|| detail(&entry)) {
             Some(words) => words,
-            // Another fact says it in words; this one is of use to programs, which read --json.
+            // Another event says it in words; this one is of use to programs, which read --json.
             None => return Ok(()),
         },
-        // A kind of fact that a newer server knows.
+        // A kind of event that a newer server knows.
         None => {
             let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
             format!("{task}{}{}", event.kind.replace('_', " "), details(&event.data))
@@ -81,7 +81,7 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
     ))
 }
 
-/// What a fact says besides its kind, on one line: its plain values, by name.
+/// What an event says besides its kind, on one line: its plain values, by name.
 fn details(data: &serde_json::Value) -> String {
     let plain = |(name, value): (&String, &serde_json::Value)| {
         let value = match value {

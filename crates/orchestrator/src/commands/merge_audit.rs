@@ -40,7 +40,7 @@ pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> R
         .await
         .map_err(|error| Failure::environment("the audit broke off").with("found", error))?
         .map_err(|error| {
-            Failure::usage(error.to_string()).hint("give the folder of a git repository that this user may read")
+            Failure::usage(error.to_string()).hint("give the directory of a git repository that this user may read")
         })?;
     interrupted.abort();
     if json {

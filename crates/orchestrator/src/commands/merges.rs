@@ -1,6 +1,6 @@
 //! `orchestrator merges`: what waits for a person, and answering it.
 
-mod folder;
+mod directory;
 mod text;
 
 use super::end::command;
@@ -23,7 +23,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
     match arguments.command {
         None => list(loaded, arguments.all, json).await,
         Some(MergesCommand::Show { merge }) => show(loaded, merge, json).await,
-        Some(MergesCommand::Checkout { merge, folder }) => checkout(loaded, merge, folder, json).await,
+        Some(MergesCommand::Checkout { merge, directory }) => checkout(loaded, merge, directory, json).await,
         Some(MergesCommand::Resolve(arguments)) => resolve(loaded, arguments, json).await,
         Some(MergesCommand::Return { merge, note }) => {
             let work = ReturnedWork {
@@ -75,7 +75,7 @@ async fn show(loaded: &Loaded, merge: i64, json: bool) -> Result<Exit, Failure> 
 
 async fn checkout(loaded: &Loaded, merge: i64, place: PathBuf, json: bool) -> Result<Exit, Failure> {
     let detail = look(loaded, merge).await?;
-    let written = folder::write(&detail, &place)?;
+    let written = directory::write(&detail, &place)?;
     if json {
         let left_out: Vec<&str> = detail.files.iter().map(|file| file.path.as_str()).collect();
         let left_out: Vec<&str> = left_out
@@ -83,7 +83,7 @@ async fn checkout(loaded: &Loaded, merge: i64, place: PathBuf, json: bool) -> Re
             .filter(|path| !written.iter().any(|own| own == path))
             .collect();
         output::document(&serde_json::json!({
-            "merge": merge, "folder": place, "written": written, "not_text": left_out,
+            "merge": merge, "directory": place, "written": written, "not_text": left_out,
         }))?;
     } else {
         output::line(&text::checked_out(&detail, &place, &written, &|words| command(loaded, words)).join("\n"))?;
@@ -113,11 +113,11 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
                 .with("found", pair)
                 .hint("write --file PATH=FILE")
         })?;
-        paths.push(folder::content(path, &PathBuf::from(file))?);
+        paths.push(directory::content(path, &PathBuf::from(file))?);
     }
     let mut tip = arguments.tip;
     if let Some(place) = &arguments.from {
-        let (seen, read) = folder::read(merge, place, &paths)?;
+        let (seen, read) = directory::read(merge, place, &paths)?;
         tip = tip.or(seen);
         paths.extend(read);
     }

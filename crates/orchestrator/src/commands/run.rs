@@ -177,7 +177,7 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir);
-    if let Some(tier) = &arguments.house.sandbox {
+    if let Some(tier) = &arguments.harness.sandbox {
         command.args(["--sandbox", tier]);
     }
     if let Some(file) = &loaded.file {

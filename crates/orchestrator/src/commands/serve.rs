@@ -5,7 +5,7 @@ use crate::{
     failure::{Exit, Failure},
     following::Interrupts,
     output,
-    wire::{House, OpenError, Plan, Purpose},
+    wire::{Harness, OpenError, Plan, Purpose},
 };
 
 /// Serves. The first signal puts everything down in order, a second one stops at once; nothing is lost either way.
@@ -22,12 +22,12 @@ pub(super) async fn serve_for(purpose: Purpose, loaded: &Loaded, json: bool) -> 
         scripted: None,
         purpose,
     };
-    let house = tokio::select! {
-        house = House::open(loaded, plan) => house.map_err(OpenError::failure)?,
+    let harness = tokio::select! {
+        harness = Harness::open(loaded, plan) => harness.map_err(OpenError::failure)?,
         () = interrupts.next() => return Ok(Exit::Complete),
     };
-    announce(&house, loaded, json)?;
-    until_signal(house.close(), interrupts).await
+    announce(&harness, loaded, json)?;
+    until_signal(harness.close(), interrupts).await
 }
 
 /// Waits for a signal, then closes what was open; a second signal does not wait for that.
@@ -40,15 +40,15 @@ pub(super) async fn until_signal(close: impl Future<Output = ()>, mut interrupts
     }
 }
 
-fn announce(house: &House, loaded: &Loaded, json: bool) -> Result<(), Failure> {
-    let address = format!("http://{}", house.address);
+fn announce(harness: &Harness, loaded: &Loaded, json: bool) -> Result<(), Failure> {
+    let address = format!("http://{}", harness.address);
     if json {
         return output::line(
             &serde_json::json!({
                 "address": address,
                 "data_dir": loaded.config.data_dir,
                 "pid": std::process::id(),
-                "sandbox": house.sandbox,
+                "sandbox": harness.sandbox,
             })
             .to_string(),
         );

@@ -172,7 +172,7 @@ impl Environment {
             return Some("only the real environment, a configuration file or a flag may set it");
         }
         if name == "OPENAI_BASE_URL" && self.process("OPENAI_API_KEY").is_some() {
-            return Some("it would send the OPENAI_API_KEY of your environment to an address of this folder's");
+            return Some("it would send the OPENAI_API_KEY of your environment to an address of this directory's");
         }
         let ours = self.dot_env.keys().any(|name| name.starts_with("ORCHESTRATOR_"));
         if name == "DATABASE_URL" && !ours {
@@ -186,9 +186,9 @@ fn read_dot_env(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(parse_dot_env(&text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(Failure::usage("the .env file in this folder can't be read")
+        Err(error) => Err(Failure::usage("the .env file in this directory can't be read")
             .with("found", error)
-            .hint("make it readable, or run from another folder")),
+            .hint("make it readable, or run from another directory")),
     }
 }
 

@@ -139,18 +139,18 @@ mod tests {
     use super::*;
 
     fn failure(text: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("orchestrator.toml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("orchestrator.toml");
         std::fs::write(&path, text).unwrap();
         let failure = read(&path).unwrap_err().to_string();
-        failure.replace(&folder.path().display().to_string(), "/folder")
+        failure.replace(&directory.path().display().to_string(), "/directory")
     }
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_one() {
         insta::assert_snapshot!(failure("[server]\nlisen = \"127.0.0.1:80\"\n"), @"
         error: there is no setting server.lisen
-          in: /folder/orchestrator.toml:2
+          in: /directory/orchestrator.toml:2
           did you mean server.listen?
         ");
     }
@@ -160,7 +160,7 @@ mod tests {
         insta::assert_snapshot!(failure("[server]\nlisten = \"here\"\n"), @r#"
         error: the setting server.listen can't be used
           found: "here": invalid socket address syntax
-          in: /folder/orchestrator.toml:2
+          in: /directory/orchestrator.toml:2
           docs/configuration.md lists every setting with its default
         "#);
         let headers = "[providers.mine]\nextra_headers = [\"hidden\"]\n";
@@ -171,7 +171,7 @@ mod tests {
     fn an_unknown_section_is_named_with_the_nearest_one() {
         insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"
         error: there is no setting databse
-          in: /folder/orchestrator.toml:1
+          in: /directory/orchestrator.toml:1
           did you mean database?
         ");
     }
@@ -181,7 +181,7 @@ mod tests {
         insta::assert_snapshot!(failure("# mine\n[engine]\nworkers = \"many\"\n"), @r#"
         error: the setting engine.workers can't be used
           found: invalid type: string "many", expected u32
-          in: /folder/orchestrator.toml:3
+          in: /directory/orchestrator.toml:3
           docs/configuration.md lists every setting with its default
         "#);
     }
@@ -190,7 +190,7 @@ mod tests {
     fn a_file_that_is_no_toml_says_where() {
         insta::assert_snapshot!(failure("[server\nlisten = 1\n"), @"
         error: the configuration file is not valid TOML
-          in: /folder/orchestrator.toml:1
+          in: /directory/orchestrator.toml:1
           found: unclosed table, expected `]`
         ");
     }

@@ -166,7 +166,7 @@ fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf,
         .filter(|path| path.is_absolute());
     let share = share.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".local/share")));
     share.map(|share| share.join("agent-orchestrator")).ok_or_else(|| {
-        Failure::usage("there is no home folder to keep data in")
+        Failure::usage("there is no home directory to keep data in")
             .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
     })
 }
@@ -176,7 +176,7 @@ fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir
     if let Some(path) = overrides.file.clone().or(named) {
         return Some(path);
     }
-    // A cloned folder's .env must not lead to a configuration of that folder's own.
+    // A cloned directory's .env must not lead to a configuration of that directory's own.
     let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     let here = std::env::current_dir().unwrap_or_default();
     if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && leads_into(data_dir, &here) {
@@ -185,35 +185,35 @@ fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir
     Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
 }
 
-/// Whether a path is meant from a folder or ends in it, by whatever links: `/proc/self/cwd` needs no knowledge of where
-/// the folder is.
-fn leads_into(path: &Path, folder: &Path) -> bool {
+/// Whether a path is meant from a directory or ends in it, by whatever links: `/proc/self/cwd` needs no knowledge of where
+/// the directory is.
+fn leads_into(path: &Path, directory: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    path.is_relative() || path.starts_with("/proc") || real(path).starts_with(real(folder))
+    path.is_relative() || path.starts_with("/proc") || real(path).starts_with(real(directory))
 }
 
 /// Paths in a file are meant from where the file is.
-fn resolve_paths(table: &mut Table, folder: &Path) {
+fn resolve_paths(table: &mut Table, directory: &Path) {
     const PATHS: [(&str, &str); 3] = [("server", "token_file"), ("models", "prices"), ("engine", "profiles")];
     for (section, key) in PATHS {
         let value = table.get_mut(section).and_then(|section| section.get_mut(key));
         if let Some(Value::String(path)) = value {
-            *path = folder.join(&*path).display().to_string();
+            *path = directory.join(&*path).display().to_string();
         }
     }
     if let Some(Value::String(path)) = table.get_mut("data_dir") {
-        *path = folder.join(&*path).display().to_string();
+        *path = directory.join(&*path).display().to_string();
     }
     let roots = table.get_mut("server").and_then(|server| server.get_mut("workspaces"));
     for root in roots.and_then(Value::as_array_mut).into_iter().flatten() {
         if let Value::String(path) = root {
-            *path = folder.join(&*path).display().to_string();
+            *path = directory.join(&*path).display().to_string();
         }
     }
     let workspaces = table.get_mut("workspaces").and_then(Value::as_table_mut);
     for (_, workspace) in workspaces.into_iter().flatten() {
         if let Some(Value::String(path)) = workspace.get_mut("path") {
-            *path = folder.join(&*path).display().to_string();
+            *path = directory.join(&*path).display().to_string();
         }
     }
 }
@@ -303,19 +303,19 @@ fn path_value(path: &Path) -> Value {
 mod tests {
     use super::*;
 
-    fn file(folder: &Path, text: &str) -> Overrides {
-        let path = folder.join("orchestrator.toml");
+    fn file(directory: &Path, text: &str) -> Overrides {
+        let path = directory.join("orchestrator.toml");
         std::fs::write(&path, text).unwrap();
         let mut overrides = Overrides::new(Some(path));
-        overrides.set("--data-dir", "data_dir", folder.to_str());
+        overrides.set("--data-dir", "data_dir", directory.to_str());
         overrides
     }
 
     #[test]
     fn flags_go_before_the_environment_and_that_before_the_file() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let text = "[server]\nlisten = \"127.0.0.1:1\"\n[engine]\nworkers = 1\n[sandbox]\ntier = \"none\"\n";
-        let mut overrides = file(folder.path(), text);
+        let mut overrides = file(directory.path(), text);
         overrides.set("--listen", "server.listen", Some("127.0.0.1:3"));
         let environment = Environment::of(
             &[("ORCHESTRATOR_LISTEN", "127.0.0.1:2"), ("ORCHESTRATOR_WORKERS", "2")],
@@ -329,42 +329,42 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_the_variable_that_set_it() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "here")], &[]);
-        let failure = load(&file(folder.path(), ""), environment).err().unwrap();
+        let failure = load(&file(directory.path(), ""), environment).err().unwrap();
         assert_eq!(failure.details.last().unwrap().1, "ORCHESTRATOR_LISTEN");
     }
 
     #[test]
     fn a_limit_that_would_keep_everybody_out_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for (text, key) in [
             ("[server]\nconnections = 0\n", "server.connections"),
             ("[server]\nidle_timeout_s = 0\n", "server.idle_timeout_s"),
             ("[limits]\nopen_runs = 0\n", "limits.open_runs"),
         ] {
-            let failure = load(&file(folder.path(), text), Environment::default()).err().unwrap();
+            let failure = load(&file(directory.path(), text), Environment::default()).err().unwrap();
             assert!(failure.problem.starts_with(key), "{failure}");
         }
     }
 
     #[test]
     fn a_number_in_the_environment_must_be_one() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let environment = Environment::of(&[("ORCHESTRATOR_WORKERS", "all")], &[]);
-        assert!(load(&file(folder.path(), ""), environment).is_err());
+        assert!(load(&file(directory.path(), ""), environment).is_err());
     }
 
     #[test]
     fn paths_in_a_file_are_meant_from_where_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let overrides = file(folder.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
+        let directory = tempfile::tempdir().unwrap();
+        let overrides = file(directory.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
         let config = load(&overrides, Environment::default()).unwrap().config;
-        assert_eq!(config.workspaces["api"].path, folder.path().join("api"));
+        assert_eq!(config.workspaces["api"].path, directory.path().join("api"));
     }
 
     #[test]
-    fn a_link_into_the_folder_is_seen_through() {
+    fn a_link_into_the_directory_is_seen_through() {
         let place = tempfile::tempdir().unwrap();
         let (here, link) = (place.path().join("here"), place.path().join("link"));
         std::fs::create_dir_all(here.join("data")).unwrap();
@@ -382,8 +382,8 @@ mod tests {
 
     #[test]
     fn the_data_directorys_own_file_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut overrides = file(folder.path(), "[engine]\nworkers = 9\n");
+        let directory = tempfile::tempdir().unwrap();
+        let mut overrides = file(directory.path(), "[engine]\nworkers = 9\n");
         overrides.file = None;
         assert_eq!(
             load(&overrides, Environment::default()).unwrap().config.engine.workers,
@@ -393,9 +393,9 @@ mod tests {
 
     #[test]
     fn a_dollar_budget_caps_every_run() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let config = load(
-            &file(folder.path(), "[budget]\nrun_dollars = 2.5\n"),
+            &file(directory.path(), "[budget]\nrun_dollars = 2.5\n"),
             Environment::default(),
         )
         .unwrap()

@@ -167,7 +167,7 @@ pub(crate) struct EngineSection {
     pub(crate) fast_forward: bool,
     /// Whether that is done although the run has integrity flags.
     pub(crate) allow_integrity_flags: bool,
-    /// A folder of your own worker profiles.
+    /// A directory of your own worker profiles.
     pub(crate) profiles: Option<PathBuf>,
     /// The name that commits are made under.
     pub(crate) commit_name: String,
@@ -213,7 +213,7 @@ pub(crate) struct SandboxSection {
     pub(crate) host_uid: Option<u32>,
     /// Paths granted read-only, beside the toolchains that are found.
     pub(crate) extra_read_only: Vec<PathBuf>,
-    /// Bytes of each writable folder in memory.
+    /// Bytes of each writable directory in memory.
     pub(crate) temporary_bytes: u64,
     /// Bytes of the largest file a command may write.
     pub(crate) file_bytes: u64,

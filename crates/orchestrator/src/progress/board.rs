@@ -1,4 +1,4 @@
-//! What is known of a run, changed by one fact at a time.
+//! What is known of a run, changed by one event at a time.
 
 mod task;
 
@@ -7,7 +7,7 @@ pub(super) use task::{Gate, Task};
 use super::words::clean;
 use domain::{
     NanoDollars, RunId,
-    event::Fact,
+    event::Event,
     ids::{CommitId, TaskKey},
     run::{Check, Reason, RunState},
     task::TaskState,
@@ -21,12 +21,12 @@ pub(crate) struct Entry {
     pub(crate) seq: i64,
     pub(crate) at: OffsetDateTime,
     pub(crate) task: Option<TaskKey>,
-    pub(crate) fact: Fact,
+    pub(crate) event: Event,
 }
 
 /// What a look at the run itself tells.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RunFacts {
+pub(crate) struct RunDetails {
     pub(crate) id: RunId,
     pub(crate) objective: String,
     pub(crate) state: RunState,
@@ -39,9 +39,9 @@ pub(crate) struct RunFacts {
     pub(crate) ended_at: Option<OffsetDateTime>,
 }
 
-/// What a look at a task tells that its facts don't.
+/// What a look at a task tells that its events don't.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TaskFacts {
+pub(crate) struct TaskDetails {
     pub(crate) key: TaskKey,
     pub(crate) profile: String,
     pub(crate) waits_for: Vec<TaskKey>,
@@ -50,13 +50,13 @@ pub(crate) struct TaskFacts {
 /// A run as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Board {
-    pub(crate) run: RunFacts,
+    pub(crate) run: RunDetails,
     pub(crate) base: Option<(CommitId, String)>,
     pub(crate) check: Option<Check>,
     pub(crate) plan: Option<Plan>,
     pub(crate) doing: String,
     pub(crate) tasks: Vec<Task>,
-    /// The last fact that was seen; what comes again changes nothing.
+    /// The last event that was seen; what comes again changes nothing.
     pub(crate) seq: i64,
     /// Merges that are under way, by how often they were decided: for the line below.
     pub(crate) landed: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Plan {
 
 impl Board {
     /// A run of which nothing but itself is known.
-    pub(crate) fn new(run: RunFacts) -> Self {
+    pub(crate) fn new(run: RunDetails) -> Self {
         Self {
             run,
             base: None,
@@ -85,23 +85,23 @@ impl Board {
         }
     }
 
-    /// Takes in a look at the run. What it costs only grows, and facts may be ahead of the look.
-    pub(crate) fn look(&mut self, run: RunFacts) {
+    /// Takes in a look at the run. What it costs only grows, and events may be ahead of the look.
+    pub(crate) fn look(&mut self, run: RunDetails) {
         let is_over = self.run.state.is_final() && !run.state.is_final();
         let state = if is_over { self.run.state } else { run.state };
-        self.run = RunFacts { state, ..run };
+        self.run = RunDetails { state, ..run };
     }
 
     /// Takes in a look at the tasks, which brings the plan's order.
-    pub(crate) fn look_at_tasks(&mut self, tasks: Vec<TaskFacts>) {
+    pub(crate) fn look_at_tasks(&mut self, tasks: Vec<TaskDetails>) {
         let mut known: BTreeMap<TaskKey, Task> = self.tasks.drain(..).map(|task| (task.key.clone(), task)).collect();
         self.tasks = tasks
             .into_iter()
-            .map(|facts| {
-                let task = known.remove(&facts.key).unwrap_or_else(|| Task::new(facts.key));
+            .map(|events| {
+                let task = known.remove(&events.key).unwrap_or_else(|| Task::new(events.key));
                 Task {
-                    profile: clean(&facts.profile),
-                    waits_for: facts.waits_for,
+                    profile: clean(&events.profile),
+                    waits_for: events.waits_for,
                     ..task
                 }
             })
@@ -115,7 +115,7 @@ impl Board {
         self.tasks.len() < planned || self.tasks.iter().any(|task| task.profile.is_empty())
     }
 
-    /// Takes in the next fact. One that was seen before changes nothing.
+    /// Takes in the next event. One that was seen before changes nothing.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         if entry.seq <= self.seq {
             return;
@@ -128,9 +128,9 @@ impl Board {
                     self.tasks.push(Task::new(key));
                     self.tasks.len() - 1
                 });
-                self.tasks[index].apply(entry.at, &entry.fact);
+                self.tasks[index].apply(entry.at, &entry.event);
             }
-            None => self.apply_to_run(entry.at, &entry.fact),
+            None => self.apply_to_run(entry.at, &entry.event),
         }
         self.landed = self
             .tasks
@@ -149,10 +149,10 @@ impl Board {
         self.tasks.len().max(self.plan.map_or(0, |plan| plan.tasks as usize))
     }
 
-    fn apply_to_run(&mut self, at: OffsetDateTime, fact: &Fact) {
-        match fact {
-            Fact::RunSubmitted { .. } | Fact::RunExpired => {}
-            Fact::WorkspacePrepared {
+    fn apply_to_run(&mut self, at: OffsetDateTime, event: &Event) {
+        match event {
+            Event::RunSubmitted { .. } | Event::RunExpired => {}
+            Event::WorkspacePrepared {
                 base,
                 base_branch,
                 check,
@@ -161,13 +161,13 @@ impl Board {
                 self.check = Some(check.clone());
                 self.doing = "the director plans".to_owned();
             }
-            Fact::PlanAsked { round, .. } => {
+            Event::PlanAsked { round, .. } => {
                 self.doing = match round {
                     0 | 1 => "the director plans".to_owned(),
                     _ => format!("the director mends its plan, round {round}"),
                 };
             }
-            Fact::PlanSaved {
+            Event::PlanSaved {
                 version, tasks, levels, ..
             } => {
                 self.plan = Some(Plan {
@@ -178,48 +178,48 @@ impl Board {
                 self.run.state = RunState::Running;
                 self.doing.clear();
             }
-            Fact::ModelRetried { why, wait_ms } => {
+            Event::ModelRetried { why, wait_ms } => {
                 self.doing = format!("the model makes us wait {wait_ms} ms: {}", clean(why));
             }
-            Fact::RunDelivering => {
+            Event::RunDelivering => {
                 self.run.state = RunState::Delivering;
                 self.doing = "the branch is being handed over".to_owned();
             }
-            Fact::PushIntended(intent) => {
+            Event::PushIntended(intent) => {
                 self.doing = format!(
                     "branch {} is pushed to {}",
                     clean(&intent.branch),
                     clean(&intent.address)
                 );
             }
-            Fact::DeliveryMoved(end) if end.result.is_bad() => self.doing = format!("delivering; {}", clean(&end.said)),
-            Fact::DeliveryAsked { .. } | Fact::DeliveryMoved(_) => {
+            Event::DeliveryMoved(end) if end.result.is_bad() => self.doing = format!("delivering; {}", clean(&end.said)),
+            Event::DeliveryAsked { .. } | Event::DeliveryMoved(_) => {
                 self.doing = "the branch is being handed over".to_owned()
             }
-            Fact::RunCompleted { .. } => self.end(at, RunState::Complete, None),
-            Fact::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
-            Fact::RunCancelled => self.end(at, RunState::Cancelled, None),
+            Event::RunCompleted { .. } => self.end(at, RunState::Complete, None),
+            Event::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
+            Event::RunCancelled => self.end(at, RunState::Cancelled, None),
             // Facts of tasks; without one there is nothing to change.
-            Fact::TaskReady
-            | Fact::TaskClaimed { .. }
-            | Fact::TurnAnswered { .. }
-            | Fact::ToolStarted { .. }
-            | Fact::AttemptEnded { .. }
-            | Fact::MergeQueued { .. }
-            | Fact::MergeMoved { .. }
-            | Fact::ConflictDecided { .. }
-            | Fact::MergeWaits { .. }
-            | Fact::MergeAnswered { .. }
-            | Fact::GateFinished { .. }
-            | Fact::IntegrityFlagged { .. }
-            | Fact::LandingIntended { .. }
-            | Fact::MergeEnded { .. }
-            | Fact::TaskCompleted { .. }
-            | Fact::TaskReturned { .. }
-            | Fact::TaskFailed { .. }
-            | Fact::TaskCancelled { .. }
-            | Fact::TaskBlocked { .. }
-            | Fact::TaskRecovered { .. } => {}
+            Event::TaskReady
+            | Event::TaskClaimed { .. }
+            | Event::TurnAnswered { .. }
+            | Event::ToolStarted { .. }
+            | Event::AttemptEnded { .. }
+            | Event::MergeQueued { .. }
+            | Event::MergeMoved { .. }
+            | Event::ConflictDecided { .. }
+            | Event::MergeWaits { .. }
+            | Event::MergeAnswered { .. }
+            | Event::GateFinished { .. }
+            | Event::IntegrityFlagged { .. }
+            | Event::LandingIntended { .. }
+            | Event::MergeEnded { .. }
+            | Event::TaskCompleted { .. }
+            | Event::TaskReturned { .. }
+            | Event::TaskFailed { .. }
+            | Event::TaskCancelled { .. }
+            | Event::TaskBlocked { .. }
+            | Event::TaskRecovered { .. } => {}
         }
     }
 

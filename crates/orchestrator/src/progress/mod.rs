@@ -1,6 +1,6 @@
 //! A run as it is shown while it goes on.
 //!
-//! [`Board`] is what is known, changed by one fact at a time; [`news`] words a fact as a line; [`render`] turns the
+//! [`Board`] is what is known, changed by one event at a time; [`news`] words an event as a line; [`render`] turns the
 //! board into the lines of a terminal. All three are pure. [`screen`] is what touches the terminal.
 
 mod board;
@@ -9,7 +9,7 @@ mod render;
 mod screen;
 mod words;
 
-pub(crate) use board::{Board, Entry, RunFacts, TaskFacts};
+pub(crate) use board::{Board, Entry, RunDetails, TaskDetails};
 pub(crate) use news::{count, detail, news};
 pub(crate) use render::{block, finished_task, header};
 pub(crate) use screen::{Key, Keys, Screen, terminal_size};

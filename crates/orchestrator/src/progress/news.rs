@@ -1,29 +1,29 @@
-//! A fact as one plain line.
+//! An event as one plain line.
 
 use super::{
     board::{Entry, Gate},
     words::clean,
 };
 use domain::{
-    event::Fact,
+    event::Event,
     merge::{GateVerdict, MergeEnd, MergeState, decision_in_words},
     run::{Check, CheckSource},
     task::AttemptEnd,
 };
 
-/// What a fact says to people, without its time; `None` for facts that another one says better.
+/// What an event says to people, without its time; `None` for events that another one says better.
 pub(crate) fn news(entry: &Entry) -> Option<String> {
-    let words = words(&entry.fact)?;
+    let words = words(&entry.event)?;
     Some(match &entry.task {
         Some(task) => format!("{task}: {words}"),
         None => words,
     })
 }
 
-fn words(fact: &Fact) -> Option<String> {
-    Some(match fact {
-        Fact::RunSubmitted { objective } => format!("submitted: {}", clean(objective)),
-        Fact::WorkspacePrepared {
+fn words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RunSubmitted { objective } => format!("submitted: {}", clean(objective)),
+        Event::WorkspacePrepared {
             base,
             base_branch,
             check,
@@ -35,14 +35,14 @@ fn words(fact: &Fact) -> Option<String> {
                 check_words(check)
             )
         }
-        Fact::PlanAsked { round, problems } if *round > 1 => {
+        Event::PlanAsked { round, problems } if *round > 1 => {
             format!(
                 "the director mends its plan, round {round}: {}",
                 clean(&problems.join("; "))
             )
         }
-        Fact::PlanAsked { .. } => "the director plans".to_owned(),
-        Fact::PlanSaved {
+        Event::PlanAsked { .. } => "the director plans".to_owned(),
+        Event::PlanSaved {
             version,
             tasks,
             levels,
@@ -58,9 +58,9 @@ fn words(fact: &Fact) -> Option<String> {
                 count(*levels, "level")
             )
         }
-        Fact::TaskReady | Fact::ToolStarted { .. } | Fact::LandingIntended { .. } => return None,
-        Fact::TaskClaimed { attempt, .. } => format!("attempt {attempt} starts"),
-        Fact::TurnAnswered { turn, tools, cost, .. } => {
+        Event::TaskReady | Event::ToolStarted { .. } | Event::LandingIntended { .. } => return None,
+        Event::TaskClaimed { attempt, .. } => format!("attempt {attempt} starts"),
+        Event::TurnAnswered { turn, tools, cost, .. } => {
             let tools = match tools.len() {
                 0 => "answers".to_owned(),
                 _ => clean(&tools.join(", ")),
@@ -68,15 +68,15 @@ fn words(fact: &Fact) -> Option<String> {
             let cost = cost.map_or(String::new(), |cost| format!("  {cost}"));
             format!("turn {turn} · {tools}{cost}")
         }
-        Fact::ModelRetried { why, wait_ms } => {
+        Event::ModelRetried { why, wait_ms } => {
             format!("the model makes it wait {wait_ms} ms: {}", clean(why))
         }
-        Fact::TaskBlocked { on: Some(on) } => format!("waiting for {}", clean(on)),
-        Fact::TaskBlocked { on: None } => "what it waited for is back".to_owned(),
-        Fact::AttemptEnded { attempt, end, .. } => return attempt_words(*attempt, end),
-        Fact::MergeQueued { commit } => format!("work {} waits to be merged", commit.short()),
-        Fact::MergeMoved { state, conflicts, .. } => return move_words(*state, conflicts),
-        Fact::ConflictDecided {
+        Event::TaskBlocked { on: Some(on) } => format!("waiting for {}", clean(on)),
+        Event::TaskBlocked { on: None } => "what it waited for is back".to_owned(),
+        Event::AttemptEnded { attempt, end, .. } => return attempt_words(*attempt, end),
+        Event::MergeQueued { commit } => format!("work {} waits to be merged", commit.short()),
+        Event::MergeMoved { state, conflicts, .. } => return move_words(*state, conflicts),
+        Event::ConflictDecided {
             path,
             layer,
             result,
@@ -91,24 +91,24 @@ fn words(fact: &Fact) -> Option<String> {
             let decided = decision_in_words(&clean(layer), &clean(result));
             format!("conflict in {} {decided}{reason}", clean(path))
         }
-        Fact::IntegrityFlagged { flag, .. } => {
+        Event::IntegrityFlagged { flag, .. } => {
             format!("! integrity flag: {}: {}", clean(&flag.title()), clean(&flag.detail))
         }
-        Fact::MergeWaits { merge, conflicts, why } => {
+        Event::MergeWaits { merge, conflicts, why } => {
             let about = match conflicts.is_empty() {
                 true => clean(why),
                 false => format!("conflict in {}", clean(&conflicts.join(", "))),
             };
             format!("! waits for you: {about} · orchestrator merges show {merge}")
         }
-        Fact::MergeAnswered { paths, by, .. } => {
+        Event::MergeAnswered { paths, by, .. } => {
             let what = match paths.is_empty() {
                 true => "left it to the layers once more".to_owned(),
                 false => format!("decided {}", clean(&paths.join(", "))),
             };
             format!("{} {what}; it is in the queue again", clean(by))
         }
-        Fact::GateFinished {
+        Event::GateFinished {
             verdict,
             passed,
             failed,
@@ -125,36 +125,36 @@ fn words(fact: &Fact) -> Option<String> {
                 flaky => format!("{words}; flaky: {}", clean(&flaky.join(", "))),
             }
         }
-        // The task's own fact says where its work landed or why it went back.
-        Fact::MergeEnded {
+        // The task's own event says where its work landed or why it went back.
+        Event::MergeEnded {
             end: MergeEnd::Landed { .. } | MergeEnd::Rejected { .. },
             ..
         } => return None,
-        Fact::MergeEnded {
+        Event::MergeEnded {
             end: MergeEnd::Error { reason },
             ..
         } => format!("merge failed: {}", clean(&reason.message)),
-        Fact::TaskCompleted { commit: Some(commit) } => format!("landed {}", commit.short()),
-        Fact::TaskCompleted { commit: None } => "complete, nothing had to change".to_owned(),
-        Fact::TaskReturned { reason } => format!("goes back: {}", clean(&reason.message)),
-        Fact::TaskFailed { reason } => format!("failed: {}", clean(&reason.message)),
-        Fact::TaskCancelled { reason } => format!("cancelled: {}", clean(&reason.message)),
-        Fact::TaskRecovered { .. } => "its process was lost; it goes on where it was".to_owned(),
-        Fact::RunDelivering => "everything has landed, the branch is handed over".to_owned(),
-        Fact::DeliveryAsked {
+        Event::TaskCompleted { commit: Some(commit) } => format!("landed {}", commit.short()),
+        Event::TaskCompleted { commit: None } => "complete, nothing had to change".to_owned(),
+        Event::TaskReturned { reason } => format!("goes back: {}", clean(&reason.message)),
+        Event::TaskFailed { reason } => format!("failed: {}", clean(&reason.message)),
+        Event::TaskCancelled { reason } => format!("cancelled: {}", clean(&reason.message)),
+        Event::TaskRecovered { .. } => "its process was lost; it goes on where it was".to_owned(),
+        Event::RunDelivering => "everything has landed, the branch is handed over".to_owned(),
+        Event::DeliveryAsked {
             allow_integrity_flags: false,
         } => "its delivery is asked for".to_owned(),
-        Fact::DeliveryAsked {
+        Event::DeliveryAsked {
             allow_integrity_flags: true,
         } => "its delivery is asked for, in spite of integrity flags".to_owned(),
-        Fact::PushIntended(_) => return None,
-        Fact::DeliveryMoved(end) => named(&end.step.as_str().replace('_', " "), &clean(&end.said)),
-        Fact::RunCompleted { commit, checkout } => {
+        Event::PushIntended(_) => return None,
+        Event::DeliveryMoved(end) => named(&end.step.as_str().replace('_', " "), &clean(&end.said)),
+        Event::RunCompleted { commit, checkout } => {
             format!("complete at {}: {}", commit.short(), clean(checkout))
         }
-        Fact::RunFailed { reason } => format!("failed: {}", clean(&reason.message)),
-        Fact::RunExpired => "its trees and outputs are given up".to_owned(),
-        Fact::RunCancelled => "cancelled".to_owned(),
+        Event::RunFailed { reason } => format!("failed: {}", clean(&reason.message)),
+        Event::RunExpired => "its trees and outputs are given up".to_owned(),
+        Event::RunCancelled => "cancelled".to_owned(),
     })
 }
 
@@ -166,28 +166,28 @@ fn named(name: &str, said: &str) -> String {
     }
 }
 
-/// What a fact says in the whole log, where [`news`] leaves it to others; `None` where they say all of it.
+/// What an event says in the whole log, where [`news`] leaves it to others; `None` where they say all of it.
 pub(crate) fn detail(entry: &Entry) -> Option<String> {
-    let words = match &entry.fact {
-        Fact::TaskReady => "ready".to_owned(),
-        Fact::ToolStarted { turn, tool, summary } => {
+    let words = match &entry.event {
+        Event::TaskReady => "ready".to_owned(),
+        Event::ToolStarted { turn, tool, summary } => {
             format!(
                 "turn {turn} · {} {}",
                 clean(tool),
                 clean(&domain::plan::first_line(summary, DETAIL))
             )
         }
-        Fact::AttemptEnded {
+        Event::AttemptEnded {
             attempt,
             end: AttemptEnd::Submitted { .. },
             ..
         } => format!("attempt {attempt} is done"),
-        Fact::AttemptEnded {
+        Event::AttemptEnded {
             attempt,
             end: AttemptEnd::Released,
             ..
         } => format!("attempt {attempt} is put down"),
-        Fact::PushIntended(_) => "pushing".to_owned(),
+        Event::PushIntended(_) => "pushing".to_owned(),
         _ => return None,
     };
     Some(match &entry.task {
@@ -203,7 +203,7 @@ fn attempt_words(attempt: u32, end: &AttemptEnd) -> Option<String> {
     match end {
         AttemptEnd::Submitted { .. } | AttemptEnd::Released => None,
         AttemptEnd::Unchanged => Some(format!("attempt {attempt} changed nothing")),
-        // Why, the task's own fact said just before.
+        // Why, the task's own event said just before.
         AttemptEnd::Failed { .. } => Some(format!("attempt {attempt} failed")),
         AttemptEnd::GaveUp { .. } => Some(format!("attempt {attempt} gave up")),
     }
@@ -268,18 +268,18 @@ mod tests {
     use domain::run::{Reason, ReasonCode};
     use time::OffsetDateTime;
 
-    fn line(task: Option<&str>, fact: Fact) -> Option<String> {
+    fn line(task: Option<&str>, event: Event) -> Option<String> {
         news(&Entry {
             seq: 1,
             at: OffsetDateTime::UNIX_EPOCH,
             task: task.map(Into::into),
-            fact,
+            event,
         })
     }
 
     #[test]
     fn a_gate_that_failed_says_how_many_tests() {
-        let gate = Fact::GateFinished {
+        let gate = Event::GateFinished {
             merge: domain::ids::MergeId(1),
             verdict: GateVerdict::Failed,
             passed: Some(2),
@@ -297,7 +297,7 @@ mod tests {
     fn a_task_that_went_back_says_why() {
         let reason = Reason::new(ReasonCode::Gate, "the gate\nfailed");
         assert_eq!(
-            line(Some("docs"), Fact::TaskReturned { reason }).unwrap(),
+            line(Some("docs"), Event::TaskReturned { reason }).unwrap(),
             "docs: goes back: the gate failed"
         );
     }

@@ -40,16 +40,16 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
     } else {
         format!("{name}{objective}{gap}{budget}")
     };
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     if let Some((base, branch)) = &board.base {
-        facts.push(format!("hub ready at {} ({branch})", base.short()));
+        events.push(format!("hub ready at {} ({branch})", base.short()));
     }
     if let Some(plan) = board.plan {
         let size = format!("{}, {}", count(plan.tasks, "task"), count(plan.levels, "level"));
-        facts.push(format!("plan v{}: {size}", plan.version));
+        events.push(format!("plan v{}: {size}", plan.version));
     }
-    facts.extend(board.check.as_ref().map(check_words));
-    vec![first, shortened(&facts.join("   "), look.columns)]
+    events.extend(board.check.as_ref().map(check_words));
+    vec![first, shortened(&events.join("   "), look.columns)]
 }
 
 /// What is redrawn: the tasks that are not finished, and the sums.

@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// How long a look for a key may take, and so how late its end is noticed.
-const KEY_PATIENCE: Duration = Duration::from_millis(100);
+const KEY_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Key presses that may wait to be read.
 const KEY_QUEUE: usize = 16;
 
@@ -161,7 +161,7 @@ impl Keys {
         let seen = Arc::clone(&ended);
         let reader = std::thread::spawn(move || {
             while !seen.load(Ordering::Relaxed) {
-                let Ok(true) = event::poll(KEY_PATIENCE) else {
+                let Ok(true) = event::poll(KEY_POLL_INTERVAL) else {
                     continue;
                 };
                 if let Ok(event) = event::read()

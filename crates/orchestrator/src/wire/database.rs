@@ -18,8 +18,8 @@ pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(S
     let (database, postgres) = match &loaded.config.database.url {
         Some(url) => (Database::Url(url.clone()), None),
         None => {
-            let folder = data_dir.to_owned();
-            let started = blocking(move || embedded::start(&folder, &embedded::Settings::default())).await;
+            let directory = data_dir.to_owned();
+            let started = blocking(move || embedded::start(&directory, &embedded::Settings::default())).await;
             let postgres = started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
             (Database::from(postgres.options.clone()), Some(postgres))
         }

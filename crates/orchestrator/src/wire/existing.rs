@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a private database may take to come up with its schema, or to go down, while a process holds its directory.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// One command asks one thing at a time.
 const CONNECTIONS: u32 = 4;
@@ -156,7 +156,7 @@ async fn private(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Fail
     if !private_is_there(data_dir)? {
         return Ok(None);
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let held = match running(loaded, access).await {
             Some(Ok(store)) => return Ok(Some(Opened::found(store))),
@@ -192,14 +192,14 @@ fn may_pass(error: &connect::OpenError) -> bool {
 }
 
 async fn running(loaded: &Loaded, access: Access) -> Option<Result<Store, connect::OpenError>> {
-    let folder = loaded.config.data_dir.clone();
-    let options = blocking(move || embedded::find_running(&folder)).await?;
+    let directory = loaded.config.data_dir.clone();
+    let options = blocking(move || embedded::find_running(&directory)).await?;
     Some(connect(Database::from(options), loaded, access).await)
 }
 
 async fn start(loaded: &Loaded, access: Access, lock: DataDirLock) -> Result<Option<Opened>, Failure> {
-    let folder = lock.data_dir().to_owned();
-    let started = blocking(move || embedded::start(&folder, &embedded::Settings::default())).await;
+    let directory = lock.data_dir().to_owned();
+    let started = blocking(move || embedded::start(&directory, &embedded::Settings::default())).await;
     let running = started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
     let connected = connect(Database::from(running.options.clone()), loaded, access).await;
     // One that outlived its process is left as it was found.

@@ -160,7 +160,7 @@ pub(super) fn telemetry_settings(
 
 fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
     let profiles = match &loaded.config.engine.profiles {
-        Some(folder) => agents::profile::Profiles::with_folder(folder),
+        Some(directory) => agents::profile::Profiles::with_directory(directory),
         None => agents::profile::Profiles::built_in(),
     };
     profiles.map_err(|error| Failure::usage("the worker profiles can't be used").with("found", error))

@@ -70,10 +70,10 @@ pub(crate) fn worktree() -> TempDir {
 
 /// Runs a shell command in a fresh worktree of a fresh sandbox.
 pub(crate) async fn run(command: &str) -> Finished {
-    let folder = worktree();
+    let directory = worktree();
     sandbox()
         .await
-        .run(Job::shell(command, folder.path().to_owned()))
+        .run(Job::shell(command, directory.path().to_owned()))
         .await
         .unwrap()
 }

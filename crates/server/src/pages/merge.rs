@@ -125,7 +125,7 @@ fn question(detail: &MergeDetail, typed: &BTreeMap<String, PathAnswer>) -> Marku
                 p { button { "Decide" } " The merge goes back into the queue, and the gate judges the result." }
             }
         } @else {
-            p { "This conflict is about folders and can't be decided path by path." }
+            p { "This conflict is about directories and can't be decided path by path." }
         }
         section.others {
             form method="post" action={ (address) "/return" } {
@@ -273,7 +273,7 @@ fn in_words(kind: &str) -> &'static str {
         "binary" => "it is not text",
         "symlink" => "a symbolic link is involved",
         "submodule" => "a submodule is involved",
-        _ => "a file meets a folder, or a renamed folder is unclear",
+        _ => "a file meets a directory, or a renamed directory is unclear",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Integrity flags, as clients and browsers see them, and the consent.
 
-use crate::house::{House, answer};
+use crate::harness::{Harness, answer};
 use domain::{integrity::IntegrityFlagKind, run::RunState};
 use reqwest::Method;
 use serde_json::json;
@@ -22,12 +22,12 @@ fn git(path: &Path, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to() {
     let worker = Rule::worker("work").call("shell", json!({"command": "echo 'exit 0' > test.sh"}));
-    let house = House::open(Scenario::from_rules(vec![
+    let harness = Harness::open(Scenario::from_rules(vec![
         Rule::director().json(&answers::plan(&[("work", &[])])),
         worker.call("finish", answers::done()),
     ]))
     .await;
-    let mut new = house.new_run();
+    let mut new = harness.new_run();
     let repository = Path::new(&new.workspace_path).to_owned();
     std::fs::create_dir_all(&repository).unwrap();
     std::fs::write(repository.join("test.sh"), "echo 1..1; echo ok 1\n").unwrap();
@@ -35,25 +35,25 @@ async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to(
     git(&repository, &["add", "-A"]);
     git(&repository, &["commit", "-q", "-m", "first"]);
     new.orch_config.check = Some("sh test.sh".into());
-    let accepted = house.client.submit(&new, None).await.unwrap();
-    let mut events = house.client.events(accepted.id, 0);
+    let accepted = harness.client.submit(&new, None).await.unwrap();
+    let mut events = harness.client.events(accepted.id, 0);
     let mut kinds = Vec::new();
     while let Some(event) = events.next().await {
         kinds.push(event.unwrap().kind);
     }
     assert!(kinds.iter().any(|kind| kind == "integrity_flagged"), "{kinds:?}");
 
-    let run = house.client.run(&accepted.short).await.unwrap();
+    let run = harness.client.run(&accepted.short).await.unwrap();
     assert_eq!((run.state, run.allow_integrity_flags), (RunState::Complete, false));
     let flag = &run.integrity_flags[0];
     assert_eq!(
         (flag.kind, flag.path.as_deref()),
         (IntegrityFlagKind::CheckChanged, Some("test.sh"))
     );
-    let merges = house.client.merges(&accepted.short).await.unwrap().merges;
+    let merges = harness.client.merges(&accepted.short).await.unwrap().merges;
     assert_eq!(merges[0].integrity_flags, run.integrity_flags);
     for path in [format!("/runs/{}", accepted.short), format!("/merges/{}", flag.merge)] {
-        let page = answer(house.ask(Method::GET, &path).header("Accept", "text/html")).await;
+        let page = answer(harness.ask(Method::GET, &path).header("Accept", "text/html")).await;
         assert!(
             page.text.contains("Integrity flags") && page.text.contains("check changed"),
             "{path}"
@@ -61,7 +61,7 @@ async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to(
     }
 
     let deliver = format!("/runs/{}/deliver", accepted.short);
-    let (status, _, field, _) = house
+    let (status, _, field, _) = harness
         .post(&deliver, r#"{"allow_integrity_flags": "yes"}"#)
         .await
         .problem();
@@ -73,12 +73,12 @@ async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to(
         (Some(r#"{"allow_integrity_flags": true}"#), true),
     ] {
         let asked = match body {
-            Some(body) => house.post(&deliver, body).await,
-            None => answer(house.ask(Method::POST, &deliver)).await,
+            Some(body) => harness.post(&deliver, body).await,
+            None => answer(harness.ask(Method::POST, &deliver)).await,
         };
         assert_eq!(asked.status, 202, "{}", asked.text);
         let over = async {
-            while house.client.run(&accepted.short).await.unwrap().delivery.under_way {
+            while harness.client.run(&accepted.short).await.unwrap().delivery.under_way {
                 tokio::task::yield_now().await;
             }
         };

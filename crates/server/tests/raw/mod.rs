@@ -1,6 +1,6 @@
 //! Requests byte by byte, as no client library would send them.
 
-use crate::house::House;
+use crate::harness::Harness;
 use serde_json::Value;
 use server::Settings;
 use sim_llm::Scenario;
@@ -10,8 +10,8 @@ use tokio::{
 };
 
 /// Everything the server says to these bytes until it closes, which the requests ask it to.
-async fn told(house: &House, bytes: &[u8]) -> String {
-    let peer = house.address.strip_prefix("http://").unwrap();
+async fn told(harness: &Harness, bytes: &[u8]) -> String {
+    let peer = harness.address.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(peer).await.unwrap();
     // What is refused early is not read to its end.
     stream.write_all(bytes).await.unwrap_or_default();
@@ -36,11 +36,11 @@ fn problem(answer: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_authority_is_one_and_ours_however_it_is_written() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
-    let own = house.address.strip_prefix("http://").unwrap();
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
+    let own = harness.address.strip_prefix("http://").unwrap();
     let ask = async |line: &str, headers: &str| {
         told(
-            &house,
+            &harness,
             format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes(),
         )
         .await
@@ -122,14 +122,14 @@ async fn the_authority_is_one_and_ours_however_it_is_written() {
             "{problem}"
         );
     }
-    let old = told(&house, b"GET /runs HTTP/1.0\r\n\r\n").await;
+    let old = told(&harness, b"GET /runs HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("HTTP/1.0 400"), "{old}");
 }
 
 /// What hyper refuses by itself has no body; it never reaches a handler.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let refused = [
         // A folded header, a space before the colon, NUL, two lengths, a length that is none.
         "GET /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: 1\r\n folded\r\n\r\n",
@@ -146,7 +146,7 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
         "hello\r\n\r\n",
     ];
     for request in refused {
-        let answer = told(&house, request.as_bytes()).await;
+        let answer = told(&harness, request.as_bytes()).await;
         // A second request is nowhere found in the first.
         assert!(answer.matches("HTTP/1.").count() <= 1, "{request:?}: {answer}");
         assert!(
@@ -157,7 +157,7 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
     // Chunks go before a length: what follows them is the next request, and what lies in them is none.
     let smuggled = "POST /clean HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\
          Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n20\r\nGET /docs HTTP/1.1\r\nHost: a\r\n\r\n.\r\n0\r\n\r\n";
-    let answer = told(&house, smuggled.as_bytes()).await;
+    let answer = told(&harness, smuggled.as_bytes()).await;
     assert!(
         answer.matches("HTTP/1.").count() <= 1 && answer[9..].starts_with('4'),
         "{answer}"
@@ -166,23 +166,23 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
         "GET /runs HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n",
         "X-A: 1\r\n".repeat(200)
     );
-    assert_eq!(status(&told(&house, many.as_bytes()).await), 431);
+    assert_eq!(status(&told(&harness, many.as_bytes()).await), 431);
     let long = format!(
         "GET /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: {}\r\n\r\n",
         "a".repeat(200_000)
     );
-    assert_eq!(status(&told(&house, long.as_bytes()).await), 431);
+    assert_eq!(status(&told(&harness, long.as_bytes()).await), 431);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_of_any_shape_is_refused_with_words() {
-    let house = House::open(Scenario::trivial(1, 1)).await;
+    let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let ask = async |line: &str, more: &str, body: &str| {
         let length = body.len();
         let request = format!(
             "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
-        told(&house, request.as_bytes()).await
+        told(&harness, request.as_bytes()).await
     };
     let json = "Content-Type: application/json\r\n";
     let deep = format!("{}{}", "{\"a\":".repeat(50_000), "1");
@@ -253,11 +253,11 @@ async fn a_value_of_any_shape_is_refused_with_words() {
         }
     }
     for key in ["", "a\tb", "ä", &"k".repeat(256)] {
-        let body = serde_json::to_string(&house.new_run()).unwrap();
+        let body = serde_json::to_string(&harness.new_run()).unwrap();
         let answer = ask("POST /runs", &format!("{json}Idempotency-Key: {key}\r\n"), &body).await;
         assert_eq!(status(&answer), 422, "{key:.20}: {answer}");
     }
-    assert!(house.client.runs(None, None, 10).await.unwrap().runs.is_empty());
+    assert!(harness.client.runs(None, None, 10).await.unwrap().runs.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,13 +266,13 @@ async fn event_streams_have_a_cap_of_their_own() {
         streams: 1,
         ..Settings::default()
     };
-    let house = House::open_with(
+    let harness = Harness::open_with(
         Scenario::from_rules(vec![sim_llm::Rule::any().latency_ms(600_000).say("x")]),
         settings,
     )
     .await;
-    let run = house.client.submit(&house.new_run(), None).await.unwrap().id;
-    let follow = || house.ask(reqwest::Method::GET, &format!("/runs/{run}/events")).send();
+    let run = harness.client.submit(&harness.new_run(), None).await.unwrap().id;
+    let follow = || harness.ask(reqwest::Method::GET, &format!("/runs/{run}/events")).send();
     let first = follow().await.unwrap();
     assert_eq!(first.status(), 200);
     let refused = follow().await.unwrap();
@@ -283,7 +283,7 @@ async fn event_streams_have_a_cap_of_their_own() {
         text.contains("too-many-streams") && text.contains("server.streams"),
         "{text}"
     );
-    assert_eq!(house.get("/healthz").await.status, 200);
+    assert_eq!(harness.get("/healthz").await.status, 200);
     drop(first);
     let again = async {
         while follow().await.unwrap().status() != 200 {

@@ -1,6 +1,6 @@
 //! Facts about merges that wait for a person, over HTTP and on their pages.
 
-use crate::house::{Answer, House, answer};
+use crate::harness::{Answer, Harness, answer};
 use api::{LimitsAsked, MergeDetail, NewResolution, NewRun, PathAnswer, RejectedWork};
 use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Url};
@@ -28,22 +28,22 @@ fn scenario() -> Scenario {
 }
 
 /// A run, one of whose merges waits.
-async fn waiting(house: &House) -> (RunId, MergeDetail) {
-    let mut new: NewRun = house.new_run();
+async fn waiting(harness: &Harness) -> (RunId, MergeDetail) {
+    let mut new: NewRun = harness.new_run();
     new.orch_config.limits = LimitsAsked {
         failures: Some(1),
         ..LimitsAsked::default()
     };
-    let run = house.client.submit(&new, None).await.unwrap().id;
-    (run, asked(house, run).await)
+    let run = harness.client.submit(&new, None).await.unwrap().id;
+    (run, asked(harness, run).await)
 }
 
 /// Follows the run until a merge of it waits.
-async fn asked(house: &House, run: RunId) -> MergeDetail {
-    let mut events = house.client.events(run, 0);
+async fn asked(harness: &Harness, run: RunId) -> MergeDetail {
+    let mut events = harness.client.events(run, 0);
     while let Some(event) = events.next().await {
         if event.unwrap().kind == "merge_waits" {
-            let lines = house
+            let lines = harness
                 .client
                 .merge_lines(Some(MergeState::Waiting), 10)
                 .await
@@ -51,16 +51,16 @@ async fn asked(house: &House, run: RunId) -> MergeDetail {
                 .merges;
             assert_eq!((lines.len(), lines[0].run), (1, run));
             assert_eq!(lines[0].conflicts, ["a.txt"]);
-            return house.client.merge(lines[0].id).await.unwrap();
+            return harness.client.merge(lines[0].id).await.unwrap();
         }
     }
     panic!("no merge waited");
 }
 
-async fn ended(house: &House, run: RunId) -> RunState {
-    let mut events = house.client.events(run, 0);
+async fn ended(harness: &Harness, run: RunId) -> RunState {
+    let mut events = harness.client.events(run, 0);
     while events.next().await.is_some() {}
-    house.client.run(&run.to_string()).await.unwrap().state
+    harness.client.run(&run.to_string()).await.unwrap().state
 }
 
 /// The body that a browser sends for a form.
@@ -71,26 +71,26 @@ fn fields(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
     request.body(url.query().unwrap_or_default().to_owned())
 }
 
-async fn page(house: &House, path: &str) -> Answer {
-    answer(house.ask(Method::GET, path).header("Accept", "text/html")).await
+async fn page(harness: &Harness, path: &str) -> Answer {
+    answer(harness.ask(Method::GET, path).header("Accept", "text/html")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_that_waits_is_shown_answered_and_lands() {
-    let house = House::open(scenario()).await;
-    let (run, detail) = waiting(&house).await;
+    let harness = Harness::open(scenario()).await;
+    let (run, detail) = waiting(&harness).await;
     let id = detail.merge.id;
     assert_eq!(detail.merge.state, MergeState::Waiting);
     assert!(detail.merge.reason.unwrap().message.contains("they exclude each other"));
     assert_eq!((detail.files.len(), detail.files[0].hunks.len()), (1, 1));
     assert_eq!(detail.files[0].hunks[0].base, "<two>\n");
-    let runs = house.client.runs(None, None, 10).await.unwrap().runs;
+    let runs = harness.client.runs(None, None, 10).await.unwrap().runs;
     assert_eq!(runs[0].merges_waiting, 1);
 
     // What can't be used names the value, and changes nothing.
     let path = format!("/merges/{id}/resolution");
     let refused =
-        async |paths: serde_json::Value| house.post(&path, json!({"paths": paths}).to_string()).await.problem();
+        async |paths: serde_json::Value| harness.post(&path, json!({"paths": paths}).to_string()).await.problem();
     let marked = detail.files[0].marked.clone().unwrap();
     let (status, kind, field, value) =
         refused(json!([{"path": "a.txt", "decision": "content", "content": marked}])).await;
@@ -112,17 +112,17 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
     assert_eq!(refused(layers).await.3, Some(json!("layers")));
     assert_eq!(refused(json!([])).await.0, 422);
     assert_eq!(
-        house.post("/merges/99/resolution", "{\"paths\": []}").await.problem().1,
+        harness.post("/merges/99/resolution", "{\"paths\": []}").await.problem().1,
         "unknown-merge"
     );
-    assert_eq!(house.get("/merges/x").await.problem().1, "unknown-merge");
-    assert_eq!(house.get("/merges?state=late").await.problem().3, Some(json!("late")));
-    let (status, kind, ..) = house
+    assert_eq!(harness.get("/merges/x").await.problem().1, "unknown-merge");
+    assert_eq!(harness.get("/merges?state=late").await.problem().3, Some(json!("late")));
+    let (status, kind, ..) = harness
         .post(&format!("/merges/{id}/return"), "{\"note\": \"\"}")
         .await
         .problem();
     assert_eq!((status, kind.as_str()), (422, "invalid-value"));
-    assert_eq!(house.client.merge(id).await.unwrap().merge.state, MergeState::Waiting);
+    assert_eq!(harness.client.merge(id).await.unwrap().merge.state, MergeState::Waiting);
 
     let answer = NewResolution {
         paths: vec![PathAnswer {
@@ -133,14 +133,14 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
         tip: detail.merge.tip,
         by: Some("Ann".into()),
     };
-    let answered = house.client.resolve_merge(id, &answer).await.unwrap();
+    let answered = harness.client.resolve_merge(id, &answer).await.unwrap();
     assert_eq!((answered.id, answered.run), (id, run));
-    assert_eq!(ended(&house, run).await, RunState::Complete);
-    let text = std::fs::read_to_string(house.folder.path().join("workspace/a.txt")).unwrap();
+    assert_eq!(ended(&harness, run).await, RunState::Complete);
+    let text = std::fs::read_to_string(harness.directory.path().join("workspace/a.txt")).unwrap();
     assert_eq!(text, "one\n<left>\n<right>\n");
-    let (status, kind, ..) = house.post(&path, json!(answer).to_string()).await.problem();
+    let (status, kind, ..) = harness.post(&path, json!(answer).to_string()).await.problem();
     assert_eq!((status, kind.as_str()), (409, "not-waiting"));
-    let shown = page(&house, &format!("/merges/{id}")).await;
+    let shown = page(&harness, &format!("/merges/{id}")).await;
     assert!(
         shown.text.contains("Ann decided") && !shown.text.contains("<form"),
         "{}",
@@ -150,10 +150,10 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_is_answered_by_the_forms_of_its_page() {
-    let house = House::open(scenario()).await;
-    let (run, detail) = waiting(&house).await;
+    let harness = Harness::open(scenario()).await;
+    let (run, detail) = waiting(&harness).await;
     let address = format!("/merges/{}", detail.merge.id);
-    let shown = page(&house, &address).await;
+    let shown = page(&harness, &address).await;
     assert!(shown.header("content-security-policy").contains("form-action 'self'"));
     // Under `no-referrer` a browser would not name our own page as the origin of its form.
     assert_eq!(shown.header("referrer-policy"), "same-origin");
@@ -166,8 +166,8 @@ async fn a_merge_is_answered_by_the_forms_of_its_page() {
     ] {
         assert!(shown.text.contains(part), "{part}: {}", shown.text);
     }
-    assert!(page(&house, "/merges?state=waiting").await.text.contains(&address));
-    assert!(page(&house, &format!("/runs/{run}")).await.text.contains(&address));
+    assert!(page(&harness, "/merges?state=waiting").await.text.contains(&address));
+    assert!(page(&harness, &format!("/runs/{run}")).await.text.contains(&address));
 
     let send = async |origin: &str, content: &str| {
         let tip = detail.merge.tip.clone().unwrap();
@@ -177,34 +177,34 @@ async fn a_merge_is_answered_by_the_forms_of_its_page() {
             ("decision.0", "content"),
             ("content.0", content),
         ];
-        let request = house.ask(Method::POST, &format!("{address}/resolution"));
+        let request = harness.ask(Method::POST, &format!("{address}/resolution"));
         answer(fields(request.header("Origin", origin), &form)).await
     };
     assert_eq!(send("http://evil.example", "x\r\n").await.status, 403);
-    let wrong = send(&house.address, "mine\r\n<<<<<<< ours\r\n").await;
+    let wrong = send(&harness.address, "mine\r\n<<<<<<< ours\r\n").await;
     assert_eq!(wrong.status, 422);
     for part in ["role=\"alert\"", "line 2", "mine\n&lt;&lt;&lt;&lt;&lt;&lt;&lt; ours"] {
         assert!(wrong.text.contains(part), "{part}: {}", wrong.text);
     }
-    let right = send(&house.address, "one\r\n<both>\r\n").await;
+    let right = send(&harness.address, "one\r\n<both>\r\n").await;
     // The client went where it was sent: to the merge itself.
     assert_eq!(
         (right.status, right.json()["id"].as_i64()),
         (200, Some(detail.merge.id))
     );
-    assert_eq!(ended(&house, run).await, RunState::Complete);
-    let text = std::fs::read_to_string(house.folder.path().join("workspace/a.txt")).unwrap();
+    assert_eq!(ended(&harness, run).await, RunState::Complete);
+    let text = std::fs::read_to_string(harness.directory.path().join("workspace/a.txt")).unwrap();
     assert_eq!(text, "one\n<both>\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_waits_goes_back_with_a_note() {
-    let house = House::open(scenario()).await;
-    let (run, detail) = waiting(&house).await;
-    let back = house.ask(Method::POST, &format!("/merges/{}/return", detail.merge.id));
+    let harness = Harness::open(scenario()).await;
+    let (run, detail) = waiting(&harness).await;
+    let back = harness.ask(Method::POST, &format!("/merges/{}/return", detail.merge.id));
     let back = answer(fields(back, &[("note", "try once more")])).await;
     assert_eq!((back.status, back.json()["state"].as_str()), (200, Some("rejected")));
-    let mut events = house.client.events(run, 0);
+    let mut events = harness.client.events(run, 0);
     let mut told = Vec::new();
     while let Some(event) = events.next().await {
         let event = event.unwrap();
@@ -218,16 +218,16 @@ async fn work_that_waits_goes_back_with_a_note() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_is_given_up_fails_the_run_for_the_reason_given() {
-    let house = House::open(scenario()).await;
-    let (run, detail) = waiting(&house).await;
+    let harness = Harness::open(scenario()).await;
+    let (run, detail) = waiting(&harness).await;
     let work = RejectedWork {
         reason: "not worth it".into(),
         by: Some("Ann".into()),
     };
-    let answered = house.client.reject_merge(detail.merge.id, &work).await.unwrap();
+    let answered = harness.client.reject_merge(detail.merge.id, &work).await.unwrap();
     assert_eq!(answered.state, MergeState::Rejected);
-    assert_eq!(ended(&house, run).await, RunState::Failed);
-    let reason = house.client.run(&run.to_string()).await.unwrap().reason.unwrap();
+    assert_eq!(ended(&harness, run).await, RunState::Failed);
+    let reason = harness.client.run(&run.to_string()).await.unwrap().reason.unwrap();
     assert!(
         reason.message.contains("Ann gave the work up: not worth it"),
         "{reason:?}"

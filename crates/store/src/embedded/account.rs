@@ -160,9 +160,9 @@ mod tests {
 
     #[test]
     fn a_directory_that_shuts_the_account_out_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let data_dir = folder.path().join("data");
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let data_dir = directory.path().join("data");
         fs::create_dir(&data_dir).unwrap();
         let stranger = Account::Other {
             name: "stranger".into(),
@@ -171,17 +171,17 @@ mod tests {
         };
         let error = stranger.let_in(&data_dir).unwrap_err().to_string();
         assert!(error.contains("stranger"), "{error}");
-        let blocked = format!("can't enter {}\n", folder.path().display());
+        let blocked = format!("can't enter {}\n", directory.path().display());
         assert!(error.contains(&blocked), "{error}");
     }
 
     #[test]
     fn the_data_directory_itself_is_opened_for_the_account() {
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()
             .unwrap();
-        let data_dir = folder.path().join("data");
+        let data_dir = directory.path().join("data");
         fs::create_dir(&data_dir).unwrap();
         fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).unwrap();
         let stranger = Account::Other {

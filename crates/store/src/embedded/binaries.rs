@@ -9,7 +9,7 @@ use std::{
 
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
 
-/// Folders of the packagers: `<root>/<prefix><major version>/bin`.
+/// Directories of the packagers: `<root>/<prefix><major version>/bin`.
 const LAYOUTS: [(&str, &str); 6] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -19,19 +19,19 @@ const LAYOUTS: [(&str, &str); 6] = [
     ("/Applications/Postgres.app/Contents/Versions", ""),
 ];
 
-/// The folder of the programs to use: the named one, else the one of the wanted major version, else the newest.
+/// The directory of the programs to use: the named one, else the one of the wanted major version, else the newest.
 ///
 /// `wanted` is the major version of an existing cluster, which no other version can run.
 pub(super) fn find(named: Option<&Path>, wanted: Option<&str>, cluster: &Path) -> Result<PathBuf, EmbeddedError> {
     let candidates = match named {
-        Some(folder) => match missing_program(folder) {
+        Some(directory) => match missing_program(directory) {
             Some(missing) => {
                 return Err(EmbeddedError::BadBinaries {
-                    folder: folder.to_owned(),
+                    directory: directory.to_owned(),
                     missing,
                 });
             }
-            None => vec![folder.to_owned()],
+            None => vec![directory.to_owned()],
         },
         None => installed(),
     };
@@ -41,7 +41,7 @@ pub(super) fn find(named: Option<&Path>, wanted: Option<&str>, cluster: &Path) -
     let Some(wanted) = wanted else {
         return Ok(newest.clone());
     };
-    let versions: Vec<String> = candidates.iter().map(|folder| major(folder)).collect();
+    let versions: Vec<String> = candidates.iter().map(|directory| major(directory)).collect();
     match versions.iter().position(|version| version == wanted) {
         Some(index) => Ok(candidates[index].clone()),
         None => Err(EmbeddedError::OtherVersion {
@@ -52,7 +52,7 @@ pub(super) fn find(named: Option<&Path>, wanted: Option<&str>, cluster: &Path) -
     }
 }
 
-/// Every folder that holds the programs, the newest version of a packager first.
+/// Every directory that holds the programs, the newest version of a packager first.
 fn installed() -> Vec<PathBuf> {
     let mut packaged: Vec<(u32, PathBuf)> = LAYOUTS
         .iter()
@@ -70,32 +70,32 @@ fn installed() -> Vec<PathBuf> {
         .collect();
     packaged.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
     let on_path = env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = packaged
+    let mut directories: Vec<PathBuf> = packaged
         .into_iter()
-        .map(|(_, folder)| folder)
+        .map(|(_, directory)| directory)
         .chain(env::split_paths(&on_path))
-        .chain(folder_by_pg_config())
-        .filter(|folder| missing_program(folder).is_none())
-        .filter_map(|folder| folder.canonicalize().ok())
+        .chain(directory_by_pg_config())
+        .filter(|directory| missing_program(directory).is_none())
+        .filter_map(|directory| directory.canonicalize().ok())
         .collect();
     let mut seen = std::collections::HashSet::new();
-    folders.retain(|folder| seen.insert(folder.clone()));
-    folders
+    directories.retain(|directory| seen.insert(directory.clone()));
+    directories
 }
 
-fn folder_by_pg_config() -> Option<PathBuf> {
+fn directory_by_pg_config() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").output().ok()?;
-    let folder = String::from_utf8(output.stdout).ok()?;
-    (!folder.trim().is_empty()).then(|| PathBuf::from(folder.trim()))
+    let directory = String::from_utf8(output.stdout).ok()?;
+    (!directory.trim().is_empty()).then(|| PathBuf::from(directory.trim()))
 }
 
-fn missing_program(folder: &Path) -> Option<&'static str> {
-    PROGRAMS.into_iter().find(|program| !folder.join(program).is_file())
+fn missing_program(directory: &Path) -> Option<&'static str> {
+    PROGRAMS.into_iter().find(|program| !directory.join(program).is_file())
 }
 
-/// The major version of a folder's programs, or `unknown`.
-fn major(folder: &Path) -> String {
-    let output = Command::new(folder.join("postgres")).arg("--version").output();
+/// The major version of a directory's programs, or `unknown`.
+fn major(directory: &Path) -> String {
+    let output = Command::new(directory.join("postgres")).arg("--version").output();
     output
         .ok()
         .and_then(|output| {
@@ -114,12 +114,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_folder_without_the_programs_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = find(Some(folder.path()), None, Path::new("/nowhere")).unwrap_err();
+    fn a_named_directory_without_the_programs_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = find(Some(directory.path()), None, Path::new("/nowhere")).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("lacks initdb"), "{text}");
-        assert!(text.contains(&folder.path().display().to_string()), "{text}");
+        assert!(text.contains(&directory.path().display().to_string()), "{text}");
     }
 
     #[test]

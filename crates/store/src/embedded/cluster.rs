@@ -15,7 +15,7 @@ use std::{
 
 const USER: &str = "orchestrator";
 /// How long a server that was just killed may stand in the way of the next one.
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// The longest directory a socket fits in: an address holds 104 bytes on some systems, file name included.
 const SOCKET_DIRECTORY_BYTES: usize = 80;
@@ -77,7 +77,7 @@ impl Cluster {
 
     /// Finds the server running or starts it; `true` where it was started here.
     pub(super) fn ensure_running(&self) -> Result<bool, EmbeddedError> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if presence::is_up(&self.directory, &self.sockets) {
                 return Ok(false);

@@ -10,16 +10,16 @@ pub enum EmbeddedError {
         "no PostgreSQL server programs (initdb, postgres, pg_ctl) were found\n  \
          Debian, Ubuntu: apt-get install -y postgresql    Fedora: dnf install postgresql-server    \
          macOS: brew install postgresql@17\n  \
-         or name their folder in ORCHESTRATOR_PG_BIN, or name a server of yours in DATABASE_URL"
+         or name their directory in ORCHESTRATOR_PG_BIN, or name a server of yours in DATABASE_URL"
     )]
     NoBinaries,
-    /// The folder that was named lacks a program.
+    /// The directory that was named lacks a program.
     #[error(
-        "ORCHESTRATOR_PG_BIN names {folder}, which lacks {missing}; name the folder that holds initdb, postgres and pg_ctl"
+        "ORCHESTRATOR_PG_BIN names {directory}, which lacks {missing}; name the directory that holds initdb, postgres and pg_ctl"
     )]
     BadBinaries {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        directory: PathBuf,
         /// The first program it lacks.
         missing: &'static str,
     },

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long a process that was just killed may still hold the lock.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(25);
 
 /// The proof that no other process works in a data directory.
@@ -38,7 +38,7 @@ impl DataDirLock {
             .write(true)
             .open(&path)
             .map_err(|source| EmbeddedError::directory("write", &path, source))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while let Err(error) = file.try_lock() {
             match error {
                 TryLockError::WouldBlock if Instant::now() < deadline => sleep(TRY_AGAIN_AFTER),
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn a_held_lock_names_the_directory_and_the_holder() {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = folder.path().join("data");
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
         let first = DataDirLock::take(&data_dir).unwrap();
         let error = DataDirLock::take(&data_dir).unwrap_err().to_string();
         assert!(error.contains(&data_dir.display().to_string()), "{error}");
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_data_directory_below_a_file_is_a_clear_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = DataDirLock::take(&file.join("data")).unwrap_err().to_string();
         assert!(error.contains("--data-dir"), "{error}");

@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The environment variable that names the folder of the PostgreSQL programs.
+/// The environment variable that names the directory of the PostgreSQL programs.
 pub const BINARIES_VARIABLE: &str = "ORCHESTRATOR_PG_BIN";
 /// The environment variable that names the account the server runs as when we are root.
 pub const ACCOUNT_VARIABLE: &str = "ORCHESTRATOR_PG_USER";
@@ -31,7 +31,7 @@ pub const ACCOUNT_VARIABLE: &str = "ORCHESTRATOR_PG_USER";
 /// How the private server is run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder that holds `initdb`, `postgres` and `pg_ctl`; looked for where `None`.
+    /// The directory that holds `initdb`, `postgres` and `pg_ctl`; looked for where `None`.
     pub binaries: Option<PathBuf>,
     /// The account the server runs as when we are root; `postgres`, else `nobody`, where `None`.
     pub account: Option<String>,
@@ -84,7 +84,7 @@ impl Running {
         self.cluster.directory()
     }
 
-    /// The folder of the programs that are in use.
+    /// The directory of the programs that are in use.
     pub fn binaries(&self) -> &Path {
         self.cluster.binaries()
     }

@@ -20,7 +20,7 @@ pub struct LoggedEvent {
     pub kind: String,
     /// Whose, if a task's.
     pub task: Option<TaskKey>,
-    /// The fact, with its `kind`.
+    /// The event, with its `kind`.
     pub data: Value,
 }
 

@@ -1,7 +1,7 @@
 //! The journal of an attempt, and its ledger.
 
 use crate::place::Place;
-use domain::{CommitId, NanoDollars, event::Fact};
+use domain::{CommitId, NanoDollars, event::Event};
 use serde_json::json;
 use store::{
     Holder,
@@ -23,7 +23,7 @@ async fn attempt(place: &Place) -> (Holder, Writer) {
     (holder, writer)
 }
 
-fn answer() -> (TurnRow, Fact) {
+fn answer() -> (TurnRow, Event) {
     let row = TurnRow {
         number: 1,
         assistant: json!({"content": "a\u{0}b"}),
@@ -34,7 +34,7 @@ fn answer() -> (TurnRow, Fact) {
     };
     (
         row,
-        Fact::TurnAnswered {
+        Event::TurnAnswered {
             attempt: 1,
             turn: 1,
             tools: vec!["sh\u{0}ell".into()],
@@ -43,7 +43,7 @@ fn answer() -> (TurnRow, Fact) {
     )
 }
 
-fn intent() -> (IntentRow, Fact) {
+fn intent() -> (IntentRow, Event) {
     let row = IntentRow {
         turn: 1,
         call_id: "c\u{0}1".into(),
@@ -53,7 +53,7 @@ fn intent() -> (IntentRow, Fact) {
     };
     (
         row,
-        Fact::ToolStarted {
+        Event::ToolStarted {
             turn: 1,
             tool: "shell".into(),
             summary: "printf '\u{0}'".into(),

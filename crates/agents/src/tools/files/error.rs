@@ -18,11 +18,11 @@ pub(in super::super) enum FileError {
     NotAPath { path: String },
     #[error("`{path}` does not exist. `list_dir` shows what there is.")]
     NotFound { path: String },
-    #[error("`{path}` is a folder. Use `list_dir` for it, or name a file in it.")]
-    IsFolder { path: String },
-    #[error("`{path}` is not a folder.")]
-    NotAFolder { path: String },
-    #[error("a part of `{path}` is a file, not a folder.")]
+    #[error("`{path}` is a directory. Use `list_dir` for it, or name a file in it.")]
+    IsDirectory { path: String },
+    #[error("`{path}` is not a directory.")]
+    NotADirectory { path: String },
+    #[error("a part of `{path}` is a file, not a directory.")]
     ThroughFile { path: String },
     #[error("`{path}` is a pipe, socket or device, not a file.")]
     Special { path: String },
@@ -34,8 +34,8 @@ pub(in super::super) enum FileError {
     TooLarge { path: String, bytes: u64, limit_bytes: u64 },
     #[error("`{path}` may not be written by this worker. It may write: {allowed}.")]
     NotPermitted { path: String, allowed: String },
-    #[error("`{path}` lies in the folder of long outputs, which can only be read.")]
-    ReadOnlyFolder { path: String },
+    #[error("`{path}` lies in the directory of long outputs, which can only be read.")]
+    ReadOnlyDirectory { path: String },
     #[error("`{path}` could not be {doing}: {source}.", doing = past(doing))]
     System {
         doing: &'static str,
@@ -57,14 +57,14 @@ impl FileError {
     fn kind(&self) -> &'static str {
         match self {
             FileError::Outside { .. } => "outside_worktree",
-            FileError::Git { .. } | FileError::NotPermitted { .. } | FileError::ReadOnlyFolder { .. } => {
+            FileError::Git { .. } | FileError::NotPermitted { .. } | FileError::ReadOnlyDirectory { .. } => {
                 "not_permitted"
             }
             FileError::NotFound { .. } | FileError::Dangling { .. } => "not_found",
             FileError::TooLarge { .. } => "too_large",
             FileError::NotAPath { .. }
-            | FileError::IsFolder { .. }
-            | FileError::NotAFolder { .. }
+            | FileError::IsDirectory { .. }
+            | FileError::NotADirectory { .. }
             | FileError::ThroughFile { .. }
             | FileError::Special { .. } => "wrong_kind",
             FileError::System { .. } => "system",

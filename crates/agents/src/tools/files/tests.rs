@@ -14,11 +14,11 @@ struct Fixture {
     files: Files,
 }
 
-/// A worktree beside a folder with a secret, and an output folder.
+/// A worktree beside a directory with a secret, and an output directory.
 fn fixture() -> Fixture {
     let outer = tempfile::tempdir().unwrap();
-    for folder in ["wt/src", "out", "beside"] {
-        fs::create_dir_all(outer.path().join(folder)).unwrap();
+    for directory in ["wt/src", "out", "beside"] {
+        fs::create_dir_all(outer.path().join(directory)).unwrap();
     }
     fs::write(outer.path().join("wt/src/a.txt"), "inside").unwrap();
     fs::write(outer.path().join("wt/.git"), "gitdir: x").unwrap();
@@ -100,17 +100,17 @@ fn paths_out_of_the_worktree_are_refused_by_name() {
 fn links_out_of_the_worktree_are_refused() {
     for fixture in [fixture(), fixture().by_steps()] {
         symlink("../beside/secret", fixture.path("wt/file")).unwrap();
-        symlink("../beside", fixture.path("wt/folder")).unwrap();
+        symlink("../beside", fixture.path("wt/directory")).unwrap();
         symlink(fixture.path("beside"), fixture.path("wt/absolute")).unwrap();
         symlink("/proc/self/root", fixture.path("wt/magic")).unwrap();
-        for path in ["file", "folder/secret", "absolute/secret", "magic/etc/passwd"] {
+        for path in ["file", "directory/secret", "absolute/secret", "magic/etc/passwd"] {
             let refusal = fixture.read(path).unwrap_err();
             assert!(
                 refusal.contains(&format!("`{path}` is outside the worktree")),
                 "{refusal}"
             );
         }
-        for path in ["file", "folder/secret", "folder/new", "absolute/new", "folder/deep/new"] {
+        for path in ["file", "directory/secret", "directory/new", "absolute/new", "directory/deep/new"] {
             let refusal = fixture.write(path).unwrap_err();
             assert!(refusal.contains(&format!("`{path}`")), "{refusal}");
         }
@@ -202,9 +202,9 @@ fn what_is_no_file_is_named() {
     )
     .unwrap();
     symlink("nowhere", fixture.path("wt/dangling")).unwrap();
-    assert!(fixture.read("src").unwrap_err().contains("is a folder"));
-    assert!(fixture.write("src").unwrap_err().contains("is a folder"));
-    assert!(fixture.write(".").unwrap_err().contains("is a folder"));
+    assert!(fixture.read("src").unwrap_err().contains("is a directory"));
+    assert!(fixture.write("src").unwrap_err().contains("is a directory"));
+    assert!(fixture.write(".").unwrap_err().contains("is a directory"));
     assert!(fixture.read("pipe").unwrap_err().contains("pipe, socket or device"));
     assert!(fixture.write("pipe").unwrap_err().contains("pipe, socket or device"));
     assert!(
@@ -217,13 +217,13 @@ fn what_is_no_file_is_named() {
         fixture
             .read("src/a.txt/b")
             .unwrap_err()
-            .contains("is a file, not a folder")
+            .contains("is a file, not a directory")
     );
     assert!(
         fixture
             .write("src/a.txt/b")
             .unwrap_err()
-            .contains("is a file, not a folder")
+            .contains("is a file, not a directory")
     );
     assert!(
         fixture

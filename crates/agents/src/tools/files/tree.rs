@@ -1,4 +1,4 @@
-//! Opens paths beneath one folder and nowhere else.
+//! Opens paths beneath one directory and nowhere else.
 
 use std::fs::File;
 use std::io;
@@ -10,24 +10,24 @@ use rustix::io::Errno;
 
 use super::{FileError, is_git_name};
 
-/// The kernel gives up on a path whose folders are moved while it looks; so often it is asked again.
+/// The kernel gives up on a path whose directories are moved while it looks; so often it is asked again.
 const RESOLVE_TRIES: usize = 16;
 
-/// An open folder.
+/// An open directory.
 #[derive(Debug)]
 pub(in super::super) struct Tree {
     /// As it was given; models see this one in their shell.
     root: PathBuf,
     /// Without symbolic links, as the kernel names it.
     real_root: PathBuf,
-    folder: OwnedFd,
+    directory: OwnedFd,
     resolver: Resolver,
 }
 
-/// Who makes sure that a path stays beneath the folder.
+/// Who makes sure that a path stays beneath the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolver {
-    /// `openat2`: links inside the folder work, links out of it are refused.
+    /// `openat2`: links inside the directory work, links out of it are refused.
     Kernel,
     /// Step by step where the kernel has no `openat2` or the container forbids it: no links at all.
     Steps,
@@ -37,7 +37,7 @@ enum Resolver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     File,
-    Folder,
+    Directory,
     Link,
     Special,
 }
@@ -46,14 +46,14 @@ impl Kind {
     pub(in super::super) fn of(stat: &Stat) -> Self {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Folder,
+            FileType::Directory => Kind::Directory,
             FileType::Symlink => Kind::Link,
             _ => Kind::Special,
         }
     }
 }
 
-/// Something that exists, with where it really is beneath the folder.
+/// Something that exists, with where it really is beneath the directory.
 pub(super) struct Found {
     pub(super) real: PathBuf,
     pub(super) stat: Stat,
@@ -62,12 +62,12 @@ pub(super) struct Found {
 impl Tree {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(root, flags, Mode::empty())?;
-        let real_root = name_of(&folder)?;
+        let directory = rustix::fs::open(root, flags, Mode::empty())?;
+        let real_root = name_of(&directory)?;
         let mut tree = Self {
             root: root.to_owned(),
             real_root,
-            folder,
+            directory,
             resolver: Resolver::Kernel,
         };
         if let Err(Errno::NOSYS | Errno::PERM) = tree.open_beneath(Path::new(""), flags) {
@@ -80,12 +80,12 @@ impl Tree {
         &self.root
     }
 
-    /// Where the folder really is, for walks over it.
+    /// Where the directory really is, for walks over it.
     pub(in super::super) fn real_root(&self) -> &Path {
         &self.real_root
     }
 
-    /// The part of an absolute path beneath this folder.
+    /// The part of an absolute path beneath this directory.
     pub(super) fn relative<'path>(&self, path: &'path Path) -> Option<&'path Path> {
         path.strip_prefix(&self.root)
             .or_else(|_| path.strip_prefix(&self.real_root))
@@ -102,16 +102,16 @@ impl Tree {
         let found = self.found(&opened, given)?;
         match Kind::of(&found.stat) {
             Kind::File => Ok((File::from(opened), u64::try_from(found.stat.st_size).unwrap_or(0))),
-            Kind::Folder => Err(FileError::IsFolder { path: given.to_owned() }),
+            Kind::Directory => Err(FileError::IsDirectory { path: given.to_owned() }),
             Kind::Link | Kind::Special => Err(FileError::Special { path: given.to_owned() }),
         }
     }
 
-    /// Opens a folder, and tells where it really is.
-    pub(in super::super) fn open_folder(&self, relative: &Path, given: &str) -> Result<(OwnedFd, PathBuf), FileError> {
+    /// Opens a directory, and tells where it really is.
+    pub(in super::super) fn open_directory(&self, relative: &Path, given: &str) -> Result<(OwnedFd, PathBuf), FileError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = self.open_beneath(relative, flags).map_err(|error| match error {
-            Errno::NOTDIR => FileError::NotAFolder { path: given.to_owned() },
+            Errno::NOTDIR => FileError::NotADirectory { path: given.to_owned() },
             other => self.explain(other, given),
         })?;
         let found = self.found(&opened, given)?;
@@ -170,17 +170,17 @@ impl Tree {
         }
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         for _ in 1..RESOLVE_TRIES {
-            match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve) {
+            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
                 other => return other,
             }
         }
-        rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve)
+        rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve)
     }
 
     fn open_by_steps(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut at = rustix::fs::openat(&self.folder, ".", step, Mode::empty())?;
+        let mut at = rustix::fs::openat(&self.directory, ".", step, Mode::empty())?;
         let mut names = path.iter().peekable();
         while let Some(name) = names.next() {
             let last = names.peek().is_none();
@@ -221,7 +221,7 @@ impl Tree {
         }
     }
 
-    /// The same folder as a kernel without `openat2` would be asked for it.
+    /// The same directory as a kernel without `openat2` would be asked for it.
     #[cfg(test)]
     pub(super) fn by_steps(self) -> Self {
         Self {

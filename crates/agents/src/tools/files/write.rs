@@ -29,14 +29,14 @@ struct Target {
 pub(super) fn write(place: &Place<'_>, content: &[u8], policy: &WritePolicy) -> Result<Written, FileError> {
     let target = target(place)?;
     permit(policy, &target.relative, place)?;
-    let name = target.relative.file_name().ok_or_else(|| FileError::IsFolder {
+    let name = target.relative.file_name().ok_or_else(|| FileError::IsDirectory {
         path: place.given.clone(),
     })?;
     let parent = target.relative.parent().unwrap_or(Path::new(""));
-    let (folder, real_parent) = open_or_make_folder(place, parent)?;
-    // A new file may have been named through a linked folder.
+    let (directory, real_parent) = open_or_make_directory(place, parent)?;
+    // A new file may have been named through a linked directory.
     permit(policy, &real_parent.join(name), place)?;
-    replace(&folder, Path::new(name), content, target.mode).map_err(|source| failed(place, source))?;
+    replace(&directory, Path::new(name), content, target.mode).map_err(|source| failed(place, source))?;
     Ok(if target.mode.is_some() {
         Written::Replaced
     } else {
@@ -62,7 +62,7 @@ fn target(place: &Place<'_>) -> Result<Target, FileError> {
                     mode: Some(mode),
                 })
             }
-            Kind::Folder => Err(FileError::IsFolder {
+            Kind::Directory => Err(FileError::IsDirectory {
                 path: place.given.clone(),
             }),
             Kind::Link | Kind::Special => Err(FileError::Special {
@@ -83,34 +83,34 @@ fn permit(policy: &WritePolicy, relative: &Path, place: &Place<'_>) -> Result<()
     }
 }
 
-/// Makes what is missing of a path of folders, from the outermost on; tells where the last one really is.
-fn open_or_make_folder(place: &Place<'_>, relative: &Path) -> Result<(OwnedFd, PathBuf), FileError> {
-    if let Some(folder) = open_folder(place, relative)? {
-        return Ok(folder);
+/// Makes what is missing of a path of directories, from the outermost on; tells where the last one really is.
+fn open_or_make_directory(place: &Place<'_>, relative: &Path) -> Result<(OwnedFd, PathBuf), FileError> {
+    if let Some(directory) = open_directory(place, relative)? {
+        return Ok(directory);
     }
     let (Some(name), Some(above)) = (relative.file_name(), relative.parent()) else {
         return Err(FileError::NotFound {
             path: place.given.clone(),
         });
     };
-    let (above, _) = open_or_make_folder(place, above)?;
+    let (above, _) = open_or_make_directory(place, above)?;
     match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o777)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(failed(place, error.into())),
     }
     // Something is there now; if it cannot be opened, it is a link to nothing.
-    open_folder(place, relative)?.ok_or_else(|| FileError::Dangling {
+    open_directory(place, relative)?.ok_or_else(|| FileError::Dangling {
         path: place.given.clone(),
     })
 }
 
-/// `None` where there is nothing; a folder of git's is refused here, before anything is made in it.
-fn open_folder(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd, PathBuf)>, FileError> {
+/// `None` where there is nothing; a directory of git's is refused here, before anything is made in it.
+fn open_directory(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd, PathBuf)>, FileError> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     match place.tree.open_beneath(relative, flags) {
-        Ok(folder) => {
-            let real = place.tree.found(&folder, &place.given)?.real;
-            Ok(Some((folder, real)))
+        Ok(directory) => {
+            let real = place.tree.found(&directory, &place.given)?.real;
+            Ok(Some((directory, real)))
         }
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(place.tree.explain(error, &place.given)),
@@ -118,17 +118,17 @@ fn open_folder(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd, Pa
 }
 
 /// Writes beside, then renames over.
-fn replace(folder: &OwnedFd, name: &Path, content: &[u8], mode: Option<Mode>) -> io::Result<()> {
+fn replace(directory: &OwnedFd, name: &Path, content: &[u8], mode: Option<Mode>) -> io::Result<()> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let beside = format!(".orchestrator-write-{}-{number}", std::process::id());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, beside.as_str(), flags, Mode::from_raw_mode(0o666))?;
+    let file = rustix::fs::openat(directory, beside.as_str(), flags, Mode::from_raw_mode(0o666))?;
     let written = fill(file, content, mode)
-        .and_then(|()| rustix::fs::renameat(folder, beside.as_str(), folder, name).map_err(io::Error::from));
+        .and_then(|()| rustix::fs::renameat(directory, beside.as_str(), directory, name).map_err(io::Error::from));
     if written.is_err() {
         // The error of writing is the one to report.
-        rustix::fs::unlinkat(folder, beside.as_str(), AtFlags::empty()).unwrap_or_default();
+        rustix::fs::unlinkat(directory, beside.as_str(), AtFlags::empty()).unwrap_or_default();
     }
     written
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     effect::Effect,
-    event::{Event, Fact},
+    event::Event,
+    input::Input,
     ids::{CommitId, Fence, RunId, TaskId, TaskKey},
     plan::{Dependency, PlanDocument, Why},
     profile::Change,
@@ -28,7 +29,7 @@ pub(super) struct World {
     pub(super) parents: BTreeMap<i64, BTreeSet<i64>>,
     /// Tasks whose landing intent is written.
     pub(super) landing: BTreeSet<i64>,
-    pub(super) facts: Vec<(Option<TaskId>, Fact)>,
+    pub(super) events: Vec<(Option<TaskId>, Event)>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -49,7 +50,7 @@ impl World {
             tasks: BTreeMap::new(),
             parents: BTreeMap::new(),
             landing: BTreeSet::new(),
-            facts: Vec::new(),
+            events: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -81,11 +82,11 @@ impl World {
     }
 
     /// One transaction: the decision, what follows from it, and the end of every open task where it asks for that.
-    pub(super) fn apply(&mut self, task: Option<i64>, event: &Event) -> Result<(), Refusal> {
-        let decision = transition(&self.snapshot(task), event)?;
+    pub(super) fn apply(&mut self, task: Option<i64>, input: &Input) -> Result<(), Refusal> {
+        let decision = transition(&self.snapshot(task), input)?;
         self.run = decision.run;
         for new in &decision.insert {
-            self.insert(new, event);
+            self.insert(new, input);
         }
         for child in decision.children {
             let row = self.tasks.get_mut(&child.id.0).unwrap();
@@ -95,9 +96,9 @@ impl World {
             self.tasks.insert(task.id.0, task);
         }
         self.effects.extend(decision.effects);
-        self.facts.extend(decision.facts);
-        for (other, event) in decision.follow {
-            match self.apply(Some(other.0), &event) {
+        self.events.extend(decision.events);
+        for (other, input) in decision.follow {
+            match self.apply(Some(other.0), &input) {
                 Ok(()) | Err(Refusal::Stale(_)) => {}
                 Err(refusal) => panic!("what follows from a decision is legal: {refusal}"),
             }
@@ -105,7 +106,7 @@ impl World {
         if decision.cancel_open {
             for task in self.ids() {
                 let landing = self.landing.contains(&task);
-                let cancelled = self.apply(Some(task), &Event::TaskCancelled { landing });
+                let cancelled = self.apply(Some(task), &Input::TaskCancelled { landing });
                 assert!(
                     !matches!(cancelled, Err(Refusal::Illegal(_))) || landing,
                     "only a landing is past cancelling"
@@ -115,8 +116,8 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, new: &NewTask, event: &Event) {
-        let Event::Planned { plan, changes, .. } = event else {
+    pub(super) fn insert(&mut self, new: &NewTask, input: &Input) {
+        let Input::Planned { plan, changes, .. } = input else {
             panic!("only a plan makes tasks");
         };
         let place = |key: &TaskKey| plan.tasks.iter().position(|task| task.key == *key).unwrap();
@@ -180,8 +181,8 @@ pub(super) fn graph() -> impl Strategy<Value = Graph> {
     })
 }
 
-pub(super) fn prepared() -> Event {
-    Event::Prepared {
+pub(super) fn prepared() -> Input {
+    Input::Prepared {
         base: CommitId("0".repeat(40)),
         base_branch: "main".into(),
         check: Check {
@@ -191,7 +192,7 @@ pub(super) fn prepared() -> Event {
     }
 }
 
-pub(super) fn planned(graph: &Graph) -> Event {
+pub(super) fn planned(graph: &Graph) -> Input {
     let template = PlanDocument::single("do it", "coder", "").tasks.remove(0);
     let key = |index: usize| TaskKey(format!("t{index}"));
     let tasks = graph.parents.iter().enumerate().map(|(index, parents)| {
@@ -210,7 +211,7 @@ pub(super) fn planned(graph: &Graph) -> Event {
         tasks: tasks.collect(),
         ..PlanDocument::default()
     };
-    Event::Planned {
+    Input::Planned {
         plan: Box::new(plan),
         repairs: Vec::new(),
         changes: graph.changes.clone(),

@@ -65,7 +65,7 @@ pub struct CleanedRun {
 /// A build cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanedCache {
-    /// Its folder's name: that of the workspace's hub.
+    /// Its directory's name: that of the workspace's hub.
     pub name: String,
     /// Its bytes.
     pub bytes: u64,

@@ -4,7 +4,7 @@
 use super::{
     RetentionError,
     report::{Age, CleanedCache},
-    round::{Round, folders, held, removed},
+    round::{Round, directories, held, removed},
 };
 use crate::{context::blocking, disk::usage::Area};
 use git::Hub;
@@ -43,7 +43,7 @@ impl Round<'_> {
 
     async fn spare_caches(&mut self, mut over: u64) -> Result<u64, RetentionError> {
         let (context, root) = (&self.disk.context, self.disk.context.layout.caches());
-        let mut caches: HashMap<String, PathBuf> = blocking(move || folders(&root))
+        let mut caches: HashMap<String, PathBuf> = blocking(move || directories(&root))
             .await
             .into_iter()
             .filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path)))

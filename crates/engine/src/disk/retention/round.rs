@@ -8,7 +8,7 @@ use crate::{
     context::blocking,
     disk::{
         Disk,
-        usage::{Area, folder_bytes},
+        usage::{Area, directory_bytes},
     },
     settings::GivesUp,
 };
@@ -120,7 +120,7 @@ impl<'a> Round<'a> {
     /// The outputs of runs that have ended, with nothing open, the oldest end first.
     pub(super) async fn outputs(&self) -> Result<Vec<(EndedRun, PathBuf)>, RetentionError> {
         let root = self.disk.context.layout.all_outputs();
-        let listed = blocking(move || folders(&root)).await;
+        let listed = blocking(move || directories(&root)).await;
         let named = |path: PathBuf| Some((RunId::from_str(path.file_name()?.to_str()?).ok()?, path));
         let outputs: HashMap<RunId, PathBuf> = listed.into_iter().filter_map(named).collect();
         let runs: Vec<RunId> = outputs.keys().copied().collect();
@@ -199,16 +199,16 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// The folders of the hubs.
+    /// The directories of the hubs.
     pub(super) async fn hubs(&self) -> Vec<PathBuf> {
         let hubs = self.disk.context.layout.hubs();
-        blocking(move || folders(&hubs)).await
+        blocking(move || directories(&hubs)).await
     }
 
-    /// The bytes of a folder.
+    /// The bytes of a directory.
     pub(super) async fn bytes(&self, path: PathBuf) -> u64 {
         let stop = self.disk.context.drain.clone();
-        blocking(move || folder_bytes(&path, &stop)).await
+        blocking(move || directory_bytes(&path, &stop)).await
     }
 
     /// Whether anything is to be removed; an error where the lease is another's by now.
@@ -243,7 +243,7 @@ pub(super) async fn removed(path: PathBuf) -> bool {
     removed.is_ok()
 }
 
-pub(super) fn folders(path: &Path) -> Vec<PathBuf> {
+pub(super) fn directories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }

@@ -16,7 +16,7 @@ const TITLE: usize = 200;
 
 pub(super) async fn text(delivering: &Delivering<'_>) -> Result<String, Failure> {
     let views = &delivering.context.views;
-    let run = delivering.facts.id;
+    let run = delivering.details.id;
     let gone = || Failure::Overtaken(format!("run {run} is gone"));
     let detail = views.run(run).await?.ok_or_else(gone)?;
     let (tasks, merges) = (views.tasks(run).await?, views.merges(run).await?);

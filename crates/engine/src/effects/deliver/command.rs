@@ -1,4 +1,4 @@
-//! A command of the operator's, outside the sandbox: no shell, an empty folder, a clean environment, limits.
+//! A command of the operator's, outside the sandbox: no shell, an empty directory, a clean environment, limits.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{ffi::OsString, io, path::Path, process::Stdio, time::Duration};
@@ -17,7 +17,7 @@ pub(super) struct HostCommand<'a> {
     /// The variables it is given, besides PATH.
     pub(super) environment: &'a [(String, String)],
     /// Where it runs.
-    pub(super) folder: &'a Path,
+    pub(super) directory: &'a Path,
     /// How long it may take.
     pub(super) limit: Duration,
     /// Bytes that are read of each of its outputs; it goes on writing into nothing.
@@ -82,7 +82,7 @@ fn spawn(command: &HostCommand<'_>) -> io::Result<Child> {
         .env("PATH", path)
         .env("LC_ALL", "C.UTF-8")
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(command.folder)
+        .current_dir(command.directory)
         .process_group(0)
         .kill_on_drop(true)
         .stdin(Stdio::null())
@@ -110,7 +110,7 @@ mod tests {
         let command = HostCommand {
             argv: &argv,
             environment: &environment,
-            folder: Path::new("/"),
+            directory: Path::new("/"),
             limit,
             output_bytes: 20,
         };

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 const NAMED: usize = 3;
 
 pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
-    let facts = delivering.facts;
-    let (user, branch) = (PathBuf::from(&facts.workspace_path), facts.branch.clone());
+    let details = delivering.details;
+    let (user, branch) = (PathBuf::from(&details.workspace_path), details.branch.clone());
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
     // Since it was prepared its path may have come to lead elsewhere.
     let (admission, place) = (delivering.context.admission.clone(), user.clone());
@@ -23,7 +23,7 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
         return Ok(Ended::refused(refused));
     }
     let delivered = blocking(move || git::deliver_branch(&user, &hub, &commit, &branch)).await;
-    let place = format!("branch {} of {}", facts.branch, facts.workspace_path);
+    let place = format!("branch {} of {}", details.branch, details.workspace_path);
     let at = delivering.commit.short();
     Ok(match delivered {
         Ok(Delivered::Created) => Ended::new(DeliveryResult::Created, format!("{place} is made at {at}")),
@@ -37,11 +37,11 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
 
 /// Looks at all that the run adds once more, whatever landed it; in words, why nothing is delivered.
 async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, Trouble> {
-    let Some(base) = delivering.facts.base.clone() else {
+    let Some(base) = delivering.details.base.clone() else {
         return Ok(Ok(()));
     };
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
-    let user = PathBuf::from(&delivering.facts.workspace_path);
+    let user = PathBuf::from(&delivering.details.workspace_path);
     match blocking(move || hub.check(&base, &commit, &UserAttributes::of(&user)?)).await {
         Ok(()) => Ok(Ok(())),
         Err(Refused::Git(error)) => Err(error.into()),
@@ -50,13 +50,13 @@ async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, Trou
 }
 
 pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
-    let facts = delivering.facts;
+    let details = delivering.details;
     let skipped = |why: &str| Ended::new(DeliveryResult::Skipped, format!("left as it is: {why}"));
-    let base = match &facts.base {
+    let base = match &details.base {
         Some(base) if delivering.context.settings.fast_forward => base.clone(),
         Some(_) | None => return Ok(skipped("fast-forward is off")),
     };
-    let mut integrity = delivering.context.store.integrity(facts.id).await?;
+    let mut integrity = delivering.context.store.integrity(details.id).await?;
     if !integrity.allowed {
         let found = executed(delivering, &base).await?;
         let known = |flag: &IntegrityFlag| integrity.flags.iter().any(|known| known.title() == flag.title());
@@ -64,9 +64,9 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
         integrity.flags.extend(new);
     }
     if !integrity.allowed && !integrity.flags.is_empty() {
-        return Ok(skipped(&flagged(&integrity.flags, &facts.id.short())));
+        return Ok(skipped(&flagged(&integrity.flags, &details.id.short())));
     }
-    let (user, commit) = (PathBuf::from(&facts.workspace_path), delivering.commit.clone());
+    let (user, commit) = (PathBuf::from(&details.workspace_path), delivering.commit.clone());
     Ok(
         match blocking(move || git::fast_forward(&user, &base, &commit)).await? {
             FastForward::Done => Ended::new(DeliveryResult::Updated, "fast-forwarded"),
@@ -79,7 +79,7 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
 /// machine, nobody knew there what the user's git is configured to run.
 async fn executed(delivering: &Delivering<'_>, base: &CommitId) -> Result<Vec<IntegrityFlag>, Trouble> {
     let (hub, base, commit) = (delivering.hub.clone(), base.clone(), delivering.commit.clone());
-    let user = PathBuf::from(&delivering.facts.workspace_path);
+    let user = PathBuf::from(&delivering.details.workspace_path);
     let found = blocking(move || hub.executed(&base, &commit, &UserCommands::of(&user)?)).await;
     Ok(found?)
 }

@@ -19,13 +19,13 @@ use crate::context::{
 use domain::{
     CommitId,
     delivery::{Delivery, DeliveryResult, DeliveryStep, DeliveryStepEnd},
-    event::Event,
+    input::Input,
     run::{Reason, ReasonCode, RunState},
     transition::Refusal,
 };
 use git::Hub;
 use std::sync::Arc;
-use store::{effect::ClaimedEffect, run::RunFacts};
+use store::{effect::ClaimedEffect, run::RunDetails};
 
 /// How often a delivery is tried that something passing keeps from ending, a network that is away for instance: with
 /// waits that double, for about two minutes.
@@ -34,14 +34,14 @@ pub(super) const TRIES: u32 = 9;
 /// Why a step did not come to an end.
 enum Trouble {
     /// It may pass; what failed, in a sentence.
-    Passing(String),
+    Transient(String),
     /// The effect itself can't go on.
     Effect(Failure),
 }
 
 impl From<git::GitError> for Trouble {
     fn from(error: git::GitError) -> Self {
-        Self::Passing(error.to_string())
+        Self::Transient(error.to_string())
     }
 }
 
@@ -81,15 +81,15 @@ impl Ended {
 /// One delivery on its way.
 struct Delivering<'a> {
     context: &'a Context,
-    facts: &'a RunFacts,
+    details: &'a RunDetails,
     effect: &'a ClaimedEffect,
     hub: Arc<Hub>,
     commit: CommitId,
     so_far: Delivery,
 }
 
-pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &ClaimedEffect) -> Result<(), Failure> {
-    let mut delivering = Delivering::begin(context, facts, effect).await?;
+pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &ClaimedEffect) -> Result<(), Failure> {
+    let mut delivering = Delivering::begin(context, details, effect).await?;
     for step in DeliveryStep::ALL {
         delivering.take(step).await?;
     }
@@ -97,9 +97,9 @@ pub(super) async fn perform(context: &Context, facts: &RunFacts, effect: &Claime
 }
 
 impl<'a> Delivering<'a> {
-    async fn begin(context: &'a Context, facts: &'a RunFacts, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
-        let hub = context.hub(&facts.hub, facts.id).await?;
-        let found = tip::find(context, facts.id, &hub).await.map_err(|error| match error {
+    async fn begin(context: &'a Context, details: &'a RunDetails, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
+        let hub = context.hub(&details.hub, details.id).await?;
+        let found = tip::find(context, details.id, &hub).await.map_err(|error| match error {
             TipError::Store(error) => Failure::from(error),
             TipError::Git(error) => error.into(),
         })?;
@@ -107,7 +107,7 @@ impl<'a> Delivering<'a> {
             undelivered(format!(
                 "the integration branch of {} is not in the hub any more: retention gave it up, or it was removed. A \
                  branch that was delivered before is still in {}",
-                facts.branch, facts.workspace_path
+                details.branch, details.workspace_path
             ))
         })?;
         if let Some(lost) = tip.lost {
@@ -116,11 +116,11 @@ impl<'a> Delivering<'a> {
         let commit = tip.commit;
         Ok(Self {
             context,
-            facts,
+            details,
             effect,
             hub,
             commit,
-            so_far: context.store.delivery(facts.id).await?,
+            so_far: context.store.delivery(details.id).await?,
         })
     }
 
@@ -137,12 +137,12 @@ impl<'a> Delivering<'a> {
         match self.perform(step).await {
             Ok(ended) => self.record(step, ended).await,
             Err(Trouble::Effect(failure)) => Err(failure),
-            Err(Trouble::Passing(error)) if self.effect.tries < TRIES => {
+            Err(Trouble::Transient(error)) if self.effect.tries < TRIES => {
                 let said = format!("{error}; it is tried again");
                 self.record(step, Ended::new(DeliveryResult::Failed, said)).await?;
-                Err(Failure::Passing(error))
+                Err(Failure::Transient(error))
             }
-            Err(Trouble::Passing(error)) => {
+            Err(Trouble::Transient(error)) => {
                 let said = format!("{error} (tried {} times)", self.effect.tries);
                 self.record(step, Ended::new(DeliveryResult::Failed, said)).await
             }
@@ -150,7 +150,7 @@ impl<'a> Delivering<'a> {
     }
 
     fn is_wanted(&self, step: DeliveryStep) -> bool {
-        let settings = self.context.delivery(&self.facts.workspace_path);
+        let settings = self.context.delivery(&self.details.workspace_path);
         match step {
             DeliveryStep::Branch | DeliveryStep::Checkout => true,
             DeliveryStep::Push => settings.is_some_and(|settings| settings.push.is_some()),
@@ -175,14 +175,14 @@ impl<'a> Delivering<'a> {
             said: telemetry::secrets::redact(&ended.said),
             url: ended.url,
         };
-        self.tell(Event::DeliveryMoved { end: end.clone() }).await?;
+        self.tell(Input::DeliveryMoved { end: end.clone() }).await?;
         self.so_far.record(end);
         Ok(())
     }
 
     /// Records something on the way, as long as this process is the one that delivers.
-    async fn tell(&self, event: Event) -> Result<(), Failure> {
-        let held = self.context.step(self.facts.id, None, event, async |tx| {
+    async fn tell(&self, event: Input) -> Result<(), Failure> {
+        let held = self.context.step(self.details.id, None, event, async |tx| {
             match tx.holds_effect(self.effect).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale("another process delivers".into()))),
@@ -204,23 +204,23 @@ impl<'a> Delivering<'a> {
             return Err(undelivered(format!(
                 "everything has landed, but not all of it is handed over: {}. `orchestrator deliver {}` tries again",
                 undone.join("; "),
-                self.facts.id.short()
+                self.details.id.short()
             )));
         }
-        if self.facts.state == RunState::Complete {
+        if self.details.state == RunState::Complete {
             // Handed over once more: its steps are told one by one, and the run is what it was.
             super::retire(self.context, self.effect).await;
             return Ok(());
         }
         let checkout = self.so_far.step(DeliveryStep::Checkout);
-        let event = Event::Delivered {
+        let event = Input::Delivered {
             commit: self.commit.clone(),
             checkout: checkout.map(|end| end.said.clone()).unwrap_or_default(),
         };
         let effect = self.effect;
         let finished = self
             .context
-            .step(self.facts.id, None, event, async |tx| finish(tx, effect).await);
+            .step(self.details.id, None, event, async |tx| finish(tx, effect).await);
         Ok(finished.await?)
     }
 }

@@ -14,14 +14,14 @@ const TITLE: usize = 120;
 const SAID: usize = 600;
 
 pub(super) async fn pull_request(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
-    let settings = delivering.context.delivery(&delivering.facts.workspace_path);
+    let settings = delivering.context.delivery(&delivering.details.workspace_path);
     let Some(forge) = settings.and_then(|settings| settings.pull_request.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no forge command is configured"));
     };
     let text = body::text(delivering).await?;
     let place = Place::make(delivering, text)
         .await
-        .map_err(|error| Trouble::Passing(format!("no folder could be made for the forge command: {error}")))?;
+        .map_err(|error| Trouble::Transient(format!("no directory could be made for the forge command: {error}")))?;
     let values = values(delivering, &forge, &place);
     let done = delivering.unless_stopped(find_or_create(&forge, &values, &place)).await;
     place.remove().await;
@@ -65,12 +65,12 @@ async fn call(
     let command = HostCommand {
         argv: &argv,
         environment: &forge.environment,
-        folder: &place.folder,
+        directory: &place.directory,
         limit: forge.limit,
         output_bytes: forge.output_bytes,
     };
     let program = words.first().map_or("", String::as_str);
-    let failed = |what: String| Trouble::Passing(format!("the forge command ({name}: {program}) {what}"));
+    let failed = |what: String| Trouble::Transient(format!("the forge command ({name}: {program}) {what}"));
     let output = command::run(&command).await;
     let output = output.map_err(|error| failed(format!("could not be run: {error}")))?;
     let output = output.ok_or_else(|| failed(format!("took longer than its {} s", forge.limit.as_secs())))?;
@@ -96,15 +96,15 @@ async fn call(
 type Values = [(&'static str, String); 6];
 
 fn values(delivering: &Delivering<'_>, forge: &ForgeCommand, place: &Place) -> Values {
-    let facts = delivering.facts;
-    let push = delivering.context.delivery(&facts.workspace_path);
+    let details = delivering.details;
+    let push = delivering.context.delivery(&details.workspace_path);
     let push = push.and_then(|settings| settings.push.as_ref());
-    let branch = push.map_or(facts.branch.clone(), |push| push.branch(&facts.id, &facts.branch));
-    let base = forge.base.clone().or_else(|| facts.base_branch.clone());
+    let branch = push.map_or(details.branch.clone(), |push| push.branch(&details.id, &details.branch));
+    let base = forge.base.clone().or_else(|| details.base_branch.clone());
     [
         ("{branch}", branch),
         ("{base}", base.unwrap_or_default()),
-        ("{title}", title(&facts.objective)),
+        ("{title}", title(&details.objective)),
         ("{body_file}", place.body.display().to_string()),
         ("{commit}", delivering.commit.0.clone()),
         (
@@ -159,10 +159,10 @@ fn url_in(output: &str) -> Option<String> {
     ))
 }
 
-/// An empty folder for the command, and the body beside it. It lies among the worktrees, which a start clears.
+/// An empty directory for the command, and the body beside it. It lies among the worktrees, which a start clears.
 struct Place {
     root: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     body: PathBuf,
 }
 
@@ -171,10 +171,10 @@ impl Place {
         let root = delivering
             .context
             .layout
-            .delivery(delivering.facts.id, delivering.effect.fence);
+            .delivery(delivering.details.id, delivering.effect.fence);
         blocking(move || {
             let place = Self {
-                folder: root.join("empty"),
+                directory: root.join("empty"),
                 body: root.join("body.md"),
                 root,
             };
@@ -183,7 +183,7 @@ impl Place {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            fs::create_dir_all(&place.folder)?;
+            fs::create_dir_all(&place.directory)?;
             fs::write(&place.body, text)?;
             Ok(place)
         })
@@ -192,7 +192,7 @@ impl Place {
 
     async fn remove(self) {
         if let Err(error) = blocking(move || fs::remove_dir_all(&self.root)).await {
-            tracing::debug!(%error, "the folder of a forge command is removed at the next start");
+            tracing::debug!(%error, "the directory of a forge command is removed at the next start");
         }
     }
 }

@@ -5,16 +5,16 @@ use super::{Delivering, Ended, Trouble};
 use crate::context::blocking;
 use domain::{
     delivery::{DeliveryResult, PushIntent},
-    event::Event,
+    input::Input,
 };
 use git::{PushError, PushRejection, Pushed, Remote};
 
 pub(super) async fn push(delivering: &mut Delivering<'_>) -> Result<Ended, Trouble> {
-    let settings = delivering.context.delivery(&delivering.facts.workspace_path);
+    let settings = delivering.context.delivery(&delivering.details.workspace_path);
     let Some(to) = settings.and_then(|settings| settings.push.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no remote is configured"));
     };
-    let branch = to.branch(&delivering.facts.id, &delivering.facts.branch);
+    let branch = to.branch(&delivering.details.id, &delivering.details.branch);
     let intent = match intend(delivering, &to.remote, &branch).await {
         Ok(intent) => intent,
         Err(Asked::Refused(error)) => return Ok(Ended::refused(error.to_string())),
@@ -57,8 +57,8 @@ impl<T: Into<Trouble>> From<T> for Asked {
 fn sort(error: PushError) -> Asked {
     match error {
         refused @ (PushError::BadAddress { .. } | PushError::BadBranch { .. }) => Asked::Refused(refused),
-        passing @ (PushError::Unreachable { .. } | PushError::Git(_)) => {
-            Asked::Trouble(Trouble::Passing(passing.to_string()))
+        transient @ (PushError::Unreachable { .. } | PushError::Git(_)) => {
+            Asked::Trouble(Trouble::Transient(transient.to_string()))
         }
     }
 }
@@ -79,7 +79,7 @@ async fn intend(delivering: &mut Delivering<'_>, remote: &Remote, branch: &str) 
         expected: delivering.unless_stopped(asking).await?.map_err(sort)?,
         commit: delivering.commit.clone(),
     };
-    let event = Event::PushIntended { intent: intent.clone() };
+    let event = Input::PushIntended { intent: intent.clone() };
     delivering.tell(event).await?;
     delivering.so_far.push_intent = Some(intent.clone());
     Ok(intent)

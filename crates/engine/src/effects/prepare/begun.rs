@@ -72,9 +72,9 @@ pub(super) async fn settle(context: &Context, run: RunId) {
     if !file.exists() {
         return;
     }
-    let prepared = match context.store.run_facts(run).await {
-        Ok(Some(facts)) if facts.base.is_some() => true,
-        Ok(Some(facts)) if !facts.state.is_final() => return,
+    let prepared = match context.store.run_details(run).await {
+        Ok(Some(details)) if details.base.is_some() => true,
+        Ok(Some(details)) if !details.state.is_final() => return,
         Ok(_) => false,
         Err(error) => {
             tracing::debug!(%run, %error, "what was begun for a run is settled later");

@@ -25,15 +25,15 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
-use store::{attempt::Writer, claim::Claimed, run::RunFacts, task::TaskFacts};
+use store::{attempt::Writer, claim::Claimed, run::RunDetails, task::TaskDetails};
 use tokio_util::sync::CancellationToken;
 
 /// Everything about one attempt.
 pub(super) struct Attempt<'a> {
     pub(super) context: &'a Context,
     pub(super) claimed: &'a Claimed,
-    pub(super) facts: RunFacts,
-    pub(super) task: TaskFacts,
+    pub(super) details: RunDetails,
+    pub(super) task: TaskDetails,
     pub(super) profile: Profile,
     pub(super) hub: Arc<Hub>,
     pub(super) base: CommitId,
@@ -53,13 +53,13 @@ impl<'a> Attempt<'a> {
         cancel: CancellationToken,
     ) -> Result<Self, Unready> {
         let store = &context.store;
-        let facts = store
-            .run_facts(claimed.run)
+        let details = store
+            .run_details(claimed.run)
             .await
             .map_err(broken)?
             .ok_or_else(|| broken("the run is gone"))?;
         let task = store
-            .task_facts(claimed.task)
+            .task_details(claimed.task)
             .await
             .map_err(broken)?
             .ok_or_else(|| broken("the task is gone"))?;
@@ -70,13 +70,13 @@ impl<'a> Attempt<'a> {
                 format!("there is no profile {} here any more", claimed.profile),
             )
         })?;
-        if let Err(error) = context.knows_models_of(&facts) {
+        if let Err(error) = context.knows_models_of(&details) {
             return Err(Unready::Away {
                 what: "a process that has its model",
                 error,
             });
         }
-        let hub = context.hub(&facts.hub, claimed.run).await?;
+        let hub = context.hub(&details.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
             Some(base) => base,
@@ -101,8 +101,8 @@ impl<'a> Attempt<'a> {
             .map_err(broken)?;
         let worktree = context.layout.worktree(claimed.run, &claimed.key, claimed.fence);
         let limits = TreeLimits {
-            max_file_bytes: facts.limits.file_bytes,
-            max_changed_files: facts.limits.files as usize,
+            max_file_bytes: details.limits.file_bytes,
+            max_changed_files: details.limits.files as usize,
             ..TreeLimits::default()
         };
         let decided = match previous {
@@ -115,14 +115,14 @@ impl<'a> Attempt<'a> {
             snapshot: row.snapshot,
             previous,
             decided,
-            settings: context.merge_settings(&facts.workspace_path).clone(),
+            settings: context.merge_settings(&details.workspace_path).clone(),
         };
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;
         Ok(Self {
             context,
             claimed,
-            facts,
+            details,
             task,
             profile,
             hub,
@@ -194,7 +194,7 @@ impl<'a> Attempt<'a> {
             allowed: self.profile.tools.clone(),
             write_policy: self.profile.write.clone(),
             limits: ToolLimits {
-                shell_longest_time: Duration::from_secs(self.facts.limits.tool_s),
+                shell_longest_time: Duration::from_secs(self.details.limits.tool_s),
                 ..ToolLimits::default()
             },
             shell_env: Vec::new(),

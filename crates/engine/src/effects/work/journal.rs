@@ -1,12 +1,12 @@
 //! The journal of an attempt, on the database and in the hub.
 
-use crate::context::{Context, Waiting, blocking, patiently};
+use crate::context::{Context, Waiting, blocking, retry_outages};
 use agents::{
     port::{Journal, Verdict},
     tools::Tool,
 };
 use async_trait::async_trait;
-use domain::{CommitId, TaskKey, event::Fact, plan::first_line};
+use domain::{CommitId, TaskKey, event::Event, plan::first_line};
 use git::{GitError, Hub, SnapshotError, SnapshotRequest, TreeLimits};
 use llm::{Message, Reply, ToolCall};
 use std::{
@@ -48,7 +48,7 @@ impl AttemptJournal {
     where
         Written: Future<Output = Result<Held, store::Error>>,
     {
-        match patiently(&self.cancel, write).await {
+        match retry_outages(&self.cancel, write).await {
             _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
                 self.context.wake.told();
@@ -78,7 +78,7 @@ impl AttemptJournal {
             fence: self.writer.fence,
         };
         let context = &self.context;
-        let snapshot = || context.patiently_shown(writer, &self.cancel, || self.take_snapshot(turn));
+        let snapshot = || context.retry_outages_shown(writer, &self.cancel, || self.take_snapshot(turn));
         for _ in 0..SNAPSHOT_TRIES {
             match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}
@@ -130,14 +130,14 @@ impl Journal for AttemptJournal {
             .iter()
             .map(|call| first_line(&call.name, SUMMARY_CHARACTERS))
             .collect();
-        let fact = Fact::TurnAnswered {
+        let event = Event::TurnAnswered {
             attempt: self.number,
             turn,
             tools,
             cost: answer.cost,
         };
         let store = &self.context.store;
-        self.write(|| store.record_turn(self.writer, &row, fact.clone())).await
+        self.write(|| store.record_turn(self.writer, &row, event.clone())).await
     }
 
     async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
@@ -153,13 +153,13 @@ impl Journal for AttemptJournal {
         if Tool::named(&call.name).is_some_and(Tool::changes) {
             self.changed.store(true, Ordering::Relaxed);
         }
-        let fact = Fact::ToolStarted {
+        let event = Event::ToolStarted {
             turn,
             tool: name,
             summary,
         };
         let store = &self.context.store;
-        self.write(|| store.record_intent(self.writer, &row, fact.clone()))
+        self.write(|| store.record_intent(self.writer, &row, event.clone()))
             .await
     }
 

@@ -19,7 +19,7 @@ impl Attempt<'_> {
         let plan = store.plan(self.claimed.run).await.map_err(broken)?.unwrap_or_default();
         let replayed = store.replay(self.claimed.attempt_id).await.map_err(broken)?;
         let spec = &self.task.spec;
-        let attempt_ends = Instant::now() + Duration::from_secs(self.facts.limits.attempt_s);
+        let attempt_ends = Instant::now() + Duration::from_secs(self.details.limits.attempt_s);
         Ok(WorkOrder {
             run: self.claimed.run.short(),
             task: self.claimed.key.clone(),
@@ -27,12 +27,12 @@ impl Attempt<'_> {
             title: self.task.title.clone(),
             instructions: spec.instructions.clone(),
             acceptance: spec.acceptance.clone(),
-            gate: self.facts.check.clone().unwrap_or(Check {
+            gate: self.details.check.clone().unwrap_or(Check {
                 command: None,
                 source: CheckSource::NotConfigured,
             }),
             check: spec.check.clone(),
-            objective: self.facts.objective.clone(),
+            objective: self.details.objective.clone(),
             interfaces: interfaces(&plan, spec),
             hand_offs: self.hand_offs().await?,
             feedback: self.task.feedback.as_ref().map(told),
@@ -40,10 +40,10 @@ impl Attempt<'_> {
             base: self.base.clone(),
             conflicted: self.conflicted.clone(),
             profile: self.profile.clone(),
-            model: ModelRef::new(self.facts.worker.0.clone(), self.facts.worker.1.clone()),
-            limits: self.facts.limits.clone(),
+            model: ModelRef::new(self.details.worker.0.clone(), self.details.worker.1.clone()),
+            limits: self.details.limits.clone(),
             resume: replayed.into_iter().filter_map(journaled).collect(),
-            deadline: remaining(&self.facts).map_or(attempt_ends, |run_ends| run_ends.min(attempt_ends)),
+            deadline: remaining(&self.details).map_or(attempt_ends, |run_ends| run_ends.min(attempt_ends)),
         })
     }
 

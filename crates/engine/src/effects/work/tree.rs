@@ -50,7 +50,7 @@ impl Attempt<'_> {
         ));
         let (hub, base, snapshot) = (self.hub.clone(), self.base.clone(), snapshot.clone());
         let conflicted = self.conflicted.clone();
-        let (context, facts) = (self.context.clone(), self.facts.clone());
+        let (context, details) = (self.context.clone(), self.details.clone());
         let (policy, profile) = (self.profile.write.clone(), self.profile.name.clone());
         blocking(move || {
             let tree = hub.tree_of(&snapshot).map_err(broken)?;
@@ -60,7 +60,7 @@ impl Attempt<'_> {
             let commit = hub
                 .commit_tree(&tree, std::slice::from_ref(&base), &stamp)
                 .map_err(broken)?;
-            let attributes = user_git::attributes(&context, &facts);
+            let attributes = user_git::attributes(&context, &details);
             hub.check(&base, &commit, &attributes)
                 .map_err(|refused| match refused {
                     Refused::Git(error) => broken(error),
@@ -92,7 +92,7 @@ impl Attempt<'_> {
     async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
         let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
         let writer = Waiting::of(self.claimed);
-        let pinned = self.context.patiently_shown(writer, &self.cancel, || {
+        let pinned = self.context.retry_outages_shown(writer, &self.cancel, || {
             let (hub, reference, commit) = (self.hub.clone(), reference.clone(), commit.clone());
             blocking(move || hub.pin(&reference, &commit))
         });

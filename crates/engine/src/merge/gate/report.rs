@@ -287,7 +287,7 @@ impl GateReport {
     }
 }
 
-/// The lines of an output, without numbers, folders and times.
+/// The lines of an output, without numbers, directories and times.
 fn shape(output: &str) -> BTreeSet<String> {
     let line = |line: &str| -> String {
         let words = line

@@ -41,7 +41,7 @@ impl From<GateError> for Failure {
         match error {
             GateError::Stopped => Self::Stopped,
             GateError::Git(error) | GateError::Checkout(WorktreeError::Git(error)) => error.into(),
-            other => Self::Passing(other.to_string()),
+            other => Self::Transient(other.to_string()),
         }
     }
 }
@@ -50,7 +50,7 @@ impl Gate<'_> {
     /// This check on a commit, as what it said is remembered.
     pub(super) fn on(&self, commit: &CommitId) -> (String, CommitId, String) {
         (
-            self.entry.branch.facts.hub.clone(),
+            self.entry.branch.details.hub.clone(),
             commit.clone(),
             self.command.clone(),
         )
@@ -73,11 +73,11 @@ impl Gate<'_> {
     }
 
     async fn run_in(&self, place: &Path, log: &Path) -> Result<GateReport, GateError> {
-        if let Some(folder) = log.parent() {
-            // Without the folder only the whole output is missing; the report keeps its end.
-            drop(tokio::fs::create_dir_all(folder).await);
+        if let Some(directory) = log.parent() {
+            // Without the directory only the whole output is missing; the report keeps its end.
+            drop(tokio::fs::create_dir_all(directory).await);
         }
-        let (context, facts) = (&self.entry.branch.context, &self.entry.branch.facts);
+        let (context, details) = (&self.entry.branch.context, &self.entry.branch.details);
         let cache = &self.cache.path;
         match tokio::fs::try_exists(cache).await {
             Ok(true) => telemetry::sandbox::cache_hit(),
@@ -85,10 +85,10 @@ impl Gate<'_> {
         }
         let mut job = Job::shell(&self.command, place.to_path_buf());
         job.hub = Some(self.entry.branch.hub.path().to_path_buf());
-        job.time_limit = Duration::from_secs(facts.limits.gate_s);
-        job.output_limit_bytes = facts.limits.output_bytes as usize;
+        job.time_limit = Duration::from_secs(details.limits.gate_s);
+        job.output_limit_bytes = details.limits.output_bytes as usize;
         job.output_file = log.parent().is_some_and(Path::is_dir).then(|| log.to_path_buf());
-        job.extra_read_only = context.extra_read_only(&facts.workspace_path);
+        job.extra_read_only = context.extra_read_only(&details.workspace_path);
         if tokio::fs::create_dir_all(cache).await.is_ok() {
             let target = cache.join("target").display().to_string();
             job.env.push(("CARGO_TARGET_DIR".into(), target));
@@ -99,6 +99,6 @@ impl Gate<'_> {
         if finished.exit == Exit::Cancelled {
             return Err(GateError::Stopped);
         }
-        Ok(GateReport::read(&self.command, &finished, log, facts.limits.gate_s))
+        Ok(GateReport::read(&self.command, &finished, log, details.limits.gate_s))
     }
 }

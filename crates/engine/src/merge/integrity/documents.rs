@@ -115,9 +115,9 @@ fn json(before: Option<&str>, after: Option<&str>, check: &str) -> Option<Settin
     let words = keys.iter().map(|pointer| pointer[1..].replace('/', ".")).collect();
     Some(changed(words, || {
         for pointer in &keys {
-            let (folder, name) = pointer.rsplit_once('/')?;
+            let (directory, name) = pointer.rsplit_once('/')?;
             let name = name.replace("~1", "/").replace("~0", "~");
-            let holder = after.pointer_mut(folder)?.as_object_mut()?;
+            let holder = after.pointer_mut(directory)?.as_object_mut()?;
             match before.pointer(pointer) {
                 Some(value) => holder.insert(name, value.clone()),
                 None => holder.remove(&name),

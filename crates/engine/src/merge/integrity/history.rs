@@ -16,8 +16,8 @@ fn share_of_history() {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let repository = std::env::var_os("INTEGRITY_HISTORY").map_or(here, PathBuf::from);
     let check = std::env::var("INTEGRITY_CHECK").unwrap_or_else(|_| "cargo test".to_owned());
-    let folder = tempfile::tempdir().unwrap();
-    let hub = Hub::open_or_create(&folder.path().join("hub"), &repository).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let hub = Hub::open_or_create(&directory.path().join("hub"), &repository).unwrap();
     let head = match git::inspect(&repository).unwrap() {
         git::Found::Repository { head: Some(head), .. } => head,
         _ => panic!("{} has no commit", repository.display()),

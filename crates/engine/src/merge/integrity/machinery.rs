@@ -48,7 +48,7 @@ const WORDS: [(Family, &[&str]); 4] = [
     ),
 ];
 
-/// Names of files that a runner finds by itself, in any folder.
+/// Names of files that a runner finds by itself, in any directory.
 const RUNNER_FILES: [(Family, &[&str]); 4] = [
     (
         Family::Python,
@@ -158,14 +158,14 @@ impl Machinery {
             text: String::new(),
         };
         let mut scripts = VecDeque::from([(command.to_owned(), String::new(), true)]);
-        while let Some((text, folder, is_command)) = scripts.pop_front() {
+        while let Some((text, directory, is_command)) = scripts.pop_front() {
             found.text.push_str(&text);
             found.text.push('\n');
             let run = match is_command {
                 true => run_by(&text),
                 false => BTreeSet::new(),
             };
-            for path in named_in(&text, &folder, exists, read) {
+            for path in named_in(&text, &directory, exists, read) {
                 let is_run = run.contains(&path);
                 if is_run && read(&path).is_none() {
                     // Without it the check could not pass before: it is what the work is to bring.
@@ -173,8 +173,8 @@ impl Machinery {
                 }
                 let belongs = is_script(&path) || (is_run && !is_program(&path) && !test_files::is_test(&path));
                 if belongs && found.named.len() < SCRIPTS && found.named.insert(path.clone()) {
-                    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-                    scripts.extend(read(&path).map(|text| (text, folder, false)));
+                    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+                    scripts.extend(read(&path).map(|text| (text, directory, false)));
                 }
             }
             if is_command && let Some(package) = read("package.json") {
@@ -232,9 +232,9 @@ impl Machinery {
     /// Whether a runner would load the path in place of its own code, or of an installed package.
     fn is_loaded(&self, path: &str) -> bool {
         let mut parts = path.rsplit('/');
-        let (name, folder) = (parts.next().unwrap_or(path), parts.next());
+        let (name, directory) = (parts.next().unwrap_or(path), parts.next());
         let module = match name.strip_suffix(".py") {
-            Some("__init__") => folder,
+            Some("__init__") => directory,
             Some(module) => Some(module),
             None => None,
         };
@@ -250,10 +250,10 @@ fn is_cargo_configuration(path: &str) -> bool {
         .any(|name| path == *name || path.ends_with(&format!("/{name}")))
 }
 
-/// The files that a text names: from the root, from the folder it lies in, or from a folder that it names.
+/// The files that a text names: from the root, from the directory it lies in, or from a directory that it names.
 fn named_in(
     text: &str,
-    folder: &str,
+    directory: &str,
     exists: &dyn Fn(&str) -> bool,
     read: &dyn Fn(&str) -> Option<String>,
 ) -> BTreeSet<String> {
@@ -262,13 +262,13 @@ fn named_in(
         .map(|token| token.trim_start_matches("./").trim_end_matches(['/', '.']))
         .filter(|token| !token.is_empty() && !token.contains("..") && !token.starts_with('/'))
         .collect();
-    let mut folders: BTreeSet<&str> = tokens.iter().copied().filter(|token| !token.contains('.')).collect();
-    folders.extend(["", folder]);
+    let mut directories: BTreeSet<&str> = tokens.iter().copied().filter(|token| !token.contains('.')).collect();
+    directories.extend(["", directory]);
     let mut named = BTreeSet::new();
-    for folder in folders {
-        let below = |name: &str| match folder.is_empty() {
+    for directory in directories {
+        let below = |name: &str| match directory.is_empty() {
             true => name.to_owned(),
-            false => format!("{folder}/{name}"),
+            false => format!("{directory}/{name}"),
         };
         named.extend(tokens.iter().map(|token| below(token)).filter(|path| exists(path)));
         for (_, files) in READ_BY_PROGRAMS.iter().filter(|(program, _)| tokens.contains(program)) {
@@ -304,9 +304,9 @@ fn run_by(command: &str) -> BTreeSet<String> {
 /// Whether a file that a check runs is more likely what the check is about.
 fn is_program(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let stem = name.split('.').next().unwrap_or(name);
-    let of_code = folder
+    let of_code = directory
         .split('/')
         .any(|part| ["src", "lib", "app", "cmd"].contains(&part));
     of_code
@@ -323,13 +323,13 @@ const fn is_word(letter: char) -> bool {
 /// Whether a file that a script of the check names belongs to the check, and not to the code that it is about.
 fn is_script(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let stem = name.split('.').next().unwrap_or(name);
     let is_shell = [".sh", ".bash", ".zsh", ".ksh", ".mk", ".bats", ".ps1"]
         .iter()
         .any(|end| name.ends_with(end));
     let is_built_in = ["makefile", "gnumakefile", "justfile", ".justfile", "rakefile"].contains(&name);
-    let of_tools = folder
+    let of_tools = directory
         .split('/')
         .any(|part| ["scripts", "script", "tools", "ci", ".ci", "bin", "hack"].contains(&part));
     let speaks = [

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_named_by_itself_by_its_folder_or_by_a_pattern() {
+    fn a_path_is_named_by_itself_by_its_directory_or_by_a_pattern() {
         let scope_of_task = scope(&["src", "tests/*.py", "./docs/a.md"]);
         for named in ["src/a/b.rs", "tests/a.py", "docs/a.md", "Cargo.lock"] {
             assert_eq!(scope_of_task.standing(named), Standing::Named, "{named}");

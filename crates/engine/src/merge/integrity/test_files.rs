@@ -6,8 +6,8 @@
 use regex::Regex;
 use std::{collections::BTreeMap, sync::LazyLock};
 
-/// Folders that hold tests.
-const FOLDERS: [&str; 9] = [
+/// Directories that hold tests.
+const DIRECTORIES: [&str; 9] = [
     "test",
     "tests",
     "spec",
@@ -18,7 +18,7 @@ const FOLDERS: [&str; 9] = [
     "e2e",
     "it",
 ];
-/// What a file in such a folder ends in to be code.
+/// What a file in such a directory ends in to be code.
 const CODE: [&str; 26] = [
     "py", "rs", "js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "go", "rb", "java", "kt", "scala", "cs", "php",
     "c", "cc", "cpp", "swift", "ex", "exs", "sh", "bats", "t",
@@ -26,25 +26,25 @@ const CODE: [&str; 26] = [
 
 /// Whether a path is that of a file of tests.
 pub(super) fn is_test(path: &str) -> bool {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
     if !CODE.contains(&end) {
         return false;
     }
-    let in_folder = folder
+    let in_directory = directory
         .split('/')
-        .any(|part| FOLDERS.contains(&part.to_ascii_lowercase().as_str()));
+        .any(|part| DIRECTORIES.contains(&part.to_ascii_lowercase().as_str()));
     let begins = ["test_", "Test"].iter().any(|start| stem.starts_with(start));
     let ends = ["_test", "_tests", "_spec", ".test", ".spec", "Test", "Tests", "Spec"]
         .iter()
         .any(|tail| stem.ends_with(tail));
-    in_folder || begins || ends || ["test", "tests"].contains(&stem) && end != "sh" || ["bats", "t"].contains(&end)
+    in_directory || begins || ends || ["test", "tests"].contains(&stem) && end != "sh" || ["bats", "t"].contains(&end)
 }
 
 /// Whether a path lies among tests, whatever it is: their data, too.
 pub(super) fn is_among_tests(path: &str) -> bool {
-    let folders = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    folders.split('/').any(|part| FOLDERS.contains(&part))
+    let directories = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    directories.split('/').any(|part| DIRECTORIES.contains(&part))
 }
 
 macro_rules! pattern {

@@ -70,12 +70,12 @@ impl Ladder<'_> {
     /// Runs it; in words, why there is no result.
     async fn drive(&self, program: &Path, file: &OpenFile) -> Result<Result<Vec<u8>, String>, Failure> {
         let merger = self.merger;
-        let folder = merger.entry.branch.context.layout.driver(
-            merger.entry.branch.facts.id,
+        let directory = merger.entry.branch.context.layout.driver(
+            merger.entry.branch.details.id,
             merger.entry.merge.id,
             merger.entry.branch.lock.fence(),
         );
-        let names = Names::of(&file.path, &folder);
+        let names = Names::of(&file.path, &directory);
         let (hub, conflicting, written) = (merger.entry.branch.hub.clone(), file.file.clone(), names.clone());
         let sides = blocking(move || -> Result<[Vec<u8>; 2], Failure> {
             let read =
@@ -87,14 +87,14 @@ impl Ladder<'_> {
             );
             written
                 .write([&base, &ours, &theirs])
-                .map_err(|error| Failure::Passing(error.to_string()))?;
+                .map_err(|error| Failure::Transient(error.to_string()))?;
             Ok([ours, theirs])
         })
         .await?;
         let result = self.drive_in(program, file, &names).await;
-        let removed = blocking(move || remove(&folder)).await;
+        let removed = blocking(move || remove(&directory)).await;
         if let Err(error) = removed {
-            tracing::warn!(%error, "the folder of a driver could not be removed");
+            tracing::warn!(%error, "the directory of a driver could not be removed");
         }
         Ok(match result? {
             Ok(content) if sides.contains(&content) => Err("it kept one side and dropped the other".to_owned()),
@@ -118,7 +118,7 @@ impl Ladder<'_> {
         let argv = std::iter::once(program.display().to_string())
             .chain(arguments)
             .collect();
-        let mut job = Job::new(argv, names.folder.clone());
+        let mut job = Job::new(argv, names.directory.clone());
         job.time_limit = self.settings.driver_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
         // What is beneath /usr every room sees; a program from elsewhere is granted by itself.
@@ -132,12 +132,12 @@ impl Ladder<'_> {
         };
         let how = match finished.exit {
             Exit::Code(0) => {
-                let (folder, most) = (names.folder.clone(), self.settings.file_bytes);
+                let (directory, most) = (names.directory.clone(), self.settings.file_bytes);
                 let result = match self.settings.driver.iter().any(|part| part.contains("{output}")) {
                     true => names.output.clone(),
                     false => names.ours.clone(),
                 };
-                let content = blocking(move || place::read_file(&folder, result.as_bytes(), most)).await;
+                let content = blocking(move || place::read_file(&directory, result.as_bytes(), most)).await;
                 return Ok(content.map_err(|error| format!("its result can't be read: {error}")));
             }
             Exit::Cancelled => return Err(self.interrupted()),
@@ -157,10 +157,10 @@ impl Ladder<'_> {
     }
 }
 
-/// What the files in the driver's folder are called: by their role, with the ending that tells the language.
+/// What the files in the driver's directory are called: by their role, with the ending that tells the language.
 #[derive(Clone)]
 struct Names {
-    folder: PathBuf,
+    directory: PathBuf,
     base: String,
     ours: String,
     theirs: String,
@@ -168,14 +168,14 @@ struct Names {
 }
 
 impl Names {
-    fn of(path: &str, folder: &Path) -> Self {
+    fn of(path: &str, directory: &Path) -> Self {
         let plain = |ending: &&str| {
             (1..=ENDING_BYTES).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
         let ending = path.rsplit_once('.').map(|(_, ending)| ending).filter(plain);
         let name = |role: &str| ending.map_or(role.to_owned(), |ending| format!("{role}.{ending}"));
         Self {
-            folder: folder.to_path_buf(),
+            directory: directory.to_path_buf(),
             base: name("base"),
             ours: name("ours"),
             theirs: name("theirs"),
@@ -183,13 +183,13 @@ impl Names {
         }
     }
 
-    /// Writes the three versions into a folder of their own.
+    /// Writes the three versions into a directory of their own.
     fn write(&self, [base, ours, theirs]: [&[u8]; 3]) -> io::Result<()> {
-        remove(&self.folder)?;
-        fs::create_dir(&self.folder)?;
-        fs::write(self.folder.join(&self.base), base)?;
-        fs::write(self.folder.join(&self.ours), ours)?;
-        fs::write(self.folder.join(&self.theirs), theirs)
+        remove(&self.directory)?;
+        fs::create_dir(&self.directory)?;
+        fs::write(self.directory.join(&self.base), base)?;
+        fs::write(self.directory.join(&self.ours), ours)?;
+        fs::write(self.directory.join(&self.theirs), theirs)
     }
 
     /// An argument with its placeholders filled. The path comes last: it may hold the word of another.
@@ -203,14 +203,14 @@ impl Names {
     }
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// Where a program is: at its own absolute path, or in an absolute folder of this process's `PATH`.
+/// Where a program is: at its own absolute path, or in an absolute directory of this process's `PATH`.
 fn installed(name: &str) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         path.metadata()
@@ -219,10 +219,10 @@ fn installed(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return Some(PathBuf::from(name)).filter(|path| path.is_absolute() && is_program(path));
     }
-    let folders = std::env::var_os("PATH").unwrap_or_else(|| OsStr::new("/usr/bin:/bin").to_owned());
-    std::env::split_paths(&folders)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
+    let directories = std::env::var_os("PATH").unwrap_or_else(|| OsStr::new("/usr/bin:/bin").to_owned());
+    std::env::split_paths(&directories)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
         .find(is_program)
 }
 
@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn the_files_keep_the_ending_that_tells_the_language() {
-        let folder = Path::new("/x");
-        assert_eq!(Names::of("src/a.rs", folder).theirs, "theirs.rs");
-        assert_eq!(Names::of("Makefile", folder).base, "base");
-        assert_eq!(Names::of("a.b/c", folder).base, "base");
-        let filled = Names::of("a.rs", folder).filled("-p={path} {output}", "{base}.rs");
+        let directory = Path::new("/x");
+        assert_eq!(Names::of("src/a.rs", directory).theirs, "theirs.rs");
+        assert_eq!(Names::of("Makefile", directory).base, "base");
+        assert_eq!(Names::of("a.b/c", directory).base, "base");
+        let filled = Names::of("a.rs", directory).filled("-p={path} {output}", "{base}.rs");
         assert_eq!(filled, "-p={base}.rs output.rs");
     }
 

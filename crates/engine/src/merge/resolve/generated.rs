@@ -112,9 +112,9 @@ impl Ladder<'_> {
             .branch
             .gates
             .build_caches
-            .take(&context.layout.build_cache(&merger.entry.branch.facts.hub));
+            .take(&context.layout.build_cache(&merger.entry.branch.details.hub));
         let place = context.layout.regeneration(
-            merger.entry.branch.facts.id,
+            merger.entry.branch.details.id,
             merger.entry.merge.id,
             merger.entry.branch.lock.fence(),
         );
@@ -126,7 +126,7 @@ impl Ladder<'_> {
             hub.add_worktree(&checkout, &WorktreeStart::At(commit))
         })
         .await
-        .map_err(|error| Failure::Passing(error.to_string()))?;
+        .map_err(|error| Failure::Transient(error.to_string()))?;
         let made = self.regenerate_in(&place, &cache, decided, awaiting).await;
         let hub = merger.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
@@ -178,12 +178,12 @@ impl Ladder<'_> {
 
     /// Runs the command; in words, why it made nothing.
     async fn run(&self, command: &str, place: &Path, cache: &BuildCache) -> Result<Result<(), String>, Failure> {
-        let (context, facts) = (&self.merger.entry.branch.context, &self.merger.entry.branch.facts);
+        let (context, details) = (&self.merger.entry.branch.context, &self.merger.entry.branch.details);
         let mut job = Job::shell(command, place.to_path_buf());
         job.hub = Some(self.merger.entry.branch.hub.path().to_path_buf());
         job.time_limit = self.settings.regenerate_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
-        job.extra_read_only = context.extra_read_only(&facts.workspace_path);
+        job.extra_read_only = context.extra_read_only(&details.workspace_path);
         let cache = cache.path.clone();
         if tokio::fs::create_dir_all(&cache).await.is_ok() {
             job.env
@@ -192,7 +192,7 @@ impl Ladder<'_> {
         }
         job.cancel = self.over.clone();
         let finished = context.sandbox.run(job).await;
-        let finished = finished.map_err(|error| Failure::Passing(error.to_string()))?;
+        let finished = finished.map_err(|error| Failure::Transient(error.to_string()))?;
         let how = match finished.exit {
             Exit::Code(0) => return Ok(Ok(())),
             Exit::Cancelled => return Err(self.interrupted()),

@@ -23,7 +23,7 @@ use read::{OpenFile, OpenText};
 use std::time::Duration;
 use store::{
     resolution::{EarlierDecision, ResolutionRow},
-    task::TaskFacts,
+    task::TaskDetails,
 };
 use telemetry::TraceContext;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ struct Ladder<'a> {
     merger: &'a Merger,
     settings: &'a MergeSettings,
     conflict: &'a Conflict,
-    task: TaskFacts,
+    task: TaskDetails,
     /// What models decided in earlier rounds of this merge, the latest first.
     earlier: Vec<EarlierDecision>,
     trace: &'a TraceContext,
@@ -71,12 +71,12 @@ impl Merger {
         let ladder = Ladder {
             merger: self,
             over: over.clone(),
-            settings: context.merge_settings(&self.entry.branch.facts.workspace_path),
+            settings: context.merge_settings(&self.entry.branch.details.workspace_path),
             conflict,
             earlier: earlier.await?.ok_or(Failure::NotOurs)?,
             task: context
                 .store
-                .task_facts(self.entry.merge.task)
+                .task_details(self.entry.merge.task)
                 .await?
                 .ok_or(Failure::NotOurs)?,
             trace,
@@ -110,7 +110,7 @@ impl Merger {
     pub(super) fn asks_the_worker(&self) -> bool {
         let context = &self.entry.branch.context;
         context
-            .merge_settings(&self.entry.branch.facts.workspace_path)
+            .merge_settings(&self.entry.branch.details.workspace_path)
             .asks(Layer::Worker)
     }
 }
@@ -267,7 +267,7 @@ impl Ladder<'_> {
         }
     }
 
-    /// One row, one fact, one count.
+    /// One row, one event, one count.
     async fn record(&self, layer: Layer, decision: Decision, row: ResolutionRow) -> Result<(), Failure> {
         let row = ResolutionRow {
             layer: layer.as_str().into(),

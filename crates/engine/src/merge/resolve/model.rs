@@ -76,8 +76,8 @@ impl Ladder<'_> {
         index: usize,
         replaced: &[Option<String>],
     ) -> Result<Result<String, String>, Failure> {
-        let facts = &self.merger.entry.branch.facts;
-        let first = ModelRef::new(facts.worker.0.clone(), facts.worker.1.clone());
+        let details = &self.merger.entry.branch.details;
+        let first = ModelRef::new(details.worker.0.clone(), details.worker.1.clone());
         let second = self.settings.second_opinion.clone().filter(|second| *second != first);
         let mut order = self.order(file, text, index, first).await?;
         let mut why = match self.ask(&order, text, replaced).await? {
@@ -108,7 +108,7 @@ impl Ladder<'_> {
         let context = &self.merger.entry.branch.context;
         let bill = Bill::to(Account {
             context: self.merger.entry.branch.context.clone(),
-            run: self.merger.entry.branch.facts.id,
+            run: self.merger.entry.branch.details.id,
             task: Some(self.merger.entry.merge.task),
             attempt: None,
         });
@@ -168,7 +168,7 @@ impl Ladder<'_> {
         model: ModelRef,
     ) -> Result<ConflictOrder, Failure> {
         let hunk = text.hunks.hunks().nth(index).cloned();
-        let hunk = hunk.ok_or_else(|| Failure::Passing(format!("hunk {index} of {} is gone", file.path)))?;
+        let hunk = hunk.ok_or_else(|| Failure::Transient(format!("hunk {index} of {} is gone", file.path)))?;
         let (before, after) = text.hunks.surroundings(index, SURROUNDING_LINES);
         let [ours_diff, theirs_diff] = text.diffs.clone();
         let task = &self.task;

@@ -31,10 +31,10 @@ impl From<Errno> for ReadError {
     }
 }
 
-/// Reads a plain file beneath a folder. No link is followed on the way: it could lead anywhere.
-pub(super) fn read_file(folder: &Path, path: &[u8], most: usize) -> Result<Vec<u8>, ReadError> {
+/// Reads a plain file beneath a directory. No link is followed on the way: it could lead anywhere.
+pub(super) fn read_file(directory: &Path, path: &[u8], most: usize) -> Result<Vec<u8>, ReadError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut at = open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
+    let mut at = open(directory, flags | OFlags::DIRECTORY, Mode::empty())?;
     let mut parts = path.split(|byte| *byte == b'/').map(OsStr::from_bytes).peekable();
     while let Some(part) = parts.next() {
         if matches!(part.as_bytes(), b"" | b"." | b"..") {
@@ -74,19 +74,19 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn only_plain_files_beneath_the_folder_are_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+    fn only_plain_files_beneath_the_directory_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
         std::fs::create_dir_all(root.join("in/side")).unwrap();
         std::fs::write(root.join("in/side/file"), "12345").unwrap();
-        std::fs::write(folder.path().join("secret"), "s").unwrap();
+        std::fs::write(directory.path().join("secret"), "s").unwrap();
         symlink("../secret", root.join("link")).unwrap();
-        symlink("in", root.join("folder")).unwrap();
+        symlink("in", root.join("directory")).unwrap();
         let read = |path: &str, most| read_file(&root, path.as_bytes(), most);
         assert_eq!(read("in/side/file", 5).unwrap(), b"12345");
         assert!(matches!(read("in/side/file", 4), Err(ReadError::TooLarge(4))));
         assert!(matches!(read("link", 9), Err(ReadError::Link)));
-        assert!(matches!(read("folder/side/file", 9), Err(ReadError::Link)));
+        assert!(matches!(read("directory/side/file", 9), Err(ReadError::Link)));
         assert!(matches!(read("../secret", 9), Err(ReadError::Missing)));
         assert!(matches!(read("none", 9), Err(ReadError::Missing)));
         assert!(matches!(read("in", 9), Err(ReadError::NotAFile)));

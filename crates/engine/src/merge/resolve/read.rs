@@ -44,12 +44,12 @@ impl OpenText {
 impl Ladder<'_> {
     /// Reads every file of the conflict.
     pub(super) async fn read(&self) -> Result<Vec<OpenFile>, Failure> {
-        let facts = &self.merger.entry.branch.facts;
-        let landed = self.merger.entry.branch.context.store.landed_work(facts.id).await?;
+        let details = &self.merger.entry.branch.details;
+        let landed = self.merger.entry.branch.context.store.landed_work(details.id).await?;
         let (hub, conflict, begun) = (
             self.merger.entry.branch.hub.clone(),
             self.conflict.clone(),
-            facts.base.clone(),
+            details.base.clone(),
         );
         let most = self.settings.file_bytes;
         let read = blocking(move || {

@@ -54,7 +54,7 @@ impl Ladder<'_> {
         }
         let key = resolution::key(&file.path, &texts);
         let store = &self.merger.entry.branch.context.store;
-        let Some(landed) = store.remembered(self.merger.entry.branch.facts.id, &key).await? else {
+        let Some(landed) = store.remembered(self.merger.entry.branch.details.id, &key).await? else {
             return Ok(None);
         };
         // It may have landed with other line ends.
@@ -117,7 +117,7 @@ impl Ladder<'_> {
         }
         let store = &self.merger.entry.branch.context.store;
         let mut past = store
-            .remembered_alike(self.merger.entry.branch.facts.id, &file.path)
+            .remembered_alike(self.merger.entry.branch.details.id, &file.path)
             .await?;
         // Stable: of two that are as much alike, the file's own and the later stays first.
         past.sort_by_key(|landed| std::cmp::Reverse(likeness(&landed.texts, texts)));

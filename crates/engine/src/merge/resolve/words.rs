@@ -93,7 +93,7 @@ const fn kind_in_words(kind: ConflictKind) -> (&'static str, &'static str) {
             "Decide which commit it is at: one that holds both, where there is one.",
         ),
         ConflictKind::Other => (
-            "a file meets a folder or another sort of thing, or the rename of a whole folder is unclear",
+            "a file meets a directory or another sort of thing, or the rename of a whole directory is unclear",
             "Decide where each goes, so that no two want one place.",
         ),
     }

@@ -32,7 +32,7 @@ impl Candidate {
         }
         let judged = gate.await.unwrap_or_else(|error| {
             let message = format!("the gate broke off: {error}");
-            Err(Failure::Passing(message))
+            Err(Failure::Transient(message))
         });
         self.gate = Judging::Done(judged);
         self._permit = None;

@@ -14,7 +14,7 @@ const SUBMODULE: u32 = 0o160_000;
 /// A conflict as a person sees it.
 #[derive(Clone, Debug, Default)]
 pub struct OpenConflict {
-    /// The conflicting paths. Empty where the conflict is about folders, or nothing of it is left to see.
+    /// The conflicting paths. Empty where the conflict is about directories, or nothing of it is left to see.
     pub files: Vec<OpenFile>,
     /// What git said.
     pub messages: Vec<String>,

@@ -91,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: EditorTask,
-        reason: "an editor runs its tasks, or takes programs and settings from it, when the folder is opened",
+        reason: "an editor runs its tasks, or takes programs and settings from it, when the directory is opened",
         patterns: &[
             ".vscode",
             "*.code-workspace",

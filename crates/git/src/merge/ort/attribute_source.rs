@@ -29,7 +29,7 @@ const READS_COMMITS: GitVersion = GitVersion {
 pub(super) enum AttributeSource {
     /// From the commit itself.
     Commit,
-    /// From files in a folder that git takes for the checkout; nothing else is in it.
+    /// From files in a directory that git takes for the checkout; nothing else is in it.
     Files(TempDir),
 }
 
@@ -57,9 +57,9 @@ impl AttributeSource {
         let commit = repository.find_commit(commit_oid(ours)?).doing(doing)?;
         let mut found = Vec::new();
         let mut open = vec![(PathBuf::new(), commit.tree().doing(doing)?)];
-        while let Some((folder, tree)) = open.pop() {
+        while let Some((directory, tree)) = open.pop() {
             for entry in &tree {
-                let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
+                let path = directory.join(OsStr::from_bytes(entry.name_bytes()));
                 match entry.filemode_raw() {
                     TREE => open.push((path, repository.find_tree(entry.id()).doing(doing)?)),
                     // A link of that name speaks of nothing.
@@ -70,18 +70,18 @@ impl AttributeSource {
                 }
             }
         }
-        let folder = tempfile::tempdir().at("can't make a folder for attributes in", &std::env::temp_dir())?;
+        let directory = tempfile::tempdir().at("can't make a directory for attributes in", &std::env::temp_dir())?;
         for (name, blob) in found {
             // A path of a tree that led out of it would not be followed.
             if name.components().any(|part| !matches!(part, Component::Normal(_))) {
                 continue;
             }
-            let place = folder.path().join(name);
-            let parent = place.parent().unwrap_or(folder.path());
-            fs::create_dir_all(parent).at("can't make the folder", parent)?;
+            let place = directory.path().join(name);
+            let parent = place.parent().unwrap_or(directory.path());
+            fs::create_dir_all(parent).at("can't make the directory", parent)?;
             fs::write(&place, blob.content()).at("can't write", &place)?;
         }
-        Ok(Self::Files(folder))
+        Ok(Self::Files(directory))
     }
 
     pub(super) fn tell(&self, command: &mut Command, ours: &CommitId) {
@@ -89,11 +89,11 @@ impl AttributeSource {
             Self::Commit => {
                 command.env("GIT_ATTR_SOURCE", &ours.0);
             }
-            Self::Files(folder) => {
+            Self::Files(directory) => {
                 command
                     .args(["-c", "core.bare=false"])
-                    .env("GIT_WORK_TREE", folder.path())
-                    .current_dir(folder.path());
+                    .env("GIT_WORK_TREE", directory.path())
+                    .current_dir(directory.path());
             }
         }
     }

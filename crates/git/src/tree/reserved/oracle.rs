@@ -77,8 +77,8 @@ fn name(random: &mut fastrand::Rng) -> Vec<u8> {
 /// name is no text.
 #[test]
 fn what_git_refuses_is_refused_and_of_plain_names_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    let repository = Repository::init_bare(folder.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let repository = Repository::init_bare(directory.path()).unwrap();
     let blob = repository.blob(b"x").unwrap();
     let mut random = fastrand::Rng::with_seed(8);
     let mut trees = BTreeMap::new();
@@ -92,7 +92,7 @@ fn what_git_refuses_is_refused_and_of_plain_names_nothing_else() {
         trees.insert(tree.to_string(), (name, mode));
     }
     let said = isolated("git")
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .args(["fsck", "--no-dangling"])
         .output()
         .unwrap();

@@ -101,8 +101,8 @@ impl Admission {
         Mounts::read().check(&path, matches!(found, Found::Repository { .. }))?;
         match found {
             Found::Repository { .. } => Ok(Admitted { path, found }),
-            Found::PlainFolder if unversioned == Unversioned::Refused => Err(NotAdmitted::NotEmpty { path }),
-            Found::PlainFolder | Found::Empty | Found::Missing => self.below_a_root(path, found),
+            Found::PlainDirectory if unversioned == Unversioned::Refused => Err(NotAdmitted::NotEmpty { path }),
+            Found::PlainDirectory | Found::Empty | Found::Missing => self.below_a_root(path, found),
         }
     }
 

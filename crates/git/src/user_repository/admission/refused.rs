@@ -154,7 +154,7 @@ impl NotAdmitted {
     /// What to do instead.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Relative { .. } => "the server does not know the caller's folder; give the path from the root",
+            Self::Relative { .. } => "the server does not know the caller's directory; give the path from the root",
             Self::TooLong { .. } => "give a shorter one, through a symbolic link if need be",
             Self::Moved { .. } => "put the workspace back where it was, or submit the run again",
             Self::Nul => "give the path of a directory",

@@ -29,7 +29,7 @@ fn nothing_is_made_outside_the_roots_and_no_files_are_committed_unasked() {
     let asked = machine
         .admission
         .admit(&machine.at("home/ann/work"), Unversioned::Initialised);
-    assert_eq!(asked.unwrap().found, Found::PlainFolder);
+    assert_eq!(asked.unwrap().found, Found::PlainDirectory);
     write(&machine.at("elsewhere/notes"), "x");
     assert!(matches!(
         machine.refused(machine.at("elsewhere")),
@@ -72,9 +72,9 @@ fn nothing_is_made_in_a_repository_or_a_git_directory() {
 
 #[test]
 fn the_directories_of_this_machine_are_refused_and_nothing_is_made_there() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     // Everything is a root, and still.
-    let admission = Admission::new(vec!["/".into()], folder.path().join("data"));
+    let admission = Admission::new(vec!["/".into()], directory.path().join("data"));
     let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
     let made = |path: &Path| path.join(".git").symlink_metadata().is_ok();
     for path in [

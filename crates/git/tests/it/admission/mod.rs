@@ -17,15 +17,15 @@ use std::{
 
 /// A machine with two accounts, the system's directories and a data directory.
 struct Machine {
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     root: PathBuf,
     admission: Admission,
 }
 
 impl Machine {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap().join("machine");
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap().join("machine");
         let directories = [
             "etc",
             "usr/share/doc",
@@ -65,7 +65,7 @@ impl Machine {
         let roots = vec![root.join("home/ann"), root.join("tmp")];
         let admission = Admission::with_places(roots, root.join("data/orchestrator"), Places::under(&root));
         Self {
-            _folder: folder,
+            _directory: directory,
             root,
             admission,
         }
@@ -118,9 +118,9 @@ fn is_shared(refused: &NotAdmitted) -> bool {
 }
 
 /// Every path below a directory.
-fn listing(folder: &Path) -> BTreeSet<PathBuf> {
+fn listing(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
             found.extend(listing(&entry.path()));

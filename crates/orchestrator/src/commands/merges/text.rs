@@ -101,17 +101,17 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
     lines
 }
 
-pub(super) fn checked_out(detail: &MergeDetail, folder: &Path, written: &[String], call: Call<'_>) -> Vec<String> {
+pub(super) fn checked_out(detail: &MergeDetail, directory: &Path, written: &[String], call: Call<'_>) -> Vec<String> {
     let mut lines: Vec<String> = written
         .iter()
-        .map(|path| clean(&folder.join(path).display().to_string()))
+        .map(|path| clean(&directory.join(path).display().to_string()))
         .collect();
     let others = detail.files.iter().filter(|file| !written.contains(&file.path));
     lines.extend(others.map(|file| format!("not text, take a side: {}", clean(&file.path))));
     let id = detail.merge.id;
     let resolve = call(&format!(
         "merges resolve {id} --from {}",
-        quoted(&folder.display().to_string())
+        quoted(&directory.display().to_string())
     ));
     lines.extend([
         "".to_owned(),

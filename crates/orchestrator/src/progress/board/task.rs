@@ -3,7 +3,7 @@
 use crate::progress::words::clean;
 use domain::{
     NanoDollars,
-    event::Fact,
+    event::Event,
     ids::{CommitId, MergeId, TaskKey},
     merge::{GateVerdict, MergeState},
     run::Reason,
@@ -67,10 +67,10 @@ impl Task {
         }
     }
 
-    pub(super) fn apply(&mut self, at: OffsetDateTime, fact: &Fact) {
-        match fact {
-            Fact::TaskReady => self.state = TaskState::Ready,
-            Fact::TaskClaimed { attempt, .. } => {
+    pub(super) fn apply(&mut self, at: OffsetDateTime, event: &Event) {
+        match event {
+            Event::TaskReady => self.state = TaskState::Ready,
+            Event::TaskClaimed { attempt, .. } => {
                 self.state = TaskState::Active;
                 // A recovered attempt goes on where it was.
                 if self.attempts != *attempt {
@@ -80,43 +80,43 @@ impl Task {
                 self.doing = "starts".to_owned();
                 self.started_at.get_or_insert(at);
             }
-            Fact::TurnAnswered { turn, tools, cost, .. } => {
+            Event::TurnAnswered { turn, tools, cost, .. } => {
                 self.turn = *turn;
                 self.turns += 1;
                 self.cost += cost.unwrap_or(NanoDollars::ZERO);
                 self.doing = tools.first().map_or_else(|| "answers".to_owned(), |tool| clean(tool));
             }
-            Fact::ToolStarted { turn, tool, summary } => {
+            Event::ToolStarted { turn, tool, summary } => {
                 self.turn = *turn;
                 self.doing = tool_words(tool, summary);
             }
-            Fact::ModelRetried { why, wait_ms } => {
+            Event::ModelRetried { why, wait_ms } => {
                 self.doing = format!("the model makes it wait {wait_ms} ms: {}", clean(why));
             }
-            Fact::TaskBlocked { on: Some(on) } => self.doing = format!("waiting for {}", clean(on)),
-            Fact::TaskBlocked { on: None } => self.doing.clear(),
-            Fact::AttemptEnded { .. } => self.doing = "its work is being saved".to_owned(),
-            Fact::MergeQueued { .. } => {
+            Event::TaskBlocked { on: Some(on) } => self.doing = format!("waiting for {}", clean(on)),
+            Event::TaskBlocked { on: None } => self.doing.clear(),
+            Event::AttemptEnded { .. } => self.doing = "its work is being saved".to_owned(),
+            Event::MergeQueued { .. } => {
                 self.state = TaskState::Merging;
                 self.merge = MergeState::Queued;
                 self.conflicts.clear();
             }
-            Fact::MergeMoved { state, conflicts, .. } => {
+            Event::MergeMoved { state, conflicts, .. } => {
                 self.merge = *state;
                 if !conflicts.is_empty() {
                     self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
                 }
             }
-            Fact::MergeWaits { merge, conflicts, .. } => {
+            Event::MergeWaits { merge, conflicts, .. } => {
                 self.merge = MergeState::Waiting;
                 self.asks = Some(*merge);
                 self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
             }
-            Fact::MergeAnswered { .. } => {
+            Event::MergeAnswered { .. } => {
                 self.merge = MergeState::Queued;
                 self.asks = None;
             }
-            Fact::GateFinished {
+            Event::GateFinished {
                 verdict,
                 passed,
                 failed,
@@ -128,34 +128,34 @@ impl Task {
                     failed: *failed,
                 });
             }
-            Fact::ConflictDecided { .. }
-            | Fact::IntegrityFlagged { .. }
-            | Fact::LandingIntended { .. }
-            | Fact::MergeEnded { .. } => {}
-            Fact::TaskCompleted { commit } => {
+            Event::ConflictDecided { .. }
+            | Event::IntegrityFlagged { .. }
+            | Event::LandingIntended { .. }
+            | Event::MergeEnded { .. } => {}
+            Event::TaskCompleted { commit } => {
                 self.commit = commit.clone();
                 self.end(at, TaskState::Complete, None);
             }
-            Fact::TaskReturned { reason } => {
+            Event::TaskReturned { reason } => {
                 self.state = TaskState::Ready;
                 self.reason = Some(reason.clone());
             }
-            Fact::TaskRecovered { .. } => self.state = TaskState::Ready,
-            Fact::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
-            Fact::TaskCancelled { reason } => self.end(at, TaskState::Cancelled, Some(reason.clone())),
+            Event::TaskRecovered { .. } => self.state = TaskState::Ready,
+            Event::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
+            Event::TaskCancelled { reason } => self.end(at, TaskState::Cancelled, Some(reason.clone())),
             // Facts of the run, which name no task.
-            Fact::RunSubmitted { .. }
-            | Fact::WorkspacePrepared { .. }
-            | Fact::PlanAsked { .. }
-            | Fact::PlanSaved { .. }
-            | Fact::RunDelivering
-            | Fact::DeliveryAsked { .. }
-            | Fact::PushIntended(_)
-            | Fact::DeliveryMoved(_)
-            | Fact::RunCompleted { .. }
-            | Fact::RunFailed { .. }
-            | Fact::RunExpired
-            | Fact::RunCancelled => {}
+            Event::RunSubmitted { .. }
+            | Event::WorkspacePrepared { .. }
+            | Event::PlanAsked { .. }
+            | Event::PlanSaved { .. }
+            | Event::RunDelivering
+            | Event::DeliveryAsked { .. }
+            | Event::PushIntended(_)
+            | Event::DeliveryMoved(_)
+            | Event::RunCompleted { .. }
+            | Event::RunFailed { .. }
+            | Event::RunExpired
+            | Event::RunCancelled => {}
         }
     }
 

@@ -6,7 +6,7 @@ use domain::{
 };
 
 pub(crate) fn board() -> Board {
-    let mut board = Board::new(RunFacts {
+    let mut board = Board::new(RunDetails {
         id: "019a0000-0000-7000-8000-00007f3a12bc".parse().unwrap(),
         objective: "Add rate limiting to the public API".to_owned(),
         state: RunState::Planning,
@@ -17,13 +17,13 @@ pub(crate) fn board() -> Board {
         created_at: OffsetDateTime::UNIX_EPOCH,
         ended_at: None,
     });
-    let facts = |key: &str, profile: &str, waits_for: &[&str]| TaskFacts {
+    let events = |key: &str, profile: &str, waits_for: &[&str]| TaskDetails {
         key: key.into(),
         profile: profile.to_owned(),
         waits_for: waits_for.iter().map(|key| (*key).into()).collect(),
     };
     let mut script = Script::new(&mut board);
-    script.run(Fact::WorkspacePrepared {
+    script.run(Event::WorkspacePrepared {
         base: CommitId("3f9c2ab0000000000000000000000000000000ff".to_owned()),
         base_branch: "main".to_owned(),
         check: Check {
@@ -31,17 +31,17 @@ pub(crate) fn board() -> Board {
             source: CheckSource::Detected,
         },
     });
-    script.run(Fact::PlanSaved {
+    script.run(Event::PlanSaved {
         version: 1,
         tasks: 4,
         levels: 2,
         repairs: vec![],
     });
     board.look_at_tasks(vec![
-        facts("limits-core", "coder", &[]),
-        facts("limits-http", "coder", &[]),
-        facts("docs", "coder", &[]),
-        facts("limits-e2e", "tester", &["limits-http", "docs"]),
+        events("limits-core", "coder", &[]),
+        events("limits-http", "coder", &[]),
+        events("docs", "coder", &[]),
+        events("limits-e2e", "tester", &["limits-http", "docs"]),
     ]);
     board
 }
@@ -54,30 +54,30 @@ impl<'board> Script<'board> {
         Self(board)
     }
 
-    fn add(&mut self, task: Option<&str>, fact: Fact) {
+    fn add(&mut self, task: Option<&str>, event: Event) {
         let seq = self.0.seq + 1;
         let at = OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seq);
         self.0.apply(&Entry {
             seq,
             at,
             task: task.map(Into::into),
-            fact,
+            event,
         });
     }
 
-    pub(crate) fn run(&mut self, fact: Fact) {
-        self.add(None, fact);
+    pub(crate) fn run(&mut self, event: Event) {
+        self.add(None, event);
     }
 
-    pub(crate) fn task(&mut self, key: &str, fact: Fact) {
-        self.add(Some(key), fact);
+    pub(crate) fn task(&mut self, key: &str, event: Event) {
+        self.add(Some(key), event);
     }
 
     /// Claimed, one turn, work handed in.
     pub(crate) fn work(&mut self, key: &str, attempt: u32) {
         self.task(
             key,
-            Fact::TaskClaimed {
+            Event::TaskClaimed {
                 attempt,
                 fence: Fence(i64::from(attempt)),
             },
@@ -86,7 +86,7 @@ impl<'board> Script<'board> {
         let cost = NanoDollars::from_dollars(0.105);
         self.task(
             key,
-            Fact::TurnAnswered {
+            Event::TurnAnswered {
                 attempt,
                 turn: 1,
                 tools,
@@ -95,7 +95,7 @@ impl<'board> Script<'board> {
         );
         self.task(
             key,
-            Fact::MergeQueued {
+            Event::MergeQueued {
                 commit: CommitId("ab".repeat(20)),
             },
         );
@@ -107,7 +107,7 @@ fn a_fact_that_comes_again_changes_nothing() {
     let mut board = board();
     Script::new(&mut board).work("docs", 1);
     let before = board.clone();
-    let fact = Fact::TurnAnswered {
+    let event = Event::TurnAnswered {
         attempt: 1,
         turn: 1,
         tools: vec![],
@@ -117,7 +117,7 @@ fn a_fact_that_comes_again_changes_nothing() {
         seq: 2,
         at: OffsetDateTime::UNIX_EPOCH,
         task: Some("docs".into()),
-        fact,
+        event,
     };
     board.apply(&entry);
     assert_eq!(board, before);
@@ -129,7 +129,7 @@ fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
     let mut script = Script::new(&mut board);
     script.work("docs", 1);
     let reason = Reason::new(ReasonCode::Gate, "1 of 3 tests failed");
-    script.task("docs", Fact::TaskReturned { reason: reason.clone() });
+    script.task("docs", Event::TaskReturned { reason: reason.clone() });
     let docs = board.tasks.iter().find(|task| task.key.0 == "docs").unwrap();
     assert_eq!((docs.state, docs.reason.as_ref()), (TaskState::Ready, Some(&reason)));
     assert_eq!(docs.cost, NanoDollars::from_dollars(0.105).unwrap());
@@ -138,12 +138,12 @@ fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
 #[test]
 fn facts_of_tasks_that_were_never_looked_at_are_kept() {
     let mut board = Board::new(board().run);
-    let fact = Fact::MergeMoved {
+    let event = Event::MergeMoved {
         merge: MergeId(1),
         state: MergeState::Merging,
         conflicts: vec![],
     };
-    Script::new(&mut board).task("new", fact);
+    Script::new(&mut board).task("new", event);
     assert!(board.wants_tasks());
     assert_eq!(board.tasks.len(), 1);
 }
@@ -152,7 +152,7 @@ fn facts_of_tasks_that_were_never_looked_at_are_kept() {
 fn a_late_look_does_not_reopen_a_run_that_ended() {
     let mut board = board();
     let early = board.run.clone();
-    Script::new(&mut board).run(Fact::RunCancelled);
+    Script::new(&mut board).run(Event::RunCancelled);
     board.look(early);
     assert_eq!(board.run.state, RunState::Cancelled);
 }

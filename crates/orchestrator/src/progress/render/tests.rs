@@ -3,7 +3,7 @@ use super::{
     *,
 };
 use domain::{
-    event::Fact,
+    event::Event,
     ids::{CommitId, Fence, MergeId},
     run::{Check, CheckSource, Reason, ReasonCode},
 };
@@ -21,7 +21,7 @@ fn under_way() -> Board {
     script.work("limits-core", 1);
     script.task(
         "limits-core",
-        Fact::TaskCompleted {
+        Event::TaskCompleted {
             commit: Some(CommitId("9e1d04c".repeat(5))),
         },
     );
@@ -30,7 +30,7 @@ fn under_way() -> Board {
     let (merge, state) = (MergeId(1), MergeState::Resolving);
     script.task(
         "limits-http",
-        Fact::MergeMoved {
+        Event::MergeMoved {
             merge,
             state,
             conflicts,
@@ -38,13 +38,13 @@ fn under_way() -> Board {
     );
     script.task(
         "docs",
-        Fact::TaskClaimed {
+        Event::TaskClaimed {
             attempt: 1,
             fence: Fence(1),
         },
     );
     let (tool, summary) = ("shell".to_owned(), "cargo test".to_owned());
-    script.task("docs", Fact::ToolStarted { turn: 3, tool, summary });
+    script.task("docs", Event::ToolStarted { turn: 3, tool, summary });
     board
 }
 
@@ -105,7 +105,7 @@ fn a_task_that_went_back_says_why_and_a_missing_check_is_said() {
     script.work("docs", 1);
     script.task(
         "docs",
-        Fact::TaskReturned {
+        Event::TaskReturned {
             reason: Reason::new(ReasonCode::Gate, "1 of 3 tests failed"),
         },
     );
@@ -149,7 +149,7 @@ fn what_waits_for_a_person_says_what_to_do() {
     script.work("limits-http", 1);
     let conflicts = vec!["src/router.rs".to_owned()];
     let (merge, why) = (MergeId(12), "nobody decided it".to_owned());
-    script.task("limits-http", Fact::MergeWaits { merge, conflicts, why });
+    script.task("limits-http", Event::MergeWaits { merge, conflicts, why });
     let line = |columns| {
         let look = Look { columns, ..LOOK };
         let lines = block(&board, at(131), look);

@@ -15,22 +15,22 @@ use tokio_util::sync::CancellationToken;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// After this long it is given up.
-const PATIENCE: Duration = Duration::from_secs(1_800);
+const OUTAGE_LIMIT: Duration = Duration::from_secs(1_800);
 
 /// A failure that may be one of contact alone.
-pub(crate) trait MayPass {
+pub(crate) trait Outage {
     /// What is out of reach, where the same call may succeed when it is made again.
-    fn out_of_reach(&self) -> Option<&'static str>;
+    fn outage(&self) -> Option<&'static str>;
 }
 
-impl MayPass for store::Error {
-    fn out_of_reach(&self) -> Option<&'static str> {
+impl Outage for store::Error {
+    fn outage(&self) -> Option<&'static str> {
         self.is_transient().then_some("the database")
     }
 }
 
-impl MayPass for git::GitError {
-    fn out_of_reach(&self) -> Option<&'static str> {
+impl Outage for git::GitError {
+    fn outage(&self) -> Option<&'static str> {
         match self {
             Self::Upstream { .. } | Self::UpstreamLocked { .. } => self.outage(),
             _ => None,
@@ -38,19 +38,19 @@ impl MayPass for git::GitError {
     }
 }
 
-impl MayPass for git::SnapshotError {
-    fn out_of_reach(&self) -> Option<&'static str> {
+impl Outage for git::SnapshotError {
+    fn outage(&self) -> Option<&'static str> {
         match self {
-            Self::Git(error) => error.out_of_reach(),
+            Self::Git(error) => error.outage(),
             Self::Refused(_) => None,
         }
     }
 }
 
-impl MayPass for super::StepError {
-    fn out_of_reach(&self) -> Option<&'static str> {
+impl Outage for super::StepError {
+    fn outage(&self) -> Option<&'static str> {
         match self {
-            Self::Store(error) => error.out_of_reach(),
+            Self::Store(error) => error.outage(),
             Self::Refused(_) | Self::Unknown(_) => None,
         }
     }
@@ -59,10 +59,10 @@ impl MayPass for super::StepError {
 /// Makes the call until it succeeds, fails for good, or is stopped: then its last error is returned.
 pub(crate) async fn patiently<T, E, Called>(stop: &CancellationToken, call: impl FnMut() -> Called) -> Result<T, E>
 where
-    E: MayPass + std::fmt::Display,
+    E: Outage + std::fmt::Display,
     Called: Future<Output = Result<T, E>>,
 {
-    patiently_for(PATIENCE, stop, call).await
+    retry_for(OUTAGE_LIMIT, stop, call).await
 }
 
 /// Whose waiting is shown.
@@ -85,24 +85,24 @@ impl Waiting {
 }
 
 impl Context {
-    /// [`patiently`], with what is waited for shown at the task.
-    pub(crate) async fn patiently_shown<T, E, Called>(
+    /// [`retry_outages`], with what is waited for shown at the task.
+    pub(crate) async fn retry_outages_shown<T, E, Called>(
         &self,
         waiting: Waiting,
         stop: &CancellationToken,
         mut call: impl FnMut() -> Called,
     ) -> Result<T, E>
     where
-        E: MayPass + std::fmt::Display,
+        E: Outage + std::fmt::Display,
         Called: Future<Output = Result<T, E>>,
     {
         let is_shown = AtomicBool::new(false);
         let begun = Instant::now();
-        let done = patiently(stop, || {
+        let done = retry_outages(stop, || {
             let call = call();
             async {
                 let done = call.await;
-                if let Some(what) = done.as_ref().err().and_then(MayPass::out_of_reach) {
+                if let Some(what) = done.as_ref().err().and_then(Outage::outage) {
                     is_shown.store(true, Ordering::Relaxed);
                     self.show_blocked_on(waiting, Some(what)).await;
                 }
@@ -129,13 +129,13 @@ impl Context {
 }
 
 /// The same for less long: where others wait who may be better placed.
-pub(crate) async fn patiently_for<T, E, Called>(
-    patience: Duration,
+pub(crate) async fn retry_for<T, E, Called>(
+    limit: Duration,
     stop: &CancellationToken,
     mut call: impl FnMut() -> Called,
 ) -> Result<T, E>
 where
-    E: MayPass + std::fmt::Display,
+    E: Outage + std::fmt::Display,
     Called: Future<Output = Result<T, E>>,
 {
     let begun = Instant::now();
@@ -143,10 +143,10 @@ where
     loop {
         let done = call().await;
         let error = match done {
-            Err(error) if begun.elapsed() < patience => error,
+            Err(error) if begun.elapsed() < limit => error,
             done => return done,
         };
-        let Some(what) = error.out_of_reach() else {
+        let Some(what) = error.outage() else {
             return Err(error);
         };
         tracing::warn!(%error, retry_in_s = wait.as_secs_f64(), "waiting for {what}, to record what was done");

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 
 /// What an effect needs to know of its run. Read without a lock: none of it changes while an effect is under way.
 #[derive(Clone, Debug)]
-pub struct RunFacts {
+pub struct RunDetails {
     /// Which run.
     pub id: RunId,
     /// Where it stood when it was read.
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached, or a stored value can't be read.
-    pub async fn run_facts(&self, run: RunId) -> Result<Option<RunFacts>, Error> {
+    pub async fn run_details(&self, run: RunId) -> Result<Option<RunDetails>, Error> {
         let row = timed(
             "select",
             sqlx::query!(
@@ -72,7 +72,7 @@ impl Store {
         .await?;
         row.map(|row| {
             let check = row.check_source.as_deref().map(source).transpose()?;
-            Ok(RunFacts {
+            Ok(RunDetails {
                 id: run,
                 state: state(&row.state)?,
                 objective: row.objective,

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 /// What a worker is told of a task it waits for.
 #[derive(Clone, Debug)]
-pub struct ParentFacts {
+pub struct ParentDetails {
     /// Its name within the run.
     pub key: TaskKey,
     /// Its title.
@@ -21,7 +21,7 @@ pub struct ParentFacts {
 
 /// What a merge or a worker needs to know of a task.
 #[derive(Clone, Debug)]
-pub struct TaskFacts {
+pub struct TaskDetails {
     /// Which task.
     pub id: TaskId,
     /// Its name within the run.
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached, or a stored value can't be read.
-    pub async fn task_facts(&self, task: TaskId) -> Result<Option<TaskFacts>, Error> {
+    pub async fn task_details(&self, task: TaskId) -> Result<Option<TaskDetails>, Error> {
         let row = timed(
             "select",
             sqlx::query!(
@@ -78,7 +78,7 @@ impl Store {
             .fetch_optional(&self.pool),
         )
         .await?;
-        Ok(row.map(|row| TaskFacts {
+        Ok(row.map(|row| TaskDetails {
             id: task,
             key: TaskKey(row.key),
             title: row.title,
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn parents(&self, task: TaskId) -> Result<Vec<ParentFacts>, Error> {
+    pub async fn parents(&self, task: TaskId) -> Result<Vec<ParentDetails>, Error> {
         let rows = timed(
             "select",
             sqlx::query!(
@@ -108,7 +108,7 @@ impl Store {
         .await?;
         Ok(rows
             .into_iter()
-            .map(|row| ParentFacts {
+            .map(|row| ParentDetails {
                 key: TaskKey(row.key),
                 title: row.title,
                 commit: row.commit.map(CommitId),

@@ -12,8 +12,8 @@ use store::testing::TestDatabase;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct House {
-    pub(crate) folder: tempfile::TempDir,
+pub(crate) struct Harness {
+    pub(crate) directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) client: Client,
     pub(crate) address: String,
@@ -23,23 +23,23 @@ pub(crate) struct House {
     _model: sim_llm::Server,
 }
 
-impl House {
+impl Harness {
     pub(crate) async fn open(scenario: Scenario) -> Self {
         Self::open_with(scenario, Settings::default()).await
     }
 
     pub(crate) async fn open_with(scenario: Scenario, settings: Settings) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
         let model = sim_llm::Server::start(scenario, Options::default()).await.unwrap();
-        let engine = start(folder.path().join("data"), &database, &model).await;
+        let engine = start(directory.path().join("data"), &database, &model).await;
         let listener = server::bind("127.0.0.1:0".parse().unwrap(), &settings).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(listener, engine, settings, stop.clone()));
         Self {
-            folder,
+            directory,
             database,
             client: Client::new(&address, None).unwrap(),
             http: reqwest::Client::builder()
@@ -64,7 +64,7 @@ impl House {
         };
         NewRun {
             objective: "Do what the plan says".into(),
-            workspace_path: self.folder.path().join("workspace").display().to_string(),
+            workspace_path: self.directory.path().join("workspace").display().to_string(),
             initialise: false,
             orch_config: OrchConfig {
                 director_model: model(),

@@ -1,4 +1,4 @@
-//! Several processes on one hub and one database: each has a data directory of its own, in which the folder of hubs is
+//! Several processes on one hub and one database: each has a data directory of its own, in which the directory of hubs is
 //! a link to the one that all share.
 
 use e2e::{done, eventually, plan, signal};
@@ -23,8 +23,8 @@ const LEASE_S: u32 = 4;
 const SUITE: &str = "echo 1..1\ntest -f shared || exit 1\necho 'ok 1 - whole'\n";
 
 /// What all processes share.
-pub(crate) struct House {
-    pub(crate) folder: tempfile::TempDir,
+pub(crate) struct Harness {
+    pub(crate) directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) repository: PathBuf,
@@ -43,7 +43,7 @@ pub(crate) struct Resident {
     pid: Option<u32>,
 }
 
-impl House {
+impl Harness {
     /// Two tasks at once and one after them; each model call takes so long.
     pub(crate) async fn open(latency_ms: u64) -> Self {
         Self::build(latency_ms, false).await
@@ -55,7 +55,7 @@ impl House {
     }
 
     async fn build(latency_ms: u64, apart: bool) -> Self {
-        let folder = e2e::folder();
+        let directory = e2e::directory();
         let edges: [(&str, &[&str]); 3] = [("one", &[]), ("two", &[]), ("three", &["one", "two"])];
         let mut rules = vec![Rule::director().json(&plan(&edges))];
         for key in ["one", "two", "three"] {
@@ -71,23 +71,23 @@ impl House {
             .await
             .unwrap();
         let files = [("README.md", "read me\n"), ("test.sh", SUITE), ("shared", "one\n")];
-        let repository = e2e::repository(&folder.path().join("repository"), &files);
-        let hubs = folder.path().join("hubs");
+        let repository = e2e::repository(&directory.path().join("repository"), &files);
+        let hubs = directory.path().join("hubs");
         std::fs::create_dir_all(&hubs).unwrap();
-        std::fs::create_dir_all(folder.path().join("signals")).unwrap();
+        std::fs::create_dir_all(directory.path().join("signals")).unwrap();
         let mut text = format!(
             "[calls]\nattempts = 2\n[engine]\nlease_s = {LEASE_S}\nheartbeat_s = 1\nworkers = 3\n[sandbox]\nextra_read_only = [{:?}]\n",
-            folder.path().join("signals")
+            directory.path().join("signals")
         );
         if apart {
             text += &format!("[hubs]\naddress = \"file://{}/{{hub}}\"\n", hubs.display());
         }
-        std::fs::write(folder.path().join("orchestrator.toml"), text).unwrap();
+        std::fs::write(directory.path().join("orchestrator.toml"), text).unwrap();
         Self {
             hubs,
             apart,
             database: store::testing::database().await,
-            folder,
+            directory,
             model,
             repository,
         }
@@ -112,7 +112,7 @@ impl House {
     }
 
     async fn enter_as(&self, command: &str, name: &str, stopped_at: &str, environment: &[(&str, &str)]) -> Resident {
-        let data_dir = self.folder.path().join(name).join("data");
+        let data_dir = self.directory.path().join(name).join("data");
         std::fs::create_dir_all(&data_dir).unwrap();
         let hubs = data_dir.join("hubs");
         if !self.apart && !hubs.exists() {
@@ -127,12 +127,12 @@ impl House {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.folder.path().join(name).join("log"))
+            .open(self.directory.path().join(name).join("log"))
             .unwrap();
         e2e::forget_address(&data_dir);
         let mut child = e2e::process(by, command, &data_dir, &self.model.base_url())
             .env("DATABASE_URL", self.database.url())
-            .env("ORCHESTRATOR_CONFIG", self.folder.path().join("orchestrator.toml"))
+            .env("ORCHESTRATOR_CONFIG", self.directory.path().join("orchestrator.toml"))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -270,14 +270,14 @@ impl House {
     }
 
     fn armed(&self) -> PathBuf {
-        self.folder.path().join("signals/armed")
+        self.directory.path().join("signals/armed")
     }
 
     /// Lets the work be pushed to a repository as well.
     pub(crate) fn remote(&self) -> PathBuf {
-        let remote = self.folder.path().join("remote.git");
-        e2e::git(self.folder.path(), &["init", "-q", "--bare", "remote.git"]);
-        let config = self.folder.path().join("orchestrator.toml");
+        let remote = self.directory.path().join("remote.git");
+        e2e::git(self.directory.path(), &["init", "-q", "--bare", "remote.git"]);
+        let config = self.directory.path().join("orchestrator.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         let own = format!(
             "[workspaces.own]\npath = {:?}\n[workspaces.own.delivery.push]\naddress = {remote:?}\n",
@@ -290,7 +290,7 @@ impl House {
     /// What the processes said.
     pub(crate) fn log(&self) -> String {
         let names = ["first", "second", "third", "fourth"];
-        let read = |name: &&str| std::fs::read_to_string(self.folder.path().join(name).join("log")).unwrap_or_default();
+        let read = |name: &&str| std::fs::read_to_string(self.directory.path().join(name).join("log")).unwrap_or_default();
         names.iter().map(read).collect::<Vec<_>>().join("\n----\n")
     }
 }
@@ -362,7 +362,7 @@ impl Resident {
                 signal(thread, Signal::CONT);
             }
         };
-        tokio::time::timeout(e2e::PATIENCE, stepping)
+        tokio::time::timeout(e2e::TIMEOUT, stepping)
             .await
             .expect("the server comes to its point");
     }
@@ -385,7 +385,7 @@ impl Resident {
     }
 
     /// Waits until it has said so often that it lives: whatever it woke up in is over by then, or was refused.
-    pub(crate) async fn beats(&self, house: &House, times: usize) {
+    pub(crate) async fn beats(&self, harness: &Harness, times: usize) {
         let mut last = String::new();
         let pid = i32::try_from(self.pid.unwrap()).unwrap();
         for _ in 0..times {
@@ -393,7 +393,7 @@ impl Resident {
                 let said: String =
                     sqlx::query_scalar("select expires_at::text from process where pid = $1 and expires_at > now()")
                         .bind(pid)
-                        .fetch_optional(house.pool())
+                        .fetch_optional(harness.pool())
                         .await
                         .unwrap()?;
                 (said != last).then_some(said)

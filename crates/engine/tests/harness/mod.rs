@@ -17,22 +17,22 @@ use std::{
 use store::testing::TestDatabase;
 
 /// How long a run may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Settings of a test's own.
 pub(crate) type Changed = Box<dyn Fn(&mut Settings) + Send + Sync>;
 
 /// Everything a test needs.
-pub(crate) struct House {
+pub(crate) struct Harness {
     /// What is set differently, from the next start on.
     pub(crate) changed: Changed,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) engine: Engine,
 }
 
-impl House {
+impl Harness {
     pub(crate) async fn open(scenario: Scenario) -> Self {
         Self::open_with(scenario, |_| ()).await
     }
@@ -40,13 +40,13 @@ impl House {
     /// With settings of its own.
     pub(crate) async fn open_with(scenario: Scenario, changed: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
         let changed: Changed = Box::new(changed);
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
         let model = Server::start(scenario, Options::default()).await.unwrap();
-        let engine = start(folder.path(), &database, &model, &changed).await;
+        let engine = start(directory.path(), &database, &model, &changed).await;
         Self {
             changed,
-            folder,
+            directory,
             database,
             model,
             engine,
@@ -56,12 +56,12 @@ impl House {
     /// Another life of the same process, as after a restart.
     pub(crate) async fn reopen(&mut self) {
         self.engine.drain().await;
-        self.engine = start(self.folder.path(), &self.database, &self.model, &self.changed).await;
+        self.engine = start(self.directory.path(), &self.database, &self.model, &self.changed).await;
     }
 
     /// A repository with these files, committed on `main`.
     pub(crate) fn repository(&self, files: &[(&str, &str)]) -> PathBuf {
-        let path = self.folder.path().join("repository");
+        let path = self.directory.path().join("repository");
         for (name, text) in files {
             let file = path.join(name);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -125,7 +125,7 @@ impl House {
                 self.engine.changed(run, detail.last_event).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, ended).await {
+        match tokio::time::timeout(TIMEOUT, ended).await {
             Ok(ended) => ended,
             Err(_) => panic!("the run did not end; its log:\n{}", self.log(run).await),
         }
@@ -178,10 +178,10 @@ impl House {
     }
 }
 
-async fn start(folder: &Path, database: &TestDatabase, model: &Server, changed: &Changed) -> Engine {
+async fn start(directory: &Path, database: &TestDatabase, model: &Server, changed: &Changed) -> Engine {
     // A second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let data_dir = folder.join("data");
+    let data_dir = directory.join("data");
     std::fs::create_dir_all(&data_dir).unwrap();
     let providers = BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
     let models = Models::new(llm::Settings::new(providers).unwrap()).unwrap();

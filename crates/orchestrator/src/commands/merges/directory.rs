@@ -1,4 +1,4 @@
-//! Conflicting files in a folder, for an editor, and back.
+//! Conflicting files in a directory, for an editor, and back.
 
 use crate::failure::Failure;
 use api::{MergeDetail, PathAnswer};
@@ -18,8 +18,8 @@ struct Note {
     paths: Vec<String>,
 }
 
-/// Writes the conflicting texts with their markers into a folder, and returns which. What is there is not overwritten.
-pub(super) fn write(detail: &MergeDetail, folder: &Path) -> Result<Vec<String>, Failure> {
+/// Writes the conflicting texts with their markers into a directory, and returns which. What is there is not overwritten.
+pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String>, Failure> {
     let problem = |path: &Path, error: std::io::Error| {
         Failure::environment("the file can't be written")
             .with("file", path.display())
@@ -28,19 +28,19 @@ pub(super) fn write(detail: &MergeDetail, folder: &Path) -> Result<Vec<String>, 
     let texts: Vec<(PathBuf, &str, &str)> = detail
         .files
         .iter()
-        .filter_map(|file| Some((place(folder, &file.path)?, file.path.as_str(), file.marked.as_deref()?)))
+        .filter_map(|file| Some((place(directory, &file.path)?, file.path.as_str(), file.marked.as_deref()?)))
         .collect();
     if texts.is_empty() {
         return Err(Failure::usage("nothing of this conflict can be decided in an editor")
             .with("merge", detail.merge.id)
             .hint("take a side of each path with --ours or --theirs, or send the work back with a note"));
     }
-    let there = texts.iter().map(|(file, ..)| file.clone()).chain([folder.join(NOTE)]);
+    let there = texts.iter().map(|(file, ..)| file.clone()).chain([directory.join(NOTE)]);
     if let Some(file) = there.into_iter().find(|file| fs::symlink_metadata(file).is_ok()) {
         return Err(
-            Failure::usage("the folder holds such a file already; nothing is overwritten")
+            Failure::usage("the directory holds such a file already; nothing is overwritten")
                 .with("file", file.display())
-                .hint("name a new folder"),
+                .hint("name a new directory"),
         );
     }
     for (file, _, text) in &texts {
@@ -55,23 +55,23 @@ pub(super) fn write(detail: &MergeDetail, folder: &Path) -> Result<Vec<String>, 
         tip: detail.merge.tip.clone(),
         paths: paths.clone(),
     };
-    let file = folder.join(NOTE);
+    let file = directory.join(NOTE);
     let text = serde_json::to_vec(&note).map_err(std::io::Error::other);
     let written = text.and_then(|text| fs::write(&file, text));
     written.map_err(|error| problem(&file, error))?;
     Ok(paths)
 }
 
-/// The texts of a folder that `write` made, but for paths that are decided otherwise; and the tip they were made for.
+/// The texts of a directory that `write` made, but for paths that are decided otherwise; and the tip they were made for.
 pub(super) fn read(
     merge: i64,
-    folder: &Path,
+    directory: &Path,
     decided: &[PathAnswer],
 ) -> Result<(Option<String>, Vec<PathAnswer>), Failure> {
-    let file = folder.join(NOTE);
+    let file = directory.join(NOTE);
     let unusable = |found: String| {
-        Failure::usage("the folder was not made by `orchestrator merges checkout`")
-            .with("folder", folder.display())
+        Failure::usage("the directory was not made by `orchestrator merges checkout`")
+            .with("directory", directory.display())
             .with("found", found)
             .hint(format!("make one: orchestrator merges checkout {merge} DIR"))
     };
@@ -85,7 +85,7 @@ pub(super) fn read(
         .iter()
         .filter(|path| !decided.iter().any(|own| own.path == **path));
     let texts = left.map(|path| {
-        let file = place(folder, path).ok_or_else(|| unusable(format!("the path {path}")))?;
+        let file = place(directory, path).ok_or_else(|| unusable(format!("the path {path}")))?;
         content(path, &file)
     });
     Ok((note.tip.clone(), texts.collect::<Result<_, _>>()?))
@@ -111,12 +111,12 @@ pub(super) fn content(path: &str, file: &Path) -> Result<PathAnswer, Failure> {
     })
 }
 
-/// Where a path of the repository goes below a folder; `None` if it would go elsewhere.
-fn place(folder: &Path, path: &str) -> Option<PathBuf> {
+/// Where a path of the repository goes below a directory; `None` if it would go elsewhere.
+fn place(directory: &Path, path: &str) -> Option<PathBuf> {
     let inside = Path::new(path)
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
-    (inside && !path.is_empty()).then(|| folder.join(path))
+    (inside && !path.is_empty()).then(|| directory.join(path))
 }
 
 #[cfg(test)]
@@ -124,11 +124,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_path_leads_out_of_the_folder() {
-        let folder = Path::new("/f");
-        assert_eq!(place(folder, "a/b"), Some(PathBuf::from("/f/a/b")));
+    fn no_path_leads_out_of_the_directory() {
+        let directory = Path::new("/f");
+        assert_eq!(place(directory, "a/b"), Some(PathBuf::from("/f/a/b")));
         for path in ["../a", "/a", "a/../../b", ""] {
-            assert_eq!(place(folder, path), None, "{path}");
+            assert_eq!(place(directory, path), None, "{path}");
         }
     }
 }
