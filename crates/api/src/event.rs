@@ -20,13 +20,13 @@ pub struct Event {
     pub kind: String,
     /// Whose, if a task's: the task's key.
     pub task: Option<String>,
-    /// The fact in full, with its `kind`.
+    /// The event in full, with its `kind`.
     pub data: Value,
 }
 
 impl Event {
-    /// The fact, where this version knows its kind.
-    pub fn fact(&self) -> Option<domain::event::Event> {
+    /// The event as a type, where this version knows its kind.
+    pub fn known(&self) -> Option<domain::event::Event> {
         serde_json::from_value(self.data.clone()).ok()
     }
 }

@@ -4,11 +4,10 @@
 
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
-    ids::{CommitId, MergeId, TaskKey},
+    ids::{CommitId, Fence, MergeId},
     integrity::IntegrityFlag,
-    merge::{Answer, GateVerdict, MergeState},
+    merge::{GateVerdict, MergeEnd, MergeState},
     money::NanoDollars,
-    plan::PlanDocument,
     run::{Check, Reason},
     task::{AttemptEnd, Outcome},
 };

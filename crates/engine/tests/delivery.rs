@@ -32,7 +32,10 @@ impl Delivering {
         let harness = Harness::open(Scenario::trivial(1, 1)).await;
         let repository = harness.repository(&[("test.sh", "echo 1..1; echo ok 1\n"), ("README.md", "read me\n")]);
         let remote = harness.directory.path().join("remote.git");
-        git(harness.directory.path(), &["init", "-q", "--bare", remote.to_str().unwrap()]);
+        git(
+            harness.directory.path(),
+            &["init", "-q", "--bare", remote.to_str().unwrap()],
+        );
         Self {
             harness,
             repository,

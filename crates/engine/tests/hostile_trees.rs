@@ -30,7 +30,11 @@ async fn completes_without(first: &str, why: &str, undo: &str, absent: &str) {
     let harness = Harness::open(told(first, why, undo)).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
-    assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()), "{first}");
+    assert_eq!(
+        harness.end(run.id).await,
+        (RunState::Complete, String::new()),
+        "{first}"
+    );
     let paths = git(&repository, &["ls-tree", "-r", "-z", "--name-only", "main"]);
     assert!(paths.contains("good.txt") && !paths.contains(absent), "{paths:?}");
     // It was told in the same attempt: no merge was made of it.

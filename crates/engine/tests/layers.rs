@@ -178,7 +178,11 @@ async fn a_command_that_makes_nothing_is_recorded_and_the_worker_told() {
     assert_eq!(text(&repository, "Cargo.lock"), "both\n");
     let expected = [("generated", "failed"), ("worker", "declined")];
     assert_eq!(decisions(&harness, run.id).await, pairs(&expected));
-    assert!(reasons(&harness, run.id, Layer::Generated).await.contains("exit code 3"));
+    assert!(
+        reasons(&harness, run.id, Layer::Generated)
+            .await
+            .contains("exit code 3")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +203,11 @@ async fn what_a_command_leaves_is_not_followed_out_of_the_checkout() {
     let repository = harness.repository(&[("Cargo.lock", "a\n")]);
     let run = harness.submit(&repository, Some(CHECK)).await;
     completes(&harness, run.id).await;
-    assert!(reasons(&harness, run.id, Layer::Generated).await.contains("it is a link"));
+    assert!(
+        reasons(&harness, run.id, Layer::Generated)
+            .await
+            .contains("it is a link")
+    );
     assert_eq!(text(&repository, "Cargo.lock"), "both\n");
 }
 
@@ -225,7 +233,10 @@ async fn files_that_are_appended_to_keep_the_lines_of_both_sides() {
         lines.sort_unstable();
         assert_eq!(lines, ["left", "right"], "{file}");
     }
-    assert_eq!(decisions(&harness, run.id).await, pairs(&[("generated", "resolved"); 2]));
+    assert_eq!(
+        decisions(&harness, run.id).await,
+        pairs(&[("generated", "resolved"); 2])
+    );
     assert_eq!(resolver_calls(&harness), 0);
 }
 
@@ -431,7 +442,9 @@ async fn mergiraf_itself_decides_where_it_is_installed() {
     let harness = Harness::open(two(&work("env"), &work("io"), Vec::new())).await;
     let source = "use std::fs;\n\nfn main() {\n    println!(\"{}\", fs::read_to_string(\"a\").is_ok());\n}\n";
     let repository = harness.repository(&[("main.rs", source)]);
-    let run = harness.submit(&repository, Some("grep -q 'use std::fs;' main.rs")).await;
+    let run = harness
+        .submit(&repository, Some("grep -q 'use std::fs;' main.rs"))
+        .await;
     completes(&harness, run.id).await;
     let merged = text(&repository, "main.rs");
     assert!(

@@ -40,7 +40,10 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
     let kept = (references(&harness, old), references(&harness, young));
     assert!(kept.0 > 2 && kept.1 > 1, "{kept:?}");
     // Nothing is old enough yet.
-    assert_eq!(harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap().runs, []);
+    assert_eq!(
+        harness.engine.clean(Some(DAY), CleanMode::Remove).await.unwrap().runs,
+        []
+    );
     assert_eq!((references(&harness, old), references(&harness, young)), kept);
 
     sqlx::query("update run set ended_at = now() - interval '2 days' where id = $1")

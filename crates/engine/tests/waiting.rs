@@ -156,8 +156,13 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
     let marked = file.marked.clone().unwrap();
 
     // What can't be used is refused, and changes nothing.
-    let answer =
-        async |choices, seen: Option<&str>| harness.engine.resolve_merge(merge, choices, seen, "").await.unwrap_err();
+    let answer = async |choices, seen: Option<&str>| {
+        harness
+            .engine
+            .resolve_merge(merge, choices, seen, "")
+            .await
+            .unwrap_err()
+    };
     assert!(
         matches!(answer(content(&marked), None).await, AnswerError::Invalid { value, message, .. }
         if value == PATH && message.contains("line 9"))
@@ -268,10 +273,21 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
     );
     assert_eq!(view.gate.unwrap()["verdict"], "failed");
     // Left to the layers, the answer is withdrawn: it is not put in again, and the resolver declines once more.
-    let answered = harness.engine.open_conflict(merge).await.unwrap().files.remove(0).answer;
+    let answered = harness
+        .engine
+        .open_conflict(merge)
+        .await
+        .unwrap()
+        .files
+        .remove(0)
+        .answer;
     assert!(answered.is_some());
     let to_layers = vec![(PATH.to_owned(), None)];
-    harness.engine.resolve_merge(merge, to_layers, None, "Ann").await.unwrap();
+    harness
+        .engine
+        .resolve_merge(merge, to_layers, None, "Ann")
+        .await
+        .unwrap();
     assert_eq!(asked(&harness, run, 3).await, merge);
     let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
     let why = view.reason.unwrap().message;
@@ -307,7 +323,11 @@ async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
     let harness = Harness::open(two()).await;
     let (_, run) = begin(&harness).await;
     let merge = asked(&harness, run, 1).await;
-    harness.engine.give_merge_up(merge, "not worth it", "Ann").await.unwrap();
+    harness
+        .engine
+        .give_merge_up(merge, "not worth it", "Ann")
+        .await
+        .unwrap();
     let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed);
     assert!(reason.contains("Ann gave the work up: not worth it"), "{reason}");

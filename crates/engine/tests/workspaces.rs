@@ -47,7 +47,9 @@ fn listing(directory: &Path) -> BTreeSet<PathBuf> {
 }
 
 fn hubs(harness: &Harness) -> Vec<PathBuf> {
-    let mut hubs: Vec<PathBuf> = listing(&harness.directory.path().join("data/hubs")).into_iter().collect();
+    let mut hubs: Vec<PathBuf> = listing(&harness.directory.path().join("data/hubs"))
+        .into_iter()
+        .collect();
     hubs.retain(|path| path.is_dir());
     hubs
 }
@@ -161,7 +163,12 @@ async fn the_next_start_takes_away_what_a_killed_one_had_begun_for_a_run_that_en
     // What their ends left to do is done: the notes are of a life that was killed.
     harness.engine.drain().await;
     note(&harness, first, &files, &[]);
-    note(&harness, second, &missing, &[&harness.directory.path().join("new"), &missing]);
+    note(
+        &harness,
+        second,
+        &missing,
+        &[&harness.directory.path().join("new"), &missing],
+    );
     note(&harness, third, &going_on, &[&going_on]);
     for path in [&files, &missing, &going_on] {
         fs::create_dir_all(path.join(".git.orchestrator-making/objects/aa")).unwrap();

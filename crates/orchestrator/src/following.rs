@@ -8,7 +8,7 @@ use crate::{
     progress::{Board, Entry, Key, Keys, RunDetails, Screen, TaskDetails, block, elapsed, finished_task, header, news},
 };
 use api::{ClientError, Event, Run};
-use domain::{NanoDollars, RunId, event::Event, run::RunState};
+use domain::{NanoDollars, RunId, event, run::RunState};
 use std::{
     collections::BTreeSet,
     pin::pin,
@@ -148,7 +148,7 @@ impl Follower {
             return Ok(());
         };
         self.board.apply(&entry);
-        if self.board.wants_tasks() || matches!(entry.event, Event::PlanSaved { .. }) {
+        if self.board.wants_tasks() || matches!(entry.event, event::Event::PlanSaved { .. }) {
             let list = attached.client.tasks(&id.to_string()).await.map_err(failure)?;
             self.board
                 .look_at_tasks(list.tasks.into_iter().map(task_details).collect());
@@ -358,7 +358,7 @@ pub(crate) fn entry(event: &Event) -> Option<Entry> {
         seq: event.seq,
         at: event.at,
         task: event.task.as_deref().map(Into::into),
-        event: event.event()?,
+        event: event.known()?,
     })
 }
 

@@ -95,7 +95,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let presence = Presence::here("0.0.0.0:8123".parse().unwrap(), None);
         let published = presence.publish(directory.path()).unwrap();
-        assert_eq!(Presence::read(directory.path()).unwrap().address, "http://127.0.0.1:8123");
+        assert_eq!(
+            Presence::read(directory.path()).unwrap().address,
+            "http://127.0.0.1:8123"
+        );
         drop(published);
         assert_eq!(Presence::read(directory.path()), None);
     }

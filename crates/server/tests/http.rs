@@ -28,9 +28,9 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
     assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
     assert!(
         seen.iter()
-            .all(|event| event.fact().is_some_and(|fact| fact.kind() == event.kind))
+            .all(|event| event.known().is_some_and(|known| known.kind() == event.kind))
     );
-    assert!(matches!(seen[0].fact(), Some(Event::RunSubmitted { .. })));
+    assert!(matches!(seen[0].known(), Some(Event::RunSubmitted { .. })));
     assert!(
         seen.iter().any(|event| event.kind == "run_completed"),
         "{:?}",
@@ -227,7 +227,10 @@ async fn unknown_paths_methods_and_runs_are_problems_too() {
     assert_eq!(harness.get("/runs/ffffffff").await.problem().1, "unknown-run");
     assert_eq!(harness.get("/runs/%ff").await.problem().0, 400);
     assert_eq!(harness.get("/runs/zzz").await.problem().1, "invalid-run-id");
-    assert_eq!(harness.get("/runs?state=asleep").await.problem().3, Some(json!("asleep")));
+    assert_eq!(
+        harness.get("/runs?state=asleep").await.problem().3,
+        Some(json!("asleep"))
+    );
     assert_eq!(harness.get("/runs?stat=x").await.problem().0, 400);
     let id = harness.client.submit(&harness.new_run(), None).await.unwrap().short;
     assert_eq!(
@@ -329,7 +332,10 @@ async fn the_interface_describes_itself() {
     for asset in ["/assets/style.css", "/assets/live.js"] {
         assert_eq!(harness.get(asset).await.status, 200);
     }
-    assert_eq!(harness.get("/metrics").await.text, harness.get("/api/metrics").await.text);
+    assert_eq!(
+        harness.get("/metrics").await.text,
+        harness.get("/api/metrics").await.text
+    );
     assert_eq!(
         harness.get("/api/metrics/health").await.status,
         503,

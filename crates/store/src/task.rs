@@ -2,7 +2,7 @@
 
 mod details;
 
-pub use details::{ParentDetails, TaskEnd, TaskDetails};
+pub use details::{ParentDetails, TaskDetails, TaskEnd};
 
 use crate::{
     Error, Store,

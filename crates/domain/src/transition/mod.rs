@@ -9,8 +9,8 @@ mod tests;
 use crate::{
     effect::Effect,
     event::Event,
-    input::Input,
     ids::TaskId,
+    input::Input,
     run::Run,
     schedule::NewTask,
     task::{Child, Task},

@@ -154,7 +154,9 @@ pub(super) fn fail(decision: &mut Decision, reason: &Reason) {
     decision.run.state = RunState::Failed;
     decision.run.reason = Some(reason.clone());
     decision.cancel_open = true;
-    decision.events.push((None, Event::RunFailed { reason: reason.clone() }));
+    decision
+        .events
+        .push((None, Event::RunFailed { reason: reason.clone() }));
 }
 
 /// Moves the run on when its last open task has ended.

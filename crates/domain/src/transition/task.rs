@@ -4,8 +4,8 @@ use super::{Decision, Refusal, run};
 use crate::{
     effect::Effect,
     event::Event,
-    input::Input,
     ids::{CommitId, Fence, MergeId, TaskKey},
+    input::Input,
     merge::MergeEnd,
     profile::Change,
     run::{Reason, ReasonCode},

@@ -3,7 +3,7 @@
 //! The disk is a small one of bubblewrap's, in memory, which root and ordinary users can have alike.
 
 use crate::support::{Untouched, announced, body, mistakes, says};
-use e2e::{TIMEOUT, binary, done, eventually, directory, git, plan, repository};
+use e2e::{TIMEOUT, binary, directory, done, eventually, git, plan, repository};
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

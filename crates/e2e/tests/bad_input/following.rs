@@ -1,7 +1,7 @@
 //! Streams go on exactly where they broke off, across restarts too; a cancelled run leaves no process behind.
 
 use crate::support::{Answer, Untouched, ask, body, get, goes_on, post};
-use e2e::{TIMEOUT, Product, done, eventually, plan};
+use e2e::{Product, TIMEOUT, done, eventually, plan};
 use futures_util::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};

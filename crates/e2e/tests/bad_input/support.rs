@@ -1,6 +1,6 @@
 //! What these tests share: requests whose answers are looked at closely, and the state of a repository.
 
-use e2e::{TIMEOUT, Product, git, orchestrator};
+use e2e::{Product, TIMEOUT, git, orchestrator};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use std::{

@@ -42,7 +42,10 @@ fn unusable(directory: &Path) -> Vec<Refused> {
         (good.join("sub"), &["lies inside the repository"]),
         (good.join("sub/new"), &["lies inside the repository"]),
         (merging(directory), &["in the middle of a merge", "git merge --abort"]),
-        (rebasing(directory), &["in the middle of a rebase", "git rebase --abort"]),
+        (
+            rebasing(directory),
+            &["in the middle of a rebase", "git rebase --abort"],
+        ),
     ]
 }
 

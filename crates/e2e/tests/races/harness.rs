@@ -290,7 +290,8 @@ impl Harness {
     /// What the processes said.
     pub(crate) fn log(&self) -> String {
         let names = ["first", "second", "third", "fourth"];
-        let read = |name: &&str| std::fs::read_to_string(self.directory.path().join(name).join("log")).unwrap_or_default();
+        let read =
+            |name: &&str| std::fs::read_to_string(self.directory.path().join(name).join("log")).unwrap_or_default();
         names.iter().map(read).collect::<Vec<_>>().join("\n----\n")
     }
 }

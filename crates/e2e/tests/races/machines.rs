@@ -65,7 +65,11 @@ async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
         harness.log()
     );
     let all = harness.model.journal().len();
-    assert!(all <= 7 + 2, "{asked} of {all} calls before the death\n{}", harness.log());
+    assert!(
+        all <= 7 + 2,
+        "{asked} of {all} calls before the death\n{}",
+        harness.log()
+    );
     server.leave().await;
     third.leave().await;
 }
@@ -271,7 +275,10 @@ async fn a_worker_gives_up_its_own_copies_alone() {
     );
     harness.assert_whole().await;
     // Nor does a command of its own, when the worker is gone.
-    let (data_dir, config) = (worker.data_dir.clone(), harness.directory.path().join("orchestrator.toml"));
+    let (data_dir, config) = (
+        worker.data_dir.clone(),
+        harness.directory.path().join("orchestrator.toml"),
+    );
     worker.leave().await;
     let by_itself = e2e::orchestrator(
         &["clean", "--older-than", "0", "--data-dir", data_dir.to_str().unwrap()],

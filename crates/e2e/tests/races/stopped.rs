@@ -51,7 +51,9 @@ async fn a_start_takes_nothing_from_a_process_that_works_on_the_same_hub() {
     harness.fact("the run ends", ENDED).await;
     harness.assert_whole().await;
     assert!(
-        !harness.holds("select 1 from task where fence <> 1 or failures > 0").await,
+        !harness
+            .holds("select 1 from task where fence <> 1 or failures > 0")
+            .await,
         "{}",
         harness.log()
     );
@@ -157,7 +159,9 @@ async fn stopped_with_the_branchs_lock_file_in_hand() {
         let mut entries = entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "lock"));
         entries.next().is_some()
     };
-    first.step_until(async || harness.holds(INTENDED).await && locked()).await;
+    first
+        .step_until(async || harness.holds(INTENDED).await && locked())
+        .await;
     // It lives, so its lock is nobody's to take away: the other waits, and goes on when it wakes.
     let second = harness.enter("second", "", &[]).await;
     harness

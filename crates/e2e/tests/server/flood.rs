@@ -1,6 +1,6 @@
 //! Connections that want nothing, or want it slowly, more of them than there are file descriptors.
 
-use e2e::{TIMEOUT, eventually, directory};
+use e2e::{TIMEOUT, directory, eventually};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use sqlx::{PgPool, Row};
@@ -37,11 +37,15 @@ impl Limited {
         std::fs::write(directory.path().join("data/orchestrator.toml"), configuration).unwrap();
         let limit = format!("--nofile={files}:{files}");
         let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
-        let server = e2e::server(&["prlimit", &limit], &data_dir(directory.path()), "http://127.0.0.1:9/v1")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let server = e2e::server(
+            &["prlimit", &limit],
+            &data_dir(directory.path()),
+            "http://127.0.0.1:9/v1",
+        )
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
         let data_dir = data_dir(directory.path());
         let address = eventually("the server is ready", || e2e::ready(&data_dir)).await;
         Self {

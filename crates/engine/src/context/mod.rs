@@ -19,7 +19,7 @@ mod working;
 pub(crate) use account::Account;
 pub(crate) use busy::{Busy, What};
 pub(crate) use layout::Layout;
-pub(crate) use retry::{Outage, Waiting, retry_outages, retry_for};
+pub(crate) use retry::{Outage, Waiting, retry_for, retry_outages};
 pub(crate) use step::StepError;
 pub(crate) use tip::TipError;
 pub(crate) use troubles::Troubles;

@@ -57,7 +57,7 @@ impl Outage for super::StepError {
 }
 
 /// Makes the call until it succeeds, fails for good, or is stopped: then its last error is returned.
-pub(crate) async fn patiently<T, E, Called>(stop: &CancellationToken, call: impl FnMut() -> Called) -> Result<T, E>
+pub(crate) async fn retry_outages<T, E, Called>(stop: &CancellationToken, call: impl FnMut() -> Called) -> Result<T, E>
 where
     E: Outage + std::fmt::Display,
     Called: Future<Output = Result<T, E>>,

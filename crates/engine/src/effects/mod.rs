@@ -92,7 +92,10 @@ pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
             metered("prepare", &effect),
             prepare::perform(context, &details, &effect).await,
         ),
-        "plan" => (metered("plan", &effect), plan::perform(context, &details, &effect).await),
+        "plan" => (
+            metered("plan", &effect),
+            plan::perform(context, &details, &effect).await,
+        ),
         "deliver" => (
             metered("deliver", &effect),
             deliver::perform(context, &details, &effect).await,

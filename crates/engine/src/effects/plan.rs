@@ -70,13 +70,13 @@ pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &Cl
                 .map_or(Change::Required, |profile| profile.change)
         })
         .collect();
-    let event = Input::Planned {
+    let input = Input::Planned {
         plan: Box::new(planned.plan),
         repairs: planned.repairs,
         changes,
     };
     context
-        .step(details.id, None, event, async |tx| finish(tx, effect).await)
+        .step(details.id, None, input, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())
 }

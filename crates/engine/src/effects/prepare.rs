@@ -69,13 +69,13 @@ async fn perform_noted(context: &Context, details: &RunDetails, effect: &Claimed
         .and_then(|own| own.check.clone());
     let (own, stamp) = (details.clone(), context.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &rules, shared, configured, &stamp)).await?;
-    let event = Input::Prepared {
+    let input = Input::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
         check: prepared.check,
     };
     context
-        .step(details.id, None, event, async |tx| finish(tx, effect).await)
+        .step(details.id, None, input, async |tx| finish(tx, effect).await)
         .await?;
     Ok(())
 }

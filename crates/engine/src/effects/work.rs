@@ -11,7 +11,7 @@ mod place;
 mod tree;
 
 use crate::{
-    context::{Context, Outage, StepError, Waiting, retry_outages},
+    context::{Context, StepError, Waiting, retry_outages},
     recovery::end_overdue_runs,
     trace,
 };
@@ -103,13 +103,13 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
         outcome: finish.map(|finish| finish.outcome),
     };
     let (run, task, row) = (claimed.run, claimed.task, claimed.attempt_id);
-    let event = Input::AttemptEnded {
+    let input = Input::AttemptEnded {
         fence: claimed.fence,
         end: end.clone(),
     };
     // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
     retry_outages(&context.drain, || {
-        context.step(run, Some(task), event.clone(), async |tx| {
+        context.step(run, Some(task), input.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
             if let Some(feedback) = &feedback {
                 tx.save_feedback(task, feedback).await?;

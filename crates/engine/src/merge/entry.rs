@@ -155,11 +155,11 @@ impl Merger {
             return self.ask(tx, question).await;
         }
         let (merge, task) = (self.entry.merge.id, self.entry.merge.task);
-        let event = Input::MergeEnded {
+        let input = Input::MergeEnded {
             merge,
             end: ended.end.clone(),
         };
-        let applied = step::apply(tx, self.entry.branch.details.id, Some(task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.details.id, Some(task), input).await?;
         let worked = self.worked.as_millis() as i64;
         if !tx.end_merge(self.entry.hold(), &ended.end, worked).await? {
             return Err(Failure::NotOurs);
@@ -178,12 +178,12 @@ impl Merger {
 
     /// Puts the question in place of the merge's end.
     async fn ask(&self, tx: &mut Tx, question: &Question) -> Result<Applied, Failure> {
-        let event = Input::PersonAsked {
+        let input = Input::PersonAsked {
             merge: self.entry.merge.id,
             conflicts: question.conflicts.clone(),
             why: question.why.message.clone(),
         };
-        let applied = step::apply(tx, self.entry.branch.details.id, Some(self.entry.merge.task), event).await?;
+        let applied = step::apply(tx, self.entry.branch.details.id, Some(self.entry.merge.task), input).await?;
         let worked = self.worked.as_millis() as i64;
         match tx.ask_person(self.entry.hold(), &question.why, worked).await? {
             true => Ok(applied),
@@ -267,7 +267,10 @@ impl Entry {
     }
 
     async fn tell(&self, mut tx: Tx, details: Vec<Event>) -> Result<(), Failure> {
-        let details: Vec<_> = details.into_iter().map(|event| (Some(self.merge.task), event)).collect();
+        let details: Vec<_> = details
+            .into_iter()
+            .map(|event| (Some(self.merge.task), event))
+            .collect();
         tx.append(self.branch.details.id, &details).await?;
         tx.commit().await?;
         self.branch.context.wake.told();

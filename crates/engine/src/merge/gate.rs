@@ -263,11 +263,12 @@ async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
 /// The check on the base of the run.
 async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateError> {
     let entry = gate.entry;
-    let place = entry
-        .branch
-        .context
-        .layout
-        .gate_base(entry.branch.details.id, entry.merge.id, entry.branch.lock.fence());
+    let place =
+        entry
+            .branch
+            .context
+            .layout
+            .gate_base(entry.branch.details.id, entry.merge.id, entry.branch.lock.fence());
     let log = place.with_added_extension("log");
     let report = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.

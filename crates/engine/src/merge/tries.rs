@@ -75,12 +75,12 @@ async fn reject(context: &Context, first: &QueuedMerge, hold: Hold<'_>, message:
     let reason = Reason::new(ReasonCode::Internal, telemetry::secrets::redact(message));
     let feedback: Value = json!({ "attempt": first.attempt, "reason": reason.message });
     let end = MergeEnd::Rejected { reason };
-    let event = Input::MergeEnded {
+    let input = Input::MergeEnded {
         merge: first.id,
         end: end.clone(),
     };
     let mut tx = context.store.begin().await?;
-    let applied = step::apply(&mut tx, first.run, Some(first.task), event).await?;
+    let applied = step::apply(&mut tx, first.run, Some(first.task), input).await?;
     if !tx.end_merge(hold, &end, 0).await? {
         return Err(Failure::NotOurs);
     }

@@ -20,11 +20,11 @@ pub(crate) async fn recover(context: &Context) -> Result<(), store::Error> {
         telemetry::llm::discarded(lost);
     }
     for task in context.store.lost_tasks(context.holder).await? {
-        let event = Input::ProcessLost {
+        let input = Input::ProcessLost {
             fence: task.fence,
             progressed: task.progressed,
         };
-        match context.step(task.run, Some(task.task), event, async |_| Ok(())).await {
+        match context.step(task.run, Some(task.task), input, async |_| Ok(())).await {
             Ok(()) | Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
         }

@@ -212,12 +212,12 @@ impl Engine {
         answers: Answers,
     ) -> Result<(), AnswerError> {
         let mut tx = self.context.store.begin().await?;
-        let event = Input::PersonAnswered {
+        let input = Input::PersonAnswered {
             merge,
             answer: answer.clone(),
             by: by.clone(),
         };
-        let applied = match step::apply(&mut tx, asked.run, Some(asked.task), event).await {
+        let applied = match step::apply(&mut tx, asked.run, Some(asked.task), input).await {
             Ok(applied) => applied,
             Err(StepError::Store(error)) => return Err(error.into()),
             // It was answered, or its run ended, a moment ago.

@@ -166,11 +166,11 @@ async fn compare(context: &Context) -> Result<(), store::Error> {
         .into_iter()
         .filter(|task| !context.working.has((task.task, task.fence)))
     {
-        let event = Input::ProcessLost {
+        let input = Input::ProcessLost {
             fence: task.fence,
             progressed: task.progressed,
         };
-        match context.step(task.run, Some(task.task), event, async |_| Ok(())).await {
+        match context.step(task.run, Some(task.task), input, async |_| Ok(())).await {
             Ok(()) => {
                 tracing::warn!(run = %task.run, task = %task.task, "a task was held with nobody at work on it; it can be claimed again")
             }

@@ -52,7 +52,7 @@ pub(super) async fn play(harness: &Harness, child: &Child, provider: &str, width
     let (mut planned, mut landed, mut tasks) = (None, None, 0_u32);
     while let Some(event) = events.next().await {
         let event = event.map_err(failure)?;
-        match entry(&event).map(|entry| entry.fact) {
+        match entry(&event).map(|entry| entry.event) {
             Some(Event::PlanSaved { .. }) => planned = Some(event.at),
             Some(Event::TaskCompleted { .. }) => {
                 landed = Some(event.at);

@@ -343,7 +343,9 @@ mod tests {
             ("[server]\nidle_timeout_s = 0\n", "server.idle_timeout_s"),
             ("[limits]\nopen_runs = 0\n", "limits.open_runs"),
         ] {
-            let failure = load(&file(directory.path(), text), Environment::default()).err().unwrap();
+            let failure = load(&file(directory.path(), text), Environment::default())
+                .err()
+                .unwrap();
             assert!(failure.problem.starts_with(key), "{failure}");
         }
     }
@@ -358,7 +360,10 @@ mod tests {
     #[test]
     fn paths_in_a_file_are_meant_from_where_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let overrides = file(directory.path(), "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n");
+        let overrides = file(
+            directory.path(),
+            "[workspaces.api]\npath = \"api\"\ncheck = \"./test\"\n",
+        );
         let config = load(&overrides, Environment::default()).unwrap().config;
         assert_eq!(config.workspaces["api"].path, directory.path().join("api"));
     }

@@ -192,7 +192,9 @@ impl Board {
                     clean(&intent.address)
                 );
             }
-            Event::DeliveryMoved(end) if end.result.is_bad() => self.doing = format!("delivering; {}", clean(&end.said)),
+            Event::DeliveryMoved(end) if end.result.is_bad() => {
+                self.doing = format!("delivering; {}", clean(&end.said))
+            }
             Event::DeliveryAsked { .. } | Event::DeliveryMoved(_) => {
                 self.doing = "the branch is being handed over".to_owned()
             }

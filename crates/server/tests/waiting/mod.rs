@@ -112,7 +112,11 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
     assert_eq!(refused(layers).await.3, Some(json!("layers")));
     assert_eq!(refused(json!([])).await.0, 422);
     assert_eq!(
-        harness.post("/merges/99/resolution", "{\"paths\": []}").await.problem().1,
+        harness
+            .post("/merges/99/resolution", "{\"paths\": []}")
+            .await
+            .problem()
+            .1,
         "unknown-merge"
     );
     assert_eq!(harness.get("/merges/x").await.problem().1, "unknown-merge");

@@ -110,7 +110,13 @@ fn links_out_of_the_worktree_are_refused() {
                 "{refusal}"
             );
         }
-        for path in ["file", "directory/secret", "directory/new", "absolute/new", "directory/deep/new"] {
+        for path in [
+            "file",
+            "directory/secret",
+            "directory/new",
+            "absolute/new",
+            "directory/deep/new",
+        ] {
             let refusal = fixture.write(path).unwrap_err();
             assert!(refusal.contains(&format!("`{path}`")), "{refusal}");
         }

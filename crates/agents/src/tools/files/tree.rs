@@ -108,7 +108,11 @@ impl Tree {
     }
 
     /// Opens a directory, and tells where it really is.
-    pub(in super::super) fn open_directory(&self, relative: &Path, given: &str) -> Result<(OwnedFd, PathBuf), FileError> {
+    pub(in super::super) fn open_directory(
+        &self,
+        relative: &Path,
+        given: &str,
+    ) -> Result<(OwnedFd, PathBuf), FileError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = self.open_beneath(relative, flags).map_err(|error| match error {
             Errno::NOTDIR => FileError::NotADirectory { path: given.to_owned() },

@@ -3,8 +3,8 @@
 use crate::{
     effect::Effect,
     event::Event,
-    input::Input,
     ids::{CommitId, Fence, RunId, TaskId, TaskKey},
+    input::Input,
     plan::{Dependency, PlanDocument, Why},
     profile::Change,
     run::{Check, CheckSource, Run, RunState, Tries},

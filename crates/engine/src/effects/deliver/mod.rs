@@ -99,10 +99,12 @@ pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &Cl
 impl<'a> Delivering<'a> {
     async fn begin(context: &'a Context, details: &'a RunDetails, effect: &'a ClaimedEffect) -> Result<Self, Failure> {
         let hub = context.hub(&details.hub, details.id).await?;
-        let found = tip::find(context, details.id, &hub).await.map_err(|error| match error {
-            TipError::Store(error) => Failure::from(error),
-            TipError::Git(error) => error.into(),
-        })?;
+        let found = tip::find(context, details.id, &hub)
+            .await
+            .map_err(|error| match error {
+                TipError::Store(error) => Failure::from(error),
+                TipError::Git(error) => error.into(),
+            })?;
         let tip = found.ok_or_else(|| {
             undelivered(format!(
                 "the integration branch of {} is not in the hub any more: retention gave it up, or it was removed. A \
@@ -181,8 +183,8 @@ impl<'a> Delivering<'a> {
     }
 
     /// Records something on the way, as long as this process is the one that delivers.
-    async fn tell(&self, event: Input) -> Result<(), Failure> {
-        let held = self.context.step(self.details.id, None, event, async |tx| {
+    async fn tell(&self, input: Input) -> Result<(), Failure> {
+        let held = self.context.step(self.details.id, None, input, async |tx| {
             match tx.holds_effect(self.effect).await? {
                 true => Ok(()),
                 false => Err(StepError::Refused(Refusal::Stale("another process delivers".into()))),
@@ -213,14 +215,14 @@ impl<'a> Delivering<'a> {
             return Ok(());
         }
         let checkout = self.so_far.step(DeliveryStep::Checkout);
-        let event = Input::Delivered {
+        let input = Input::Delivered {
             commit: self.commit.clone(),
             checkout: checkout.map(|end| end.said.clone()).unwrap_or_default(),
         };
         let effect = self.effect;
         let finished = self
             .context
-            .step(self.details.id, None, event, async |tx| finish(tx, effect).await);
+            .step(self.details.id, None, input, async |tx| finish(tx, effect).await);
         Ok(finished.await?)
     }
 }

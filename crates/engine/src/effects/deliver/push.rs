@@ -79,8 +79,8 @@ async fn intend(delivering: &mut Delivering<'_>, remote: &Remote, branch: &str) 
         expected: delivering.unless_stopped(asking).await?.map_err(sort)?,
         commit: delivering.commit.clone(),
     };
-    let event = Input::PushIntended { intent: intent.clone() };
-    delivering.tell(event).await?;
+    let input = Input::PushIntended { intent: intent.clone() };
+    delivering.tell(input).await?;
     delivering.so_far.push_intent = Some(intent.clone());
     Ok(intent)
 }

@@ -28,14 +28,23 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
     let texts: Vec<(PathBuf, &str, &str)> = detail
         .files
         .iter()
-        .filter_map(|file| Some((place(directory, &file.path)?, file.path.as_str(), file.marked.as_deref()?)))
+        .filter_map(|file| {
+            Some((
+                place(directory, &file.path)?,
+                file.path.as_str(),
+                file.marked.as_deref()?,
+            ))
+        })
         .collect();
     if texts.is_empty() {
         return Err(Failure::usage("nothing of this conflict can be decided in an editor")
             .with("merge", detail.merge.id)
             .hint("take a side of each path with --ours or --theirs, or send the work back with a note"));
     }
-    let there = texts.iter().map(|(file, ..)| file.clone()).chain([directory.join(NOTE)]);
+    let there = texts
+        .iter()
+        .map(|(file, ..)| file.clone())
+        .chain([directory.join(NOTE)]);
     if let Some(file) = there.into_iter().find(|file| fs::symlink_metadata(file).is_ok()) {
         return Err(
             Failure::usage("the directory holds such a file already; nothing is overwritten")
