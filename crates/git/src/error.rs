@@ -1,5 +1,6 @@
 //! What can go wrong anywhere in this crate. What a caller branches on has an error of its own beside its function.
 
+use crate::lock_file::HeldLock;
 use domain::CommitId;
 use std::{
     io,
@@ -98,17 +99,8 @@ pub enum GitError {
         said: String,
     },
     /// A lock file did not go away.
-    #[error(
-        "{} is locked, and stayed so for {waited_ms} ms: if no git process is working there, the lock was left by a \
-         crash and can be removed",
-        path.display()
-    )]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-        /// How long it was waited for.
-        waited_ms: u128,
-    },
+    #[error("{0}")]
+    Locked(HeldLock),
     /// The git program is missing, too old, or failed.
     #[error("`{command}` failed: {said}{}", git_way_out(said))]
     Program {

@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod hub;
 pub mod ids;
+mod lock_file;
 mod merge;
 mod private;
 mod process;
@@ -38,6 +39,7 @@ pub use hub::{
     PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart, check_branch,
 };
 pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};
+pub use lock_file::{HeldLock, LockHolder};
 pub use merge::{
     AuditReport, CleanMerge, Conflict, ConflictFile, ConflictKind, ConflictMessage, ConflictedText, GaveUp, GitVersion,
     Hunk, HunkError, MINIMUM_GIT, MergeEngine, MergeOutcome, Resolution, ResolveError, Suspect, Times, Verdict,

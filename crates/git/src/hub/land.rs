@@ -8,10 +8,10 @@ use crate::{
         reference::{compare_and_swap, full_name, read_reference},
     },
     ids::commit_oid,
+    lock_file::HeldLock,
     remote::Remote,
 };
 use domain::CommitId;
-use std::path::PathBuf;
 
 /// The branch is where it was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,12 @@ pub enum LandError {
         found: Option<CommitId>,
     },
     /// A lock file stayed for the whole wait.
-    #[error("{}: {} stayed for {waited_ms} ms. If it was left by a crash, it goes once it is old and nobody holds it open", reference, path.display())]
+    #[error("{reference}: {lock}")]
     Locked {
         /// The full name of the branch.
         reference: String,
         /// The lock file.
-        path: PathBuf,
-        /// How long it was waited for.
-        waited_ms: u128,
+        lock: HeldLock,
     },
     /// Anything else.
     #[error(transparent)]
@@ -81,11 +79,7 @@ impl Hub {
                 expected: from.clone(),
                 found,
             },
-            GitError::Locked { path, waited_ms } => LandError::Locked {
-                reference,
-                path,
-                waited_ms,
-            },
+            GitError::Locked(lock) => LandError::Locked { reference, lock },
             error => error.into(),
         })
     }

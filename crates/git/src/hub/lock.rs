@@ -6,6 +6,7 @@ use crate::{
         Hub,
         reference::{full_name, lock_path},
     },
+    lock_file::process_with_open,
     private::Private,
     remote::{PushError, Remote},
 };
@@ -208,23 +209,4 @@ fn find_locks(directory: &Path, found: &mut Vec<PathBuf>) -> GitResult<()> {
         }
     }
     Ok(())
-}
-
-/// A process that has the file open. Processes of other users can't be looked into, and can't have made a lock in a
-/// hub of ours. Where there is no `/proc`, the age alone decides.
-pub(crate) fn process_with_open(device: u64, inode: u64) -> Option<u32> {
-    let processes = fs::read_dir("/proc").ok()?;
-    processes.filter_map(Result::ok).find_map(|process| {
-        let id = process.file_name().to_str()?.parse().ok()?;
-        has_open(&process.path().join("fd"), device, inode).then_some(id)
-    })
-}
-
-fn has_open(descriptors: &Path, device: u64, inode: u64) -> bool {
-    fs::read_dir(descriptors).is_ok_and(|entries| {
-        entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| fs::metadata(entry.path()).ok())
-            .any(|metadata| metadata.dev() == device && metadata.ino() == inode)
-    })
 }

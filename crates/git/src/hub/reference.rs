@@ -4,6 +4,7 @@ use crate::{
     error::{GitError, GitResult},
     files::sync_side_by_side,
     ids::{commit_id, commit_oid},
+    lock_file::HeldLock,
 };
 use domain::CommitId;
 use git2::{ErrorCode, Oid, Repository};
@@ -53,10 +54,10 @@ pub(crate) fn compare_and_swap(
             ErrorCode::Locked if started.elapsed() < LOCK_WAIT_LIMIT => thread::sleep(LOCK_RETRY_PAUSE),
             ErrorCode::Locked => {
                 let path = lock_path(repository.commondir(), reference);
-                return Err(GitError::Locked {
-                    path,
-                    waited_ms: started.elapsed().as_millis(),
-                });
+                // One that is gone by now is tried again.
+                if let Some(lock) = HeldLock::look(&path, started.elapsed()) {
+                    return Err(GitError::Locked(lock));
+                }
             }
             ErrorCode::Modified | ErrorCode::NotFound | ErrorCode::Exists => {
                 let found = read_reference(repository, reference)?;

@@ -9,6 +9,7 @@ use crate::{
         reference::{compare_and_swap, read_reference},
     },
     ids::{commit_id, commit_oid},
+    lock_file::HeldLock,
     private::as_the_user,
     user_repository::own_lock::{remove_dead_packs, remove_own_reference_lock},
 };
@@ -68,6 +69,9 @@ pub enum DeliverError {
         /// The branch in the way.
         existing: String,
     },
+    /// A crash of the user's git left a lock on the branch: waiting won't help.
+    #[error("{0}, then deliver again")]
+    Locked(HeldLock),
     /// Anything else.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -120,6 +124,7 @@ pub fn deliver_branch(
         Ok(()) if before.is_none() => Ok(Delivered::Created),
         Ok(()) => Ok(Delivered::Updated),
         Err(GitError::Moved { found, .. }) => Err(moved(found.map(|found| commit_oid(&found)).transpose()?)),
+        Err(GitError::Locked(held)) if held.is_stale() => Err(DeliverError::Locked(held)),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,9 +2,13 @@
 
 use crate::{
     error::{Doing, GitError, GitResult},
-    hub::{reference::compare_and_swap, tree_of},
+    hub::{
+        reference::{compare_and_swap, lock_path},
+        tree_of,
+    },
     ids::{RepoPath, commit_id, commit_oid},
-    user_repository::own_lock::{IndexLock, remove_own_reference_lock},
+    lock_file::HeldLock,
+    user_repository::own_lock::{IndexLock, USER_LOCK_WAIT_LIMIT, remove_own_reference_lock},
 };
 use domain::CommitId;
 use git2::{
@@ -53,6 +57,9 @@ pub enum SkipReason {
         /// One of the paths.
         path: RepoPath,
     },
+    /// The user's git holds the index or the branch, or a crash of it left the lock.
+    #[error("{0}")]
+    Locked(HeldLock),
     /// A submodule changes.
     #[error("the submodule '{path}' changes, and we don't fetch it")]
     Submodule {
@@ -88,8 +95,16 @@ pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) 
     if at_target {
         return Ok(FastForward::Done);
     }
-    // Held from the look to the end: the person's own git does not come in between.
-    let lock = IndexLock::take(&repository)?;
+    // Held from the look to the end: the user's own git does not come in between.
+    let lock = match IndexLock::take(&repository, USER_LOCK_WAIT_LIMIT)? {
+        Ok(lock) => lock,
+        Err(held) => return Ok(FastForward::Skipped(SkipReason::Locked(held))),
+    };
+    // Before any file is written: the branch moves last.
+    let branch_lock = lock_path(repository.commondir(), &place.reference);
+    if let Some(held) = HeldLock::wait(&branch_lock, USER_LOCK_WAIT_LIMIT) {
+        return Ok(FastForward::Skipped(SkipReason::Locked(held)));
+    }
     let before = place
         .at
         .is_some()

@@ -3,7 +3,8 @@
 
 use crate::{
     error::{At, GitError, GitResult},
-    hub::{lock::process_with_open, reference::lock_path},
+    hub::reference::lock_path,
+    lock_file::{HeldLock, process_with_open},
 };
 use git2::{Oid, Repository};
 use rustix::{
@@ -25,8 +26,10 @@ const NAMED_AGE: Duration = Duration::from_secs(1);
 const PACK_IN_MAKING: &[u8] = b"pack_git2_";
 /// So old must be what does not say whose it is: a lock into which nothing was written, a part of a pack.
 const EMPTY_AGE: Duration = Duration::from_secs(10);
-/// So long another process of ours is waited for that moves the same checkout.
+/// How long another process of ours that moves the same checkout is waited for.
 const HOLD_WAIT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a lock of the user's git is waited for. A command such as `git status` holds it for a moment.
+pub(crate) const USER_LOCK_WAIT_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Removes the lock of a reference that was to go to `target`, if a process of ours died while it moved it there: the
@@ -88,8 +91,8 @@ pub(crate) struct IndexLock {
 }
 
 impl IndexLock {
-    /// Takes the lock. [`GitError::Locked`] while somebody else has it.
-    pub(crate) fn take(repository: &Repository) -> GitResult<Self> {
+    /// Takes the lock, waiting for the user's git up to `limit`; the lock that is in the way then.
+    pub(crate) fn take(repository: &Repository, limit: Duration) -> GitResult<Result<Self, HeldLock>> {
         let directory = repository.path().to_owned();
         let lock = Self {
             _held: hold(&directory.join(OWN))?,
@@ -99,16 +102,21 @@ impl IndexLock {
             remove_if_there(&leftover)?;
         }
         let (own, theirs) = (lock.directory.join(OWN), lock.directory.join(INDEX_LOCK));
-        match fs::hard_link(&own, &theirs) {
-            Ok(()) => Ok(lock),
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(GitError::io("can't take the lock", &theirs, error))
+        let started = Instant::now();
+        loop {
+            match fs::hard_link(&own, &theirs) {
+                Ok(()) => return Ok(Ok(lock)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(GitError::io("can't take the lock", &theirs, error));
+                }
+                Err(_) if is_same(&own, &theirs)? => return Ok(Ok(lock)),
+                Err(_) => {
+                    if let Some(held) = HeldLock::wait(&theirs, limit.saturating_sub(started.elapsed())) {
+                        let waited = started.elapsed();
+                        return Ok(Err(HeldLock { waited, ..held }));
+                    }
+                }
             }
-            Err(_) if is_same(&own, &theirs)? => Ok(lock),
-            Err(_) => Err(GitError::Locked {
-                path: theirs,
-                waited_ms: 0,
-            }),
         }
     }
 
@@ -116,11 +124,8 @@ impl IndexLock {
     pub(crate) fn clear(repository: &Repository) -> GitResult<()> {
         match repository.path().join(OWN).exists() {
             false => Ok(()),
-            // Dropped at once. A lock of somebody else's is in nobody's way here.
-            true => match Self::take(repository) {
-                Ok(_) | Err(GitError::Locked { .. }) => Ok(()),
-                Err(error) => Err(error),
-            },
+            // Dropped at once. A lock of the user's git is in nobody's way here.
+            true => Self::take(repository, Duration::ZERO).map(drop),
         }
     }
 
@@ -174,10 +179,10 @@ fn hold(path: &Path) -> GitResult<File> {
             }
             // Another process of ours that is at the same checkout, and stands still.
             Err(Errno::WOULDBLOCK) => {
-                return Err(GitError::Locked {
-                    path: path.to_owned(),
-                    waited_ms: started.elapsed().as_millis(),
-                });
+                if let Some(lock) = HeldLock::look(path, started.elapsed()) {
+                    return Err(GitError::Locked(lock));
+                }
+                continue;
             }
             Err(error) => return Err(GitError::io("can't take the lock", path, error.into())),
         }

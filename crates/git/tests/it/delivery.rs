@@ -1,28 +1,8 @@
-use crate::support::{Fixture, fingerprint, stamp, write};
-use domain::CommitId;
-use git::{DeliverError, Delivered, FastForward, SkipReason, WorktreeStart, deliver_branch, fast_forward};
+use crate::support::{Fixture, fingerprint, result_on, stamp, write};
+use git::{DeliverError, Delivered, FastForward, SkipReason, deliver_branch, fast_forward};
 use std::fs;
 
 const BRANCH: &str = "orchestrator/abc";
-
-/// A commit that exists only in the hub.
-fn result_on(fixture: &Fixture, parent: &CommitId, name: &str) -> CommitId {
-    let place = fixture.place(name);
-    fixture
-        .hub
-        .add_worktree(&place, &WorktreeStart::At(parent.clone()))
-        .unwrap();
-    write(&place.join("result").join(name), "done\n");
-    write(&place.join("README.md"), format!("{name}\n"));
-    let tree = fixture
-        .hub
-        .worktree_tree(&place, parent, &git::TreeLimits::default())
-        .unwrap();
-    fixture
-        .hub
-        .commit_tree(&tree, std::slice::from_ref(parent), &stamp(name))
-        .unwrap()
-}
 
 #[test]
 fn a_branch_is_created_updated_and_left() {
@@ -165,11 +145,18 @@ fn locks_that_a_death_of_ours_left_in_the_repository_are_removed_and_no_others()
 
     // The person's own git is at work.
     write(&main_lock, format!("{}\n", fixture.base));
-    assert!(matches!(forward(), Err(git::GitError::Locked { .. })));
+    assert!(matches!(
+        forward(),
+        Ok(FastForward::Skipped(SkipReason::Locked(lock))) if lock.path == main_lock
+    ));
+    assert_eq!(fixture.user.read("README.md"), "hello\n");
     fs::remove_file(&main_lock).unwrap();
     fixture.user.git(&["reset", "-q", "--hard"]);
     write(&index_lock, "");
-    assert!(matches!(forward(), Err(git::GitError::Locked { path, .. }) if path == index_lock));
+    assert!(matches!(
+        forward(),
+        Ok(FastForward::Skipped(SkipReason::Locked(lock))) if lock.path == index_lock
+    ));
     assert!(index_lock.exists());
     assert_eq!(fixture.user.read("README.md"), "hello\n");
     fs::remove_file(&index_lock).unwrap();

@@ -149,7 +149,7 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
         .unwrap();
     let error = fixture.hub.land(&branch, &fixture.base, &durable).unwrap_err();
     assert!(
-        matches!(&error, LandError::Locked { path, .. } if path.ends_with(format!("{branch}.lock"))),
+        matches!(&error, LandError::Locked { lock, .. } if lock.path.ends_with(format!("{branch}.lock"))),
         "{error}"
     );
 

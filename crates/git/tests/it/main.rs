@@ -27,5 +27,6 @@ mod retention;
 mod shared;
 mod snapshots;
 mod support;
+mod user_locks;
 mod workspaces;
 mod worktrees;

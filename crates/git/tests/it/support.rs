@@ -1,7 +1,7 @@
 //! Repositories to test on.
 
 use domain::{CommitId, RunId, TaskKey};
-use git::{Hub, Identity, Stamp};
+use git::{Hub, Identity, Stamp, WorktreeStart};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -153,6 +153,30 @@ pub(crate) fn with_line(text: &str, line: usize, replacement: &str) -> String {
         }
     };
     text.split_inclusive('\n').enumerate().map(replaced).collect()
+}
+
+/// A commit on `parent` that exists only in the hub: a new file and another `README.md`.
+pub(crate) fn result_on(fixture: &Fixture, parent: &CommitId, name: &str) -> CommitId {
+    let place = fixture.place(name);
+    fixture
+        .hub
+        .add_worktree(&place, &WorktreeStart::At(parent.clone()))
+        .unwrap();
+    write(&place.join("result").join(name), "done\n");
+    write(&place.join("README.md"), format!("{name}\n"));
+    let tree = fixture
+        .hub
+        .worktree_tree(&place, parent, &git::TreeLimits::default())
+        .unwrap();
+    fixture
+        .hub
+        .commit_tree(&tree, std::slice::from_ref(parent), &stamp(name))
+        .unwrap()
+}
+
+/// The same on the base.
+pub(crate) fn on_base(fixture: &Fixture, name: &str) -> CommitId {
+    result_on(fixture, &fixture.base, name)
 }
 
 pub(crate) fn stamp(message: &str) -> Stamp {
