@@ -17,6 +17,7 @@ mod new_run;
 mod problem;
 mod run;
 mod schema;
+mod status;
 mod task;
 mod transcript;
 
@@ -35,5 +36,6 @@ pub use money::Amount;
 pub use new_run::{COST_DOLLARS, DeliverAsked, LimitsAsked, ModelChoice, NewRun, OrchConfig};
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
+pub use status::{SentBack, StatusInputs, TaskStatus, Tone};
 pub use task::{Action, Task, TaskList, TaskMerge};
 pub use transcript::{Attempt, TaskDetail, ToolCall, Turn};

@@ -1,6 +1,6 @@
 //! The tasks of a run.
 
-use crate::{Reason, schema};
+use crate::{Reason, TaskStatus, schema};
 use domain::{merge::MergeState, task::TaskState};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -22,10 +22,14 @@ pub struct Task {
     pub title: String,
     /// The kind of worker.
     pub profile: String,
-    /// Where it stands. Only landed work completes a task.
+    /// Its state. Only landed work completes a task.
     #[schema(schema_with = schema::task_state)]
     pub state: TaskState,
-    /// Why it ended without success.
+    /// What it is doing, waiting for or came to.
+    pub status: TaskStatus,
+    /// The same in one line for people.
+    pub status_text: String,
+    /// Why its work was sent back the last time, or why it ended without success.
     pub reason: Option<Reason>,
     /// Attempts begun.
     pub attempts: i32,
@@ -45,10 +49,6 @@ pub struct Task {
     pub depends_on: Vec<String>,
     /// Those of them that have not completed.
     pub waits_for: Vec<String>,
-    /// What it can't go on without and that is away: `the shared hub`, `room on the disk`.
-    pub blocked_on: Option<String>,
-    /// What the worker is doing, while one holds it.
-    pub action: Option<Action>,
     /// Its newest entry in the merge queue.
     pub merge: Option<TaskMerge>,
     /// The merge commit that landed its work.
@@ -64,7 +64,7 @@ pub struct Task {
 }
 
 /// What a worker is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Action {
     /// Which turn of the attempt; 0 before the first answer.
     pub turn: i32,
@@ -79,9 +79,11 @@ pub struct Action {
 pub struct TaskMerge {
     /// Which merge.
     pub id: i64,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,
+    /// Its position in the merge queue of the run, from 1; null outside the queue.
+    pub position: Option<i64>,
     /// Conflicted paths.
     pub conflicts: Vec<String>,
 }

@@ -90,7 +90,7 @@ impl Engine {
         let context = Context {
             layout,
             admission,
-            views: store.views(),
+            views: store.views().with_priority_level(settings.priority_level),
             store,
             models,
             sandbox,

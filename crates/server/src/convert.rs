@@ -1,6 +1,6 @@
 //! From what the store shows to what goes over the wire.
 
-use api::{Amount, Event};
+use api::{Amount, Event, StatusInputs, TaskStatus};
 use domain::{NanoDollars, RunId, merge::Choice};
 use engine::view;
 
@@ -108,13 +108,50 @@ fn tokens(tokens: view::Tokens) -> api::Tokens {
     }
 }
 
+/// What a task is doing, waiting for or came to.
+pub(crate) fn task_status(task: &view::TaskView) -> TaskStatus {
+    let action = |action: view::Action| {
+        let (tool, summary) = action.tool.unzip();
+        api::Action {
+            turn: action.turn,
+            tool,
+            summary,
+        }
+    };
+    TaskStatus::from(StatusInputs {
+        state: task.state,
+        reason: task.reason.clone().map(Into::into),
+        attempts: task.attempts,
+        failures: task.failures,
+        waits_for: task.waits_for.iter().map(|key| key.0.clone()).collect(),
+        blocked_on: task.blocked_on.clone(),
+        ready_at: task.ready_at,
+        retry_at: task.retry_at,
+        action: task.action.clone().map(action),
+        merge: task.merge.clone().map(task_merge),
+        landed_commit: task.landed.as_ref().map(|commit| commit.0.clone()),
+    })
+}
+
+fn task_merge(merge: view::TaskMerge) -> api::TaskMerge {
+    api::TaskMerge {
+        id: merge.id.0,
+        state: merge.state,
+        position: merge.position,
+        conflicts: merge.conflicts,
+    }
+}
+
 pub(crate) fn task(task: view::TaskView) -> api::Task {
+    let status = task_status(&task);
     let names = |keys: Vec<domain::TaskKey>| keys.into_iter().map(|key| key.0).collect();
     api::Task {
         key: task.key.0,
         title: task.title,
         profile: task.profile,
         state: task.state,
+        status_text: status.words(),
+        status,
         reason: task.reason.map(Into::into),
         attempts: task.attempts,
         failures: task.failures,
@@ -125,20 +162,7 @@ pub(crate) fn task(task: view::TaskView) -> api::Task {
         unpriced_calls: task.unpriced_calls,
         depends_on: names(task.depends_on),
         waits_for: names(task.waits_for),
-        blocked_on: task.blocked_on,
-        action: task.action.map(|action| {
-            let (tool, summary) = action.tool.unzip();
-            api::Action {
-                turn: action.turn,
-                tool,
-                summary,
-            }
-        }),
-        merge: task.merge.map(|merge| api::TaskMerge {
-            id: merge.id.0,
-            state: merge.state,
-            conflicts: merge.conflicts,
-        }),
+        merge: task.merge.map(task_merge),
         landed_commit: task.landed.map(|commit| commit.0),
         duration_ms: task.duration_ms,
         started_at: task.started_at,

@@ -202,35 +202,7 @@ impl Report {
 
 /// What a task does or waits for; `None` once it has ended.
 fn standing(task: &Task) -> Option<String> {
-    if let Some(on) = task.blocked_on.as_ref().filter(|_| !task.state.is_final()) {
-        return Some(format!("waiting for {on}"));
-    }
-    match task.state {
-        TaskState::Planned if task.waits_for.is_empty() => None,
-        TaskState::Planned => Some(format!("waits for {}", task.waits_for.join(", "))),
-        TaskState::Ready => Some("waits for a free worker".to_owned()),
-        TaskState::Active => Some(match &task.action {
-            Some(action) => {
-                let doing = [&action.tool, &action.summary].into_iter().flatten();
-                let doing = doing.cloned().collect::<Vec<_>>().join(" ");
-                format!("turn {} {doing}", action.turn.max(1)).trim_end().to_owned()
-            }
-            None => "at work".to_owned(),
-        }),
-        TaskState::Merging => Some(match &task.merge {
-            Some(merge) if merge.state == MergeState::Waiting => {
-                format!(
-                    "! waits for you: conflict in {}, merge {}",
-                    merge.conflicts.join(", "),
-                    merge.id
-                )
-            }
-            Some(merge) if merge.conflicts.is_empty() => merge.state.to_string(),
-            Some(merge) => format!("{}, conflict in {}", merge.state, merge.conflicts.join(", ")),
-            None => "waits for its merge".to_owned(),
-        }),
-        TaskState::Complete | TaskState::Failed | TaskState::Cancelled => None,
-    }
+    (!task.state.is_final()).then(|| task.status_text.clone())
 }
 
 impl TaskReport {

@@ -1,11 +1,9 @@
 //! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
 
 use super::{frame, runs::progress, words};
-use domain::{
-    delivery::DeliveryStepEnd,
-    merge::{MergeState, decision_in_words},
-    plan::first_line,
-};
+use crate::convert;
+use api::{TaskStatus, Tone};
+use domain::{delivery::DeliveryStepEnd, merge::decision_in_words, plan::first_line};
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -105,14 +103,13 @@ fn task_table(tasks: &[TaskView]) -> Markup {
         @if tasks.is_empty() { p.quiet { "There is no plan yet." } } @else {
             div.scroll { table {
                 thead { tr {
-                    th { "Task" } th { "State" } th { "Profile" } th { "Now" } th.number { "Attempts" } th.number { "Turns" }
+                    th { "Task" } th { "Profile" } th { "Status" } th.number { "Attempts" } th.number { "Turns" }
                     th.number { "Cost" } th.number { "Time" }
                 } }
                 tbody { @for task in tasks { tr {
                     td title=(task.title) { code { (task.key) } }
-                    td { (words::task_state(task.state)) }
                     td { (task.profile) }
-                    td.wide { (now(task)) }
+                    td.wide { (status(task)) }
                     td.number { (task.attempts) }
                     td.number { (task.turns) }
                     td.number { (words::cost(task.cost, None, task.unpriced_calls)) }
@@ -123,38 +120,15 @@ fn task_table(tasks: &[TaskView]) -> Markup {
     }
 }
 
-/// What a task does, waits for, or came to.
-fn now(task: &TaskView) -> Markup {
-    use domain::task::TaskState;
-    if let Some(on) = task.blocked_on.as_ref().filter(|_| !task.state.is_final()) {
-        return html! { "waiting for " (on) };
-    }
-    html! {
-        @match task.state {
-            TaskState::Planned => {
-                @let parents: Vec<&str> = task.waits_for.iter().map(|key| key.0.as_str()).collect();
-                "waits for " (parents.join(", "))
-            }
-            TaskState::Ready => { @if let Some(reason) = &task.reason { "again: " (reason.message) } @else { "waits for a worker" } }
-            TaskState::Active => {
-                @if let Some(action) = &task.action {
-                    "turn " (action.turn)
-                    @if let Some((tool, summary)) = &action.tool { " · " (tool) " " (summary) }
-                }
-            }
-            TaskState::Merging => {
-                @if let Some(merge) = &task.merge {
-                    @if merge.state == MergeState::Waiting {
-                        a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) }
-                    } @else { (merge.state.as_str()) }
-                    @if !merge.conflicts.is_empty() { ": conflict in " (merge.conflicts.join(", ")) }
-                }
-            }
-            TaskState::Complete => {
-                @match &task.landed { Some(commit) => { "landed " code { (commit.short()) } }, None => { "nothing had to change" } }
-            }
-            TaskState::Failed | TaskState::Cancelled => { @if let Some(reason) = &task.reason { (reason.message) } }
+/// What a task is doing, waiting for or came to; where a person decides, a link to the merge.
+fn status(task: &TaskView) -> Markup {
+    let status = convert::task_status(task);
+    let text = words::status(&status);
+    match (&status, status.tone()) {
+        (TaskStatus::Merging { merge: Some(merge) }, Tone::NeedsYou) => {
+            html! { a href={ "/merges/" (merge.id) } { (text) } }
         }
+        _ => text,
     }
 }
 

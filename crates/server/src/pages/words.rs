@@ -1,6 +1,7 @@
 //! Numbers and states as people read them.
 
-use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
+use api::{TaskStatus, Tone};
+use domain::{NanoDollars, merge::MergeState, run::RunState};
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
@@ -68,17 +69,20 @@ pub(super) fn run_state(state: RunState) -> Markup {
     html! { span class={ "state " (tone) } { (state.as_str()) } }
 }
 
-/// A state of a task: a sign, the word, and a colour that means the same.
-pub(super) fn task_state(state: TaskState) -> Markup {
-    let (sign, tone) = match state {
-        TaskState::Planned | TaskState::Ready => ("○", "waiting"),
-        TaskState::Active => ("●", "active"),
-        TaskState::Merging => ("◆", "merging"),
-        TaskState::Complete => ("✓", "complete"),
-        TaskState::Failed => ("✗", "failed"),
-        TaskState::Cancelled => ("–", "waiting"),
-    };
-    html! { span class={ "state " (tone) } { (sign) " " (state.as_str()) } }
+/// A task's status: a sign, one line, and a colour that means the same.
+pub(super) fn status(status: &TaskStatus) -> Markup {
+    html! { span class={ "state " (class(status.tone())) } { (status.tone().sign()) " " (status.words()) } }
+}
+
+fn class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Waiting | Tone::Cancelled => "waiting",
+        Tone::Active => "active",
+        Tone::Merging => "merging",
+        Tone::Complete => "complete",
+        Tone::NeedsYou => "asks",
+        Tone::Failed => "failed",
+    }
 }
 
 /// A state of a merge: a sign, the word, and a colour that means the same.

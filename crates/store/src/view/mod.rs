@@ -26,14 +26,29 @@ pub use task::{Action, TaskMerge, TaskView};
 pub use transcript::{AttemptView, TaskDetail, ToolCallView, TurnView};
 pub use waiting::MergeLine;
 
+use std::time::Duration;
+
 /// A handle on the read side. Clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Views {
     pub(crate) pool: sqlx::PgPool,
+    priority_level: Option<Duration>,
 }
 
 impl Views {
     pub(crate) fn new(pool: sqlx::PgPool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            priority_level: None,
+        }
+    }
+
+    /// With the seconds of waiting that one level of priority counts for: the order of the merge queue depends on them.
+    #[must_use]
+    pub fn with_priority_level(self, level: Duration) -> Self {
+        Self {
+            priority_level: Some(level),
+            ..self
+        }
     }
 }

@@ -50,6 +50,8 @@ pub struct TaskView {
     pub duration_ms: Option<i64>,
     /// When it could last be claimed.
     pub ready_at: Option<OffsetDateTime>,
+    /// When it can be claimed again, where that lies in the future.
+    pub retry_at: Option<OffsetDateTime>,
     /// When it was first claimed.
     pub started_at: Option<OffsetDateTime>,
     /// When it reached its final state.
@@ -72,6 +74,8 @@ pub struct TaskMerge {
     pub id: MergeId,
     /// Where it stands.
     pub state: MergeState,
+    /// Its position in the run's merge queue, from 1; `None` outside the queue, or where the order is not known.
+    pub position: Option<i64>,
     /// Conflicted paths.
     pub conflicts: Vec<String>,
 }
@@ -109,20 +113,28 @@ impl Views {
                    from task p join dependency d on d.parent = p.id where p.run = $1 group by d.child),
                merges as (
                    select distinct on (task) task, id, state, conflicts from merge
-                   where run = $1 order by task, queued_at desc, id desc)
+                   where run = $1 order by task, queued_at desc, id desc),
+               queue as (
+                   select m.id, row_number() over (order by (m.intended_at is null), m.intended_at, m.intent_place,
+                       m.queued_at - make_interval(secs => $3::float8 * t.priority), m.id) as position
+                   from merge m join task t on t.id = m.task
+                   where m.run = $1 and m.ended_at is null and m.state <> 'waiting' and $3::float8 is not null)
                select t.id, t.key, t.title, t.profile, t.state, t.reason as "reason: Json<Reason>", t.attempt,
-                   t.failures, t.crashes, t.commit, t.blocked_on, t.ready_at, t.started_at, t.ended_at,
+                   t.failures, t.crashes, t.commit, t.blocked_on, t.ready_at,
+                   case when t.claimable and t.wake_at > now() then t.wake_at end as retry_at, t.started_at, t.ended_at,
                    (extract(epoch from coalesce(t.ended_at, now()) - t.started_at) * 1000)::bigint as duration_ms,
                    coalesce(turns.turns, 0) as "turns!", coalesce(money.cost, 0) as "cost!",
                    coalesce(money.unpriced, 0) as "unpriced!",
                    coalesce(parents.keys, '{}') as "depends_on!", coalesce(parents.open, '{}') as "waits_for!",
                    merges.id as "merge?", merges.state as "merge_state?", merges.conflicts as "conflicts?",
+                   queue.position as "position?",
                    newest.turn as "turn?", newest.name as "tool?", newest.summary as "summary?"
                from task t
                left join money on money.task = t.id
                left join turns on turns.task = t.id
                left join parents on parents.child = t.id
                left join merges on merges.task = t.id
+               left join queue on queue.id = merges.id
                left join lateral (
                    select u.number as turn, c.name, c.summary
                    from attempt a
@@ -134,6 +146,7 @@ impl Views {
                order by t.ordinal, t.id"#,
             run.0,
             only.map(|key| key.0.as_str()),
+            self.priority_level.map(|level| level.as_secs_f64()),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut tasks = Vec::with_capacity(rows.len());
@@ -143,6 +156,7 @@ impl Views {
                 Some((id, state)) => Some(TaskMerge {
                     id: MergeId(id),
                     state: merge_state(state)?,
+                    position: row.position,
                     conflicts: conflict_paths(row.conflicts.as_ref()),
                 }),
                 None => None,
@@ -171,6 +185,7 @@ impl Views {
                 landed: row.commit.map(CommitId),
                 duration_ms: row.duration_ms,
                 ready_at: row.ready_at,
+                retry_at: row.retry_at,
                 started_at: row.started_at,
                 ended_at: row.ended_at,
             });
