@@ -1,10 +1,11 @@
-//! The masker: JSON stays JSON of the same shape, and a stream is masked like the whole.
+//! The masker: JSON stays JSON of the same shape, a stream is masked like the whole, and a masked text stays as it is.
 
 use serde_json::Value;
 
 pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let masked = secrets::redact(&text);
+    assert_eq!(secrets::redact(&masked), masked);
     if let Ok(before) = serde_json::from_str::<Value>(&text) {
         let after: Value = serde_json::from_str(&masked).unwrap_or_else(|error| panic!("{error}: {masked}"));
         assert!(same_shape(&before, &after), "{before} {after}");

@@ -44,7 +44,7 @@ fn look(
 ) -> Option<usize> {
     match meaning {
         Meaning::Token(place) => {
-            let (first, masked, token_end) = token(rules, place, text, start, end)?;
+            let (first, masked, token_end) = token(rules, place, text, start..end, spans)?;
             spans.push(masked..token_end);
             if rules.tokens[place].id == "aws-key-id" {
                 aws_secrets(text, first, token_end, spans);
@@ -87,9 +87,9 @@ fn look(
     }
 }
 
-fn token(rules: &Rules, place: usize, text: &[u8], start: usize, end: usize) -> Option<(usize, usize, usize)> {
-    let (masked, token_end) = rules.tokens[place].find(text, start, end)?;
-    Some((start.min(masked), masked, token_end))
+fn token(rules: &Rules, place: usize, text: &[u8], prefix: Span, found: &[Span]) -> Option<(usize, usize, usize)> {
+    let (masked, token_end) = rules.tokens[place].find(text, prefix.start, prefix.end, found)?;
+    Some((prefix.start.min(masked), masked, token_end))
 }
 
 fn body(text: &[u8], body: Span, spans: &mut Vec<Span>) -> Option<usize> {

@@ -36,17 +36,22 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
 /// The text with every registered secret masked, and nothing that merely looks like one: for what is worked with, such
 /// as a task's instructions.
 pub fn mask_known(text: &str) -> Cow<'_, str> {
-    let mut found = Vec::new();
-    known::find(text.as_bytes(), &mut found);
-    spans::masked(text, &spans::merged(found))
+    let spans = spans::settled(text.as_bytes(), |text| {
+        let mut found = Vec::new();
+        known::find(text, &mut found);
+        found
+    });
+    spans::masked(text, &spans)
 }
 
 /// The places that [`redact`] would mask in a plain text.
 pub fn places(text: &[u8]) -> Vec<std::ops::Range<usize>> {
-    let mut found = Vec::new();
-    known::find(text, &mut found);
-    find::find(text, &mut found);
-    spans::merged(found)
+    spans::settled(text, |text| {
+        let mut found = Vec::new();
+        known::find(text, &mut found);
+        find::find(text, &mut found);
+        found
+    })
 }
 
 /// Masks in a text that is no JSON document.

@@ -1,6 +1,6 @@
 //! The rules of `rules.toml`, and the one automaton that finds where any of them may hold.
 
-use crate::words;
+use crate::{spans::Span, words};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 use serde::Deserialize;
@@ -163,7 +163,9 @@ pub(crate) fn rules() -> Option<&'static Rules> {
 impl TokenRule {
     /// The token around a prefix that stands at these places: where it begins, where what is masked begins, and where
     /// it ends.
-    pub(crate) fn find(&self, text: &[u8], start: usize, prefix_end: usize) -> Option<(usize, usize)> {
+    ///
+    /// Nothing ends a word as well as a secret that was `found` before it.
+    pub(crate) fn find(&self, text: &[u8], start: usize, prefix_end: usize, found: &[Span]) -> Option<(usize, usize)> {
         let first = match &self.before {
             Some(before) => {
                 let from = start.saturating_sub(LONGEST_BEFORE);
@@ -175,7 +177,8 @@ impl TokenRule {
             None => start,
         };
         let needs_boundary = text[first].is_ascii_alphanumeric() || text[first] == b'_';
-        if needs_boundary && first > 0 && continues_a_word(text, first) {
+        let behind_secret = || found.iter().rev().take(4).any(|span| span.end == first);
+        if needs_boundary && first > 0 && continues_a_word(text, first) && !behind_secret() {
             return None;
         }
         let rest = &text[prefix_end..text.len().min(prefix_end + LONGEST_TOKEN)];
