@@ -105,13 +105,10 @@ fn assert_masked_once(text: &str) {
 }
 
 #[test]
-fn secrets_that_touch_are_masked_at_once() {
-    let text = format!(
-        "{}ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
-        "AKIAJ7FKQW2ZNX4PLD3V".repeat(40)
-    );
-    assert_eq!(redact(&text), format!("{}ghp_[redacted]", "AKIA[redacted]".repeat(40)));
-    assert_masked_once(&text);
+fn touching_secrets_are_masked_at_once() {
+    let text = "AKIAJ7FKQW2ZNX4PLD3Vghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8";
+    assert_eq!(redact(text), "AKIA[redacted]ghp_[redacted]");
+    assert_masked_once(text);
 }
 
 #[test]
