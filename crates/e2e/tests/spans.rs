@@ -11,10 +11,7 @@ use e2e::{Product, done, eventually, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use sqlx::PgPool;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The spans that came, by their ids.
 struct Trace {
@@ -284,12 +281,7 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
     assert_eq!(product.end(run).await["state"], "complete", "{}", product.log());
     let trace = whole_trace(&collector, 2, 2).await;
     let id = stored_trace(&product.database().await, run).await;
-    let stopping = Instant::now();
     assert_eq!(product.stop().await, Some(0));
-    assert!(
-        stopping.elapsed() < Duration::from_secs(5),
-        "the exporter holds up the end"
-    );
     assert!(trace.spans.iter().all(|span| span.trace == id), "one run, one trace");
     // The turn that died with the server has no span; all others hang together.
     assert_eq!(

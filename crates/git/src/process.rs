@@ -111,15 +111,13 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
 mod tests {
     use super::{isolated, run};
     use crate::GitError;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     #[test]
     fn at_its_limit_a_command_ends_with_its_children() {
         let mut command = isolated("sh");
-        command.args(["-c", "sleep 60 & sleep 60"]);
-        let started = Instant::now();
+        command.args(["-c", "sleep 86400 & sleep 86400"]);
         let ended = run(command, "sh", Duration::from_millis(50));
         assert!(matches!(ended, Err(GitError::ProgramTooSlow { .. })));
-        assert!(started.elapsed() < Duration::from_secs(30));
     }
 }

@@ -342,6 +342,5 @@ mod structured {
         assert_eq!(seen[0].body["tool_choice"]["function"]["name"], "answer");
         // The faulty answer goes back as text, whichever way it came.
         assert_eq!(seen[1].body["messages"][2]["content"], "{}");
-        assert!(answer.reply.duration < Duration::from_secs(20));
     }
 }

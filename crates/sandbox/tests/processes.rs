@@ -62,7 +62,6 @@ async fn background_and_setsid_children_die_with_the_command() {
             (finished.exit, finished.output_head_tail.as_str()),
             (Exit::Code(0), "started\n")
         );
-        assert!(finished.duration < Duration::from_secs(2), "{:?}", finished.duration);
         assert_eq!(processes_with(&format!("sleep\0{marker}")), 0);
     }
 }

@@ -78,10 +78,7 @@ async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
         .await
         .unwrap();
     let lines: Vec<&str> = finished.output_head_tail.lines().collect();
-    assert!(
-        finished.succeeded() && finished.duration < Duration::from_secs(2),
-        "{finished:?}"
-    );
+    assert!(finished.succeeded(), "{finished:?}");
     assert_ne!(Some(Path::new(lines[0])), std::env::home_dir().as_deref());
     assert_eq!(lines[1..], ["0", directory.path().to_str().unwrap()]);
     assert!(sandbox.describe().contains("no sandbox"), "{}", sandbox.describe());

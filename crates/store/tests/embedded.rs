@@ -2,13 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use store::embedded::{DataDirLock, EmbeddedError, Settings, start};
 use tempfile::TempDir;
 
@@ -68,10 +62,8 @@ async fn a_killed_server_is_started_again_with_what_it_had() {
         .unwrap();
     kill_hard(&server_pid(running.directory()));
 
-    let started = Instant::now();
     let again = start(directory.path(), &Settings::default()).unwrap();
     assert!(again.started_here);
-    assert!(started.elapsed() < Duration::from_secs(15));
     assert_eq!(ask(&again.options, "select what from kept").await, "it");
     again.stop().unwrap();
 }

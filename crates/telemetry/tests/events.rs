@@ -11,7 +11,7 @@ mod settings;
 use happenings::everything_happens;
 use scrape::Scrape;
 use settings::settings;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use telemetry::{LogFormat, Settings, http, llm, merge, task, tool};
 
 fn events_are_counted_once() {
@@ -150,11 +150,6 @@ fn events_become_metrics() {
     names_that_nobody_configured_become_other();
     past_its_limit_a_metric_folds_further_series_into_one();
     a_second_holder_of_one_lock_is_a_violation_and_two_locks_are_not();
-
-    // Not a measurement, which is `orchestrator bench`'s: a guard against a hundredfold slip in a debug build.
-    let started = Instant::now();
-    let text = telemetry::prometheus_text();
-    assert!(text.lines().count() > 1000 && started.elapsed() < Duration::from_secs(2));
 
     let again = telemetry::init(Settings {
         log_format: LogFormat::Human,

@@ -5,17 +5,15 @@
 mod settings;
 
 use settings::settings;
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::{io::Read, net::TcpListener};
 use telemetry::{
     Settings, TraceContext,
     span::{self, SpanKind},
 };
 
+/// Reaching the end is the proof: whatever waited for an answer would wait for ever.
 #[test]
-fn a_collector_that_never_answers_neither_blocks_nor_fails_anything() {
+fn silent_collector_blocks_and_fails_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let telemetry = telemetry::init(Settings {
@@ -24,12 +22,12 @@ fn a_collector_that_never_answers_neither_blocks_nor_fails_anything() {
     })
     .unwrap();
     let run = TraceContext::generate();
-    let started = Instant::now();
     for number in 0..20_000 {
         drop(span::child(&run, SpanKind::Turn { number }));
     }
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    let stopping = Instant::now();
     telemetry.shutdown();
-    assert!(stopping.elapsed() < Duration::from_secs(9), "{:?}", stopping.elapsed());
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut head = [0; 4];
+    connection.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"POST", "spans were sent to it");
 }

@@ -129,8 +129,10 @@ mod tests {
     async fn its_output_and_its_time_are_limited() {
         let output = sh("head -c 1000000 /dev/zero | tr '\\0' x", Duration::from_secs(60)).await;
         assert_eq!(output.unwrap().stdout.len(), 20);
-        let started = std::time::Instant::now();
-        assert!(sh("sleep 60 & sleep 60", Duration::from_millis(50)).await.is_none());
-        assert!(started.elapsed() < Duration::from_secs(30));
+        assert!(
+            sh("sleep 86400 & sleep 86400", Duration::from_millis(50))
+                .await
+                .is_none()
+        );
     }
 }
