@@ -1,4 +1,4 @@
-//! One call: attempts until one is answered, or until another would not help.
+//! One model call: attempts until one is answered, or until retrying would not help.
 
 use crate::{
     chat::{Answer, Assembly, Chunk},
@@ -21,7 +21,7 @@ use telemetry::{
 };
 use tokio::{sync::SemaphorePermit, time};
 
-/// How long the usage may follow an answer that is complete but for it.
+/// How long to wait for the usage after an otherwise complete answer.
 const USAGE_GRACE: Duration = Duration::from_secs(5);
 
 /// Everything a call needs.
@@ -34,13 +34,13 @@ pub(crate) struct Call<'a> {
     /// The model's name in the metrics.
     pub(crate) label: &'a str,
     pub(crate) deadline: Instant,
-    /// From the beginning of the call to its deadline.
+    /// The time from the start of the call to its deadline.
     pub(crate) allowed: Duration,
-    /// Hears of each retry: why, and after what wait.
+    /// Called for each retry with its reason and wait.
     pub(crate) on_retry: &'a (dyn Fn(&'static str, Duration) + Send + Sync),
 }
 
-/// An answer, and how long its first word took.
+/// An answer and the time to its first token.
 pub(crate) struct Answered {
     pub(crate) answer: Answer,
     pub(crate) time_to_first_token: Option<Duration>,
@@ -50,13 +50,13 @@ pub(crate) struct Answered {
 pub(crate) struct CallResult {
     pub(crate) result: Result<Answered, Failure>,
     pub(crate) attempts: u32,
-    /// Whether the provider took a request whose answer never came, so that it may bill it.
+    /// Whether the provider accepted a request without answering it, so that it may bill it.
     pub(crate) may_be_billed: bool,
     pub(crate) duration: Duration,
 }
 
 impl Call<'_> {
-    /// Makes attempts, with waits between them, until one is answered.
+    /// Makes attempts with waits in between, until one is answered.
     pub(crate) async fn run(&self, span: &mut Option<SpanGuard>) -> CallResult {
         let started = Instant::now();
         let attempts = AtomicU32::new(0);
@@ -72,7 +72,7 @@ impl Call<'_> {
             .sleep(time::sleep)
             .when(|failure| failure.retry_reason().is_some())
             .adjust(|failure, jitter| policy.wait(failure, jitter))
-            .notify(|failure, wait| self.tell_retry(failure, wait, attempts.load(Ordering::Relaxed), span))
+            .notify(|failure, wait| self.report_retry(failure, wait, attempts.load(Ordering::Relaxed), span))
             .await;
         CallResult {
             result,
@@ -82,18 +82,12 @@ impl Call<'_> {
         }
     }
 
-    fn tell_retry(&self, failure: &Failure, wait: Duration, attempts: u32, span: &mut Option<SpanGuard>) {
+    fn report_retry(&self, failure: &Failure, wait: Duration, attempts: u32, span: &mut Option<SpanGuard>) {
         let reason = failure.name();
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         telemetry::llm::retried(reason);
         (self.on_retry)(reason, wait);
-        tracing::info!(
-            model = self.label,
-            reason,
-            wait_ms,
-            attempts,
-            "a model call is tried again"
-        );
+        tracing::info!(model = self.label, reason, wait_ms, attempts, "retrying a model call");
         if let Some(span) = span {
             let attributes = [
                 ("reason", Attribute::from(reason)),
@@ -105,7 +99,7 @@ impl Call<'_> {
     }
 
     async fn attempt(&self, attempts: &AtomicU32, may_be_billed: &AtomicBool) -> Result<Answered, Failure> {
-        let _slot = time::timeout_at(self.deadline.into(), self.admitted())
+        let _slot = time::timeout_at(self.deadline.into(), self.acquire_slot())
             .await
             .map_err(|_| Failure::refused(self.out_of_time(TimeoutKind::Deadline)))??;
         attempts.fetch_add(1, Ordering::Relaxed);
@@ -115,7 +109,7 @@ impl Call<'_> {
         } else {
             (self.timeouts.total, TimeoutKind::Total)
         };
-        let mut record = AttemptRecord::begin(self.label);
+        let mut record = AttemptRecord::start(self.label);
         let result = time::timeout(limit, self.exchange(&mut record))
             .await
             .unwrap_or_else(|_| Err(Failure::accepted(self.out_of_time(kind))));
@@ -140,8 +134,8 @@ impl Call<'_> {
         FailureKind::Timeout { kind, after }
     }
 
-    /// A place among the provider's concurrent requests, when its rate allows another.
-    async fn admitted(&self) -> Result<SemaphorePermit<'_>, Failure> {
+    /// Waits for a slot among the provider's concurrent requests, and for its rate limit.
+    async fn acquire_slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
         let slot = self.provider.slots.acquire().await;
         let slot = slot.map_err(|_| Failure::refused(FailureKind::Unreachable("it was shut down".into())))?;
         if let Some(rate) = &self.provider.rate {
@@ -170,7 +164,7 @@ impl Call<'_> {
             let chunk = match time::timeout(silence, stream.next()).await {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) => break,
-                // Only the usage is missing: no reason to throw the answer away.
+                // Only the usage is missing, so the answer is kept.
                 Ok(Some(Err(_))) | Err(_) if assembly.is_complete() => break,
                 Ok(Some(Err(error))) => {
                     return Err(broken.get().cloned().unwrap_or_else(|| error.into()));
@@ -178,7 +172,7 @@ impl Call<'_> {
                 Err(_) => return Err(Failure::accepted(self.out_of_time(TimeoutKind::StreamIdle))),
             };
             assembly.absorb(chunk)?;
-            if assembly.has_begun() {
+            if assembly.has_started() {
                 record.first_token();
             }
         }
@@ -186,7 +180,7 @@ impl Call<'_> {
     }
 }
 
-/// Counts an HTTP request when it ends, also when its future is dropped in the middle: the provider saw it.
+/// Records an HTTP request when it ends or its future is dropped: the provider received it.
 struct AttemptRecord<'a> {
     label: &'a str,
     started: Instant,
@@ -195,7 +189,7 @@ struct AttemptRecord<'a> {
 }
 
 impl<'a> AttemptRecord<'a> {
-    fn begin(label: &'a str) -> Self {
+    fn start(label: &'a str) -> Self {
         Self {
             label,
             started: Instant::now(),
@@ -209,7 +203,7 @@ impl<'a> AttemptRecord<'a> {
         self.time_to_first_token.get_or_insert(elapsed);
     }
 
-    /// Fixes the status; the record is made when this goes out of scope.
+    /// Sets the status; dropping this records it.
     fn end(&mut self, status: LlmStatus) {
         self.status = status;
     }

@@ -1,4 +1,4 @@
-//! Why a call gave no answer. Every text names provider and model, never a key or an address.
+//! Errors of model calls. Every text names provider and model, never a key or an address.
 
 use crate::{ledger::Refusal, types::ModelRef};
 use std::{fmt, time::Duration};
@@ -6,20 +6,20 @@ use std::{fmt, time::Duration};
 /// Why a call gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The ledger does not allow it.
+    /// The ledger refused the call.
     #[error("{on}: {refusal}")]
     Refused {
         /// Which model.
         on: ModelRef,
-        /// Why not.
+        /// Why.
         refusal: Refusal,
     },
     /// No such provider is configured.
-    #[error("unknown provider `{provider}`; configured are: {}", known.join(", "))]
+    #[error("unknown provider `{provider}`; configured providers: {}", known.join(", "))]
     UnknownProvider {
-        /// The name that was asked for.
+        /// The requested name.
         provider: String,
-        /// The names there are.
+        /// The configured names.
         known: Vec<String>,
     },
     /// The provider needs a key and has none.
@@ -27,7 +27,7 @@ pub enum Error {
     MissingKey {
         /// Which provider.
         provider: String,
-        /// Where its key is looked for.
+        /// The variable that should hold its key.
         variable: String,
     },
     /// A setting can't be used.
@@ -53,15 +53,15 @@ pub enum Error {
         status: u16,
         /// The provider's code for it.
         code: Option<String>,
-        /// Where the key comes from.
+        /// The variable that holds the key.
         variable: String,
     },
-    /// The account has no money left.
+    /// The account's quota is used up.
     #[error("{on}: the account's quota is used up: {detail}; add credit with the provider")]
     Quota {
         /// Which model.
         on: ModelRef,
-        /// The provider's words.
+        /// The provider's message.
         detail: String,
     },
     /// Rate limited until the retries were used up.
@@ -71,23 +71,23 @@ pub enum Error {
         on: ModelRef,
         /// HTTP requests made.
         attempts: u32,
-        /// The provider's words.
+        /// The provider's message.
         detail: String,
     },
-    /// The question does not fit into the model's window.
+    /// The conversation does not fit into the model's context window.
     #[error("{on}: the conversation is too long for the model's context window: {detail}; shorten it")]
     ContextLength {
         /// Which model.
         on: ModelRef,
-        /// Numbers, or the provider's words.
+        /// Numbers, or the provider's message.
         detail: String,
     },
-    /// The provider's filter refused the question or the answer.
+    /// The provider's content filter rejected the request or the answer.
     #[error("{on}: refused by the provider's content filter: {detail}")]
     ContentFilter {
         /// Which model.
         on: ModelRef,
-        /// The provider's words.
+        /// The provider's message.
         detail: String,
     },
     /// The provider does not accept the request.
@@ -97,7 +97,7 @@ pub enum Error {
         on: ModelRef,
         /// HTTP status.
         status: u16,
-        /// The provider's words.
+        /// The provider's message.
         detail: String,
     },
     /// The provider failed until the retries were used up.
@@ -109,7 +109,7 @@ pub enum Error {
         status: u16,
         /// HTTP requests made.
         attempts: u32,
-        /// The provider's words.
+        /// The provider's message.
         detail: String,
     },
     /// No answer in time.
@@ -117,7 +117,7 @@ pub enum Error {
     Timeout {
         /// Which model.
         on: ModelRef,
-        /// Which limit was passed.
+        /// Which limit was exceeded.
         kind: TimeoutKind,
         /// The limit.
         after: Duration,
@@ -135,7 +135,7 @@ pub enum Error {
         /// What failed, without the address.
         detail: String,
     },
-    /// What came back is not an answer.
+    /// The response can't be read.
     #[error("{on}: the provider's answer can't be read ({detail}) in {}; check that it speaks this protocol", times(*attempts))]
     Garbage {
         /// Which model.
@@ -155,7 +155,7 @@ pub enum Error {
         /// How it was noticed.
         detail: String,
     },
-    /// The answer does not have the shape asked for, even after a repair turn.
+    /// The answer does not follow the schema, even after a repair turn.
     #[error("{on}: the answer does not follow the schema `{schema}`: {}", problems.join("; "))]
     Invalid {
         /// Which model.
@@ -167,7 +167,7 @@ pub enum Error {
     },
 }
 
-/// Which limit of time was passed, as a clause for the error text.
+/// Which time limit was exceeded, as a clause for the error text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeoutKind {
     /// The response's headers did not come.
@@ -181,7 +181,7 @@ pub enum TimeoutKind {
 }
 
 impl TimeoutKind {
-    /// What the limit is called in the configuration.
+    /// The limit's name in the configuration.
     fn setting(self) -> &'static str {
         match self {
             Self::Header => "calls.header_s",
@@ -195,7 +195,7 @@ impl TimeoutKind {
 impl fmt::Display for TimeoutKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Header => "no response began within",
+            Self::Header => "no response started within",
             Self::StreamIdle => "the stream sent nothing for",
             Self::Total => "no complete answer within",
             Self::Deadline => "no answer within the call's deadline of",
@@ -203,7 +203,7 @@ impl fmt::Display for TimeoutKind {
     }
 }
 
-/// To a tenth: limits are whole seconds, what is left of a deadline is not.
+/// Seconds with one decimal: the rest of a deadline is no whole number.
 fn seconds(duration: Duration) -> String {
     let tenths = (duration.as_secs_f64() * 10.0).round() / 10.0;
     format!("{tenths} s")

@@ -1,30 +1,30 @@
-//! The events of a stream, cut out of its pieces in linear time and with a bound.
+//! Splits a stream into events, in linear time and with a size limit.
 //!
-//! The client library looks through everything that waits for an end of line with each piece that comes, and copies
-//! what is left with each line it takes. So it is handed whole events, one at a time, each on one line.
+//! The client library scans its whole buffer for each chunk and copies the rest for each line. So it gets complete events,
+//! one at a time, each on one line.
 
 use crate::failure::{Failure, FailureKind};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Named in errors, as the configuration names it.
+/// The setting of the limit, for error texts.
 pub(crate) const LINE_LIMIT: &str = "calls.line_bytes";
 
-/// A line under way and an event under way.
+/// Reads server-sent events chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Events {
     limit_bytes: usize,
     line: Vec<u8>,
     data: BytesMut,
     has_data: bool,
-    /// `event: keepalive` and the like carry nothing.
+    /// The event's type; events such as `keepalive` carry no data.
     kind: Vec<u8>,
-    /// Whether the last byte was a carriage return, so that a line feed belongs to it.
+    /// Whether the last byte was a carriage return, to which a following line feed belongs.
     returned: bool,
     at_start: bool,
 }
 
 impl Events {
-    /// No line and no event is longer.
+    /// A reader with this limit for lines and events.
     pub(crate) fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
@@ -37,7 +37,7 @@ impl Events {
         }
     }
 
-    /// The events that a piece completes, each as `data: …` and an empty line.
+    /// The events that a chunk completes, each as `data: …` and an empty line.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<Vec<Bytes>, Failure> {
         let mut events = Vec::new();
         let mut rest = piece;
@@ -75,7 +75,7 @@ impl Events {
         Err(Failure::accepted(FailureKind::TooLong(detail)))
     }
 
-    /// Takes the line that has ended; an empty one ends the event.
+    /// Handles a complete line; an empty one ends the event.
     fn end_line(&mut self) -> Result<Option<Bytes>, Failure> {
         let line = std::mem::take(&mut self.line);
         let mut text = line.as_slice();
@@ -96,7 +96,7 @@ impl Events {
         match field {
             b"data" => {
                 self.check(self.data.len() + value.len() + 1)?;
-                // A line end within JSON is a blank like any other.
+                // A line end within JSON is white space.
                 if self.has_data {
                     self.data.put_u8(b' ');
                 }
@@ -104,10 +104,10 @@ impl Events {
                 self.has_data = true;
             }
             b"event" => self.kind = value.to_vec(),
-            // Comments, identities, times to wait: nothing that an answer is made of.
+            // Comments, ids and retry times are not part of an answer.
             _ => {}
         }
-        // The line's room is used again.
+        // Reuse the line's buffer.
         self.line = line;
         self.line.clear();
         Ok(None)
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_cut_out_however_lines_end_and_comments_go() {
+    fn events_are_split_at_every_line_ending() {
         let expected = ["data: {\"a\":1}\n\n", "data: {\"b\": 2}\n\n", "data: [DONE]\n\n"];
         for end in ["\n", "\r\n", "\r"] {
             let text = [
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_and_an_event_have_a_bound_that_is_named() {
+    fn line_and_event_limits_name_their_setting() {
         let long = [b'x'; 1_001];
         let mut reader = Events::new(1_000);
         let failure = reader.push(&long).unwrap_err();
@@ -176,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_change_nothing(text in "[a\\r\\n :{}dt]{0,60}", cut in 0usize..60) {
+        fn chunk_boundaries_do_not_matter(text in "[a\\r\\n :{}dt]{0,60}", cut in 0usize..60) {
             let text = format!("data: {text}\n\n");
             let cut = cut.min(text.len());
             prop_assert_eq!(events(&[text.as_bytes()]), events(&[&text.as_bytes()[..cut], &text.as_bytes()[cut..]]));

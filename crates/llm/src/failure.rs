@@ -1,8 +1,8 @@
-//! How one attempt failed: what the provider's refusal means, and whether trying again can help.
+//! How one attempt failed, and whether a retry can help.
 
-pub(crate) mod words;
+pub(crate) mod classify;
 
-use self::words::{Words, shorten};
+use self::classify::{ProviderError, shorten};
 use crate::{
     error::{Error, TimeoutKind},
     retry_after,
@@ -25,9 +25,9 @@ pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     /// How long the provider asks to wait before the next attempt.
     pub(crate) retry_after: Option<Duration>,
-    /// Whether the provider itself says if another attempt makes sense.
+    /// The provider's own advice on retrying.
     pub(crate) retry_advised: Option<bool>,
-    /// Whether the provider had taken the request, so that it may bill it.
+    /// Whether the provider accepted the request, so that it may bill it.
     pub(crate) accepted: bool,
 }
 
@@ -56,13 +56,13 @@ pub(crate) enum FailureKind {
     },
     Unreachable(String),
     Garbage(String),
-    /// Longer than what is read; it would be as long again, and cost as much.
+    /// Longer than the limit. A retry would likely be as long, and cost as much.
     TooLong(String),
     Truncated(String),
 }
 
 impl Failure {
-    /// A failure after the provider took the request.
+    /// A failure after the provider accepted the request.
     pub(crate) fn accepted(kind: FailureKind) -> Self {
         Self {
             kind,
@@ -72,7 +72,7 @@ impl Failure {
         }
     }
 
-    /// A failure that costs nothing.
+    /// A failure before the provider accepted the request; it costs nothing.
     pub(crate) fn refused(kind: FailureKind) -> Self {
         Self {
             kind,
@@ -90,32 +90,32 @@ impl Failure {
             _ => None,
         });
         Self {
-            retry_after: retry_after::wait_asked_for(headers, SystemTime::now()),
+            retry_after: retry_after::requested_wait(headers, SystemTime::now()),
             retry_advised,
-            ..Self::refused(words::classify(status.as_u16(), body))
+            ..Self::refused(classify::classify(status.as_u16(), body))
         }
     }
 
-    /// An error that a stream brought in place of a piece of the answer.
+    /// An error sent within a stream.
     pub(crate) fn of_stream(error: &Value) -> Self {
-        let words = Words::of(error);
+        let sent = ProviderError::of(error);
         let status = error
             .get("code")
             .and_then(Value::as_u64)
             .or_else(|| error.get("status").and_then(Value::as_u64));
         let status = status
             .and_then(|status| u16::try_from(status).ok())
-            .unwrap_or(match words.kind.as_str() {
+            .unwrap_or(match sent.kind.as_str() {
                 "rate_limit_error" | "rate_limit_exceeded" => 429,
                 "invalid_request_error" => 400,
                 _ => 500,
             });
-        Self::accepted(words.classify(status))
+        Self::accepted(sent.classify(status))
     }
 
-    /// Why this failure is worth another attempt, as the metrics name it; `None` if it is not.
+    /// The reason for a retry, as in metrics; `None` for a permanent failure.
     pub(crate) fn retry_reason(&self) -> Option<&'static str> {
-        let passing = match &self.kind {
+        let transient = match &self.kind {
             FailureKind::RateLimited(_)
             | FailureKind::Server { .. }
             | FailureKind::Timeout {
@@ -125,7 +125,7 @@ impl Failure {
             | FailureKind::Unreachable(_)
             | FailureKind::Truncated(_)
             | FailureKind::Garbage(_) => true,
-            // A generation that took too long would take as long again, and cost as much.
+            // A retry would likely take as long, and cost as much.
             FailureKind::Timeout {
                 kind: TimeoutKind::Total | TimeoutKind::Deadline,
                 ..
@@ -137,10 +137,10 @@ impl Failure {
             | FailureKind::TooLong(_)
             | FailureKind::BadRequest { .. } => false,
         };
-        (passing && self.retry_advised != Some(false)).then(|| self.name())
+        (transient && self.retry_advised != Some(false)).then(|| self.name())
     }
 
-    /// A short name for it, as spans carry it.
+    /// A short stable name, for spans.
     pub(crate) fn name(&self) -> &'static str {
         match &self.kind {
             FailureKind::Auth { .. } => "auth",
@@ -158,7 +158,7 @@ impl Failure {
         }
     }
 
-    /// The status under which the metrics count the attempt.
+    /// The status of the attempt in metrics.
     pub(crate) fn status(&self) -> LlmStatus {
         match self.kind {
             FailureKind::RateLimited(_) => LlmStatus::RateLimited,
@@ -176,7 +176,7 @@ impl Failure {
         }
     }
 
-    /// The error of the whole call, after so many attempts.
+    /// The error of the whole call after this many attempts.
     pub(crate) fn into_error(self, on: ModelRef, attempts: u32, key: Key<'_>) -> Error {
         let clean = |detail: String| key.remove_from(&detail);
         match self.kind {
@@ -239,7 +239,7 @@ impl Failure {
     }
 }
 
-/// A provider's key, to be kept out of its own error texts.
+/// A provider's key, which is removed from error texts.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'a> {
     pub(crate) secret: Option<&'a Secret>,
@@ -269,7 +269,7 @@ impl From<Failure> for OpenAIError {
     }
 }
 
-/// The failure inside of what the client library returned.
+/// The failure inside an error of the client library.
 impl From<OpenAIError> for Failure {
     fn from(error: OpenAIError) -> Self {
         match error {
@@ -310,7 +310,7 @@ pub(crate) fn of_transport(error: reqwest::Error) -> Failure {
     }
 }
 
-/// The innermost cause: the outer ones only repeat it and name the address.
+/// The innermost cause; the outer ones repeat it and contain the address.
 pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = match std::error::Error::source(error) {
         Some(source) => source,
@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_provider_may_advise_against_another_attempt() {
+    fn provider_can_forbid_a_retry() {
         let headers = HeaderMap::from_iter([(
             http::HeaderName::from_static("x-should-retry"),
             http::HeaderValue::from_static("false"),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_text_holds_neither_key_nor_address() {
+    fn error_text_contains_neither_key_nor_address() {
         let secret = Secret::new("sk-very-secret");
         let body = r#"{"error":{"message":"bad key sk-very-secret, see https://example.test/keys","code":"x"}}"#;
         let failure = Failure::of_response(StatusCode::BAD_REQUEST, &HeaderMap::new(), body);

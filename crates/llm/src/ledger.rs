@@ -1,23 +1,23 @@
-//! The port through which every call is paid for. The engine implements it on the database.
+//! The ledger port, through which every call is paid. The engine implements it on the database.
 
 use crate::types::{CostRole, Usage};
 use async_trait::async_trait;
 use domain::NanoDollars;
 use std::time::Duration;
 
-/// Where calls are reserved before they are sent and settled after.
+/// Reserves the cost of calls before they are sent, and settles it afterwards.
 ///
-/// A call whose future is dropped is never settled: its reservation stands, since the provider may well bill it.
+/// A call whose future is dropped is never settled: its reservation stays, because the provider may bill it.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Sets the call's upper bound aside, or says why it may not be made.
+    /// Reserves the call's upper bound; the error says why the call is refused.
     async fn reserve(&self, call: &PlannedCall) -> Result<CallId, Refusal>;
 
-    /// Replaces the reservation by what the call came to. The error is a sentence for the log.
+    /// Replaces the reservation by the call's outcome. The error is a sentence for the log.
     async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String>;
 
-    /// Hears that a call is tried again after a wait, so that people can see why nothing seems to happen. `why` is a
-    /// short stable name such as `rate_limited`.
+    /// Called when a call will be retried after a wait, so that people see what it waits for. `why` is a short stable
+    /// name such as `rate_limited`.
     fn retrying(&self, call: CallId, why: &'static str, wait: Duration) {
         let _ = (call, why, wait);
     }
@@ -32,13 +32,13 @@ pub struct CallId(pub i64);
 pub struct PlannedCall {
     /// The provider's name.
     pub provider: String,
-    /// The model asked for.
+    /// The requested model.
     pub model: String,
-    /// On whose account.
+    /// What the cost is counted under.
     pub role: CostRole,
-    /// The most an answer can cost; `None` where the model has no price.
+    /// The most an answer can cost; `None` if the model has no price.
     pub upper_bound: Option<NanoDollars>,
-    /// Tokens of the question, estimated from above.
+    /// A high estimate of the prompt's tokens.
     pub input_estimate: u64,
     /// The most tokens the answer may have.
     pub max_output: u64,
@@ -47,24 +47,24 @@ pub struct PlannedCall {
 /// Why a call may not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It could pass the dollar cap.
+    /// It could exceed the dollar cap.
     #[error(
-        "the budget of {limit} does not cover another call: {spent} spent, {reserved} reserved by calls under way, \
-         this one may cost {asked}; raise the run's dollar cap to go on"
+        "the budget of {limit} does not cover another call: {spent} spent, {reserved} reserved by running calls, this one \
+         may cost {asked}; raise the run's dollar cap to continue"
     )]
     Budget {
         /// The cap.
         limit: NanoDollars,
         /// Settled so far.
         spent: NanoDollars,
-        /// Set aside for calls under way or lost.
+        /// Reserved for running and lost calls.
         reserved: NanoDollars,
         /// The upper bound of this call.
         asked: NanoDollars,
     },
     /// There is a dollar cap and the model has no price.
     #[error(
-        "model {model} has no price, so a dollar cap can't be kept; add its price to the configuration or run \
+        "model {model} has no price, so a dollar cap can't be enforced; add its price to the configuration or run \
          without a cap"
     )]
     Unpriced {
@@ -86,13 +86,13 @@ pub enum CallStatus {
     Answered,
     /// Refused or never accepted by the provider: nothing is owed.
     Failed,
-    /// Accepted, but the answer was cut, unreadable or too late: the provider may bill it, so the reservation
-    /// should stand.
+    /// Accepted, but the answer was truncated, unreadable or too late. The provider may bill it, so the reservation
+    /// should stay.
     Lost,
 }
 
 impl CallStatus {
-    /// As the database writes it.
+    /// The name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -102,7 +102,7 @@ impl CallStatus {
     }
 }
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Clone, Debug)]
 pub struct CallOutcome {
     /// How it ended.
@@ -111,13 +111,13 @@ pub struct CallOutcome {
     pub usage: Option<Usage>,
     /// Price, when answered and priced.
     pub cost: Option<NanoDollars>,
-    /// The model that answered; the one asked for when none did.
+    /// The model that answered, or the requested one.
     pub model: String,
     /// HTTP requests it took.
     pub attempts: u32,
     /// From the first attempt to the end, waits included.
     pub duration: Duration,
-    /// What went wrong, without secrets.
+    /// The error text, without secrets.
     pub error: Option<String>,
     /// From sending the attempt that was answered to its first token, when streamed.
     pub time_to_first_token: Option<Duration>,

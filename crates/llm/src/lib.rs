@@ -1,12 +1,11 @@
-//! The model layer: one call to a model, with its timeouts, retries, price and place in the ledger.
+//! The model layer: calls to models, with timeouts, retries, prices and a ledger.
 //!
-//! Everything above speaks in the types of [`types`]; what a provider's wire looks like stays in here. Nothing
-//! else in the product names async-openai.
+//! Callers use [`types`]; provider protocols stay in this crate. Nothing else in the product uses async-openai.
 //!
-//! The way of a call ([`Models::complete`]): `plan` works out the most it can take, the [`Ledger`] sets that aside
-//! or refuses, `call` makes attempts until one is answered (`retry` says when, `failure` says whether), `chat`
-//! writes the question and reads the answer, `transport` is the HTTP request in between, `prices` says what it
-//! cost, and the ledger is told. A dollar cap therefore holds however many calls run at once.
+//! The path of a call ([`Models::complete`]): `plan` computes its upper bound, and the [`Ledger`] reserves that or refuses
+//! the call. `call` makes attempts until one is answered: `failure` decides whether to retry and `retry` when. `chat` writes
+//! the request and reads the answer, with `transport` for HTTP in between. `prices` computes the cost, and the ledger
+//! settles it. So a dollar cap holds however many calls run at once.
 
 pub mod types;
 

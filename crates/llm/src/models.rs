@@ -1,4 +1,4 @@
-//! The models that are configured, and the way of one call through ledger, provider and telemetry.
+//! The configured models, and one call through ledger, provider and telemetry.
 
 use crate::{
     call::{Answered, Call, CallResult},
@@ -29,7 +29,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// Checks the settings and gets the clients ready. Nothing is sent.
+    /// Checks the settings and builds the clients. Sends nothing.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let providers = settings
             .providers
@@ -39,8 +39,8 @@ impl Models {
         Ok(Self { settings, providers })
     }
 
-    /// Whether a model can be called: its provider is known and has its key, and it has a price if dollars are
-    /// capped.
+    /// Checks whether a model can be called: its provider is configured and has its key, and the model has a price if there
+    /// is a dollar cap.
     pub fn check(&self, model: &ModelRef, dollar_cap: bool) -> Result<(), Error> {
         self.provider(model)?.client(&model.provider)?;
         let is_priced = self
@@ -60,7 +60,7 @@ impl Models {
         Ok(())
     }
 
-    /// The tokens that question and answer of a model may take together, where that is known.
+    /// The context window of a model in tokens, if known.
     pub fn window(&self, model: &ModelRef) -> Option<u64> {
         self.settings.prices.find(&model.provider, &model.model)?.1.window
     }
@@ -70,14 +70,14 @@ impl Models {
         self.providers.keys().map(String::as_str)
     }
 
-    /// What models cost and how much they can take.
+    /// Prices and limits of models.
     pub fn prices(&self) -> &Prices {
         &self.settings.prices
     }
 
-    /// Asks a model: reserves the most the call can cost, makes attempts until one is answered, settles.
+    /// Calls a model: reserves the upper bound of its cost, makes attempts until one is answered, and settles.
     ///
-    /// Dropping the future ends the call; its reservation then stands.
+    /// Dropping the future ends the call; its reservation then stays.
     pub async fn complete(
         &self,
         request: &Request,
@@ -136,7 +136,7 @@ impl Models {
                 let mut reply = self.price(request, bounds.input.likely, answer);
                 reply.duration = duration;
                 reply.attempts = attempts;
-                self.tell(request, &reply, span);
+                self.record(request, &reply, span);
                 settle(ledger, id, &answered(&reply, time_to_first_token)).await;
                 return Ok(reply);
             }
@@ -182,7 +182,7 @@ impl Models {
         request.deadline.map_or(ours, |deadline| deadline.min(ours))
     }
 
-    /// The model's name in the metrics: the price table's, so that dated names don't make series of their own.
+    /// The model's name in metrics: the price table's, so that dated names don't create new series.
     fn label<'a>(&'a self, provider: &str, model: &'a str) -> &'a str {
         self.settings
             .prices
@@ -212,7 +212,7 @@ impl Models {
         }
     }
 
-    fn tell(&self, request: &Request, reply: &Reply, span: Option<SpanGuard>) {
+    fn record(&self, request: &Request, reply: &Reply, span: Option<SpanGuard>) {
         let Usage {
             input,
             output,
@@ -262,9 +262,9 @@ fn unanswered(status: CallStatus, request: &Request, attempts: u32, duration: Du
     }
 }
 
-/// A call that can't be settled keeps its reservation, which errs on the side of the cap; the answer is not lost.
+/// Settles a call. If that fails, the reservation stays and the answer is kept.
 async fn settle(ledger: &dyn Ledger, call: CallId, outcome: &CallOutcome) {
     if let Err(error) = ledger.settle(call, outcome).await {
-        tracing::error!(call = call.0, model = outcome.model, %error, "a model call could not be settled");
+        tracing::error!(call = call.0, model = outcome.model, %error, "could not settle a model call");
     }
 }

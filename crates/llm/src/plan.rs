@@ -1,4 +1,4 @@
-//! What a call will at most take, worked out before it is made.
+//! The upper bounds of a call, computed before it is made.
 
 use crate::{
     error::Error,
@@ -8,21 +8,21 @@ use crate::{
 };
 use domain::NanoDollars;
 
-/// Room that must be left for an answer, in tokens, unless less is asked for.
+/// Tokens that must remain for an answer, unless fewer are requested.
 const MIN_ANSWER: u64 = 256;
 
 /// The bounds of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// Tokens of the question.
+    /// Tokens of the prompt.
     pub(crate) input: Estimate,
     /// The most tokens the answer may have.
     pub(crate) max_output: u64,
-    /// The most it can cost; `None` where the model has no price.
+    /// The most it can cost; `None` if the model has no price.
     pub(crate) cost: Option<NanoDollars>,
 }
 
-/// Fits a call into its model's window. A question that is too long is refused here, before it costs anything.
+/// Fits a call into its model's window. A prompt that is too long is rejected here, before it costs anything.
 pub(crate) fn bounds(request: &Request, prices: &Prices) -> Result<Bounds, Error> {
     let input = tokens::of_request(request);
     let asked = u64::from(request.max_output_tokens).max(1);
@@ -45,8 +45,8 @@ pub(crate) fn bounds(request: &Request, prices: &Prices) -> Result<Bounds, Error
     })
 }
 
-/// The answer's limit lowered to what the window leaves. The likely length decides whether there is room at all,
-/// since refusing a question that fits would be worse than letting the provider refuse one that does not.
+/// Lowers the answer's limit to what the window leaves. The likely length decides whether the prompt fits: rejecting one
+/// that fits would be worse than letting the provider reject one that does not.
 fn fit(input: Estimate, max_output: u64, facts: &ModelFacts) -> Result<u64, String> {
     let least = MIN_ANSWER.min(max_output);
     if let Some(limit) = facts.max_input.filter(|limit| input.likely > *limit) {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_lowered_to_what_the_window_leaves() {
+    fn answer_limit_is_lowered_to_the_window() {
         let prices = Prices::vendored().unwrap();
         let bounds = bounds(&request("gpt-4", 15_000, 8_192), &prices).unwrap();
         assert_eq!(bounds.max_output, 8_192 - bounds.input.high);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_beyond_the_window_is_refused_with_its_numbers() {
+    fn prompt_beyond_the_window_is_rejected_with_numbers() {
         let prices = Prices::vendored().unwrap();
         let error = bounds(&request("gpt-4", 40_000, 100), &prices).unwrap_err();
         assert!(
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_that_likely_fits_keeps_room_for_a_short_answer() {
+    fn prompt_that_likely_fits_leaves_a_short_answer() {
         let prices = Prices::vendored().unwrap();
         assert_eq!(
             bounds(&request("gpt-4", 31_000, 4_000), &prices).unwrap().max_output,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_is_neither_limited_nor_priced() {
+    fn unknown_model_is_neither_limited_nor_priced() {
         let prices = Prices::vendored().unwrap();
         let bounds = bounds(&request("mystery", 1_000_000, 9_000), &prices).unwrap();
         assert_eq!((bounds.max_output, bounds.cost), (9_000, None));

@@ -1,4 +1,4 @@
-//! What models cost and how much they can take: a dated table that comes with the product, and the user's own.
+//! Prices and limits of models: a dated table that comes with the product, and the user's entries.
 
 use crate::{error::Error, types::Usage};
 use domain::NanoDollars;
@@ -12,13 +12,13 @@ pub struct Prices {
     models: BTreeMap<String, ModelFacts>,
 }
 
-/// How an answer of a given shape is asked for.
+/// How to request an answer that follows a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StructuredBy {
-    /// The wire's own JSON schema for answers.
+    /// The protocol's JSON schema for answers.
     JsonSchema,
-    /// A tool with that schema which the model must call.
+    /// A tool with that schema, which the model must call.
     Tool,
 }
 
@@ -26,29 +26,29 @@ pub enum StructuredBy {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelFacts {
-    /// Price of the question. Without it and `output` the model is unpriced.
+    /// Price of the prompt. Without it and `output` the model has no price.
     pub input: Option<f64>,
     /// Price of the answer.
     pub output: Option<f64>,
-    /// Price of the part of the question read from the cache; `input` if absent.
+    /// Price of the part of the prompt read from the cache; `input` if absent.
     pub cached: Option<f64>,
-    /// Price of the part of the question written to the cache; `input` if absent.
+    /// Price of the part of the prompt written to the cache; `input` if absent.
     pub cache_write: Option<f64>,
-    /// Length of the question, in tokens, above which the `long_*` prices hold.
+    /// Length of the prompt in tokens above which the `long_*` prices apply.
     pub long_above: Option<u64>,
-    /// `input` of long questions.
+    /// `input` of long prompts.
     pub long_input: Option<f64>,
-    /// `output` of long questions.
+    /// `output` of long prompts.
     pub long_output: Option<f64>,
-    /// `cached` of long questions.
+    /// `cached` of long prompts.
     pub long_cached: Option<f64>,
-    /// Tokens of question and answer together.
+    /// The context window: tokens of prompt and answer together.
     pub window: Option<u64>,
-    /// Tokens of the question, where it is limited apart.
+    /// Tokens of the prompt, if it has its own limit.
     pub max_input: Option<u64>,
     /// Tokens of the answer.
     pub max_output: Option<u64>,
-    /// How to ask for an answer of a given shape; by JSON schema if absent.
+    /// How to request an answer that follows a schema; by JSON schema if absent.
     pub structured: Option<StructuredBy>,
 }
 
@@ -71,7 +71,7 @@ impl Prices {
         .with(table.models)
     }
 
-    /// This table with the user's own entries over it, under `model` or `provider/model`.
+    /// This table with the user's entries on top, under `model` or `provider/model`.
     pub fn with(mut self, entries: BTreeMap<String, ModelFacts>) -> Result<Self, Error> {
         for (name, facts) in entries {
             facts.check(&name)?;
@@ -85,14 +85,14 @@ impl Prices {
         &self.as_of
     }
 
-    /// Every name in the table: the closed set that metrics may show.
+    /// Every name in the table: the allowed label values of metrics.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)
     }
 
     /// The entry for a model of a provider, and its name in the table.
     ///
-    /// An entry of the provider's own comes first, then the exact name, then the name without a vendor's prefix
+    /// An entry for this provider comes first, then the exact name, then the name without a vendor's prefix
     /// (`openai/gpt-4o`), variant (`:free`) or date (`gpt-4o-2024-11-20`).
     pub fn find(&self, provider: &str, model: &str) -> Option<(&str, &ModelFacts)> {
         let short = model.rsplit('/').next().unwrap_or(model);
@@ -109,9 +109,9 @@ impl Prices {
         .map(|(name, facts)| (name.as_str(), facts))
     }
 
-    /// What an answered call costs; `None` where the model has no price.
+    /// The cost of an answered call; `None` if the model has no price.
     ///
-    /// The model that answered counts; if it has no price, the one that was asked for.
+    /// The price is that of the model that answered, or else of the requested one.
     pub fn cost(&self, provider: &str, asked: &str, answered: &str, usage: &Usage) -> Option<NanoDollars> {
         [answered, asked]
             .into_iter()
@@ -125,7 +125,7 @@ impl ModelFacts {
         self.input.is_some() && self.output.is_some()
     }
 
-    /// What these tokens cost, rounded up to a nano-dollar. Reasoning is part of the output.
+    /// The cost of these tokens, rounded up to a nano-dollar. Reasoning is part of the output.
     pub fn cost(&self, usage: &Usage) -> Option<NanoDollars> {
         let long = self.long_above.is_some_and(|limit| usage.input > limit);
         let input = pick(long, self.long_input, self.input)?;
@@ -149,7 +149,7 @@ impl ModelFacts {
         Some(NanoDollars(i64::try_from(nanodollars).unwrap_or(i64::MAX)))
     }
 
-    /// The most a call can cost whose question and answer have at most these lengths.
+    /// The most a call can cost whose prompt and answer have at most these lengths.
     pub fn upper_bound(&self, input: u64, output: u64) -> Option<NanoDollars> {
         let read = Usage {
             input,
@@ -195,7 +195,7 @@ fn pick(long: bool, of_long: Option<f64>, of_short: Option<f64>) -> Option<f64> 
     if long { of_long.or(of_short) } else { of_short }
 }
 
-/// Nano-dollars per million tokens. Checked on the way in; a price out of range would count as the highest.
+/// Nano-dollars per million tokens. `check` has validated the price; one out of range counts as the highest.
 fn per_million(dollars: f64) -> i128 {
     NanoDollars::from_dollars(dollars).map_or(i128::from(i64::MAX), |price| i128::from(price.0))
 }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendored_table_parses_and_prices_every_model() {
+    fn vendored_table_parses_and_prices_every_model() {
         let prices = Prices::vendored().unwrap();
         assert!(prices.names().count() >= 30);
         for (name, facts) in &prices.models {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn cost_counts_cached_tokens_at_their_own_price_and_reasoning_once() {
+    fn cached_tokens_have_their_own_price_and_reasoning_counts_once() {
         let prices = Prices::vendored().unwrap();
         let (_, facts) = prices.find("openai", "gpt-4o").unwrap();
         let mut used = usage(1_000, 100, 400);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn long_questions_cost_their_own_price() {
+    fn long_prompts_have_their_own_price() {
         let prices = Prices::vendored().unwrap();
         let (_, facts) = prices.find("google", "gemini-2.5-pro").unwrap();
         assert_eq!(facts.cost(&usage(200_000, 0, 0)), Some(NanoDollars(250_000_000)));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_entry_wins_and_may_name_the_provider() {
+    fn user_entry_overrides_and_may_name_the_provider() {
         let own = |dollars| ModelFacts {
             input: Some(dollars),
             output: Some(dollars),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_has_no_price_and_a_negative_price_is_refused() {
+    fn unknown_model_has_no_price_and_negative_price_is_rejected() {
         let prices = Prices::vendored().unwrap();
         assert_eq!(prices.cost("p", "mystery", "mystery", &usage(1, 1, 0)), None);
         let negative = ModelFacts {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upper_bound_is_never_below_the_cost() {
+    fn upper_bound_is_never_below_the_cost() {
         let prices = Prices::vendored().unwrap();
         for (name, facts) in &prices.models {
             let bound = facts.upper_bound(300_000, 5_000).unwrap();

@@ -1,4 +1,4 @@
-//! A provider that is ready to be called: its client, its limits and how it is spoken to.
+//! A provider that is ready to be called: its client, limits and protocol options.
 
 use crate::{
     error::Error,
@@ -32,7 +32,7 @@ pub(crate) struct ReadyProvider {
 }
 
 impl ReadyProvider {
-    /// Checks a provider's settings and builds its client. Nothing is sent yet.
+    /// Checks a provider's settings and builds its client. Sends nothing.
     pub(crate) fn new(name: &str, provider: &Provider, settings: &Settings) -> Result<Self, Error> {
         let problem = |problem: String| Error::Settings {
             provider: name.to_owned(),
@@ -78,11 +78,10 @@ impl ReadyProvider {
         })
     }
 
-    /// The client, if the provider can be called. Servers on this machine need no key, nor do those that are given
-    /// headers of their own.
+    /// The client, if the provider can be called. Local servers and those with extra headers need no key.
     ///
-    /// A client that can't be built (a machine without root certificates) is an error only here, so that it is no
-    /// trouble to those who never call this provider.
+    /// A client that can't be built (without root certificates, for example) is an error only here, so that it does not
+    /// affect runs that never call this provider.
     pub(crate) fn client(&self, name: &str) -> Result<Client<'_>, Error> {
         if self.needs_key && self.api_key.is_none() {
             return Err(Error::MissingKey {
@@ -99,7 +98,7 @@ impl ReadyProvider {
         }
     }
 
-    /// The key, to be kept out of error texts.
+    /// The key, which error texts must not contain.
     pub(crate) fn key(&self) -> Key<'_> {
         Key {
             secret: self.api_key.as_ref(),
@@ -108,7 +107,7 @@ impl ReadyProvider {
     }
 }
 
-/// A way to a provider that can be called.
+/// The client of a provider that can be called.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {
     library: &'a async_openai::Client<OpenAIConfig>,
@@ -116,7 +115,7 @@ pub(crate) struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// The library's client for one attempt, and where it is kept why the attempt's stream broke.
+    /// The library's client for one attempt, and the cell for the failure that broke its stream.
     pub(crate) fn for_attempt(&self) -> (async_openai::Client<OpenAIConfig>, Arc<OnceLock<Failure>>) {
         let broken = Arc::<OnceLock<Failure>>::default();
         let transport = Transport {
@@ -133,15 +132,15 @@ fn register<'a>(secrets: impl Iterator<Item = &'a Secret>) {
     });
 }
 
-/// The address, which error texts never show: it may hold credentials.
+/// Parses the address. Error texts never show it, because it may hold credentials.
 fn address(base_url: &str) -> Result<Url, String> {
     let address = Url::parse(base_url.trim().trim_end_matches('/'))
-        .map_err(|error| format!("its base_url is no address ({error}); write it like https://host/v1"))?;
+        .map_err(|error| format!("its base_url is not a URL ({error}); write it like https://host/v1"))?;
     if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
-        return Err("its base_url must begin with http:// or https:// and name a host".into());
+        return Err("its base_url must start with http:// or https:// and name a host".into());
     }
     if !address.username().is_empty() || address.password().is_some() || address.query().is_some() {
-        return Err("its base_url holds credentials or a query; give the key by its environment variable".into());
+        return Err("its base_url holds credentials or a query; set the key in its environment variable".into());
     }
     Ok(address)
 }
@@ -162,14 +161,14 @@ fn usual_output_limit(address: &Url) -> OutputLimit {
 
 fn config(address: &Url, provider: &Provider, api_key: Option<&Secret>) -> Result<OpenAIConfig, String> {
     let key = api_key.map(Secret::expose).unwrap_or_default();
-    // The library builds this header itself, and panics on what does not fit into one.
+    // The library builds this header itself, and panics if it is invalid.
     if HeaderValue::from_str(&format!("Bearer {key}")).is_err() {
         return Err(format!(
-            "its API key has characters that no key has; check {}",
+            "its API key has characters that are not allowed in a header; check {}",
             provider.api_key_env
         ));
     }
-    // The organisation and project are set so that the library does not take them from the environment.
+    // Set organisation and project, so that the library does not read them from the environment.
     let mut config = OpenAIConfig::new()
         .with_api_base(address.as_str().trim_end_matches('/'))
         .with_api_key(key)
@@ -184,18 +183,18 @@ fn config(address: &Url, provider: &Provider, api_key: Option<&Secret>) -> Resul
 }
 
 fn http_client(address: &Url, is_local: bool, settings: &Settings) -> Result<reqwest::Client, String> {
-    // Needed once in a process; whoever was first is as good.
+    // Needed once per process; it may be installed already.
     rustls::crypto::ring::default_provider().install_default().ok();
     let mut builder = reqwest::Client::builder()
         .connect_timeout(settings.timeouts.connect)
-        // A redirect would carry the conversation, and perhaps the key, to an address nobody configured.
+        // A redirect would send the conversation, and perhaps the key, to an address that nobody configured.
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("agent-orchestrator/", env!("CARGO_PKG_VERSION")));
     if is_local {
         builder = builder.no_proxy();
     }
     if address.scheme() == "http" {
-        // Without this a machine that has no root certificates could not even talk to itself.
+        // Without this, a machine without root certificates could not call a local server.
         builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|error| {
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_provider_on_this_machine_needs_no_key() {
+    fn only_local_providers_need_no_key() {
         for local in ["http://127.0.0.1:1/v1", "http://localhost:1", "http://[::1]:1/v1/"] {
             ready(Provider::new(local, None)).unwrap().client("mine").unwrap();
         }
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_address_key_or_header_is_refused_without_being_shown() {
+    fn invalid_address_key_or_header_is_rejected_without_showing_it() {
         let header = |name: &str, value: &str| Provider {
             extra_headers: BTreeMap::from([(name.to_owned(), Secret::new(value))]),
             ..Provider::new("http://127.0.0.1:1", None)

@@ -1,4 +1,4 @@
-//! Reads a stream that is at hand as a whole, by the same parts that read one from a provider.
+//! Reads a recorded stream with the code that reads one from a provider.
 
 use crate::{
     chat::{Assembly, Chunk},
@@ -6,21 +6,21 @@ use crate::{
     types::{StopReason, ToolCall},
 };
 
-/// What a stream came to.
+/// The answer of a recorded stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
-    /// What was said.
+    /// The text.
     pub content: Option<String>,
-    /// The calls that were asked for.
+    /// The requested tool calls.
     pub tool_calls: Vec<ToolCall>,
-    /// Why it ended.
+    /// Why the model stopped.
     pub stop: StopReason,
 }
 
-/// The answer in a stream of server-sent events that comes in these pieces.
+/// The answer in a stream of server-sent events, given as chunks.
 ///
 /// # Errors
-/// Says why it is no answer.
+/// When the stream holds no valid answer; the text says why.
 pub fn answer_in<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, line_bytes: usize) -> Result<Recorded, String> {
     let mut events = Events::new(line_bytes);
     let mut assembly = Assembly::default();

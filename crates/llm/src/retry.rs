@@ -1,4 +1,4 @@
-//! How long to wait between attempts, and when to stop.
+//! The retry policy: how long to wait between attempts, and when to stop.
 
 use crate::{
     failure::{Failure, FailureKind},
@@ -45,8 +45,8 @@ pub(crate) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The wait before the next attempt. `jitter` is what we would wait by ourselves, `None` when the attempts are
-    /// used up. A wish of the provider's comes first, spread a little so that many callers don't return at once.
+    /// The wait before the next attempt. `jitter` is the default wait, `None` after the last attempt. The provider's
+    /// `Retry-After` takes precedence, with some jitter so that many callers don't return at once.
     pub(crate) fn wait(&mut self, failure: &Failure, jitter: Option<Duration>) -> Option<Duration> {
         let jitter = jitter?;
         if matches!(failure.kind, FailureKind::Garbage(_)) {
@@ -56,7 +56,9 @@ impl RetryPolicy {
             }
         }
         let wait = match failure.retry_after {
-            Some(wish) => wish.saturating_add((wish / 10).min(jitter)).min(self.max_delay),
+            Some(requested) => requested
+                .saturating_add((requested / 10).min(jitter))
+                .min(self.max_delay),
             None => jitter,
         };
         (Instant::now() + wait < self.deadline).then_some(wait)
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_stay_under_a_doubling_ceiling_and_end_with_the_attempts() {
+    fn waits_stay_under_a_doubling_ceiling() {
         let retries = Retries {
             max_attempts: 6,
             max_delay: Duration::from_secs(2),
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_of_the_provider_is_kept_but_capped() {
+    fn retry_after_is_honoured_but_capped() {
         let jitter = Some(Duration::from_millis(50));
         let wish = policy().wait(&limited(Some(Duration::from_secs(3))), jitter).unwrap();
         assert!(
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wait_goes_past_the_deadline() {
+    fn no_wait_exceeds_the_deadline() {
         let mut hurried = RetryPolicy {
             deadline: Instant::now() + Duration::from_secs(1),
             ..policy()
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_heard_only_so_often() {
+    fn unreadable_answers_are_retried_a_limited_number_of_times() {
         let garbage = Failure::accepted(FailureKind::Garbage("x".into()));
         let mut policy = policy();
         assert!(policy.wait(&garbage, Some(Duration::ZERO)).is_some());

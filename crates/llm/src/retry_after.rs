@@ -1,11 +1,11 @@
-//! When a provider says to come again: every form of it that is in use.
+//! The wait that a provider requests, in every form that is in use.
 
 use http::HeaderMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long the provider asks to wait, by `retry-after-ms`, `retry-after` (seconds, fractions, a date) or
-/// `x-ratelimit-reset-*`; `None` where it says nothing that can be understood.
-pub(crate) fn wait_asked_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// The wait that the provider requests by `retry-after-ms`, `retry-after` (seconds, fractions, a date) or
+/// `x-ratelimit-reset-*`; `None` if there is no valid value.
+pub(crate) fn requested_wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     text(headers, "retry-after-ms")
         .and_then(|value| seconds(value.parse::<f64>().ok()? / 1_000.0))
         .or_else(|| retry_after(text(headers, "retry-after")?, headers, now))
@@ -25,14 +25,14 @@ fn retry_after(value: &str, headers: &HeaderMap, now: SystemTime) -> Option<Dura
         return seconds(number);
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    // The provider's own clock, where it is told, so that a wrong one here does no harm.
+    // Use the provider's clock if it sends one, in case ours is wrong.
     let now = text(headers, "date")
         .and_then(|date| httpdate::parse_http_date(date).ok())
         .unwrap_or(now);
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The longest wait among the limits that are used up, or whose remainder is not told.
+/// The longest wait among the limits that are used up, or whose remainder is unknown.
 fn rate_limit_reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     ["", "-requests", "-tokens"]
         .into_iter()
@@ -94,11 +94,11 @@ mod tests {
                 )
             })
             .collect();
-        wait_asked_for(&headers, UNIX_EPOCH + Duration::from_secs(2_000_000_000))
+        requested_wait(&headers, UNIX_EPOCH + Duration::from_secs(2_000_000_000))
     }
 
     #[test]
-    fn every_form_of_retry_after_is_understood() {
+    fn every_form_of_retry_after_is_parsed() {
         let ms = |number| Some(Duration::from_millis(number));
         for (pairs, expected) in [
             (&[("retry-after-ms", "250")][..], ms(250)),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_limits_that_are_used_up_count() {
+    fn only_exhausted_limits_count() {
         let pairs = [
             ("x-ratelimit-remaining-requests", "0"),
             ("x-ratelimit-reset-requests", "2s"),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_wish() {
+    fn invalid_values_are_ignored() {
         for value in ["", "soon", "-1", "NaN", "inf", "1e400", "5x", "s", "1.2.3"] {
             assert_eq!(asked(&[("retry-after", value)]), None, "{value}");
             assert_eq!(asked(&[("x-ratelimit-reset", value)]), None, "{value}");
@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(value in "[ -~]{0,24}") {
+        fn parsing_never_panics(value in "[ -~]{0,24}") {
             asked(&[("retry-after-ms", &value), ("retry-after", &value), ("x-ratelimit-reset-tokens", &value)]);
         }
     }

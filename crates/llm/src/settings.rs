@@ -1,9 +1,10 @@
-//! How providers are reached and how patient a call is.
+//! Settings of providers, timeouts and retries.
 
 use crate::{
     error::Error,
     prices::{Prices, StructuredBy},
 };
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -14,24 +15,32 @@ use std::{
 
 /// The provider that the environment alone configures.
 pub const DEFAULT_PROVIDER: &str = "openai";
-/// Where that provider is, unless the environment says otherwise.
+/// The address of that provider, unless the environment sets another.
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 
-/// A text that is never shown: not in logs, errors or debug output.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A text that never appears in logs, errors or debug output. Its memory is zeroed when it is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
 
 impl Secret {
     /// Keeps a text secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(SecretString::from(text.into()))
     }
 
-    /// The text itself, for the one place that sends it.
+    /// The text itself, for the code that sends it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,7 +48,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Which protocol a provider speaks. Stated, never guessed.
+/// Which protocol a provider speaks; it is configured, never guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
@@ -48,13 +57,13 @@ pub enum Wire {
     ChatCompletions,
 }
 
-/// The name under which Chat Completions is told the most it may answer.
+/// The field that limits an answer's tokens in Chat Completions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputLimit {
-    /// What OpenAI's own models want.
+    /// The field that OpenAI's models use.
     MaxCompletionTokens,
-    /// What the servers that imitate it know.
+    /// The field that most other servers use.
     MaxTokens,
 }
 
@@ -62,15 +71,15 @@ pub enum OutputLimit {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// The address up to, but without, `/chat/completions`.
+    /// The address without `/chat/completions`.
     pub base_url: String,
     /// The environment variable that holds the key; `<NAME>_API_KEY` if absent.
     pub api_key_env: Option<String>,
-    /// Requests per minute, retries among them; no limit if absent.
+    /// Requests per minute, including retries; no limit if absent.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Requests at once; 16 if absent.
+    /// Concurrent requests; 16 if absent.
     pub concurrency: Option<NonZeroUsize>,
-    /// Whether answers are streamed; they are if absent.
+    /// Whether answers are streamed; true if absent.
     pub stream: Option<bool>,
     /// Headers sent with every request.
     #[serde(default)]
@@ -78,24 +87,24 @@ pub struct ProviderConfig {
     /// Which protocol it speaks.
     #[serde(default)]
     pub wire: Wire,
-    /// How it is told the most it may answer; by its address if absent.
+    /// The field that limits an answer's tokens; chosen by its address if absent.
     pub output_limit: Option<OutputLimit>,
-    /// How it is asked for an answer of a given shape; by the model if absent.
+    /// How to request an answer that follows a schema; chosen by the model if absent.
     pub structured: Option<StructuredBy>,
 }
 
-/// A provider with its key at hand.
+/// A provider with its key.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// The address up to, but without, `/chat/completions`.
+    /// The address without `/chat/completions`.
     pub base_url: String,
     /// Its key, if there is one.
     pub api_key: Option<Secret>,
-    /// Where the key comes from, for error texts.
+    /// The variable that holds the key, for error texts.
     pub api_key_env: String,
-    /// Requests per minute, retries among them.
+    /// Requests per minute, including retries.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Requests at once.
+    /// Concurrent requests.
     pub concurrency: NonZeroUsize,
     /// Whether answers are streamed.
     pub stream: bool,
@@ -103,9 +112,9 @@ pub struct Provider {
     pub extra_headers: BTreeMap<String, Secret>,
     /// Which protocol it speaks.
     pub wire: Wire,
-    /// How it is told the most it may answer; by its address if absent.
+    /// The field that limits an answer's tokens; chosen by its address if absent.
     pub output_limit: Option<OutputLimit>,
-    /// How it is asked for an answer of a given shape; by the model if absent.
+    /// How to request an answer that follows a schema; chosen by the model if absent.
     pub structured: Option<StructuredBy>,
 }
 
@@ -132,11 +141,11 @@ const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// How long each phase of an attempt may take.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
-    /// Until a connection stands.
+    /// Until the connection is established.
     pub connect: Duration,
     /// From sending until the response's headers, when streaming.
     pub header: Duration,
-    /// Between two pieces of a stream. Reasoning models are silent for long.
+    /// Between two chunks of a stream. Reasoning models can be silent for long.
     pub stream_idle: Duration,
     /// The whole attempt.
     pub total: Duration,
@@ -153,16 +162,16 @@ impl Default for Timeouts {
     }
 }
 
-/// How often and how patiently an attempt is repeated.
+/// How often and how long a call is retried.
 #[derive(Clone, Debug)]
 pub struct Retries {
-    /// HTTP requests per call, the first among them.
+    /// HTTP requests per call, including the first.
     pub max_attempts: u32,
-    /// HTTP requests per call that may bring unreadable answers.
+    /// HTTP requests per call that may return unreadable answers.
     pub max_garbage: u32,
-    /// The first wait is at most this long; it doubles from there.
+    /// The longest first wait; it doubles for each further one.
     pub base_delay: Duration,
-    /// No wait is longer, whatever the provider asks for.
+    /// The longest wait, even if the provider requests more.
     pub max_delay: Duration,
     /// All attempts and waits of a call.
     pub total: Duration,
@@ -180,7 +189,7 @@ impl Default for Retries {
     }
 }
 
-/// Everything the model layer needs to know.
+/// The settings of the model layer.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Providers by name.
@@ -189,11 +198,11 @@ pub struct Settings {
     pub prices: Prices,
     /// How long each phase of an attempt may take.
     pub timeouts: Timeouts,
-    /// How often and how patiently an attempt is repeated.
+    /// How often and how long a call is retried.
     pub retries: Retries,
-    /// Bytes of one answer; a longer one is not read.
+    /// Bytes of one answer; a longer one is rejected.
     pub max_answer_bytes: u64,
-    /// Bytes of one line or one event of a stream; a longer one is not read.
+    /// Bytes of one line or event of a stream; a longer one is rejected.
     pub max_line_bytes: usize,
 }
 
@@ -212,7 +221,7 @@ impl Settings {
 
     /// Settings for the configured providers, with keys and the provider `openai` from the environment.
     ///
-    /// `OPENAI_BASE_URL` and `OPENAI_API_KEY` make the provider `openai`, over what the file says of it.
+    /// `OPENAI_BASE_URL` and `OPENAI_API_KEY` configure the provider `openai` and override the file.
     pub fn from_environment(
         configured: &BTreeMap<String, ProviderConfig>,
         variable: impl Fn(&str) -> Option<String>,
@@ -287,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_alone_makes_the_provider_openai() {
+    fn environment_alone_configures_openai() {
         let settings = Settings::from_environment(
             &BTreeMap::new(),
             environment(&[
@@ -305,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_provider_reads_its_key_from_the_variable_it_names() {
+    fn configured_provider_reads_its_key_from_its_variable() {
         let config: BTreeMap<String, ProviderConfig> = toml::from_str(
             "[open-router]\nbase_url = \"https://example.test/v1\"\n[own]\nbase_url = \"https://example.test\"\napi_key_env = \"MINE\"\n",
         )
@@ -319,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_in_debug_output() {
+    fn secret_is_masked_in_debug_output() {
         let provider = Provider::new("http://example.test", Some(Secret::new("sk-hidden")));
         assert!(!format!("{provider:?}").contains("sk-hidden"));
     }
 
     #[test]
-    fn an_unknown_key_of_a_provider_is_refused() {
+    fn unknown_provider_setting_is_rejected() {
         let text = "[own]\nbase_url = \"https://example.test\"\nbase_ulr = \"x\"\n";
         assert!(toml::from_str::<BTreeMap<String, ProviderConfig>>(text).is_err());
     }

@@ -1,4 +1,4 @@
-//! Answers of a given shape: asked for, checked whatever the provider promises, and repaired once.
+//! Answers that follow a schema: requested, always validated, and repaired once.
 
 use crate::{
     error::Error,
@@ -10,27 +10,26 @@ use jsonschema::Validator;
 use serde_json::Value;
 use telemetry::TraceContext;
 
-/// Problems that are told, to the model and in the error.
+/// How many problems the model and the error get.
 const PROBLEM_LIMIT: usize = 12;
 /// Characters of one problem.
 const PROBLEM_LENGTH: usize = 300;
 
-/// An answer that has the shape asked for.
+/// An answer that follows the schema.
 #[derive(Clone, Debug)]
 pub struct Structured {
     /// The document.
     pub value: Value,
-    /// The reply it came in; the second one if it had to be repaired.
+    /// The reply with the document; the second one after a repair.
     pub reply: Reply,
-    /// What was wrong with the first answer; empty if nothing was.
+    /// The problems of the first answer; empty if it was valid.
     pub repaired: Vec<String>,
 }
 
 impl Models {
-    /// Asks for an answer that follows `request.schema`; without one, for any JSON document.
+    /// Requests an answer that follows `request.schema`, or any JSON document if there is none.
     ///
-    /// An answer that does not is sent back once with what is wrong with it. Each question is a call of its own in
-    /// the ledger.
+    /// An invalid answer is sent back once with its problems. Each request is a separate call in the ledger.
     pub async fn structured(
         &self,
         request: &Request,
@@ -85,7 +84,7 @@ fn invalid(request: &Request, problems: Vec<String>) -> Error {
     }
 }
 
-/// The text that answers: a model that was given a tool to answer with may still answer in text, and the reverse.
+/// The text of the answer: a model may answer by text although it was given a tool, and the reverse.
 fn answer_in<'a>(reply: &'a Reply, schema: Option<&OutputSchema>) -> &'a str {
     let by_tool = schema.and_then(|schema| reply.tool_calls.iter().find(|call| call.name == schema.name));
     by_tool
@@ -94,7 +93,7 @@ fn answer_in<'a>(reply: &'a Reply, schema: Option<&OutputSchema>) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The document in a reply, or what is wrong with it.
+/// The document in a reply, or its problems.
 fn document(reply: &Reply, schema: Option<&OutputSchema>, validator: &Validator) -> Result<Value, Vec<String>> {
     let text = answer_in(reply, schema);
     let value: Value = serde_json::from_str(without_fence(text)).map_err(|error| {
@@ -111,15 +110,15 @@ fn document(reply: &Reply, schema: Option<&OutputSchema>, validator: &Validator)
         .iter_errors(&value)
         .take(PROBLEM_LIMIT)
         .map(|error| {
-            let place = error.instance_path().to_string();
-            let place = if place.is_empty() { "the document" } else { &place };
-            format!("{place}: {error}").chars().take(PROBLEM_LENGTH).collect()
+            let path = error.instance_path().to_string();
+            let path = if path.is_empty() { "the document" } else { &path };
+            format!("{path}: {error}").chars().take(PROBLEM_LENGTH).collect()
         })
         .collect();
     if problems.is_empty() { Ok(value) } else { Err(problems) }
 }
 
-/// The text inside of a Markdown code fence, which many models put around a document.
+/// The text inside a Markdown code fence, which many models put around a document.
 fn without_fence(text: &str) -> &str {
     let text = text.trim();
     let inside = text.strip_prefix("```json").or_else(|| text.strip_prefix("```"));
@@ -128,8 +127,8 @@ fn without_fence(text: &str) -> &str {
         .map_or(text, str::trim)
 }
 
-/// The faulty answer and what is wrong with it, as text alone: a history that calls a tool which is not offered is
-/// refused by providers, and the model may have called any.
+/// The invalid answer and its problems, as text: the model may have called an unknown tool, and providers reject a history
+/// with such a call.
 fn repair_turn(answer: &str, problems: &[String]) -> [Message; 2] {
     let complaint = format!(
         "Your answer does not follow the schema:\n- {}\nGive the whole answer again, corrected, and nothing else.",
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_fence_around_a_document_is_taken_off() {
+    fn code_fence_around_document_is_removed() {
         for text in ["{\"a\":1}", "```json\n{\"a\":1}\n```", "  ```\n{\"a\":1}```\n"] {
             assert_eq!(without_fence(text), "{\"a\":1}");
         }

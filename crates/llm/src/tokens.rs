@@ -1,16 +1,16 @@
-//! How long a question is, in tokens, without its model's vocabulary.
+//! Estimates the length of prompts in tokens, without the model's vocabulary.
 
 use crate::types::{Message, Request, ToolSpec};
 
-/// Tokens a message costs beside its text.
+/// Tokens of a message besides its text.
 const PER_MESSAGE: u64 = 4;
 
-/// A length that is known only within bounds.
+/// An estimated length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// About what it will be: four bytes a token.
+    /// The likely length: four bytes per token.
     pub likely: u64,
-    /// What it will hardly pass: three bytes a token, and fewer outside of ASCII.
+    /// A length that is rarely exceeded: three bytes per token, and fewer outside ASCII.
     pub high: u64,
 }
 
@@ -59,7 +59,7 @@ pub fn estimate(messages: &[Message], tools: &[ToolSpec]) -> Estimate {
     sum
 }
 
-/// The length of a question.
+/// The length of a request.
 pub(crate) fn of_request(request: &Request) -> Estimate {
     let mut sum = estimate(&request.messages, &request.tools);
     if let Some(schema) = &request.schema {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_high_estimate_is_above_the_likely_one_and_grows_with_foreign_letters() {
+    fn high_estimate_exceeds_likely_one_and_grows_with_non_ascii() {
         let of = |text: &str| estimate(&[Message::user(text)], &[]);
         let (plain, foreign) = (of(&"word ".repeat(100)), of(&"字".repeat(100)));
         assert!(plain.high > plain.likely && plain.likely >= 125);

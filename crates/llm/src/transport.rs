@@ -1,8 +1,7 @@
-//! The service under async-openai: one HTTP request, with the provider's own words when it fails.
+//! The HTTP service below async-openai: sends one request and keeps the provider's error.
 //!
-//! The library's own retries know one form of `Retry-After`, and its error handling loses statuses and headers, so
-//! both are replaced here: whatever is not a usable response becomes a [`Failure`], which travels through the
-//! library boxed.
+//! The library's retries know only one form of `Retry-After`, and its error handling loses statuses and headers. This
+//! replaces both: an unusable response becomes a [`Failure`], which passes through the library boxed.
 
 use crate::{
     error::TimeoutKind,
@@ -20,10 +19,10 @@ use std::{
     time::Duration,
 };
 
-/// Bytes of an error response that are read.
+/// How much of an error response is read.
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
 
-/// One request at a time; cheap to clone.
+/// Sends one request; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Transport {
     pub(crate) client: reqwest::Client,
@@ -33,11 +32,11 @@ pub(crate) struct Transport {
     pub(crate) stream: bool,
     /// From sending until the response's headers; without streaming they come with the answer.
     pub(crate) header_timeout: Option<Duration>,
-    /// Bytes of an answer that are read.
+    /// The largest answer.
     pub(crate) max_answer_bytes: u64,
-    /// Bytes of a line or an event of a stream that are read.
+    /// The longest line or event of a stream.
     pub(crate) max_line_bytes: usize,
-    /// Why the stream of this attempt broke, which the library reduces to "error decoding response body".
+    /// The failure that broke this attempt's stream; the library reports only "error decoding response body".
     pub(crate) broken: Arc<OnceLock<Failure>>,
 }
 
@@ -60,7 +59,7 @@ impl Transport {
     async fn send(self, request: HttpRequestFactory) -> Result<reqwest::Response, Failure> {
         let mut request = request.build().await.map_err(Failure::from)?;
         if !self.keyed {
-            // The library sends an empty bearer token then, which some servers refuse.
+            // Without a key the library sends an empty bearer token, which some servers reject.
             request.headers_mut().remove(AUTHORIZATION);
         }
         let sending = self.client.execute(request);
@@ -91,7 +90,7 @@ impl Transport {
             .is_some_and(|value| value.contains("json"));
         match (self.stream, is_json) {
             (true, false) => Ok(self.watched(response)),
-            // A server that does not stream: its answer as the only event of a stream.
+            // The server does not stream: pass its answer on as the only event of a stream.
             (true, true) => {
                 let document = self.document(response).await?;
                 let mut event = BytesMut::from("data: ");
@@ -103,14 +102,14 @@ impl Transport {
         }
     }
 
-    /// The body as JSON. Parsed here, because the library logs whole bodies that it can't read.
+    /// The body as JSON. It is parsed here because the library logs whole bodies that it can't read.
     async fn document(&self, response: reqwest::Response) -> Result<serde_json::Value, Failure> {
         let body = read(response, self.max_answer_bytes).await?;
         serde_json::from_slice(&body)
             .map_err(|error| Failure::accepted(FailureKind::Garbage(format!("not JSON: {error}"))))
     }
 
-    /// The response with a bounded body of whole events, whose error is kept.
+    /// The response with a bounded body of complete events, which keeps the error of its stream.
     fn watched(&self, response: reqwest::Response) -> reqwest::Response {
         let broken = Arc::clone(&self.broken);
         let mut events = Events::new(self.max_line_bytes);
@@ -129,7 +128,7 @@ impl Transport {
     }
 }
 
-/// The body's pieces, up to a limit.
+/// The chunks of the body, up to a limit.
 fn pieces(
     response: reqwest::Response,
     limit: u64,
@@ -139,7 +138,7 @@ fn pieces(
         let cut = |error| Failure::accepted(FailureKind::Truncated(failure::root_cause(&error)));
         let piece = piece.map_err(cut)?;
         left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            let detail = format!("it is longer than the limit of {limit} bytes, calls.answer_bytes");
+            let detail = format!("it is longer than calls.answer_bytes = {limit}");
             Failure::accepted(FailureKind::TooLong(detail))
         })?;
         Ok(piece)

@@ -1,4 +1,4 @@
-//! What is said to a model and what comes back, independent of any provider's wire.
+//! Requests to models and their replies, independent of a provider's protocol.
 
 use domain::NanoDollars;
 use serde::{Deserialize, Serialize};
@@ -11,29 +11,29 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub enum Message {
-    /// Who the model is and what rules hold.
+    /// The model's role and rules.
     System {
         /// The text.
         content: String,
     },
-    /// What the model is asked.
+    /// A message to the model.
     User {
         /// The text.
         content: String,
     },
-    /// What the model said before.
+    /// An earlier reply of the model.
     Assistant {
-        /// Its text, if it said any.
+        /// Its text, if any.
         content: Option<String>,
-        /// The tools it asked for; each must be answered by a [`Message::Tool`] before the next call.
+        /// Its tool calls; each needs a [`Message::Tool`] before the next request.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<ToolCall>,
     },
-    /// The answer to one tool call.
+    /// The result of one tool call.
     Tool {
-        /// Which call is answered.
+        /// The id of the call.
         call_id: String,
-        /// What the tool said.
+        /// The tool's output.
         content: String,
     },
 }
@@ -53,7 +53,7 @@ impl Message {
         }
     }
 
-    /// The answer to a tool call.
+    /// The result of a tool call.
     pub fn tool(call_id: impl Into<String>, content: impl Into<String>) -> Self {
         Self::Tool {
             call_id: call_id.into(),
@@ -62,18 +62,18 @@ impl Message {
     }
 }
 
-/// A tool the model asks to have run.
+/// A tool call of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The provider's name for this call, unique within an answer.
+    /// The provider's id of this call, unique within an answer.
     pub id: String,
     /// Which tool.
     pub name: String,
-    /// The arguments as the model wrote them: meant to be a JSON object, not checked.
+    /// The arguments as the model wrote them; they should be a JSON object but are not checked.
     pub arguments: String,
 }
 
-/// A tool the model may ask for.
+/// A tool that the model may call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
     /// Its name: letters, digits, `_` and `-`.
@@ -109,33 +109,33 @@ impl fmt::Display for ModelRef {
     }
 }
 
-/// Whether the model may, must or must not ask for a tool.
+/// Whether the model may, must or must not call a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// As it likes.
+    /// It may call a tool.
     #[default]
     Auto,
     /// It must answer in text.
     None,
-    /// It must ask for some tool.
+    /// It must call some tool.
     Required,
-    /// It must ask for this tool.
+    /// It must call this tool.
     Named(String),
 }
 
-/// The shape an answer must have.
+/// The schema that an answer must follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputSchema {
     /// A short name for it: letters, digits, `_` and `-`.
     pub name: String,
-    /// The JSON schema that the model is asked to follow.
+    /// The JSON schema that is sent to the provider.
     pub schema: serde_json::Value,
-    /// The JSON schema that an answer is held to. Not every provider holds its models to the letter while they
-    /// write, so this one may forgive what does no harm, such as an optional field that is missing.
+    /// The JSON schema against which answers are validated. Not every provider enforces the schema, so this one may allow
+    /// harmless differences, such as a missing optional field.
     pub accepts: serde_json::Value,
 }
 
-/// On whose account a call is made.
+/// What a call's cost is counted under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostRole {
@@ -151,7 +151,7 @@ impl CostRole {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::Director, Self::Worker, Self::Resolver];
 
-    /// As metrics and the database write it.
+    /// The name in metrics and the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Director => "director",
@@ -167,29 +167,29 @@ impl fmt::Display for CostRole {
     }
 }
 
-/// One question to a model.
+/// One request to a model.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who is asked.
+    /// Which model.
     pub model: ModelRef,
     /// The conversation so far, oldest first.
     pub messages: Vec<Message>,
-    /// The tools it may ask for. Keep their order stable: providers cache the prefix.
+    /// The tools it may call. Keep their order stable: providers cache the prefix.
     pub tools: Vec<ToolSpec>,
     /// Whether it may, must or must not use them.
     pub tool_choice: ToolChoice,
-    /// The shape the answer must have, if any.
+    /// The schema of the answer, if any.
     pub schema: Option<OutputSchema>,
-    /// The most it may answer, in tokens; lowered to what the model and its window allow.
+    /// The most tokens of the answer; lowered to what the model and its window allow.
     pub max_output_tokens: u32,
-    /// On whose account.
+    /// What the cost is counted under.
     pub role: CostRole,
-    /// When the answer is no longer of use; waits between retries count against it.
+    /// When the call must end, waits between retries included.
     pub deadline: Option<Instant>,
 }
 
 impl Request {
-    /// A plain question: no tools, no schema, no deadline, at most 4,096 tokens of answer.
+    /// A plain request: no tools, no schema, no deadline, at most 4,096 tokens of answer.
     pub fn new(model: ModelRef, role: CostRole, messages: Vec<Message>) -> Self {
         Self {
             model,
@@ -207,13 +207,13 @@ impl Request {
 /// Tokens as the provider counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// All tokens of the question, cached ones among them.
+    /// All tokens of the prompt, including cached ones.
     pub input: u64,
-    /// All tokens of the answer, reasoning among them.
+    /// All tokens of the answer, including reasoning.
     pub output: u64,
-    /// Tokens of the question that were read from the provider's cache.
+    /// Tokens of the prompt read from the provider's cache.
     pub cached: u64,
-    /// Tokens of the question that were written to the provider's cache.
+    /// Tokens of the prompt written to the provider's cache.
     #[serde(default)]
     pub cache_write: u64,
     /// Tokens of the answer spent on reasoning.
@@ -224,18 +224,18 @@ pub struct Usage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// It was done.
+    /// The answer is complete.
     Stop,
     /// It waits for tools.
     ToolCalls,
     /// The answer reached its limit and is incomplete.
     Length,
-    /// Something a provider invented.
+    /// Another reason, as the provider names it.
     Other(String),
 }
 
 impl StopReason {
-    /// As spans write it.
+    /// The name in spans.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Stop => "stop",
@@ -246,22 +246,22 @@ impl StopReason {
     }
 }
 
-/// What a model answered.
+/// The reply of a model.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Its text, if it said any.
+    /// Its text, if any.
     pub content: Option<String>,
-    /// The tools it asks for.
+    /// Its tool calls.
     pub tool_calls: Vec<ToolCall>,
-    /// Tokens, as reported; estimated from the texts where the provider reports none.
+    /// Tokens as reported by the provider, or else estimated from the texts.
     pub usage: Usage,
     /// Whether the provider reported [`Self::usage`].
     pub usage_reported: bool,
     /// Why it stopped.
     pub stop: StopReason,
-    /// The model that really answered, by its own word.
+    /// The model that answered, as the provider names it.
     pub model: String,
-    /// The price of the call; `None` where the model has no price.
+    /// The cost of the call; `None` if the model has no price.
     pub cost: Option<NanoDollars>,
     /// From the first attempt to the end of the answer, waits included.
     pub duration: Duration,

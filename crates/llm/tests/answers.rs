@@ -1,4 +1,4 @@
-//! What is sent and what is understood.
+//! Requests as sent, and answers as read.
 
 mod common;
 
@@ -8,11 +8,11 @@ use common::{
 use domain::NanoDollars;
 use llm::{CallStatus, Error, ModelRef, Models, Refusal, StopReason, ToolSpec};
 use serde_json::json;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 use tokio::sync::Semaphore;
 
 #[tokio::test]
-async fn a_streamed_answer_brings_content_usage_cost_and_the_time_to_its_first_token() {
+async fn streamed_answer_has_content_usage_cost_and_time_to_first_token() {
     let provider = Provider::play([Act::stream(
         [delta("he"), delta("llo"), finish("stop"), usage()],
         Ending::Done,
@@ -48,7 +48,7 @@ async fn a_streamed_answer_brings_content_usage_cost_and_the_time_to_its_first_t
 }
 
 #[tokio::test]
-async fn odd_servers_are_understood() {
+async fn nonstandard_answers_are_read() {
     let odd = json!({ "created": 1.5, "service_tier": "gold", "choices": [
         { "index": 0, "delta": { "content": [{ "type": "text", "text": "hi" }] }, "finish_reason": "eos" },
     ] });
@@ -63,7 +63,7 @@ async fn odd_servers_are_understood() {
 }
 
 #[tokio::test]
-async fn tool_calls_are_put_together_from_their_pieces() {
+async fn tool_calls_are_assembled_from_chunks() {
     let piece = |part: serde_json::Value| json!({ "choices": [{ "delta": { "tool_calls": [part] } }] });
     let provider = Provider::play([Act::stream(
         [
@@ -98,7 +98,7 @@ async fn tool_calls_are_put_together_from_their_pieces() {
 }
 
 #[tokio::test]
-async fn a_provider_may_be_asked_not_to_stream() {
+async fn streaming_can_be_disabled() {
     let whole = json!({ "model": "gpt-4o-2024-11-20", "usage": { "prompt_tokens": 4, "completion_tokens": 2 },
         "choices": [{ "message": { "content": "hi" }, "finish_reason": "stop" }] });
     let provider = Provider::play([Act::status(500, ""), Act::json(&whole)]).await;
@@ -118,7 +118,7 @@ async fn a_provider_may_be_asked_not_to_stream() {
 }
 
 #[tokio::test]
-async fn the_key_is_sent_but_never_shown() {
+async fn key_is_sent_but_never_shown() {
     let echo = json!({ "error": { "message": format!("bad request with {KEY} at http://x.test/") } }).to_string();
     let provider = Provider::play([Act::status(400, &echo)]).await;
     let models = models(&provider);
@@ -129,7 +129,7 @@ async fn the_key_is_sent_but_never_shown() {
 }
 
 #[tokio::test]
-async fn a_server_on_this_machine_is_asked_without_a_key() {
+async fn local_server_is_called_without_a_key() {
     let provider = Provider::play([say("hi")]).await;
     let mut settings = settings(&provider.base_url);
     settings.providers.get_mut("p").unwrap().api_key = None;
@@ -138,7 +138,7 @@ async fn a_server_on_this_machine_is_asked_without_a_key() {
 }
 
 #[tokio::test]
-async fn what_the_ledger_refuses_is_never_sent() {
+async fn call_refused_by_the_ledger_is_never_sent() {
     let provider = Provider::play([say("hi")]).await;
     let models = models(&provider);
     let book = Book::with_cap(NanoDollars(1_000_000));
@@ -162,7 +162,7 @@ async fn what_the_ledger_refuses_is_never_sent() {
 }
 
 #[tokio::test]
-async fn unknown_and_unpriced_models_are_told_at_the_start() {
+async fn unknown_and_unpriced_models_are_reported_at_start() {
     let provider = Provider::play([say("hi")]).await;
     let models = models(&provider);
     let known = ModelRef::new("p", "gpt-4o");
@@ -171,7 +171,10 @@ async fn unknown_and_unpriced_models_are_told_at_the_start() {
         .check(&ModelRef::new("q", "gpt-4o"), false)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("`q`") && error.contains("configured are: p"), "{error}");
+    assert!(
+        error.contains("`q`") && error.contains("configured providers: p"),
+        "{error}"
+    );
     let mystery = ModelRef::new("p", "mystery");
     models.check(&mystery, false).unwrap();
     let error = models.check(&mystery, true).unwrap_err();
@@ -196,12 +199,12 @@ async fn unknown_and_unpriced_models_are_told_at_the_start() {
         )
         .await
         .unwrap();
-    // The one that answered has a price, and that is what is owed.
+    // The model that answered has a price, so the call has a cost.
     assert!(reply.cost.is_some());
 }
 
 #[tokio::test]
-async fn no_more_requests_run_at_once_than_the_provider_allows() {
+async fn concurrency_limit_is_kept() {
     let gate = Arc::new(Semaphore::new(0));
     let provider = Provider::play([Act::Gated(Arc::clone(&gate), Box::new(say("hi")))]).await;
     let mut settings = settings(&provider.base_url);
@@ -223,7 +226,7 @@ async fn no_more_requests_run_at_once_than_the_provider_allows() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_ends_its_request_and_leaves_its_reservation() {
+async fn dropped_call_keeps_its_reservation() {
     let provider = Provider::play([Act::Hang]).await;
     let models = models(&provider);
     let book = Book::default();
@@ -235,7 +238,7 @@ async fn a_dropped_call_ends_its_request_and_leaves_its_reservation() {
 }
 
 #[tokio::test]
-async fn a_call_may_move_between_threads() {
+async fn call_can_move_between_threads() {
     let provider = Provider::play([say("hi")]).await;
     let models = Arc::new(models(&provider));
     let task = async move {
@@ -255,7 +258,7 @@ mod structured {
     }
 
     #[tokio::test]
-    async fn an_answer_of_the_right_shape_is_taken_as_it_is() {
+    async fn valid_answer_is_accepted() {
         let provider = Provider::play([say("```json\n{\"count\": 3}\n```")]).await;
         let answer = models(&provider)
             .structured(&request_for(schema()), &Book::default(), None)
@@ -270,7 +273,7 @@ mod structured {
     }
 
     #[tokio::test]
-    async fn a_wrong_answer_goes_back_once_with_its_errors() {
+    async fn invalid_answer_is_sent_back_once_with_its_errors() {
         let provider = Provider::play([say("{\"count\": \"many\"}"), say("{\"count\": 3}")]).await;
         let book = Book::default();
         let answer = models(&provider)
@@ -286,7 +289,7 @@ mod structured {
     }
 
     #[tokio::test]
-    async fn a_second_wrong_answer_is_an_error_that_lists_the_problems() {
+    async fn second_invalid_answer_is_an_error_listing_the_problems() {
         let provider = Provider::play([say("{\"count\": \"many\"}"), say("three")]).await;
         let error = models(&provider)
             .structured(&request_for(schema()), &Book::default(), None)
@@ -297,7 +300,7 @@ mod structured {
     }
 
     #[tokio::test]
-    async fn a_call_of_a_tool_that_was_not_offered_is_not_repeated_to_the_provider() {
+    async fn call_of_unknown_tool_is_not_sent_back() {
         let call = json!({ "index": 0, "id": "c", "function": { "name": "fly", "arguments": "{}" } });
         let flight = Act::stream(
             [
@@ -317,7 +320,7 @@ mod structured {
     }
 
     #[tokio::test]
-    async fn models_without_schemas_answer_through_a_tool() {
+    async fn models_without_schema_support_answer_through_a_tool() {
         let call = |arguments: &str| {
             let call = json!({ "index": 0, "id": "c", "function": { "name": "answer", "arguments": arguments } });
             Act::stream(
@@ -340,7 +343,7 @@ mod structured {
         assert_eq!(answer.value, json!({ "count": 3 }));
         let seen = provider.seen();
         assert_eq!(seen[0].body["tool_choice"]["function"]["name"], "answer");
-        // The faulty answer goes back as text, whichever way it came.
+        // The invalid answer is sent back as text, however it arrived.
         assert_eq!(seen[1].body["messages"][2]["content"], "{}");
     }
 }

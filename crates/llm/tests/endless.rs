@@ -1,5 +1,4 @@
-//! Servers that never come to an end: whatever they send is bounded, read in linear time, and left at once when nobody
-//! waits for it any more.
+//! Servers that never finish: what they send is bounded, read in linear time, and abandoned as soon as the call is dropped.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -18,8 +17,8 @@ use tokio::{
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 const DOCUMENT: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
 
-/// A server on a bare socket. It sends `head`, then `piece` again and again, at most so often, then `end`; and reports
-/// for each connection how many bytes went out before the client left or the end came.
+/// A server on a bare socket. It sends `head`, then `piece` up to `times` times, then `end`. For each connection it reports
+/// how many bytes it sent before the client closed or the end was reached.
 async fn server(head: &str, piece: &str, times: usize, end: &str) -> (String, mpsc::UnboundedReceiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -59,7 +58,7 @@ async fn serve(mut socket: TcpStream, head: &str, piece: &str, times: usize, end
 
 async fn refusal(base_url: &str, change: impl Fn(&mut llm::Settings)) -> (Error, Book) {
     let mut settings = settings(base_url);
-    // What is bounded ends by its bound, however slow the machine is, and never by these.
+    // Long enough that the byte limits end the call, not these.
     settings.timeouts.total = Duration::from_secs(600);
     settings.timeouts.stream_idle = Duration::from_secs(300);
     settings.retries.total = Duration::from_secs(900);
@@ -76,13 +75,13 @@ fn finished() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_of_sixty_megabytes_is_refused_by_name_and_asked_for_once() {
+async fn line_of_sixty_megabytes_is_rejected_and_not_retried() {
     let (base_url, mut reports) = server(STREAM, &"x".repeat(64 << 10), 960, "\n\n").await;
     let (error, book) = refusal(&base_url, |_| ()).await;
     let text = error.to_string();
     assert!(text.contains("calls.line_bytes = 4194304"), "{text}");
     assert!(matches!(error, Error::Garbage { attempts: 1, .. }), "{error:?}");
-    // The provider took it, and may bill it.
+    // The provider accepted it, and may bill it.
     assert_eq!(book.outcome().status, CallStatus::Lost);
     let sent = reports.recv().await.unwrap();
     assert!(
@@ -92,7 +91,7 @@ async fn a_line_of_sixty_megabytes_is_refused_by_name_and_asked_for_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_of_endless_lines_and_endless_comments_and_an_endless_document_are_refused() {
+async fn endless_events_comments_and_documents_are_rejected() {
     for (head, piece, named) in [
         (
             STREAM,
@@ -116,7 +115,7 @@ async fn an_event_of_endless_lines_and_endless_comments_and_an_endless_document_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn arguments_of_a_call_without_end_and_calls_without_end_are_refused() {
+async fn endless_arguments_and_endless_calls_are_rejected() {
     let arguments = json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [
         { "index": 0, "id": "a", "function": { "name": "shell", "arguments": "y".repeat(60_000) } }] } }] });
     let (base_url, _reports) = server(STREAM, &format!("data: {arguments}\n\n"), 900, &finished()).await;
@@ -133,7 +132,7 @@ async fn arguments_of_a_call_without_end_and_calls_without_end_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endless_header_is_refused() {
+async fn endless_header_is_rejected() {
     let (base_url, mut reports) = server(
         "HTTP/1.1 200 OK\r\n",
         &format!("x-a: {}\r\n", "b".repeat(8_000)),
@@ -147,7 +146,7 @@ async fn an_endless_header_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deep_or_compressed_is_no_answer_and_no_harm() {
+async fn deep_and_compressed_documents_are_rejected() {
     let deep = format!(
         "data: {{\"choices\": {}1{}}}\n\n",
         "[".repeat(100_000),
@@ -162,7 +161,7 @@ async fn what_is_deep_or_compressed_is_no_answer_and_no_harm() {
     for (head, body) in [(STREAM, deep.as_str()), (STREAM, unknown.as_str()), (squeezed, "")] {
         let (base_url, _reports) = server(head, body, 1, &finished()).await;
         let answered = ask(&Models::new(settings(&base_url)).unwrap(), &Book::default()).await;
-        // An unknown field may be as deep as it likes: nobody looks into it.
+        // An unknown field may be arbitrarily deep, because it is not read.
         if let Err(error) = answered {
             assert!(matches!(error, Error::Garbage { .. }), "{error:?}");
         }
@@ -170,7 +169,7 @@ async fn what_is_deep_or_compressed_is_no_answer_and_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_tiny_pieces_are_an_answer_like_any_other() {
+async fn million_tiny_chunks_are_one_answer() {
     let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "ab" } }] });
     let (base_url, _reports) = server(STREAM, &format!("data: {chunk}\n\n"), 100_000, &finished()).await;
     let mut settings = settings(&base_url);
@@ -181,13 +180,13 @@ async fn a_million_tiny_pieces_are_an_answer_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_dropped_closes_its_connection() {
+async fn dropped_call_closes_its_connection() {
     let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "ab" } }] });
     for piece in [format!("data: {chunk}\n\n"), "x".to_owned(), ":\n".to_owned()] {
         let (base_url, mut reports) = server(STREAM, &piece, usize::MAX, "").await;
         let models = Models::new(settings(&base_url)).unwrap();
         let (book, waiting) = (Book::default(), Duration::from_millis(300));
-        // How long it is listened to does not matter: the server never ends by itself.
+        // The duration does not matter: the server never ends by itself.
         let left = tokio::time::timeout(waiting, ask(&models, &book)).await;
         drop(left);
         reports.recv().await.expect("the server saw the connection close");

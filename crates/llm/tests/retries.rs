@@ -1,4 +1,4 @@
-//! What is tried again, when, and what is not.
+//! Which failures are retried, and when.
 
 mod common;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn every_form_of_retry_after_is_waited_for() {
+async fn every_form_of_retry_after_is_honoured() {
     let moment = "Fri, 01 Jan 2027 00:00:02 GMT";
     let dated = Act::Whole {
         status: 429,
@@ -35,7 +35,7 @@ async fn every_form_of_retry_after_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_wish_beyond_the_cap_is_capped() {
+async fn retry_after_beyond_the_cap_is_capped() {
     let provider = Provider::play([Act::limited("retry-after", "3600"), say("hi")]).await;
     let mut settings = settings(&provider.base_url);
     settings.retries.max_delay = Duration::from_millis(50);
@@ -45,7 +45,7 @@ async fn a_wish_beyond_the_cap_is_capped() {
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_deadline_ends_the_call_at_once() {
+async fn wait_beyond_the_deadline_ends_the_call_at_once() {
     let provider = Provider::play([Act::limited("retry-after", "7200")]).await;
     let mut settings = settings(&provider.base_url);
     settings.retries.max_delay = Duration::from_secs(7_200);
@@ -62,7 +62,7 @@ async fn a_wait_beyond_the_deadline_ends_the_call_at_once() {
 }
 
 #[tokio::test]
-async fn a_call_ends_at_its_deadline_also_in_the_middle_of_an_answer() {
+async fn call_ends_at_its_deadline_within_an_answer() {
     let provider = Provider::play([Act::stream([delta("a")], Ending::Drip)]).await;
     let mut request = request();
     request.deadline = Some(Instant::now() + Duration::from_millis(300));
@@ -85,7 +85,7 @@ async fn a_call_ends_at_its_deadline_also_in_the_middle_of_an_answer() {
 }
 
 #[tokio::test]
-async fn a_plain_text_refusal_keeps_its_status_when_the_attempts_are_used_up() {
+async fn plain_text_error_keeps_its_status_after_all_attempts() {
     let provider = Provider::play([Act::status(429, "slow down, please")]).await;
     let book = Book::default();
     let error = ask(&models(&provider), &book).await.unwrap_err();
@@ -95,7 +95,7 @@ async fn a_plain_text_refusal_keeps_its_status_when_the_attempts_are_used_up() {
 }
 
 #[tokio::test]
-async fn failures_of_the_server_are_tried_again() {
+async fn server_errors_are_retried() {
     for status in [408, 409, 500, 502, 503, 504, 529] {
         let provider = Provider::play([Act::status(status, "<html>oops</html>"), say("hi")]).await;
         let reply = ask(&models(&provider), &Book::default()).await.unwrap();
@@ -104,7 +104,7 @@ async fn failures_of_the_server_are_tried_again() {
 }
 
 #[tokio::test]
-async fn what_can_not_pass_is_asked_once() {
+async fn permanent_errors_are_not_retried() {
     let refusal = |code: &str| json!({ "error": { "message": "no", "code": code } }).to_string();
     for (status, body) in [
         (400, refusal("context_length_exceeded")),
@@ -137,7 +137,7 @@ async fn what_can_not_pass_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_stream_cut_in_a_tool_call_is_tried_again() {
+async fn stream_cut_in_a_tool_call_is_retried() {
     let call = json!({ "choices": [{ "delta": { "tool_calls": [
         { "index": 0, "id": "c", "function": { "name": "shell", "arguments": "{\"comm" } },
     ] } }] });
@@ -151,12 +151,12 @@ async fn a_stream_cut_in_a_tool_call_is_tried_again() {
     let book = Book::default();
     let error = ask(&models(&provider), &book).await.unwrap_err();
     assert!(matches!(error, Error::Truncated { attempts: 3, .. }), "{error}");
-    // The provider may bill what it began to say.
+    // The provider may bill the started answer.
     assert_eq!(book.outcome().status, CallStatus::Lost);
 }
 
 #[tokio::test]
-async fn garbage_is_asked_for_only_so_often() {
+async fn unreadable_answers_are_requested_a_limited_number_of_times() {
     let page = Act::Whole {
         status: 200,
         headers: vec![("content-type", "application/json".into())],
@@ -185,7 +185,7 @@ async fn garbage_is_asked_for_only_so_often() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_or_falls_silent_is_tried_again() {
+async fn hanging_or_silent_server_is_retried() {
     let silent = Act::stream([delta("a")], Ending::Silent);
     for (act, expected) in [(Act::Hang, TimeoutKind::Header), (silent, TimeoutKind::StreamIdle)] {
         let provider = Provider::play([act.clone()]).await;
@@ -205,7 +205,7 @@ async fn a_server_that_hangs_or_falls_silent_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_not_asked_for_again() {
+async fn answer_that_takes_too_long_is_not_retried() {
     let provider = Provider::play([Act::stream([delta("a")], Ending::Drip)]).await;
     let mut settings = settings(&provider.base_url);
     settings.timeouts.total = Duration::from_millis(200);
@@ -226,7 +226,7 @@ async fn an_answer_that_takes_too_long_is_not_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_lacks_only_its_usage_is_kept() {
+async fn answer_without_usage_is_kept() {
     for ending in [Ending::Cut, Ending::Broken, Ending::Silent] {
         let provider = Provider::play([Act::stream([delta("hi"), finish("stop")], ending)]).await;
         let mut settings = settings(&provider.base_url);
@@ -242,7 +242,7 @@ async fn an_answer_that_lacks_only_its_usage_is_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_limit_of_bytes_is_cut_off() {
+async fn answer_beyond_the_byte_limit_is_rejected() {
     let provider = Provider::play([Act::stream(
         [delta(&"x".repeat(5_000)), finish("stop"), usage()],
         Ending::Done,
@@ -261,7 +261,7 @@ async fn an_answer_beyond_the_limit_of_bytes_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_not_there_is_named_but_not_its_address() {
+async fn unreachable_provider_is_named_without_its_address() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

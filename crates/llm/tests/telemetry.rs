@@ -1,4 +1,4 @@
-//! The metrics say what the provider saw. One test, since a process has one telemetry.
+//! The metrics equal what the provider saw. One test, because a process has one telemetry.
 
 mod common;
 
@@ -7,7 +7,7 @@ use llm::{CostRole, ModelRef, Models, Request};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 
-/// The value of the series that holds all of these.
+/// The value of the series with all of these labels.
 fn metric(name: &str, labels: &[&str]) -> f64 {
     telemetry::prometheus_text()
         .lines()
@@ -35,7 +35,7 @@ fn start_telemetry() -> telemetry::Telemetry {
 }
 
 #[tokio::test]
-async fn requests_tokens_and_cost_equal_what_the_provider_saw() {
+async fn metrics_equal_what_the_provider_saw() {
     let telemetry = start_telemetry();
     let provider = Provider::play([
         Act::limited("retry-after-ms", "1"),
@@ -75,7 +75,7 @@ async fn requests_tokens_and_cost_equal_what_the_provider_saw() {
     ask(CostRole::Worker).await.unwrap();
     ask(CostRole::Worker).await.unwrap_err();
     ask(CostRole::Resolver).await.unwrap();
-    // Dated, and still counted under the price table's name.
+    // A dated name is counted under the price table's name.
     let dated = Request {
         model: ModelRef::new("p", "gpt-4o-2024-11-20"),
         ..request()

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // In a sandbox this program starts the command, and is nothing else.
-    if let Some(code) = sandbox::launched() {
+    if let Some(code) = sandbox::launcher_main() {
         return code;
     }
     explain_panics();

@@ -1,11 +1,11 @@
-//! What a sandbox costs for each command: `cargo bench -p sandbox --bench command`. Prints tables and judges nothing.
+//! Measures what a sandbox costs per command: `cargo bench -p sandbox --bench command`. It prints tables and asserts
+//! nothing.
 //!
-//! `/usr/bin/true`, in turns, so that what else the machine does falls on all alike: as it is; by bubblewrap with the
-//! arguments that a real job was started with and nothing else; with the filters of system calls; with the launcher, which
-//! puts up Landlock; and as a job. Root's tables come with and without control groups, then those of an ordinary user: this
-//! program runs itself for them.
+//! It runs `/usr/bin/true` in turns, so that other load affects all rows alike: without a sandbox; in bubblewrap with the
+//! mounts of a real job; with system call filters; with the launcher, which applies Landlock; and as a job. As root it
+//! prints tables with and without control groups and then one for an ordinary user, by running itself again.
 
-#![expect(clippy::unwrap_used, reason = "a measurement that can't be made has nothing to tell")]
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at its first error")]
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -27,15 +27,15 @@ const REPEATS: usize = 200;
 /// The row that the others are compared with.
 const BASELINE: usize = 1;
 
-/// Nobody's on most machines.
+/// A user id that most machines don't use.
 const ORDINARY_USER: u32 = 54_321;
 
 const PROGRAM: &str = "/usr/bin/true";
 
-/// Named to the process that measures: who it is.
+/// The variable that names the account to the measuring process.
 const WHO: &str = "BENCH_WHO";
 
-/// Keeps the arguments and the filters of the last job, and is bubblewrap otherwise.
+/// A wrapper around bubblewrap that records the arguments and filters of the last job.
 const RECORDER: &str = r#"#!/bin/sh
 [ "$1" = --info-fd ] || exec bwrap "$@"
 printf '%s\0' "$@" >"$0.arguments"
@@ -73,7 +73,7 @@ fn main() {
     }
 }
 
-/// Runs this program once more, from where any account may execute it.
+/// Runs this program again, from a directory where any account may execute it.
 fn again(who: &str, prepare: impl FnOnce(&mut Command)) {
     let directory = open_directory();
     let program = directory.path().join("bench");
@@ -150,7 +150,7 @@ async fn measure(who: &str) {
     print(who, &lacking, &rows);
 }
 
-/// What this account and this kernel do not have, and the job therefore does not pay for.
+/// What this account or kernel does not enforce, so that the job does not pay for it.
 fn lacking(found: &[Enforcement]) -> String {
     let layers = [
         Property::SystemCalls,
@@ -168,7 +168,7 @@ fn lacking(found: &[Enforcement]) -> String {
     }
 }
 
-/// How much of a job bubblewrap is asked for.
+/// Which parts of a job a measured command has.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Parts {
     Mounts,
@@ -176,7 +176,7 @@ enum Parts {
     Launcher,
 }
 
-/// What a real job was started with.
+/// The arguments of a real job.
 struct Recorded {
     arguments: Vec<OsString>,
     filters: Vec<PathBuf>,
@@ -200,7 +200,7 @@ impl Recorded {
             .split(|byte| *byte == 0)
             .map(|argument| OsString::from_vec(argument.to_vec()));
         let mut arguments: Vec<OsString> = arguments.collect();
-        // Behind the last NUL.
+        // The empty part after the last NUL.
         arguments.pop();
         let filters = (0..)
             .map(|number| with(&format!(".filter{number}")))
@@ -212,7 +212,7 @@ impl Recorded {
         }
     }
 
-    /// The same again, with the files that it needs open.
+    /// The recorded command, with the files that it needs open.
     fn command(&self, parts: Parts) -> (Command, Vec<File>) {
         let mut open = Vec::new();
         let mut number_of = |path: &Path| {
@@ -233,7 +233,7 @@ impl Recorded {
                         command.arg(argument).arg(number_of(filter));
                     }
                 }
-                // Where the server is root, sources lie elsewhere.
+                // If the server is root, the sources are staged elsewhere.
                 "--bind" | "--ro-bind" => {
                     let destination = arguments.nth(1).unwrap();
                     command.args([argument.as_os_str(), destination, destination]);
@@ -262,10 +262,10 @@ impl Recorded {
     }
 }
 
-/// What one start took.
+/// What one start cost.
 struct Sample {
     elapsed: Duration,
-    /// Of the processor, by the processes that were started: it says more on a busy machine.
+    /// CPU time of the started processes, which is less noisy on a busy machine.
     worked: Duration,
 }
 
@@ -290,7 +290,7 @@ impl Stopwatch {
     }
 }
 
-/// Of those that have ended, with theirs.
+/// CPU time of ended children and their descendants.
 fn work_of_children() -> Duration {
     #[expect(unsafe_code, reason = "rustix does not have this call")]
     // SAFETY: numbers alone, which may all be zero, and which the call fills in.

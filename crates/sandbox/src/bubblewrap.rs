@@ -1,4 +1,4 @@
-//! The bubblewrap tier: which walls it builds, as arguments of `bwrap`.
+//! The bubblewrap tier: builds the arguments of `bwrap`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -14,12 +14,12 @@ use crate::seccomp::Filters;
 use crate::stage::Stage;
 use crate::{Access, Job, Sandbox, SandboxError, Settings};
 
-/// One thing made visible at its own path.
+/// One path made visible inside, at the same path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mount {
     ReadOnly(PathBuf),
     ReadWrite(PathBuf),
-    /// An empty writable directory in memory, gone with the room.
+    /// An empty writable directory in memory, removed with the sandbox.
     Temporary(PathBuf),
 }
 
@@ -31,10 +31,10 @@ impl Mount {
     }
 }
 
-/// Directories of the system that are links into `/usr` on most systems and directories on some.
+/// System directories; most systems link them into `/usr`.
 const SYSTEM_DIRECTORIES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// What programs need of `/etc`: the loader, names, time, certificates. Nothing with a secret in it.
+/// What programs need from `/etc`: loader, names, time, certificates. None of it is secret.
 const SYSTEM_FILES: [&str; 17] = [
     "alternatives",
     "ca-certificates",
@@ -58,14 +58,14 @@ const SYSTEM_FILES: [&str; 17] = [
 /// The size of `/dev/shm`.
 const SHARED_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The program and what this version of it can do.
+/// The bubblewrap program and the features of its version.
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
     pub(crate) program: PathBuf,
     pub(crate) version: String,
     pub(crate) sized_tmpfs: bool,
     pub(crate) disable_userns: bool,
-    /// Whether it takes more than one filter of system calls.
+    /// Whether it takes more than one system call filter.
     pub(crate) many_filters: bool,
 }
 
@@ -104,7 +104,7 @@ impl Features {
 struct Arguments {
     list: Vec<OsString>,
     sized_tmpfs: bool,
-    /// What was made visible for writing.
+    /// Paths that are writable inside.
     writable: Vec<PathBuf>,
 }
 
@@ -143,7 +143,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// `/usr` and what belongs to it, on systems where `/bin` is a link and on those where it is a directory.
+    /// `/usr` and the system directories beside it, whether they are links or directories.
     fn system(&mut self) {
         self.read_only(Path::new("/usr"));
         for name in SYSTEM_DIRECTORIES {
@@ -164,7 +164,7 @@ impl Arguments {
     }
 }
 
-/// The arguments of `bwrap` for one job, whose sources are laid out on the stage.
+/// The arguments of `bwrap` for one job; the stage prepares the sources of its mounts.
 pub(crate) fn arguments(
     sandbox: &Sandbox,
     features: &Features,
@@ -195,7 +195,7 @@ pub(crate) fn arguments(
         "--seccomp"
     };
     for program in &filters.programs {
-        let descriptor = in_memory(program).map_err(SandboxError::system("keeping a filter of system calls"))?;
+        let descriptor = in_memory(program).map_err(SandboxError::system("storing a system call filter"))?;
         arguments.add([filter, &stage.inherit(descriptor).to_string()]);
     }
     arguments.add(["--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]);
@@ -210,23 +210,23 @@ pub(crate) fn arguments(
     for mount in sandbox.toolchains.mounts.iter().chain(&job_mounts(settings, job)) {
         arguments.mount(mount, settings, stage)?;
     }
-    // The directories made for mount points lie in memory that no limit counts.
+    // Directories created as mount points use memory that no limit counts.
     arguments.add(["--remount-ro", "/dev", "--remount-ro", "/"]);
-    // Nothing below it is for a job to write: settings of the kernel, of its own processes, of those of others.
+    // A job must not write kernel settings, nor settings of processes.
     arguments.add(["--remount-ro", "/proc", "--chdir"]);
     arguments.add([job.worktree.as_os_str()]);
     arguments.add(["--"]);
     let launch = match &sandbox.launcher {
         Some(launcher) => launcher
             .launch(stage, sandbox.limits(), &arguments.writable, &job.argv)
-            .map_err(SandboxError::system("passing on the program that starts the command"))?,
+            .map_err(SandboxError::system("passing the launcher to the sandbox"))?,
         None => launch_by_shell(sandbox.limits(), &job.argv),
     };
     arguments.add(launch);
     Ok(arguments.list)
 }
 
-/// A file of these bytes that has no name; bubblewrap reads it from where it stands.
+/// An unnamed file with these bytes, positioned at its start.
 fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(rustix::fs::memfd_create("filter", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
@@ -234,7 +234,7 @@ fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// What the settings and the job grant, outer directories before those that lie in them.
+/// What the settings and the job grant, outer directories before nested ones.
 fn job_mounts(settings: &Settings, job: &Job) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
     let read_only = settings
@@ -248,7 +248,7 @@ fn job_mounts(settings: &Settings, job: &Job) -> Vec<Mount> {
         Access::ReadWrite => Mount::ReadWrite(job.worktree.clone()),
         Access::ReadOnly => Mount::ReadOnly(job.worktree.clone()),
     });
-    // A worker that could replace it would choose the repository that git commands read.
+    // A worker that replaces it would choose the repository that git commands read.
     let git = job.worktree.join(".git");
     if git.exists() {
         mounts.push(Mount::ReadOnly(git));
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_bubblewrap_says_what_it_cannot_do() {
+    fn old_bubblewrap_reports_missing_features() {
         let features = Features::parse("bwrap".into(), "bubblewrap 0.4.1\n", "--tmpfs DEST  Mount new tmpfs");
         let text = features.describe();
         assert!(
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_inside_another_grant_is_mounted_after_it() {
+    fn nested_grant_is_mounted_after_outer_grant() {
         let mut job = Job::new(vec!["true".to_owned()], PathBuf::from("/data"));
         job.extra_read_only = vec![PathBuf::from("/data/a/b"), PathBuf::from("/data/a")];
         let mounts = job_mounts(&Settings::default(), &job);

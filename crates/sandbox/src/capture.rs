@@ -1,4 +1,4 @@
-//! Keeps a command's output: beginning and end in memory, the whole in a file, whatever its size.
+//! Captures a command's output: its head and tail in memory, all of it in a file.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,12 +12,12 @@ use telemetry::secrets::Masker;
 use crate::SandboxError;
 use crate::launch::READY;
 
-/// What the room may say before it stands.
+/// How much output of the setup is kept.
 const SETUP_BYTES: usize = 64 * 1024;
 
-/// Takes everything that comes out of a room.
+/// Collects all output of a sandbox.
 pub(crate) struct Capture {
-    /// What came before the ready mark; `None` once the mark was seen.
+    /// Output before the ready mark; `None` after it.
     setup: Option<Vec<u8>>,
     output: Bounded,
     file: Option<OutputFile>,
@@ -36,7 +36,7 @@ impl Capture {
         })
     }
 
-    /// Whether the room stands and the command has been started in it.
+    /// Whether the setup has finished and the command runs.
     pub(crate) fn ready(&self) -> bool {
         self.setup.is_none()
     }
@@ -62,22 +62,22 @@ impl Capture {
         }
     }
 
-    /// What the room said instead of standing.
+    /// What a failed setup printed.
     pub(crate) fn setup_text(&self) -> String {
         let text = String::from_utf8_lossy(self.setup.as_deref().unwrap_or_default());
         let text = text.trim();
         if text.is_empty() {
-            "it ended without a word".to_owned()
+            "it ended without a message".to_owned()
         } else {
             text.to_owned()
         }
     }
 
-    /// Writes out what is buffered and returns the text.
+    /// Flushes the file and returns the captured text.
     pub(crate) async fn finish(mut self) -> Captured {
         let whole = match &mut self.file {
             Some(file) => file.finish().await,
-            None => "the rest was not kept".to_owned(),
+            None => "the full output was not kept".to_owned(),
         };
         Captured {
             text: self.output.text(&whole),
@@ -87,14 +87,14 @@ impl Capture {
     }
 }
 
-/// The end of a capture.
+/// The captured output.
 pub(crate) struct Captured {
     pub(crate) text: String,
     pub(crate) bytes: u64,
     pub(crate) cut: bool,
 }
 
-/// The first and the last bytes of a stream.
+/// The first and last bytes of a stream.
 struct Bounded {
     half_bytes: usize,
     head: Vec<u8>,
@@ -126,7 +126,7 @@ impl Bounded {
         self.total_bytes > (self.head.len() + self.tail.len()) as u64
     }
 
-    /// Cut output is trimmed to whole lines where there are any.
+    /// The text; truncated output is cut at line ends where possible.
     fn text(&mut self, whole: &str) -> String {
         let cut = self.cut();
         let tail: &[u8] = self.tail.make_contiguous();
@@ -154,14 +154,14 @@ impl Bounded {
     }
 }
 
-/// Text that databases and terminals take: no broken UTF-8, no NUL.
+/// Text that databases and terminals accept: valid UTF-8 without NUL.
 fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
 
-/// The file with the whole output. Trouble with it costs the file, never the command.
+/// The file with all output. An error here loses the file, never the command.
 ///
-/// Secrets are masked on the way: the file is read by people, pages and models, and lives longer than the command.
+/// Secrets are masked first: people, pages and models read the file, and it outlives the command.
 struct OutputFile {
     path: PathBuf,
     file: File,
@@ -190,7 +190,7 @@ impl OutputFile {
         if self.error.is_some() {
             return;
         }
-        // Beyond the limit there is nothing to mask.
+        // Output beyond the limit is dropped, so it needs no masking.
         let fits = usize::try_from(self.left_bytes).unwrap_or(usize::MAX).min(bytes.len());
         self.full |= fits < bytes.len();
         self.left_bytes -= fits as u64;
@@ -200,7 +200,7 @@ impl OutputFile {
         }
     }
 
-    /// Flushes, and says in a few words what the file holds.
+    /// Flushes the file and describes what it holds.
     async fn finish(&mut self) -> String {
         let rest = std::mem::take(&mut self.masker).finish();
         if self.error.is_none() {
@@ -224,7 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_fits_is_kept_whole() {
+    fn short_output_is_kept_whole() {
         let mut bounded = Bounded::new(10);
         bounded.push(b"12345");
         bounded.push(b"67890");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_keeps_whole_lines_of_both_ends() {
+    fn long_output_keeps_whole_lines_of_both_ends() {
         let mut bounded = Bounded::new(20);
         for line in 100..200 {
             bounded.push(format!("{line}\n").as_bytes());

@@ -1,32 +1,32 @@
-//! What holds a job back on this host, property by property, as it was found and not as it was asked for.
+//! What is enforced on this host, property by property, as found by the probe.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that a job is kept from.
+/// One restriction or limit of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Property {
-    /// Outside, the job is an account without rights of its own, also where the server is root.
+    /// On the host, the job runs as an unprivileged account, even if the server is root.
     User,
     /// The job has no capability.
     Capabilities,
-    /// Processes, mounts, host name and IPC are the job's own.
+    /// The job has its own processes, mounts, host name and IPC.
     Namespaces,
-    /// There is no network but the job's own loopback.
+    /// The job has no network but its own loopback.
     Network,
-    /// The job can't make user namespaces of its own.
+    /// The job can't create user namespaces.
     NestedNamespaces,
-    /// Nothing is writable but what the job was granted.
+    /// The job can write only what it was granted.
     Files,
     /// `/proc/sys` and the like are read-only or absent.
     KernelSettings,
-    /// System calls that no build needs are refused (seccomp).
+    /// System calls that builds don't need are refused (seccomp).
     SystemCalls,
-    /// A second check of file access by the kernel (Landlock).
+    /// The kernel checks file access a second time (Landlock).
     Landlock,
-    /// The kernel ends a job before the server where memory runs out, and the job can't change that.
+    /// If memory runs out, the kernel kills a job before the server, and the job can't change that.
     OutOfMemoryOrder,
     /// Memory of one job.
     Memory,
@@ -34,7 +34,7 @@ pub enum Property {
     TotalMemory,
     /// Processes and threads of one job.
     Processes,
-    /// A smaller share of the processor than the server has, where both want it.
+    /// A smaller share of the CPU than the server's, when both want it.
     CpuWeight,
     /// The largest file.
     FileSize,
@@ -107,11 +107,11 @@ impl fmt::Display for Property {
 pub enum State {
     /// It holds.
     Enforced,
-    /// It holds in part; the detail says what is open.
+    /// It holds in part; the detail names the gap.
     Partly,
     /// It does not hold.
     NotEnforced,
-    /// It could not be found out.
+    /// It could not be determined.
     NotKnown,
 }
 
@@ -137,13 +137,13 @@ impl fmt::Display for State {
 /// One property on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Enforcement {
-    /// What the job is kept from.
+    /// Which restriction or limit.
     pub property: Property,
-    /// Whether it is.
+    /// Whether it is enforced.
     pub state: State,
-    /// By what and with which value, in words.
+    /// What enforces it, with its value, for people.
     pub detail: String,
-    /// What to do about it, where something can be done.
+    /// How to enforce it, if possible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
@@ -164,7 +164,7 @@ impl Enforcement {
         }
     }
 
-    /// What to do about it.
+    /// Adds how to enforce it.
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_documents() {
+    fn names_match_serialization() {
         for property in Property::ALL {
             assert_eq!(serde_name(&property), property.name());
         }

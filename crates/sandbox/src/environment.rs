@@ -1,14 +1,14 @@
-//! The environment variables of a job: nothing of this process's own but what is named here.
+//! The environment variables of a job; none of this process's variables but those named here.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::{Job, Sandbox};
 
-/// The home directory inside a bubblewrap room.
+/// The home directory inside a bubblewrap sandbox.
 pub(crate) const HOME: &str = "/home/w";
 
-/// Keeps tools plain, quiet and away from terminals, pagers and prompts, whatever the host's habits are.
+/// Keeps tools plain, quiet and away from terminals, pagers and prompts.
 const PLAIN: [(&str, &str); 15] = [
     ("USER", "worker"),
     ("LOGNAME", "worker"),
@@ -20,7 +20,7 @@ const PLAIN: [(&str, &str); 15] = [
     ("GIT_TERMINAL_PROMPT", "0"),
     // The hub is read-only: git must not try to refresh the index there.
     ("GIT_OPTIONAL_LOCKS", "0"),
-    // Inside, files of other owners look like nobody's; git would refuse to read them.
+    // Files of other owners belong to `nobody` inside, and git would refuse to read them.
     ("GIT_CONFIG_COUNT", "1"),
     ("GIT_CONFIG_KEY_0", "safe.directory"),
     ("GIT_CONFIG_VALUE_0", "*"),
@@ -31,7 +31,7 @@ const PLAIN: [(&str, &str); 15] = [
 ];
 
 impl Sandbox {
-    /// All variables of a job, the job's own last, so that they win.
+    /// All variables of a job; the job's own come last and take precedence.
     pub(crate) fn variables(&self, job: &Job, home: &Path) -> Vec<(String, OsString)> {
         let mut variables: Vec<(String, OsString)> = PLAIN
             .iter()
@@ -45,12 +45,12 @@ impl Sandbox {
     }
 
     fn search_path(&self) -> OsString {
-        match self.room {
-            crate::Room::Bubblewrap(..) => {
-                // Entries with a colon were left out when the path was made, so joining cannot fail.
+        match self.isolation {
+            crate::Isolation::Bubblewrap(..) => {
+                // Entries with a colon were removed before, so joining cannot fail.
                 std::env::join_paths(&self.toolchains.search_path).unwrap_or_default()
             }
-            crate::Room::None { .. } => self.settings.host.variable("PATH").unwrap_or("/usr/bin:/bin").into(),
+            crate::Isolation::None { .. } => self.settings.host.variable("PATH").unwrap_or("/usr/bin:/bin").into(),
         }
     }
 }

@@ -1,18 +1,18 @@
-//! What kind of file system a path lies on, for people.
+//! The kind of file system of a path, for messages.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The kernel's name of it, such as `overlay` or `zfs`.
+/// The kernel's name of the file system, such as `overlay` or `zfs`.
 pub(crate) fn name(path: &Path) -> String {
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     kind_of(&String::from_utf8_lossy(&mounts), &path).unwrap_or_else(|| "unknown file system".to_owned())
 }
 
-/// Of the mounts above a path the nearest, and of several at one place the last.
+/// The kind of the nearest mount above a path; of several at one mount point, the last.
 fn kind_of(mounts: &str, path: &Path) -> Option<String> {
     let kinds = mounts.lines().filter_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;
@@ -28,7 +28,7 @@ fn kind_of(mounts: &str, path: &Path) -> Option<String> {
     kinds.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
 }
 
-/// Spaces and the like are written as a backslash and three octal digits.
+/// Decodes characters written as a backslash and three octal digits.
 fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_above_a_path_decides() {
+    fn nearest_mount_above_path_decides() {
         let mounts = "1 0 254:0 / / rw - overlay overlay rw\n2 1 0:5 / /data\\040dir rw shared:1 - zfs pool rw\n\
                       3 1 0:6 / /data\\040dir rw - ext4 /dev/x rw\n";
         let kind = |path: &str| kind_of(mounts, Path::new(path)).unwrap();

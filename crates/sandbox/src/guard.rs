@@ -1,4 +1,4 @@
-//! What watches a job while it runs and looks once more at its end.
+//! Watches the limits of a job while it runs, and checks them again at its end.
 
 use std::time::Duration;
 
@@ -9,44 +9,44 @@ use crate::limit::Limit;
 use crate::worktree_limit::Watch;
 use crate::{Job, Sandbox, SandboxError};
 
-/// How often it is looked whether the kernel ended a process for want of memory. Version 2 of control groups ends the
-/// whole job by itself; version 1 leaves the others running.
+/// How often to check whether the kernel killed a process for lack of memory. Version 2 of control groups kills the
+/// whole job by itself; version 1 leaves its other processes running.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The limits of one job that bubblewrap does not set.
+/// The limits of one job that bubblewrap does not enforce.
 pub(crate) struct Guard {
     watch: Watch,
     pub(crate) group: Option<JobGroup>,
 }
 
-/// What a job reached.
+/// The limits that a job reached.
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
-    /// For this it was ended, or has to be called ended.
+    /// The limit that ended the job, or that its result must name.
     pub(crate) over: Option<Limit>,
-    /// This it ran into without an end.
+    /// A limit that it reached without being killed.
     pub(crate) noted: Option<Limit>,
 }
 
 impl Guard {
-    pub(crate) async fn begin(sandbox: &Sandbox, job: &Job) -> Result<Self, SandboxError> {
+    pub(crate) async fn start(sandbox: &Sandbox, job: &Job) -> Result<Self, SandboxError> {
         Ok(Self {
-            watch: Watch::begin(&sandbox.trees, &sandbox.settings, job).await?,
+            watch: Watch::start(&sandbox.trees, &sandbox.settings, job).await?,
             group: sandbox.groups.job()?,
         })
     }
 
-    /// Splits off what can end the job from what says that it has to.
+    /// The watch, which reports a reached limit, and the group, which can kill the job.
     pub(crate) fn parts(&mut self) -> (&mut Watch, Option<&JobGroup>) {
         (&mut self.watch, self.group.as_ref())
     }
 
-    /// What was reached, once no process of the command is left.
+    /// The limits that were reached; call it when all processes of the command have ended.
     pub(crate) async fn end(self) -> Reached {
         let out_of_memory = self.group.as_ref().and_then(JobGroup::out_of_memory);
         let noted = self.group.as_ref().and_then(JobGroup::out_of_processes);
         if let Some(group) = &self.group {
-            // Without namespaces there may be some left.
+            // Without namespaces, some processes may still run.
             group.kill();
         }
         let over = self.watch.end().await;

@@ -1,8 +1,7 @@
-//! Who a job is outside its sandbox: never the root of the host.
+//! The host account of a job, which is never root.
 //!
-//! A server of an ordinary user starts bubblewrap as itself. A server of root starts it as the root of a user
-//! namespace whose ids are a range of the host that belongs to nobody: what escapes from a sandbox then is an account
-//! that owns nothing.
+//! An ordinary user's server starts bubblewrap as itself. A root server starts it as root of a user namespace whose ids
+//! map to an unused range of the host: a process that escapes from a sandbox is then an account that owns nothing.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,34 +16,34 @@ use rustix::thread::UnshareFlags;
 
 use crate::{SandboxError, Settings};
 
-/// How many ids the namespace has: as many as most systems hand out, so that files of any account have an owner there.
+/// How many ids the namespace has: as many as most systems use, so that files of any account have an owner inside.
 pub(crate) const ID_COUNT: u32 = 65_536;
 
-/// Where the search for a free range begins, as that of `useradd` does.
+/// Where the search for a free range starts, as in `useradd`.
 const FIRST_CANDIDATE: u32 = 100_000;
 
-/// Who jobs are outside.
+/// The host account of jobs.
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
     /// The account of this process, an ordinary one.
     Own,
-    /// The first id of a range of nobody's.
+    /// The first id of an unused range.
     Subordinate(Subordinate),
 }
 
 /// A user namespace over a range of ids.
 #[derive(Clone, Debug)]
 pub(crate) struct Subordinate {
-    /// What root of the namespace is outside: user and group.
+    /// The host's user and group id of root in the namespace.
     pub(crate) first_id: u32,
     pub(crate) namespace: Arc<OwnedFd>,
 }
 
 impl Identity {
-    /// The identity that this process's account and the settings call for.
+    /// Chooses the identity by this process's account and the settings.
     ///
     /// # Errors
-    /// When this is root and can't make such a namespace.
+    /// When this process is root and can't create such a namespace.
     pub(crate) fn choose(settings: &Settings) -> Result<Self, SandboxError> {
         if !is_root_of_the_host() {
             return Ok(Self::Own);
@@ -52,7 +51,7 @@ impl Identity {
         let first_id =
             choose_range(settings.host_uid, &Accounts::read()).map_err(|reason| SandboxError::Root { reason })?;
         let namespace = make_namespace(first_id).map_err(|error| SandboxError::Root {
-            reason: format!("a user namespace of the ids from {first_id} could not be made: {error}"),
+            reason: format!("a user namespace of the ids from {first_id} could not be created: {error}"),
         })?;
         Ok(Self::Subordinate(Subordinate {
             first_id,
@@ -70,15 +69,15 @@ impl Identity {
     }
 }
 
-/// Whether this process is root, and that root is the host's and not a container's. The kernel's own settings belong
-/// to the host's root, whoever looks; where it has no number in the namespace of this process, it is shown as nobody.
+/// Whether this process is root on the host, not only in a container. Kernel settings belong to the host's root; in a
+/// namespace that does not map it, they appear to belong to `nobody`.
 fn is_root_of_the_host() -> bool {
     let owner = fs::metadata("/proc/sys/kernel").map(|metadata| metadata.uid());
-    // Without that, root is taken for what it may be.
+    // If that can't be read, assume that root is the host's.
     rustix::process::geteuid().is_root() && owner.unwrap_or(0) == 0
 }
 
-/// The first id of the range: the configured one, the one the system set aside for root, or the first free one.
+/// The first id of the range: the configured one, root's from `/etc/subuid`, or the first free one.
 fn choose_range(configured: Option<u32>, accounts: &Accounts) -> Result<u32, String> {
     if let Some(first) = configured {
         let range = range(first);
@@ -101,21 +100,21 @@ fn choose_range(configured: Option<u32>, accounts: &Accounts) -> Result<u32, Str
     (FIRST_CANDIDATE..u32::MAX - ID_COUNT)
         .step_by(ID_COUNT as usize)
         .find(|first| accounts.is_free(&range(*first)))
-        .ok_or_else(|| "every range of ids belongs to somebody in /etc/subuid; set `sandbox.host_uid`".to_owned())
+        .ok_or_else(|| "/etc/subuid assigns every range of ids; set `sandbox.host_uid`".to_owned())
 }
 
 fn range(first: u32) -> Range<u64> {
     u64::from(first)..u64::from(first) + u64::from(ID_COUNT)
 }
 
-/// Which ids of the host belong to somebody.
+/// Which ids of the host are in use.
 #[derive(Debug, Default)]
 struct Accounts {
     /// Users and groups.
     named: Vec<(String, u64)>,
-    /// Ranges set aside for others.
+    /// Ranges reserved for accounts.
     subordinate: Vec<Range<u64>>,
-    /// A range set aside for root, of users and groups alike.
+    /// The range reserved for root, if it is the same for users and groups.
     of_root: Option<u32>,
 }
 
@@ -172,7 +171,8 @@ fn subordinate_line(line: &str) -> Option<(String, Range<u64>)> {
     Some((name, first..first.checked_add(count)?))
 }
 
-/// A namespace lives as long as something is in it or somebody holds it: a shell that waits is in it until it is held.
+/// Creates the namespace. It lives while a process is in it or a descriptor refers to it, so a waiting shell keeps it
+/// until the descriptor is open.
 fn make_namespace(first_id: u32) -> io::Result<OwnedFd> {
     let mut command = Command::new("/bin/sh");
     command
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_another_account_is_not_taken() {
+    fn ranges_of_other_accounts_are_skipped() {
         assert_eq!(chosen(None, PASSWD, ["", ""]), Ok(100_000));
         let of_ann = "ann:100000:65536\n";
         assert_eq!(chosen(None, PASSWD, [of_ann, of_ann]), Ok(165_536));
@@ -223,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn the_range_set_aside_for_root_is_taken() {
+    fn range_reserved_for_root_is_used() {
         let lines = "ann:100000:65536\nroot:500000:65536\n";
         assert_eq!(chosen(None, PASSWD, [lines, lines]), Ok(500_000));
-        // One that is too short, or for users only, is of no use.
+        // A range that is too short, or only for users, is not used.
         assert_eq!(
             chosen(None, PASSWD, ["root:500000:1000\n", "root:500000:1000\n"]),
             Ok(100_000)
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_range_with_an_account_is_refused_by_name() {
+    fn configured_range_with_account_is_rejected_by_name() {
         assert_eq!(chosen(Some(200_000), PASSWD, ["", ""]), Ok(200_000));
         assert!(chosen(Some(900), PASSWD, ["", ""]).unwrap_err().contains("`ann`"));
         for first in [0, u32::MAX, u32::MAX - 65_535] {

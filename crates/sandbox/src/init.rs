@@ -1,7 +1,7 @@
-//! The first process of a sandbox, with which all others of it end.
+//! The init process of a sandbox, with which all its other processes end.
 //!
-//! Bubblewrap itself returns as soon as the command does, while the kernel still ends what the command left running:
-//! that may write to the worktree a moment longer. So the end of the first process is waited for, which comes last.
+//! Bubblewrap returns as soon as the command does, while the kernel still kills the processes that the command left:
+//! these may write to the worktree a moment longer. The init process ends last, so the sandbox waits for it.
 
 use std::fs::File;
 use std::io;
@@ -15,49 +15,50 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-/// Much more than bubblewrap says.
-const MOST_BYTES: usize = 4096;
+/// Much more than bubblewrap writes.
+const MAX_BYTES: usize = 4096;
 
 const NAME: &str = "\"child-pid\":";
 
-/// The process, once bubblewrap has named it.
+/// The init process, once bubblewrap has named it.
 pub(crate) struct Init {
-    /// What bubblewrap says of it. Not a pipe: it would die of one that nobody reads, and leave the process behind.
+    /// Where bubblewrap writes its number. Not a pipe: writing to a closed one would kill bubblewrap and leave the
+    /// process behind.
     said: File,
     process: Option<OwnedFd>,
 }
 
 impl Init {
-    /// A file in memory in which bubblewrap names the process: a descriptor for it, and the process.
+    /// Creates the memory file in which bubblewrap names the process; returns the descriptor for bubblewrap too.
     pub(crate) fn announced() -> io::Result<(OwnedFd, Self)> {
         let said = File::from(rustix::fs::memfd_create("init", MemfdFlags::CLOEXEC)?);
         let for_bubblewrap = said.try_clone()?.into();
         Ok((for_bubblewrap, Self { said, process: None }))
     }
 
-    /// Holds the process while it runs for sure, before its number can go to another.
+    /// Opens the process while it certainly runs, before its number can be reused.
     pub(crate) fn hold(&mut self) {
-        let mut said = [0; MOST_BYTES];
+        let mut said = [0; MAX_BYTES];
         let length = self.said.read_at(&mut said, 0).unwrap_or(0);
         let process = number(&String::from_utf8_lossy(&said[..length])).and_then(Pid::from_raw);
         self.process = process.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok());
     }
 
-    /// Returns when no process of the sandbox is left, or the time is over.
+    /// Waits until all processes of the sandbox have ended, at most for this long.
     pub(crate) async fn gone(mut self, limit: Duration) {
         if self.process.is_none() {
             self.hold();
         }
-        // Without it, it was never made or is gone already.
-        let Some(Ok(process)) = self.process.map(readable_at_its_end) else {
+        // Without a process, it never started or has ended already.
+        let Some(Ok(process)) = self.process.map(readable_when_ended) else {
             return;
         };
-        // What the kernel can't end in that time (it may hang in a file system) is killed all the same.
+        // A process that takes longer to exit (it may hang in a file system) is killed already.
         drop(timeout(limit, process.readable()).await);
     }
 }
 
-fn readable_at_its_end(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+fn readable_when_ended(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     #[expect(
         unsafe_code,
         reason = "tokio has no safe way to wait on a descriptor that is not of its own kinds"
@@ -67,7 +68,7 @@ fn readable_at_its_end(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(registered?)
 }
 
-/// The number in `{ "child-pid": 123, …`, once it is whole.
+/// The number in `{ "child-pid": 123, …`, once it is complete.
 fn number(said: &str) -> Option<i32> {
     let rest = said.split_once(NAME)?.1.trim_start();
     let end = rest.find(|character: char| !character.is_ascii_digit())?;
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_taken_when_it_is_whole() {
+    fn number_is_read_once_complete() {
         assert_eq!(number("{\n    \"child-pid\": 12"), None);
         assert_eq!(number("{\n    \"child-pid\": 123\n}\n"), Some(123));
         assert_eq!(number("{\n    \"child-pid\": 123,\n \"net\": 5"), Some(123));

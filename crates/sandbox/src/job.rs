@@ -1,4 +1,4 @@
-//! One command to run, and what came of it.
+//! One command to run, and its result.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -38,7 +38,7 @@ pub struct Job {
     pub extra_read_write: Vec<PathBuf>,
     /// Variables on top of the clean environment.
     pub env: Vec<(String, String)>,
-    /// After this the whole process tree is killed.
+    /// Time limit, after which the whole process tree is killed.
     pub time_limit: Duration,
     /// How much output is kept in memory: half for the beginning, half for the end.
     pub output_limit_bytes: usize,
@@ -49,7 +49,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A command with a writable worktree, ten minutes, 64 KiB of output and nothing else.
+    /// A command with a writable worktree, a limit of ten minutes, 64 KiB of output and no other grants.
     #[must_use]
     pub fn new(argv: Vec<String>, worktree: PathBuf) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Job {
         Self::new(vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()], worktree)
     }
 
-    /// Refuses what bubblewrap or the kernel would refuse less clearly.
+    /// Rejects what bubblewrap or the kernel would reject with a less clear error.
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
         if self.argv.first().is_none_or(String::is_empty) {
             return Err(SandboxError::BadJob("it names no program".to_owned()));
@@ -85,7 +85,7 @@ impl Job {
             check_text(name, value)?;
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(SandboxError::BadJob(format!(
-                    "`{name}` is no name for an environment variable"
+                    "`{name}` is not a valid name of an environment variable"
                 )));
             }
         }
@@ -97,7 +97,7 @@ impl Job {
         for path in std::iter::once(&self.worktree).chain(granted) {
             check_grant(path).map_err(|reason| SandboxError::BadJob(format!("`{}` {reason}", path.display())))?;
         }
-        // What it points to would be granted, and a command may have made it.
+        // Its target would be granted, and a command may have created the link.
         if self.worktree.join(".git").is_symlink() {
             return Err(SandboxError::BadJob(format!(
                 "`.git` of `{}` is a symbolic link; remove it",
@@ -114,7 +114,7 @@ impl Job {
     }
 }
 
-/// Whether a path can be bound into a room; the error completes "`path` …".
+/// Whether a path can be bound into a sandbox; the error completes "`path` …".
 pub(crate) fn check_grant(path: &Path) -> Result<(), String> {
     if !path.is_absolute() {
         return Err("is not an absolute path".to_owned());
@@ -148,7 +148,7 @@ fn check_text(what: &str, text: &str) -> Result<(), SandboxError> {
 pub enum Exit {
     /// It ended by itself with this code; 128 + n usually means that signal n ended it.
     Code(i32),
-    /// This signal ended it, from outside the room.
+    /// This signal ended it, from outside the sandbox.
     Signal(i32),
     /// Its time limit passed and it was killed.
     TimedOut,
@@ -169,14 +169,14 @@ impl Exit {
     }
 }
 
-/// What came of a job whose command was started.
+/// The result of a job whose command was started.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// How it ended.
     pub exit: Exit,
-    /// Standard output and error as they came, whole or with the middle cut out and a line that says so.
+    /// Standard output and error in their order; if too long, a line replaces the middle.
     pub output_head_tail: String,
-    /// Whether something was cut out of `output_head_tail`.
+    /// Whether `output_head_tail` lacks the middle.
     pub output_cut: bool,
     /// A limit that it reached without being killed for it.
     pub reached: Option<Limit>,
@@ -184,7 +184,7 @@ pub struct Finished {
     pub output_bytes: u64,
     /// From the start to the end, set-up included.
     pub duration: Duration,
-    /// From the start until the command ran in its room.
+    /// From the start until the command ran in its sandbox.
     pub created_in: Duration,
 }
 

@@ -1,9 +1,9 @@
-//! A second wall on top of the mounts: for each access to a file the kernel looks whether the job was granted it, and a
-//! job's signals and abstract sockets stay among its own processes (Landlock).
+//! Landlock, a second layer behind the mounts: the kernel checks each file access against the job's grants, and confines
+//! signals and abstract sockets to the job's own processes.
 //!
-//! Whoever is under it can mount nothing, so it is put up last, inside the finished sandbox. What is read-only within a
-//! directory that may be written, such as `.git`, is left to its mount: rights can't be taken away below where they are
-//! given. TCP is left alone: a job has a network of its own, where test suites listen.
+//! A process under Landlock can't mount, so it is applied last, inside the finished sandbox. A read-only path within a
+//! writable directory, such as `.git`, relies on its mount: Landlock can't remove rights below a directory that has them.
+//! TCP is not restricted: a job has its own network, on which test suites listen.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ use landlock::{
 
 use crate::enforcement::{Enforcement, Property, State};
 
-/// The newest version whose rights are asked for; an older kernel holds those that it knows.
+/// The newest requested version; an older kernel enforces the rights that it knows.
 const RIGHTS: ABI = ABI::V6;
 
-/// The first version that can be used: before, no file may be moved to another directory, as git and cargo do.
+/// The oldest usable version: before it, files can't be moved to another directory, as git and cargo do.
 const FIRST_VERSION: i64 = 2;
 
-/// Asks `landlock_create_ruleset` for the version alone.
+/// The flag that makes `landlock_create_ruleset` return the version.
 const ASK_VERSION: u32 = 1;
 
 /// `/dev/null`, terminals and the like.
@@ -29,12 +29,9 @@ const DEVICES: &str = "/dev";
 
 const NEWER_KERNEL: &str = "use a newer kernel (5.19)";
 
-/// Whether the kernel has it, or why not and what to do about it.
+/// Whether the kernel supports Landlock; the error says why not, with advice.
 pub(crate) fn usable() -> Result<(), Enforcement> {
-    #[expect(
-        unsafe_code,
-        reason = "the library tells the version only to those that it restricts"
-    )]
+    #[expect(unsafe_code, reason = "the library reports the version only while it restricts")]
     // SAFETY: without a pointer and a length the call touches no memory.
     let version = unsafe {
         libc::syscall(
@@ -50,7 +47,7 @@ pub(crate) fn usable() -> Result<(), Enforcement> {
     let error = io::Error::last_os_error();
     Err(match error.raw_os_error() {
         _ if version >= 0 => not_enforced(format!(
-            "version {version} of the kernel's Landlock refuses to move files to another directory"
+            "version {version} of the kernel's Landlock can't move files to another directory"
         ))
         .advise(NEWER_KERNEL),
         Some(libc::ENOSYS) => not_enforced("the kernel has no Landlock").advise(NEWER_KERNEL),
@@ -61,40 +58,40 @@ pub(crate) fn usable() -> Result<(), Enforcement> {
     })
 }
 
-/// Landlock does not hold jobs back, for this reason.
+/// Landlock is not enforced, for this reason.
 pub(crate) fn not_enforced(reason: impl Into<String>) -> Enforcement {
     Enforcement::new(Property::Landlock, State::NotEnforced, reason)
 }
 
-/// What it is worth, by what a command under it could still do of that which nothing else refuses.
-pub(crate) fn judged(past: &[String]) -> Enforcement {
-    match past {
+/// The state of Landlock, by the actions that it failed to stop and that nothing else stops.
+pub(crate) fn assess(not_stopped: &[String]) -> Enforcement {
+    match not_stopped {
         [] => Enforcement::enforced(
             Property::Landlock,
-            "beside the mounts it allows to write only what is granted, and to signal no process outside; seen in a \
+            "besides the mounts, it allows writing only to grants, and no signals to processes outside; tested in a \
              sandbox at the start",
         ),
         [signal] if signal.starts_with("kill") => Enforcement::new(
             Property::Landlock,
             State::Partly,
-            "beside the mounts it allows to write only what is granted; this kernel's does not know signals and abstract \
-             sockets",
+            "besides the mounts, it allows writing only to grants; this kernel's Landlock does not cover signals and \
+             abstract sockets",
         )
         .advise("use a newer kernel (6.12)"),
-        past => not_enforced(format!("a command under it could do this: {}", past.join(", "))),
+        actions => not_enforced(format!("a command under it succeeded with: {}", actions.join(", "))),
     }
 }
 
-/// Keeps this process, and all that it starts, from writing anywhere but beneath these paths and to devices.
+/// Restricts this process and its descendants to writing below these paths and to devices.
 ///
 /// # Errors
-/// When the wall does not stand.
+/// When the kernel does not enforce it.
 pub(crate) fn restrict(writable: &[PathBuf]) -> Result<(), String> {
     let reading = AccessFs::from_read(RIGHTS);
-    // What could make a device would not get past the mounts; it has no business here all the same.
+    // The mounts prevent the use of devices anyway; creating them is refused as well.
     let writing = AccessFs::from_write(RIGHTS) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
     let using = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
-    let put_up = || {
+    let apply = || {
         Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(AccessFs::Refer)?
@@ -102,13 +99,13 @@ pub(crate) fn restrict(writable: &[PathBuf]) -> Result<(), String> {
             .handle_access(AccessFs::from_all(RIGHTS))?
             .scope(Scope::from_all(RIGHTS))?
             .create()?
-            // Which of it is visible, the mounts have decided.
+            // The mounts decide what is visible.
             .add_rules(path_beneath_rules(["/"], reading))?
             .add_rules(path_beneath_rules([DEVICES], using))?
             .add_rules(path_beneath_rules(writable, reading | writing))?
             .restrict_self()
     };
-    match put_up() {
+    match apply() {
         Ok(status) if status.ruleset == RulesetStatus::NotEnforced => Err("the kernel does not know it".to_owned()),
         Ok(_) => Ok(()),
         Err(error) => Err(error.to_string()),
@@ -120,10 +117,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_worth_what_it_stopped() {
-        let state = |past: &[&str]| {
-            let past: Vec<String> = past.iter().map(|deed| (*deed).to_owned()).collect();
-            judged(&past).state
+    fn state_follows_from_stopped_actions() {
+        let state = |actions: &[&str]| {
+            let actions: Vec<String> = actions.iter().map(|action| (*action).to_owned()).collect();
+            assess(&actions).state
         };
         let (entry, signal) = ("mknod whiteout c 0 0", "kill -0 1");
         assert_eq!(state(&[]), State::Enforced);

@@ -1,7 +1,7 @@
-//! The first program in every sandbox: it sets limits, says that the sandbox stands, and becomes the command.
+//! The first program in every sandbox: it sets limits, reports that the sandbox is ready, and becomes the command.
 //!
-//! Where the program that uses this crate lends itself ([`Settings::launcher`](crate::Settings::launcher)), it is that
-//! program, which puts up Landlock as well ([`crate::launched`]). Elsewhere it is a shell.
+//! If [`Settings::launcher`](crate::Settings::launcher) names a program, that is the launcher, which also applies Landlock
+//! ([`crate::launcher_main`]). Otherwise a shell does it, without Landlock.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,21 +15,20 @@ use crate::landlock::{self, not_enforced};
 use crate::stage::{Stage, open_tree};
 use crate::{Access, Enforcement, Settings};
 
-/// What is printed when the sandbox stands. Everything before it is the sandbox's own trouble, everything after it is
-/// the command's output.
+/// The mark printed when the sandbox is ready. Output before it comes from the setup, output after it from the command.
 pub(crate) const READY: &[u8] = b"\x01sandbox-ready\x01\n";
 
-/// The first argument that makes a program the launcher; nobody types it.
+/// The first argument that makes a program act as the launcher.
 pub(crate) const LAUNCH: &str = "\u{1}launch";
 
 /// `ulimit` counts file sizes in these blocks in a POSIX shell.
 const FILE_BLOCK_BYTES: u64 = 512;
 
-/// What the first program limits.
+/// The resource limits that the launcher sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) file_bytes: u64,
-    /// Where nothing else limits them.
+    /// Unset if a control group limits them.
     pub(crate) processes: Option<u64>,
     pub(crate) address_space_bytes: Option<u64>,
 }
@@ -37,19 +36,19 @@ pub(crate) struct Limits {
 /// A program that starts commands under Landlock.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    /// Open, so that a newer version may take its place on the disk, and no sandbox needs to see where it lies.
+    /// An open descriptor: the file may be replaced by a newer version, and its path stays hidden from sandboxes.
     program: OwnedFd,
 }
 
 impl Launcher {
-    /// The program of the settings, or why there is no Landlock.
+    /// The program from the settings; the error says why Landlock is unavailable.
     pub(crate) fn choose(settings: &Settings, identity: &Identity) -> Result<Self, Enforcement> {
         let Some(path) = &settings.launcher else {
-            return Err(not_enforced("no program is set that starts commands under it"));
+            return Err(not_enforced("no launcher is configured"));
         };
         landlock::usable()?;
         let mapped = match identity {
-            // Or only root might execute it.
+            // Otherwise only root might be able to execute it.
             Identity::Subordinate(subordinate) => open_tree(path, subordinate, Access::ReadOnly).ok(),
             Identity::Own => None,
         };

@@ -1,9 +1,8 @@
-//! Where workers' commands run: a closed room per command, with limits, that leaves nothing behind.
+//! Runs workers' commands in sandboxes: one per command, with limits, and nothing left running afterwards.
 //!
-//! A [`Sandbox`] is probed once at start and fails closed: it is either the tier that was asked for, shown to
-//! work by a real command, or an error that says what to install or enable. A [`Job`] is one command; it gets a
-//! worktree, a few read-only directories, a clean environment and no network, and when [`Sandbox::run`] returns no
-//! process of it is left.
+//! A [`Sandbox`] is probed once at start and fails closed: the requested tier was seen to work with a real command, or
+//! the error names what to install or enable. A [`Job`] is one command. It gets a worktree, a few read-only directories,
+//! a clean environment and no network. When [`Sandbox::run`] returns, all its processes have ended.
 
 mod bubblewrap;
 mod capture;
@@ -18,7 +17,7 @@ mod init;
 mod job;
 mod landlock;
 mod launch;
-mod launched;
+mod launcher_main;
 mod limit;
 mod probe;
 mod probe_report;
@@ -36,9 +35,9 @@ mod worktree_limit;
 pub use enforcement::{Enforcement, Property, State};
 pub use error::SandboxError;
 pub use job::{Access, Exit, Finished, Job};
-pub use launched::launched;
-pub use limit::{Limit, Place};
-pub use properties::{Property as ProvenProperty, PropertyState};
+pub use launcher_main::launcher_main;
+pub use limit::{Limit, Location};
+pub use properties::{Property as ProbedProperty, PropertyState};
 pub use settings::{HostEnvironment, Settings, Tier};
 pub use tokio_util::sync::CancellationToken;
 
@@ -56,20 +55,20 @@ use worktree_limit::Trees;
 /// A tier that was probed and works, with the grants and limits every job of it gets.
 #[derive(Debug)]
 pub struct Sandbox {
-    room: Room,
+    isolation: Isolation,
     settings: Settings,
     toolchains: Toolchains,
-    properties: Vec<ProvenProperty>,
-    /// Without it, a shell starts commands.
+    properties: Vec<ProbedProperty>,
+    /// Starts commands under Landlock; a shell starts them if there is none.
     launcher: Option<Launcher>,
     landlock: Enforcement,
     groups: Arc<Groups>,
     trees: Arc<Trees>,
 }
 
-/// What each tier needs to run a job.
+/// How each tier isolates a job, with what it needs for that.
 #[derive(Debug)]
-enum Room {
+enum Isolation {
     Bubblewrap(Features, Identity, Filters),
     /// The directory that stands in for the home directory; removed with the sandbox.
     None {
@@ -81,27 +80,31 @@ impl Sandbox {
     /// Which tier runs the jobs.
     #[must_use]
     pub fn tier(&self) -> Tier {
-        match self.room {
-            Room::Bubblewrap(..) => Tier::Bubblewrap,
-            Room::None { .. } => Tier::None,
+        match self.isolation {
+            Isolation::Bubblewrap(..) => Tier::Bubblewrap,
+            Isolation::None { .. } => Tier::None,
         }
     }
 
-    /// What was seen to hold when it was probed; nothing where there are no walls.
+    /// The properties that the probe saw; empty for [`Tier::None`].
     #[must_use]
-    pub fn properties(&self) -> &[ProvenProperty] {
+    pub fn properties(&self) -> &[ProbedProperty] {
         &self.properties
     }
 
-    /// One paragraph for people: what holds a job back, what it is granted and what is not limited.
+    /// One paragraph for people: isolation, granted toolchains and limits of a job.
     #[must_use]
     pub fn describe(&self) -> String {
-        let walls = match &self.room {
-            Room::Bubblewrap(features, identity, _) => format!("{}; {}", features.describe(), identity.describe()),
-            Room::None { .. } => "no sandbox: commands run with the rights of this process, on its network and \
+        let isolation = match &self.isolation {
+            Isolation::Bubblewrap(features, identity, _) => format!("{}; {}", features.describe(), identity.describe()),
+            Isolation::None { .. } => "no sandbox: commands run with the rights of this process, on its network and \
                  files; processes that start their own session outlive their command"
                 .to_owned(),
         };
-        format!("{walls}; {}; {}", self.toolchains.describe(), self.describe_limits())
+        format!(
+            "{isolation}; {}; {}",
+            self.toolchains.describe(),
+            self.describe_limits()
+        )
     }
 }

@@ -1,19 +1,19 @@
-//! The limits that end a job, each with its value and the setting it comes from.
+//! The limits that end a job, each with its value and its setting.
 
 use std::fmt;
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// Where a job may write on the disk.
+/// A location on disk that a job may write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// Its worktree.
     Worktree,
     /// A directory beside it, such as the build cache.
     Shared,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Worktree => "the worktree",
@@ -45,21 +45,21 @@ pub enum Limit {
     /// Bytes added to a writable directory.
     Bytes {
         /// Which directory.
-        place: Place,
+        location: Location,
         /// The limit.
         bytes: u64,
     },
     /// Files and directories added to a writable directory.
     Files {
         /// Which directory.
-        place: Place,
+        location: Location,
         /// The limit.
         count: u64,
     },
     /// Directories within directories.
     Depth {
         /// Which directory.
-        place: Place,
+        location: Location,
         /// The limit.
         levels: u64,
     },
@@ -90,39 +90,46 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory { bytes } => write!(formatter, "memory limit of {} (sandbox.memory_bytes)", words(*bytes)),
+            Self::Memory { bytes } => write!(
+                formatter,
+                "memory limit of {} (sandbox.memory_bytes)",
+                size_text(*bytes)
+            ),
             Self::TotalMemory { bytes } => write!(
                 formatter,
                 "memory limit of {} for all commands together (sandbox.total_memory_bytes)",
-                words(*bytes)
+                size_text(*bytes)
             ),
             Self::MachineMemory => formatter.write_str("the machine's memory ran out"),
             Self::Processes { count } => {
                 write!(formatter, "limit of {count} processes and threads (sandbox.processes)")
             }
-            Self::Bytes { place, bytes } => write!(
+            Self::Bytes { location, bytes } => write!(
                 formatter,
-                "limit of {} added to {place} (sandbox.worktree_bytes)",
-                words(*bytes)
+                "limit of {} added to {location} (sandbox.worktree_bytes)",
+                size_text(*bytes)
             ),
-            Self::Files { place, count } => write!(
+            Self::Files { location, count } => write!(
                 formatter,
-                "limit of {count} files and directories added to {place} (sandbox.worktree_files)"
+                "limit of {count} files and directories added to {location} (sandbox.worktree_files)"
             ),
-            Self::Depth { place, levels } => {
-                write!(formatter, "directories in {place} nested deeper than {levels} levels")
+            Self::Depth { location, levels } => {
+                write!(
+                    formatter,
+                    "directories in {location} nested deeper than {levels} levels"
+                )
             }
             Self::DiskFloor { bytes } => write!(
                 formatter,
                 "the disk has less than {} free (engine.disk_floor_bytes)",
-                words(*bytes)
+                size_text(*bytes)
             ),
         }
     }
 }
 
-/// A size for people: whole mebibytes where there are any.
-pub(crate) fn words(bytes: u64) -> String {
+/// A size for people, in whole mebibytes if it is at least one.
+pub(crate) fn size_text(bytes: u64) -> String {
     if bytes >= MEBIBYTE {
         format!("{} MiB", bytes / MEBIBYTE)
     } else {

@@ -1,4 +1,4 @@
-//! Proves that a tier works here before anything relies on it, and says what to do where it does not.
+//! Tests that a tier works on this host before anything relies on it, with advice if it does not.
 
 use std::fs;
 use std::io;
@@ -11,21 +11,21 @@ use crate::bubblewrap::Features;
 use crate::cgroup::{Groups, Host, JobLimits};
 use crate::identity::Identity;
 use crate::job::check_grant;
-use crate::landlock::{judged, not_enforced};
+use crate::landlock::{assess, not_enforced};
 use crate::launch::Launcher;
 use crate::properties::{Proof, Property};
 use crate::report::NO_SANDBOX;
 use crate::seccomp::Filters;
 use crate::toolchains::Toolchains;
-use crate::{Exit, Job, Room, Sandbox, SandboxError, Settings, State, Tier};
+use crate::{Exit, Isolation, Job, Sandbox, SandboxError, Settings, State, Tier};
 
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
 impl Sandbox {
-    /// Makes a sandbox of exactly this tier, after a real command ran in it.
+    /// Creates a sandbox of this tier, after running a real command in it.
     ///
     /// # Errors
-    /// When the tier does not work here; the text says what to install or enable. There is no silent fall-back.
+    /// When the tier does not work on this host; the text says what to install or enable. It never falls back silently.
     pub async fn probe(tier: Tier, settings: Settings) -> Result<Self, SandboxError> {
         for path in &settings.extra_read_only {
             check_grant(path).map_err(|reason| SandboxError::BadGrant {
@@ -33,17 +33,17 @@ impl Sandbox {
                 reason,
             })?;
         }
-        let room = match tier {
+        let isolation = match tier {
             Tier::Bubblewrap => {
                 let features = bubblewrap_features(settings.bubblewrap.clone()).await?;
                 let filters = Filters::compile(features.many_filters).map_err(|reason| SandboxError::Refused {
-                    output: format!("no filter of system calls can be made: {reason}"),
+                    output: format!("the system call filter can't be compiled: {reason}"),
                     advice: "The sandbox works on x86-64, ARM (64 bits) and RISC-V (64 bits).".to_owned(),
                 })?;
-                Room::Bubblewrap(features, Identity::choose(&settings)?, filters)
+                Isolation::Bubblewrap(features, Identity::choose(&settings)?, filters)
             }
-            Tier::None => Room::None {
-                home: tempfile::tempdir().map_err(SandboxError::system("making a home directory"))?,
+            Tier::None => Isolation::None {
+                home: tempfile::tempdir().map_err(SandboxError::system("creating a home directory"))?,
             },
         };
         let toolchains = Toolchains::detect(&settings);
@@ -51,15 +51,15 @@ impl Sandbox {
             let host = Host::read();
             Arc::new(Groups::open(JobLimits::of(&settings, &host), &host))
         };
-        let (launcher, landlock) = match &room {
-            Room::Bubblewrap(_, identity, _) => match Launcher::choose(&settings, identity) {
-                Ok(launcher) => (Some(launcher), not_enforced("it was not tried yet")),
+        let (launcher, landlock) = match &isolation {
+            Isolation::Bubblewrap(_, identity, _) => match Launcher::choose(&settings, identity) {
+                Ok(launcher) => (Some(launcher), not_enforced("not tested yet")),
                 Err(landlock) => (None, landlock),
             },
-            Room::None { .. } => (None, not_enforced(NO_SANDBOX)),
+            Isolation::None { .. } => (None, not_enforced(NO_SANDBOX)),
         };
         let mut sandbox = Self {
-            room,
+            isolation,
             settings,
             toolchains,
             properties: Vec::new(),
@@ -78,7 +78,7 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Tries the sandbox: with Landlock, or where that can't be put up, without.
+    /// Tests the sandbox with Landlock, and without it if that fails.
     async fn prove(&mut self) -> Result<(), SandboxError> {
         let proof = match self.proven().await {
             Err(SandboxError::Refused { output, .. } | SandboxError::Leaks { failures: output })
@@ -91,13 +91,13 @@ impl Sandbox {
             proof => proof?,
         };
         if self.launcher.is_some() {
-            self.landlock = judged(&proof.past_landlock);
+            self.landlock = assess(&proof.not_stopped_by_landlock);
         }
         self.properties = proof.properties;
         Ok(())
     }
 
-    /// What was seen, if all that is relied on holds.
+    /// What the probe saw, if all required properties hold.
     async fn proven(&self) -> Result<Proof, SandboxError> {
         let proof = self.check_properties().await.map_err(|error| match error {
             SandboxError::Setup { output } => refused(output, &Kernel::read()),
@@ -114,7 +114,8 @@ impl Sandbox {
     }
 
     async fn run_trivial_command(&self) -> Result<(), SandboxError> {
-        let worktree = tempfile::tempdir().map_err(SandboxError::system("making a directory to try the sandbox in"))?;
+        let worktree =
+            tempfile::tempdir().map_err(SandboxError::system("creating a directory to test the sandbox in"))?;
         let mut job = Job::shell("touch here && exit 0", worktree.path().to_owned());
         job.time_limit = PROBE_TIME;
         let finished = match self.run(job).await {
@@ -135,7 +136,7 @@ impl Sandbox {
     }
 }
 
-/// Asks the program what it is and what it can do.
+/// Asks bubblewrap for its version and features.
 async fn bubblewrap_features(program: PathBuf) -> Result<Features, SandboxError> {
     let ask = move || -> Result<Features, SandboxError> {
         let answer = |argument: &str| {
@@ -168,7 +169,7 @@ fn refused(output: String, kernel: &Kernel) -> SandboxError {
     SandboxError::Refused { output, advice }
 }
 
-/// The switches that keep ordinary users from making namespaces; `None` where the kernel has no such switch.
+/// The kernel settings that can forbid namespaces to ordinary users; `None` if the kernel lacks the setting.
 #[derive(Default)]
 struct Kernel {
     unprivileged_userns_clone: Option<String>,
@@ -192,22 +193,22 @@ impl Kernel {
 
     fn advice(&self, output: &str) -> String {
         if self.unprivileged_userns_clone.as_deref() == Some("0") {
-            return "Unprivileged user namespaces are switched off: `sudo sysctl -w \
+            return "Unprivileged user namespaces are disabled: `sudo sysctl -w \
                     kernel.unprivileged_userns_clone=1` enables them."
                 .to_owned();
         }
         if self.max_user_namespaces.as_deref() == Some("0") {
-            return "User namespaces are switched off: `sudo sysctl -w user.max_user_namespaces=15000` enables them."
+            return "User namespaces are disabled: `sudo sysctl -w user.max_user_namespaces=15000` enables them."
                 .to_owned();
         }
         if self.apparmor_restrict.as_deref() == Some("1") {
-            return "AppArmor keeps ordinary users from making user namespaces (the default on Ubuntu since 23.10): \
+            return "AppArmor forbids user namespaces to ordinary users (the default on Ubuntu since 23.10): \
                     add an AppArmor profile with `userns,` for bwrap, or `sudo sysctl -w \
                     kernel.apparmor_restrict_unprivileged_userns=0`."
                 .to_owned();
         }
         if output.contains("mount proc") {
-            return "The kernel allows no new /proc here, as in most containers: start the container with \
+            return "The kernel does not allow mounting /proc, as in most containers: start the container with \
                     `--security-opt systempaths=unconfined --security-opt seccomp=unconfined` (or `--privileged`)."
                 .to_owned();
         }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn apparmor_is_named_where_it_is_the_reason() {
+    fn apparmor_is_named_as_the_cause() {
         let kernel = Kernel {
             apparmor_restrict: Some("1".to_owned()),
             ..Kernel::default()
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn switched_off_namespaces_are_named_with_the_switch() {
+    fn disabled_namespaces_are_named_with_their_sysctl() {
         let kernel = Kernel {
             unprivileged_userns_clone: Some("0".to_owned()),
             ..Kernel::default()
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_without_proc_mounts_is_told_its_options() {
+    fn container_without_proc_mounts_gets_its_options() {
         let text = advice(
             Kernel::default(),
             "bwrap: Can't mount proc on /newroot/proc: Operation not permitted",

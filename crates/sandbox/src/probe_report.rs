@@ -1,4 +1,4 @@
-//! What the command that tries a sandbox says of it, in sections.
+//! Reads the sectioned report that the probe's command prints.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ impl Report {
         report
     }
 
-    /// Whether the command came to its last section.
+    /// Whether the command reached its last section.
     pub(crate) fn is_whole(&self) -> bool {
         self.sections.contains_key("end")
     }
@@ -46,7 +46,7 @@ impl Report {
             .unwrap_or("missing")
     }
 
-    /// Where mounts lie that are not read-only.
+    /// Mount points that are not read-only.
     pub(crate) fn writable_mounts(&self) -> Vec<PathBuf> {
         let lines = self.lines("mounts").iter();
         lines
@@ -59,9 +59,9 @@ impl Report {
             .collect()
     }
 
-    /// Network interfaces other than its own loopback.
+    /// A network interface other than loopback, if there is one.
     pub(crate) fn interfaces_beside_loopback(&self) -> Option<String> {
-        // Two lines are the head of the table.
+        // The table starts with two header lines.
         let mut names = self
             .lines("network")
             .iter()
@@ -72,7 +72,7 @@ impl Report {
             .map(|(name, _)| format!("there is an interface `{}`", name.trim()))
     }
 
-    /// Descriptors that are neither its input and output nor the one that lists them.
+    /// A descriptor other than standard input and output and the one that lists them, if there is one.
     pub(crate) fn foreign_files(&self) -> Option<String> {
         let links = self.lines("files").iter().filter_map(|line| line.split_once(" -> "));
         let mut targets = links.map(|(_, target)| target);
@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_was_broken_off_is_not_whole() {
+    fn truncated_report_is_incomplete() {
         assert!(!report("==status\nNoNewPrivs:\t1\n==mounts\n").is_whole());
         assert!(report("==status\n==end\n").is_whole());
     }
 
     #[test]
-    fn what_is_missing_is_no_value() {
+    fn missing_status_has_no_value() {
         let report = report("==status\nSeccomp:\t2\nSeccomp_filters:\t3\n");
         assert_eq!(
             (report.status("Seccomp"), report.status("NoNewPrivs")),
@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_can_be_written_is_found_by_its_own_options() {
+    fn writable_mount_is_found_by_its_own_options() {
         let text =
             "==mounts\n1 0 0:1 / /usr ro,nosuid - ext4 /dev/x rw\n2 0 0:1 / /a\\040b rw,nodev - ext4 /dev/x ro\n";
         assert_eq!(report(text).writable_mounts(), [PathBuf::from("/a b")]);
     }
 
     #[test]
-    fn interfaces_and_files_of_others_are_named() {
+    fn foreign_interfaces_and_files_are_named() {
         let head = "==network\nInter-| Receive\n face |bytes\n";
         assert_eq!(
             report(&format!("{head}    lo: 0 0\n")).interfaces_beside_loopback(),

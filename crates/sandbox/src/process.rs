@@ -1,4 +1,4 @@
-//! A process group that never outlives its owner.
+//! A process group that ends with its owner.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -24,7 +24,7 @@ impl ProcessGroup {
             .map_err(SandboxError::system("starting the command"))
     }
 
-    /// Completes when the leader has ended and the rest of its group was killed; to be awaited once.
+    /// Completes when the leader has ended and the rest of its group was killed. Await it only once.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         (&mut self.status).await.map_err(io::Error::other)?
     }
@@ -33,7 +33,7 @@ impl ProcessGroup {
         self.group.kill();
     }
 
-    /// Hands the child to a thread of its own, which sees its end, kills what is left of the group and reaps it.
+    /// Starts a thread that waits for the child, kills the rest of its group and reaps it.
     fn watch(mut child: Child) -> io::Result<Self> {
         let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let number = number.ok_or_else(|| io::Error::other("the process number is out of range"))?;
@@ -46,7 +46,7 @@ impl ProcessGroup {
         let watcher = std::thread::Builder::new().name("sandbox-watcher".to_owned());
         let watching = watcher.spawn(move || drop(sender.send(watched.wait(&mut child))));
         let process_group = Self { group, status };
-        // If there is no thread to watch it, dropping the process group kills it.
+        // If the thread can't start, dropping the process group kills it.
         watching.map(|_| process_group)
     }
 }
@@ -57,7 +57,7 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// A group's number belongs to it as long as its leader is not reaped; after that it may go to strangers.
+/// A process group. Its number is its own until the leader is reaped; after that, the kernel may reuse it.
 struct Group {
     number: Pid,
     reaped: Mutex<bool>,
@@ -67,7 +67,7 @@ impl Group {
     fn kill(&self) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
-            // The only failure is that nothing is left to kill.
+            // It can only fail because nothing is left to kill.
             kill_process_group(self.number, Signal::KILL).unwrap_or_default();
         }
     }
@@ -87,8 +87,8 @@ struct Request {
     reply: oneshot::Sender<io::Result<ProcessGroup>>,
 }
 
-/// `--die-with-parent` watches the *thread* that started bubblewrap, and threads of a runtime come and go. So
-/// every command is started by one thread that lives as long as this process.
+/// Starts every command from one thread that lives as long as this process: `--die-with-parent` watches the *thread* that
+/// started bubblewrap, and runtime threads come and go.
 async fn spawn_from_lasting_thread(command: Command) -> io::Result<ProcessGroup> {
     static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
     let spawner = match SPAWNER.get() {
@@ -99,7 +99,7 @@ async fn spawn_from_lasting_thread(command: Command) -> io::Result<ProcessGroup>
         }
     };
     let (reply, answer) = oneshot::channel();
-    let gone = || io::Error::other("the thread that starts commands is gone");
+    let gone = || io::Error::other("the thread that starts commands has ended");
     spawner.send(Request { command, reply }).map_err(|_| gone())?;
     answer.await.map_err(|_| gone())?
 }
@@ -111,9 +111,9 @@ fn start_spawner() -> io::Result<Sender<Request>> {
         .spawn(move || {
             for Request { mut command, reply } in requests {
                 let process_group = command.spawn().and_then(ProcessGroup::watch);
-                // The command holds this process's ends of the output pipe.
+                // The command holds the write end of the output pipe.
                 drop(command);
-                // Where nobody waits any more, the process group is dropped here, which kills it.
+                // If the requester is gone, this drops the process group, which kills it.
                 drop(reply.send(process_group));
             }
         })?;

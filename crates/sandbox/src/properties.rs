@@ -1,7 +1,7 @@
-//! What the product relies on of a bubblewrap sandbox, each seen to hold in a real one before the server starts.
+//! The properties that the product relies on, each tested in a real bubblewrap sandbox before the server starts.
 //!
-//! One command runs in it and reports what it sees and what it is refused; meanwhile its processes are looked at from
-//! outside, where alone it shows who they are.
+//! A command in the sandbox reports what it sees and which actions fail. Meanwhile this process inspects the command's
+//! processes from outside, because only the host shows their accounts.
 
 use std::fs;
 use std::io;
@@ -17,14 +17,14 @@ use crate::bubblewrap::Mount;
 use crate::environment::HOME;
 use crate::identity::{Identity, Subordinate};
 use crate::probe_report::Report;
-use crate::{Finished, Job, Room, Sandbox, SandboxError};
+use crate::{Finished, Isolation, Job, Sandbox, SandboxError};
 
 const PROBE_TIME: Duration = Duration::from_secs(20);
 
-/// More than a report takes, and nothing of it may be cut out.
+/// Larger than any report, so that nothing is cut out.
 const REPORT_BYTES: usize = 1024 * 1024;
 
-/// The command. A redirection with `>>` opens a file and writes nothing; a process is left over on purpose.
+/// The command. Redirecting with `>>` opens a file without writing; one process is left running on purpose.
 const SCRIPT: &str = r#"section() { printf '\n==%s\n' "$1"; }
 attempt() { if ("$@") >/dev/null 2>&1; then echo "$*"; fi; }
 opens() { : >>"$1"; }
@@ -48,12 +48,12 @@ readlink /proc/self/ns/pid >report
 read -r _ <go
 "#;
 
-/// One thing that is relied on.
+/// One property that the product relies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// What holds, in a few words.
+    /// The property, in a few words.
     pub name: &'static str,
-    /// Whether it was seen to.
+    /// Whether it holds.
     pub state: PropertyState,
 }
 
@@ -62,7 +62,7 @@ pub struct Property {
 pub enum PropertyState {
     /// It holds.
     Holds,
-    /// It does not; what was seen instead.
+    /// It does not hold, with what the probe saw.
     Fails(String),
 }
 
@@ -72,7 +72,7 @@ impl Property {
         Self { name, state }
     }
 
-    /// The name with what was seen, where it does not hold.
+    /// The name with what the probe saw, if it does not hold.
     pub(crate) fn failure(&self) -> Option<String> {
         match &self.state {
             PropertyState::Holds => None,
@@ -81,24 +81,24 @@ impl Property {
     }
 }
 
-/// What the command and the system say.
+/// The result of the probe.
 pub(crate) struct Proof {
     pub(crate) properties: Vec<Property>,
-    /// What it could do of that which Landlock alone refuses: an empty entry of an overlay is no device to the kernel's
-    /// other checks, and bubblewrap runs as the same user.
-    pub(crate) past_landlock: Vec<String>,
+    /// Actions that succeeded although Landlock should stop them. Nothing else does: the kernel's other checks allow
+    /// overlay whiteouts, and bubblewrap runs as the same user.
+    pub(crate) not_stopped_by_landlock: Vec<String>,
 }
 
-/// What was seen from outside.
+/// What the host shows of the sandbox.
 struct Outside {
-    /// The user ids of the sandbox's processes while they ran.
+    /// The user ids of the running processes.
     users: Vec<u32>,
     left_over: usize,
     file_owner: Option<u32>,
 }
 
 impl Sandbox {
-    /// Runs the command and judges what it and the system say.
+    /// Runs the command and evaluates its report and what the host shows.
     pub(crate) async fn check_properties(&self) -> Result<Proof, SandboxError> {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("sandbox-probe-");
@@ -106,13 +106,13 @@ impl Sandbox {
             Some(directory) => builder.tempdir_in(directory),
             None => builder.tempdir(),
         };
-        let place = place.map_err(SandboxError::system("making a directory to try the sandbox in"))?;
+        let place = place.map_err(SandboxError::system("creating a directory to test the sandbox in"))?;
         let place = &place
             .path()
             .canonicalize()
-            .map_err(SandboxError::system("finding that directory"))?;
+            .map_err(SandboxError::system("resolving that directory"))?;
         let worktree = place.join("worktree");
-        prepare(place, &worktree).map_err(SandboxError::system("making files to try the sandbox with"))?;
+        prepare(place, &worktree).map_err(SandboxError::system("creating files to test the sandbox with"))?;
         let mut job = Job::shell(SCRIPT, worktree.clone());
         job.argv.push("sh".to_owned());
         job.argv.extend(self.hidden_paths(place));
@@ -123,22 +123,22 @@ impl Sandbox {
         if !finished.succeeded() || !report.is_whole() {
             return Err(SandboxError::Setup {
                 output: format!(
-                    "the command that tries the sandbox ended with {:?} in it: {}",
+                    "the command that tests the sandbox ended with {:?}: {}",
                     finished.exit, finished.output_head_tail
                 ),
             });
         }
         Ok(Proof {
             properties: self.judge(&report, &outside, &worktree),
-            past_landlock: report.lines("landlock").to_vec(),
+            not_stopped_by_landlock: report.lines("landlock").to_vec(),
         })
     }
 
-    /// What no job may see: what lies beside a worktree, and what commonly holds secrets in the server's home.
+    /// Paths that no job may see: files beside a worktree, and common locations of secrets in the server's home.
     fn hidden_paths(&self, place: &Path) -> Vec<String> {
         let home = self.settings.host.home.iter();
         let secrets = home.flat_map(|home| [".ssh", ".aws", ".netrc", ".bash_history"].map(|name| home.join(name)));
-        // Whoever grants one of them by name wants it to be seen.
+        // An explicitly granted path is meant to be visible.
         let granted = &self.settings.extra_read_only;
         let secrets = secrets.filter(|path| !granted.iter().any(|grant| path.starts_with(grant)));
         std::iter::once(place.join("outside"))
@@ -160,7 +160,7 @@ impl Sandbox {
         };
         let (namespace, users) = match seen {
             Some(Ok(seen)) => seen,
-            // That nothing was seen is judged later.
+            // `judge` reports that no process was seen.
             Some(Err(_)) | None => (String::new(), Vec::new()),
         };
         let outside = Outside {
@@ -182,7 +182,7 @@ impl Sandbox {
             (!lines.is_empty()).then(|| format!("{what}: {}", lines.join(", ")))
         };
         vec![
-            Property::new("not root on the host", self.another_outside(&outside.users, own)),
+            Property::new("not root on the host", self.unexpected_account(&outside.users, own)),
             Property::new(
                 "no capabilities",
                 ["CapEff", "CapPrm", "CapBnd", "CapAmb"]
@@ -217,11 +217,11 @@ impl Sandbox {
         ]
     }
 
-    /// Whoever its processes are outside, other than who they should be.
-    fn another_outside(&self, users: &[u32], own: u32) -> Option<String> {
-        let meant = match &self.room {
-            Room::Bubblewrap(_, Identity::Subordinate(Subordinate { first_id, .. }), _) => *first_id,
-            Room::Bubblewrap(_, Identity::Own, _) | Room::None { .. } => own,
+    /// A process that runs as an unexpected host account, if there is one.
+    fn unexpected_account(&self, users: &[u32], own: u32) -> Option<String> {
+        let meant = match &self.isolation {
+            Isolation::Bubblewrap(_, Identity::Subordinate(Subordinate { first_id, .. }), _) => *first_id,
+            Isolation::Bubblewrap(_, Identity::Own, _) | Isolation::None { .. } => own,
         };
         if users.is_empty() {
             return Some("none of its processes was seen in /proc".to_owned());
@@ -230,7 +230,7 @@ impl Sandbox {
         other.map(|user| format!("a process is user {user} instead of {meant}"))
     }
 
-    /// Mounts that a job may write to, other than those that it should.
+    /// Unexpected writable mounts, if there are any.
     fn writable(&self, report: &Report, worktree: &Path) -> Option<String> {
         let in_memory = self.toolchains.mounts.iter().filter_map(|mount| match mount {
             Mount::Temporary(path) => Some(path.as_path()),
@@ -274,7 +274,7 @@ impl Pipes {
         })
     }
 
-    /// Waits until the command says in which namespace its processes are, looks at them, and lets it go on.
+    /// Waits until the command reports its process namespace, inspects the processes in it, and lets it continue.
     async fn look(&mut self) -> io::Result<(String, Vec<u32>)> {
         let mut namespace = Vec::new();
         while namespace.last() != Some(&b'\n') {
@@ -304,7 +304,7 @@ fn users_of(namespace: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Whether only its parent has yet to hear of its end.
+/// Whether the process is a zombie or dead.
 fn is_dead(status: &str) -> bool {
     let mut lines = status.lines();
     lines.any(|line| {

@@ -1,19 +1,19 @@
-//! What is enforced on this host, as it was found when the sandbox was tried.
+//! What is enforced on this host, as the probe found it.
 
 use crate::cgroup::Controller;
 use crate::enforcement::{Enforcement, Property, State};
-use crate::limit::words;
-use crate::{Room, Sandbox, Tier};
+use crate::limit::size_text;
+use crate::{Isolation, Sandbox, Tier};
 
-/// What to do where control groups can't be used.
+/// Advice if control groups can't be used.
 const CONTROL_GROUPS: &str = "let the server manage control groups: run it as a systemd service with `Delegate=yes`, \
      or by hand with `systemd-run --user --scope -p Delegate=yes orchestrator serve` (docs/operations.md)";
 
-/// Why nothing is enforced in the tier without walls.
+/// Why nothing is enforced in [`Tier::None`].
 pub(crate) const NO_SANDBOX: &str = "no sandbox (sandbox.tier is none)";
 
-/// What the probe calls each property.
-const PROVEN: [(Property, &str); 9] = [
+/// The probe's name of each property.
+const PROBED: [(Property, &str); 9] = [
     (Property::User, "not root on the host"),
     (Property::Capabilities, "no capabilities"),
     (Property::Namespaces, "own namespaces"),
@@ -26,10 +26,10 @@ const PROVEN: [(Property, &str); 9] = [
 ];
 
 impl Sandbox {
-    /// Every property that holds a job back, and whether it is enforced on this host.
+    /// Every property, and whether it is enforced on this host.
     #[must_use]
     pub fn enforcement(&self) -> Vec<Enforcement> {
-        let mut found = self.walls();
+        let mut found = self.probed_properties();
         found.push(self.landlock.clone());
         found.extend(self.group_limits());
         found.extend(self.disk_limits());
@@ -37,7 +37,7 @@ impl Sandbox {
         found
     }
 
-    /// One line for the log: what is not enforced, or that everything is.
+    /// One line for the log that names what is not enforced; `None` if everything is.
     #[must_use]
     pub fn gaps(&self) -> Option<String> {
         let found = self.enforcement();
@@ -53,15 +53,15 @@ impl Sandbox {
         let settings = &self.settings;
         let limits = self.groups.limits;
         let memory = match (self.groups.found(Controller::Memory), settings.address_space_bytes) {
-            (Ok(_), _) => format!("{} of memory", words(limits.memory_bytes)),
-            (Err(_), Some(bytes)) => format!("address space {} per process", words(bytes)),
+            (Ok(_), _) => format!("{} of memory", size_text(limits.memory_bytes)),
+            (Err(_), Some(bytes)) => format!("address space {} per process", size_text(bytes)),
             (Err(_), None) => "memory is not limited".to_owned(),
         };
         format!(
             "limits of a command: {memory}, {} processes, files of {}, {} and {} files added to a worktree",
             limits.processes,
-            words(settings.file_bytes),
-            words(settings.worktree_bytes),
+            size_text(settings.file_bytes),
+            size_text(settings.worktree_bytes),
             settings.worktree_files,
         )
     }
@@ -81,7 +81,7 @@ impl Sandbox {
                 State::Partly,
                 format!(
                     "{} of address space for each process only (sandbox.address_space_bytes)",
-                    words(bytes)
+                    size_text(bytes)
                 ),
             ),
             None => (State::NotEnforced, "memory is not limited".to_owned()),
@@ -91,7 +91,10 @@ impl Sandbox {
             found(
                 Property::Memory,
                 Controller::Memory,
-                format!("{} for each command (sandbox.memory_bytes)", words(limits.memory_bytes)),
+                format!(
+                    "{} for each command (sandbox.memory_bytes)",
+                    size_text(limits.memory_bytes)
+                ),
                 memory_instead,
             ),
             found(
@@ -99,7 +102,7 @@ impl Sandbox {
                 Controller::Memory,
                 format!(
                     "{} for all commands together (sandbox.total_memory_bytes)",
-                    words(limits.total_memory_bytes)
+                    size_text(limits.total_memory_bytes)
                 ),
                 nothing("the memory of all commands together is not limited"),
             ),
@@ -116,28 +119,30 @@ impl Sandbox {
                 Property::CpuWeight,
                 Controller::Cpu,
                 format!("weight {} of 100 (sandbox.cpu_weight)", limits.cpu_weight),
-                nothing("commands compete with the server for the processor on equal terms"),
+                nothing("commands and the server get equal shares of the CPU"),
             ),
         ]
     }
 
     fn disk_limits(&self) -> Vec<Enforcement> {
         let settings = &self.settings;
-        let temporary = match &self.room {
-            Room::Bubblewrap(features, ..) if features.sized_tmpfs => Enforcement::enforced(
+        let temporary = match &self.isolation {
+            Isolation::Bubblewrap(features, ..) if features.sized_tmpfs => Enforcement::enforced(
                 Property::TemporaryFiles,
                 format!(
                     "{} for each of /tmp and home (sandbox.temporary_bytes)",
-                    words(settings.temporary_bytes)
+                    size_text(settings.temporary_bytes)
                 ),
             ),
-            Room::Bubblewrap(..) => Enforcement::new(
+            Isolation::Bubblewrap(..) => Enforcement::new(
                 Property::TemporaryFiles,
                 State::NotEnforced,
                 "this version of bubblewrap (before 0.7) can't limit the size of /tmp",
             )
             .advise("install a newer bubblewrap"),
-            Room::None { .. } => Enforcement::new(Property::TemporaryFiles, State::NotEnforced, "/tmp is the host's"),
+            Isolation::None { .. } => {
+                Enforcement::new(Property::TemporaryFiles, State::NotEnforced, "/tmp is the host's")
+            }
         };
         let floor = match settings.disk_floor_bytes {
             0 => Enforcement::new(Property::DiskFloor, State::NotEnforced, "no floor is set")
@@ -146,14 +151,14 @@ impl Sandbox {
                 Property::DiskFloor,
                 format!(
                     "a command that fills a disk below {} is stopped (engine.disk_floor_bytes)",
-                    words(bytes)
+                    size_text(bytes)
                 ),
             ),
         };
         vec![
             Enforcement::enforced(
                 Property::FileSize,
-                format!("{} for each file (sandbox.file_bytes)", words(settings.file_bytes)),
+                format!("{} for each file (sandbox.file_bytes)", size_text(settings.file_bytes)),
             ),
             temporary,
             Enforcement::enforced(
@@ -161,7 +166,7 @@ impl Sandbox {
                 format!(
                     "{} and {} files added (sandbox.worktree_bytes, sandbox.worktree_files), measured while a command \
                      runs and after it",
-                    words(settings.worktree_bytes),
+                    size_text(settings.worktree_bytes),
                     settings.worktree_files
                 ),
             ),
@@ -169,21 +174,21 @@ impl Sandbox {
         ]
     }
 
-    /// What the tier itself holds. A sandbox whose probe sees one of these fail does not start.
-    fn walls(&self) -> Vec<Enforcement> {
-        PROVEN
+    /// The properties that the probe tests; a sandbox with a failed one does not start.
+    fn probed_properties(&self) -> Vec<Enforcement> {
+        PROBED
             .iter()
             .map(|(property, proven)| {
                 if self.properties.iter().any(|seen| seen.name == *proven) {
-                    let detail = match (&self.room, property) {
-                        (Room::Bubblewrap(_, identity, _), Property::User) => identity.describe(),
-                        _ => format!("{proven}, seen in a sandbox at the start"),
+                    let detail = match (&self.isolation, property) {
+                        (Isolation::Bubblewrap(_, identity, _), Property::User) => identity.describe(),
+                        _ => format!("{proven}, tested in a sandbox at the start"),
                     };
                     Enforcement::enforced(*property, detail)
                 } else if self.tier() == Tier::None {
                     Enforcement::new(*property, State::NotEnforced, NO_SANDBOX)
                 } else {
-                    Enforcement::new(*property, State::NotKnown, "it was not looked at")
+                    Enforcement::new(*property, State::NotKnown, "it was not tested")
                 }
             })
             .collect()

@@ -1,4 +1,4 @@
-//! Runs one job from start to the last process killed.
+//! Runs one job until all its processes have ended.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,21 +18,21 @@ use crate::init::Init;
 use crate::launch::{Limits, launch_by_shell};
 use crate::process::ProcessGroup;
 use crate::stage::Stage;
-use crate::{Exit, Finished, Job, Room, Sandbox, SandboxError, bubblewrap};
+use crate::{Exit, Finished, Isolation, Job, Sandbox, SandboxError, bubblewrap};
 
-/// How long output is still read after the end: killed grandchildren may hold the pipe open for a moment.
+/// How long to keep reading output after the end: killed grandchildren may hold the pipe open for a moment.
 const DRAIN: Duration = Duration::from_secs(2);
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Sandbox {
-    /// Runs a job and returns when its processes are gone.
+    /// Runs a job and returns when all its processes have ended.
     ///
-    /// A command that fails, is killed or runs out of time is a [`Finished`]; an error means that it was never
-    /// started. Dropping the future kills the process tree.
+    /// A command that fails, is killed or times out is a [`Finished`]; an error means that it was never started.
+    /// Dropping the future kills the process tree.
     ///
     /// # Errors
-    /// When the job makes no sense or its room cannot be built.
+    /// When the job is invalid or its sandbox can't be set up.
     pub async fn run(&self, job: Job) -> Result<Finished, SandboxError> {
         job.check()?;
         let started = Instant::now();
@@ -41,9 +41,9 @@ impl Sandbox {
             .clone()
             .map(|path| (path, self.settings.output_file_bytes));
         let mut capture = Capture::new(job.output_limit_bytes, file).await?;
-        let mut guard = Guard::begin(self, &job).await?;
+        let mut guard = Guard::start(self, &job).await?;
         let (command, mut init) = self.command(&job, guard.group.as_ref())?;
-        let (command, output) = with_output(command).map_err(SandboxError::system("making a pipe"))?;
+        let (command, output) = with_output(command).map_err(SandboxError::system("creating a pipe"))?;
         let mut group = match ProcessGroup::spawn(command).await {
             Ok(group) => group,
             Err(error) => return Err(self.not_started(error, output).await),
@@ -78,16 +78,16 @@ impl Sandbox {
     }
 
     fn command(&self, job: &Job, group: Option<&JobGroup>) -> Result<(Command, Option<Init>), SandboxError> {
-        let mut stage = match &self.room {
-            Room::Bubblewrap(_, identity, _) => Stage::new(identity),
-            Room::None { .. } => Stage::new(&Identity::Own),
+        let mut stage = match &self.isolation {
+            Isolation::Bubblewrap(_, identity, _) => Stage::new(identity),
+            Isolation::None { .. } => Stage::new(&Identity::Own),
         };
         for file in group.into_iter().flat_map(JobGroup::files) {
             stage.write(file, JOIN.to_vec());
         }
-        Ok(match &self.room {
-            Room::Bubblewrap(features, _, filters) => {
-                let (announce, init) = Init::announced().map_err(SandboxError::system("making a file in memory"))?;
+        Ok(match &self.isolation {
+            Isolation::Bubblewrap(features, _, filters) => {
+                let (announce, init) = Init::announced().map_err(SandboxError::system("creating a file in memory"))?;
                 let mut command = Command::new(&features.program);
                 command
                     .args(["--info-fd", &stage.inherit(announce).to_string()])
@@ -97,7 +97,7 @@ impl Sandbox {
                 stage.prepare(&mut command);
                 (command, Some(init))
             }
-            Room::None { home } => {
+            Isolation::None { home } => {
                 let argv = launch_by_shell(self.limits(), &job.argv);
                 let mut command = Command::new(&argv[0]);
                 command
@@ -111,8 +111,8 @@ impl Sandbox {
         })
     }
 
-    /// What the first program of a job limits. Of processes a control group, where there is one, tells when its limit was
-    /// reached.
+    /// The limits that the launcher sets. A control group limits processes where there is one, because it reports when the
+    /// limit was reached.
     pub(crate) fn limits(&self) -> Limits {
         let grouped = self.groups.found(Controller::Processes).is_ok();
         Limits {
@@ -122,27 +122,27 @@ impl Sandbox {
         }
     }
 
-    /// Names the step that failed, which the child says on its output, or the program that is missing.
+    /// Names the failed step, which the child prints, or the missing program.
     async fn not_started(&self, error: SandboxError, output: Receiver) -> SandboxError {
         let mut said = String::new();
-        // Nobody writes there any more, and a step says a few words.
+        // The child has ended, and a step prints few words.
         output
             .take(CHUNK_BYTES as u64)
             .read_to_string(&mut said)
             .await
             .unwrap_or_default();
-        match (&self.room, error) {
+        match (&self.isolation, error) {
             (_, SandboxError::System { source, .. }) if !said.is_empty() => SandboxError::Setup {
                 output: format!("{said}: {source}"),
             },
-            (Room::Bubblewrap(features, ..), SandboxError::System { source, .. })
+            (Isolation::Bubblewrap(features, ..), SandboxError::System { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
                 SandboxError::Missing {
                     program: features.program.clone(),
                 }
             }
-            (Room::Bubblewrap(features, Identity::Subordinate(_), _), SandboxError::System { source, .. })
+            (Isolation::Bubblewrap(features, Identity::Subordinate(_), _), SandboxError::System { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 SandboxError::Root {
@@ -154,7 +154,7 @@ impl Sandbox {
     }
 }
 
-/// Gives a command its own group, no input, and one pipe for both outputs, so that they keep their order.
+/// Gives a command its own process group, no input, and one pipe for both outputs, which keeps their order.
 fn with_output(mut command: Command) -> io::Result<(Command, Receiver)> {
     let (reader, writer) = io::pipe()?;
     command
@@ -165,7 +165,7 @@ fn with_output(mut command: Command) -> io::Result<(Command, Receiver)> {
     Ok((command, Receiver::from_owned_fd(OwnedFd::from(reader))?))
 }
 
-/// What was seen of a command.
+/// How a command ran.
 struct Followed {
     status: Option<ExitStatus>,
     /// Why it was killed, if it was.
@@ -173,7 +173,7 @@ struct Followed {
     created_in: Option<Duration>,
 }
 
-/// Reads output until the command has ended and the pipe is closed, or the time for that is over.
+/// Reads output until the command has ended and the pipe is closed, or until its time limit.
 async fn follow(
     group: &mut ProcessGroup,
     mut output: Receiver,

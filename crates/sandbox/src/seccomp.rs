@@ -1,8 +1,8 @@
-//! Which system calls a job is refused, as programs for the kernel.
+//! System call filters: which calls a job is refused.
 //!
-//! A list of what is refused, not of what is allowed: compilers, runtimes and test suites use nearly all of the rest.
-//! On the list is what reaches beyond the sandbox's own processes and files, or opens large parts of the kernel that
-//! building and testing code does without.
+//! It is a list of refused calls, because compilers, runtimes and test suites use nearly all others. It contains calls
+//! that reach beyond the sandbox's own processes and files, or that expose large parts of the kernel which building and
+//! testing code does not need.
 
 use libc::c_long;
 use seccompiler::{
@@ -11,16 +11,16 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-/// Numbers that all architectures share and `libc` does not name yet.
+/// A call number that all architectures share and `libc` does not name yet.
 const OPEN_TREE_ATTR: c_long = 467;
 
 /// Refused whatever the arguments.
 const REFUSED: &[c_long] = &[
-    // Its operations pass by every filter of system calls.
+    // Its operations bypass system call filters.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    // Stops the kernel in the middle of a copy, which most of its exploits want.
+    // It can pause the kernel in the middle of a copy, which many exploits use.
     libc::SYS_userfaultfd,
     // Keys belong to the account, not to the sandbox.
     libc::SYS_add_key,
@@ -89,10 +89,10 @@ const REFUSED: &[c_long] = &[
     libc::SYS_sysfs,
 ];
 
-/// Their arguments lie in memory, where a filter can't look. As if the kernel were older: callers know what to do then.
+/// Calls with arguments in memory, which a filter can't read. They answer as on an older kernel, so callers fall back.
 const UNKNOWN: &[c_long] = &[libc::SYS_clone3, libc::SYS_openat2];
 
-/// What `clone` and `unshare` make namespaces by.
+/// The flags with which `clone` and `unshare` create namespaces.
 const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWNS,
     libc::CLONE_NEWCGROUP,
@@ -106,14 +106,14 @@ const NAMESPACES: [i32; 7] = [
 /// For `unshare` alone: in `clone` the bit is part of a signal's number.
 const NEW_TIME_NAMESPACE: i32 = 0x80;
 
-/// A file that is run with the rights of its owner, who on the disk is the server.
+/// Set-id bits: such a file would run with the rights of its owner, which is the server.
 const SET_IDS: [u32; 2] = [libc::S_ISUID, libc::S_ISGID];
 
-/// Sockets within the sandbox. The others leave its network namespace (`AF_VSOCK` reaches the machine's host) or open
-/// parts of the kernel that nothing here needs.
+/// The allowed socket families. Others leave the network namespace (`AF_VSOCK` reaches the machine's host) or expose parts
+/// of the kernel that jobs don't need.
 const SOCKETS: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-/// Linux without address randomisation, as debuggers and sanitisers ask for, 32-bit numbers in `uname`, and the question.
+/// The allowed personalities: Linux, without address randomisation (debuggers, sanitisers), 32-bit `uname`, and the query.
 const PERSONALITIES: [u64; 6] = [0, 0x0008, 0x0004_0000, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
 
 const PTRACE_SEIZE: u32 = 0x4206;
@@ -121,12 +121,12 @@ const PTRACE_SEIZE: u32 = 0x4206;
 /// The compiled filters in the form that bubblewrap reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Filters {
-    /// One program each; the strictest answer counts.
+    /// One program per filter; the strictest answer applies.
     pub(crate) programs: Vec<Vec<u8>>,
 }
 
 impl Filters {
-    /// Two programs, or where bubblewrap takes one only, one whose every answer is that the kernel has no such call.
+    /// Compiles two programs, or a single one that answers `ENOSYS` if bubblewrap takes only one.
     pub(crate) fn compile(many: bool) -> Result<Self, String> {
         let (refused, unknown) = (refused().map_err(|error| error.to_string())?, unknown());
         let programs = if many {
@@ -155,7 +155,7 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
         any_bit(0, &[namespaces.as_slice(), &[NEW_TIME_NAMESPACE as u32]].concat())?,
     );
     rules.insert(libc::SYS_ptrace, any_value(0, &[libc::PTRACE_ATTACH, PTRACE_SEIZE])?);
-    // Writing into a terminal what its owner seems to have typed.
+    // Injecting input into a terminal.
     rules.insert(
         libc::SYS_ioctl,
         any_value(1, &[libc::TIOCSTI as u32, libc::TIOCLINUX as u32])?,
@@ -185,7 +185,7 @@ fn refused() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// The mode counts only where a file is made; elsewhere the argument is whatever the register held.
+/// Checks the mode only where a file is created; otherwise the argument is undefined.
 fn creates_with_set_id(flags: u8) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let creating = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY].map(|flag| flag as u32);
     let mut rules = Vec::new();
@@ -218,12 +218,12 @@ fn bit(argument: u8, bit: u32) -> Result<SeccompCondition, seccompiler::BackendE
     condition(argument, SeccompCmpOp::MaskedEq(bit), bit)
 }
 
-/// Of all these arguments the kernel itself looks at the lower half only.
+/// Compares the lower half of the argument, as the kernel does for all these calls.
 fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
 }
 
-/// Calls by the numbers of another architecture end the process, as they would pass by every rule.
+/// Calls with numbers of another architecture kill the process, because no rule would match them.
 fn program(rules: Rules, errno: i32) -> Result<BpfProgram, String> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
     let refuse = SeccompAction::Errno(errno as u32);
@@ -232,7 +232,7 @@ fn program(rules: Rules, errno: i32) -> Result<BpfProgram, String> {
     Ok(no_second_numbers().into_iter().chain(program).collect())
 }
 
-/// x86-64 has all calls a second time, from 0x40000000 on, for programs with short pointers, which nobody has.
+/// Refuses the x32 call numbers of x86-64, which start at 0x40000000 and would bypass the rules.
 fn no_second_numbers() -> Vec<sock_filter> {
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_IF_AT_LEAST: u16 = 0x35;

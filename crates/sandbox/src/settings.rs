@@ -1,4 +1,4 @@
-//! What a person may set: the tier, extra grants and limits.
+//! The settings: tier, extra grants and limits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// How strongly a worker's commands are shut in.
+/// How workers' commands are isolated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
-    /// Own namespaces by bubblewrap: no network, no home, nothing writable but the worktree.
+    /// A bubblewrap sandbox: no network, no home directory, only the worktree is writable.
     #[default]
     Bubblewrap,
-    /// No walls at all: only a clean environment, limits and an own process group.
+    /// No isolation: only a clean environment, limits and a process group.
     None,
 }
 
@@ -34,18 +34,18 @@ impl fmt::Display for Tier {
 pub struct Settings {
     /// The bubblewrap program: a name looked up in `PATH`, or a path.
     pub bubblewrap: PathBuf,
-    /// Where the server is root: the first of 65,536 user and group ids of the host that are nobody's, of which the
-    /// first is what jobs are outside. Unset: the range of root in `/etc/subuid`, else the first free one.
+    /// For a root server: the first of 65,536 unused user and group ids of the host. Jobs run as the first one. Unset: the
+    /// range of root in `/etc/subuid`, else the first free range.
     pub host_uid: Option<u32>,
-    /// A program that calls [`launched`](crate::launched) first, usually `/proc/self/exe`: it starts commands in the
-    /// sandbox, under Landlock. Unset: a shell does, without Landlock.
+    /// The program that starts commands under Landlock, usually `/proc/self/exe`; it calls [`launcher_main`](crate::launcher_main)
+    /// first. Unset: a shell starts commands, without Landlock.
     #[serde(skip)]
     pub launcher: Option<PathBuf>,
-    /// Where the sandbox is tried before it is used: the directory in which worktrees will lie, as file systems differ.
-    /// Unset, or not there yet: the directory of temporary files.
+    /// Where to test the sandbox: the directory for worktrees, because file systems differ. Unset or missing: the
+    /// directory for temporary files.
     #[serde(skip)]
     pub probe_directory: Option<PathBuf>,
-    /// Directories and files granted read-only at their own paths, beside the detected toolchains.
+    /// Directories and files granted read-only at their own paths, besides the detected toolchains.
     pub extra_read_only: Vec<PathBuf>,
     /// Size of each writable directory in memory (`/tmp`, the home directory), in bytes.
     pub temporary_bytes: u64,
@@ -54,13 +54,13 @@ pub struct Settings {
     /// Address space of each process of a job, in bytes. Unset by default: many runtimes reserve far more than
     /// they use.
     pub address_space_bytes: Option<u64>,
-    /// Memory of a job, files in memory included; half of the machine's where it is unset.
+    /// Memory of a job, including files in memory. Unset: half of the machine's.
     pub memory_bytes: Option<u64>,
-    /// Memory of all jobs together; four fifths of the machine's where it is unset.
+    /// Memory of all jobs together. Unset: four fifths of the machine's.
     pub total_memory_bytes: Option<u64>,
     /// Processes and threads of a job.
     pub processes: u64,
-    /// Weight of jobs where they compete for the processor, from 1 to 10,000; everything else has 100.
+    /// CPU weight of jobs, from 1 to 10,000; everything else has 100.
     pub cpu_weight: u64,
     /// Bytes that may be added to a worktree, or by one job to a build cache.
     pub worktree_bytes: u64,
@@ -68,9 +68,9 @@ pub struct Settings {
     pub worktree_files: u64,
     /// Free space of a disk below which a job that fills it is stopped, in bytes.
     pub disk_floor_bytes: u64,
-    /// Largest file that keeps a job's whole output, in bytes.
+    /// Largest file for a job's full output, in bytes.
     pub output_file_bytes: u64,
-    /// Where toolchains are looked for.
+    /// The environment from which toolchains are detected.
     #[serde(skip)]
     pub host: HostEnvironment,
 }
@@ -99,7 +99,7 @@ impl Default for Settings {
     }
 }
 
-/// The environment toolchains are detected from; its secrets go nowhere.
+/// The environment from which toolchains are detected. Its other variables, which may be secret, are not passed on.
 #[derive(Clone, Default)]
 pub struct HostEnvironment {
     /// The home directory, if there is one.
@@ -109,7 +109,7 @@ pub struct HostEnvironment {
 }
 
 impl HostEnvironment {
-    /// The environment this process was started with.
+    /// The environment of this process.
     #[must_use]
     pub fn of_this_process() -> Self {
         let variables = std::env::vars_os()

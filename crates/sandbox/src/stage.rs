@@ -1,9 +1,9 @@
-//! What the child process of a job does between fork and exec, while it still has the rights of this process.
+//! The steps of a job's child process between fork and exec, while it still has the rights of this process.
 //!
-//! Everything is prepared before the fork, as the child may neither allocate nor take a lock. Where jobs are somebody
-//! else outside ([`Identity::Subordinate`]), what a job is granted is laid out for that account: bubblewrap looks paths
-//! up itself and could not pass a data directory or a home directory of mode 0700. Files keep their owner on the disk and
-//! are the job's own only in its mounts, so the server and a job see the same files as theirs.
+//! Everything is prepared before the fork, because the child may neither allocate nor take a lock. If jobs run as another
+//! host account ([`Identity::Subordinate`]), the sources of a job's mounts are staged for that account: bubblewrap resolves
+//! paths itself and could not pass a data or home directory of mode 0700. Files keep their owner on disk; id-mapped mounts
+//! show them as the job's own, so the server and the job both see them as theirs.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -22,17 +22,17 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use crate::identity::{Identity, Subordinate};
 use crate::{Access, SandboxError};
 
-/// Where sources are laid out: a directory that every Linux has and that nothing needs from here to the command.
+/// Where sources are staged: a directory that every Linux has and that nothing uses before the command starts.
 const STAGE: &CStr = c"/sys";
 
-/// How much sooner than others the kernel ends a job when memory runs out, of 1000.
+/// The `oom_score_adj` of a job, of 1000: the kernel kills processes with a higher score first.
 pub(crate) const OOM_SCORE: i32 = 800;
 
 /// The first descriptor that is not standard input, output or error.
 pub(crate) const FIRST_OTHER: RawFd = 3;
 
-/// Descriptors closed one by one where the kernel (before 5.11) can't mark them all at once.
-const MOST_DESCRIPTORS: RawFd = 65_536;
+/// How many descriptors to close one by one if the kernel (before 5.11) can't mark them all at once.
+const MAX_DESCRIPTORS: RawFd = 65_536;
 
 /// The steps of one child process.
 pub(crate) struct Stage {
@@ -42,14 +42,14 @@ pub(crate) struct Stage {
     inherited: Vec<OwnedFd>,
 }
 
-/// Text that the child writes to a file of the system.
+/// Text that the child writes to a system file.
 struct Write {
     path: CString,
     text: Vec<u8>,
     needed: bool,
 }
 
-/// A copy of mounts that is nowhere yet, and where the child puts it.
+/// A detached copy of mounts, and where the child attaches it.
 struct Tree {
     tree: OwnedFd,
     place: CString,
@@ -57,7 +57,7 @@ struct Tree {
 }
 
 impl Stage {
-    /// The steps that every job has.
+    /// The steps of every job.
     pub(crate) fn new(identity: &Identity) -> Self {
         let mut stage = Self {
             identity: identity.clone(),
@@ -65,13 +65,13 @@ impl Stage {
             trees: Vec::new(),
             inherited: Vec::new(),
         };
-        // Where memory runs out, the kernel shall end a worker's command, not the server or its database. Written by
-        // root, it is also the least that the command may set. It fails where the server itself comes before.
+        // If memory runs out, the kernel should kill a worker's command, not the server or its database. If root writes
+        // it, the command can't set less. It fails if the server's own score is higher.
         stage.try_write(c"/proc/self/oom_score_adj".into(), OOM_SCORE.to_string().into_bytes());
         stage
     }
 
-    /// Writes a text to a file, with the rights of this process; without it there is no job.
+    /// Writes a text to a file with the rights of this process; the job fails if that fails.
     pub(crate) fn write(&mut self, path: CString, text: Vec<u8>) {
         self.writes.push(Write {
             path,
@@ -80,7 +80,7 @@ impl Stage {
         });
     }
 
-    /// As [`Stage::write`], but a failure is no reason to stop.
+    /// Like [`Stage::write`], but ignores a failure.
     pub(crate) fn try_write(&mut self, path: CString, text: Vec<u8>) {
         self.writes.push(Write {
             path,
@@ -89,17 +89,17 @@ impl Stage {
         });
     }
 
-    /// Leaves a descriptor open for the program that is started; its number stays.
+    /// Keeps a descriptor open for the started program, under the same number.
     pub(crate) fn inherit(&mut self, descriptor: OwnedFd) -> RawFd {
         let number = descriptor.as_raw_fd();
         self.inherited.push(descriptor);
         number
     }
 
-    /// The path at which bubblewrap finds what a job is granted.
+    /// The path at which bubblewrap finds this grant.
     ///
     /// # Errors
-    /// When it can't be made the job's own.
+    /// When its owner can't be mapped to the job's account.
     pub(crate) fn source(&mut self, path: &Path, access: Access) -> Result<PathBuf, SandboxError> {
         let Identity::Subordinate(subordinate) = &self.identity else {
             return Ok(path.to_owned());
@@ -114,7 +114,7 @@ impl Stage {
         Ok(place)
     }
 
-    /// Makes the child of this command do the steps.
+    /// Adds the steps to the child process of this command.
     pub(crate) fn prepare(self, command: &mut Command) {
         #[expect(unsafe_code, reason = "std has no other way to do something between fork and exec")]
         // SAFETY: the closure makes system calls on what was prepared; it allocates nothing and takes no lock.
@@ -131,30 +131,29 @@ impl Stage {
             }
         }
         if let Identity::Subordinate(subordinate) = &self.identity {
-            self.lay_out(subordinate)?;
+            self.attach_sources(subordinate)?;
             subordinate.become_it()?;
         }
         self.close_others()
             .or_else(|error| failed(b"closing files of the server", error))
     }
 
-    /// Puts the sources where the job's account may look, in a mount namespace of the child's own.
-    fn lay_out(&self, subordinate: &Subordinate) -> io::Result<()> {
+    /// Attaches the sources where the job's account can reach them, in the child's own mount namespace.
+    fn attach_sources(&self, subordinate: &Subordinate) -> io::Result<()> {
         let (user, group) = subordinate.ids();
         for descriptor in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
-            // Or the job could not open `/dev/stdout`.
+            // Otherwise the job could not open `/dev/stdout`.
             rustix::fs::fchown(descriptor, Some(user), Some(group))
-                .or_else(|error| failed(b"giving it its output", error))?;
+                .or_else(|error| failed(b"changing the owner of its output", error))?;
         }
-        own_mount_namespace().or_else(|error| failed(b"making a mount namespace", error))?;
+        own_mount_namespace().or_else(|error| failed(b"creating a mount namespace", error))?;
         for tree in &self.trees {
-            tree.put()
-                .or_else(|error| failed(b"laying out what is granted", error))?;
+            tree.put().or_else(|error| failed(b"attaching a granted path", error))?;
         }
         Ok(())
     }
 
-    /// Whatever this process was started with or holds open, the job gets none of it.
+    /// Closes all descriptors of this process but the inherited ones.
     fn close_others(&self) -> rustix::io::Result<()> {
         close_on_exec_from(FIRST_OTHER);
         for descriptor in &self.inherited {
@@ -169,14 +168,14 @@ impl Subordinate {
         (Uid::from_raw(self.first_id), Gid::from_raw(self.first_id))
     }
 
-    /// Becomes root of the namespace, which is nobody outside.
+    /// Becomes root of the namespace, which is an unused account on the host.
     fn become_it(&self) -> io::Result<()> {
         let (user, group) = (Uid::ROOT, Gid::ROOT);
         rustix::thread::move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::User))
             .and_then(|()| rustix::thread::set_thread_groups(&[]))
             .and_then(|()| rustix::thread::set_thread_res_gid(group, group, group))
             .and_then(|()| rustix::thread::set_thread_res_uid(user, user, user))
-            .or_else(|error| failed(b"giving up the rights of root", error))
+            .or_else(|error| failed(b"dropping the rights of root", error))
     }
 }
 
@@ -203,10 +202,10 @@ impl Tree {
     }
 }
 
-/// Says what failed where the room's own trouble is read; std passes on the number of the error alone.
+/// Writes the failed step to the setup's output, because std passes on only the error number.
 fn failed<T>(doing: &[u8], error: impl Into<io::Error>) -> io::Result<T> {
     for text in [doing, b" failed"] {
-        // Where even that fails, the number has to do.
+        // If even that fails, the number remains.
         rustix::io::write(rustix::stdio::stderr(), text).unwrap_or_default();
     }
     Err(error.into())
@@ -223,11 +222,11 @@ fn own_mount_namespace() -> rustix::io::Result<()> {
     rustix::mount::mount(c"tmpfs", STAGE, c"tmpfs", flags, c"mode=0755")
 }
 
-/// A copy of the mounts at a path in which files of this process's account belong to the job.
+/// A detached copy of the mounts at a path, in which this process's files belong to the job.
 pub(crate) fn open_tree(path: &Path, subordinate: &Subordinate, access: Access) -> Result<OwnedFd, SandboxError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(CWD, path, flags).map_err(|error| match error {
-        // The path was found before; what is missing are the rights of root or the call.
+        // The path exists, so the capability or the system call is missing.
         Errno::PERM | Errno::NOSYS => SandboxError::Root {
             reason: format!("mounts can't be copied: {error}"),
         },
@@ -240,7 +239,7 @@ pub(crate) fn open_tree(path: &Path, subordinate: &Subordinate, access: Access) 
         };
     match map_owners(tree.as_fd(), attributes, subordinate.namespace.as_fd()) {
         Ok(()) => Ok(tree),
-        // What all may read is of use without an owner as well.
+        // World-readable files are useful without a mapped owner too.
         Err(_) if access == Access::ReadOnly => Ok(tree),
         Err(error) => Err(SandboxError::NotMappable {
             path: path.to_owned(),
@@ -284,7 +283,7 @@ fn map_owners(tree: BorrowedFd<'_>, attributes: u64, namespace: BorrowedFd<'_>) 
     }
 }
 
-/// Closes this descriptor and all after it when the next program is started.
+/// Marks this descriptor and all later ones to be closed when the next program starts.
 pub(crate) fn close_on_exec_from(first: RawFd) {
     #[expect(unsafe_code, reason = "rustix does not have this call")]
     // SAFETY: it marks descriptors and touches no memory.
@@ -299,9 +298,9 @@ pub(crate) fn close_on_exec_from(first: RawFd) {
     if result == 0 {
         return;
     }
-    for number in first..MOST_DESCRIPTORS {
-        #[expect(unsafe_code, reason = "the descriptors are those of code that knows nothing of this")]
-        // SAFETY: as above; one that is not open is an error and nothing else.
+    for number in first..MAX_DESCRIPTORS {
+        #[expect(unsafe_code, reason = "the descriptors belong to other code")]
+        // SAFETY: as above; a descriptor that is not open only returns an error.
         unsafe {
             libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
         }
@@ -312,7 +311,7 @@ fn not_granted(path: &Path, source: &io::Error) -> SandboxError {
     SandboxError::BadJob(format!("`{}` can't be granted to it: {source}", path.display()))
 }
 
-/// A path that holds no NUL byte, as none does that the system was asked for before.
+/// A path without a NUL byte: the system has accepted it before.
 fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }

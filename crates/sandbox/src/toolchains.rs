@@ -1,4 +1,6 @@
-//! Finds toolchains that live in home directories, and grants them without the secrets that lie beside them.
+//! Detects the host's toolchains and grants them without the secrets beside them.
+
+mod managers;
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use crate::bubblewrap::Mount;
 use crate::settings::{HostEnvironment, Settings};
+use managers::{MANAGERS, Manager};
 
-/// What every room has on its search path, after the toolchains.
+/// The end of every sandbox's `PATH`, after the toolchains.
 const SYSTEM_PATH: [&str; 6] = [
     "/usr/local/sbin",
     "/usr/local/bin",
@@ -18,11 +21,11 @@ const SYSTEM_PATH: [&str; 6] = [
     "/bin",
 ];
 
-/// What every job sees of the system.
+/// System directories that every job sees.
 const SYSTEM_DIRECTORIES: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
-/// What an installation keeps for its programs beside their directory; nothing else of it is granted, since
-/// configuration with secrets lies there, too.
+/// The parts of an installation that its programs need. Nothing else of it is granted, because it may hold configuration
+/// with secrets.
 const INSTALLATION_PARTS: [&str; 13] = [
     "lib",
     "lib32",
@@ -39,63 +42,13 @@ const INSTALLATION_PARTS: [&str; 13] = [
     "pyvenv.cfg",
 ];
 
-/// So many entries of one directory of `PATH` are looked at for links.
+/// How many entries of one `PATH` directory are searched for links.
 const MAX_PROGRAMS: usize = 10_000;
 
-/// A configuration file with one of these words in it may hold a secret and stays outside.
+/// A configuration file with one of these words may hold a secret and is not granted.
 const SECRET_WORDS: [&str; 4] = ["token", "secret", "password", "credential"];
 
-/// A version manager whose whole directory is granted.
-struct Manager {
-    name: &'static str,
-    /// The variable that says where it is, set inside as well.
-    variable: &'static str,
-    /// Where it is under the home directory otherwise.
-    default: &'static str,
-    /// Its directories of programs.
-    programs: &'static [&'static str],
-}
-
-const MANAGERS: [Manager; 6] = [
-    Manager {
-        name: "rustup",
-        variable: "RUSTUP_HOME",
-        default: ".rustup",
-        programs: &[],
-    },
-    Manager {
-        name: "pyenv",
-        variable: "PYENV_ROOT",
-        default: ".pyenv",
-        programs: &["shims", "bin"],
-    },
-    Manager {
-        name: "nvm",
-        variable: "NVM_DIR",
-        default: ".nvm",
-        programs: &[],
-    },
-    Manager {
-        name: "volta",
-        variable: "VOLTA_HOME",
-        default: ".volta",
-        programs: &["bin"],
-    },
-    Manager {
-        name: "asdf",
-        variable: "ASDF_DATA_DIR",
-        default: ".asdf",
-        programs: &["shims", "bin"],
-    },
-    Manager {
-        name: "mise",
-        variable: "MISE_DATA_DIR",
-        default: ".local/share/mise",
-        programs: &["shims"],
-    },
-];
-
-/// The toolchains of this machine as a room sees them.
+/// The toolchains of this machine, as a sandbox sees them.
 #[derive(Debug, Default)]
 pub(crate) struct Toolchains {
     pub(crate) mounts: Vec<Mount>,
@@ -106,7 +59,7 @@ pub(crate) struct Toolchains {
 }
 
 impl Toolchains {
-    /// Looks where the host's environment says, then at the usual places under its home directory.
+    /// Detects toolchains by the host's environment, then by their default locations in the home directory.
     pub(crate) fn detect(settings: &Settings) -> Self {
         let host = &settings.host;
         let mut toolchains = Self::default();
@@ -123,8 +76,8 @@ impl Toolchains {
         toolchains
     }
 
-    /// What the host's `PATH` finds, a job finds: its directories that no other grant covers, what belongs to the
-    /// programs in them, and the places their links lead to.
+    /// Grants what the host's `PATH` finds: directories that no other grant covers, the installations of the programs in
+    /// them, and the targets of their links.
     fn add_search_path(&mut self, settings: &Settings) {
         for directory in settings.host.search_path() {
             if self.covers(settings, &directory) || !is_of_programs(&directory, settings.host.home.as_deref()) {
@@ -143,14 +96,14 @@ impl Toolchains {
         }
     }
 
-    /// Grants a directory of programs, and beside it what an installation keeps for them.
+    /// Grants a directory of programs and the parts of their installation.
     fn add_programs(&mut self, settings: &Settings, directory: &Path) {
         self.mounts.push(Mount::ReadOnly(directory.to_owned()));
         let named_for_programs = directory.ends_with("bin") || directory.ends_with("sbin");
         let Some(prefix) = directory.parent().filter(|_| named_for_programs) else {
             return;
         };
-        // A person's own data lies in `~/.local/share`, and whole systems in `/` and `/usr`.
+        // `~/.local/share` holds personal data, and `/` and `/usr` hold whole systems.
         let shared = prefix.ends_with(".local") || prefix.parent().is_none();
         if shared || settings.host.home.as_deref() == Some(prefix) {
             return;
@@ -196,8 +149,8 @@ impl Toolchains {
         self.grant(manager.name, root);
     }
 
-    /// Cargo writes locks and its cache tracker into its home and keeps credentials there, so the home is an
-    /// empty writable directory into which only the programs and the downloaded sources are bound.
+    /// Grants cargo. Its home holds credentials, and cargo writes locks and a cache tracker there, so the home is an empty
+    /// writable directory with only the programs and downloaded sources bound into it.
     fn add_cargo(&mut self, host: &HostEnvironment, programs: &mut Vec<PathBuf>) {
         let Some(home) = located(host, "CARGO_HOME", ".cargo") else {
             return;
@@ -235,7 +188,7 @@ impl Toolchains {
         self.mounts.push(Mount::ReadOnly(path));
     }
 
-    /// The host's own order first, as far as its entries can be seen inside; then what is not on it.
+    /// Sets `PATH`: detected programs that the host's `PATH` lacks, then its visible entries in order, then the system's.
     fn set_search_path(&mut self, settings: &Settings, programs: Vec<PathBuf>) {
         let host = settings.host.search_path();
         let host = host.into_iter().filter(|entry| self.covers(settings, entry));
@@ -249,7 +202,7 @@ impl Toolchains {
             .chain(host)
             .chain(SYSTEM_PATH.iter().map(PathBuf::from))
         {
-            // An entry with a colon would be read as two.
+            // `PATH` would split an entry at its colon.
             if !search_path.contains(&entry) && !entry.as_os_str().as_encoded_bytes().contains(&b':') {
                 search_path.push(entry);
             }
@@ -274,7 +227,7 @@ impl Toolchains {
     }
 }
 
-/// The directory a variable names, else the default under the home directory; only if it is there.
+/// The directory named by a variable, else its default location, if it exists.
 fn located(host: &HostEnvironment, variable: &str, default: &str) -> Option<PathBuf> {
     let path = match host.variable(variable) {
         Some(path) => PathBuf::from(path),
@@ -284,8 +237,8 @@ fn located(host: &HostEnvironment, variable: &str, default: &str) -> Option<Path
     (path.is_absolute() && path.parent().is_some() && path.is_dir()).then_some(path)
 }
 
-/// Whether a directory of `PATH` may be granted: one that is there, and is neither a whole file system, nor a home
-/// directory or what holds one, nor a place where everybody writes.
+/// Whether a directory of `PATH` may be granted: it exists, is not the root, contains no home directory, and is not
+/// world-writable.
 fn is_of_programs(directory: &Path, home: Option<&Path>) -> bool {
     let Ok(true_path) = directory.canonicalize() else {
         return false;
@@ -297,7 +250,7 @@ fn is_of_programs(directory: &Path, home: Option<&Path>) -> bool {
     true_path.is_dir() && true_path.parent().is_some() && !holds_home && !open_to_all
 }
 
-/// Where the links of a directory end, if that is elsewhere.
+/// Targets of a directory's links that are outside it.
 fn links_out_of(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -316,7 +269,7 @@ fn holds_a_secret(text: &str) -> bool {
     SECRET_WORDS.iter().any(|word| text.contains(word))
 }
 
-/// nvm puts a version on the search path in interactive shells only, which a server is not.
+/// The newest node of nvm, which adds one to `PATH` only in interactive shells.
 fn newest_node(nvm: &Path) -> Option<PathBuf> {
     let version = |name: &str| -> Option<Vec<u64>> {
         name.strip_prefix('v')?
@@ -333,133 +286,4 @@ fn newest_node(nvm: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(home: &Path, path: &str) -> Settings {
-        let variables = [("PATH".to_owned(), path.to_owned())].into();
-        let host = HostEnvironment {
-            home: Some(home.to_owned()),
-            variables,
-        };
-        Settings {
-            host,
-            ..Settings::default()
-        }
-    }
-
-    fn grants(toolchains: &Toolchains) -> Vec<&Path> {
-        toolchains
-            .mounts
-            .iter()
-            .filter(|mount| matches!(mount, Mount::ReadOnly(_)))
-            .map(Mount::path)
-            .collect()
-    }
-
-    #[test]
-    fn cargo_credentials_are_never_granted() {
-        let home = tempfile::tempdir().unwrap();
-        let cargo = home.path().join(".cargo");
-        fs::create_dir_all(cargo.join("bin")).unwrap();
-        fs::write(cargo.join("credentials.toml"), "x").unwrap();
-        fs::write(cargo.join("config.toml"), "[registries.x]\ntoken = \"t\"").unwrap();
-        let toolchains = Toolchains::detect(&settings(home.path(), ""));
-        assert_eq!(grants(&toolchains), [cargo.join("bin")]);
-        assert!(
-            toolchains.describe().contains("config.toml"),
-            "{}",
-            toolchains.describe()
-        );
-    }
-
-    #[test]
-    fn a_cargo_configuration_without_secrets_is_granted() {
-        let home = tempfile::tempdir().unwrap();
-        let config = home.path().join(".cargo/config.toml");
-        fs::create_dir_all(home.path().join(".cargo")).unwrap();
-        fs::write(&config, "[build]\njobs = 2").unwrap();
-        assert_eq!(grants(&Toolchains::detect(&settings(home.path(), ""))), [config]);
-    }
-
-    #[test]
-    fn the_search_path_keeps_the_hosts_order_and_drops_what_cannot_be_seen() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir_all(home.path().join(".pyenv/shims")).unwrap();
-        let shims = home.path().join(".pyenv/shims");
-        let path = format!("/usr/games:{}:{}/bin:relative", shims.display(), home.path().display());
-        let toolchains = Toolchains::detect(&settings(home.path(), &path));
-        assert_eq!(toolchains.search_path[..2], [PathBuf::from("/usr/games"), shims]);
-        assert!(!toolchains.search_path.contains(&home.path().join("bin")));
-        assert!(toolchains.search_path.contains(&PathBuf::from("/usr/bin")));
-    }
-
-    #[test]
-    fn what_the_hosts_path_finds_is_granted_with_what_belongs_to_it() {
-        let other = tempfile::tempdir().unwrap();
-        let (cargo, node) = (other.path().join("account/.cargo"), other.path().join("opt/node"));
-        for directory in [
-            cargo.join("bin"),
-            node.join("bin"),
-            node.join("lib/node_modules/npm/bin"),
-        ] {
-            fs::create_dir_all(directory).unwrap();
-        }
-        fs::write(cargo.join("credentials.toml"), "x").unwrap();
-        // A home whose cargo has no programs hides nothing that PATH finds.
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir_all(home.path().join(".cargo/registry")).unwrap();
-        let path = format!("{}:{}", cargo.join("bin").display(), node.join("bin").display());
-        let toolchains = Toolchains::detect(&settings(home.path(), &path));
-        assert_eq!(
-            grants(&toolchains),
-            [cargo.join("bin"), node.join("bin"), node.join("lib")]
-        );
-        assert_eq!(toolchains.search_path[..2], [cargo.join("bin"), node.join("bin")]);
-    }
-
-    #[test]
-    fn a_link_on_the_path_brings_its_installation_along() {
-        let elsewhere = tempfile::tempdir().unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let programs = home.path().join(".local/bin");
-        let installation = elsewhere.path().join("tool-1.2");
-        for directory in [&programs, &installation.join("bin"), &installation.join("libexec")] {
-            fs::create_dir_all(directory).unwrap();
-        }
-        fs::create_dir_all(home.path().join(".local/share/keyrings")).unwrap();
-        fs::write(installation.join("bin/tool"), "").unwrap();
-        std::os::unix::fs::symlink(installation.join("bin/tool"), programs.join("tool")).unwrap();
-        let toolchains = Toolchains::detect(&settings(home.path(), programs.to_str().unwrap()));
-        assert_eq!(
-            grants(&toolchains),
-            [programs, installation.join("bin"), installation.join("libexec")]
-        );
-    }
-
-    #[test]
-    fn a_path_entry_that_is_a_home_or_holds_one_or_is_everybodys_is_not_granted() {
-        let outer = tempfile::tempdir().unwrap();
-        let home = outer.path().join("me");
-        let open = outer.path().join("open");
-        for directory in [&home, &open] {
-            fs::create_dir_all(directory).unwrap();
-        }
-        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        let path = format!("{}:{}:{}:/", home.display(), outer.path().display(), open.display());
-        let toolchains = Toolchains::detect(&settings(&home, &path));
-        assert_eq!(grants(&toolchains), Vec::<&Path>::new());
-    }
-
-    #[test]
-    fn the_newest_node_is_the_highest_version_not_the_last_name() {
-        let nvm = tempfile::tempdir().unwrap();
-        for version in ["v9.1.0", "v22.2.0", "v22.11.0"] {
-            fs::create_dir_all(nvm.path().join("versions/node").join(version).join("bin")).unwrap();
-        }
-        assert_eq!(
-            newest_node(nvm.path()),
-            Some(nvm.path().join("versions/node/v22.11.0/bin"))
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! Measures a directory tree that another process changes meanwhile, perhaps to deceive the measurement.
+//! Measures a directory tree while another process changes it, perhaps to deceive the measurement.
 //!
-//! Every directory is opened beneath the one before, never through a link, and none twice, so that no rename and no
-//! link leads out of the tree or in a circle. A walk ends early once it has found more than its bound.
+//! It opens every directory relative to its parent, follows no link, and enters no directory twice, so that neither
+//! renames nor links lead out of the tree or into a loop. A walk ends early when it exceeds its bound.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -13,31 +13,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
-/// Directories nested deeper are not entered: each level holds a file descriptor while the walk is beneath it.
+/// The deepest level that a walk enters: each level holds a file descriptor.
 pub(crate) const LEVELS: usize = 256;
 
-/// A file may have many names, each of which costs the walk as much as a file: so many count at least as one file.
+/// How many names count as one file at least: each name of a file costs the walk as much as a file.
 const NAMES_PER_FILE: u64 = 4;
 
-/// The unit of a file's blocks, whatever the file system's own.
+/// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
-/// What a tree holds.
+/// The size of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// For each file its length or what it takes on the disk, whichever is more: a sparse file costs its length the one
-    /// who copies it.
+    /// Per file its length or its disk usage, whichever is larger: copying a sparse file costs its length.
     pub(crate) bytes: u64,
-    /// Files and directories; one with several names counts once, unless it has very many.
+    /// Files and directories; a file with several names counts once, unless it has very many.
     pub(crate) files: u64,
-    /// Directories that could not be read, with all beneath them uncounted.
+    /// Directories that could not be read; their contents are not counted.
     pub(crate) unreadable: u64,
-    /// Whether there are directories below the last level that is entered.
+    /// Whether there are directories below the deepest level.
     pub(crate) too_deep: bool,
 }
 
 impl Usage {
-    /// What a tree holds when so much was added.
+    /// The size after adding this much.
     pub(crate) fn with(self, more: Self) -> Self {
         Self {
             bytes: self.bytes.saturating_add(more.bytes),
@@ -47,16 +46,16 @@ impl Usage {
     }
 }
 
-/// Whether directories that their owner may not read are made readable.
+/// What to do with directories that their owner may not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// While a command runs that may rely on it.
+    /// Leave them, while a command runs that may rely on it.
     Leave,
-    /// Afterwards: whoever copies or removes the tree has to read it, too.
+    /// Make them readable afterwards: copying or removing the tree needs it.
     Open,
 }
 
-/// Measures the tree, and stops once it is larger than the bound or the walk is called off.
+/// Measures the tree, until it exceeds the bound or `stop` is set.
 pub(crate) fn measure(root: &Path, bound: Usage, unreadable: Unreadable, stop: &AtomicBool) -> io::Result<Usage> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let opened = openat(CWD, root, flags, Mode::empty())?;
@@ -86,7 +85,7 @@ struct Walk {
     device: u64,
     names: u64,
     directories: HashSet<u64>,
-    /// Files of several names that were counted.
+    /// Files with several names that are already counted.
     linked: HashSet<u64>,
 }
 
@@ -125,13 +124,13 @@ impl Walk {
         self.usage.files.max(self.names / NAMES_PER_FILE)
     }
 
-    /// Counts what has this name, and returns the directory to go on in.
+    /// Counts an entry, and returns it opened if it is a directory to enter.
     fn visit(&mut self, parent: impl AsFd, name: &CStr, depth: usize) -> Option<Dir> {
         if matches!(name.to_bytes(), b"." | b"..") {
             return None;
         }
         self.names += 1;
-        // What is gone again takes no room.
+        // An entry that is gone again takes no space.
         let stat = statat(parent.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         if stat.st_dev as u64 != self.device {
             return None;
@@ -155,7 +154,7 @@ impl Walk {
         };
         let opened = match opened {
             Ok(opened) => opened,
-            // It was replaced since it was looked at.
+            // It was replaced after `statat`.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return None,
             Err(_) => {
                 self.usage.files += 1;
@@ -192,7 +191,7 @@ fn open_directory(parent: impl AsFd, name: &CStr) -> rustix::io::Result<OwnedFd>
     openat(parent, name, flags, Mode::empty())
 }
 
-/// Gives the owner back the right to read a directory, by a descriptor, in case a link takes its place meanwhile.
+/// Makes a directory readable for its owner, through a descriptor in case a link replaces it.
 fn make_readable(parent: impl AsFd, name: &CStr) {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(found) = openat(parent, name, flags, Mode::empty()) {
@@ -218,7 +217,7 @@ mod tests {
         measure(root, NO_BOUND, Unreadable::Leave, &AtomicBool::new(false)).unwrap()
     }
 
-    /// What was added, to whatever an empty directory takes.
+    /// What was added to an empty directory.
     fn added(fill: impl FnOnce(&Path)) -> Usage {
         let tree = tempfile::tempdir().unwrap();
         let before = usage(tree.path());
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_many_names_counts_once() {
+    fn hard_links_count_once() {
         let added = added(|root| {
             fs::write(root.join("a"), vec![1; 1 << 20]).unwrap();
             fs::hard_link(root.join("a"), root.join("b")).unwrap();
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_end_are_bounded_too() {
+    fn very_many_hard_links_are_bounded() {
         let added = added(|root| {
             fs::write(root.join("a"), "").unwrap();
             for number in 0..4_000 {
@@ -254,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_counts_with_its_length() {
+    fn sparse_file_counts_its_length() {
         let added = added(|root| File::create(root.join("sparse")).unwrap().set_len(1 << 30).unwrap());
         assert!(added.bytes >= 1 << 30, "{added:?}");
     }
 
     #[test]
-    fn links_lead_nowhere() {
+    fn symlinks_are_not_followed() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("big"), vec![1; 1 << 20]).unwrap();
         let added = added(|root| {
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_deeper_than_any_path_ends() {
+    fn tree_deeper_than_the_limit_ends() {
         let added = added(|root| {
             let mut at = rustix::fs::open(root, OFlags::PATH, Mode::empty()).unwrap();
             for _ in 0..1_000 {
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_ends_at_its_bound() {
+    fn walk_ends_at_its_bound() {
         let tree = tempfile::tempdir().unwrap();
         for number in 0..1_000 {
             fs::write(tree.path().join(number.to_string()), "").unwrap();
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_that_changes_all_the_time_is_walked_to_the_end() {
+    fn changing_tree_is_walked_to_the_end() {
         let tree = tempfile::tempdir().unwrap();
         let root = tree.path().to_owned();
         for number in 0..50 {

@@ -1,12 +1,12 @@
-//! Bounds what a job adds to the directories it may write: bytes, files, and the free space of their disk.
+//! Limits what a job adds to its writable directories: bytes, files, and the free space of their disk.
 //!
-//! A worktree is measured when it is first seen, so a large repository is not held against a task; everything that is
-//! added to it later counts, by whichever job. A directory that outlives its tasks, such as a build cache, is bounded
-//! per job: retention bounds it in the long run. A job that only makes a directory smaller is never stopped.
+//! A worktree is measured when it is first used, so a large repository does not count against a task; everything added
+//! later counts, whichever job adds it. A directory that outlives its tasks, such as a build cache, is limited per job;
+//! retention limits it in the long run. A job that only shrinks a directory is never stopped.
 //!
-//! Walks take a bounded share of the time: a tree rests between two walks for a multiple of what one takes, and rests
-//! less while its disk fills. A directory that lost its limit to a burst of writes is found at the latest when the
-//! command has ended, or the next one.
+//! Walks take a bounded share of the time: between two walks of a tree passes a multiple of a walk's duration, and less
+//! while the disk fills. A burst of writes beyond the limit is found at the latest when the command, or the next one, has
+//! ended.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,46 +17,46 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use crate::limit::{Limit, Place};
+use crate::limit::{Limit, Location};
 use crate::walk::{self, LEVELS, Unreadable, Usage};
 use crate::{Access, Job, SandboxError, Settings};
 
-/// How often the disk's free space is read, and the shortest rest between two walks.
+/// How often the disk's free space is read, and the shortest pause between two walks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A tree rests for this many times of what a walk of it takes.
+/// The pause between two walks of a tree, as a multiple of a walk's duration.
 const REST: u32 = 20;
 
 /// The same while the disk loses more than the tree may still take.
 const SHORT_REST: u32 = 2;
 
-/// Walks at one time in this process: each holds a descriptor per level of its tree.
+/// Concurrent walks of this process: each holds a descriptor per level of its tree.
 static WALKS: Semaphore = Semaphore::const_new(2);
 
-/// Trees that are remembered; beyond, the one that was used least recently is measured again.
+/// How many trees are remembered; beyond that, the least recently used one is measured again.
 const REMEMBERED: usize = 4096;
 
-/// A job that added less is not what fills the disk.
+/// A job that added less than this is not blamed for a full disk.
 const BLAMELESS_BYTES: u64 = 1 << 20;
 
-/// What is known of the directories that jobs wrote to.
+/// Measurements of the directories that jobs wrote to.
 #[derive(Debug, Default)]
 pub(crate) struct Trees(Mutex<HashMap<PathBuf, Known>>);
 
-/// What is known of one tree.
+/// Measurements of one tree.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     identity: Identity,
     first: Usage,
     last: Usage,
-    /// What the last walk took.
+    /// The duration of the last walk.
     cost: Duration,
-    /// How long commands ran since.
+    /// How long commands ran since the last walk.
     unwatched: Duration,
     used: Instant,
 }
 
-/// Tells a tree from a later one at the same path, which may even get the same inode.
+/// Distinguishes a tree from a later one at the same path, which may have the same inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -94,29 +94,29 @@ impl Trees {
     }
 }
 
-/// Watches what one job writes.
+/// Watches the writable directories of one job.
 pub(crate) struct Watch {
     trees: Arc<Trees>,
     watched: Vec<Tree>,
     floor_bytes: u64,
-    began: Instant,
+    started: Instant,
     stop: Arc<AtomicBool>,
 }
 
 /// One directory a job may write.
 struct Tree {
     path: PathBuf,
-    place: Place,
+    location: Location,
     known: Known,
-    /// What it may hold.
+    /// The size it may reach.
     bound: Usage,
     allowance: Usage,
-    /// What it held when the job began.
+    /// Its size when the job started.
     before: Usage,
     walked: Instant,
-    /// Free bytes and files of its disk at that time.
+    /// Free bytes and files of its disk at the last walk.
     free: Free,
-    /// The same when the job began.
+    /// Free bytes and files of its disk when the job started.
     free_before: Free,
 }
 
@@ -137,36 +137,36 @@ impl Free {
         Self { bytes, files }
     }
 
-    /// Whether it lost more than this since.
+    /// Whether the disk lost more than this since then.
     fn lost_more_than(self, since: Self, usage: Usage) -> bool {
         since.bytes.saturating_sub(self.bytes) > usage.bytes || since.files.saturating_sub(self.files) > usage.files
     }
 }
 
 impl Watch {
-    /// Measures what is not known yet of the directories that the job may write.
-    pub(crate) async fn begin(trees: &Arc<Trees>, settings: &Settings, job: &Job) -> Result<Self, SandboxError> {
+    /// Measures the writable directories of a job that are not measured yet.
+    pub(crate) async fn start(trees: &Arc<Trees>, settings: &Settings, job: &Job) -> Result<Self, SandboxError> {
         let mut watch = Self {
             trees: Arc::clone(trees),
             watched: Vec::new(),
             floor_bytes: settings.disk_floor_bytes,
-            began: Instant::now(),
+            started: Instant::now(),
             stop: Arc::default(),
         };
-        let worktree = (job.worktree_access == Access::ReadWrite).then_some((&job.worktree, Place::Worktree));
-        let shared = job.extra_read_write.iter().map(|path| (path, Place::Shared));
-        for (path, place) in worktree.into_iter().chain(shared) {
-            let tree = watch.tree(path, place, settings).await;
+        let worktree = (job.worktree_access == Access::ReadWrite).then_some((&job.worktree, Location::Worktree));
+        let shared = job.extra_read_write.iter().map(|path| (path, Location::Shared));
+        for (path, location) in worktree.into_iter().chain(shared) {
+            let tree = watch.tree(path, location, settings).await;
             let tree = tree.map_err(SandboxError::system("measuring what the command may write"))?;
-            // At once: a job that is dropped must not make the next one take its files for the beginning.
+            // Stored at once: if the job is dropped, its files must not count as the next job's starting point.
             trees.put(path, tree.known);
             watch.watched.push(tree);
         }
-        watch.began = Instant::now();
+        watch.started = Instant::now();
         Ok(watch)
     }
 
-    async fn tree(&self, path: &Path, place: Place, settings: &Settings) -> std::io::Result<Tree> {
+    async fn tree(&self, path: &Path, location: Location, settings: &Settings) -> std::io::Result<Tree> {
         let identity = Identity::of(path)?;
         let known = match self.trees.get(path, identity) {
             Some(known) => known,
@@ -187,9 +187,9 @@ impl Watch {
                 }
             }
         };
-        let base = match place {
-            Place::Worktree => known.first,
-            Place::Shared => known.last,
+        let base = match location {
+            Location::Worktree => known.first,
+            Location::Shared => known.last,
         };
         let allowance = Usage {
             bytes: settings.worktree_bytes,
@@ -199,7 +199,7 @@ impl Watch {
         let free = Free::of(path);
         Ok(Tree {
             path: path.to_owned(),
-            place,
+            location,
             bound: base.with(allowance),
             allowance,
             before: known.last,
@@ -210,7 +210,7 @@ impl Watch {
         })
     }
 
-    /// Resolves when the job has to be stopped; never where it hasn't.
+    /// Resolves when the job has to be stopped.
     pub(crate) async fn reached(&mut self) -> Limit {
         loop {
             sleep(TICK).await;
@@ -236,20 +236,20 @@ impl Watch {
             return Some(Limit::DiskFloor { bytes });
         }
         self.watched[at].over(found)?;
-        // What is moved within the tree during a walk may be met twice.
+        // A walk may count an entry twice that is moved within the tree meanwhile.
         let found = self.measure(at, free, Unreadable::Leave).await?;
         self.watched[at].over(found)
     }
 
     async fn measure(&mut self, at: usize, free: Free, unreadable: Unreadable) -> Option<Usage> {
         let tree = &self.watched[at];
-        // Beyond the bound, so that a tree that is over it can be seen to shrink.
+        // Measure beyond the bound, to notice that a tree above it shrinks.
         let far = tree.bound.with(tree.allowance);
         let measured = self.walk(&tree.path, far, unreadable).await;
         let tree = &mut self.watched[at];
         tree.walked = Instant::now();
         tree.free = free;
-        // A tree that can't be read at all is gone: its owner removed it.
+        // A tree that can't be read at all was removed by its owner.
         let (found, cost) = measured.ok()?;
         tree.known.last = found;
         tree.known.cost = cost;
@@ -261,15 +261,15 @@ impl Watch {
         let _permit = WALKS.acquire().await.map_err(std::io::Error::other)?;
         let (path, stop) = (path.to_owned(), Arc::clone(&self.stop));
         let walk = move || {
-            let began = Instant::now();
-            walk::measure(&path, bound, unreadable, &stop).map(|usage| (usage, began.elapsed()))
+            let started = Instant::now();
+            walk::measure(&path, bound, unreadable, &stop).map(|usage| (usage, started.elapsed()))
         };
         tokio::task::spawn_blocking(walk).await.map_err(std::io::Error::other)?
     }
 
-    /// Looks once more after the command has ended, where it ran long enough to pay for a walk or the disk lost room.
+    /// Checks again after the command has ended, if it ran long enough to justify a walk or the disk lost space.
     pub(crate) async fn end(mut self) -> Option<Limit> {
-        let ran = self.began.elapsed();
+        let ran = self.started.elapsed();
         let mut reached = None;
         for at in 0..self.watched.len() {
             let tree = &mut self.watched[at];
@@ -318,26 +318,26 @@ impl Tree {
         found.bytes.saturating_sub(self.before.bytes)
     }
 
-    /// The limit that is passed, if the job is what passed it.
+    /// The limit that the job exceeded, if any.
     fn over(&self, found: Usage) -> Option<Limit> {
-        let place = self.place;
+        let location = self.location;
         if found.bytes > self.bound.bytes && found.bytes > self.before.bytes {
             let bytes = self.allowance.bytes;
-            return Some(Limit::Bytes { place, bytes });
+            return Some(Limit::Bytes { location, bytes });
         }
         if found.files > self.bound.files && found.files > self.before.files {
             let count = self.allowance.files;
-            return Some(Limit::Files { place, count });
+            return Some(Limit::Files { location, count });
         }
         if found.too_deep && !self.bound.too_deep {
             let levels = LEVELS as u64;
-            return Some(Limit::Depth { place, levels });
+            return Some(Limit::Depth { location, levels });
         }
-        // Whatever lies where nobody may look, the disk knows.
+        // Files in unreadable directories show in the disk's usage.
         let hidden = found.unreadable > self.before.unreadable
             && Free::of(&self.path).lost_more_than(self.free_before, self.allowance);
         hidden.then_some(Limit::Bytes {
-            place,
+            location,
             bytes: self.allowance.bytes,
         })
     }

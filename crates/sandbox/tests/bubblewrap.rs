@@ -1,4 +1,4 @@
-//! What a bubblewrap room keeps out and lets in, seen from inside.
+//! What a command in a bubblewrap sandbox can and can't reach.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{run, sandbox, worktree};
 use sandbox::{Access, HostEnvironment, Job, Sandbox, SandboxError, Settings, Tier};
 
 #[tokio::test]
-async fn the_network_is_unreachable() {
+async fn network_is_unreachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let finished = run(&format!(
@@ -33,7 +33,7 @@ async fn the_network_is_unreachable() {
 }
 
 #[tokio::test]
-async fn no_home_directory_is_visible_but_its_toolchains() {
+async fn home_is_hidden_except_toolchains() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(home.path().join(".cargo/bin")).unwrap();
     fs::create_dir_all(home.path().join(".ssh")).unwrap();
@@ -71,7 +71,7 @@ async fn no_home_directory_is_visible_but_its_toolchains() {
 }
 
 #[tokio::test]
-async fn the_environment_is_cleared() {
+async fn environment_is_cleared() {
     let mut job = Job::shell("env", worktree().keep());
     job.env = vec![("CHOSEN".to_owned(), "a b=c".to_owned())];
     let variables = [("OPENAI_API_KEY".to_owned(), "sk-x".to_owned())].into();
@@ -99,7 +99,7 @@ async fn the_environment_is_cleared() {
 }
 
 #[tokio::test]
-async fn the_worktree_is_writable_and_nothing_else_is() {
+async fn only_worktree_is_writable() {
     let directory = worktree();
     let command = "echo x > here; for f in /x /usr/x /etc/x /dev/x /home/x \"$PWD.x\"; do \
                    echo y > $f && echo wrote $f; done 2>/dev/null; echo z > /tmp/x && echo z > ~/x";
@@ -110,13 +110,13 @@ async fn the_worktree_is_writable_and_nothing_else_is() {
         .unwrap();
     assert!(finished.succeeded(), "{}", finished.output_head_tail);
     assert_eq!(fs::read_to_string(directory.path().join("here")).unwrap(), "x\n");
-    // What lies beside the worktree is the sandbox's own /tmp.
+    // The worktree's siblings are in the sandbox's own /tmp.
     assert!(!finished.output_head_tail.contains("wrote /usr") && !finished.output_head_tail.contains("wrote /etc"));
     assert!(!PathBuf::from(format!("{}.x", directory.path().display())).exists());
 }
 
 #[tokio::test]
-async fn a_read_only_worktree_cannot_be_written() {
+async fn read_only_worktree_cannot_be_written() {
     let directory = worktree();
     let mut job = Job::shell("echo x > here", directory.path().to_owned());
     job.worktree_access = Access::ReadOnly;
@@ -125,7 +125,7 @@ async fn a_read_only_worktree_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn the_hub_and_the_git_file_cannot_be_changed() {
+async fn hub_and_git_file_cannot_be_changed() {
     let (directory, hub) = (worktree(), worktree());
     fs::write(directory.path().join(".git"), "gitdir: elsewhere\n").unwrap();
     fs::write(hub.path().join("HEAD"), "ref: refs/heads/main\n").unwrap();
@@ -153,7 +153,7 @@ async fn the_hub_and_the_git_file_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn a_missing_bubblewrap_says_how_to_install_it() {
+async fn missing_bubblewrap_error_names_the_package() {
     let settings = Settings {
         bubblewrap: PathBuf::from("/nowhere/bwrap"),
         ..Settings::default()
@@ -167,7 +167,7 @@ async fn a_missing_bubblewrap_says_how_to_install_it() {
 }
 
 #[tokio::test]
-async fn a_bubblewrap_that_fails_closes_the_start() {
+async fn failing_bubblewrap_prevents_the_start() {
     let directory = worktree();
     let program = directory.path().join("bwrap");
     fs::write(
@@ -191,14 +191,14 @@ async fn a_bubblewrap_that_fails_closes_the_start() {
 }
 
 #[tokio::test]
-async fn a_worktree_that_is_not_there_is_named() {
+async fn missing_worktree_is_named() {
     let job = Job::shell("true", PathBuf::from("/nowhere/worktree"));
     let error = sandbox().await.run(job).await.unwrap_err();
     assert!(error.to_string().contains("/nowhere/worktree"), "{error}");
 }
 
 #[tokio::test]
-async fn files_come_out_owned_by_who_started_the_sandbox() {
+async fn new_files_belong_to_the_server_user() {
     let directory = worktree();
     sandbox()
         .await

@@ -1,5 +1,5 @@
-//! Servers of root on hosts where sandboxes can't be somebody else, and of those that only look like root. This program
-//! runs itself there: the tests marked as ignored are such servers.
+//! Root servers on hosts where sandboxes can't use another account, and servers that only look like root. This program
+//! runs itself as such servers: they are the ignored tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -20,8 +20,8 @@ use sandbox::{Job, Sandbox, Settings, Tier};
 const ORDINARY: u32 = 54_321;
 
 #[tokio::test]
-#[ignore = "run by the tests below, as somebody else"]
-async fn be_a_server() {
+#[ignore = "run by the tests below, under another account"]
+async fn run_server() {
     match Sandbox::probe(Tier::Bubblewrap, Settings::default()).await {
         Ok(sandbox) => {
             let directory = worktree();
@@ -36,7 +36,7 @@ async fn be_a_server() {
     }
 }
 
-/// Runs the server after the child did what is given, and returns what it printed; nothing where that can't be done.
+/// Runs the server after `prepare` in its process, and returns its output; `None` if it can't be prepared.
 fn server(
     directory: &Path,
     temporary: &str,
@@ -49,7 +49,7 @@ fn server(
     fs::create_dir(&home).unwrap();
     let mut command = Command::new(&program);
     command
-        .args(["--ignored", "--exact", "--nocapture", "be_a_server"])
+        .args(["--ignored", "--exact", "--nocapture", "run_server"])
         .current_dir("/")
         .env_clear()
         .envs([("PATH", "/usr/bin:/bin".as_ref()), ("HOME", home.as_os_str())])
@@ -58,7 +58,7 @@ fn server(
         command.uid(user).gid(user);
     }
     #[expect(unsafe_code, reason = "std has no other way to do something between fork and exec")]
-    // SAFETY: what is given makes system calls and allocates nothing.
+    // SAFETY: `prepare` makes system calls and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
@@ -87,13 +87,13 @@ fn place() -> tempfile::TempDir {
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("skipped: it takes root to try it");
+        eprintln!("skipped: needs root");
     }
     root
 }
 
 #[tokio::test]
-async fn root_without_its_rights_is_refused_with_ways_out() {
+async fn root_without_capabilities_is_rejected_with_alternatives() {
     if !is_root() {
         return;
     }
@@ -118,12 +118,12 @@ async fn root_without_its_rights_is_refused_with_ways_out() {
 }
 
 #[tokio::test]
-async fn root_on_a_file_system_without_mapped_owners_is_refused_with_its_name() {
+async fn root_on_file_system_without_id_mapping_is_rejected_by_name() {
     if !is_root() {
         return;
     }
     let place = place();
-    // Temporary files are where the sandbox is tried; an overlay there is the child's alone.
+    // The sandbox is tested in the directory for temporary files; only the child sees the overlay there.
     let prepare = || {
         #[expect(unsafe_code, reason = "marked unsafe for the sake of another flag")]
         // SAFETY: only unsharing descriptors endangers other threads.
@@ -159,7 +159,7 @@ async fn root_on_a_file_system_without_mapped_owners_is_refused_with_its_name() 
 }
 
 #[tokio::test]
-async fn root_of_a_container_of_an_ordinary_user_is_that_user() {
+async fn container_root_of_ordinary_user_is_that_user() {
     if !is_root() {
         return;
     }

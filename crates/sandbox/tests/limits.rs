@@ -1,4 +1,4 @@
-//! What a job can't use up: memory, processes, its worktree, the disk.
+//! The limits of a job: memory, processes, its worktree, the disk.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{becomes, processes_with, worktree};
-use sandbox::{CancellationToken, Exit, Finished, Job, Limit, Place, Property, Sandbox, Settings, State, Tier};
+use sandbox::{CancellationToken, Exit, Finished, Job, Limit, Location, Property, Sandbox, Settings, State, Tier};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -20,7 +20,7 @@ async fn probe(settings: Settings) -> Sandbox {
     Sandbox::probe(Tier::Bubblewrap, settings).await.unwrap()
 }
 
-/// A sandbox with these settings, where this account may limit such a thing.
+/// A sandbox with these settings, if this account may enforce the property.
 async fn limiting(property: Property, settings: Settings) -> Option<Sandbox> {
     let sandbox = probe(settings).await;
     let found = sandbox.enforcement();
@@ -44,7 +44,7 @@ fn with_memory(mebibytes: u64) -> Settings {
 }
 
 #[tokio::test]
-async fn many_small_processes_together_are_held_to_the_memory_of_one_job() {
+async fn memory_limit_covers_all_processes_of_a_job() {
     let Some(sandbox) = limiting(Property::Memory, with_memory(64)).await else {
         return;
     };
@@ -71,7 +71,7 @@ async fn files_in_memory_count_as_memory() {
 }
 
 #[tokio::test]
-async fn all_jobs_together_have_a_limit_too() {
+async fn total_memory_is_limited() {
     let settings = Settings {
         total_memory_bytes: Some(64 * MEBIBYTE),
         ..with_memory(1024)
@@ -90,7 +90,7 @@ async fn all_jobs_together_have_a_limit_too() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_stands_at_its_limit_and_ends_with_the_job() {
+async fn fork_bomb_is_held_at_process_limit() {
     let settings = Settings {
         processes: 50,
         ..Settings::default()
@@ -107,12 +107,12 @@ async fn a_fork_bomb_stands_at_its_limit_and_ends_with_the_job() {
     let finished = sandbox.run(job).await.unwrap();
     assert_eq!(finished.reached, Some(Limit::Processes { count: 50 }), "{finished:?}");
     assert_eq!(processes_with("987201"), 0);
-    // The machine and the next job are as before.
+    // The machine and the next job are unaffected.
     assert!(run_in(&sandbox, directory.path(), "echo still here").await.succeeded());
 }
 
 #[tokio::test]
-async fn jobs_have_a_smaller_share_of_the_processor_in_a_group_of_their_own() {
+async fn jobs_get_a_smaller_cpu_weight() {
     let settings = Settings {
         cpu_weight: 20,
         ..Settings::default()
@@ -164,24 +164,24 @@ fn groups_of(marker: &str) -> Vec<PathBuf> {
     ours.collect()
 }
 
-/// The other half of the test below: a server that is killed while its command runs.
+/// Part of the test below: a server that is killed while its command runs.
 #[tokio::test]
 #[ignore = "run by the test below, in a process of its own"]
-async fn somebody_is_killed() {
+async fn server_to_be_killed() {
     let place = PathBuf::from(std::env::var("SANDBOX_PLACE").unwrap());
     let sandbox = probe(Settings::default()).await;
     run_in(&sandbox, &place, "sleep 987204; true").await;
 }
 
 #[tokio::test]
-async fn what_a_killed_server_left_goes_at_the_next_start_and_what_a_living_one_has_stays() {
+async fn leftovers_of_killed_server_are_removed_at_next_start() {
     let Some(living) = limiting(Property::Memory, Settings::default()).await else {
         return;
     };
     let directory = worktree();
     let place = directory.path();
     let mut server = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "somebody_is_killed"])
+        .args(["--ignored", "--exact", "server_to_be_killed"])
         .env("SANDBOX_PLACE", place)
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -197,7 +197,7 @@ async fn what_a_killed_server_left_goes_at_the_next_start_and_what_a_living_one_
 }
 
 #[tokio::test]
-async fn without_walls_what_leaves_its_session_still_ends_with_its_job() {
+async fn detached_process_ends_with_its_job_without_sandbox() {
     let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let grouped =
         |found: &sandbox::Enforcement| found.property == Property::Processes && found.state == State::Enforced;
@@ -211,10 +211,10 @@ async fn without_walls_what_leaves_its_session_still_ends_with_its_job() {
     becomes(|| processes_with("sleep\0987202") == 0).await;
 }
 
-/// The other half of the test below, as an account without any rights.
+/// Part of the test below: runs as an account without privileges.
 #[tokio::test]
 #[ignore = "run by the test below, as another user"]
-async fn somebody_without_rights_looks() {
+async fn account_without_rights() {
     let sandbox = probe(Settings::default()).await;
     for found in sandbox.enforcement() {
         println!(
@@ -229,7 +229,7 @@ async fn somebody_without_rights_looks() {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_limit_is_told_what_is_not_enforced_and_the_way_out() {
+async fn missing_enforcement_is_reported_with_advice() {
     let own = std::env::current_exe().unwrap();
     let shared = worktree();
     let program = shared.path().join("looks");
@@ -239,7 +239,7 @@ async fn an_account_that_may_not_limit_is_told_what_is_not_enforced_and_the_way_
     let output = std::process::Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(&program)
-        .args(["--ignored", "--exact", "--nocapture", "somebody_without_rights_looks"])
+        .args(["--ignored", "--exact", "--nocapture", "account_without_rights"])
         .env("HOME", "/nonexistent")
         .current_dir("/")
         .output();
@@ -270,14 +270,14 @@ fn with_worktree(mebibytes: u64, files: u64) -> Settings {
 }
 
 #[tokio::test]
-async fn a_job_that_fills_its_worktree_is_stopped_and_the_next_may_clear_it() {
+async fn job_that_fills_worktree_is_stopped_and_next_may_clean_up() {
     let sandbox = probe(with_worktree(10, 1000)).await;
     let directory = worktree();
     // Many files, each far below the limit of one.
     let fill = format!("for i in 1 2 3 4 5 6 7 8; do head -c 4000000 /dev/zero > $i; done; {HOLD}");
     let finished = run_in(&sandbox, directory.path(), &fill).await;
     let limit = Limit::Bytes {
-        place: Place::Worktree,
+        location: Location::Worktree,
         bytes: 10 * MEBIBYTE,
     };
     assert_eq!(finished.exit, Exit::OverLimit(limit));
@@ -285,14 +285,14 @@ async fn a_job_that_fills_its_worktree_is_stopped_and_the_next_may_clear_it() {
         limit.to_string(),
         "limit of 10 MiB added to the worktree (sandbox.worktree_bytes)"
     );
-    // Still too much, but less: no reason to stop it.
+    // It shrinks, so it is not stopped although it is above the limit.
     let clear = run_in(&sandbox, directory.path(), "rm 1; sleep 0.5; rm ?").await;
     assert_eq!(clear.exit, Exit::Code(0));
     assert!(run_in(&sandbox, directory.path(), "echo x > y").await.succeeded());
 }
 
 #[tokio::test]
-async fn a_job_that_ended_quickly_is_measured_afterwards() {
+async fn short_job_is_measured_afterwards() {
     let sandbox = probe(with_worktree(10, 1000)).await;
     let finished = run_in(&sandbox, worktree().path(), "head -c 40000000 /dev/zero > big").await;
     assert!(
@@ -302,14 +302,14 @@ async fn a_job_that_ended_quickly_is_measured_afterwards() {
     let many = "for i in $(seq 3000); do : > $i; done";
     let finished = run_in(&sandbox, worktree().path(), many).await;
     let limit = Limit::Files {
-        place: Place::Worktree,
+        location: Location::Worktree,
         count: 1000,
     };
     assert_eq!(finished.exit, Exit::OverLimit(limit));
 }
 
 #[tokio::test]
-async fn jobs_of_one_worktree_count_together_and_what_was_there_before_does_not() {
+async fn jobs_of_one_worktree_share_its_limit() {
     let sandbox = probe(with_worktree(10, 1000)).await;
     let directory = worktree();
     fs::write(directory.path().join("repository"), vec![1; 30 << 20]).unwrap();
@@ -321,7 +321,7 @@ async fn jobs_of_one_worktree_count_together_and_what_was_there_before_does_not(
 }
 
 #[tokio::test]
-async fn holes_and_depths_are_bounded() {
+async fn sparse_files_and_depth_are_limited() {
     let sandbox = probe(with_worktree(100, 100_000)).await;
     let finished = run_in(&sandbox, worktree().path(), "truncate -s 1G sparse").await;
     assert!(
@@ -338,7 +338,7 @@ async fn holes_and_depths_are_bounded() {
 }
 
 #[tokio::test]
-async fn what_a_job_adds_to_a_build_cache_is_bounded() {
+async fn build_cache_growth_is_limited() {
     let sandbox = probe(with_worktree(10, 1000)).await;
     let (directory, cache) = (worktree(), worktree());
     fs::write(cache.path().join("old"), vec![1; 30 << 20]).unwrap();
@@ -351,7 +351,7 @@ async fn what_a_job_adds_to_a_build_cache_is_bounded() {
     assert!(sandbox.run(fill(8_000_000)).await.unwrap().succeeded());
     assert!(sandbox.run(fill(8_000_001)).await.unwrap().succeeded());
     let limit = Limit::Bytes {
-        place: Place::Shared,
+        location: Location::Shared,
         bytes: 10 * MEBIBYTE,
     };
     assert_eq!(
@@ -361,7 +361,7 @@ async fn what_a_job_adds_to_a_build_cache_is_bounded() {
 }
 
 #[tokio::test]
-async fn below_the_floor_of_the_disk_only_what_fills_it_is_stopped() {
+async fn disk_floor_stops_only_jobs_that_fill_the_disk() {
     let settings = Settings {
         disk_floor_bytes: u64::MAX,
         ..Settings::default()

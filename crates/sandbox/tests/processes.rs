@@ -1,4 +1,4 @@
-//! How commands end, and that nothing of them stays.
+//! How commands end, and that no process of them remains.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{appears, becomes, processes_with, run, sandbox, worktree};
 use sandbox::{CancellationToken, Exit, Job, Sandbox, Settings, Tier};
 
 #[tokio::test]
-async fn output_and_exit_code_come_back_in_order() {
+async fn output_keeps_its_order() {
     let finished = run("echo one; echo two >&2; echo three; exit 7").await;
     assert_eq!(finished.exit, Exit::Code(7));
     assert_eq!(finished.output_head_tail, "one\ntwo\nthree\n");
@@ -18,7 +18,7 @@ async fn output_and_exit_code_come_back_in_order() {
 }
 
 #[tokio::test]
-async fn output_is_bounded_in_memory_and_whole_in_the_file() {
+async fn output_is_bounded_in_memory_and_complete_in_file() {
     let (directory, outputs) = (worktree(), worktree());
     let file = outputs.path().join("out put.txt");
     let mut job = Job::shell("seq 1 200000", directory.path().to_owned());
@@ -36,7 +36,7 @@ async fn output_is_bounded_in_memory_and_whole_in_the_file() {
 }
 
 #[tokio::test]
-async fn an_output_file_stops_growing_at_its_limit() {
+async fn output_file_stops_at_its_limit() {
     let (directory, outputs) = (worktree(), worktree());
     let settings = Settings {
         output_file_bytes: 1000,
@@ -52,7 +52,7 @@ async fn an_output_file_stops_growing_at_its_limit() {
 }
 
 #[tokio::test]
-async fn background_and_setsid_children_die_with_the_command() {
+async fn background_and_setsid_children_end_with_command() {
     for (marker, command) in [
         ("987101", "sleep 987101 & echo started"),
         ("987102", "setsid sh -c 'sleep 987102' & echo started"),
@@ -67,7 +67,7 @@ async fn background_and_setsid_children_die_with_the_command() {
 }
 
 #[tokio::test]
-async fn a_timeout_kills_the_whole_tree_and_keeps_the_output() {
+async fn timeout_kills_process_tree_and_keeps_output() {
     let directory = worktree();
     let command = "setsid sleep 987103 & echo before; sleep 987103";
     let mut job = Job::shell(command, directory.path().to_owned());
@@ -81,7 +81,7 @@ async fn a_timeout_kills_the_whole_tree_and_keeps_the_output() {
 }
 
 #[tokio::test]
-async fn cancelling_kills_the_whole_tree() {
+async fn cancelling_kills_process_tree() {
     let directory = worktree();
     let mut job = Job::shell(
         "setsid sleep 987104 & touch ready; sleep 987104",
@@ -99,7 +99,7 @@ async fn cancelling_kills_the_whole_tree() {
 }
 
 #[tokio::test]
-async fn dropping_the_future_kills_the_tree() {
+async fn dropping_the_future_kills_process_tree() {
     let directory = worktree();
     let sandbox = sandbox().await;
     let job = Job::shell(
@@ -115,7 +115,7 @@ async fn dropping_the_future_kills_the_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_outlive_the_thread_that_asked_for_them() {
+async fn commands_outlive_requesting_thread() {
     let directory = worktree();
     let (ready, go) = (directory.path().join("ready"), directory.path().join("go"));
     let sandbox = std::sync::Arc::new(sandbox().await);
@@ -142,7 +142,7 @@ async fn commands_outlive_the_thread_that_asked_for_them() {
 }
 
 #[tokio::test]
-async fn files_beyond_the_limit_cannot_be_written() {
+async fn files_cannot_exceed_size_limit() {
     let directory = worktree();
     let settings = Settings {
         file_bytes: 1024 * 1024,
@@ -155,7 +155,7 @@ async fn files_beyond_the_limit_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_exist_is_its_own_failure() {
+async fn missing_command_is_its_own_failure() {
     let directory = worktree();
     let job = Job::new(vec!["no-such-program".to_owned()], directory.path().to_owned());
     let finished = sandbox().await.run(job).await.unwrap();
@@ -168,14 +168,14 @@ async fn a_command_that_does_not_exist_is_its_own_failure() {
 }
 
 #[tokio::test]
-async fn a_command_is_what_the_kernel_ends_first_when_memory_runs_out() {
+async fn command_has_higher_oom_score() {
     assert_eq!(run("cat /proc/self/oom_score_adj").await.output_head_tail, "800\n");
 }
 
-/// The other half of the test below: a process that dies while its sandbox is being made.
+/// Part of the test below: a process that is killed while its sandbox is set up.
 #[tokio::test]
 #[ignore = "run by the test below, in a process of its own"]
-async fn somebody_runs_a_command() {
+async fn owner_to_be_killed() {
     let place = std::path::PathBuf::from(std::env::var("SANDBOX_PLACE").unwrap());
     let settings = Settings {
         bubblewrap: place.join("slow-bubblewrap"),
@@ -188,18 +188,18 @@ async fn somebody_runs_a_command() {
 }
 
 #[tokio::test]
-async fn a_command_whose_owner_dies_before_the_sandbox_stands_never_begins() {
+async fn command_never_starts_if_owner_dies_during_setup() {
     let directory = worktree();
     let place = directory.path();
     fs::create_dir(place.join("worktree")).unwrap();
-    // Where these tests are root, bubblewrap is somebody else.
+    // If these tests run as root, bubblewrap runs under another account.
     fs::set_permissions(place, fs::Permissions::from_mode(0o777)).unwrap();
     let slow = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\nif [ -e hold ]; then touch held; until [ -e go ]; do sleep 0.01; done; fi\n\
                 exec bwrap \"$@\"\n";
     fs::write(place.join("slow-bubblewrap"), slow).unwrap();
     fs::set_permissions(place.join("slow-bubblewrap"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "somebody_runs_a_command"])
+        .args(["--ignored", "--exact", "owner_to_be_killed"])
         .env("SANDBOX_PLACE", place)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -1,4 +1,4 @@
-//! The toolchain that builds this workspace also works inside, offline.
+//! The toolchain that builds this workspace also works in a sandbox, offline.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -27,7 +27,7 @@ async fn cargo_test(directory: &Path) -> sandbox::Finished {
 }
 
 #[tokio::test]
-async fn cargo_tests_a_crate_with_a_path_dependency() {
+async fn cargo_tests_crate_with_path_dependency() {
     let directory = tempfile::tempdir().unwrap();
     write(
         directory.path(),
@@ -51,7 +51,7 @@ async fn cargo_tests_a_crate_with_a_path_dependency() {
 }
 
 #[tokio::test]
-async fn cargo_tests_a_crate_whose_dependency_was_downloaded_before() {
+async fn cargo_tests_crate_with_downloaded_dependency() {
     let directory = tempfile::tempdir().unwrap();
     // This workspace uses httpdate itself, so it is in the registry cache wherever these tests are built.
     write(
@@ -69,7 +69,7 @@ async fn cargo_tests_a_crate_whose_dependency_was_downloaded_before() {
 }
 
 #[tokio::test]
-async fn the_room_without_walls_has_its_own_home_and_a_clean_environment() {
+async fn tier_none_has_own_home_and_clean_environment() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let command = "echo $HOME; env | grep -c CARGO_MANIFEST_DIR; sleep 987201 & pwd";

@@ -1,4 +1,4 @@
-//! An answer of Chat Completions, put together from the chunks of a stream or from one document.
+//! Assembles an answer of Chat Completions from the chunks of a stream, or from one document.
 
 use super::call_parts::{CallPart, CallParts};
 use crate::{
@@ -8,8 +8,8 @@ use crate::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// More tokens than any answer has; a server that reports more is not believed, or sums over a run would overflow.
-const MOST_TOKENS: f64 = 1e12;
+/// The largest token count that is accepted from a server, so that sums over a run don't overflow.
+const MAX_TOKENS: f64 = 1e12;
 
 /// A chunk of a stream, or a whole answer: they differ only in `delta` and `message`.
 #[derive(Debug, Deserialize)]
@@ -66,7 +66,7 @@ pub(crate) struct Answer {
     pub(crate) model: Option<String>,
 }
 
-/// An answer in the making.
+/// An answer that is being assembled.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     content: String,
@@ -90,7 +90,7 @@ impl Assembly {
         if let Some(usage) = chunk.usage.as_ref().and_then(WireUsage::counted) {
             self.usage = Some(usage);
         }
-        // One answer is asked for; a server that gives several is heard once.
+        // The request asks for one answer; further choices are ignored.
         let first = chunk
             .choices
             .into_iter()
@@ -113,17 +113,17 @@ impl Assembly {
         Ok(())
     }
 
-    /// Whether the model has said anything yet.
-    pub(crate) fn has_begun(&self) -> bool {
+    /// Whether any content has arrived.
+    pub(crate) fn has_started(&self) -> bool {
         !self.content.is_empty() || !self.refusal.is_empty() || !self.calls.is_empty()
     }
 
-    /// Whether the model has said that it is done; only the usage may still follow.
+    /// Whether the finish reason has arrived; only the usage may still follow.
     pub(crate) fn is_complete(&self) -> bool {
         self.finish_reason.is_some()
     }
 
-    /// The whole answer. One without a finish reason was cut, which nothing else tells.
+    /// The complete answer. A missing finish reason is the only sign of a truncated one.
     pub(crate) fn finish(mut self) -> Result<Answer, Failure> {
         let Some(finish_reason) = self.finish_reason.take() else {
             let kind = if self.saw_choice || self.usage.is_none() {
@@ -133,10 +133,10 @@ impl Assembly {
             };
             return Err(Failure::accepted(kind));
         };
-        // A model may have nothing to say, but then its tokens are counted; this is what a broken stream leaves.
-        if !self.has_begun() && self.usage.is_none() && finish_reason != "content_filter" {
+        // A valid empty answer has usage; without it, the stream broke.
+        if !self.has_started() && self.usage.is_none() && finish_reason != "content_filter" {
             return Err(Failure::accepted(FailureKind::Garbage(
-                "it is empty and uncounted".into(),
+                "it is empty and has no usage".into(),
             )));
         }
         if finish_reason == "content_filter" {
@@ -146,7 +146,7 @@ impl Assembly {
         }
         if !self.refusal.is_empty() && self.content.is_empty() && self.calls.is_empty() {
             return Err(Failure::accepted(FailureKind::ContentFilter(
-                crate::failure::words::shorten(&self.refusal),
+                crate::failure::classify::shorten(&self.refusal),
             )));
         }
         let tool_calls = self
@@ -164,9 +164,9 @@ impl Assembly {
 }
 
 impl WireUsage {
-    /// The counts, within each other's bounds; `None` if the server sent an empty form.
+    /// The counts, clamped to each other; `None` if the server sent none.
     fn counted(&self) -> Option<Usage> {
-        let count = |number: Option<f64>| number.map_or(0, |number| number.clamp(0.0, MOST_TOKENS) as u64);
+        let count = |number: Option<f64>| number.map_or(0, |number| number.clamp(0.0, MAX_TOKENS) as u64);
         if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
             return None;
         }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_float_times_and_invented_reasons_are_no_trouble() {
+    fn unknown_fields_float_times_and_other_reasons_are_accepted() {
         let chunk = json!({
             "id": 7, "created": 1.5, "service_tier": "platinum", "system_fingerprint": null, "model": "m-1",
             "choices": [{ "index": 0, "delta": { "role": "assistant", "content": "hi" }, "finish_reason": "eos" }],
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_comes_in_a_last_chunk_without_choices() {
+    fn usage_is_read_from_last_chunk_without_choices() {
         let answer = answer(&[
             json!({ "choices": [{ "delta": { "content": "a" } }], "usage": null }),
             json!({ "choices": [{ "delta": { "content": "b" }, "finish_reason": "stop" }] }),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_document_is_read_like_a_stream() {
+    fn whole_document_is_read_like_a_stream() {
         let answer = answer(&[json!({ "choices": [{ "message": {
             "content": null,
             "tool_calls": [{ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } }],
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_finish_reason_means_the_answer_was_cut() {
+    fn missing_finish_reason_means_truncated_answer() {
         let cut = answer(&[json!({ "choices": [{ "delta": { "tool_calls": [
             { "index": 0, "id": "c", "function": { "name": "f", "arguments": "{\"pa" } }
         ] } }] })]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_answer_counts_only_if_its_tokens_were_counted() {
+    fn empty_answer_is_valid_only_with_usage() {
         let empty = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
         let counted = json!({ "choices": [], "usage": { "prompt_tokens": 5, "completion_tokens": 0 } });
         assert_eq!(answer(&[empty.clone(), counted]).unwrap().content, None);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_refusals_and_errors_in_the_stream_are_failures() {
+    fn filters_refusals_and_stream_errors_are_failures() {
         let filtered = answer(&[json!({ "choices": [{ "delta": {}, "finish_reason": "content_filter" }] })]);
         assert!(matches!(filtered.unwrap_err().kind, FailureKind::ContentFilter(_)));
         let refused = answer(&[json!({ "choices": [{ "delta": { "refusal": "no" }, "finish_reason": "stop" }] })]);
@@ -315,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_of_a_lying_server_stay_within_bounds(numbers in prop::array::uniform5(-1e30_f64..1e30)) {
+        fn reported_usage_is_clamped(numbers in prop::array::uniform5(-1e30_f64..1e30)) {
             let [prompt, completion, cached, written, reasoning] = numbers;
             let usage = WireUsage {
                 prompt_tokens: Some(prompt),
@@ -330,7 +330,7 @@ mod tests {
             .counted()
             .unwrap();
             prop_assert!(usage.cached + usage.cache_write <= usage.input && usage.reasoning <= usage.output);
-            prop_assert!(usage.input.max(usage.output) <= MOST_TOKENS as u64);
+            prop_assert!(usage.input.max(usage.output) <= MAX_TOKENS as u64);
         }
     }
 }

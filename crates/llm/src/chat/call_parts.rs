@@ -1,11 +1,11 @@
-//! Tool calls, put together from the pieces of a stream.
+//! Assembles tool calls from the chunks of a stream.
 
 use crate::types::ToolCall;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Tool calls in one answer; a server that begins more is not heard out.
-const MOST_CALLS: usize = 512;
+/// The most tool calls of one answer.
+const MAX_CALLS: usize = 512;
 
 /// A piece of a tool call.
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ struct PartialCall {
 }
 
 impl CallParts {
-    /// Whether no call has begun.
+    /// Whether no call has started.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
@@ -53,7 +53,7 @@ impl CallParts {
         let position = self.position(part.index, &id, &name);
         let call = match position {
             Some(position) => &mut self.calls[position],
-            None if self.calls.len() >= MOST_CALLS => {
+            None if self.calls.len() >= MAX_CALLS => {
                 self.too_many = true;
                 return;
             }
@@ -77,12 +77,12 @@ impl CallParts {
         match function.arguments {
             Some(Value::String(text)) => call.arguments.push_str(&text),
             None | Some(Value::Null) => {}
-            // Some servers give the arguments parsed.
+            // Some servers send the arguments as JSON instead of text.
             Some(document) => call.arguments.push_str(&document.to_string()),
         }
     }
 
-    /// By index; some servers use one index for several calls and tell them apart by id, some give no index.
+    /// Finds the call of a part by index. Some servers use one index for several calls with different ids, others none.
     fn position(&self, index: Option<u64>, id: &str, name: &str) -> Option<usize> {
         let fits = |call: &PartialCall| id.is_empty() || call.id.is_empty() || call.id == id;
         match index {
@@ -96,10 +96,10 @@ impl CallParts {
         }
     }
 
-    /// The calls, each with an id of its own; the error says what is missing.
+    /// The calls, each with a unique id; the error names what is missing.
     pub(super) fn finish(self) -> Result<Vec<ToolCall>, String> {
         if self.too_many {
-            return Err(format!("it has more than {MOST_CALLS} tool calls"));
+            return Err(format!("it has more than {MAX_CALLS} tool calls"));
         }
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for (number, call) in self.calls.into_iter().enumerate() {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_without_indexes_or_with_one_index_for_all_are_understood() {
+    fn calls_without_or_with_equal_indexes_are_separated() {
         let parts = json!([
             { "id": "a", "function": { "name": "shell", "arguments": "{}" } },
             { "id": "b", "function": { "name": "shell", "arguments": { "x": 1 } } },
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_a_name_is_no_call() {
+    fn call_without_name_is_rejected() {
         let mut calls = CallParts::default();
         calls.absorb(serde_json::from_value(json!({ "index": 0, "function": { "arguments": "{}" } })).unwrap());
         assert!(calls.finish().unwrap_err().contains("no name"));

@@ -1,7 +1,7 @@
-//! OpenAI's Chat Completions: what is sent, and how what comes back is read.
+//! OpenAI's Chat Completions: writes requests and reads answers.
 //!
-//! Read leniently: only the fields that are used are looked at, since many servers imitate this wire and each
-//! does so a little differently.
+//! Answers are read leniently: only used fields matter, because many servers imitate this protocol with small
+//! differences.
 
 mod answer;
 mod call_parts;

@@ -8,7 +8,7 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-/// What differs between the servers that speak this wire.
+/// What differs between servers that speak this protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     pub(crate) stream: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Dialect {
     pub(crate) structured: StructuredBy,
 }
 
-/// The body to send. The order of keys, tools and messages is stable, so that providers can cache the prefix.
+/// The request body. The order of keys, tools and messages is stable, so that providers can cache the prefix.
 pub(crate) fn body(request: &Request, max_output: u64, dialect: Dialect) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(request.model.model));
@@ -77,7 +77,7 @@ fn message(message: &Message) -> Value {
 }
 
 fn tool_call(call: &ToolCall) -> Value {
-    // Several servers parse the arguments of the history and refuse the whole conversation over a model's slip.
+    // Some servers parse arguments in the history, and reject the whole conversation if they are invalid.
     let arguments = match serde_json::from_str::<Map<String, Value>>(&call.arguments) {
         Ok(_) => call.arguments.clone(),
         Err(_) if call.arguments.trim().is_empty() => "{}".to_owned(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_with_tools_looks_as_the_wire_wants_it() {
+    fn conversation_with_tools_matches_the_protocol() {
         let call = ToolCall {
             id: "call_1".into(),
             name: "shell".into(),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_becomes_a_response_format_or_a_forced_tool() {
+    fn schema_becomes_response_format_or_forced_tool() {
         let mut request = request(vec![Message::user("plan")]);
         request.schema = Some(OutputSchema {
             name: "plan".into(),

@@ -1,9 +1,9 @@
-//! Whether a JSON schema is of the kind that providers can enforce while they generate.
+//! Whether providers can enforce a JSON schema while generating (strict mode).
 
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Keywords that strict mode refuses wherever they stand.
+/// Keywords that strict mode does not allow.
 const REFUSED: [&str; 12] = [
     "oneOf",
     "allOf",
@@ -19,7 +19,7 @@ const REFUSED: [&str; 12] = [
     "unevaluatedProperties",
 ];
 
-/// Whether every object in the schema is closed and requires exactly its properties, and nothing in it is refused.
+/// Whether every object is closed and requires all its properties, and no refused keyword occurs.
 pub(crate) fn is_strict(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "object") && holds(schema)
 }
@@ -74,7 +74,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_closed_objects_with_every_property_required_are_strict() {
+    fn only_closed_objects_with_all_properties_required_are_strict() {
         let closed = json!({
             "type": "object", "additionalProperties": false, "required": ["a"],
             "properties": { "a": { "type": "array", "items": { "$ref": "#/$defs/b" } } },

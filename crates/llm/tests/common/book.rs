@@ -4,7 +4,7 @@ use domain::NanoDollars;
 use llm::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, Refusal};
 use std::sync::Mutex;
 
-/// What was reserved and what it came to.
+/// Reservations and their outcomes.
 #[derive(Default)]
 pub(crate) struct Book {
     pub(crate) cap: Option<NanoDollars>,

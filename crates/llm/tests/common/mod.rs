@@ -1,4 +1,4 @@
-//! A real provider that misbehaves as told, and a ledger in memory.
+//! A real HTTP provider that misbehaves by script, and a ledger in memory.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) const KEY: &str = "sk-planted-secret-key";
 
-/// Settings for one provider named `p`, patient enough for a slow machine but quick to retry.
+/// Settings for one provider named `p`, with long timeouts for slow machines but short retry waits.
 pub(crate) fn settings(base_url: &str) -> Settings {
     let provider = llm::Provider::new(base_url, Some(Secret::new(KEY)));
     let mut settings = Settings::new(BTreeMap::from([("p".to_owned(), provider)])).unwrap();
@@ -61,22 +61,22 @@ pub(crate) async fn ask(models: &Models, ledger: &Book) -> Result<Reply, llm::Er
     models.complete(&request(), ledger, None).await
 }
 
-/// A piece of a stream.
+/// A chunk of a stream.
 pub(crate) fn delta(content: &str) -> Value {
     json!({ "model": "gpt-4o", "choices": [{ "index": 0, "delta": { "content": content } }] })
 }
 
-/// The piece that ends an answer.
+/// The chunk that ends an answer.
 pub(crate) fn finish(reason: &str) -> Value {
     json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] })
 }
 
-/// The piece after it, with 1,000 tokens of question and 100 of answer.
+/// The chunk after it, with 1,000 tokens of prompt and 100 of answer.
 pub(crate) fn usage() -> Value {
     json!({ "choices": [], "usage": { "prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100 } })
 }
 
-/// A faultless streamed answer.
+/// A valid streamed answer.
 pub(crate) fn say(text: &str) -> Act {
     Act::stream([delta(text), finish("stop"), usage()], Ending::Done)
 }

@@ -1,4 +1,4 @@
-//! A real HTTP server that answers each request by the next act of a script.
+//! A real HTTP server that answers each request with the next act of a script.
 
 use axum::{
     Router,
@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What is done with one request.
+/// How one request is answered.
 #[derive(Clone)]
 pub(crate) enum Act {
     /// A response that is sent whole.
@@ -30,14 +30,14 @@ pub(crate) enum Act {
     Stream { events: Vec<String>, ending: Ending },
     /// Nothing at all.
     Hang,
-    /// An answer that waits until the test lets it go.
+    /// An answer that waits until the test releases it.
     Gated(Arc<tokio::sync::Semaphore>, Box<Act>),
 }
 
 /// How a stream ends.
 #[derive(Clone, Copy)]
 pub(crate) enum Ending {
-    /// As it should.
+    /// Correctly.
     Done,
     /// Cleanly, but too early.
     Cut,
@@ -45,7 +45,7 @@ pub(crate) enum Ending {
     Broken,
     /// Not at all: it stays open and silent.
     Silent,
-    /// Not at all: empty pieces for ever.
+    /// Not at all: it sends empty chunks forever.
     Drip,
 }
 
@@ -83,7 +83,7 @@ impl Act {
     }
 }
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -91,7 +91,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// The server; it dies with its runtime.
+/// The server; it ends with its runtime.
 pub(crate) struct Provider {
     pub(crate) base_url: String,
     shared: Arc<Shared>,
@@ -178,7 +178,7 @@ fn events_body(events: Vec<String>, ending: Ending) -> Body {
     let end = match ending {
         Ending::Done => stream::iter([Ok("data: [DONE]\n\n".to_owned())]).boxed(),
         Ending::Cut => stream::empty().boxed(),
-        // Only after the events have left, or the server sends none of them.
+        // Only after the events were sent, otherwise the server sends none of them.
         Ending::Broken => stream::once(async {
             for _ in 0..1_000 {
                 tokio::task::yield_now().await;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sandbox::launched().unwrap_or_else(|| {
+    sandbox::launcher_main().unwrap_or_else(|| {
         eprintln!("orchestrator starts this program in its sandboxes; by itself it does nothing");
         ExitCode::from(2)
     })

@@ -1,7 +1,7 @@
-//! The launcher alone, for tests and measurements of this crate.
+//! The launcher as a program, for tests and benchmarks of this crate.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sandbox::launched().unwrap_or(ExitCode::FAILURE)
+    sandbox::launcher_main().unwrap_or(ExitCode::FAILURE)
 }

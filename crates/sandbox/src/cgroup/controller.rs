@@ -1,10 +1,10 @@
-//! The controllers that jobs are limited by, and how each version of control groups spells their files.
+//! The controllers that limit jobs, and their files in each version of control groups.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// A part of the kernel that limits groups of processes.
+/// A kernel controller that limits groups of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controller {
     Memory,
@@ -41,7 +41,7 @@ pub(crate) struct Amounts {
     pub(crate) cpu_weight: u64,
 }
 
-/// Shares of version 1 for one unit of weight: there, a group without a weight has 1,024.
+/// The default CPU shares of version 1, which equal the default weight of version 2.
 const SHARES: u64 = 1024;
 const WEIGHT: u64 = 100;
 
@@ -50,9 +50,9 @@ pub(crate) fn limit(group: &Path, version: Version, controller: Controller, amou
     match (version, controller) {
         (Version::Two, Controller::Memory) => {
             write(group, "memory.max", amounts.memory_bytes)?;
-            // Without swap of its own, a group ends at its limit and not when the swap is full.
+            // Without swap, a group is killed at its limit instead of when swap is full.
             write_if_there(group, "memory.swap.max", 0)?;
-            // A command that lost one of its processes would go on with a wrong result.
+            // A command that lost one of its processes could continue with a wrong result.
             write_if_there(group, "memory.oom.group", 1)
         }
         (Version::One, Controller::Memory) => {
@@ -73,7 +73,7 @@ pub(crate) fn limit(group: &Path, version: Version, controller: Controller, amou
     }
 }
 
-/// The switch can't be written where groups above set it already.
+/// The setting is read-only where parent groups enabled it.
 fn is_set(_: io::Error) -> io::Result<()> {
     Ok(())
 }
@@ -81,11 +81,11 @@ fn is_set(_: io::Error) -> io::Result<()> {
 /// What happened to a group at its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Events {
-    /// Processes that the kernel ended for want of memory.
+    /// Processes that the kernel killed for lack of memory.
     pub(crate) killed: u64,
-    /// How often the group stood at its own limit of memory.
+    /// How often the group reached its own memory limit.
     pub(crate) memory_full: u64,
-    /// How often no process could be made.
+    /// How often a new process was refused.
     pub(crate) refused_processes: u64,
 }
 
@@ -100,7 +100,7 @@ impl Events {
             (Version::One, Controller::Memory) => {
                 self.killed += field(&read(group, "memory.oom_control"), "oom_kill");
                 let number = |name| read(group, name).trim().parse::<u64>().ok();
-                // Where swap is counted too, no counter of failures says so.
+                // If swap is counted too, the failure counter stays zero.
                 let full = number("memory.max_usage_in_bytes") >= number("memory.limit_in_bytes");
                 self.memory_full += number("memory.failcnt").unwrap_or(0).max(u64::from(full));
             }
@@ -112,7 +112,7 @@ impl Events {
     }
 }
 
-/// A file that can't be read says that nothing happened.
+/// An unreadable file counts as no events.
 fn read(group: &Path, name: &str) -> String {
     fs::read_to_string(group.join(name)).unwrap_or_default()
 }
@@ -127,7 +127,7 @@ fn field(text: &str, name: &str) -> u64 {
 
 pub(crate) fn write(group: &Path, name: &str, value: impl ToString) -> io::Result<()> {
     let path = group.join(name);
-    // Never made: in a control group every file is there from the start.
+    // Never created: a control group has all its files from the start.
     let mut file = fs::OpenOptions::new().write(true).truncate(true).open(&path);
     let written = file
         .as_mut()
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_read_by_their_whole_name() {
+    fn fields_match_whole_names() {
         let events = "low 0\nhigh 0\nmax 7\noom 1\noom_kill 2\noom_group_kill 1\n";
         assert_eq!(field(events, "oom_kill"), 2);
         assert_eq!(field(events, "max"), 7);

@@ -1,11 +1,11 @@
-//! How much memory there is to share.
+//! How much memory jobs can share.
 
 use std::fs;
 
 use super::controller::{Controller, Version};
-use super::place::Host;
+use super::host::Host;
 
-/// The machine's memory, or what the groups of this process may use of it.
+/// The machine's memory, or less if the control groups of this process limit it.
 pub(crate) fn machine_bytes(host: &Host) -> u64 {
     let machine = rustix::system::sysinfo();
     let total = (machine.totalram as u64).saturating_mul(u64::from(machine.mem_unit));

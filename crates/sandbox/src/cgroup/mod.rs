@@ -1,17 +1,16 @@
-//! Control groups: one for each job, beneath one for all jobs of this process.
+//! Control groups: one per job, below one for all jobs of this process.
 //!
-//! Every controller is looked for by itself, because a host may have some in version 2 and some in version 1 of control
-//! groups. A controller that is nowhere, or that this account may not use, is reported with the reason; the limits of
-//! the others hold.
+//! Each controller is detected separately, because a host may have some in version 2 and some in version 1. A controller
+//! that is missing or not permitted is reported with the reason; the other limits still apply.
 
 mod controller;
+mod host;
 mod memory;
 mod owned;
-mod place;
 mod processes;
 
 pub(crate) use controller::Controller;
-pub(crate) use place::Host;
+pub(crate) use host::Host;
 
 use std::ffi::CString;
 use std::fs;
@@ -23,17 +22,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use controller::{Amounts, Events, Version, limit};
+use host::Candidate;
 use memory::machine_bytes;
 use owned::Owned;
-use place::Candidate;
 
 use crate::limit::Limit;
 use crate::{SandboxError, Settings};
 
-/// Processes of the sandbox itself that its group counts: bubblewrap outside and inside.
-const SANDBOX_PROCESSES: u64 = 3;
+/// Processes of the sandbox itself that count in the job's group: bubblewrap outside and inside.
+const OWN_PROCESSES: u64 = 3;
 
-/// Rests between attempts to remove a group whose last process is on its way out.
+/// Waits between attempts to remove a group whose last process is still exiting.
 const REMOVAL_RESTS: [Duration; 8] = [
     Duration::from_millis(1),
     Duration::from_millis(2),
@@ -45,7 +44,7 @@ const REMOVAL_RESTS: [Duration; 8] = [
     Duration::from_millis(128),
 ];
 
-/// What jobs may use.
+/// The resource limits of jobs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobLimits {
     pub(crate) memory_bytes: u64,
@@ -55,7 +54,7 @@ pub(crate) struct JobLimits {
 }
 
 impl JobLimits {
-    /// The limits that are set, or this machine's share.
+    /// The configured limits, or a share of this machine.
     pub(crate) fn of(settings: &Settings, host: &Host) -> Self {
         let machine_bytes = machine_bytes(host);
         Self {
@@ -67,30 +66,30 @@ impl JobLimits {
     }
 }
 
-/// The groups of one sandbox.
+/// The control groups of one sandbox.
 #[derive(Debug)]
 pub(crate) struct Groups {
     pub(crate) limits: JobLimits,
     directories: Vec<Directory>,
-    /// Controllers that are not used, with the reason.
+    /// Controllers that can't be used, with the reason.
     missing: Vec<(Controller, String)>,
     jobs: AtomicU64,
-    /// Groups of ended jobs that are still to be removed.
+    /// Groups of ended jobs that could not be removed yet.
     ended: Mutex<Vec<PathBuf>>,
 }
 
-/// The group of all jobs in one hierarchy.
+/// The group of all jobs in one cgroup hierarchy.
 #[derive(Debug)]
 struct Directory {
     version: Version,
-    /// In which directory of the host it lies.
-    place: PathBuf,
+    /// The parent directory of the group.
+    parent: PathBuf,
     owned: Owned,
     controllers: Vec<Controller>,
 }
 
 impl Groups {
-    /// Makes the groups that this host allows, after removing what processes that crashed left of theirs.
+    /// Creates the groups that this host allows, after removing leftovers of crashed processes.
     pub(crate) fn open(limits: JobLimits, host: &Host) -> Self {
         let mut groups = Self {
             limits,
@@ -100,7 +99,7 @@ impl Groups {
             ended: Mutex::default(),
         };
         for controller in Controller::ALL {
-            let mut reason = "the kernel has it in no mounted hierarchy".to_owned();
+            let mut reason = "no mounted cgroup hierarchy has it".to_owned();
             let added = host.candidates(controller).iter().any(|candidate| {
                 let added = groups.add(controller, candidate);
                 if let Err(error) = &added {
@@ -119,14 +118,14 @@ impl Groups {
         if candidate.version == Version::Two {
             owned::enable(candidate, controller)?;
         }
-        let found = self.directories.iter().position(|known| known.place == candidate.path);
+        let found = self.directories.iter().position(|known| known.parent == candidate.path);
         let at = match found {
             Some(at) => at,
             None => {
                 owned::remove_leftovers(&candidate.path);
                 self.directories.push(Directory {
                     version: candidate.version,
-                    place: candidate.path.clone(),
+                    parent: candidate.path.clone(),
                     owned: Owned::make(&candidate.path)?,
                     controllers: Vec::new(),
                 });
@@ -142,7 +141,7 @@ impl Groups {
         set_up
     }
 
-    /// Limits all jobs together, and tries the limits of one.
+    /// Limits all jobs together, and tests the limits of one job.
     fn set_up(&self, at: usize, controller: Controller) -> io::Result<()> {
         let directory = &self.directories[at];
         let group = &directory.owned.path;
@@ -165,12 +164,12 @@ impl Groups {
     fn of_one(&self) -> Amounts {
         Amounts {
             memory_bytes: self.limits.memory_bytes,
-            processes: Some(self.limits.processes.saturating_add(SANDBOX_PROCESSES)),
+            processes: Some(self.limits.processes.saturating_add(OWN_PROCESSES)),
             cpu_weight: self.limits.cpu_weight,
         }
     }
 
-    /// What limits this, in words, or why nothing does.
+    /// What enforces this controller's limits, or why nothing does.
     pub(crate) fn found(&self, controller: Controller) -> Result<&'static str, &str> {
         if let Some(directory) = self.directory_of(controller) {
             return Ok(match directory.version {
@@ -179,7 +178,7 @@ impl Groups {
             });
         }
         let missing = self.missing.iter().find(|(missing, _)| *missing == controller);
-        Err(missing.map_or("not looked for", |(_, reason)| reason))
+        Err(missing.map_or("not checked", |(_, reason)| reason))
     }
 
     fn directory_of(&self, controller: Controller) -> Option<&Directory> {
@@ -188,7 +187,7 @@ impl Groups {
             .find(|directory| directory.controllers.contains(&controller))
     }
 
-    /// A limited group for one job; none where this host allows none.
+    /// A limited group for one job; `None` if this host allows none.
     pub(crate) fn job(self: &Arc<Self>) -> Result<Option<JobGroup>, SandboxError> {
         if self.directories.is_empty() {
             return Ok(None);
@@ -201,12 +200,12 @@ impl Groups {
         for directory in &self.directories {
             group
                 .make(directory, number)
-                .map_err(SandboxError::system("making the command's control group"))?;
+                .map_err(SandboxError::system("creating the command's control group"))?;
         }
         Ok(Some(group))
     }
 
-    /// Removes the groups of an ended job, and of earlier ones; what is still busy stays for the next time.
+    /// Removes the groups of ended jobs; busy ones are tried again next time.
     fn remove(&self, paths: Vec<PathBuf>) {
         for (path, directory) in paths.iter().zip(&self.directories) {
             processes::kill(path, directory.version);
@@ -226,7 +225,7 @@ impl Drop for Groups {
     }
 }
 
-/// Whether a group is gone, or goes within a moment.
+/// Removes a group, waiting shortly for its last process; returns whether it is gone.
 fn remove_soon(path: &Path) -> bool {
     REMOVAL_RESTS.iter().any(|rest| {
         let gone = match fs::remove_dir(path) {
@@ -240,15 +239,15 @@ fn remove_soon(path: &Path) -> bool {
     })
 }
 
-/// The group of one job. Dropping it ends what is left in it and removes it.
+/// The group of one job. Dropping it kills the remaining processes and removes the group.
 #[derive(Debug)]
 pub(crate) struct JobGroup {
     groups: Arc<Groups>,
-    /// One for each directory of the groups.
+    /// One per hierarchy.
     paths: Vec<PathBuf>,
 }
 
-/// What a process writes to a file of [`JobGroup::files`] to put itself into the group.
+/// What a process writes to each file of [`JobGroup::files`] to join the group.
 pub(crate) const JOIN: &[u8] = b"0";
 
 impl JobGroup {
@@ -263,10 +262,10 @@ impl JobGroup {
         Ok(())
     }
 
-    /// The files that a process writes [`JOIN`] to.
+    /// The files to which a process writes [`JOIN`].
     pub(crate) fn files(&self) -> impl Iterator<Item = CString> {
         let files = self.paths.iter().map(|path| path.join("cgroup.procs"));
-        // A path that the system made has no NUL byte.
+        // Paths from the system have no NUL byte.
         files.filter_map(|file| CString::new(file.as_os_str().as_bytes()).ok())
     }
 
@@ -280,7 +279,7 @@ impl JobGroup {
         events
     }
 
-    /// The limit of memory that the kernel ended a process for.
+    /// The memory limit for which the kernel killed a process.
     pub(crate) fn out_of_memory(&self) -> Option<Limit> {
         let events = self.events();
         if events.killed == 0 {
@@ -303,13 +302,13 @@ impl JobGroup {
         })
     }
 
-    /// The limit of processes, if one was refused for it.
+    /// The process limit, if it refused a process.
     pub(crate) fn out_of_processes(&self) -> Option<Limit> {
         let count = self.groups.limits.processes;
         (self.events().refused_processes > 0).then_some(Limit::Processes { count })
     }
 
-    /// Ends every process of the job.
+    /// Kills every process of the job.
     pub(crate) fn kill(&self) {
         for (path, directory) in self.paths.iter().zip(&self.groups.directories) {
             processes::kill(path, directory.version);
@@ -320,7 +319,7 @@ impl JobGroup {
 impl Drop for JobGroup {
     fn drop(&mut self) {
         let (groups, paths) = (Arc::clone(&self.groups), std::mem::take(&mut self.paths));
-        // It waits for processes that are on their way out. Where the runtime ends first, the groups' own end does it.
+        // It waits for exiting processes. If the runtime ends first, dropping the groups removes this one.
         let remove = move || groups.remove(paths);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),

@@ -1,4 +1,4 @@
-//! The group of this process that its jobs' groups lie in, and the groups of processes that are gone.
+//! The parent group of this process's jobs, and removal of groups left by ended processes.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{FlockOperation, flock};
 
 use super::controller::{Controller, write};
-use super::place::{Candidate, lists};
+use super::host::{Candidate, lists};
 use super::{processes, remove_soon};
 
-/// What the names of our groups begin with.
+/// Prefix of our groups' names.
 const PREFIX: &str = "orchestrator-";
 
-/// What the name of the group ends in that a process put itself into.
+/// Suffix of the group that a server moved itself into.
 const SERVER: &str = ".server";
 
-/// Attempts to make a group, in case another process takes it for a leftover before it is locked.
+/// Attempts to create a group, in case another process removes it as a leftover before it is locked.
 const ATTEMPTS: usize = 5;
 
-/// A group that is locked as long as its process lives, which tells it from a leftover.
+/// A group that stays locked while its process lives; an unlocked one is a leftover.
 #[derive(Debug)]
 pub(crate) struct Owned {
     pub(crate) path: PathBuf,
@@ -40,7 +40,7 @@ impl Owned {
             }
         }
         Err(io::Error::other(
-            "another process removes every group that is made here",
+            "another process removes every group that is created here",
         ))
     }
 }
@@ -60,7 +60,7 @@ fn name() -> String {
     format!("{PREFIX}{}-{moment}-{number}", std::process::id())
 }
 
-/// The lock of a group, unless a living process has it. It is seen through every mount of the hierarchy.
+/// Locks a group, unless a living process holds the lock. All mounts of the hierarchy share the lock.
 fn lock(group: &Path) -> Option<File> {
     let directory = File::open(group).ok()?;
     flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
@@ -72,7 +72,7 @@ fn same(found: &fs::Metadata, lock: &File) -> bool {
         .is_ok_and(|locked| (locked.dev(), locked.ino()) == (found.dev(), found.ino()))
 }
 
-/// Removes what processes left that are gone, ending whatever still runs in it.
+/// Removes the groups of ended processes, and kills what still runs in them.
 pub(crate) fn remove_leftovers(place: &Path) {
     for group in groups_in(place, |name| name.starts_with(PREFIX)) {
         if group.to_string_lossy().ends_with(SERVER) {
@@ -84,7 +84,7 @@ pub(crate) fn remove_leftovers(place: &Path) {
     }
 }
 
-/// Removes the group of all jobs, and what is left of them.
+/// Removes a process's group with the groups of its jobs.
 fn remove(group: &Path) {
     for job in groups_in(group, |_| true) {
         processes::kill_in(&job);
@@ -102,7 +102,7 @@ fn groups_in(place: &Path, is_one: impl Fn(&str) -> bool) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Lets groups in this place use a controller of version 2.
+/// Enables a controller of version 2 for groups below this one.
 pub(crate) fn enable(place: &Candidate, controller: Controller) -> io::Result<()> {
     const ENABLED: &str = "cgroup.subtree_control";
     if lists(&place.path.join(ENABLED), controller.name()) {
@@ -124,7 +124,7 @@ pub(crate) fn enable(place: &Candidate, controller: Controller) -> io::Result<()
     }
 }
 
-/// A group has either processes or limited groups: this process and its children go into a group of their own.
+/// Moves this process and its children into a group of their own: a group has either processes or limited groups.
 fn move_into_leaf(group: &Path) -> io::Result<()> {
     let members = processes::of(group)?;
     if let Some(stranger) = members.iter().find(|member| !processes::is_ours(**member)) {

@@ -1,4 +1,4 @@
-//! The processes of a group.
+//! Lists and kills the processes of a group.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::controller::{Version, write};
 
-/// Rounds of ending what a group holds, in case it goes on making processes meanwhile.
+/// Rounds of killing a group's processes, in case it keeps creating new ones.
 const ROUNDS: usize = 100;
 
-/// Between two rounds, for those that were ended to go.
+/// Wait between two rounds, for killed processes to exit.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// Process numbers in a group.
@@ -21,7 +21,7 @@ pub(crate) fn of(group: &Path) -> io::Result<Vec<i32>> {
     Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
 }
 
-/// Ends every process of a group whose version isn't known.
+/// Kills every process of a group whose version is unknown.
 pub(crate) fn kill_in(group: &Path) {
     let version = if group.join("cgroup.kill").exists() {
         Version::Two
@@ -31,13 +31,13 @@ pub(crate) fn kill_in(group: &Path) {
     kill(group, version);
 }
 
-/// Ends every process of a group.
+/// Kills every process of a group.
 pub(crate) fn kill(group: &Path, version: Version) {
     let empty = || of(group).is_ok_and(|members| members.is_empty());
     if empty() || (version == Version::Two && write(group, "cgroup.kill", 1).is_ok()) {
         return;
     }
-    // No new ones, where the group may count them.
+    // Prevents new processes, where the group has that controller.
     drop(write(group, "pids.max", 0));
     for _ in 0..ROUNDS {
         match of(group) {
@@ -48,7 +48,7 @@ pub(crate) fn kill(group: &Path, version: Version) {
     }
 }
 
-/// Ends a process if it is still the one that the group lists: numbers are given to others again.
+/// Kills a process if the group still lists it: process numbers are reused.
 fn kill_member(group: &Path, member: i32) {
     let Some(pid) = Pid::from_raw(member) else { return };
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else {
@@ -68,7 +68,7 @@ pub(crate) fn is_ours(process: i32) -> bool {
 
 fn parent(process: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name before it may hold anything but ends in the last parenthesis.
+    // The name before it may hold any character; it ends at the last parenthesis.
     let (_, rest) = stat.rsplit_once(") ")?;
     let parent = rest.split(' ').nth(1)?.parse().ok()?;
     (parent > 0).then_some(parent)

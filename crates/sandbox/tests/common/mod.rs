@@ -1,4 +1,4 @@
-//! What the tests of the bubblewrap tier share.
+//! Helpers for the tests of the bubblewrap tier.
 
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
@@ -8,12 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbox::{Finished, Job, Sandbox, Settings, Tier};
 use tempfile::TempDir;
 
-/// A sandbox as the product has it, with Landlock where the kernel does.
+/// A guard against hanging, far longer than anything here takes.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A sandbox as the product uses it, with Landlock if the kernel has it.
 pub(crate) async fn sandbox() -> Sandbox {
     Sandbox::probe(Tier::Bubblewrap, with_launcher()).await.unwrap()
 }
@@ -25,7 +28,7 @@ pub(crate) fn with_launcher() -> Settings {
     }
 }
 
-/// Beside this program, where it was copied for another account.
+/// The launcher beside this program, if both were copied for another account.
 fn launcher() -> PathBuf {
     let beside = std::env::current_exe().unwrap().with_file_name("launcher");
     if beside.exists() {
@@ -35,7 +38,7 @@ fn launcher() -> PathBuf {
     }
 }
 
-/// A copy of this program and of the launcher where any account may read them.
+/// A copy of this program and of the launcher in a directory that any account may read.
 pub(crate) fn copied_program() -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -45,7 +48,7 @@ pub(crate) fn copied_program() -> (TempDir, PathBuf) {
     (place, program)
 }
 
-/// Runs one of the ignored tests of this program as an ordinary user, and returns what it printed.
+/// Runs an ignored test of this program as an ordinary user, and returns its output.
 pub(crate) fn as_ordinary_user(test: &str) -> String {
     let (_place, program) = copied_program();
     let home = tempfile::tempdir().unwrap();
@@ -95,9 +98,12 @@ pub(crate) async fn appears(path: &Path) {
 }
 
 pub(crate) async fn becomes(mut fact: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !fact() {
-        assert!(started.elapsed() < Duration::from_secs(30), "it did not happen");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let poll = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, poll)
+        .await
+        .expect("the expected fact did not appear");
 }

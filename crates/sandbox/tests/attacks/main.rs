@@ -1,21 +1,22 @@
-//! What a hostile command tries from inside a sandbox. This program runs itself in it: the tests marked as ignored are
-//! the attackers. Nothing of the machine is changed: files are opened and never written.
+//! What a hostile command tries from inside a sandbox. This program runs itself there: the ignored tests are the
+//! attackers. They change nothing of the machine: they open files and never write them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod calls;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use calls::calls;
 use common::{as_ordinary_user, becomes, copied_program, sandbox, worktree};
-use libc::{c_long, c_ulong};
 use sandbox::{Job, Sandbox};
 
 /// Runs one of the ignored tests in a sandbox and returns the lines it prints after `> `.
@@ -33,207 +34,9 @@ async fn attack(sandbox: &Sandbox, name: &str, worktree: &Path) -> Vec<String> {
         .collect()
 }
 
-/// A number of a system call with its arguments, by what it would do.
-fn calls() -> Vec<(&'static str, c_long, [c_ulong; 5])> {
-    let (path, empty) = (c"made".as_ptr() as c_ulong, c"".as_ptr() as c_ulong);
-    let set_user = 0o104_755;
-    let here = libc::AT_FDCWD as c_ulong;
-    let buffer = Box::leak(Box::new([0_u64; 64])).as_mut_ptr() as c_ulong;
-    let process = u64::from(std::process::id());
-    let new_user = libc::CLONE_NEWUSER as c_ulong;
-    let creating = (libc::O_CREAT | libc::O_WRONLY) as c_ulong;
-    let unnamed = (libc::O_TMPFILE | libc::O_WRONLY) as c_ulong;
-    vec![
-        ("io_uring_setup", libc::SYS_io_uring_setup, [1, buffer, 0, 0, 0]),
-        ("userfaultfd", libc::SYS_userfaultfd, [1, 0, 0, 0, 0]),
-        ("keyctl", libc::SYS_keyctl, [0, -3_i64 as c_ulong, 1, 0, 0]),
-        (
-            "add_key",
-            libc::SYS_add_key,
-            [c"user".as_ptr() as c_ulong, path, path, 4, -2_i64 as c_ulong],
-        ),
-        (
-            "request_key",
-            libc::SYS_request_key,
-            [c"user".as_ptr() as c_ulong, path, 0, 0, 0],
-        ),
-        ("bpf", libc::SYS_bpf, [0, buffer, 72, 0, 0]),
-        (
-            "perf_event_open",
-            libc::SYS_perf_event_open,
-            [buffer, 0, -1_i64 as c_ulong, -1_i64 as c_ulong, 0],
-        ),
-        (
-            "process_vm_readv",
-            libc::SYS_process_vm_readv,
-            [process, buffer, 0, buffer, 0],
-        ),
-        (
-            "process_vm_writev",
-            libc::SYS_process_vm_writev,
-            [process, buffer, 0, buffer, 0],
-        ),
-        ("kcmp", libc::SYS_kcmp, [process, process, 0, 1, 2]),
-        ("pidfd_getfd", libc::SYS_pidfd_getfd, [0, 0, 0, 0, 0]),
-        ("ptrace attach", libc::SYS_ptrace, [16, 1, 0, 0, 0]),
-        ("ptrace seize", libc::SYS_ptrace, [0x4206, 1, 0, 0, 0]),
-        (
-            "mount",
-            libc::SYS_mount,
-            [path, c"/tmp".as_ptr() as c_ulong, c"tmpfs".as_ptr() as c_ulong, 0, 0],
-        ),
-        ("umount", libc::SYS_umount2, [c"/proc".as_ptr() as c_ulong, 2, 0, 0, 0]),
-        ("pivot_root", libc::SYS_pivot_root, [path, path, 0, 0, 0]),
-        ("chroot", libc::SYS_chroot, [path, 0, 0, 0, 0]),
-        (
-            "open_tree",
-            libc::SYS_open_tree,
-            [here, c"/".as_ptr() as c_ulong, 0, 0, 0],
-        ),
-        ("open_tree_attr", 467, [here, c"/".as_ptr() as c_ulong, 0, 0, 0]),
-        ("move_mount", libc::SYS_move_mount, [here, path, here, path, 0]),
-        ("fsopen", libc::SYS_fsopen, [c"tmpfs".as_ptr() as c_ulong, 0, 0, 0, 0]),
-        ("fspick", libc::SYS_fspick, [here, c"/".as_ptr() as c_ulong, 0, 0, 0]),
-        ("fsconfig", libc::SYS_fsconfig, [0, 0, 0, 0, 0]),
-        ("fsmount", libc::SYS_fsmount, [0, 0, 0, 0, 0]),
-        ("mount_setattr", libc::SYS_mount_setattr, [here, empty, 0, buffer, 32]),
-        ("setns", libc::SYS_setns, [0, 0, 0, 0, 0]),
-        ("unshare user", libc::SYS_unshare, [new_user, 0, 0, 0, 0]),
-        ("unshare mounts and files", libc::SYS_unshare, [0x0002_0400, 0, 0, 0, 0]),
-        ("unshare time", libc::SYS_unshare, [0x80, 0, 0, 0, 0]),
-        (
-            "clone user",
-            libc::SYS_clone,
-            [new_user | libc::SIGCHLD as c_ulong, 0, 0, 0, 0],
-        ),
-        ("clone network", libc::SYS_clone, [0x4000_0011, 0, 0, 0, 0]),
-        ("clone3", libc::SYS_clone3, [buffer, 64, 0, 0, 0]),
-        ("openat2", libc::SYS_openat2, [here, path, buffer, 24, 0]),
-        (
-            "name_to_handle_at",
-            libc::SYS_name_to_handle_at,
-            [here, path, buffer, buffer, 0],
-        ),
-        (
-            "open_by_handle_at",
-            libc::SYS_open_by_handle_at,
-            [here, buffer, 0, 0, 0],
-        ),
-        ("kexec_load", libc::SYS_kexec_load, [0, 0, 0, 0, 0]),
-        ("init_module", libc::SYS_init_module, [0, 0, empty, 0, 0]),
-        ("finit_module", libc::SYS_finit_module, [0, empty, 0, 0, 0]),
-        ("delete_module", libc::SYS_delete_module, [path, 0, 0, 0, 0]),
-        ("reboot", libc::SYS_reboot, [0, 0, 0, 0, 0]),
-        ("swapon", libc::SYS_swapon, [path, 0, 0, 0, 0]),
-        ("syslog", libc::SYS_syslog, [10, 0, 0, 0, 0]),
-        ("adjtimex", libc::SYS_adjtimex, [buffer, 0, 0, 0, 0]),
-        ("personality", libc::SYS_personality, [0x0040_0000, 0, 0, 0, 0]),
-        ("socket to the machine's host", libc::SYS_socket, [40, 1, 0, 0, 0]),
-        ("socket to the kernel's ciphers", libc::SYS_socket, [38, 5, 0, 0, 0]),
-        ("type into a terminal", libc::SYS_ioctl, [0, 0x5412, buffer, 0, 0]),
-        (
-            "type into a terminal, long",
-            libc::SYS_ioctl,
-            [0, 0x1_0000_5412, buffer, 0, 0],
-        ),
-        ("fchmodat set-uid", libc::SYS_fchmodat, [here, path, 0o4755, 0, 0]),
-        ("fchmodat2 set-uid", libc::SYS_fchmodat2, [here, path, 0o4755, 0, 0]),
-        ("fchmodat set-gid", libc::SYS_fchmodat, [here, path, 0o2755, 0, 0]),
-        ("fchmod set-uid", libc::SYS_fchmod, [0, 0o4755, 0, 0, 0]),
-        (
-            "openat set-uid",
-            libc::SYS_openat,
-            [here, c"s1".as_ptr() as c_ulong, creating, 0o4755, 0],
-        ),
-        (
-            "openat unnamed set-gid",
-            libc::SYS_openat,
-            [here, c".".as_ptr() as c_ulong, unnamed, 0o2755, 0],
-        ),
-        (
-            "mknodat set-uid",
-            libc::SYS_mknodat,
-            [here, c"s2".as_ptr() as c_ulong, set_user, 0, 0],
-        ),
-        #[cfg(target_arch = "x86_64")]
-        ("chmod set-uid", libc::SYS_chmod, [path, 0o4755, 0, 0, 0]),
-        #[cfg(target_arch = "x86_64")]
-        (
-            "open set-uid",
-            libc::SYS_open,
-            [c"s3".as_ptr() as c_ulong, creating, 0o4755, 0, 0],
-        ),
-        #[cfg(target_arch = "x86_64")]
-        (
-            "creat set-uid",
-            libc::SYS_creat,
-            [c"s4".as_ptr() as c_ulong, 0o6755, 0, 0, 0],
-        ),
-        #[cfg(target_arch = "x86_64")]
-        (
-            "mknod set-gid",
-            libc::SYS_mknod,
-            [c"s5".as_ptr() as c_ulong, 0o102_755, 0, 0, 0],
-        ),
-        #[cfg(target_arch = "x86_64")]
-        (
-            "keyctl by its second number",
-            0x4000_0000 | libc::SYS_keyctl,
-            [0, -3_i64 as c_ulong, 1, 0, 0],
-        ),
-        #[cfg(target_arch = "x86_64")]
-        (
-            "getpid by its second number",
-            0x4000_0000 | libc::SYS_getpid,
-            [0, 0, 0, 0, 0],
-        ),
-    ]
-}
-
-#[test]
-#[ignore = "run in a sandbox by the tests below"]
-fn make_calls() {
-    fs::write("made", "").unwrap();
-    for (name, number, [a, b, c, d, e]) in calls() {
-        #[expect(unsafe_code, reason = "what is tried has no safe name")]
-        // SAFETY: pointers are to memory that is never freed; none of the calls shall come to anything.
-        let answer = unsafe { libc::syscall(number, a, b, c, d, e) };
-        let error = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        if answer == 0 && name.starts_with("clone") {
-            // The child of a namespace that should not be.
-            std::process::exit(0);
-        }
-        println!("> {name}={}", if answer < 0 { error } else { 0 });
-    }
-    println!("> a call by the numbers of 32 bits={}", old_call_survives());
-}
-
-/// Whether a process that makes a system call of another architecture lives on.
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "there is no other way to make such a call")]
-fn old_call_survives() -> i32 {
-    // SAFETY: the child makes one call without arguments and ends.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            let _pid: u32;
-            std::arch::asm!("int 0x80", inlateout("eax") 20 => _pid, options(nostack));
-            libc::_exit(0);
-        }
-        let mut status = 0;
-        libc::waitpid(child, &raw mut status, 0);
-        i32::from(!libc::WIFSIGNALED(status))
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn old_call_survives() -> i32 {
-    0
-}
-
-async fn no_call_on_the_list_succeeds() {
+async fn refused_calls_fail() {
     let directory = worktree();
-    let answers = attack(&sandbox().await, "make_calls", directory.path()).await;
+    let answers = attack(&sandbox().await, "calls::make_calls", directory.path()).await;
     let answers: BTreeMap<&str, &str> = answers.iter().filter_map(|line| line.split_once('=')).collect();
     let (refused, unknown) = (libc::EPERM.to_string(), libc::ENOSYS.to_string());
     for (name, ..) in calls() {
@@ -251,7 +54,7 @@ async fn no_call_on_the_list_succeeds() {
     assert_eq!(made, ["made"], "{made:?}");
 }
 
-/// Devices that keep nothing, and terminals of the sandbox's own.
+/// Devices that store nothing, and the sandbox's own terminals.
 const HARMLESS: [&str; 9] = [
     "/dev/null",
     "/dev/zero",
@@ -305,11 +108,11 @@ fn can_be_written(path: &Path, is_directory: bool) -> bool {
         .is_ok()
 }
 
-async fn nothing_but_the_worktree_can_be_opened_for_writing() {
+async fn only_worktree_can_be_opened_for_writing() {
     let directory = worktree();
     let found = attack(&sandbox().await, "open_everything", directory.path()).await;
     let (last, writable) = found.split_last().unwrap();
-    // The home of cargo is in memory and the sandbox's own; what lies there is not.
+    // The home of cargo is the sandbox's own, in memory.
     let in_memory = |line: &&String| line.starts_with("directory ") && line.contains("/.cargo");
     let found: Vec<&String> = writable.iter().filter(|line| !in_memory(line)).collect();
     assert_eq!(found, Vec::<&String>::new());
@@ -337,7 +140,7 @@ fn reach_out() {
     );
 }
 
-async fn nothing_of_the_server_is_reached() {
+async fn server_is_unreachable() {
     let directory = worktree();
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("outside"), "").unwrap();
@@ -348,7 +151,7 @@ async fn nothing_of_the_server_is_reached() {
     .unwrap();
     let name = format!("attack-{}", std::process::id());
     let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();
-    // A file that this process leaves open for whatever it starts.
+    // A file that this process leaves open for its children.
     let leaked = fs::File::open(place.path().join("outside")).unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     let sandbox = sandbox().await;
@@ -370,8 +173,8 @@ async fn nothing_of_the_server_is_reached() {
     );
 }
 
-/// Who a running job is, as the host sees it.
-async fn a_job_is_not_root_outside() {
+/// Checks the host account of a running job.
+async fn job_is_not_root_on_host() {
     let directory = worktree();
     let marker = format!("98{:05}", std::process::id() % 100_000);
     let sandbox = sandbox().await;
@@ -390,7 +193,7 @@ async fn a_job_is_not_root_outside() {
     assert!(users.iter().all(|user| *user != 0), "{users:?}");
 }
 
-/// All user ids of the processes with a marker in their command line, but of this one.
+/// All user ids of the processes with a marker in their command line.
 fn users_of(marker: &str) -> Vec<u32> {
     let processes = fs::read_dir("/proc")
         .unwrap()
@@ -414,8 +217,8 @@ fn users_of(marker: &str) -> Vec<u32> {
         .collect()
 }
 
-/// What everyday work does is not on the list.
-async fn everyday_work_goes_on() {
+/// Ordinary commands use no refused call.
+async fn ordinary_commands_work() {
     let directory = worktree();
     let command = "set -e; mkfifo pipe; echo a >file; chmod 755 file; umask 027; mkdir -p a/b; ln file linked; \
                    ln -s file link; echo out >/dev/stdout; echo err >/dev/stderr; (sleep 0 & wait); tar cf t.tar a; \
@@ -429,38 +232,38 @@ async fn everyday_work_goes_on() {
     assert!(finished.succeeded());
 }
 
-/// All of it, as whoever runs this.
-async fn all() {
-    no_call_on_the_list_succeeds().await;
-    nothing_but_the_worktree_can_be_opened_for_writing().await;
-    nothing_of_the_server_is_reached().await;
-    a_job_is_not_root_outside().await;
-    everyday_work_goes_on().await;
+/// All attacks, under the current account.
+async fn run_all() {
+    refused_calls_fail().await;
+    only_worktree_can_be_opened_for_writing().await;
+    server_is_unreachable().await;
+    job_is_not_root_on_host().await;
+    ordinary_commands_work().await;
 }
 
 #[tokio::test]
 async fn every_attack_fails() {
-    all().await;
+    run_all().await;
 }
 
 #[tokio::test]
 #[ignore = "run by the test below, as an ordinary user"]
-async fn all_as_this_user() {
+async fn all_as_current_user() {
     assert!(!rustix::process::geteuid().is_root());
-    all().await;
+    run_all().await;
 }
 
 #[tokio::test]
-async fn every_attack_fails_where_the_server_is_an_ordinary_user() {
+async fn every_attack_fails_under_ordinary_user() {
     if !rustix::process::geteuid().is_root() {
-        // The test above was it.
+        // The test above covers it.
         return;
     }
-    as_ordinary_user("all_as_this_user");
+    as_ordinary_user("all_as_current_user");
 }
 
 #[tokio::test]
-async fn what_only_root_may_read_is_readable_where_it_is_granted() {
+async fn root_only_files_are_readable_where_granted() {
     let home = tempfile::tempdir().unwrap();
     let (programs, hub) = (home.path().join(".cargo/bin"), home.path().join("hub"));
     fs::create_dir_all(&programs).unwrap();
@@ -501,7 +304,7 @@ async fn what_only_root_may_read_is_readable_where_it_is_granted() {
 }
 
 #[tokio::test]
-async fn a_link_in_the_place_of_git_is_not_followed() {
+async fn symlinked_git_directory_is_not_followed() {
     let (directory, place) = (worktree(), worktree());
     fs::write(place.path().join("secret"), "secret\n").unwrap();
     std::os::unix::fs::symlink(place.path(), directory.path().join(".git")).unwrap();

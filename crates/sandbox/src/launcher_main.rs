@@ -1,4 +1,4 @@
-//! This program as the first one in a sandbox.
+//! The launcher inside the sandbox: sets limits, applies Landlock and becomes the command.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,31 +12,31 @@ use crate::landlock::restrict;
 use crate::launch::{LAUNCH, Limits, READY};
 use crate::stage::{FIRST_OTHER, close_on_exec_from};
 
-/// The exit code of a sandbox that could not be finished.
+/// The exit code when the sandbox could not be finished.
 const UNFINISHED: u8 = 125;
 
-/// The exit codes by which a shell tells that it could not start a program.
+/// A shell's exit codes for a program that could not be started.
 const NOT_STARTED: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// Becomes the command of a job, if this process was started for that. A program that
-/// [`Settings::launcher`](crate::Settings::launcher) names calls it before anything else.
+/// Becomes the command of a job if this process was started as the launcher. The program named by
+/// [`Settings::launcher`](crate::Settings::launcher) must call it first.
 ///
-/// Returns nothing at an ordinary start, and an exit code where the command could not be started.
+/// Returns `None` at an ordinary start, and an exit code if the command could not be started.
 #[must_use]
-pub fn launched() -> Option<ExitCode> {
+pub fn launcher_main() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next()? != LAUNCH {
         return None;
     }
     let code = match Launch::parse(arguments) {
         Some(launch) => launch.perform(),
-        None => complain("these are no arguments of a launcher", UNFINISHED),
+        None => fail("invalid arguments for the launcher", UNFINISHED),
     };
     Some(ExitCode::from(code))
 }
 
-/// What the launcher was asked for.
+/// The parsed arguments of the launcher.
 struct Launch {
     limits: Limits,
     writable: Vec<PathBuf>,
@@ -60,14 +60,14 @@ impl Launch {
         })
     }
 
-    /// Returns only where the command could not be started.
+    /// Returns only if the command could not be started.
     fn perform(self) -> u8 {
         self.limits.set();
-        // Landlock was seen to work when the sandbox was tried: without it, no command runs.
+        // The probe saw Landlock work, so no command runs without it.
         if let Err(reason) = restrict(&self.writable) {
-            return complain(&format!("Landlock could not be put up: {reason}"), UNFINISHED);
+            return fail(&format!("Landlock could not be applied: {reason}"), UNFINISHED);
         }
-        // This program is one of them.
+        // The descriptor of this program is one of them.
         close_on_exec_from(FIRST_OTHER);
         if rustix::io::write(rustix::stdio::stdout(), READY) != Ok(READY.len()) {
             return UNFINISHED;
@@ -78,7 +78,7 @@ impl Launch {
         } else {
             NOT_STARTED
         };
-        complain(&format!("{}: {error}", self.program.display()), code)
+        fail(&format!("{}: {error}", self.program.display()), code)
     }
 }
 
@@ -97,7 +97,7 @@ impl Limits {
     }
 }
 
-/// Sets a limit; a harder one that is in force already stays.
+/// Lowers a limit; a lower one stays.
 fn lower(resource: Resource, limit: u64) {
     let present = getrlimit(resource);
     let least = |present: Option<u64>| Some(present.map_or(limit, |present| present.min(limit)));
@@ -105,7 +105,7 @@ fn lower(resource: Resource, limit: u64) {
         current: least(present.current),
         maximum: least(present.maximum),
     };
-    // Anybody may lower them.
+    // Lowering a limit always succeeds.
     setrlimit(resource, lowered).unwrap_or_default();
 }
 
@@ -113,7 +113,7 @@ fn number(argument: &OsString) -> Option<u64> {
     argument.to_str()?.parse().ok()
 }
 
-/// Nothing, where the argument is empty.
+/// `Some(None)` for an empty argument.
 fn optional_number(argument: &OsString) -> Option<Option<u64>> {
     if argument.is_empty() {
         return Some(None);
@@ -121,8 +121,8 @@ fn optional_number(argument: &OsString) -> Option<Option<u64>> {
     number(argument).map(Some)
 }
 
-fn complain(text: &str, code: u8) -> u8 {
-    // Where nobody reads it, the code has to do.
+fn fail(text: &str, code: u8) -> u8 {
+    // If nobody reads the text, the code still reports it.
     rustix::io::write(rustix::stdio::stderr(), format!("{text}\n").as_bytes()).unwrap_or_default();
     code
 }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_understood() {
+    fn arguments_are_parsed() {
         let launch = parsed(&["7", "", "9", "2", "/a b", "/c", "sh", "-c", ""]).unwrap();
         let limits = Limits {
             file_bytes: 7,
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_arguments_are_rejected() {
         for arguments in [
             &[][..],
             &["7", "8", "9", "0"],

@@ -1,21 +1,20 @@
-//! Where on this host groups can be made: which controllers there are, of which version, and where this process may
-//! use them.
+//! Where on this host groups can be created: the available controllers, their version and their directories.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::controller::{Controller, Version};
 
-/// A directory that groups may be made in, to be tried.
+/// A directory in which to try creating groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) version: Version,
     pub(crate) path: PathBuf,
-    /// Where this process is; version 2 lets a group have either processes or limited groups.
+    /// Whether it is this process's own group; in version 2 a group has either processes or limited groups.
     pub(crate) own: bool,
 }
 
-/// What the kernel says of the control groups of this process.
+/// What the kernel reports about this process's control groups.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// `/proc/self/mountinfo`
@@ -33,7 +32,7 @@ impl Host {
         }
     }
 
-    /// The places to try for a controller, the best first; none where the kernel has it nowhere.
+    /// The directories to try for a controller, the best first; empty if no hierarchy has it.
     pub(crate) fn candidates(&self, controller: Controller) -> Vec<Candidate> {
         let two =
             self.mounts.lines().filter_map(Mount::parse).find(|mount| {
@@ -50,7 +49,7 @@ impl Host {
         one.map(|mount| places(Version::One, &mount, own)).unwrap_or_default()
     }
 
-    /// The path of this process's group, in the hierarchy that is asked for.
+    /// The path of this process's group in the matching hierarchy.
     fn own_path(&self, is_it: impl Fn(&str, &str) -> bool) -> Option<&Path> {
         let mut lines = self.groups.lines().filter_map(|line| {
             let (id, rest) = line.split_once(':')?;
@@ -63,13 +62,13 @@ impl Host {
     }
 }
 
-/// The own group; the one above it, for a process that was put into a leaf of what it may use; and the uppermost.
+/// The process's own group, its parent (for a process in a leaf of what it may use), and the root.
 fn places(version: Version, mount: &Mount, own: Option<&Path>) -> Vec<Candidate> {
     let own = own
         .and_then(|own| own.strip_prefix(&mount.root).ok())
         .filter(|own| own.components().all(|part| matches!(part, Component::Normal(_))))
         .map_or_else(|| mount.path.clone(), |own| mount.path.join(own));
-    // A path that ends in a separator is another one to those that compare.
+    // Removes a trailing separator, so that paths compare equal.
     let own: PathBuf = own.components().collect();
     let mut places = vec![Candidate {
         version,
@@ -89,14 +88,14 @@ fn places(version: Version, mount: &Mount, own: Option<&Path>) -> Vec<Candidate>
     places
 }
 
-/// Whether a file lists a word.
+/// Whether a file contains this word.
 pub(crate) fn lists(path: &Path, word: &str) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.split_whitespace().any(|found| found == word))
 }
 
 /// One line of `mountinfo`.
 struct Mount {
-    /// Which directory of the file system is seen.
+    /// Which directory of the file system is mounted.
     root: PathBuf,
     path: PathBuf,
     kind: String,
@@ -118,7 +117,7 @@ impl Mount {
     }
 }
 
-/// The kernel writes blanks in paths as octal numbers.
+/// Decodes blanks, which the kernel writes as octal numbers.
 fn unescaped(path: &str) -> PathBuf {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn version_one_is_used_where_the_controller_is_there() {
+    fn version_one_is_used_where_controller_is_mounted() {
         let host = host(
             "30 25 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
              31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n",
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_shows_a_part_of_the_hierarchy_is_understood() {
+    fn partial_hierarchy_mount_is_resolved() {
         let host = host(
             "30 25 0:26 /docker/ab /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
             "4:memory:/docker/ab/in\n",
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_outside_of_what_is_mounted_leaves_the_mount() {
+    fn group_outside_mount_falls_back_to_mount() {
         let host = host(
             "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
             "4:memory:/../elsewhere\n",
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_blanks_is_read() {
+    fn escaped_blanks_in_path_are_decoded() {
         assert_eq!(unescaped("/a\\040b\\134c"), Path::new("/a b\\c"));
     }
 }

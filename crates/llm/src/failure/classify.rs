@@ -1,33 +1,33 @@
-//! What a provider says when it refuses, and what it means by it.
+//! Classifies the error of a provider.
 
 use crate::failure::FailureKind;
 use serde_json::Value;
 
-/// Characters of a provider's words that are kept.
+/// How many characters of a provider's message are kept.
 const DETAIL_LIMIT: usize = 300;
 
-/// What the body of an error response means.
+/// Classifies an error response by status and body.
 pub(crate) fn classify(status: u16, body: &str) -> FailureKind {
     match serde_json::from_str::<Value>(body) {
         // `{"error": {…}}`, `{"error": "…"}`, or the error itself.
-        Ok(document) => Words::of(document.get("error").unwrap_or(&document)).classify(status),
-        Err(_) => Words {
+        Ok(document) => ProviderError::of(document.get("error").unwrap_or(&document)).classify(status),
+        Err(_) => ProviderError {
             message: shorten(body),
-            ..Words::default()
+            ..ProviderError::default()
         }
         .classify(status),
     }
 }
 
-/// What a provider says of an error.
+/// A provider's description of an error.
 #[derive(Default)]
-pub(crate) struct Words {
+pub(crate) struct ProviderError {
     message: String,
     code: String,
     pub(crate) kind: String,
 }
 
-impl Words {
+impl ProviderError {
     pub(crate) fn of(error: &Value) -> Self {
         let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let message = match error {
@@ -103,7 +103,7 @@ impl Words {
     }
 }
 
-/// One line of a bounded length, without addresses: providers echo them.
+/// The text on one line of limited length, without addresses, which providers echo.
 pub(crate) fn shorten(text: &str) -> String {
     let words = text
         .split_whitespace()
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_is_told_apart_and_only_passing_ones_are_tried_again() {
+    fn error_responses_are_classified_and_only_transient_ones_retried() {
         for (status, body, expected) in [
             (
                 401,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn long_details_are_cut_between_characters() {
+    fn long_details_are_truncated_between_characters() {
         let cut = shorten(&"ä".repeat(DETAIL_LIMIT + 5));
         assert_eq!(cut.chars().count(), DETAIL_LIMIT + 1);
     }
