@@ -33,13 +33,7 @@ fn ten_thousand_series_are_exported_with_every_record() {
         "configured names never overflow"
     );
     for model in &models {
-        let label = format!("model=\"{model}\"");
-        let counted = scrape
-            .samples
-            .iter()
-            .filter(|(series, _)| series.starts_with("llm_rate_limit_events_total") && series.contains(&label))
-            .map(|(_, count)| count)
-            .sum::<f64>();
+        let counted = scrape.value(&format!("llm_rate_limit_events_total{{model=\"{model}\"}}"));
         assert_eq!(counted, f64::from(rounds), "{model}");
     }
     telemetry.shutdown();
