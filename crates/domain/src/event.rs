@@ -225,6 +225,13 @@ pub enum Event {
         /// What was done with the user's checkout, in words.
         checkout: String,
     },
+    /// Work outside the database failed for good; the run stays as it is.
+    EffectFailed {
+        /// The kind of effect: `deliver`.
+        effect: String,
+        /// Why.
+        reason: Reason,
+    },
     /// The run ended without its objective.
     RunFailed {
         /// Why.
@@ -270,6 +277,7 @@ impl Event {
             Self::PushIntended(_) => "push_intended",
             Self::DeliveryMoved(_) => "delivery_moved",
             Self::RunCompleted { .. } => "run_completed",
+            Self::EffectFailed { .. } => "effect_failed",
             Self::RunFailed { .. } => "run_failed",
             Self::RunExpired => "run_expired",
             Self::RunCancelled => "run_cancelled",

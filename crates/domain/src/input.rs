@@ -2,6 +2,7 @@
 
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
+    effect::EffectKind,
     ids::{CommitId, Fence, MergeId, TaskKey},
     merge::{Answer, MergeEnd},
     plan::PlanDocument,
@@ -32,6 +33,13 @@ pub enum Input {
     },
     /// Preparing, planning or delivering failed for good, or a limit of the run was reached.
     RunFailed {
+        /// Why.
+        reason: Reason,
+    },
+    /// An effect failed for good, and its failure leaves the run as it is.
+    EffectFailed {
+        /// The kind of effect.
+        effect: EffectKind,
         /// Why.
         reason: Reason,
     },

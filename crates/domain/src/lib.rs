@@ -5,6 +5,7 @@
 
 pub mod ids;
 pub mod money;
+mod names;
 
 pub mod plan;
 pub mod plan_check;

@@ -1,6 +1,9 @@
 //! A merge: an entry of the queue, from finished work to the branch.
 
-use crate::{ids::CommitId, run::Reason};
+use crate::{
+    ids::{CommitId, TaskId},
+    run::Reason,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -238,6 +241,23 @@ pub enum Answer {
     GivenUp {
         /// Why.
         reason: String,
+    },
+}
+
+/// A change of the merge queue, saved in the transaction that decides it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueChange {
+    /// Finished work is submitted. Work that is in the queue already stays as it is.
+    Submit {
+        /// The task.
+        task: TaskId,
+        /// The frozen commit.
+        commit: CommitId,
+    },
+    /// A task's work leaves the queue, unless its landing is intended.
+    Withdraw {
+        /// The task.
+        task: TaskId,
     },
 }
 

@@ -1,8 +1,14 @@
-//! Effects other than work and merges: claimed by lease, performed, marked done.
+//! Effects: claimed under a lease, performed, marked done.
 
 use crate::{Error, Holder, Store, storable::text, timed::timed, tx::Tx};
-use domain::{Fence, RunId, effect::Effect};
+use domain::{
+    Fence, RunId,
+    effect::{Effect, EffectKind, UnknownEffect},
+};
 use std::time::Duration;
+
+/// Effects that are looked at in one query after the oldest one turned out to be unknown.
+const BATCH: i64 = 64;
 
 /// An effect that this process holds from now on.
 #[derive(Clone, Debug)]
@@ -11,31 +17,35 @@ pub struct ClaimedEffect {
     pub id: i64,
     /// Its run.
     pub run: RunId,
-    /// Its kind: `prepare`, `plan` or `deliver`.
-    pub kind: String,
-    /// How often it was claimed, this time among them.
+    /// What to do.
+    pub effect: Effect,
+    /// How often it was claimed, this time included.
     pub tries: u32,
-    /// What its outcome names.
+    /// The fence that its outcome names.
     pub fence: Fence,
 }
 
 impl Tx {
-    /// Saves an effect to be performed. One that waits or is under way stays as it is; one that was done is done anew.
+    /// Saves an effect to be performed. An open one with the same key stays as it is; one that was done is opened again.
     ///
     /// # Errors
     /// When the database can't be reached.
     pub async fn insert_effect(&mut self, run: RunId, effect: &Effect) -> Result<(), Error> {
-        let key = format!("{}:{run}", effect.kind());
+        let payload = effect
+            .payload()
+            .map_err(|error| Error::corrupt("effect.payload", &error))?;
         timed(
             "insert",
             sqlx::query!(
-                "insert into effect (run, kind, key) values ($1, $2, $3)
+                "insert into effect (run, kind, key, payload) values ($1, $2, $3, $4)
                  on conflict (key) do update
-                     set tries = 0, process = null, epoch = null, wake_at = null, error = null, done_at = null
+                     set payload = excluded.payload, tries = 0, process = null, epoch = null, wake_at = null,
+                         error = null, done_at = null
                      where effect.done_at is not null",
                 run.0,
-                effect.kind(),
-                key,
+                effect.kind().as_str(),
+                effect.key(run),
+                payload,
             )
             .execute(&mut *self.inner),
         )
@@ -43,8 +53,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks an effect done, in the transaction that saves its outcome. `false` when it was claimed by another
-    /// meanwhile: then the caller's transaction must not be committed.
+    /// Marks an effect done, in the transaction that saves its outcome. `false` when another process has claimed it:
+    /// then the caller's transaction must not be committed.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -62,7 +72,7 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Marks what is still to be done for a run that ended as done unperformed.
+    /// Marks the open effects of a finished run as done without performing them.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -78,13 +88,59 @@ impl Tx {
         .await?;
         Ok(())
     }
+
+    /// The oldest effect after `after` that can be claimed and that this version knows, locked. Unknown ones are
+    /// skipped without a change: a newer version performs them.
+    async fn lock_claimable_effect(
+        &mut self,
+        holder: Holder,
+        performing: &[i64],
+        kinds: &[EffectKind],
+        only: Option<RunId>,
+    ) -> Result<Option<(i64, Effect)>, Error> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+        let (mut after, mut batch) = (0, 1);
+        loop {
+            // `skip locked` reads a row again after locking it, but not what it is joined with: a row that another
+            // process claimed and released meanwhile would look unclaimed. The fence shows such a change.
+            let query = sqlx::query!(
+                "select e.id, e.kind, e.payload from effect e
+                 where e.done_at is null and (e.wake_at is null or e.wake_at <= now()) and e.id <> all ($3)
+                   and e.kind = any ($4) and ($5::uuid is null or e.run = $5) and e.id > $6
+                   and ((e.process, e.epoch) = ($1, $2)
+                        or not exists (select 1 from process p
+                                       where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now()))
+                   and e.fence = (select seen.fence from effect seen where seen.id = e.id)
+                 order by e.id limit $7 for update of e skip locked",
+                holder.process.0,
+                holder.epoch.0,
+                performing,
+                &kinds,
+                only.map(|run| run.0),
+                after,
+                batch,
+            );
+            let rows = timed("select", query.fetch_all(&mut *self.inner)).await?;
+            let Some(last) = rows.last() else {
+                return Ok(None);
+            };
+            (after, batch) = (last.id, BATCH);
+            let known = rows
+                .into_iter()
+                .find_map(|row| Some((row.id, Effect::decode(&row.kind, row.payload).ok()?)));
+            if known.is_some() {
+                return Ok(known);
+            }
+        }
+    }
 }
 
 impl Store {
-    /// Claims one effect that nobody alive holds, of the kinds that the caller can perform: another kind may be a newer
-    /// version's, and claiming it would use up its tries. `performing` are those that this process is at: any other
-    /// that it holds was lost on the way, by an answer that never came, and is claimed again. `only` leaves other runs
-    /// alone.
+    /// Claims one effect that no live process holds, of the kinds that the caller performs. Effects that this version
+    /// does not know stay untouched.
+    ///
+    /// `performing` are the effects that this process is working on: another one under its name was lost because the
+    /// answer to its claim never arrived, and is claimed again. `only` limits the claim to one run.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -92,46 +148,33 @@ impl Store {
         &self,
         holder: Holder,
         performing: &[i64],
-        kinds: &[&'static str],
+        kinds: &[EffectKind],
         only: Option<RunId>,
     ) -> Result<Option<ClaimedEffect>, Error> {
-        let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
-        // A row that another claimed and let go of since this statement began is read anew when it is locked, but
-        // what it is joined with is not: it would look as if nobody held it. So it is taken only as it was seen.
-        let row = timed(
-            "update",
-            sqlx::query!(
-                "update effect set process = $1, epoch = $2, tries = tries + 1, fence = fence + 1
-                 where id = (
-                     select e.id from effect e
-                     where e.done_at is null and (e.wake_at is null or e.wake_at <= now()) and e.id <> all ($3)
-                       and e.kind = any ($4) and ($5::uuid is null or e.run = $5)
-                       and ((e.process, e.epoch) = ($1, $2)
-                            or not exists (select 1 from process p
-                                           where p.id = e.process and p.epoch = e.epoch and p.expires_at >= now()))
-                       and e.fence = (select seen.fence from effect seen where seen.id = e.id)
-                     order by e.id limit 1 for update of e skip locked)
-                 returning id, run, kind, tries, fence",
-                holder.process.0,
-                holder.epoch.0,
-                performing,
-                &kinds,
-                only.map(|run| run.0),
-            )
-            .fetch_optional(&self.pool),
-        )
-        .await?;
-        Ok(row.map(|row| ClaimedEffect {
-            id: row.id,
+        let mut tx = self.begin().await?;
+        let Some((id, effect)) = tx.lock_claimable_effect(holder, performing, kinds, only).await? else {
+            return Ok(None);
+        };
+        let query = sqlx::query!(
+            "update effect set process = $1, epoch = $2, tries = tries + 1, fence = fence + 1
+             where id = $3 returning run, tries, fence",
+            holder.process.0,
+            holder.epoch.0,
+            id,
+        );
+        let row = timed("update", query.fetch_one(&mut *tx.inner)).await?;
+        tx.commit().await?;
+        Ok(Some(ClaimedEffect {
+            id,
             run: RunId(row.run),
-            kind: row.kind,
+            effect,
             tries: row.tries as u32,
             fence: Fence(row.fence),
         }))
     }
 
-    /// Gives an effect back to be tried again after a while, unless another has claimed it meanwhile. What was no try,
-    /// because something it needs is away, is not `counted` as one.
+    /// Releases an effect to be retried after a wait, unless another process has claimed it. A try that failed because
+    /// something it needs is missing is not `counted`.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -159,7 +202,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives an effect back as if it had not been claimed: the process is being stopped.
+    /// Releases an effect as if it had not been claimed, because the process is being stopped.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -178,17 +221,19 @@ impl Store {
         Ok(())
     }
 
-    /// How many effects of each kind wait or are under way.
+    /// Effects that wait or are being performed, counted: known ones by kind, and those that this version can't read.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn open_effects(&self) -> Result<Vec<(String, i64)>, Error> {
-        let rows = timed(
-            "select",
-            sqlx::query!(r#"select kind, count(*) as "count!" from effect where done_at is null group by kind"#)
-                .fetch_all(&self.pool),
-        )
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.kind, row.count)).collect())
+    pub async fn open_effects(&self) -> Result<Vec<(Result<EffectKind, UnknownEffect>, i64)>, Error> {
+        let query = sqlx::query!(
+            r#"select kind, payload, count(*) as "count!" from effect where done_at is null group by kind, payload"#
+        );
+        let rows = timed("select", query.fetch_all(&self.pool)).await?;
+        let counted = rows.into_iter().map(|row| {
+            let effect = Effect::decode(&row.kind, row.payload);
+            (effect.map(|effect| effect.kind()), row.count)
+        });
+        Ok(counted.collect())
     }
 }

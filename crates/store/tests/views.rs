@@ -46,7 +46,7 @@ const RUN: &str = "
         (1, 'RUN', 1, 2, 'c1', 'landed', 'ort', 1, '[{\"path\": \"src/router.rs\"}]', now());
     insert into resolution (merge, round, path, hunk, layer, result, reason) values
         (1, 1, 'src/router.rs', 1, 'model', 'resolved', 'both are needed');
-    insert into effect (run, kind, key) values ('RUN', 'deliver', 'deliver:RUN');
+    insert into effect (run, kind, key, payload) values ('RUN', 'deliver', 'deliver:RUN', jsonb_build_object('again', false));
     insert into event (run, seq, kind, task, data) values
         ('RUN', 1, 'run_submitted', null, '{}'), ('RUN', 2, 'task_ready', 1, '{}'), ('RUN', 3, 'task_ready', 2, '{}');
 ";

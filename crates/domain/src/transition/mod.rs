@@ -11,6 +11,7 @@ use crate::{
     event::Event,
     ids::TaskId,
     input::Input,
+    merge::QueueChange,
     run::Run,
     schedule::NewTask,
     task::{Child, Task},
@@ -38,8 +39,10 @@ pub struct Decision {
     pub children: Vec<Child>,
     /// Tasks to insert: only a plan makes any.
     pub insert: Vec<NewTask>,
-    /// What to do next.
+    /// Work outside the database to start.
     pub effects: Vec<Effect>,
+    /// Changes of the merge queue.
+    pub queue: Vec<QueueChange>,
     /// What to append to the log, each with the task it is about.
     pub events: Vec<(Option<TaskId>, Event)>,
     /// Events for other tasks, to be applied in the same transaction.
@@ -70,6 +73,7 @@ pub fn transition(snapshot: &Snapshot, input: &Input) -> Result<Decision, Refusa
         children: snapshot.children.clone(),
         insert: Vec::new(),
         effects: Vec::new(),
+        queue: Vec::new(),
         events: Vec::new(),
         follow: Vec::new(),
         cancel_open: false,
@@ -86,6 +90,7 @@ pub fn transition(snapshot: &Snapshot, input: &Input) -> Result<Decision, Refusa
             changes: _,
         } => run::planned(decision, plan, repairs),
         Input::RunFailed { reason } => run::failed(decision, reason),
+        Input::EffectFailed { effect, reason } => Ok(run::effect_failed(decision, *effect, reason)),
         Input::DeliverAsked { allow_integrity_flags } => run::deliver_asked(decision, *allow_integrity_flags),
         Input::PushIntended { intent } => run::delivering(decision, Event::PushIntended(intent.clone())),
         Input::DeliveryMoved { end } => run::delivering(decision, Event::DeliveryMoved(end.clone())),

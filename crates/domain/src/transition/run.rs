@@ -2,7 +2,7 @@
 
 use super::{Decision, Refusal};
 use crate::{
-    effect::Effect,
+    effect::{Effect, EffectKind},
     event::Event,
     ids::CommitId,
     plan::PlanDocument,
@@ -61,6 +61,16 @@ pub(super) fn failed(mut decision: Decision, reason: &Reason) -> Result<Decision
     Ok(decision)
 }
 
+/// An effect failed whose failure leaves the run as it is.
+pub(super) fn effect_failed(mut decision: Decision, effect: EffectKind, reason: &Reason) -> Decision {
+    let event = Event::EffectFailed {
+        effect: effect.as_str().to_owned(),
+        reason: reason.clone(),
+    };
+    decision.events.push((None, event));
+    decision
+}
+
 pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &str) -> Result<Decision, Refusal> {
     expect(&decision, RunState::Delivering)?;
     decision.run.state = RunState::Complete;
@@ -104,7 +114,8 @@ pub(super) fn deliver_asked(mut decision: Decision, allow_integrity_flags: bool)
             )));
         }
     }
-    decision.effects.push(Effect::Deliver);
+    let again = decision.run.state == RunState::Complete;
+    decision.effects.push(Effect::Deliver { again });
     Ok(decision)
 }
 
@@ -166,7 +177,7 @@ pub(super) fn settle(decision: &mut Decision) {
     }
     if decision.run.failed == 0 {
         decision.run.state = RunState::Delivering;
-        decision.effects.push(Effect::Deliver);
+        decision.effects.push(Effect::Deliver { again: false });
         decision.events.push((None, Event::RunDelivering));
         return;
     }

@@ -2,11 +2,10 @@
 
 use super::{Decision, Refusal, run};
 use crate::{
-    effect::Effect,
     event::Event,
     ids::{CommitId, Fence, MergeId, TaskKey},
     input::Input,
-    merge::MergeEnd,
+    merge::{MergeEnd, QueueChange},
     profile::Change,
     run::{Reason, ReasonCode},
     task::{AttemptEnd, Task, TaskState},
@@ -24,7 +23,7 @@ pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptE
         AttemptEnd::Submitted { commit } => {
             task.state = TaskState::Merging;
             decision.run.active -= 1;
-            decision.effects.push(Effect::QueueMerge {
+            decision.queue.push(QueueChange::Submit {
                 task: id,
                 commit: commit.clone(),
             });
@@ -150,7 +149,7 @@ pub(super) fn cancelled(mut decision: Decision, landing: bool) -> Result<Decisio
         }
         TaskState::Planned | TaskState::Ready => {}
         TaskState::Active => decision.run.active -= 1,
-        TaskState::Merging => decision.effects.push(Effect::DropMerge { task: id }),
+        TaskState::Merging => decision.queue.push(QueueChange::Withdraw { task: id }),
         TaskState::Complete | TaskState::Failed | TaskState::Cancelled => {
             return Err(Refusal::Stale(format!("task {} is already {}", task.key, task.state)));
         }

@@ -263,7 +263,7 @@ proptest! {
             }
         }
         prop_assert_eq!(world.run.state, RunState::Delivering);
-        prop_assert_eq!(world.effects.last(), Some(&Effect::Deliver));
+        prop_assert_eq!(world.effects.last(), Some(&Effect::Deliver { again: false }));
         Step::Deliver.take(&mut world, &graph);
         prop_assert_eq!(world.run.state, RunState::Complete);
     }
@@ -329,7 +329,7 @@ fn a_run_that_could_not_be_handed_over_is_delivered_at_last_and_no_other_failed_
     let mut world = failed_with(ReasonCode::Delivery);
     world.apply(None, &DELIVER_ASKED).unwrap();
     assert_eq!((world.run.state, &world.run.reason), (RunState::Delivering, &None));
-    assert_eq!(world.effects.last(), Some(&Effect::Deliver));
+    assert_eq!(world.effects.last(), Some(&Effect::Deliver { again: false }));
     // Under way already.
     assert!(matches!(world.apply(None, &DELIVER_ASKED), Err(Refusal::Stale(_))));
 

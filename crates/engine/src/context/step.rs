@@ -3,9 +3,9 @@
 use super::{Context, Ends};
 use domain::{
     RunId, TaskId,
-    effect::Effect,
     input::Input,
-    run::{Reason, ReasonCode, RunState},
+    merge::QueueChange,
+    run::{Reason, ReasonCode, Run, RunState},
     task::TaskState,
     transition::{Decision, Refusal, Snapshot, transition},
 };
@@ -174,8 +174,11 @@ async fn save(
         }
     }
     save_input(tx, run, decision, input, applied).await?;
+    for change in &decision.queue {
+        save_queue_change(tx, &decision.run, change).await?;
+    }
     for effect in &decision.effects {
-        save_effect(tx, run, decision, effect).await?;
+        tx.insert_effect(run, effect).await?;
     }
     tx.append(run, &decision.events).await?;
     Ok(())
@@ -213,6 +216,7 @@ async fn save_input(
         Input::DeliveryMoved { end } => tx.save_delivery_step(run, end).await?,
         Input::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
         Input::RunFailed { .. }
+        | Input::EffectFailed { .. }
         | Input::CancelAsked
         | Input::Expired
         | Input::AttemptEnded { .. }
@@ -226,12 +230,11 @@ async fn save_input(
     Ok(())
 }
 
-async fn save_effect(tx: &mut Tx, run: RunId, decision: &Decision, effect: &Effect) -> Result<(), StepError> {
-    match effect {
-        Effect::Prepare | Effect::Plan | Effect::Deliver => tx.insert_effect(run, effect).await?,
-        Effect::QueueMerge { task, commit } => tx.queue_merge(run, *task, commit).await?,
-        Effect::DropMerge { task } => {
-            let reason = decision.run.reason.clone();
+async fn save_queue_change(tx: &mut Tx, run: &Run, change: &QueueChange) -> Result<(), StepError> {
+    match change {
+        QueueChange::Submit { task, commit } => tx.queue_merge(run.id, *task, commit).await?,
+        QueueChange::Withdraw { task } => {
+            let reason = run.reason.clone();
             let reason = reason.unwrap_or_else(|| Reason::new(ReasonCode::Asked, "the run ended"));
             tx.drop_merge(*task, &reason).await?;
         }

@@ -1,59 +1,64 @@
-//! Effects of kinds that this version does not know. A newer version wrote them and performs them; an older one leaves
-//! them alone and says so.
+//! Effects that this version can't read. A newer version wrote them and performs them; this one leaves them alone and
+//! reports them.
 
-use domain::effect::Effect;
+use domain::effect::UnknownEffect;
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 
-/// So many kinds are named; a database holds few.
+/// Most names that are reported; a database holds few.
 const NAMED: usize = 20;
 
-/// The kinds that were found when the open effects were last counted.
+/// The unknown effects that were open when they were last counted, by name.
 #[derive(Debug, Default)]
 pub(crate) struct UnknownEffects {
-    kinds: Mutex<BTreeSet<String>>,
+    names: Mutex<BTreeSet<String>>,
 }
 
 impl UnknownEffects {
-    /// Takes what is open, by kind. A kind is logged when it appears.
-    pub(crate) fn look(&self, open: &[(String, i64)]) {
-        let strange = open.iter().filter(|(kind, _)| !is_known(kind)).take(NAMED);
-        let found: BTreeSet<String> = strange.map(|(kind, _)| kind.clone()).collect();
+    /// Takes the unknown ones among the open effects, and logs each name when it appears.
+    pub(crate) fn update<'a>(&self, unknown: impl Iterator<Item = &'a UnknownEffect>) {
+        let found: BTreeSet<String> = unknown.map(name).take(NAMED).collect();
         let before = std::mem::replace(&mut *self.lock(), found.clone());
-        for kind in found.difference(&before) {
+        for effect in found.difference(&before) {
             tracing::warn!(
-                kind,
-                "effects of this kind wait, and this version does not know it; they are left to a newer one"
+                effect,
+                "open effects are unknown to this version; they are left to a newer one"
             );
         }
     }
 
-    /// Those kinds.
-    pub(crate) fn kinds(&self) -> Vec<String> {
+    /// Their names.
+    pub(crate) fn names(&self) -> Vec<String> {
         self.lock().iter().cloned().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_known(kind: &str) -> bool {
-    Effect::AT_THE_SERVER.contains(&kind)
+fn name(unknown: &UnknownEffect) -> String {
+    match unknown {
+        UnknownEffect::Kind(kind) => kind.clone(),
+        UnknownEffect::Payload { kind, .. } => format!("{kind} with an unknown payload"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::effect::Effect;
 
     #[test]
-    fn kinds_that_are_known_or_done_are_not_named() {
+    fn unknown_kinds_and_payloads_are_named_while_they_are_open() {
         let unknown = UnknownEffects::default();
-        unknown.look(&[("plan".into(), 2), ("review".into(), 1)]);
-        assert_eq!(unknown.kinds(), ["review"]);
-        unknown.look(&[("plan".into(), 2)]);
-        assert_eq!(unknown.kinds(), Vec::<String>::new());
+        let kind = Effect::decode("review", None).unwrap_err();
+        let payload = Effect::decode("plan", Some(true.into())).unwrap_err();
+        unknown.update([&kind, &payload].into_iter());
+        assert_eq!(unknown.names(), ["plan with an unknown payload", "review"]);
+        unknown.update([].into_iter());
+        assert_eq!(unknown.names(), Vec::<String>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! What is done outside the database, one file for each effect. Each says why doing it twice is safe.
+//! Work outside the database: one file for each effect, which says why repeating it is safe.
 
 mod deliver;
 mod plan;
@@ -9,6 +9,7 @@ pub(crate) use prepare::{settle_begun, settle_run};
 
 use crate::context::{Context, StepError};
 use domain::{
+    effect::{Effect, EffectKind, FinalFailure},
     input::Input,
     run::{Reason, ReasonCode},
     transition::Refusal,
@@ -17,26 +18,17 @@ use std::time::Duration;
 use store::{Tx, effect::ClaimedEffect};
 use telemetry::queue::EffectRunning;
 
-/// As a rule.
-const TRIES: u32 = 5;
-/// The wait before the second try; it doubles with each.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-
-/// The pause before an effect is begun again whose needs were away: the database, a shared hub, room on the disk. That
-/// is no try; it goes on for as long as the run may take.
-const OUTAGE_WAIT: Duration = Duration::from_secs(5);
-
-/// Why an effect did not come to an outcome.
+/// Why performing an effect did not succeed.
 pub(crate) enum Failure {
-    /// What it needs is away.
+    /// The database, the shared hub or disk space is missing: retried without counting as a try.
     Outage(String),
-    /// It may pass: a lock file, a machine that is busy.
+    /// A transient failure, such as a lock file or a busy machine: retried.
     Transient(String),
-    /// It will not pass: the run ends with this reason.
+    /// A failure that a retry does not change.
     Final(Reason),
-    /// The process is being stopped; the effect is done by the next.
+    /// This process is being stopped; the next one performs the effect.
     Stopped,
-    /// The outcome is recorded already, another process is at it, or the run has ended: nothing is left to do.
+    /// Nothing is left to do: the outcome is recorded, another process performs the effect, or the run has ended.
     Overtaken(String),
 }
 
@@ -68,132 +60,104 @@ impl From<StepError> for Failure {
     }
 }
 
-/// How often an effect is begun, the ends of processes under it counted: beyond that it is what ends them.
-const BEGINNINGS: u32 = 20;
-
-/// Performs an effect and sees to what becomes of a failure.
+/// Performs an effect and handles its failure.
 pub(crate) async fn perform(context: &Context, effect: ClaimedEffect) {
     let details = match context.store.run_details(effect.run).await {
         Ok(Some(details)) => details,
         Ok(None) => return,
-        Err(error) => return give_back(context, &effect, &error.to_string()).await,
+        Err(error) => return retry(context, &effect, &error.to_string()).await,
     };
-    if effect.tries > BEGINNINGS {
-        let message = format!("{} was begun {BEGINNINGS} times and never came to an end", effect.kind);
-        return fail(
-            context,
-            &effect,
-            Reason::new(ending(&effect, ReasonCode::Poison), message),
-        )
-        .await;
+    let kind = effect.effect.kind();
+    let claims = effect.effect.policy().claims;
+    if effect.tries > claims {
+        let message = format!("{kind} was started {claims} times and never finished");
+        return fail(context, &effect, Reason::new(ReasonCode::Poison, message)).await;
     }
-    let (metered, outcome) = match effect.kind.as_str() {
-        "prepare" => (
-            metered("prepare", &effect),
-            prepare::perform(context, &details, &effect).await,
-        ),
-        "plan" => (
-            metered("plan", &effect),
-            plan::perform(context, &details, &effect).await,
-        ),
-        "deliver" => (
-            metered("deliver", &effect),
-            deliver::perform(context, &details, &effect).await,
-        ),
-        // Only known kinds are claimed.
-        unknown => {
-            tracing::error!(
-                kind = unknown,
-                "an effect of an unknown kind was claimed; it is released"
-            );
-            return release(context, &effect).await;
-        }
+    let metered = metered(kind, effect.tries);
+    let outcome = match &effect.effect {
+        Effect::Prepare => prepare::perform(context, &details, &effect).await,
+        Effect::Plan => plan::perform(context, &details, &effect).await,
+        Effect::Deliver { again: _ } => deliver::perform(context, &details, &effect).await,
     };
     match outcome {
         Ok(()) => metered.succeeded(),
-        Err(Failure::Stopped) => release(context, &effect).await,
-        Err(Failure::Overtaken(why)) => {
-            tracing::debug!(run = %effect.run, kind = effect.kind, why, "an effect was overtaken");
-            retire(context, &effect).await;
-        }
-        Err(Failure::Outage(error)) if details.age_s < details.limits.run_s as f64 => {
-            metered.failed();
-            tracing::warn!(run = %effect.run, kind = effect.kind, error, "an effect waits for what is away");
-            postpone(context, &effect, &error).await;
-        }
-        Err(Failure::Outage(error) | Failure::Transient(error)) if effect.tries < tries(&effect) => {
-            metered.failed();
-            tracing::warn!(run = %effect.run, kind = effect.kind, tries = effect.tries, error, "an effect failed; it is tried again");
-            give_back(context, &effect, &error).await;
-        }
-        Err(Failure::Outage(error) | Failure::Transient(error)) => {
-            metered.failed();
-            let reason = Reason::new(
-                ending(&effect, ReasonCode::Internal),
-                format!(
-                    "{} failed {} times, the last time with: {error}",
-                    effect.kind, effect.tries
-                ),
-            );
-            fail(context, &effect, reason).await;
-        }
-        Err(Failure::Final(reason)) => {
-            metered.failed();
-            fail(context, &effect, reason).await;
+        Err(failure) => {
+            if !matches!(failure, Failure::Stopped | Failure::Overtaken(_)) {
+                metered.failed();
+            }
+            // An outage is waited out as long as the run may take.
+            let has_time = details.age_s < details.limits.run_s as f64;
+            handle(context, &effect, failure, has_time).await;
         }
     }
 }
 
-/// How often an effect is tried whose failure may pass by itself.
-fn tries(effect: &ClaimedEffect) -> u32 {
-    if effect.kind == "deliver" {
-        deliver::TRIES
-    } else {
-        TRIES
+/// Retries after a failure, or acts on it as the last one.
+async fn handle(context: &Context, effect: &ClaimedEffect, failure: Failure, has_time: bool) {
+    let (kind, tries) = (effect.effect.kind().as_str(), effect.tries);
+    match failure {
+        Failure::Outage(error) if has_time => {
+            tracing::warn!(run = %effect.run, kind, error, "an effect waits for an outage to end");
+            postpone(context, effect, &error).await;
+        }
+        Failure::Outage(error) | Failure::Transient(error) if tries < effect.effect.policy().tries => {
+            tracing::warn!(run = %effect.run, kind, tries, error, "an effect failed; it is retried");
+            retry(context, effect, &error).await;
+        }
+        Failure::Outage(error) | Failure::Transient(error) => {
+            let message = format!("{kind} failed {tries} times, the last time with: {error}");
+            fail(context, effect, Reason::new(ReasonCode::Internal, message)).await;
+        }
+        Failure::Final(reason) => fail(context, effect, reason).await,
+        Failure::Stopped => release(context, effect).await,
+        Failure::Overtaken(why) => {
+            tracing::debug!(run = %effect.run, kind, why, "an effect was overtaken");
+            retire(context, effect).await;
+        }
     }
 }
 
-/// The kind of failure an effect ends a run with. When handing over fails, everything has landed, whatever failed: it
-/// can be asked for again.
-fn ending(effect: &ClaimedEffect, code: ReasonCode) -> ReasonCode {
-    if effect.kind == "deliver" {
-        ReasonCode::Delivery
-    } else {
-        code
+fn metered(kind: EffectKind, tries: u32) -> EffectRunning {
+    if tries > 1 {
+        telemetry::queue::retried(kind.as_str());
     }
+    telemetry::queue::started(kind.as_str())
 }
 
-fn metered(kind: &'static str, effect: &ClaimedEffect) -> EffectRunning {
-    if effect.tries > 1 {
-        telemetry::queue::retried(kind);
-    }
-    telemetry::queue::started(kind)
-}
-
+/// Acts on the last failure of an effect as its policy says.
 async fn fail(context: &Context, effect: &ClaimedEffect, reason: Reason) {
-    let reason = Reason::new(reason.code, telemetry::secrets::redact(&reason.message));
-    tracing::warn!(run = %effect.run, kind = effect.kind, reason = %reason, "the run failed");
-    match context
-        .step(effect.run, None, Input::RunFailed { reason }, async |tx| {
-            finish(tx, effect).await
-        })
-        .await
-    {
+    let kind = effect.effect.kind();
+    let message = telemetry::secrets::redact(&reason.message);
+    tracing::warn!(run = %effect.run, kind = kind.as_str(), reason = message, "an effect failed for good");
+    let input = match effect.effect.policy().final_failure {
+        FinalFailure::FailsRun { code } => Input::RunFailed {
+            reason: Reason::new(code.unwrap_or(reason.code), message),
+        },
+        FinalFailure::Recorded => Input::EffectFailed {
+            effect: kind,
+            reason: Reason::new(reason.code, message),
+        },
+    };
+    let recorded = context.step(effect.run, None, input, async |tx| finish(tx, effect).await);
+    match recorded.await {
         Ok(()) => {}
         Err(StepError::Refused(_) | StepError::Unknown(_)) => retire(context, effect).await,
-        Err(error @ StepError::Store(_)) => give_back(context, effect, &error.to_string()).await,
+        Err(error @ StepError::Store(_)) => retry(context, effect, &error.to_string()).await,
     }
 }
 
-/// Marks an effect done beside its outcome; refuses where another process has claimed it meanwhile.
+/// Marks an effect done in the transaction of its outcome; refuses when another process has claimed it.
 async fn finish(tx: &mut Tx, effect: &ClaimedEffect) -> Result<(), StepError> {
     match tx.finish_effect(effect).await? {
         true => Ok(()),
-        false => Err(Refusal::Stale(format!("{} was claimed by another process meanwhile", effect.kind)).into()),
+        false => {
+            let message = format!("{} was claimed by another process", effect.effect.kind());
+            Err(Refusal::Stale(message).into())
+        }
     }
 }
 
-/// Marks an effect done that has nothing left to do, if it is still held here.
+/// Marks an effect done that has nothing left to do, if this process still holds it.
 async fn retire(context: &Context, effect: &ClaimedEffect) {
     let retired = async {
         let mut tx = context.store.begin().await?;
@@ -201,30 +165,28 @@ async fn retire(context: &Context, effect: &ClaimedEffect) {
         tx.commit().await
     };
     if let Err(error) = retired.await {
-        tracing::debug!(%error, "an effect without anything left to do is claimed once more");
+        tracing::debug!(%error, "an effect with nothing left to do could not be marked done; it is claimed again");
     }
 }
 
 async fn release(context: &Context, effect: &ClaimedEffect) {
     if let Err(error) = context.store.release_effect(effect).await {
-        tracing::warn!(%error, "an effect could not be released; the next start takes it up");
+        tracing::warn!(%error, "an effect could not be released; the next process claims it");
     }
 }
 
-async fn give_back(context: &Context, effect: &ClaimedEffect, error: &str) {
-    let wait = FIRST_WAIT * 2u32.saturating_pow(effect.tries.saturating_sub(1).min(6));
-    if let Err(error) = context
-        .store
-        .retry_effect(effect, &telemetry::secrets::redact(error), wait, true)
-        .await
-    {
-        tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
-    }
+async fn retry(context: &Context, effect: &ClaimedEffect, error: &str) {
+    let wait = effect.effect.policy().wait_after(effect.tries);
+    put_back(context, effect, error, wait, true).await;
 }
 
 async fn postpone(context: &Context, effect: &ClaimedEffect, error: &str) {
+    put_back(context, effect, error, effect.effect.policy().outage_wait, false).await;
+}
+
+async fn put_back(context: &Context, effect: &ClaimedEffect, error: &str, wait: Duration, counted: bool) {
     let error = telemetry::secrets::redact(error);
-    if let Err(error) = context.store.retry_effect(effect, &error, OUTAGE_WAIT, false).await {
-        tracing::warn!(%error, "an effect could not be given back; it is claimed anew once the database answers");
+    if let Err(error) = context.store.retry_effect(effect, &error, wait, counted).await {
+        tracing::warn!(%error, "an effect could not be put back; it is claimed again once the database answers");
     }
 }

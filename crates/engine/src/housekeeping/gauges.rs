@@ -1,7 +1,7 @@
 //! Gauges that are read from the database.
 
 use crate::context::Context;
-use domain::task::TaskState;
+use domain::{effect::EffectKind, task::TaskState};
 
 /// Reads them.
 pub(crate) async fn read(context: &Context) -> Result<(), store::Error> {
@@ -20,13 +20,13 @@ pub(crate) async fn read(context: &Context) -> Result<(), store::Error> {
     telemetry::run::budget_remaining(store.smallest_budget().await?);
     telemetry::run::active(store.runs_under_way().await?);
     let open = store.open_effects().await?;
-    context.unknown_effects.look(&open);
-    for kind in ["prepare", "plan", "deliver"] {
-        let waiting = open
+    let unknown = open.iter().filter_map(|(effect, _)| effect.as_ref().err());
+    context.unknown_effects.update(unknown);
+    for kind in EffectKind::ALL {
+        let own = open
             .iter()
-            .find(|(name, _)| name == kind)
-            .map_or(0, |(_, count)| *count);
-        telemetry::queue::length(kind, waiting);
+            .filter(|(effect, _)| matches!(effect, Ok(found) if *found == kind));
+        telemetry::queue::length(kind.as_str(), own.map(|(_, count)| count).sum());
     }
     let (active, idle) = store.connections();
     telemetry::db::pool(i64::from(active), i64::from(idle));

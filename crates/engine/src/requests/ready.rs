@@ -15,7 +15,7 @@ impl Engine {
             sandbox: self.context.sandbox.describe(),
             enforcement: self.context.sandbox.enforcement(),
             draining: self.context.drain.is_cancelled(),
-            unknown_effects: self.context.unknown_effects.kinds(),
+            unknown_effects: self.context.unknown_effects.names(),
             data_dir: self.context.settings.data_dir.clone(),
             disk: self.disk.room(),
         }

@@ -108,7 +108,7 @@ async fn claim_effects(context: &Context, busy: &Busy) -> Result<bool, store::Er
     if kinds.is_empty() {
         return Ok(false);
     }
-    let claimed = context.store.claim_effect(context.holder, &performing, kinds, only);
+    let claimed = context.store.claim_effect(context.holder, &performing, &kinds, only);
     let Some(effect) = claimed.await? else {
         return Ok(false);
     };

@@ -8,7 +8,11 @@ pub use delivery::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, Pu
 pub use hubs::SharedHubs;
 pub use merge::{GeneratedRule, Generation, MergeSettings};
 
-use domain::{RunId, effect::Effect, limits::RunLimits};
+use domain::{
+    RunId,
+    effect::{EffectKind, Location},
+    limits::RunLimits,
+};
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -101,15 +105,17 @@ pub enum Duties {
     None,
 }
 
-const DELIVERY: [&str; 1] = [Effect::Deliver.kind()];
-
 impl Duties {
     /// The kinds of effects that are claimed, and the run they are limited to.
-    pub(crate) fn effects(self) -> (&'static [&'static str], Option<RunId>) {
+    pub(crate) fn effects(self) -> (Vec<EffectKind>, Option<RunId>) {
         match self {
-            Self::All => (&Effect::AT_THE_SERVER, None),
-            Self::Delivery(run) => (&DELIVERY, Some(run)),
-            Self::WithoutWorkspaces | Self::Cleaning | Self::None => (&[], None),
+            Self::All => (EffectKind::ALL.to_vec(), None),
+            Self::WithoutWorkspaces => {
+                let anywhere = |kind: &EffectKind| kind.location() == Location::Anywhere;
+                (EffectKind::ALL.into_iter().filter(anywhere).collect(), None)
+            }
+            Self::Delivery(run) => (vec![EffectKind::Deliver], Some(run)),
+            Self::Cleaning | Self::None => (Vec::new(), None),
         }
     }
 

@@ -151,7 +151,7 @@ impl Board {
 
     fn apply_to_run(&mut self, at: OffsetDateTime, event: &Event) {
         match event {
-            Event::RunSubmitted { .. } | Event::RunExpired => {}
+            Event::RunSubmitted { .. } | Event::EffectFailed { .. } | Event::RunExpired => {}
             Event::WorkspacePrepared {
                 base,
                 base_branch,

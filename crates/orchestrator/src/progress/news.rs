@@ -152,6 +152,7 @@ fn words(event: &Event) -> Option<String> {
         Event::RunCompleted { commit, checkout } => {
             format!("complete at {}: {}", commit.short(), clean(checkout))
         }
+        Event::EffectFailed { effect, reason } => format!("{} failed: {}", clean(effect), clean(&reason.message)),
         Event::RunFailed { reason } => format!("failed: {}", clean(&reason.message)),
         Event::RunExpired => "its trees and outputs are given up".to_owned(),
         Event::RunCancelled => "cancelled".to_owned(),

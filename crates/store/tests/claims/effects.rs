@@ -1,10 +1,10 @@
 //! Effects: each is performed by one process at a time.
 
 use crate::place::Place;
-use domain::effect::Effect;
+use domain::effect::{Effect, EffectKind};
 use std::{collections::BTreeMap, time::Duration};
 
-const KINDS: [&str; 3] = Effect::AT_THE_SERVER;
+const KINDS: [EffectKind; EffectKind::ALL.len()] = EffectKind::ALL;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn eight_processes_never_claim_the_same_effect() {
@@ -116,44 +116,76 @@ async fn an_effect_whose_claim_was_never_answered_is_claimed_again_by_its_holder
 }
 
 #[tokio::test]
-async fn an_effect_of_an_unknown_kind_or_another_run_is_not_claimed_and_loses_no_try() {
+async fn effects_of_unknown_kinds_or_payloads_or_other_runs_are_not_touched() {
     let place = Place::new().await;
     let run = place.run(1, 0.0).await;
-    for kind in ["review", "notify", "prepare_again", "PLAN", ""] {
-        place
-            .sql(format!(
-                "insert into effect (run, kind, key) values ('{run}', '{kind}', '{kind}:{run}')"
-            ))
-            .await;
+    // More of them than are looked at in one query, and all older than the one that is known.
+    for number in 0..40 {
+        for (kind, payload) in [
+            ("review", "null"),
+            ("PLAN", "null"),
+            ("", "null"),
+            ("plan", "'{}'"),
+            ("deliver", "null"),
+            ("deliver", "'{\"again\": 1}'"),
+            ("deliver", "'{\"again\": true, \"draft\": true}'"),
+        ] {
+            place
+                .sql(format!(
+                    "insert into effect (run, kind, key, payload)
+                     values ('{run}', '{kind}', '{kind}:{number}:' || gen_random_uuid(), {payload})"
+                ))
+                .await;
+        }
     }
     effect(&place).await;
     let holder = place.process("older").await;
     let store = place.database.store();
-    assert!(
-        store
-            .claim_effect(holder, &[], &KINDS, Some(run))
-            .await
-            .unwrap()
-            .is_none(),
-        "the one that is known is another run's"
-    );
+    let own = store.claim_effect(holder, &[], &KINDS, Some(run)).await.unwrap();
+    assert!(own.is_none(), "the known one belongs to another run");
     let known = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
-    assert_eq!(known.kind, "plan");
-    assert!(
-        store
-            .claim_effect(holder, &[known.id], &KINDS, None)
-            .await
-            .unwrap()
-            .is_none()
+    assert_eq!(known.effect, Effect::Plan);
+    let more = store.claim_effect(holder, &[known.id], &KINDS, None).await.unwrap();
+    assert!(more.is_none(), "{more:?}");
+    let none = store.claim_effect(holder, &[], &[], None).await.unwrap();
+    assert!(none.is_none(), "no kind may be claimed");
+    let touched: i64 = sqlx::query_scalar("select count(*) from effect where tries > 0 or fence > 0")
+        .fetch_one(place.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(touched, 1);
+    let open = store.open_effects().await.unwrap();
+    let unknown: i64 = open
+        .iter()
+        .filter(|(effect, _)| effect.is_err())
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(unknown, 280, "{open:?}");
+}
+
+#[tokio::test]
+async fn effect_is_claimed_with_its_payload_and_open_once_for_each_key() {
+    let place = Place::new().await;
+    let run = place.run(1, 0.0).await;
+    let holder = place.process("p").await;
+    let store = place.database.store();
+    let insert = async |again: bool| {
+        let mut tx = store.begin().await.unwrap();
+        tx.insert_effect(run, &Effect::Deliver { again }).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    insert(false).await;
+    insert(true).await;
+    let first = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
+    assert_eq!(
+        first.effect,
+        Effect::Deliver { again: false },
+        "an open effect stays as it is"
     );
-    assert!(
-        store.claim_effect(holder, &[], &[], None).await.unwrap().is_none(),
-        "none may be claimed"
-    );
-    let touched: i64 =
-        sqlx::query_scalar("select count(*) from effect where kind <> 'plan' and (tries > 0 or fence > 0)")
-            .fetch_one(place.database.pool())
-            .await
-            .unwrap();
-    assert_eq!(touched, 0);
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.finish_effect(&first).await.unwrap());
+    tx.commit().await.unwrap();
+    insert(true).await;
+    let second = store.claim_effect(holder, &[], &KINDS, None).await.unwrap().unwrap();
+    assert_eq!((second.effect, second.tries), (Effect::Deliver { again: true }, 1));
 }

@@ -27,10 +27,6 @@ use git::Hub;
 use std::sync::Arc;
 use store::{effect::ClaimedEffect, run::RunDetails};
 
-/// How often a delivery is tried that something passing keeps from ending, a network that is away for instance: with
-/// waits that double, for about two minutes.
-pub(super) const TRIES: u32 = 9;
-
 /// Why a step did not come to an end.
 enum Trouble {
     /// It may pass; what failed, in a sentence.
@@ -139,7 +135,7 @@ impl<'a> Delivering<'a> {
         match self.perform(step).await {
             Ok(ended) => self.record(step, ended).await,
             Err(Trouble::Effect(failure)) => Err(failure),
-            Err(Trouble::Transient(error)) if self.effect.tries < TRIES => {
+            Err(Trouble::Transient(error)) if self.effect.tries < self.effect.effect.policy().tries => {
                 let said = format!("{error}; it is tried again");
                 self.record(step, Ended::new(DeliveryResult::Failed, said)).await?;
                 Err(Failure::Transient(error))

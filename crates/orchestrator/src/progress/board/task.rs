@@ -153,6 +153,7 @@ impl Task {
             | Event::PushIntended(_)
             | Event::DeliveryMoved(_)
             | Event::RunCompleted { .. }
+            | Event::EffectFailed { .. }
             | Event::RunFailed { .. }
             | Event::RunExpired
             | Event::RunCancelled => {}
