@@ -1,20 +1,20 @@
-//! Everything the product does with git: the hub, worktrees, snapshots, merges, landing and delivery.
+//! Git for the orchestrator: hubs, worktrees, snapshots, merges, landing and delivery.
 //!
-//! Synchronous, and the only user of `git2`. At the boundary stand [`domain::CommitId`] and the small types of
-//! [`ids`]; no type of git2 is needed to use this crate.
+//! The crate is synchronous and the only user of `git2`. Its API uses [`domain::CommitId`] and the small types of
+//! [`ids`], and no type of git2.
 //!
-//! Each directory uses only those before it: `tree` and `remote` know objects and addresses alone; `hub` is the
-//! repository of ours; `merge`, `snapshot` and `checks` work in it; `user_repository` is what is read from and
-//! delivered to the user.
+//! Each directory uses only those before it: `tree` and `remote` know objects and addresses; `hub` is our own
+//! repository; `merge`, `snapshot` and `checks` work in it; `user_repository` reads from and delivers to the user.
 //!
 //! Invariants:
-//! - Nothing that a worker can write is ever executed: trees are read with plain file calls and written through
-//!   git2 from the hub; the git processes that are started (`merge-tree`; `prune --dry-run` and `rev-list`; `ls-remote`, `fetch` and
-//!   `push` for remotes that the user names) see objects of the hub, no configuration of the user's, and no hook.
-//! - A merge never happens in a working tree: objects in, a tree or a [`Conflict`] out.
-//! - A reference made here never names an object that could still be lost with the power: see [`Durable`].
-//! - The user's repository is read, and receives one branch; its index, HEAD, hooks and configuration are left
-//!   alone, except for [`fast_forward()`] on a clean checkout.
+//! - Nothing that a worker can write is executed. Trees are read with plain file calls and written through git2 from
+//!   the hub. Git processes that work in the hub (`merge-tree`, `prune --dry-run`, `rev-list`, `check-attr`) or with
+//!   remotes (`ls-remote`, `fetch`, `push`) see no configuration of the user's. Those that work in the user's
+//!   repository run no hook, filter or file system monitor.
+//! - A merge never happens in a working tree: objects go in; a tree or a [`Conflict`] comes out.
+//! - A reference never names an object that a power cut could lose: see [`Durable`].
+//! - The user's repository is read, and receives one branch. Its index, HEAD, hooks and configuration stay as they
+//!   are, except for [`fast_forward()`] of a clean checkout.
 
 mod checks;
 mod error;

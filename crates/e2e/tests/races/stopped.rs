@@ -172,7 +172,7 @@ async fn stopped_with_the_branchs_lock_file_in_hand() {
         )
         .await;
     eventually("the other process has met the lock", || async {
-        harness.log().contains("stayed for").then_some(())
+        harness.log().contains("; waited ").then_some(())
     })
     .await;
     assert!(locked() && harness.holds(INTENDED).await);

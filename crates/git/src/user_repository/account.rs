@@ -1,6 +1,11 @@
 //! Which accounts are ours, or trusted as we are.
 
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 const ROOT: u32 = 0;
 
@@ -37,4 +42,34 @@ fn unmapped() -> Option<u32> {
         let shown = fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
         shown.trim().parse().ok()
     })
+}
+
+/// The account that what is written into a repository must belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) user: u32,
+    pub(super) group: u32,
+}
+
+impl Account {
+    /// The owner of a directory, where this runs as root and the owner is another account.
+    pub(super) fn to_write_as(directory: &Path) -> Option<Self> {
+        let metadata = fs::metadata(directory).ok()?;
+        let owner = metadata.uid();
+        if !rustix::process::geteuid().is_root() || owner == ROOT || unmapped() == Some(owner) {
+            return None;
+        }
+        Some(Self {
+            user: owner,
+            group: primary_group(owner).unwrap_or(metadata.gid()),
+        })
+    }
+}
+
+fn primary_group(user: u32) -> Option<u32> {
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let own = accounts
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&user.to_string()))?;
+    own.split(':').nth(3)?.parse().ok()
 }

@@ -1,7 +1,7 @@
 //! Bringing a run's result into the user's repository, as one branch.
 
 use crate::{
-    error::{Doing, GitError, GitResult, shown},
+    error::{At, Doing, GitError, GitResult, shown},
     files::PackFiles,
     hub::{
         Hub,
@@ -11,13 +11,16 @@ use crate::{
     ids::{commit_id, commit_oid},
     lock_file::HeldLock,
     private::as_the_user,
-    user_repository::own_lock::{remove_dead_packs, remove_own_reference_lock},
+    user_repository::{
+        own_lock::{remove_dead_packs, remove_own_reference_lock},
+        user_git::UserGit,
+    },
 };
 use domain::CommitId;
-use git2::{Oid, Repository};
+use git2::{Oid, PackBuilder, Repository};
 use serde::{Deserialize, Serialize};
 use std::{
-    io::Write,
+    io::{Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -119,8 +122,14 @@ pub fn deliver_branch(
             return Err(DeliverError::NameTaken { branch, existing });
         }
     }
-    copy_objects(hub, &user, target)?;
-    match compare_and_swap(&user, &reference, before.map(commit_id).as_ref(), commit) {
+    let git = UserGit::for_delivery(&user)?;
+    copy_objects(hub, &user, target, git.as_ref())?;
+    let from = before.map(commit_id);
+    let swapped = match &git {
+        Some(git) => git.move_reference(&user, &reference, from.as_ref(), commit),
+        None => compare_and_swap(&user, &reference, from.as_ref(), commit),
+    };
+    match swapped {
         Ok(()) if before.is_none() => Ok(Delivered::Created),
         Ok(()) => Ok(Delivered::Updated),
         Err(GitError::Moved { found, .. }) => Err(moved(found.map(|found| commit_oid(&found)).transpose()?)),
@@ -146,40 +155,58 @@ fn checkout_of(user: &Repository, reference: &str) -> Option<PathBuf> {
 }
 
 /// Writes one pack with what the user's repository lacks, and flushes it.
-fn copy_objects(hub: &Hub, user: &Repository, target: Oid) -> GitResult<()> {
+fn copy_objects(hub: &Hub, user: &Repository, target: Oid, git: Option<&UserGit>) -> GitResult<()> {
     let doing = || format!("can't copy the commits up to {target} into {}", user.path().display());
     if user.find_commit(target).is_ok() {
         return Ok(());
     }
     let packs = PackFiles::of(user.commondir())?;
     hub.with(|handle| {
-        let repository = &handle.objects;
-        let mut walk = repository.revwalk().doing(doing)?;
-        walk.push(target).doing(doing)?;
-        for reference in user.references().doing(doing)? {
-            // What the user committed since the hub was refreshed is unknown here and hides nothing.
-            let known = reference.doing(doing)?.peel_to_commit().ok().map(|commit| commit.id());
-            if let Some(known) = known.filter(|oid| repository.find_commit(*oid).is_ok()) {
-                walk.hide(known).doing(doing)?;
-            }
+        let mut pack = missing_objects(&handle.objects, user, target).doing(doing)?;
+        if let Some(git) = git {
+            let mut file = tempfile::tempfile_in(hub.path()).at("can't make a file in", hub.path())?;
+            write_pack(&mut pack, &mut file, hub.path())?;
+            file.rewind().at("can't read a pack in", hub.path())?;
+            return git.take_pack(file);
         }
-        let mut pack = repository.packbuilder().doing(doing)?;
-        pack.insert_walk(&mut walk).doing(doing)?;
         as_the_user(|| {
             let odb = user.odb().doing(doing)?;
             let mut writer = odb.packwriter().doing(doing)?;
-            let mut failed = None;
-            let written = pack.foreach(|bytes| {
-                failed = writer.write_all(bytes).err();
-                failed.is_none()
-            });
-            if let Some(source) = failed {
-                return Err(GitError::io("can't write a pack into", user.path(), source));
-            }
-            written.doing(doing)?;
-            writer.commit().doing(doing)?;
-            Ok(())
+            write_pack(&mut pack, &mut writer, user.path())?;
+            writer.commit().map(drop).doing(doing)
         })
     })?;
     packs.flush_new()
+}
+
+/// The objects up to a commit that the user's repository has not.
+fn missing_objects<'hub>(
+    hub: &'hub Repository,
+    user: &Repository,
+    target: Oid,
+) -> Result<PackBuilder<'hub>, git2::Error> {
+    let mut walk = hub.revwalk()?;
+    walk.push(target)?;
+    for reference in user.references()? {
+        // What the user committed since the hub was refreshed is unknown here and hides nothing.
+        let known = reference?.peel_to_commit().ok().map(|commit| commit.id());
+        if let Some(known) = known.filter(|oid| hub.find_commit(*oid).is_ok()) {
+            walk.hide(known)?;
+        }
+    }
+    let mut pack = hub.packbuilder()?;
+    pack.insert_walk(&mut walk)?;
+    Ok(pack)
+}
+
+fn write_pack(pack: &mut PackBuilder<'_>, into: &mut impl Write, place: &Path) -> GitResult<()> {
+    let mut failed = None;
+    let written = pack.foreach(|bytes| {
+        failed = into.write_all(bytes).err();
+        failed.is_none()
+    });
+    match failed {
+        Some(source) => Err(GitError::io("can't write a pack into", place, source)),
+        None => written.doing(|| format!("can't write a pack into {}", place.display())),
+    }
 }

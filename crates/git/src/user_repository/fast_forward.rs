@@ -8,7 +8,10 @@ use crate::{
     },
     ids::{RepoPath, commit_id, commit_oid},
     lock_file::HeldLock,
-    user_repository::own_lock::{IndexLock, USER_LOCK_WAIT_LIMIT, remove_own_reference_lock},
+    user_repository::{
+        own_lock::{IndexLock, USER_LOCK_WAIT_LIMIT, remove_own_reference_lock},
+        user_git::{Changed, UserGit},
+    },
 };
 use domain::CommitId;
 use git2::{
@@ -95,24 +98,53 @@ pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) 
     if at_target {
         return Ok(FastForward::Done);
     }
-    // Held from the look to the end: the user's own git does not come in between.
-    let lock = match IndexLock::take(&repository, USER_LOCK_WAIT_LIMIT)? {
-        Ok(lock) => lock,
-        Err(held) => return Ok(FastForward::Skipped(SkipReason::Locked(held))),
+    let ahead = Ahead {
+        before: place.at.is_some().then_some(base),
+        after: commit,
     };
-    // Before any file is written: the branch moves last.
-    let branch_lock = lock_path(repository.commondir(), &place.reference);
-    if let Some(held) = HeldLock::wait(&branch_lock, USER_LOCK_WAIT_LIMIT) {
-        return Ok(FastForward::Skipped(SkipReason::Locked(held)));
+    let moved = match UserGit::for_checkout(&repository)? {
+        Some(git) => move_by_git(&repository, &git, &place, ahead)?,
+        None => move_by_library(&repository, &place, ahead)?,
+    };
+    Ok(match moved {
+        Ok(()) => FastForward::Done,
+        Err(reason) => FastForward::Skipped(reason),
+    })
+}
+
+/// The commits that a checkout is moved between; `before` is `None` where there is none yet.
+#[derive(Clone, Copy)]
+struct Ahead<'a> {
+    before: Option<&'a CommitId>,
+    after: &'a CommitId,
+}
+
+impl Ahead<'_> {
+    fn trees<'r>(&self, repository: &'r Repository) -> GitResult<(Option<Tree<'r>>, Tree<'r>)> {
+        let tree = |commit: &CommitId| tree_of(repository, commit_oid(commit)?);
+        Ok((self.before.map(tree).transpose()?, tree(self.after)?))
     }
-    let before = place
-        .at
-        .is_some()
-        .then(|| tree_of(&repository, commit_oid(base)?))
-        .transpose()?;
-    let after = tree_of(&repository, commit_oid(commit)?)?;
-    if let Some(reason) = obstacle(&repository, before.as_ref(), &after).doing(doing)? {
-        return Ok(FastForward::Skipped(reason));
+}
+
+fn move_by_library(repository: &Repository, place: &Place, ahead: Ahead<'_>) -> GitResult<Result<(), SkipReason>> {
+    let doing = || format!("can't move the checkout to {}", ahead.after.short());
+    // Held from the look to the end: the user's own git does not come in between.
+    let lock = match IndexLock::take(repository, USER_LOCK_WAIT_LIMIT)? {
+        Ok(lock) => lock,
+        Err(held) => return Ok(Err(SkipReason::Locked(held))),
+    };
+    if let Some(held) = branch_lock(repository, place) {
+        return Ok(Err(SkipReason::Locked(held)));
+    }
+    let (before, after) = ahead.trees(repository)?;
+    let diff = repository
+        .diff_tree_to_tree(before.as_ref(), Some(&after), None)
+        .doing(doing)?;
+    if let Some(reason) = unsupported(repository, &diff).doing(doing)? {
+        return Ok(Err(reason));
+    }
+    if let Err(reason) = leftovers(repository, &diff, &after, changed(repository).doing(doing)?) {
+        return Ok(Err(reason));
     }
     // Everything that differs from the target was found to be as in the base, so nothing of the user's is lost.
     let mut index = Index::open(&lock.begin_index()?).doing(doing)?;
@@ -123,14 +155,66 @@ pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) 
         .checkout_tree(after.as_object(), Some(&mut checkout))
         .doing(doing)?;
     lock.finish_index()?;
-    match compare_and_swap(&repository, &place.reference, place.at.as_ref(), commit) {
-        Ok(()) => Ok(FastForward::Done),
-        Err(GitError::Moved { found: Some(at), .. }) => Ok(FastForward::Skipped(SkipReason::NotOnBase {
-            branch: place.branch,
+    moved(
+        place,
+        ahead,
+        compare_and_swap(repository, &place.reference, ahead.before, ahead.after),
+    )
+}
+
+/// git locks the index itself.
+fn move_by_git(
+    repository: &Repository,
+    git: &UserGit,
+    place: &Place,
+    ahead: Ahead<'_>,
+) -> GitResult<Result<(), SkipReason>> {
+    let doing = || format!("can't move the checkout to {}", ahead.after.short());
+    let index_lock = HeldLock::wait(&repository.path().join("index.lock"), USER_LOCK_WAIT_LIMIT);
+    if let Some(held) = index_lock.or_else(|| branch_lock(repository, place)) {
+        return Ok(Err(SkipReason::Locked(held)));
+    }
+    let (before, after) = ahead.trees(repository)?;
+    // Attributes of files that are not checked out are read from this instead of an index that can't be.
+    let mut index = Index::new().doing(doing)?;
+    if let Some(before) = &before {
+        index.read_tree(before).doing(doing)?;
+    }
+    repository.set_index(&mut index).doing(doing)?;
+    let diff = repository
+        .diff_tree_to_tree(before.as_ref(), Some(&after), None)
+        .doing(doing)?;
+    if let Some(reason) = unsupported(repository, &diff).doing(doing)? {
+        return Ok(Err(reason));
+    }
+    match leftovers(repository, &diff, &after, git.changed()?) {
+        Err(reason) => return Ok(Err(reason)),
+        Ok(Leftovers::None) => git.move_files(ahead.before, ahead.after)?,
+        Ok(Leftovers::Some) => git.put_files(ahead.after)?,
+    }
+    moved(
+        place,
+        ahead,
+        git.move_reference(repository, &place.reference, ahead.before, ahead.after),
+    )
+}
+
+/// The branch moves last, so its lock is looked at before any file is written.
+fn branch_lock(repository: &Repository, place: &Place) -> Option<HeldLock> {
+    HeldLock::wait(
+        &lock_path(repository.commondir(), &place.reference),
+        USER_LOCK_WAIT_LIMIT,
+    )
+}
+
+fn moved(place: &Place, ahead: Ahead<'_>, result: GitResult<()>) -> GitResult<Result<(), SkipReason>> {
+    match result {
+        Err(GitError::Moved { found: Some(at), .. }) => Ok(Err(SkipReason::NotOnBase {
+            branch: place.branch.clone(),
             at,
-            base: base.clone(),
+            base: ahead.before.unwrap_or(ahead.after).clone(),
         })),
-        Err(error) => Err(error),
+        done => done.map(Ok),
     }
 }
 
@@ -165,15 +249,38 @@ fn standing(repository: &Repository, base: &CommitId) -> Result<Result<Place, Sk
     Ok(Ok(Place { reference, branch, at }))
 }
 
-fn obstacle(
+/// Whether a crash left files that are as in the target already.
+enum Leftovers {
+    None,
+    Some,
+}
+
+/// Refuses where a changed path would be lost.
+fn leftovers(
     repository: &Repository,
-    before: Option<&Tree<'_>>,
+    diff: &Diff<'_>,
     after: &Tree<'_>,
-) -> Result<Option<SkipReason>, git2::Error> {
-    let diff = repository.diff_tree_to_tree(before, Some(after), None)?;
-    if let Some(reason) = unsupported(repository, &diff)? {
-        return Ok(Some(reason));
+    changed: Vec<Changed>,
+) -> Result<Leftovers, SkipReason> {
+    let mut found = Leftovers::None;
+    for Changed { path, untracked } in changed {
+        let concerned = diff
+            .deltas()
+            .any(|delta| in_the_way(delta.new_file().path_bytes(), path.as_bytes()));
+        // An untracked or ignored file that the target does not name stays as it is.
+        if untracked && !concerned {
+            continue;
+        }
+        if !is_as_in(repository, after, &path) {
+            return Err(SkipReason::Dirty { path });
+        }
+        found = Leftovers::Some;
     }
+    Ok(found)
+}
+
+/// Changed, untracked and ignored paths, without writing the index.
+fn changed(repository: &Repository) -> Result<Vec<Changed>, git2::Error> {
     let mut options = StatusOptions::new();
     options
         .include_untracked(true)
@@ -181,22 +288,15 @@ fn obstacle(
         .recurse_untracked_dirs(true)
         .update_index(false)
         .exclude_submodules(true);
-    for status in repository.statuses(Some(&mut options))?.iter() {
+    let statuses = repository.statuses(Some(&mut options))?;
+    let changed = statuses.iter().map(|status| {
         let bytes = status.path_bytes();
-        let path = RepoPath::new(bytes.strip_suffix(b"/").unwrap_or(bytes));
-        let only_untracked = matches!(status.status(), Status::WT_NEW | Status::IGNORED);
-        let concerned = diff
-            .deltas()
-            .any(|delta| in_the_way(delta.new_file().path_bytes(), path.as_bytes()));
-        // An untracked or ignored file that the target does not name stays as it is.
-        if only_untracked && !concerned {
-            continue;
+        Changed {
+            path: RepoPath::new(bytes.strip_suffix(b"/").unwrap_or(bytes)),
+            untracked: matches!(status.status(), Status::WT_NEW | Status::IGNORED),
         }
-        if !is_as_in(repository, after, &path) {
-            return Ok(Some(SkipReason::Dirty { path }));
-        }
-    }
-    Ok(None)
+    });
+    Ok(changed.collect())
 }
 
 /// Whether a path of the target is the untracked path, or needs it to be a directory.

@@ -1,8 +1,17 @@
 //! Looking at the path a person gave as a workspace, before anything is done to it.
 
-use crate::{error::GitError, ids::commit_id, snapshot::walk::UNFINISHED_GIT, user_repository::account::is_ours};
+use crate::{
+    error::GitError,
+    ids::commit_id,
+    snapshot::walk::UNFINISHED_GIT,
+    user_repository::{account::is_ours, format, user_git},
+};
 use domain::CommitId;
 use git2::{ErrorCode, Repository, RepositoryState, StatusOptions, StatusShow};
+use rustix::{
+    fs::{Access, AtFlags, CWD, accessat},
+    io::Errno,
+};
 use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -90,6 +99,30 @@ pub enum WorkspaceError {
         /// The `.git`, or the bare repository.
         git: PathBuf,
     },
+    /// A repository in a format that is not supported.
+    #[error("{} uses {feature}, which is not supported: {way_out}", path.display())]
+    UnsupportedFormat {
+        /// The path.
+        path: PathBuf,
+        /// The feature, with the setting that names it.
+        feature: String,
+        /// How to get a repository that can be used.
+        way_out: String,
+    },
+    /// A repository that a branch can't be delivered to.
+    #[error(
+        "{} can't be written ({source}), so a branch can't be delivered to {}: run as the account that owns it, change \
+         its permissions, or clone the repository (`git clone {}`) and give the clone",
+        part.display(), path.display(), path.display()
+    )]
+    ReadOnly {
+        /// The path.
+        path: PathBuf,
+        /// The directory that can't be written.
+        part: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A repository that can't be used as it is.
     #[error("{} is a git repository that can't be used: {said}. `git fsck` and `git status` there may say more", path.display())]
     Unusable {
@@ -134,6 +167,7 @@ pub fn inspect(path: &Path) -> Result<Found, WorkspaceError> {
             source,
         });
     }
+    format::check(path)?;
     match Repository::open(path) {
         Ok(repository) => inspect_repository(path, &repository),
         Err(error) if error.code() == ErrorCode::NotFound && !path.join(".git").exists() => plain_directory(path),
@@ -171,8 +205,32 @@ fn inspect_repository(path: &Path, repository: &Repository) -> Result<Found, Wor
         }
         Err(error) => return Err(unusable(path, &error)),
     };
-    let dirty = is_dirty(repository).map_err(|error| unusable(path, &error))?;
+    check_writable(path, repository)?;
+    let dirty = match user_git::needs_git(repository) {
+        true => user_git::is_dirty(repository)?,
+        false => is_dirty(repository).map_err(|error| unusable(path, &error))?,
+    };
     Ok(Found::Repository { head, branch, dirty })
+}
+
+/// Whether a branch can be delivered, which is known before anything is spent.
+fn check_writable(path: &Path, repository: &Repository) -> Result<(), WorkspaceError> {
+    let common = repository.commondir();
+    for part in ["objects", "objects/pack", "refs", "refs/heads"].map(|part| common.join(part)) {
+        let permitted = accessat(CWD, &part, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+        match permitted {
+            // One that is missing is made.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => {
+                return Err(WorkspaceError::ReadOnly {
+                    path: path.to_owned(),
+                    part,
+                    source: error.into(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Staged, changed or untracked files. The index is not written, so nothing there changes by looking.

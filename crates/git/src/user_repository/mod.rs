@@ -4,9 +4,11 @@ mod account;
 mod admission;
 mod deliver;
 mod fast_forward;
+mod format;
 mod initialise;
 mod inspect;
 mod own_lock;
+mod user_git;
 
 pub use admission::{Admission, Admitted, NotAdmitted, Places, Unversioned};
 pub use deliver::{DeliverError, Delivered, deliver_branch};
