@@ -2,9 +2,35 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use domain::RunId;
-use e2e::{Product, eventually, orchestrator, plan};
+use e2e::{Product, eventually, orchestrator, plan, signal};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Every file of a data directory but the database's and its lock, with its bytes.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            let is_database = ["postgres", "sockets", "lock"]
+                .iter()
+                .any(|name| entry.file_name() == *name);
+            match entry.file_type().unwrap() {
+                _ if is_database => {}
+                kind if kind.is_dir() => open.push(path),
+                kind if kind.is_file() => drop(found.insert(path.clone(), std::fs::read(path).unwrap())),
+                _ => {}
+            }
+        }
+    }
+    found
+}
 
 /// What the command prints, and the runs it names.
 fn clean(product: &Product, flags: &[&str]) -> (Value, Vec<String>) {
@@ -33,7 +59,7 @@ async fn is_at_work(product: &Product, run: RunId) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ended_goes_and_what_has_not_is_neither_touched_nor_gone_on_with() {
+async fn data_of_finished_runs_is_deleted_and_unfinished_runs_stay() {
     let mut product = Product::start(Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[])])),
         Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
@@ -68,9 +94,44 @@ async fn what_ended_goes_and_what_has_not_is_neither_touched_nor_gone_on_with() 
     let output = orchestrator(&arguments, &[], product.directory.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    for words in ["given up on", "retention.days"] {
+    for words in ["deleted on", "retention.days"] {
         assert!(said.contains(words), "{said}");
     }
     product.client.cancel(&unfinished.to_string()).await.unwrap();
+    assert_eq!(product.stop().await, Some(0));
+}
+
+/// A process that does not answer still holds the data directory: the database is read beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_changes_nothing_with_a_server_without_one_and_beside_a_stalled_one() {
+    let mut product = Product::start(Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("long", &[])])),
+        Rule::worker("long").call("shell", json!({"command": "echo made > file; sleep 300"})),
+    ]))
+    .await;
+    let workspace = product.repository("repository", &[("a", "1\n")]);
+    let run = product.submit(&workspace, None).await;
+    is_at_work(&product, run).await;
+    product.client.cancel(&run.to_string()).await.unwrap();
+    product.end(run).await;
+    let dry_run = ["--older-than", "0", "--dry-run"];
+    let expected = [run.to_string()];
+
+    let served = clean(&product, &dry_run);
+    assert_eq!(served.1, expected);
+    let held = std::fs::read_to_string(product.data_dir().join("lock")).unwrap();
+    let server: u32 = held.trim().parse().unwrap();
+    signal(server, Signal::STOP);
+    let stalled = clean(&product, &dry_run);
+    signal(server, Signal::CONT);
+    assert_eq!(stalled.1, expected);
+
+    assert_eq!(product.stop().await, Some(0));
+    let before = files(&product.data_dir());
+    let alone = clean(&product, &dry_run);
+    assert_eq!(alone.1, expected);
+    assert_eq!(files(&product.data_dir()), before, "a file was changed");
+    product.start_again().await;
+    assert_eq!(state(&product, run).await["expired_at"], Value::Null);
     assert_eq!(product.stop().await, Some(0));
 }

@@ -72,7 +72,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     for part in [
         "they exclude each other",
         "ours:",
-        &format!("merges checkout {id} DIR"),
+        &format!("merges checkout {id} merge-{id}"),
         "--note",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -86,7 +86,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     assert!(call(&["runs"]).1.contains("! 1 merge waits for you"));
     let (_, report, _) = call(&["show", &run.to_string()]);
     assert!(report.contains(&format!("merges show {id}")), "{report}");
-    assert!(report.contains("merging: ! waits for you: conflict in"), "{report}");
+    assert!(report.contains("waits for you: conflict in"), "{report}");
 
     // What can't be used says what and why, and changes nothing.
     let place = product.directory.path();
@@ -117,7 +117,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
         "{written}"
     );
     let (code, _, said) = call(&["merges", "checkout", &id, &directory_name]);
-    assert!(code == Some(2) && said.contains("nothing is overwritten"), "{said}");
+    assert!(code == Some(2) && said.contains("is not overwritten"), "{said}");
     let (code, _, said) = call(&["merges", "resolve", &id, "--from", &directory_name]);
     assert!(
         code == Some(2) && said.contains(PATH) && said.contains("line 2"),

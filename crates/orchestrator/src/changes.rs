@@ -1,9 +1,9 @@
-//! What a branch changed, asked of git in the person's own repository. Only read.
+//! What a branch changed, read from the user's repository by git.
 
 use serde::Serialize;
 use std::{path::Path, process::Command};
 
-/// Sums of a difference.
+/// Totals of a diff.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Changes {
     pub(crate) files: u64,
@@ -12,7 +12,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Between two commits of a repository; `None` where that can't be told here.
+    /// Between two commits of a repository; `None` where git can't read them.
     pub(crate) fn between(repository: &Path, from: &str, to: &str) -> Option<Self> {
         let text = git(
             repository,
@@ -37,7 +37,7 @@ impl Changes {
     }
 }
 
-/// The difference itself, as a patch: its bytes are those of the files.
+/// The diff as a patch, in the bytes of the files.
 pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<Vec<u8>> {
     git(
         repository,
@@ -45,21 +45,21 @@ pub(crate) fn patch(repository: &Path, from: &str, to: &str) -> Option<Vec<u8>> 
     )
 }
 
-/// Where the commit of a run stands in the person's repository.
+/// How the commit of a run relates to the user's checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is part of what is checked out.
+    /// The checkout contains it.
     Merged,
-    /// It can be merged into what is checked out.
+    /// The checkout does not contain it.
     Unmerged,
-    /// It is there, and nothing is checked out to merge it into.
+    /// The repository has it but no checkout to merge it into.
     NoCheckout,
-    /// Neither the repository nor the commit can be read.
+    /// The repository or the commit can't be read.
     Unreadable,
 }
 
 impl Standing {
-    /// Asks the repository.
+    /// Reads it from the repository.
     pub(crate) fn of(repository: &Path, commit: &str) -> Self {
         if git(repository, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_none() {
             return Self::Unreadable;
@@ -75,7 +75,7 @@ impl Standing {
     }
 }
 
-/// The branch where it names the commit, else the commit: a branch may be gone, or moved on by its owner.
+/// The branch if it points to the commit, else the commit: the user may have moved or deleted the branch.
 pub(crate) fn name_of<'a>(repository: &Path, branch: &'a str, commit: &'a str) -> &'a str {
     let found = git(
         repository,
@@ -91,7 +91,7 @@ fn git(repository: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
         .arg("-C")
         .arg(repository)
-        // Nothing that a repository's configuration names is started.
+        // No program that the repository's configuration names is started.
         .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_are_read_whatever_is_missing() {
+    fn shortstat_is_parsed_with_missing_parts() {
         let found = Changes::parse(" 3 files changed, 12 insertions(+), 1 deletion(-)\n");
         assert_eq!(
             found,

@@ -1,8 +1,8 @@
-//! The way to a server: one that holds the data directory, or everything in this process.
+//! Finds the server of the data directory, or opens in this process what the command needs.
 
 use crate::{
     config::Loaded,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, Kind},
     opens::Opens,
     presence::Presence,
     token::token,
@@ -16,7 +16,7 @@ use std::{
 };
 use store::connect::Access;
 
-/// How long a server may take to say that it is there.
+/// How long a server may take to answer that it is ready.
 const PROBE: Duration = Duration::from_secs(3);
 /// How long a process that holds the data directory may take to publish its address.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -46,10 +46,10 @@ fn canonical(path: &Path) -> std::path::PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// A server to talk to, here or elsewhere.
+/// A server to talk to, in this process or another.
 pub(crate) struct Attached {
     pub(crate) client: Client,
-    /// Where answers come from, for people.
+    /// Where answers come from, for error messages.
     place: String,
     here: Here,
 }
@@ -62,11 +62,11 @@ enum Here {
 }
 
 impl Attached {
-    /// Uses the server that holds the data directory, or opens what is there already, as far as the command may
-    /// ([`Opens`]). `None` where nothing is there; nothing is made then.
+    /// Uses the server that holds the data directory, or opens what exists, as far as the command may ([`Opens`]).
+    /// `None` where nothing exists; nothing is created then.
     pub(crate) async fn existing(loaded: &Loaded) -> Result<Option<Self>, Failure> {
         let access = match loaded.opens {
-            // What goes on to open everything looks first.
+            // A command that opens everything reads first.
             Opens::ToRead | Opens::ForOneJob | Opens::Everything => Access::ReadOnly,
             Opens::ToChange => Access::ReadWrite,
             Opens::Nothing => return Ok(None),
@@ -85,13 +85,14 @@ impl Attached {
         }))
     }
 
-    /// The same for a command that names a run or a merge: where nothing is there, that isn't either.
+    /// The same for a command that names a run or a merge: where nothing exists, that is missing, too.
     pub(crate) async fn to(loaded: &Loaded, what: &str) -> Result<Self, Failure> {
         match Self::existing(loaded).await? {
             Some(attached) => Ok(attached),
             None => {
-                let place = format!("{}, which is not there", wire::place(loaded));
-                Err(elsewhere(Failure::usage(format!("there is no {what}")), &place))
+                let place = format!("{}, which does not exist", wire::place(loaded));
+                let missing = Failure::new(Kind::NotFound, format!("there is no {what}"));
+                Err(elsewhere(missing, &place))
             }
         }
     }
@@ -111,7 +112,7 @@ impl Attached {
             };
             match Harness::open(loaded, plan).await {
                 Ok(harness) => return Self::in_process(loaded, harness),
-                // Somebody has the directory: perhaps it is still on its way up, or down.
+                // The process that holds the directory may be starting or stopping.
                 Err(OpenError::Held(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(error) => return Err(error.failure()),
             }
@@ -127,7 +128,7 @@ impl Attached {
         }
     }
 
-    /// Everything here, with a model that plays a script.
+    /// Opens everything here, with a scripted model.
     pub(crate) async fn scripted(loaded: &Loaded, listen: SocketAddr, scripted: Scripted) -> Result<Self, Failure> {
         let plan = Plan {
             listen,
@@ -139,7 +140,7 @@ impl Attached {
         Self::in_process(loaded, harness)
     }
 
-    /// A server that was left alone for a moment: perhaps it is restarted, perhaps its process has ended.
+    /// Connects again after the server went away: it may have been restarted, or its process may have ended.
     pub(crate) async fn again(mut self, loaded: &Loaded) -> Result<Self, Failure> {
         let deadline = Instant::now() + TIMEOUT / 2;
         while Instant::now() < deadline {
@@ -163,12 +164,12 @@ impl Attached {
         })
     }
 
-    /// Whether the run ends with this process, or rests after it: no other process answers for the data directory.
+    /// Whether no other process serves the data directory, so that the run stops with this one.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self.here, Here::Nothing)
     }
 
-    /// Whether nobody works on the database while this command looks at it.
+    /// Whether no other process works on the database.
     pub(crate) fn is_alone(&self) -> bool {
         match &self.here {
             Here::Existing(existing) => existing.is_alone(),
@@ -176,24 +177,23 @@ impl Attached {
         }
     }
 
-    /// What was answered instead of what was asked for. What isn't there is said together with where it was looked for.
+    /// An error of the server. One about something missing names where it was looked for.
     pub(crate) fn failure(&self, error: ClientError) -> Failure {
-        let is_missing = error.problem().is_some_and(|problem| problem.status == 404);
-        let failure = failure(error);
-        match is_missing {
-            true => elsewhere(failure, &self.place),
-            false => failure,
+        let failure = Failure::from(error);
+        match failure.kind {
+            Kind::NotFound => elsewhere(failure, &self.place),
+            Kind::Usage | Kind::Configuration | Kind::Conflict | Kind::Environment | Kind::Internal => failure,
         }
     }
 
-    /// Closes what was opened here; the answer, or what came instead of it.
+    /// Closes what was opened here, and returns the answer or the error.
     pub(crate) async fn close_with<T>(self, answer: Result<T, ClientError>) -> Result<T, Failure> {
         let answer = answer.map_err(|error| self.failure(error));
         self.close().await;
         answer
     }
 
-    /// Puts down what was opened here. What is under way is kept.
+    /// Closes what was opened here. Work in progress is kept.
     pub(crate) async fn close(self) {
         match self.here {
             Here::Harness(harness) => harness.close().await,
@@ -204,40 +204,20 @@ impl Attached {
 }
 
 /// Names where something was looked for, and how to look elsewhere.
-fn elsewhere(failure: Failure, place: &str) -> Failure {
-    let shown = Failure {
-        details: Vec::new(),
-        ..failure
-    };
-    shown.with("looked in", place).hint(
-        "`orchestrator runs` lists what is there; look elsewhere with --data-dir DIR or ORCHESTRATOR_DATA_DIR, or with \
-         DATABASE_URL for a database of your own",
+fn elsewhere(mut failure: Failure, place: &str) -> Failure {
+    failure.details.clear();
+    failure.with("looked in", place).hint(
+        "`orchestrator runs` lists the runs there; look elsewhere with --data-dir DIR or ORCHESTRATOR_DATA_DIR, or with \
+         DATABASE_URL for your own database",
     )
 }
 
-/// What a server answered instead of what was asked for.
+/// What a server answered instead of what was requested.
 pub(crate) fn failure(error: ClientError) -> Failure {
-    let Some(problem) = error.problem() else {
-        return Failure::from_text_environment(&error.to_string());
-    };
-    let mut failure = if problem.status < 500 {
-        Failure::usage(&problem.detail)
-    } else {
-        Failure::environment(&problem.detail)
-    };
-    if let Some(field) = &problem.field {
-        failure = failure.with("field", field);
-    }
-    if let Some(value) = &problem.value {
-        failure = failure.with("found", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    }
-    match &problem.hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::from(error)
 }
 
-/// What a run's state means to the shell.
+/// The exit code for the state of a run.
 pub(crate) fn exit(state: domain::run::RunState) -> Exit {
     use domain::run::RunState;
     match state {

@@ -1,4 +1,4 @@
-//! Where the demo plays: its repository, which stays, and its data, which may go.
+//! Directories of the demo: its repository, which is kept, and its data, which may be temporary.
 
 use crate::{config::Loaded, failure::Failure};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use store::embedded::DataDirLock;
 
-/// The sample repository: path, content, whether it is a program.
+/// Files of the sample repository: path, content, whether it is executable.
 const FILES: [(&str, &str, bool); 10] = [
     ("README.md", include_str!("../demo/repo/README.md"), false),
     ("bin/report", include_str!("../demo/repo/bin/report"), true),
@@ -23,18 +23,18 @@ const FILES: [(&str, &str, bool); 10] = [
     ("tests/table.t", include_str!("../demo/repo/tests/table.t"), false),
 ];
 
-/// Two directories.
+/// The two directories.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) data_dir: PathBuf,
     /// Beside the data directory: a workspace may not be within it.
     pub(crate) repository: PathBuf,
-    /// Whether the data goes away at the end.
+    /// Whether the data is deleted at the end.
     pub(crate) is_temporary: bool,
 }
 
 impl Place {
-    /// The named data directory; else, for a server that stays, one of the demo's own; else a temporary one.
+    /// The data directory that was named; else one of the demo's own if the server keeps running, or a temporary one.
     pub(crate) fn choose(loaded: &Loaded, stays: bool) -> Result<Self, Failure> {
         let is_named = loaded
             .sources
@@ -45,15 +45,15 @@ impl Place {
             (false, true) => Self::beside(with_suffix(&loaded.config.data_dir, "-demo")),
             (false, false) => Self::temporary()?,
         };
-        // Makes the directory with the rights it needs; who opens the harness takes the lock again.
+        // Creates the directory with its permissions; opening the harness takes the lock again.
         let made = DataDirLock::take(&place.data_dir);
-        drop(made.map_err(|error| Failure::from_text_environment(&error.to_string()))?);
+        drop(made.map_err(Failure::from)?);
         Ok(place)
     }
 
     fn beside(data_dir: PathBuf) -> Self {
         let repository = with_suffix(&data_dir, "-repository");
-        // As the server will name it: by its real path.
+        // The server uses the real path, too.
         let parent = repository.parent().and_then(|parent| parent.canonicalize().ok());
         let repository = match (parent, repository.file_name()) {
             (Some(parent), Some(name)) => parent.join(name),
@@ -71,11 +71,11 @@ impl Place {
             .prefix("orchestrator-demo-")
             .tempdir()
             .and_then(|directory| {
-                // The account of the database server passes through.
+                // The account of the database server must be able to enter.
                 fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
                 directory.keep().canonicalize()
             });
-        let directory = made.map_err(|error| failure(&std::env::temp_dir(), &error))?;
+        let directory = made.map_err(|error| failure(&std::env::temp_dir(), error))?;
         Ok(Self {
             data_dir: directory.join("data"),
             repository: directory.join("repository"),
@@ -83,7 +83,7 @@ impl Place {
         })
     }
 
-    /// Removes what does not stay.
+    /// Removes temporary data.
     pub(crate) fn clean(&self) {
         if self.is_temporary
             && let Err(error) = fs::remove_dir_all(&self.data_dir)
@@ -93,12 +93,12 @@ impl Place {
     }
 }
 
-/// Makes the sample repository with one commit, unless it is there.
+/// Creates the sample repository with one commit, unless it exists.
 pub(crate) fn unpack(repository: &Path) -> Result<(), Failure> {
     if repository.join(".git").exists() {
         return Ok(());
     }
-    write_files(repository).map_err(|error| failure(repository, &error))?;
+    write_files(repository).map_err(|error| failure(repository, error))?;
     let steps: [&[&str]; 3] = [
         &["init", "--quiet", "--initial-branch=main"],
         &["add", "--all"],
@@ -124,7 +124,7 @@ fn write_files(repository: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs git as nobody in particular: the sample repository is not to depend on whose machine this is.
+/// Runs git with a fixed identity: the sample repository must not depend on the user's settings.
 fn git(repository: &Path, arguments: &[&str]) -> Result<(), Failure> {
     let output = Command::new("git")
         .arg("-C")
@@ -140,20 +140,20 @@ fn git(repository: &Path, arguments: &[&str]) -> Result<(), Failure> {
         .args(["-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"])
         .args(arguments)
         .output()
-        .map_err(|error| failure(repository, &error))?;
+        .map_err(|error| failure(repository, error))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(Failure::environment("the sample repository can't be made")
+    Err(Failure::environment("the sample repository can't be created")
         .with("command", format!("git {}", arguments.join(" ")))
         .with("found", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-fn failure(path: &Path, error: &io::Error) -> Failure {
-    Failure::environment("the demo's directories can't be made")
+fn failure(path: &Path, error: io::Error) -> Failure {
+    Failure::environment("the demo's directories can't be created")
         .with("path", path.display())
-        .with("found", error)
-        .hint("choose another place with --data-dir")
+        .caused_by(error)
+        .hint("choose another directory with --data-dir")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_sample_is_unpacked_and_its_tests_pass() {
+    fn sample_repository_is_complete_and_its_tests_pass() {
         let directory = tempfile::tempdir().unwrap();
         let repository = directory.path().join("repository");
         unpack(&repository).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_repository_is_not_within_the_data_directory() {
+    fn repository_lies_beside_the_data_directory() {
         let place = Place::beside(PathBuf::from("/data/demo"));
         assert_eq!(place.repository, Path::new("/data/demo-repository"));
     }

@@ -1,4 +1,4 @@
-//! Following a run to its end: events come in, the board changes, people see it.
+//! Follows a run to its end: reads events, updates the board, shows progress.
 
 use crate::{
     client::{Attached, failure},
@@ -17,19 +17,19 @@ use std::{
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The block is drawn at most so often.
+/// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
-/// And at least so often: its clocks go on.
+/// Longest time between two frames, for the clocks in them.
 const CLOCK: Duration = Duration::from_secs(1);
-/// What events don't tell, such as the director's cost, is asked for so often.
+/// Time between two requests for what events don't carry, such as the director's cost.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long a second press of the key counts as a yes.
+/// How long a second key press confirms the first.
 const CONFIRMATION: Duration = Duration::from_secs(5);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// A block that is redrawn, where standard output is a terminal; else lines.
+    /// A block that is redrawn if standard output is a terminal, else lines.
     People,
     /// Lines on standard error: standard output is for a document.
     Document,
@@ -37,12 +37,12 @@ pub(crate) enum Mode {
     Quiet,
 }
 
-/// Which events are told as lines. What happened before shows in where things stand.
+/// Which events become lines. Earlier ones show in the state of the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// All of them: the run was just submitted.
+    /// All: the run was just submitted.
     Beginning,
-    /// Those to come.
+    /// New ones.
     Now,
 }
 
@@ -50,11 +50,11 @@ pub(crate) enum Since {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Over(RunState),
-    /// The person left before the run's end.
+    /// The person left before the run ended.
     Detached,
 }
 
-/// Follows a run. A server that goes away is replaced by its successor, or by this process.
+/// Follows a run. If the server goes away, continues with its successor or in this process.
 pub(crate) async fn follow(
     mut attached: Attached,
     loaded: &Loaded,
@@ -67,13 +67,13 @@ pub(crate) async fn follow(
     if since == Since::Now && look.state.is_final() {
         return Ok((attached, Ending::Over(look.state)));
     }
-    let told = match since {
+    let known = match since {
         Since::Beginning => 0,
         Since::Now => look.last_event,
     };
     let mut follower = Follower {
-        told,
-        board: Board::new(run_details(&look)),
+        known,
+        board: Board::new(run_details(&look), loaded.invocation.clone()),
         view: View::open(mode),
         asked: None,
     };
@@ -97,8 +97,8 @@ enum Session {
 }
 
 struct Follower {
-    /// The last event that was known before.
-    told: i64,
+    /// The last event that needs no line.
+    known: i64,
     board: Board,
     view: View,
     /// When the person first asked to cancel.
@@ -115,7 +115,7 @@ impl Follower {
         let mut events = attached.client.events(id, self.board.seq);
         let (mut frames, mut looks) = (tokio::time::interval(FRAME), tokio::time::interval(LOOK));
         loop {
-            // Kept while the clock ticks: a wait that is begun anew each time might never end.
+            // Kept across ticks: a wait that restarts with each tick might never end.
             let mut next = pin!(events.next());
             let event = loop {
                 tokio::select! {
@@ -143,7 +143,7 @@ impl Follower {
 
     async fn event(&mut self, attached: &Attached, id: RunId, event: Event) -> Result<(), Failure> {
         let Some(entry) = entry(&event) else {
-            // A kind of event that a newer server knows; its number still counts.
+            // A kind of event of a newer server; its number still counts.
             self.board.seq = self.board.seq.max(event.seq);
             return Ok(());
         };
@@ -153,18 +153,18 @@ impl Follower {
             self.board
                 .look_at_tasks(list.tasks.into_iter().map(task_details).collect());
         }
-        self.view.news(&self.board, &entry, entry.seq > self.told);
+        self.view.news(&self.board, &entry, entry.seq > self.known);
         Ok(())
     }
 
-    /// The log has ended; the run itself has the last word.
+    /// The event stream has ended; the run itself decides whether it is over.
     async fn finish(&mut self, attached: &Attached, id: RunId) -> Result<Session, Failure> {
         match attached.client.run(&id.to_string()).await {
             Ok(run) if run.state.is_final() => {
                 self.board.look(run_details(&run));
                 Ok(Session::Ended(Ending::Over(run.state)))
             }
-            // A server that is being stopped ends its streams early.
+            // A server that stops ends its streams early.
             Ok(_) | Err(ClientError::Unreachable { .. }) => Ok(Session::Lost),
             Err(error) => Err(failure(error)),
         }
@@ -176,7 +176,7 @@ impl Follower {
             Key::Cancel if self.is_asking() => {
                 self.asked = None;
                 attached.client.cancel(&id.to_string()).await.map_err(failure)?;
-                self.board.doing = "cancelling; what has landed stays".to_owned();
+                self.board.doing = "cancelling; landed work stays".to_owned();
             }
             Key::Cancel => self.asked = Some(Instant::now()),
             Key::Other => self.asked = None,
@@ -189,17 +189,17 @@ impl Follower {
     }
 }
 
-/// Signals that ask this process to leave.
+/// Signals that ask this process to stop.
 pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupts {
-    /// From now on these signals no longer end the process by themselves.
+    /// From now on these signals don't end the process by themselves.
     pub(crate) fn new() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::environment("signals can't be listened to").with("found", error))
+            signal(kind).map_err(|error| Failure::environment("the process can't listen for signals").caused_by(error))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -226,7 +226,7 @@ enum View {
 struct Live {
     screen: Screen,
     keys: Option<Keys>,
-    /// Lines that wait to be put above the block.
+    /// Lines to print above the block.
     above: Vec<String>,
     shown: BTreeSet<String>,
     has_header: bool,
@@ -263,14 +263,14 @@ impl View {
         }
     }
 
-    /// Shows an event that the board has taken in.
+    /// Shows an event that the board has applied.
     fn news(&mut self, board: &Board, entry: &Entry, is_new: bool) {
         match self {
             Self::Nothing => {}
             Self::Lines { to_output } => {
-                if let Some(news) = news(entry).filter(|_| is_new) {
+                if let Some(news) = news(entry, &board.invocation).filter(|_| is_new) {
                     let since = Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
-                    print(*to_output, &format!("{:>7}  {news}", elapsed(since)));
+                    print(*to_output, &format!("{:>8}  {news}", format!("+{}", elapsed(since))));
                 }
             }
             Self::Screen(live) => live.take_in(board),
@@ -293,7 +293,7 @@ impl View {
         std::future::pending().await
     }
 
-    /// The last picture: everything that happened, and nothing that moves.
+    /// Draws the last frame: what happened, without the block.
     fn end(&mut self, board: &Board) {
         if let Self::Screen(live) = self {
             live.take_in(board);
@@ -329,7 +329,7 @@ impl Live {
         }
         let mut lines = block(board, OffsetDateTime::now_utc(), self.screen.look());
         if asking {
-            lines.push("  cancel this run? press c again; any other key goes on".to_owned());
+            lines.push("  cancel this run? press c again to confirm, any other key to continue".to_owned());
         }
         self.draw(&lines);
     }
@@ -346,7 +346,7 @@ impl Live {
 
 fn print(to_output: bool, text: &str) {
     if to_output {
-        // A reader that went away is noticed when the result is printed.
+        // A closed output is noticed when the result is printed.
         output::line(text).unwrap_or_default();
     } else {
         output::note(text);

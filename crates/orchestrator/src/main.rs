@@ -1,14 +1,15 @@
 //! The binary: configuration, commands, wiring.
 //!
-//! [`cli`] says what can be asked for and [`config`] what holds; each command is a file of [`commands`]. [`client`]
-//! finds the server that holds the data directory, or opens the whole harness of [`wire`] in this process. [`following`]
-//! shows a run while it goes on, [`report`] what came of it.
+//! [`cli`] defines the command line and [`config`] the settings; each command is a file of [`commands`]. [`client`] finds
+//! the server of the data directory, or opens the harness of [`wire`] in this process. [`following`] shows a run in
+//! progress, [`report`] its result.
 
 mod cli;
 mod commands;
 
 mod config;
 mod failure;
+mod invocation;
 mod opens;
 mod output;
 
@@ -28,33 +29,40 @@ use clap::Parser;
 use cli::Cli;
 use config::Loaded;
 use failure::{Exit, Failure};
+use invocation::Invocation;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // In a sandbox this program starts the command, and is nothing else.
+    // In a sandbox, this program only starts the command.
     if let Some(code) = sandbox::launcher_main() {
         return code;
     }
     explain_panics();
-    // Connections must not take the files that the database, hubs and sandboxes need.
+    // Connections must not use up the descriptors that the database, hubs and sandboxes need.
     server::raise_descriptors();
     let cli = Cli::parse();
     let json = cli.common.json;
-    let outcome = commands::load_for(&cli).and_then(|loaded| {
-        if loaded.config.database.url.is_none() {
-            forget_options_of_other_databases();
-        }
-        perform(cli, loaded)
-    });
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let invocation = Invocation::new(&cli, variable);
+    let outcome = match commands::perform_unconfigured(&cli) {
+        Some(outcome) => outcome,
+        None => commands::load_for(&cli, &invocation).and_then(|loaded| {
+            if loaded.config.database.url.is_none() {
+                forget_options_of_other_databases();
+            }
+            perform(cli, loaded)
+        }),
+    };
     match outcome {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
+            let failure = failure.with_commands(&invocation);
             output::note(&failure.to_string());
             if json {
-                // The same, for the reader of the document; the exit code says it in any case.
+                // The same for readers of the document; the exit code tells it in any case.
                 output::document(&serde_json::json!({ "error": failure })).unwrap_or_default();
             }
-            ExitCode::from(failure.exit.code())
+            ExitCode::from(failure.kind.exit().code())
         }
     }
 }
@@ -63,29 +71,29 @@ fn perform(cli: Cli, loaded: Loaded) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::environment("the program can't start its threads").with("found", error))?;
+        .map_err(|error| Failure::environment("the program can't start its threads").caused_by(error))?;
     let outcome = runtime.block_on(commands::perform(cli, loaded));
-    // What still waits for a terminal or a disk must not keep the process.
+    // A thread that waits for a terminal or a disk must not keep the process.
     runtime.shutdown_background();
     outcome
 }
 
-/// `PGOPTIONS` is meant for a server of the user's own. The database client adds it to every connection, and has no way to
-/// leave it out, so the private server would get it, too.
+/// Removes `PGOPTIONS`, which is meant for the user's own servers. The database client adds it to every connection and
+/// can't leave it out, so the private server would get it, too.
 #[expect(unsafe_code, reason = "no safe function changes the environment")]
 fn forget_options_of_other_databases() {
     // SAFETY: no other thread has been started yet, so none reads the environment meanwhile.
     unsafe { std::env::remove_var("PGOPTIONS") };
 }
 
-/// A panic is a bug of ours: says so, and how to report it, behind what the standard hook prints.
+/// Adds to the standard message of a panic that it is a bug, and how to report it.
 fn explain_panics() {
     let standard = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         standard(panic);
         output::note(
             "this is a bug in orchestrator; nothing that was recorded is lost. Please report it with the lines \
-             above and what `orchestrator logs RUN --json` prints",
+             above and the output of `orchestrator logs RUN --json`",
         );
     }));
 }

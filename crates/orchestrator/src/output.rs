@@ -1,8 +1,7 @@
-//! Standard output: results go there and nothing else. A reader that leaves early is no error of ours.
+//! Standard output, for results only. A reader that stops early is not an error.
 //!
-//! Texts of models, commands, file names and repositories are shown by every command. What goes to a terminal goes
-//! through [`shown`], here and in [`crate::progress`]: nothing else of the program writes to one. What goes to a file or
-//! another program stays as it is.
+//! Commands show texts of models, programs, file names and repositories. Everything for a terminal passes [`shown`], here
+//! and in [`crate::progress`]; nothing else writes to one. Output to a file or another program is unchanged.
 
 use crate::failure::Failure;
 use serde::Serialize;
@@ -20,7 +19,7 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     written(format!("{text}\n").as_bytes())
 }
 
-/// Prints bytes of a repository as they are; to a terminal only what it can show.
+/// Prints bytes of a repository unchanged; for a terminal, control characters are escaped.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     match io::stdout().is_terminal() {
         true => written(shown(&String::from_utf8_lossy(bytes)).as_bytes()),
@@ -31,44 +30,44 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Prints a document as JSON.
 pub(crate) fn document(document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(document)
-        .map_err(|error| Failure::environment("the result could not be written as JSON").with("found", error))?;
+        .map_err(|error| Failure::environment("the result could not be written as JSON").caused_by(error))?;
     line(&text)
 }
 
-/// Prints a line for people beside the result.
+/// Prints a line on standard error.
 pub(crate) fn note(text: &str) {
     let text = match io::stderr().is_terminal() {
         true => shown(text),
         false => Cow::Borrowed(text),
     };
-    // Nothing better can be done about a standard error that is gone.
+    // A closed standard error can't be reported anywhere.
     writeln!(io::stderr().lock(), "{text}").unwrap_or_default();
 }
 
-/// The text as a terminal may show it: what would steer the terminal or reorder the text stands there by its number, in
-/// the notation of JSON, so that a document stays one.
+/// The text for a terminal: characters that control it or reorder text are escaped as in JSON, so that a document stays
+/// valid.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
-            // The end of a line, as some files have it; alone it would go back over what was shown.
+            // Part of a line end; alone it would overwrite the line.
             '\r' if letters.peek() == Some(&'\n') => {}
-            letter if steers(letter) => safe.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter if is_control(letter) => safe.push_str(&format!("\\u{:04x}", u32::from(letter))),
             letter => safe.push(letter),
         }
     }
     Cow::Owned(safe)
 }
 
-/// Whether a character does something to a terminal besides being shown.
-pub(crate) fn steers(letter: char) -> bool {
+/// Whether a character controls a terminal or reorders text.
+pub(crate) fn is_control(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,
-        // Direction marks reorder what is shown after them, in lines and across them.
+        // Direction marks reorder the text that follows.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         letter => letter.is_control(),
     }
@@ -77,13 +76,13 @@ pub(crate) fn steers(letter: char) -> bool {
 fn written(bytes: &[u8]) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(&error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-fn failure(error: &io::Error) -> Failure {
-    Failure::environment("the result could not be printed").with("found", error)
+fn failure(error: io::Error) -> Failure {
+    Failure::environment("the result could not be printed").caused_by(error)
 }
 
 #[cfg(test)]
@@ -91,10 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_steers_a_terminal_reaches_it() {
+    fn control_characters_are_escaped_for_a_terminal() {
         let hostile = "a\u{1b}]0;title\u{7}b\u{1b}[2J\u{9b}31mc\u{7f}d\re\u{8}f\u{202e}g\u{2066}h\0\tkept\r\nkept\n";
         let safe = shown(hostile);
-        assert!(!safe.contains(steers), "{safe:?}");
+        assert!(!safe.contains(is_control), "{safe:?}");
         assert_eq!(
             safe,
             "a\\u001b]0;title\\u0007b\\u001b[2J\\u009b31mc\\u007fd\\u000de\\u0008f\\u202eg\\u2066h\\u0000\tkept\nkept\n"
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_stays_the_same_document() {
+    fn escaped_document_has_the_same_content() {
         let document = serde_json::json!({"text": "\u{1b}[31m\u{9b}\u{202e}\u{7f}"});
         let text = serde_json::to_string_pretty(&document).unwrap();
         let read: serde_json::Value = serde_json::from_str(&shown(&text)).unwrap();

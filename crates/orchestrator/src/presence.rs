@@ -1,4 +1,4 @@
-//! Where a server says how it is reached: one small file in its data directory.
+//! The file in the data directory by which a server is found.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ use std::{
 
 const FILE: &str = "server.json";
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Presence {
     /// `http://127.0.0.1:8000`
     pub(crate) address: String,
     pub(crate) pid: u32,
     pub(crate) version: String,
-    /// The scripted model, while a demo plays.
+    /// Address of the scripted model, during a demo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scripted_model: Option<String>,
 }
@@ -33,19 +33,19 @@ impl Presence {
         }
     }
 
-    /// What a data directory says; `None` where no server has said anything, or nothing that can be read.
+    /// Reads the file of a data directory; `None` where it is missing or can't be read.
     pub(crate) fn read(data_dir: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
         serde_json::from_str(&text).ok()
     }
 
-    /// Says it, in one step, until the result is dropped.
+    /// Writes the file atomically; it is removed when the result is dropped.
     pub(crate) fn publish(&self, data_dir: &Path) -> Result<Published, Failure> {
         let path = data_dir.join(FILE);
         self.write(&path, data_dir).map_err(|error| {
             Failure::environment("the server could not publish its address")
                 .with("file", path.display())
-                .with("found", error)
+                .caused_by(error)
                 .hint("check the disk and the owner of the data directory")
         })?;
         Ok(Published { path })
@@ -61,7 +61,7 @@ impl Presence {
     }
 }
 
-/// A file that goes away with the server.
+/// A published file, removed on drop.
 #[derive(Debug)]
 pub(crate) struct Published {
     path: PathBuf,
@@ -75,7 +75,7 @@ impl Drop for Published {
     }
 }
 
-/// A server that listens everywhere is reached here by the loopback.
+/// A server that listens on every address is reached by loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_published_address_is_found_until_it_is_taken_back() {
+    fn published_address_is_found_until_it_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let presence = Presence::here("0.0.0.0:8123".parse().unwrap(), None);
         let published = presence.publish(directory.path()).unwrap();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_is_no_address() {
+    fn truncated_file_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE), "{\"address\": \"http://").unwrap();
         assert_eq!(Presence::read(directory.path()), None);

@@ -11,10 +11,10 @@ pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
         return Ok(None);
     };
     let problem = |found: String| {
-        Failure::usage("the token file can't be used")
+        Failure::configuration("the token file can't be used")
             .with("file", path.display())
             .with("found", found)
-            .hint("it holds one line with the token; mend server.token_file or ORCHESTRATOR_TOKEN_FILE")
+            .hint("it must hold one line with the token; correct server.token_file or ORCHESTRATOR_TOKEN_FILE")
     };
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     match text.trim() {

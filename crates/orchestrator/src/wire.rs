@@ -27,14 +27,14 @@ use telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// What differs from one harness to another, besides the configuration.
+/// What differs between harnesses, besides the configuration.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where the server listens.
     pub(crate) listen: SocketAddr,
-    /// What is logged where the configuration does not say.
+    /// Log filter where the configuration has none.
     pub(crate) log: &'static str,
-    /// A model server of our own, and what its models are called and cost.
+    /// A scripted model server, with the names and prices of its models.
     pub(crate) scripted: Option<Scripted>,
     pub(crate) purpose: Purpose,
 }
@@ -42,22 +42,22 @@ pub(crate) struct Plan {
 /// What a harness is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Going on with whatever is unfinished.
+    /// Working on everything that is unfinished.
     Work,
-    /// Lending a hand to a server on another machine, which has the workspaces.
+    /// Working remotely for a server on another machine, which has the workspaces.
     Help,
-    /// Delivering one run: nothing else that is unfinished is gone on with.
+    /// Delivering one run; nothing else is worked on.
     Deliver(RunId),
-    /// Clearing away only: nothing unfinished is gone on with.
+    /// Deleting expired data; nothing is worked on.
     Tidy,
-    /// Reading what is there.
+    /// Reading.
     Read,
-    /// Changing one thing of what is there.
+    /// Making one change.
     Change,
 }
 
 impl Purpose {
-    /// Whether others may bring their requests here: who has one job takes no more.
+    /// Whether other commands may find this process and use it. One with a single job takes no requests.
     fn is_published(self) -> bool {
         match self {
             Self::Work | Self::Help => true,
@@ -66,10 +66,10 @@ impl Purpose {
     }
 }
 
-/// Facts are shown anyway; a log beside them would be drawn over.
+/// Events are shown anyway; log lines would disturb the display.
 pub(crate) const QUIET_LOG: &str = "off";
 
-/// A provider that plays a script.
+/// A provider whose model is scripted.
 #[derive(Clone, Debug)]
 pub(crate) struct Scripted {
     pub(crate) provider: String,
@@ -81,7 +81,7 @@ pub(crate) struct Scripted {
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,
-    /// What the sandbox is, in words.
+    /// Description of the sandbox.
     pub(crate) sandbox: String,
     published: Option<Published>,
     server: JoinHandle<std::io::Result<()>>,
@@ -89,7 +89,7 @@ pub(crate) struct Harness {
     store: Store,
     postgres: Option<Running>,
     telemetry: Telemetry,
-    /// Last: the directory is free when everything else is closed.
+    /// Dropped last: the directory is free when everything else is closed.
     _lock: DataDirLock,
 }
 
@@ -118,31 +118,31 @@ impl OpenError {
 }
 
 impl Harness {
-    /// Opens everything. What was opened when something fails is closed again.
+    /// Opens everything; on a failure, closes what was opened.
     pub(crate) async fn open(loaded: &Loaded, plan: Plan) -> Result<Self, OpenError> {
         install_crypto();
         let config = &loaded.config;
         let lock = lock(&config.data_dir).await?;
         let data_dir = lock.data_dir().to_owned();
         note_purpose(&data_dir, plan.purpose)
-            .map_err(|error| Failure::environment("the data directory can't be written to").with("found", error))?;
+            .map_err(|error| Failure::environment("the data directory can't be written to").caused_by(error))?;
         let server_settings = server_settings(loaded)?;
         let listener = server::bind(plan.listen, &server_settings).await;
-        let listener = listener.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+        let listener = listener.map_err(Failure::from)?;
         let mut models = model_settings(loaded)?;
         if let Some(scripted) = &plan.scripted {
             add_scripted(&mut models, scripted)?;
         }
         let telemetry = telemetry::init(telemetry_settings(loaded, &data_dir, &models, plan.log)?)
-            .map_err(|error| Failure::usage("logs and metrics can't be started").with("found", error))?;
+            .map_err(|error| Failure::usage("logs and metrics can't be started").caused_by(error))?;
         for variable in unmaskable(&models) {
             tracing::warn!(
                 variable,
-                "the value is too short or too ordinary to be masked in what is stored; a local server's needs no mask"
+                "the key is too short or too ordinary to be masked in stored texts; the key of a local server needs no mask"
             );
         }
-        let models = llm::Models::new(models)
-            .map_err(|error| Failure::usage("the models can't be used").with("found", error))?;
+        let models =
+            llm::Models::new(models).map_err(|error| Failure::usage("the models can't be used").caused_by(error))?;
         let (sandbox, database) = tokio::join!(probe(loaded), open_database(loaded, &data_dir));
         let (store, postgres) = database?;
         let parts = async {
@@ -153,12 +153,12 @@ impl Harness {
                 Some(gaps) => tracing::warn!(
                     gaps,
                     sandbox = described,
-                    "parts of the sandbox are not enforced on this host; `orchestrator doctor` says what to do"
+                    "parts of the sandbox are not enforced on this host; `orchestrator doctor` shows what to do"
                 ),
             }
             let settings = engine_settings(loaded, &data_dir, plan.purpose)?;
             let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox)).await;
-            let engine = engine.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            let engine = engine.map_err(Failure::from)?;
             Ok::<_, Failure>((engine, described))
         };
         let (engine, sandbox) = match parts.await {
@@ -170,7 +170,7 @@ impl Harness {
         };
         let address = listener
             .local_addr()
-            .map_err(|error| Failure::environment("the server has no address").with("found", error))?;
+            .map_err(|error| Failure::environment("the server has no address").caused_by(error))?;
         let stop_server = CancellationToken::new();
         let server = server::serve(listener, engine.clone(), server_settings, stop_server.clone());
         let server = tokio::spawn(server);
@@ -193,7 +193,7 @@ impl Harness {
         })
     }
 
-    /// Puts everything down: no new work, what is under way is kept for the next start, then the rest.
+    /// Stops: no new work; work in progress is kept for the next start.
     pub(crate) async fn close(self) {
         drop(self.published);
         self.engine.drain().await;
@@ -208,7 +208,7 @@ impl Harness {
     }
 }
 
-/// The one implementation of cryptography; a second call finds it installed.
+/// Installs the TLS implementation; a second call changes nothing.
 pub(crate) fn install_crypto() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
@@ -217,23 +217,24 @@ async fn lock(data_dir: &Path) -> Result<DataDirLock, OpenError> {
     let path = data_dir.to_owned();
     let taken = blocking(move || DataDirLock::take(&path)).await;
     taken.map_err(|error| {
-        let failure = Failure::from_text_environment(&error.to_string());
-        match error {
-            LockError::Held { .. } => OpenError::Held(failure),
-            LockError::Directory(_) => OpenError::Failed(failure),
+        let is_held = matches!(error, LockError::Held { .. });
+        let failure = Failure::from(error);
+        match is_held {
+            true => OpenError::Held(failure),
+            false => OpenError::Failed(failure),
         }
     })
 }
 
-/// The sandbox of the configuration, proven to work.
+/// Opens the configured sandbox and tests it.
 pub(crate) async fn probe(loaded: &Loaded) -> Result<Sandbox, Failure> {
     Sandbox::probe(loaded.config.sandbox.tier, sandbox_settings(loaded))
         .await
-        .map_err(|error| Failure::from_text_environment(&error.to_string()))
+        .map_err(Failure::from)
 }
 
-/// The same after a restart, and different for every data directory of every machine: two of them may have the same
-/// path. It is made at the first start.
+/// The name of this process: the same after a restart, unique to the data directory on this machine. It is created at the
+/// first start.
 fn process_name(data_dir: &Path) -> Result<String, Failure> {
     let path = data_dir.join("process-id");
     let id = match std::fs::read_to_string(&path) {
@@ -243,9 +244,9 @@ fn process_name(data_dir: &Path) -> Result<String, Failure> {
         Err(error) => Err(error),
     };
     let id = id.map_err(|error| {
-        Failure::environment("the name of this process can't be kept")
+        Failure::environment("the id of this process can't be stored")
             .with("file", path.display())
-            .with("found", error)
+            .caused_by(error)
     })?;
     Ok(format!("{} {id}", data_dir.display()))
 }
@@ -258,7 +259,7 @@ fn name_process(data_dir: &Path, path: &Path) -> std::io::Result<String> {
     Ok(id)
 }
 
-/// Runs what waits for the disk or for other programs beside the runtime. A panic in it goes on here.
+/// Runs blocking work on a thread of its own and passes on a panic in it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -266,7 +267,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// The variables whose keys can't be masked, because text that merely says the same would be masked too.
+/// The variables whose keys can't be masked because they are too short or too ordinary.
 pub(crate) fn unmaskable(models: &llm::Settings) -> Vec<&str> {
     let keys = models.providers.values().filter_map(|provider| {
         let key = provider.api_key.as_ref()?;

@@ -149,7 +149,7 @@ pub enum OpenError {
     },
     /// The schema is from the past, and the caller brings nothing up to date.
     #[error(
-        "the database at {server} has schema {found}, older than schema {known} of this version\n  start the server once to bring it up to date: orchestrator serve"
+        "the database at {server} has schema {found}, older than schema {known} of this version\n  start the server once to bring it up to date: `orchestrator serve`"
     )]
     Older {
         /// Host and port, or the socket.

@@ -28,7 +28,7 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
             "[databse]\nurl = \"x\"\n",
             &["databse", "1.toml:1", "did you mean database?"],
         ),
-        ("wokers = 3\n", &["wokers", "known here"]),
+        ("wokers = 3\n", &["wokers", "expected one of"]),
         ("[server\n", &["not valid TOML", ":1"]),
         ("[server]\nlisten = \"here\"\n", &["server.listen", "here", "4.toml:2"]),
         ("[server]\nlisten = 80\n", &["server.listen", "80"]),

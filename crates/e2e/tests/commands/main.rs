@@ -1,10 +1,13 @@
 //! Commands without a server: what each of them opens, makes and starts.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
+mod caller;
+mod looks;
 mod next;
 mod nothing_there;
 mod one_change;
 mod other_databases;
+mod printed;
 
 use std::{path::Path, process::Output};
 

@@ -63,7 +63,7 @@ impl DiskRoom {
         (used.total_bytes() > bound).then(|| {
             format!(
                 "{place} takes {}, over its bound of {} (retention.bytes), and nothing more can be spared now: {}; \
-                 raise retention.bytes, or end runs and give up what they left (orchestrator clean --older-than 0)",
+                 raise retention.bytes, or end runs and give up what they left (`orchestrator clean --older-than 0`)",
                 bytes_in_words(used.total_bytes()),
                 bytes_in_words(bound),
                 used.words(),

@@ -165,7 +165,7 @@ impl Engine {
         }
         self.context.models.check(model, capped).map_err(|error| {
             let (value, message) = (model.to_string(), error.to_string());
-            let hint = "orchestrator config shows the configured providers; orchestrator doctor checks their keys";
+            let hint = "`orchestrator config` shows the configured providers; `orchestrator doctor` checks their keys";
             let hint = hint.to_owned();
             match error {
                 llm::Error::UnknownProvider { .. } => SubmitError::Invalid {

@@ -46,14 +46,14 @@ impl Harness {
                 // The account of the database server passes through.
                 fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).map(|()| directory)
             });
-        let directory = made.map_err(|error| problem("no temporary directory can be made", &error))?;
+        let directory = made.map_err(|error| problem("no temporary directory can be made", error))?;
         let model = |width| Server::start(Scenario::trivial(tasks as usize, width), Options::default());
         let narrow = model(1)
             .await
-            .map_err(|error| problem("the scripted model can't start", &error))?;
+            .map_err(|error| problem("the scripted model can't start", error))?;
         let wide = model(8)
             .await
-            .map_err(|error| problem("the scripted model can't start", &error))?;
+            .map_err(|error| problem("the scripted model can't start", error))?;
         let harness = Self {
             data_dir: directory.path().join("data"),
             directory,
@@ -61,7 +61,7 @@ impl Harness {
             wide,
         };
         fs::write(harness.configuration(), harness.text(tasks))
-            .map_err(|error| problem("its configuration can't be written", &error))?;
+            .map_err(|error| problem("its configuration can't be written", error))?;
         Ok(harness)
     }
 
@@ -95,7 +95,7 @@ impl Harness {
 
     /// Starts a server and waits until it is ready.
     pub(super) async fn start(&self, sandbox: &str) -> Result<Child, Failure> {
-        let program = std::env::current_exe().map_err(|error| problem("this program can't be found", &error))?;
+        let program = std::env::current_exe().map_err(|error| problem("this program can't be found", error))?;
         let begun = Instant::now();
         let mut process = Command::new(program)
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--sandbox", sandbox])
@@ -110,14 +110,14 @@ impl Harness {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| problem("the server can't be started", &error))?;
+            .map_err(|error| problem("the server can't be started", error))?;
         let address = tokio::time::timeout(TIMEOUT, first_word(&mut process))
             .await
             .ok()
             .flatten();
         let ready_ms = milliseconds(begun.elapsed());
         let address =
-            address.ok_or_else(|| Failure::environment("the server did not come up; see orchestrator doctor"))?;
+            address.ok_or_else(|| Failure::environment("the server did not start; see `orchestrator doctor`"))?;
         let client = Client::new(&address, None).map_err(crate::client::failure)?;
         Ok(Child {
             process,
@@ -151,7 +151,7 @@ impl Child {
         let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
-                .map_err(|error| problem("the server can't be stopped", &error.into()))?;
+                .map_err(|error| problem("the server can't be stopped", error.into()))?;
         }
         let ended = tokio::time::timeout(TIMEOUT, self.process.wait()).await;
         ended
@@ -160,8 +160,8 @@ impl Child {
     }
 }
 
-fn problem(what: &str, error: &std::io::Error) -> Failure {
-    Failure::environment(what).with("found", error)
+fn problem(what: &str, error: std::io::Error) -> Failure {
+    Failure::environment(what).caused_by(error)
 }
 
 /// A path as an argument or a request takes it.

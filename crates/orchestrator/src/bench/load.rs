@@ -115,7 +115,7 @@ pub(super) fn merge_tree(repository: &Path) -> Option<f64> {
 
 /// Scrapes `/metrics`: how long each took, and how much came.
 pub(super) async fn scrape(child: &Child) -> Result<(Vec<f64>, usize), Failure> {
-    let problem = |error: reqwest::Error| Failure::environment("/metrics can't be scraped").with("found", error);
+    let problem = |error: reqwest::Error| Failure::environment("/metrics can't be scraped").caused_by(error);
     let http = reqwest::Client::builder()
         .tls_certs_only([])
         .no_proxy()

@@ -1,4 +1,4 @@
-//! What the orchestration itself costs: measured on the product as a process of its own, beside the raw limits.
+//! Measures the orchestration overhead on the product as a separate process, beside raw limits.
 
 mod child;
 mod load;
@@ -13,12 +13,12 @@ use child::{Child, Harness};
 use serde::Serialize;
 use std::time::Duration;
 
-/// How long an idle server is watched.
+/// How long an idle server is measured.
 const IDLE: Duration = Duration::from_secs(5);
 /// Tasks at one time in the wide measurement.
 const WIDE: u32 = 8;
 
-/// Everything that was measured. What could not be is absent, and [`Figures::notes`] says why.
+/// The figures. What could not be measured is absent, with the reason in [`Figures::notes`].
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
     pub(crate) tasks: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Overhead {
     pub(crate) eight_at_a_time_ms: f64,
 }
 
-/// Measures; `progress` is told what comes next.
+/// Measures, and reports each next step to `progress`.
 pub(crate) async fn measure(tasks: u32, progress: impl Fn(&str)) -> Result<Figures, Failure> {
     let harness = Harness::new(tasks).await?;
     let mut figures = Figures {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_of_nothing_is_nothing() {
+    fn median_of_no_values_is_none() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
     }

@@ -1,4 +1,4 @@
-//! What a process and its database use while nothing happens, as the kernel counts it.
+//! CPU and memory of an idle process and its database, from `/proc`.
 
 use serde::Serialize;
 use std::{
@@ -19,11 +19,11 @@ pub(crate) struct Idle {
     pub(crate) postgres_memory_mib: f64,
 }
 
-/// Watches a server and the database in its data directory; `None` where the kernel does not tell.
+/// Measures a server and the database in its data directory; `None` where `/proc` lacks the figures.
 pub(super) async fn idle(server: u32, data_dir: &Path, during: Duration) -> Option<Idle> {
     let postmaster = fs::read_to_string(data_dir.join("postgres/postmaster.pid")).ok()?;
     let postmaster: u32 = postmaster.lines().next()?.trim().parse().ok()?;
-    // What the start set going has ended by then.
+    // Work of the start has ended by then.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let begun = Instant::now();
     let (server_before, postgres_before) = (cpu_ns(server)?, family_cpu_ns(postmaster));

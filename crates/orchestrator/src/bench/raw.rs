@@ -1,5 +1,4 @@
-//! The raw limit: claiming and completing rows of the least possible queue, by PostgreSQL's own `pgbench`, in the
-//! same private server.
+//! The raw limit: `pgbench` claims and completes rows of a minimal queue in the same private server.
 
 use serde::Serialize;
 use std::{
@@ -20,7 +19,7 @@ pub(crate) struct RawQueue {
     pub(crate) eight_clients_ms: f64,
 }
 
-/// Measures in the private server of a data directory that nobody else holds; else why not.
+/// Measures in the private server of a data directory that no other process uses; an error has the reason.
 pub(super) async fn measure(data_dir: &Path) -> Result<RawQueue, String> {
     let data_dir = data_dir.to_owned();
     let measured = tokio::task::spawn_blocking(move || -> Result<RawQueue, String> {
@@ -99,7 +98,7 @@ fn rate(text: &str) -> Result<f64, String> {
         .and_then(|number| number.parse::<f64>().ok());
     number
         .filter(|rate| *rate > 0.0)
-        .ok_or_else(|| format!("pgbench told no rate: {}", text.trim()))
+        .ok_or_else(|| format!("pgbench printed no rate: {}", text.trim()))
 }
 
 #[cfg(test)]
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_is_read_from_what_pgbench_prints() {
+    fn rate_is_read_from_pgbench_output() {
         assert_eq!(
             rate("latency average = 0.2 ms\ntps = 512.5 (without initial connection time)\n"),
             Ok(512.5)

@@ -5,7 +5,7 @@ use super::{Figures, Overhead};
 const LABEL: usize = 46;
 const COLUMN: usize = 14;
 
-/// Lines for people.
+/// The figures as lines.
 pub(crate) fn lines(figures: &Figures) -> Vec<String> {
     let mut lines = vec![row("", "1 at a time", "8 at a time")];
     let overhead = |name: &str, overhead: &Option<Overhead>| {
@@ -16,8 +16,11 @@ pub(crate) fn lines(figures: &Figures) -> Vec<String> {
             &ms(cell(|at| at.eight_at_a_time_ms)),
         )
     };
-    lines.push(overhead("a task from plan to landed, bubblewrap", &figures.bubblewrap));
-    lines.push(overhead("a task from plan to landed, no sandbox", &figures.none));
+    lines.push(overhead(
+        "one task from plan to landed, bubblewrap",
+        &figures.bubblewrap,
+    ));
+    lines.push(overhead("one task from plan to landed, no sandbox", &figures.none));
     let raw = figures.raw_queue;
     lines.push(row(
         "raw SQL: claim and complete one row",
@@ -91,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_is_said() {
+    fn missing_measurements_are_listed() {
         let figures = Figures {
             notes: vec!["raw SQL: no pgbench".to_owned()],
             ..Figures::default()

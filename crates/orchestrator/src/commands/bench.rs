@@ -1,4 +1,4 @@
-//! `orchestrator bench`: what the orchestration itself costs on this machine.
+//! `orchestrator bench`: measure the orchestration overhead on this machine.
 
 use crate::{
     bench,
@@ -7,10 +7,10 @@ use crate::{
     output,
 };
 
-/// More is not a measurement of a plan any more.
+/// Fewer tasks give no median, more are no realistic plan.
 const TASKS: std::ops::RangeInclusive<u32> = 8..=500;
 
-/// Measures in a directory of its own, which goes away, and prints the figures.
+/// Measures in a temporary directory and prints the figures.
 pub(crate) async fn bench(arguments: &BenchArguments, json: bool) -> Result<Exit, Failure> {
     if !TASKS.contains(&arguments.tasks) {
         return Err(Failure::usage("--tasks must be from 8 to 500").with("found", arguments.tasks));

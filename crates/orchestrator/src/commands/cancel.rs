@@ -1,4 +1,4 @@
-//! `orchestrator cancel`: the end of a run, on a person's word.
+//! `orchestrator cancel`: cancel a run.
 
 use crate::{
     client::Attached,
@@ -16,7 +16,7 @@ pub(crate) async fn cancel(loaded: &Loaded, run: &str, json: bool) -> Result<Exi
         output::document(&accepted)?;
     } else {
         output::line(&format!(
-            "run {} is {}; what has landed stays",
+            "run {} is {}; landed work stays",
             accepted.short, accepted.state
         ))?;
     }

@@ -1,4 +1,4 @@
-//! `orchestrator clean`: what ended runs left is given up.
+//! `orchestrator clean`: delete the data of finished runs.
 
 use crate::{
     cli::CleanArguments,
@@ -11,20 +11,19 @@ use crate::{
 use api::{CleanAsked, Cleaned};
 use engine::bytes_in_words;
 
-/// Cleans up through the server that holds the data directory, or by itself; nothing unfinished is gone on with.
+/// Deletes through the server that holds the data directory, or in this process; unfinished runs stay as they are.
 pub(crate) async fn clean(loaded: &Loaded, arguments: &CleanArguments, json: bool) -> Result<Exit, Failure> {
-    let asked = CleanAsked {
+    let request = CleanAsked {
         dry_run: arguments.dry_run,
         older_than_days: arguments.older_than,
     };
-    let cleaned = match is_anything_there(loaded).await? {
-        true => {
-            let attached = Attached::open(loaded, Purpose::Tidy).await?;
-            let cleaned = attached.client.clean(&asked).await;
+    let cleaned = match open(loaded, arguments).await? {
+        Some(attached) => {
+            let cleaned = attached.client.clean(&request).await;
             attached.close_with(cleaned).await?
         }
-        false => Cleaned {
-            dry_run: asked.dry_run,
+        None => Cleaned {
+            dry_run: request.dry_run,
             ..Cleaned::default()
         },
     };
@@ -36,9 +35,17 @@ pub(crate) async fn clean(loaded: &Loaded, arguments: &CleanArguments, json: boo
     Ok(Exit::Complete)
 }
 
-/// Whether there is something to clear: a server, or a data directory with a database that is there.
-async fn is_anything_there(loaded: &Loaded) -> Result<bool, Failure> {
-    Ok(client::find(loaded).await.is_some() || loaded.config.data_dir.is_dir() && wire::is_there(loaded).await?)
+/// A dry run only reads. `None` where nothing is there.
+async fn open(loaded: &Loaded, arguments: &CleanArguments) -> Result<Option<Attached>, Failure> {
+    if arguments.dry_run {
+        return Attached::existing(loaded).await;
+    }
+    let is_there =
+        client::find(loaded).await.is_some() || loaded.config.data_dir.is_dir() && wire::is_there(loaded).await?;
+    match is_there {
+        true => Attached::open(loaded, Purpose::Tidy).await.map(Some),
+        false => Ok(None),
+    }
 }
 
 fn lines(cleaned: &Cleaned) -> Vec<String> {
@@ -46,7 +53,7 @@ fn lines(cleaned: &Cleaned) -> Vec<String> {
     for run in &cleaned.runs {
         let what = if run.trees { "trees and outputs" } else { "outputs" };
         lines.push(format!(
-            "{}  ended {}  {what:<17} {:>10} in its hub {:>10} of outputs",
+            "{}  ended {}  {what:<17}  hub {:>10}  outputs {:>10}",
             run.run.short(),
             run.ended_at.date(),
             bytes_in_words(run.hub_bytes),
@@ -62,8 +69,8 @@ fn lines(cleaned: &Cleaned) -> Vec<String> {
         .map(|area| format!("{} {}", area.area, bytes_in_words(area.bytes)))
         .collect();
     let (none, head) = match cleaned.dry_run {
-        true => ("nothing would be given up", "would come free at once:"),
-        false => ("nothing was there to give up", "came free:"),
+        true => ("nothing would be deleted", "would be freed at once:"),
+        false => ("nothing to delete", "freed:"),
     };
     lines.push(match (lines.is_empty(), freed.is_empty()) {
         (true, true) => none.to_owned(),
@@ -72,7 +79,7 @@ fn lines(cleaned: &Cleaned) -> Vec<String> {
     });
     if cleaned.later_bytes > 0 {
         lines.push(format!(
-            "{} in hubs follow once what nothing names any more is six hours old",
+            "{} in hubs are freed later: unreferenced objects are kept for six hours",
             bytes_in_words(cleaned.later_bytes)
         ));
     }
@@ -85,7 +92,7 @@ mod tests {
     use api::DiskArea;
 
     #[test]
-    fn a_dry_run_does_not_say_that_anything_went() {
+    fn dry_run_reports_nothing_as_deleted() {
         let mut cleaned = Cleaned {
             dry_run: true,
             runs: Vec::new(),
@@ -95,7 +102,7 @@ mod tests {
             freed: Vec::new(),
             later_bytes: 0,
         };
-        assert_eq!(lines(&cleaned), ["nothing would be given up"]);
+        assert_eq!(lines(&cleaned), ["nothing would be deleted"]);
         cleaned.freed = vec![DiskArea {
             area: "cache".into(),
             bytes: 3 << 20,
@@ -104,8 +111,8 @@ mod tests {
         assert_eq!(
             lines(&cleaned),
             [
-                "would come free at once: cache 3 MiB",
-                "1 KiB in hubs follow once what nothing names any more is six hours old"
+                "would be freed at once: cache 3 MiB",
+                "1 KiB in hubs are freed later: unreferenced objects are kept for six hours"
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! `orchestrator config`: what holds, and where it comes from.
+//! `orchestrator config`: the effective configuration and its sources.
 
 use crate::{
     config::Loaded,
@@ -14,7 +14,7 @@ pub(crate) fn config(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
         return Ok(Exit::Complete);
     }
     let text = toml::to_string(&config)
-        .map_err(|error| Failure::usage("the configuration can't be shown").with("found", error))?;
+        .map_err(|error| Failure::usage("the configuration can't be shown").caused_by(error))?;
     let sources = if loaded.sources.is_empty() {
         "defaults only".to_owned()
     } else {

@@ -1,4 +1,4 @@
-//! `orchestrator deliver`: a run's work is handed over once more, or at last.
+//! `orchestrator deliver`: deliver a run's branch again.
 
 use crate::{
     cli::DeliverArguments,
@@ -13,25 +13,26 @@ use crate::{
 use api::{DeliverAsked, Run};
 use std::time::Duration;
 
-/// How often the run is looked at until its delivery has ended.
+/// Time between two requests for the state of the delivery.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Asks for the delivery, waits for its end, and says what came of each step.
+/// Requests the delivery, waits for its end and prints the result of each step.
 pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
     let attached = match attached.is_here() {
         false => attached,
-        // Looked up first, so that nothing but the delivery of this run is taken up.
+        // Looked up first, so that nothing but the delivery of this run is claimed.
         true => {
             let run = attached.client.run(&arguments.run).await;
             let run = attached.close_with(run).await?;
             Attached::open(loaded, Purpose::Deliver(run.id)).await?
         }
     };
-    let ended = ended(&attached, arguments, json).await;
+    let said = |text: &str| loaded.invocation.in_text(&clean(text));
+    let ended = ended(&attached, arguments, &said, json).await;
     attached.close().await;
     let Some(run) = ended? else {
-        output::note("detached; a server that holds the data directory goes on with the delivery");
+        output::note("detached; a server of the data directory continues the delivery");
         return Ok(Exit::Detached);
     };
     if json {
@@ -39,37 +40,42 @@ pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json:
     } else {
         for step in &run.delivery.steps {
             let name = step.step.as_str().replace('_', " ");
-            output::line(&format!("{name:<13} {:<8} {}", step.result.as_str(), clean(&step.said)))?;
+            output::line(&format!("{name:<13} {:<8} {}", step.result.as_str(), said(&step.said)))?;
         }
     }
     if run.delivery.is_incomplete() || run.delivery.steps.is_empty() {
         if let Some(reason) = &run.reason {
-            output::note(&clean(&reason.message));
+            output::note(&said(&reason.message));
         }
         return Ok(Exit::RunFailed);
     }
     Ok(Exit::Complete)
 }
 
-/// The run after its delivery; nothing when the person left before.
-async fn ended(attached: &Attached, arguments: &DeliverArguments, json: bool) -> Result<Option<Run>, Failure> {
+/// The run after its delivery; `None` if the person left before.
+async fn ended(
+    attached: &Attached,
+    arguments: &DeliverArguments,
+    said: &(dyn Fn(&str) -> String + Sync),
+    json: bool,
+) -> Result<Option<Run>, Failure> {
     let asked = DeliverAsked {
         allow_integrity_flags: arguments.allow_integrity_flags,
     };
     let accepted = attached.client.deliver(&arguments.run, asked).await.map_err(failure)?;
     let id = accepted.id.to_string();
     let mut interrupts = Interrupts::new()?;
-    let mut told = None;
+    let mut shown = None;
     loop {
         let found = attached.client.run(&id).await.map_err(failure)?;
         if !found.delivery.under_way {
             return Ok(Some(found));
         }
         let news = found.delivery.steps.iter().find(|step| step.result.is_bad());
-        let news = news.map(|step| clean(&step.said));
-        if !json && news.is_some() && news != told {
+        let news = news.map(|step| said(&step.said));
+        if !json && news.is_some() && news != shown {
             output::note(news.as_deref().unwrap_or_default());
-            told = news;
+            shown = news;
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}

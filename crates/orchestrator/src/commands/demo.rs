@@ -1,6 +1,6 @@
-//! `orchestrator demo`: the real product on a small repository, with a model that plays a script.
+//! `orchestrator demo`: the real product on a small repository, with a scripted model.
 
-use super::{end, serve};
+use super::{end, next, serve};
 use crate::{
     cli::DemoArguments,
     client::{Attached, exit, failure},
@@ -8,6 +8,7 @@ use crate::{
     demo_place::{self, Place},
     failure::{Exit, Failure},
     following::{self, Ending, Interrupts, Since},
+    invocation::{Invocation, quoted},
     output,
     report::{self, Report},
     wire::Scripted,
@@ -26,21 +27,21 @@ const WORKER: &str = "demo-worker";
 const CHECK: &str = "sh test.sh";
 const OBJECTIVE: &str = "Extend the command report: the length of the longest line, the three most frequent words, \
     and a summary of all facts with their values lined up; empty texts work, the README names every command.";
-/// Runs of one demo directory that are looked through for one on its repository.
+/// Most runs of a demo directory that are searched for one on its repository.
 const RUNS: u32 = 50;
 
-/// The report of a demo: that of any run, and what the scripted model saw.
+/// The report of a demo: that of a run, with the requests to the scripted model.
 #[derive(Debug, Serialize)]
 struct DemoReport {
     #[serde(flatten)]
     report: Report,
-    /// Always true: no real model was asked.
+    /// Always true: no real model was called.
     scripted_model: bool,
     model_journal: ModelJournal,
     data_dir: Option<String>,
 }
 
-/// Sums of the model server's own journal.
+/// Totals of the model server's journal.
 #[derive(Debug, Default, Serialize)]
 struct ModelJournal {
     requests: usize,
@@ -51,13 +52,13 @@ struct ModelJournal {
     completion_tokens: u64,
 }
 
-/// Plays the demo. On a data directory that holds one already it goes on with it.
+/// Runs the demo. On the data directory of an earlier demo, it continues that one.
 pub(crate) async fn demo(mut loaded: Loaded, arguments: DemoArguments, json: bool) -> Result<Exit, Failure> {
     let place = Place::choose(&loaded, arguments.serve)?;
     loaded.config.data_dir = place.data_dir.clone();
-    // Beside the data directory, which root has below /var.
+    // It lies beside the data directory, which for root is below /var.
     loaded.config.server.workspaces.push(place.repository.clone());
-    loaded.names_data_dir = true;
+    loaded.invocation.use_data_dir(&place.data_dir);
     let scenario = scenario(arguments.resolver_scenario.as_deref())?;
     let server = start_model(&place, scenario).await?;
     if !arguments.quiet {
@@ -94,7 +95,7 @@ async fn play(
     let Ending::Over(state) = ending else {
         attached.close().await;
         if !place.is_temporary {
-            output::note("stopped; started again on the same data directory, the demo goes on");
+            output::note("stopped; on the same data directory, the demo continues");
         }
         return Ok(Exit::Detached);
     };
@@ -115,8 +116,8 @@ async fn play(
 
 fn scenario(resolver: Option<&str>) -> Result<Scenario, Failure> {
     let problem = |error: sim_llm::ScenarioError| {
-        Failure::usage("the script of the model can't be used")
-            .with("found", error)
+        Failure::usage("the model's script can't be used")
+            .caused_by(error)
             .hint("see --resolver-scenario")
     };
     let parse = |text: &str| Scenario::parse(text, Path::new(".")).map_err(problem);
@@ -129,7 +130,7 @@ fn scenario(resolver: Option<&str>) -> Result<Scenario, Failure> {
 }
 
 async fn start_model(place: &Place, scenario: Scenario) -> Result<Server, Failure> {
-    // Its journal is kept with the data, so that counting goes on after a restart.
+    // The journal is kept with the data, so that counting continues after a restart.
     let journal = Some(place.data_dir.join("sim-llm.jsonl"));
     Server::start(
         scenario,
@@ -139,10 +140,10 @@ async fn start_model(place: &Place, scenario: Scenario) -> Result<Server, Failur
         },
     )
     .await
-    .map_err(|error| Failure::environment("the scripted model can't start").with("found", error))
+    .map_err(|error| Failure::environment("the scripted model can't start").caused_by(error))
 }
 
-/// The models' names say what they are; their prices are invented, so that there is something to count.
+/// The prices are invented, so that there is something to count.
 fn scripted(server: &Server) -> Scripted {
     let priced = |input: f64, output: f64| ModelFacts {
         input: Some(input),
@@ -160,7 +161,7 @@ fn scripted(server: &Server) -> Scripted {
     }
 }
 
-/// The run of this place: an unfinished one, else a complete one, else a new one.
+/// The run of this directory: an unfinished one, else a complete one, else a new one.
 async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Failure> {
     let page = attached.client.runs(None, None, RUNS).await.map_err(failure)?;
     let repository = place.repository.display().to_string();
@@ -194,7 +195,7 @@ async fn run(attached: &Attached, place: &Place) -> Result<(String, Since), Fail
 fn introduce(place: &Place, json: bool) -> Result<(), Failure> {
     let text = format!(
         "This is the real product (database, sandbox, git, merge queue) on a small real repository:\n  {}\n\
-         Only the model is not real: it plays a script, and its prices are invented.\n",
+         Only the model is not real: it is scripted, and its prices are invented.\n",
         place.repository.display()
     );
     if json {
@@ -215,34 +216,36 @@ fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json
             data_dir,
         });
     }
-    let mut lines = report::lines(&report, &next_commands(loaded, place, &report), end::columns());
+    let mut lines = report::lines(
+        &report,
+        &next_commands(loaded, place, &report),
+        &loaded.invocation,
+        end::columns(),
+    );
     lines.push(String::new());
     lines.push(format!(
         "The scripted model answered {} requests ({} of them: rate limited).",
         journal.requests, journal.rate_limited
     ));
+    let own = Invocation::of_program().command(&["run", "OBJECTIVE", "--workspace", "PATH"]);
+    lines.push(format!("On a repository of your own: {own}"));
     output::line(&lines.join("\n"))
 }
 
+/// The data of a temporary demo is gone by now, its repository is not.
 fn next_commands(loaded: &Loaded, place: &Place, report: &Report) -> Vec<String> {
     if !place.is_temporary {
-        return end::next_commands(loaded, report);
+        return next::next_commands(&loaded.invocation, report);
     }
-    let repository = end::quoted(&report.repository);
-    let mut next = Vec::new();
-    if let (Some(base), Some(commit)) = (&report.base, &report.commit) {
-        next.push(format!(
-            "git -C {repository} log --graph --oneline {}..{}",
-            short(base),
-            short(commit)
-        ));
-        next.push(format!("git -C {repository} diff {} {}", short(base), short(commit)));
-        next.push(format!(
-            "{} run \"your objective\" -w path/to/your/repository",
-            end::program()
-        ));
-    }
-    next
+    let (Some(base), Some(commit)) = (&report.base, &report.commit) else {
+        return Vec::new();
+    };
+    let (base, commit) = (short(base), short(commit));
+    let git = |words: &[&str]| quoted(&[&["git", "-C", &report.repository], words].concat());
+    vec![
+        git(&["log", "--graph", "--oneline", &format!("{base}..{commit}")]),
+        git(&["diff", base, commit]),
+    ]
 }
 
 fn short(commit: &str) -> &str {
@@ -267,13 +270,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scripts_of_the_demo_can_be_read() {
+    fn scripts_of_the_demo_are_valid() {
         let base = scenario(None).unwrap();
         assert!(scenario(Some("decline")).unwrap().len() > base.len());
     }
 
     #[test]
-    fn a_missing_script_is_named() {
+    fn missing_script_is_reported_by_name() {
         let failure = scenario(Some("/nowhere.toml")).unwrap_err().to_string();
         assert!(failure.contains("/nowhere.toml"), "{failure}");
     }

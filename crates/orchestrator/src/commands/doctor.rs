@@ -1,10 +1,11 @@
-//! `orchestrator doctor`: what this machine has, and what to install.
+//! `orchestrator doctor`: check this machine and show what to install.
 
 use super::end;
 use crate::{
     client,
     config::{Loaded, model_settings, parse_model},
     failure::{Exit, Failure},
+    invocation::Invocation,
     output,
     progress::wrapped,
     wire,
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use store::embedded;
 use tokio_util::sync::CancellationToken;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     name: &'static str,
@@ -38,7 +39,7 @@ enum State {
     Missing,
 }
 
-/// Looks at everything a run needs.
+/// Checks everything a run needs.
 pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     wire::install_crypto();
     let server = client::find(loaded).await;
@@ -59,17 +60,17 @@ pub(crate) async fn doctor(loaded: &Loaded, json: bool) -> Result<Exit, Failure>
         let document = serde_json::json!({ "ready": !missing, "findings": findings, "sandbox": enforcement });
         output::document(&document)?;
     } else {
-        output::line(&lines(&findings, end::columns()).join("\n"))?;
+        output::line(&lines(&findings, &loaded.invocation, end::columns()).join("\n"))?;
         if !enforcement.is_empty() {
             let enforced: Vec<Finding> = enforcement.into_iter().map(enforced).collect();
-            output::line("\nWhat holds a command in the sandbox back:")?;
-            output::line(&lines(&enforced, end::columns()).join("\n"))?;
+            output::line("\nProperties of the sandbox:")?;
+            output::line(&lines(&enforced, &loaded.invocation, end::columns()).join("\n"))?;
         }
     }
     Ok(if missing { Exit::Environment } else { Exit::Complete })
 }
 
-fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
+fn lines(findings: &[Finding], invocation: &Invocation, columns: usize) -> Vec<String> {
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     for finding in findings {
@@ -78,13 +79,17 @@ fn lines(findings: &[Finding], columns: usize) -> Vec<String> {
             State::Warning => "!",
             State::Missing => "✗",
         };
-        let found = wrapped(&finding.found, columns.saturating_sub(width + 7).max(30));
+        let found = wrapped(
+            &invocation.in_text(&finding.found),
+            columns.saturating_sub(width + 7).max(30),
+        );
         for (at, line) in found.into_iter().enumerate() {
             let (mark, name) = if at == 0 { (mark, finding.name) } else { ("", "") };
             lines.push(format!("  {mark:<1} {name:<width$}  {line}"));
         }
-        let advice = finding.advice.iter().flat_map(|advice| advice.lines());
-        lines.extend(advice.map(|line| format!("    {:<width$}  {line}", "")));
+        let advice = finding.advice.as_deref().unwrap_or_default();
+        let advice = invocation.in_text(advice);
+        lines.extend(advice.lines().map(|line| format!("    {:<width$}  {line}", "")));
     }
     lines
 }
@@ -107,7 +112,7 @@ fn not_ok(name: &'static str, state: State, found: impl Into<String>, advice: im
     }
 }
 
-/// A failure of one of the parts, as a finding.
+/// A failure as a finding.
 fn failed(name: &'static str, failure: &Failure) -> Finding {
     let advice = failure.hint.clone().unwrap_or_default();
     let details = failure
@@ -129,11 +134,11 @@ fn data_directory(loaded: &Loaded) -> Finding {
     let writable = rustix::fs::access(&existing, rustix::fs::Access::WRITE_OK).is_ok();
     match (writable, existing == *path) {
         (true, true) => ok("data", path.display().to_string()),
-        (true, false) => ok("data", format!("{} (will be made)", path.display())),
+        (true, false) => ok("data", format!("{} (will be created)", path.display())),
         (false, _) => not_ok(
             "data",
             State::Missing,
-            format!("{} can't be written by this account", existing.display()),
+            format!("{} is not writable for this account", existing.display()),
             "choose another with --data-dir or ORCHESTRATOR_DATA_DIR",
         ),
     }
@@ -154,7 +159,7 @@ fn disk(loaded: &Loaded) -> Finding {
         return not_ok(
             "disk",
             State::Warning,
-            format!("the disk of {} can't be asked", path.display()),
+            format!("the disk of {} can't be read", path.display()),
             "",
         );
     };
@@ -170,13 +175,13 @@ fn disk(loaded: &Loaded) -> Finding {
     ok("disk", words)
 }
 
-/// What the parts of the data directory take, measured now.
+/// Disk usage of the parts of the data directory.
 async fn disk_use(loaded: &Loaded) -> Finding {
     const NAME: &str = "use";
     let data_dir = loaded.config.data_dir.clone();
     let measure = move || engine::DiskUse::measure(&data_dir, &CancellationToken::new());
     let Some(found) = tokio::task::spawn_blocking(measure).await.ok().flatten() else {
-        return not_ok(NAME, State::Warning, "the data directory could not be measured", "");
+        return not_ok(NAME, State::Warning, "the data directory can't be measured", "");
     };
     let total = bytes_in_words(found.total_bytes());
     let parts = match found.areas.is_empty() {
@@ -196,12 +201,12 @@ async fn disk_use(loaded: &Loaded) -> Finding {
                 "{total}, over the bound of {} (retention.bytes): {parts}",
                 bytes_in_words(bound)
             ),
-            "nothing new is begun until there is room: orchestrator clean --older-than 0, or raise the bound",
+            "nothing new starts until there is space: `orchestrator clean --older-than 0`, or raise the bound",
         ),
     }
 }
 
-/// A server of the person's own is asked; a private one is tried out in a directory of its own.
+/// Connects to the configured server, or starts a private one in a temporary directory.
 async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
     const NAME: &str = "database";
     if let Some(address) = running {
@@ -214,13 +219,14 @@ async fn database(loaded: &Loaded, running: Option<&str>) -> Finding {
         };
     }
     let tried = tokio::task::spawn_blocking(try_private_server).await;
-    match tried.unwrap_or_else(|error| Err(error.to_string())) {
+    let broken = |error| Err(Failure::internal("the database can't be tried").caused_by(error));
+    match tried.unwrap_or_else(broken) {
         Ok(programs) => ok(NAME, format!("a private PostgreSQL starts, from {programs}")),
-        Err(error) => failed(NAME, &Failure::from_text_environment(&error)),
+        Err(failure) => failed(NAME, &failure),
     }
 }
 
-/// Work that the running server leaves to a newer version, if there is any.
+/// Effects that the running server leaves to a newer version, if there are any.
 async fn unknown_effects(server: Option<&client::Found>) -> Option<Finding> {
     let readiness = server?.client.readiness().await.ok()?;
     (!readiness.unknown_effects.is_empty()).then(|| {
@@ -231,21 +237,22 @@ async fn unknown_effects(server: Option<&client::Found>) -> Option<Finding> {
                 "of kinds that the running version does not know: {}",
                 readiness.unknown_effects.join(", ")
             ),
-            "they are left alone; a newer version performs them: start that one",
+            "they wait for the newer version that made them: start that one",
         )
     })
 }
 
-fn try_private_server() -> Result<String, String> {
-    let directory = tempfile::tempdir().map_err(|error| format!("no temporary directory can be made: {error}"))?;
+fn try_private_server() -> Result<String, Failure> {
+    let directory = tempfile::tempdir()
+        .map_err(|error| Failure::environment("no temporary directory can be made").caused_by(error))?;
     let settings = embedded::Settings {
         durability: embedded::Durability::None,
         ..embedded::Settings::default()
     };
-    // A directory of its own mode: the server's account must be able to pass through.
-    let running = embedded::start(&directory.path().join("data"), &settings).map_err(|error| error.to_string())?;
+    // `start` creates the directory with a mode that lets the server's account in.
+    let running = embedded::start(&directory.path().join("data"), &settings)?;
     let programs = running.binaries().display().to_string();
-    running.stop().map_err(|error| error.to_string())?;
+    running.stop()?;
     Ok(programs)
 }
 
@@ -262,7 +269,7 @@ fn git() -> Finding {
     }
 }
 
-/// Where the hubs are, if machines share them. Whether one is there is told by its first run: each has a name of its own.
+/// The address of shared hubs. Whether it can be reached shows in the first run: each hub has its own name.
 fn hubs(loaded: &Loaded) -> Option<Finding> {
     let address = loaded.config.hubs.address.as_ref()?;
     let database = loaded.config.database.url.is_some();
@@ -271,14 +278,14 @@ fn hubs(loaded: &Loaded) -> Option<Finding> {
             "hubs",
             State::Warning,
             format!("shared at {address}, but the database is this machine's own"),
-            "set DATABASE_URL to one that the other machines reach, too",
+            "set DATABASE_URL to a database that the other machines reach, too",
         ),
         Ok(_) => ok("hubs", format!("shared at {address}")),
         Err(failure) => failed("hubs", &failure),
     })
 }
 
-/// The sandbox, tried with a real command, and what it enforces.
+/// The sandbox, tested with a real command, and its properties.
 async fn sandbox(loaded: &Loaded) -> (Finding, Vec<Enforcement>) {
     const NAME: &str = "sandbox";
     let sandbox = match wire::probe(loaded).await {
@@ -291,13 +298,13 @@ async fn sandbox(loaded: &Loaded) -> (Finding, Vec<Enforcement>) {
             NAME,
             State::Warning,
             words,
-            "commands of models run with your own rights",
+            "commands of models run with your own permissions",
         ),
         Some(_) => not_ok(
             NAME,
             State::Warning,
             words,
-            "some of it is not enforced here: see below",
+            "parts of it are not enforced here; see below",
         ),
         None => ok(NAME, words),
     };
@@ -321,7 +328,7 @@ fn enforced(found: Enforcement) -> Finding {
 fn models(loaded: &Loaded) -> Finding {
     const NAME: &str = "models";
     let models = model_settings(loaded).and_then(|settings| {
-        llm::Models::new(settings).map_err(|error| Failure::usage("the models can't be used").with("found", error))
+        llm::Models::new(settings).map_err(|error| Failure::usage("the models can't be used").caused_by(error))
     });
     let models = match models {
         Ok(models) => models,
@@ -350,7 +357,7 @@ fn models(loaded: &Loaded) -> Finding {
             NAME,
             State::Warning,
             format!("no default models; providers: {}", providers.join(", ")),
-            "set ORCHESTRATOR_DIRECTOR_MODEL and ORCHESTRATOR_WORKER_MODEL, or name them with each run",
+            "set ORCHESTRATOR_DIRECTOR_MODEL and ORCHESTRATOR_WORKER_MODEL, or name models with each run",
         ),
     }
 }
@@ -364,10 +371,10 @@ fn keys(loaded: &Loaded) -> Option<Finding> {
             "keys",
             State::Warning,
             format!(
-                "can't be masked where it is repeated, too short or too ordinary: {}",
+                "too short or too ordinary to be masked in stored texts: {}",
                 variables.join(", ")
             ),
-            "fine for a server that takes any key; otherwise use a longer, random one",
+            "use a longer, random key, unless the provider accepts any key",
         )
     })
 }
@@ -388,7 +395,7 @@ async fn port(loaded: &Loaded, running: Option<&str>) -> Finding {
     }
 }
 
-/// How many connections a server takes here, which the system's limit of open files bounds.
+/// The number of connections that the limit of open files allows.
 fn connections(loaded: &Loaded) -> Finding {
     const NAME: &str = "connections";
     let settings = match wire::server_settings(loaded) {
@@ -420,13 +427,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn findings_line_up_and_advice_stands_below() {
+    fn findings_are_aligned_with_advice_below() {
         let findings = [
             ok("git", "2.47.3"),
             not_ok("sandbox", State::Missing, "no bwrap", "install it"),
         ];
         assert_eq!(
-            lines(&findings, 80),
+            lines(&findings, &Invocation::default(), 80),
             [
                 "  ✓ git      2.47.3",
                 "  ✗ sandbox  no bwrap",

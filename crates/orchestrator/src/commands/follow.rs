@@ -1,4 +1,4 @@
-//! `orchestrator follow`: back to a run.
+//! `orchestrator follow`: follow a run to its end.
 
 use super::end;
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
     wire::Purpose,
 };
 
-/// Follows a run to its end. Without a server this process goes on with it.
+/// Follows a run to its end. Without a server, this process continues the run.
 pub(crate) async fn follow(loaded: &Loaded, arguments: &FollowArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
     let run = match attached.client.run(&arguments.run).await {
         Ok(run) => run,
         Err(error) => return attached.close_with(Err(error)).await,
     };
-    // One that is over opens no more than it takes to read.
+    // A run that has ended is only read.
     let attached = match attached.is_here() && !run.state.is_final() {
         true => {
             attached.close().await;

@@ -1,22 +1,22 @@
-//! `orchestrator logs`: a run's log, one event a line.
+//! `orchestrator logs`: the event log of a run, one event a line.
 
-use super::end;
 use crate::{
     cli::LogsArguments,
     client::{Attached, failure},
     config::Loaded,
     failure::{Exit, Failure},
     following::{Interrupts, entry},
+    invocation::Invocation,
     output,
-    progress::{clean, detail, news},
+    progress::{clean, log_line},
 };
 use api::Event;
 use time::format_description::well_known::Rfc3339;
 
-/// So much of a value is shown.
+/// Most characters shown of a value.
 const LONGEST: usize = 100;
 
-/// Prints events: those so far, or with `--follow` those to come as well. As JSON each is a line of its own.
+/// Prints the events so far, with `--follow` also new ones. As JSON, each is a line of its own.
 pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::to(loaded, &format!("run {}", arguments.run)).await?;
     let printed = print(&attached, loaded, arguments, json).await;
@@ -27,7 +27,7 @@ pub(crate) async fn logs(loaded: &Loaded, arguments: &LogsArguments, json: bool)
 async fn print(attached: &Attached, loaded: &Loaded, arguments: &LogsArguments, json: bool) -> Result<Exit, Failure> {
     let run = attached.client.run(&arguments.run).await;
     let run = run.map_err(|error| attached.failure(error))?;
-    // Where nobody works on the run, nothing will follow.
+    // Without a process that works on the run, there will be no new events.
     let follow = arguments.follow && !attached.is_alone();
     let mut interrupts = Interrupts::new()?;
     let mut events = attached.client.events(run.id, 0);
@@ -40,21 +40,19 @@ async fn print(attached: &Attached, loaded: &Loaded, arguments: &LogsArguments, 
         let Some(event) = event else { break };
         let event = event.map_err(failure)?;
         last = event.seq;
-        print_event(&event, json)?;
+        print_event(&event, &loaded.invocation, json)?;
     }
     if arguments.follow && !follow && !run.state.is_final() {
-        let go_on = end::command(loaded, &format!("follow {}", run.short));
-        output::note(&format!(
-            "no server works on the run, so nothing follows; go on with it: {go_on}"
-        ));
+        let follow = loaded.invocation.command(&["follow", &run.short]);
+        output::note(&format!("no server works on the run; continue it with: {follow}"));
     }
     Ok(Exit::Complete)
 }
 
-fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
+fn print_event(event: &Event, invocation: &Invocation, json: bool) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string(event)
-            .map_err(|error| Failure::environment("an event can't be written as JSON").with("found", error))?;
+            .map_err(|error| Failure::environment("an event can't be written as JSON").caused_by(error))?;
         return output::line(&text);
     }
     let time = event
@@ -63,12 +61,8 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
         .format(&Rfc3339)
         .unwrap_or_default();
     let words = match entry(event) {
-        Some(entry) => match news(&entry).or_else(|| detail(&entry)) {
-            Some(words) => words,
-            // Another event says it in words; this one is of use to programs, which read --json.
-            None => return Ok(()),
-        },
-        // A kind of event that a newer server knows.
+        Some(entry) => log_line(&entry, invocation),
+        // A kind of event of a newer server.
         None => {
             let task = event.task.as_ref().map_or(String::new(), |task| format!("{task}: "));
             format!("{task}{}{}", event.kind.replace('_', " "), details(&event.data))
@@ -81,7 +75,7 @@ fn print_event(event: &Event, json: bool) -> Result<(), Failure> {
     ))
 }
 
-/// What an event says besides its kind, on one line: its plain values, by name.
+/// The plain values of an event of unknown kind, by name.
 fn details(data: &serde_json::Value) -> String {
     let plain = |(name, value): (&String, &serde_json::Value)| {
         let value = match value {
@@ -106,7 +100,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_fact_without_words_of_its_own_tells_its_values() {
+    fn event_of_unknown_kind_shows_its_values() {
         let data = json!({"kind": "tool_started", "tool": "shell", "turn": 2, "summary": "cargo test\nmore", "x": [1], "y": null});
         assert_eq!(details(&data), " (summary cargo test, tool shell, turn 2)");
         assert_eq!(details(&json!({"kind": "task_ready"})), "");

@@ -1,4 +1,4 @@
-//! `orchestrator merge-audit`: every merge of a repository made again, beside git's own.
+//! `orchestrator merge-audit`: redo every merge of a repository and compare it with git's.
 
 use crate::{
     cli::MergeAuditArguments,
@@ -16,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A terminal is told so often how far it is.
+/// Time between two updates of the progress line.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// Merges again, prints the figures, and fails where one merge was wrong.
+/// Redoes the merges and prints the figures. A wrong merge fails the command.
 pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> Result<Exit, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked_to_stop = stop.clone();
@@ -38,9 +38,9 @@ pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> R
     });
     let report = audit
         .await
-        .map_err(|error| Failure::environment("the audit broke off").with("found", error))?
+        .map_err(|error| Failure::environment("the audit was aborted").caused_by(error))?
         .map_err(|error| {
-            Failure::usage(error.to_string()).hint("give the directory of a git repository that this user may read")
+            Failure::usage(error.to_string()).hint("name the directory of a git repository that this account may read")
         })?;
     interrupted.abort();
     if json {
@@ -51,7 +51,7 @@ pub(crate) async fn merge_audit(arguments: MergeAuditArguments, json: bool) -> R
     Ok(exit(&report))
 }
 
-/// A wrong merge fails the command, and so does one that was not looked at.
+/// A wrong merge fails the command; an interrupted audit is incomplete.
 fn exit(report: &AuditReport) -> Exit {
     if report.wrong > 0 {
         Exit::RunFailed
@@ -65,7 +65,7 @@ fn exit(report: &AuditReport) -> Exit {
 struct Progress {
     stop: Arc<AtomicBool>,
     started: Instant,
-    /// When the line was written last; `None` where nobody looks.
+    /// When the line was last written; `None` without a terminal.
     shown: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ impl Progress {
 
     fn write(&self, text: &str) {
         let mut terminal = io::stderr().lock();
-        // Whether someone can read it changes nothing.
+        // A closed terminal is not an error.
         write!(terminal, "{text}")
             .and_then(|()| terminal.flush())
             .unwrap_or_default();
@@ -108,11 +108,11 @@ impl Progress {
 
 fn lines(report: &AuditReport) -> Vec<String> {
     if report.found == 0 {
-        return vec!["there is no merge of two commits in this repository's history".to_owned()];
+        return vec!["this repository has no merge of two commits".to_owned()];
     }
     let mut lines = vec![match report.merges == report.found {
-        true => format!("{} merges made again", report.merges),
-        false => format!("{} of {} merges made again, then stopped", report.merges, report.found),
+        true => format!("{} merges redone", report.merges),
+        false => format!("{} of {} merges redone, then stopped", report.merges, report.found),
     }];
     for (name, count, meaning) in [
         ("same", report.same, "clean, as committed"),
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figures_stand_in_a_table() {
+    fn figures_are_in_a_table() {
         let mut report = AuditReport {
             found: 10,
             merges: 10,
@@ -228,7 +228,7 @@ mod tests {
         };
         let text = lines(&report).join("\n");
         for line in [
-            "10 merges made again",
+            "10 merges redone",
             "  same                  7  clean, as committed",
             "the fast engine decided 7 of 8 clean merges (87.5 %) and left 3 to git",
             "  changed here, removed or renamed there       1",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_merge_fails_and_a_stopped_audit_says_so() {
+    fn wrong_merge_fails_and_stopped_audit_is_incomplete() {
         let wrong = AuditReport {
             found: 2,
             merges: 2,
@@ -255,6 +255,6 @@ mod tests {
             ..AuditReport::default()
         };
         assert_eq!(exit(&stopped), Exit::Detached);
-        assert_eq!(lines(&stopped)[0], "1 of 2 merges made again, then stopped");
+        assert_eq!(lines(&stopped)[0], "1 of 2 merges redone, then stopped");
     }
 }

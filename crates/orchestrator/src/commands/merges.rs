@@ -1,9 +1,8 @@
-//! `orchestrator merges`: what waits for a person, and answering it.
+//! `orchestrator merges`: list, show and answer merges that wait for a person.
 
 mod directory;
 mod text;
 
-use super::end::command;
 use crate::{
     cli::{MergesArguments, MergesCommand, ResolveArguments},
     client::Attached,
@@ -15,10 +14,10 @@ use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, Rej
 use domain::merge::MergeState;
 use std::path::PathBuf;
 
-/// Merges in the list of all.
+/// Most merges in the list.
 const LISTED: u32 = 50;
 
-/// Does what is asked of merges; without more, lists those that wait.
+/// Performs a subcommand; without one, lists merges that wait.
 pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bool) -> Result<Exit, Failure> {
     match arguments.command {
         None => list(loaded, arguments.all, json).await,
@@ -41,7 +40,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
             };
             let attached = Attached::to(loaded, &format!("merge {merge}")).await?;
             let answered = attached.client.reject_merge(merge, &work).await;
-            finish(loaded, attached, answered, "is given up; its task has failed", json).await
+            finish(loaded, attached, answered, "is rejected; its task has failed", json).await
         }
     }
 }
@@ -58,7 +57,7 @@ async fn list(loaded: &Loaded, all: bool, json: bool) -> Result<Exit, Failure> {
     if json {
         output::document(&lines)?;
     } else {
-        output::line(&text::list(&lines.merges, all, &|words| command(loaded, words)).join("\n"))?;
+        output::line(&text::list(&lines.merges, all, &loaded.invocation).join("\n"))?;
     }
     Ok(Exit::Complete)
 }
@@ -68,7 +67,7 @@ async fn show(loaded: &Loaded, merge: i64, json: bool) -> Result<Exit, Failure> 
     if json {
         output::document(&detail)?;
     } else {
-        output::line(&text::detail(&detail, &|words| command(loaded, words)).join("\n"))?;
+        output::line(&text::detail(&detail, &loaded.invocation).join("\n"))?;
     }
     Ok(Exit::Complete)
 }
@@ -86,7 +85,7 @@ async fn checkout(loaded: &Loaded, merge: i64, place: PathBuf, json: bool) -> Re
             "merge": merge, "directory": place, "written": written, "not_text": left_out,
         }))?;
     } else {
-        output::line(&text::checked_out(&detail, &place, &written, &|words| command(loaded, words)).join("\n"))?;
+        output::line(&text::checked_out(&detail, &place, &written, &loaded.invocation).join("\n"))?;
     }
     Ok(Exit::Complete)
 }
@@ -109,7 +108,7 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
     }
     for pair in &arguments.file {
         let (path, file) = pair.split_once('=').ok_or_else(|| {
-            Failure::usage("--file names a path and a file that holds its text")
+            Failure::usage("--file needs a path and a file with its text")
                 .with("found", pair)
                 .hint("write --file PATH=FILE")
         })?;
@@ -123,7 +122,10 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
     }
     if paths.is_empty() {
         return Err(Failure::usage("no path is decided").with("merge", merge).hint(
-            "name paths with --ours, --theirs, --delete, --file, --layers or --from; `orchestrator merges show` lists them",
+            format!(
+                "name paths with --ours, --theirs, --delete, --file, --layers or --from; `orchestrator merges show {merge}` \
+                 lists them"
+            ),
         ));
     }
     let answer = NewResolution {
@@ -153,13 +155,13 @@ async fn finish(
     if json {
         output::document(&answered)?;
     } else {
-        let next = command(loaded, &format!("follow {}", answered.run_short));
+        let next = loaded.invocation.command(&["follow", &answered.run_short]);
         output::line(&format!("merge {} {words}\n\nnext: {next}", answered.id))?;
     }
     Ok(Exit::Complete)
 }
 
-/// Who answers: the account's name.
+/// The name of the account that answers.
 fn own_name(loaded: &Loaded) -> Option<String> {
     loaded.environment.get("USER").map(str::to_owned)
 }

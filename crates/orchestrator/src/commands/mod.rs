@@ -1,8 +1,9 @@
-//! One file for each command.
+//! The commands, one file each.
 
 mod bench;
 mod cancel;
 mod clean;
+mod completions;
 mod config;
 mod deliver;
 mod demo;
@@ -11,8 +12,10 @@ mod doctor;
 mod end;
 mod follow;
 mod logs;
+mod man;
 mod merge_audit;
 mod merges;
+mod next;
 mod run;
 mod runs;
 mod serve;
@@ -23,22 +26,33 @@ use crate::{
     cli::{Cli, Command},
     config::{Environment, Loaded, load},
     failure::{Exit, Failure},
+    invocation::Invocation,
     output,
 };
 
-/// The configuration that holds for a command.
-pub(crate) fn load_for(cli: &Cli) -> Result<Loaded, Failure> {
+/// The effective configuration of a command.
+pub(crate) fn load_for(cli: &Cli, invocation: &Invocation) -> Result<Loaded, Failure> {
     let environment = Environment::of_this_process()?;
     for warning in environment.warnings() {
         output::note(&format!("warning: {warning}"));
     }
     Ok(Loaded {
         opens: cli.command.opens(),
+        invocation: invocation.clone(),
         ..load(&cli.overrides(), environment)?
     })
 }
 
-/// Does what the command line asks for.
+/// Performs a command that reads no configuration; `None` for any other.
+pub(crate) fn perform_unconfigured(cli: &Cli) -> Option<Result<Exit, Failure>> {
+    match &cli.command {
+        Command::Completions(arguments) => Some(completions::completions(arguments)),
+        Command::Man(arguments) => Some(man::man(arguments, cli.common.json)),
+        _ => None,
+    }
+}
+
+/// Performs any other command.
 pub(crate) async fn perform(cli: Cli, loaded: Loaded) -> Result<Exit, Failure> {
     let json = cli.common.json;
     match cli.command {
@@ -59,5 +73,7 @@ pub(crate) async fn perform(cli: Cli, loaded: Loaded) -> Result<Exit, Failure> {
         Command::Config => config::config(&loaded, json),
         Command::Bench(arguments) => bench::bench(&arguments, json).await,
         Command::MergeAudit(arguments) => merge_audit::merge_audit(arguments, json).await,
+        // Performed without a configuration.
+        Command::Completions(_) | Command::Man(_) => Ok(Exit::Complete),
     }
 }

@@ -1,4 +1,4 @@
-//! `orchestrator run`: one objective, followed to its end.
+//! `orchestrator run`: run an objective and follow it to its end.
 
 use super::end;
 use crate::{
@@ -20,10 +20,10 @@ use std::{
 };
 use store::embedded::DataDirLock;
 
-/// How long a server that was started in the background may take to answer.
+/// How long a server that starts in the background may take to answer.
 const START: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// More can't be an objective; the server says so in its own words.
+/// More than an objective may have, so that the server reports it.
 const STANDARD_INPUT_BYTES: u64 = 1 << 20;
 
 /// Submits an objective and follows the run.
@@ -32,7 +32,7 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
     if arguments.detach {
         return detach(loaded, &arguments, &request, json).await;
     }
-    // Where everything runs in this process, its user has named the workspace.
+    // If everything runs in this process, its user has named the workspace.
     let named = Loaded {
         named_workspace: Some(request.workspace_path.clone().into()),
         ..loaded.clone()
@@ -58,7 +58,7 @@ pub(crate) async fn run(loaded: &Loaded, arguments: RunArguments, json: bool) ->
     end::end(attached, loaded, &accepted.short, ending, json).await
 }
 
-/// Names what the request calls its fields as this command calls them.
+/// Replaces names of request fields by those of flags.
 fn in_flags(mut failure: Failure) -> Failure {
     const FLAGS: [(&str, &str); 6] = [
         ("initialise", "--initialise"),
@@ -114,11 +114,11 @@ fn objective(text: &str) -> Result<String, Failure> {
     std::io::stdin()
         .take(STANDARD_INPUT_BYTES)
         .read_to_string(&mut objective)
-        .map_err(|error| Failure::usage("the objective can't be read from standard input").with("found", error))?;
+        .map_err(|error| Failure::usage("the objective can't be read from standard input").caused_by(error))?;
     Ok(objective)
 }
 
-/// The server may have another working directory.
+/// The absolute path: the server may have another working directory.
 fn workspace(path: &Path) -> Result<String, Failure> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
     let problem = |found: String| {
@@ -133,7 +133,7 @@ fn workspace(path: &Path) -> Result<String, Failure> {
         .map_err(|_| problem("a path that is not UTF-8".to_owned()))
 }
 
-/// Leaves the run to a server, which is started in the background where there is none.
+/// Leaves the run to a server, and starts one in the background if there is none.
 async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, json: bool) -> Result<Exit, Failure> {
     let found = match client::find(loaded).await {
         Some(found) => found,
@@ -147,9 +147,9 @@ async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, jso
     if json {
         output::document(&accepted)?;
     } else {
-        let follow = end::command(loaded, &format!("follow {}", accepted.short));
+        let follow = loaded.invocation.command(&["follow", &accepted.short]);
         output::line(&format!(
-            "run {} goes on at {}\ncome back with: {follow}",
+            "run {} continues at {}\ncome back with: {follow}",
             accepted.short, found.address
         ))?;
     }
@@ -158,14 +158,14 @@ async fn detach(loaded: &Loaded, arguments: &RunArguments, request: &NewRun, jso
 
 async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<client::Found, Failure> {
     let data_dir = &loaded.config.data_dir;
-    // Makes the directory with the rights it needs; the server takes the lock itself.
-    let made = DataDirLock::take(data_dir).map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+    // Creates the directory with its permissions; the server takes the lock itself.
+    let made = DataDirLock::take(data_dir).map_err(Failure::from)?;
     drop(made);
     let log = data_dir.join("server.log");
     let problem = |error: std::io::Error| {
         Failure::environment("a server can't be started in the background")
             .with("log", log.display())
-            .with("found", error)
+            .caused_by(error)
     };
     let output = std::fs::OpenOptions::new()
         .create(true)
@@ -177,7 +177,7 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir);
-    if let Some(tier) = &arguments.harness.sandbox {
+    if let Some(tier) = &arguments.sandbox.sandbox {
         command.args(["--sandbox", tier]);
     }
     if let Some(file) = &loaded.file {
@@ -187,7 +187,7 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(problem)?)
         .stderr(output);
-    // A group of its own: ctrl-c in this terminal is not meant for it.
+    // In its own process group, so that ctrl-c in this terminal does not reach it.
     let mut server = command.process_group(0).spawn().map_err(problem)?;
     let deadline = Instant::now() + START;
     loop {
@@ -199,7 +199,7 @@ async fn start_server(loaded: &Loaded, arguments: &RunArguments) -> Result<clien
             let tail = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = tail.lines().rev().take(6).collect();
             let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(Failure::environment("the server in the background did not come up")
+            return Err(Failure::environment("the server in the background did not start")
                 .with("log", log.display())
                 .hint(tail));
         }

@@ -1,4 +1,4 @@
-//! `orchestrator runs`: what there is.
+//! `orchestrator runs`: list runs.
 
 use super::end;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    progress::{clean, elapsed, shortened},
+    progress::{clean, elapsed, shortened, width},
 };
 use api::{RunPage, RunSummary};
 use domain::NanoDollars;
@@ -28,7 +28,7 @@ pub(crate) async fn runs(loaded: &Loaded, arguments: &RunsArguments, json: bool)
     } else if page.runs.is_empty() {
         output::line(&format!(
             "no runs yet; start one: {}",
-            end::command(loaded, "run \"OBJECTIVE\"")
+            loaded.invocation.command(&["run", "OBJECTIVE"])
         ))?;
     } else {
         let now = OffsetDateTime::now_utc();
@@ -53,6 +53,6 @@ fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
         run.state.to_string(),
         format!("{} ago", elapsed(age))
     );
-    let room = columns.saturating_sub(left.chars().count()).max(20);
+    let room = columns.saturating_sub(width(&left)).max(20);
     format!("{left}{}", shortened(&clean(&run.objective), room))
 }

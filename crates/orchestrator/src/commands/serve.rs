@@ -1,4 +1,4 @@
-//! `orchestrator serve`: the server, until a signal.
+//! `orchestrator serve`: run the server until it is stopped.
 
 use crate::{
     config::Loaded,
@@ -8,12 +8,12 @@ use crate::{
     wire::{Harness, OpenError, Plan, Purpose},
 };
 
-/// Serves. The first signal puts everything down in order, a second one stops at once; nothing is lost either way.
+/// Serves until the first signal, then drains. A second signal stops at once; nothing is lost either way.
 pub(crate) async fn serve(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     serve_for(Purpose::Work, loaded, json).await
 }
 
-/// The same, for what is asked for.
+/// The same for a purpose.
 pub(super) async fn serve_for(purpose: Purpose, loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     let mut interrupts = Interrupts::new()?;
     let plan = Plan {
@@ -33,7 +33,7 @@ pub(super) async fn serve_for(purpose: Purpose, loaded: &Loaded, json: bool) -> 
 /// Waits for a signal, then closes what was open; a second signal does not wait for that.
 pub(super) async fn until_signal(close: impl Future<Output = ()>, mut interrupts: Interrupts) -> Result<Exit, Failure> {
     interrupts.next().await;
-    output::note("stopping: what is under way is put down and kept; once more stops at once");
+    output::note("stopping; work in progress is kept; a second signal stops at once");
     tokio::select! {
         () = close => Ok(Exit::Complete),
         () = interrupts.next() => Ok(Exit::Detached),

@@ -1,6 +1,6 @@
-//! `orchestrator show`: one run as it stands.
+//! `orchestrator show`: show a run.
 
-use super::end;
+use super::{end, next::next_commands};
 use crate::{
     client::Attached,
     config::Loaded,
@@ -17,8 +17,8 @@ pub(crate) async fn show(loaded: &Loaded, run: &str, json: bool) -> Result<Exit,
     if json {
         output::document(&report)?;
     } else {
-        let next = end::next_commands(loaded, &report);
-        output::line(&report::lines(&report, &next, end::columns()).join("\n"))?;
+        let next = next_commands(&loaded.invocation, &report);
+        output::line(&report::lines(&report, &next, &loaded.invocation, end::columns()).join("\n"))?;
     }
     Ok(Exit::Complete)
 }

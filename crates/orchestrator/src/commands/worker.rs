@@ -1,4 +1,4 @@
-//! `orchestrator worker`: capacity for a server on another machine.
+//! `orchestrator worker`: run a remote worker for a server on another machine.
 
 use super::serve::serve_for;
 use crate::{
@@ -7,16 +7,18 @@ use crate::{
     wire::Purpose,
 };
 
-/// Works on what a server on another machine has in its database, until a signal. It has no workspaces: what is done in
-/// these, the beginning and the delivery of a run, is left to the server, and so are plans.
+/// Works on the tasks, merges and gates of a server on another machine until it is stopped. It has no workspaces: the
+/// server prepares, plans and delivers runs.
 pub(crate) async fn worker(loaded: &Loaded, json: bool) -> Result<Exit, Failure> {
     let missing = |what: &str, key: &str, hint: &str| {
-        Failure::usage(format!("a worker shares {what} with a server, and none is configured"))
-            .with("missing", key)
-            .hint(hint)
+        Failure::usage(format!(
+            "a remote worker shares {what} with a server, and none is configured"
+        ))
+        .with("missing", key)
+        .hint(hint)
     };
     if loaded.config.database.url.is_none() {
-        let hint = "set DATABASE_URL to the server's database; a private one is reached from its own machine only";
+        let hint = "set DATABASE_URL to the server's database; a private one can be reached from its own machine only";
         return Err(missing("a database", "database.url", hint));
     }
     if loaded.config.hubs.address.is_none() {

@@ -1,4 +1,4 @@
-//! `[calls]`: how patient a call of a model is.
+//! `[calls]`: timeouts, retries and limits of model calls.
 
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
@@ -7,27 +7,27 @@ use std::{num::NonZeroU32, time::Duration};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CallsSection {
-    /// Seconds until a connection stands.
+    /// Seconds to connect.
     pub(crate) connect_s: NonZeroU32,
-    /// Seconds until an answer begins.
+    /// Seconds until an answer starts.
     pub(crate) header_s: NonZeroU32,
-    /// Seconds that a stream may be silent; reasoning models are, for long.
+    /// Seconds a stream may be silent; reasoning models can be for long.
     pub(crate) stream_idle_s: NonZeroU32,
     /// Seconds until an answer is complete.
     pub(crate) total_s: NonZeroU32,
-    /// HTTP requests for one call, the first among them.
+    /// HTTP requests for one call, including the first.
     pub(crate) attempts: NonZeroU32,
-    /// Seconds of the longest wait between two of them, whatever the provider asks for.
+    /// Most seconds between two of them, whatever the provider requests.
     pub(crate) wait_s: NonZeroU32,
-    /// Seconds of all requests and waits of one call.
+    /// Seconds for all requests and waits of one call.
     pub(crate) call_s: NonZeroU32,
-    /// Bytes of an answer that are read.
+    /// Most bytes of an answer.
     pub(crate) answer_bytes: NonZeroU32,
-    /// Bytes of a line or an event of a stream that are read.
+    /// Most bytes of a line or an event of a stream.
     pub(crate) line_bytes: NonZeroU32,
 }
 
-/// Bytes of an answer that are read, where nothing else is said: as the model layer has it.
+/// Default of `answer_bytes`, as in the model layer.
 const ANSWER_BYTES: NonZeroU32 = NonZeroU32::new(32 << 20).unwrap();
 const LINE_BYTES: NonZeroU32 = NonZeroU32::new(4 << 20).unwrap();
 
@@ -49,7 +49,7 @@ impl Default for CallsSection {
 }
 
 impl CallsSection {
-    /// How long each phase of a request may take.
+    /// Timeouts of the phases of a request.
     pub(crate) fn timeouts(&self) -> llm::Timeouts {
         llm::Timeouts {
             connect: seconds(self.connect_s),
@@ -59,7 +59,7 @@ impl CallsSection {
         }
     }
 
-    /// How often and how patiently a request is repeated.
+    /// Retries of a request.
     pub(crate) fn retries(&self) -> llm::Retries {
         llm::Retries {
             max_attempts: self.attempts.get(),
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_as_the_model_layer_has_it() {
+    fn defaults_are_those_of_the_model_layer() {
         let section: CallsSection = toml::from_str("header_s = 5\n").unwrap();
         assert_eq!(section.timeouts().header, Duration::from_secs(5));
         let defaults = llm::Timeouts::default();

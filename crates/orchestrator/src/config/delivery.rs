@@ -1,4 +1,4 @@
-//! How the work of a workspace's runs is handed over: `[workspaces.<name>.delivery]`.
+//! `[workspaces.<name>.delivery]`: how the branches of a workspace's runs are delivered.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DeliverySection {
-    /// The branch is pushed there.
+    /// Where the branch is pushed.
     pub(crate) push: Option<PushSection>,
-    /// A pull request is made of it.
+    /// How a pull request is created for it.
     pub(crate) pull_request: Option<PullRequestSection>,
 }
 
@@ -16,9 +16,9 @@ pub(crate) struct DeliverySection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PushSection {
-    /// The remote; an address with a password is refused.
+    /// Address of the remote; one with a password is refused.
     pub(crate) address: String,
-    /// The branch there, `{run}` being the run's short id; the run's own branch where it is not set.
+    /// Branch on the remote; `{run}` is the run's short id. By default the run's own branch.
     #[serde(default)]
     pub(crate) branch: Option<String>,
     /// As git's `credential.helper`.
@@ -33,20 +33,20 @@ pub(crate) struct PushSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PullRequestSection {
-    /// The command that makes a pull request and prints its address, word by word.
+    /// Words of the command that creates a pull request and prints its address.
     pub(crate) create: Vec<String>,
-    /// The command that prints the address of the one there is, or nothing.
+    /// Words of the command that prints the address of an existing pull request, or nothing.
     pub(crate) find: Vec<String>,
-    /// The branch to merge into; the one the run began from where it is not set.
+    /// Branch to merge into; by default the one the run started from.
     #[serde(default)]
     pub(crate) base: Option<String>,
-    /// The variables both are given, besides PATH.
+    /// Environment variables for both commands, besides PATH.
     #[serde(default)]
     pub(crate) pass_env: Vec<String>,
-    /// Seconds either may take.
+    /// Seconds each command may take.
     #[serde(default = "default_time_s")]
     pub(crate) time_s: u64,
-    /// Bytes of their output that are read.
+    /// Most bytes read of their output.
     #[serde(default = "default_output_bytes")]
     pub(crate) output_bytes: usize,
 }

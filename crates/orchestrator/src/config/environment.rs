@@ -1,12 +1,13 @@
-//! What the environment says: the process's own variables, and behind them a `.env` in the working directory.
+//! Variables: those of the process, then those of a `.env` in the working directory.
 //!
-//! A `.env` may belong to a project that was merely cloned, so it can't weaken the sandbox, send a key of ours to
-//! an address of its own, or name a database that was not meant for us.
+//! A `.env` may belong to a cloned project. So it can't weaken the sandbox, send a key of the user to its own address, or
+//! name a database of that project. Its values are literal: `dotenvy` would insert variables of the process into them,
+//! and so could send a secret to an address.
 
 use crate::failure::Failure;
 use std::{collections::BTreeMap, path::Path};
 
-/// How the text of a variable is read.
+/// Type of a variable's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -63,7 +64,7 @@ pub(super) const VARIABLES: [Variable; 19] = [
     ),
 ];
 
-/// Ours as well, but no key of the configuration.
+/// Known variables that set no key.
 const OTHER_NAMES: [&str; 5] = [
     "ORCHESTRATOR_CONFIG",
     "ORCHESTRATOR_TOKEN",
@@ -72,7 +73,7 @@ const OTHER_NAMES: [&str; 5] = [
     "ORCHESTRATOR_PG_USER",
 ];
 
-/// Variables by name, with where each comes from.
+/// Variables by name and origin.
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
     process: BTreeMap<String, String>,
@@ -91,7 +92,7 @@ impl Environment {
         })
     }
 
-    /// An environment of these variables only.
+    /// An environment with only these variables.
     #[cfg(test)]
     pub(super) fn of(process: &[(&str, &str)], dot_env: &[(&str, &str)]) -> Self {
         let owned = |pairs: &[(&str, &str)]| {
@@ -106,7 +107,7 @@ impl Environment {
         }
     }
 
-    /// The value of a variable; an empty one counts as unset.
+    /// The value of a variable; an empty value counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.process(name).or_else(|| {
             let value = self
@@ -118,7 +119,7 @@ impl Environment {
         })
     }
 
-    /// Where the value of a variable comes from, for people.
+    /// Where the value of a variable comes from, for messages.
     pub(super) fn source(&self, name: &str) -> String {
         if self.process(name).is_some() {
             name.to_owned()
@@ -132,7 +133,7 @@ impl Environment {
         self.process(name).is_none() && self.get(name).is_some()
     }
 
-    /// What was set and does nothing, each with the reason.
+    /// Variables that are set without effect, each with the reason.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let ignored = self
             .dot_env
@@ -149,8 +150,8 @@ impl Environment {
             .chain(self.dot_env.keys())
             .filter(|name| name.starts_with("ORCHESTRATOR_") && !names().any(|known| known == name.as_str()))
             .map(|name| match super::file::nearest(name, names()) {
-                Some(near) => format!("{name} is set and means nothing; did you mean {near}?"),
-                None => format!("{name} is set and means nothing"),
+                Some(near) => format!("{name} is set but unknown; did you mean {near}?"),
+                None => format!("{name} is set but unknown"),
             });
         ignored.chain(unknown).collect()
     }
@@ -172,11 +173,15 @@ impl Environment {
             return Some("only the real environment, a configuration file or a flag may set it");
         }
         if name == "OPENAI_BASE_URL" && self.process("OPENAI_API_KEY").is_some() {
-            return Some("it would send the OPENAI_API_KEY of your environment to an address of this directory's");
+            return Some(
+                "it would send the OPENAI_API_KEY of your environment to an address that this directory chose",
+            );
         }
         let ours = self.dot_env.keys().any(|name| name.starts_with("ORCHESTRATOR_"));
         if name == "DATABASE_URL" && !ours {
-            return Some("the file looks like another project's; set an ORCHESTRATOR_ name in it, or export it");
+            return Some(
+                "the file seems to belong to another project; set an ORCHESTRATOR_ variable in it, or export this one",
+            );
         }
         None
     }
@@ -186,13 +191,13 @@ fn read_dot_env(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(parse_dot_env(&text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(Failure::usage("the .env file in this directory can't be read")
-            .with("found", error)
+        Err(error) => Err(Failure::configuration("the .env file in this directory can't be read")
+            .caused_by(error)
             .hint("make it readable, or run from another directory")),
     }
 }
 
-/// `NAME=value` lines, with an optional `export`, quotes and comments; other lines belong to other tools.
+/// Parses `NAME=value` lines with an optional `export`, quotes and comments; other lines are ignored.
 fn parse_dot_env(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| {
@@ -221,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dot_env_holds_names_values_quotes_and_comments() {
+    fn dot_env_has_names_values_quotes_and_comments() {
         let found = parse_dot_env("# x\nexport A=1\nB=\"two # words\" # c\nC='q'\nD=plain # c\nnot a line\nE-F=1\n");
         let expected = [("A", "1"), ("B", "two # words"), ("C", "q"), ("D", "plain")];
         assert_eq!(
@@ -231,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn the_real_environment_goes_before_a_dot_env() {
+    fn process_environment_overrides_dot_env() {
         let environment = Environment::of(&[("API_PORT", "1")], &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")]);
         assert_eq!(environment.get("API_PORT"), Some("1"));
         assert_eq!(environment.get("OPENAI_API_KEY"), Some("k"));
     }
 
     #[test]
-    fn a_dot_env_can_not_weaken_the_sandbox() {
+    fn dot_env_can_not_weaken_the_sandbox() {
         let environment = Environment::of(&[], &[("ORCHESTRATOR_SANDBOX", "none"), ("ORCHESTRATOR_CONFIG", "x")]);
         assert_eq!(environment.get("ORCHESTRATOR_SANDBOX"), None);
         assert_eq!(environment.get("ORCHESTRATOR_CONFIG"), None);
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_env_can_not_redirect_a_key_of_the_real_environment() {
+    fn dot_env_can_not_redirect_a_key_of_the_process() {
         let evil = [("OPENAI_BASE_URL", "http://elsewhere")];
         assert_eq!(
             Environment::of(&[("OPENAI_API_KEY", "k")], &evil).get("OPENAI_BASE_URL"),
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn another_projects_database_is_left_alone() {
+    fn database_of_another_project_is_ignored() {
         let database = ("DATABASE_URL", "postgres://theirs");
         assert_eq!(Environment::of(&[], &[database]).get("DATABASE_URL"), None);
         let ours = Environment::of(&[], &[database, ("ORCHESTRATOR_WORKERS", "3")]);
@@ -267,11 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_variable_is_named_with_the_nearest_one() {
+    fn unknown_variable_is_reported_with_the_nearest_name() {
         let warnings = Environment::of(&[("ORCHESTRATOR_LISTN", "x")], &[]).warnings();
         assert_eq!(
             warnings,
-            ["ORCHESTRATOR_LISTN is set and means nothing; did you mean ORCHESTRATOR_LISTEN?"]
+            ["ORCHESTRATOR_LISTN is set but unknown; did you mean ORCHESTRATOR_LISTEN?"]
         );
     }
 }

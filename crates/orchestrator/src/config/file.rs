@@ -1,22 +1,22 @@
-//! From a table of values to the typed configuration, with errors that name the key and the nearest known one.
+//! Turns a table of values into the typed configuration. Errors name the key and the nearest known one.
 
 use super::Config;
 use crate::failure::Failure;
 use std::path::Path;
 
-/// Reads a configuration file; it must be valid by itself, so that its errors name its own lines.
+/// Reads a configuration file. It must be valid by itself, so that errors name its lines.
 pub(super) fn read(path: &Path) -> Result<toml::Table, Failure> {
-    let problem = |problem: &str| Failure::usage(problem).with("file", path.display());
+    let problem = |problem: &str| Failure::configuration(problem).with("file", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| {
         problem("the configuration file can't be read")
-            .with("found", error)
+            .caused_by(error)
             .hint("check --config and ORCHESTRATOR_CONFIG, or make the file readable")
     })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error
             .span()
             .map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        Failure::usage("the configuration file is not valid TOML")
+        Failure::configuration("the configuration file is not valid TOML")
             .with("in", format!("{}:{line}", path.display()))
             .with("found", error.message())
     })?;
@@ -39,7 +39,7 @@ pub(super) fn typed(table: &toml::Table) -> Result<Config, Mistake> {
     })
 }
 
-/// The value of a key, as long as it is no place for secrets and short enough to be read.
+/// The value of a key, unless it may be a secret or is too long.
 fn shown(table: &toml::Table, key: &str) -> Option<String> {
     const LONGEST: usize = 80;
     const SECRET: [&str; 5] = ["url", "endpoint", "extra_headers", "address", "credential_helper"];
@@ -52,19 +52,19 @@ fn shown(table: &toml::Table, key: &str) -> Option<String> {
     Some(value.to_string()).filter(|text| text.chars().count() <= LONGEST)
 }
 
-/// One key that can't be used.
+/// A key that can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     /// Its path, as `server.listen`.
     pub(super) key: String,
-    /// Its value, where it may be shown.
+    /// Its value, if it may be shown.
     value: Option<String>,
-    /// What serde says of it.
+    /// The message of serde.
     message: String,
 }
 
 impl Mistake {
-    /// The error for people; `source` is the file, the variable or the flag that set the key.
+    /// The error to show; `source` is the file, variable or flag that set the key.
     pub(super) fn failure(&self, source: &str) -> Failure {
         let Some((unknown, known)) = self.unknown_field() else {
             let found = match &self.value {
@@ -73,20 +73,20 @@ impl Mistake {
                 }
                 Some(_) | None => self.message.clone(),
             };
-            return Failure::usage(format!("the setting {} can't be used", self.key))
+            return Failure::configuration(format!("the setting {} can't be used", self.key))
                 .with("found", found)
                 .with("in", source)
                 .hint("docs/configuration.md lists every setting with its default");
         };
         let key = self.path_to(unknown);
-        let failure = Failure::usage(format!("there is no setting {key}")).with("in", source);
+        let failure = Failure::configuration(format!("there is no setting {key}")).with("in", source);
         match nearest(unknown, known.iter().copied()) {
             Some(near) => failure.hint(format!("did you mean {}?", self.path_to(near))),
-            None => failure.hint(format!("known here: {}", known.join(", "))),
+            None => failure.hint(format!("expected one of: {}", known.join(", "))),
         }
     }
 
-    /// Where in the text the key stands, as far as a plain search finds it.
+    /// The line of the key, as far as a plain search finds it.
     fn line_in(&self, text: &str) -> Option<usize> {
         let unknown = self.unknown_field().map(|(unknown, _)| unknown);
         let last = unknown.unwrap_or_else(|| self.key.rsplit('.').next().unwrap_or(&self.key));
@@ -98,7 +98,7 @@ impl Mistake {
         text.lines().position(names_it).map(|index| index + 1)
     }
 
-    /// The unknown key and its known neighbours, out of serde's own words for it.
+    /// The unknown key and the known ones, from the message of serde.
     fn unknown_field(&self) -> Option<(&str, Vec<&str>)> {
         let mut quoted = self
             .message
@@ -109,7 +109,7 @@ impl Mistake {
         Some((quoted.next()?, quoted.collect()))
     }
 
-    /// The path of a key beside the one that was found; the reported path ends in the unknown key or before it.
+    /// The path of a sibling key; the reported path ends in the unknown key or just before it.
     fn path_to(&self, name: &str) -> String {
         let unknown = self.unknown_field().map_or("", |(unknown, _)| unknown);
         let section = match self.key.rsplit_once('.') {
@@ -125,7 +125,7 @@ impl Mistake {
     }
 }
 
-/// The known name that a mistyped one most likely meant.
+/// The known name that is most similar to a mistyped one.
 pub(super) fn nearest<'known>(unknown: &str, known: impl Iterator<Item = &'known str>) -> Option<&'known str> {
     known
         .map(|name| (strsim::jaro_winkler(unknown, name), name))
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_the_nearest_one() {
+    fn unknown_key_is_reported_with_the_nearest_one() {
         insta::assert_snapshot!(failure("[server]\nlisen = \"127.0.0.1:80\"\n"), @"
         error: there is no setting server.lisen
           in: /directory/orchestrator.toml:2
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_can_not_be_read_is_repeated_but_not_a_secret() {
+    fn invalid_value_is_shown_unless_it_may_be_a_secret() {
         insta::assert_snapshot!(failure("[server]\nlisten = \"here\"\n"), @r#"
         error: the setting server.listen can't be used
           found: "here": invalid socket address syntax
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_section_is_named_with_the_nearest_one() {
+    fn unknown_section_is_reported_with_the_nearest_one() {
         insta::assert_snapshot!(failure("[databse]\nurl = \"x\"\n"), @"
         error: there is no setting databse
           in: /directory/orchestrator.toml:1
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_named_with_its_line() {
+    fn value_of_the_wrong_type_is_reported_with_its_line() {
         insta::assert_snapshot!(failure("# mine\n[engine]\nworkers = \"many\"\n"), @r#"
         error: the setting engine.workers can't be used
           found: invalid type: string "many", expected u32
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_toml_says_where() {
+    fn invalid_toml_is_reported_with_its_line() {
         insta::assert_snapshot!(failure("[server\nlisten = 1\n"), @"
         error: the configuration file is not valid TOML
           in: /directory/orchestrator.toml:1

@@ -1,4 +1,4 @@
-//! `[hubs]`: for several machines that work together.
+//! `[hubs]`: hubs that several machines share.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct HubsSection {
-    /// The repository that all machines reach, with `{hub}` where a workspace's own name goes; without it each machine
-    /// works by itself.
+    /// Address of the shared hubs; `{hub}` stands for the name of a workspace's hub. Without it, each machine works by
+    /// itself.
     pub(crate) address: Option<String>,
     /// As git's `credential.helper`.
     pub(crate) credential_helper: Option<String>,

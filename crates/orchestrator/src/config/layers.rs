@@ -1,18 +1,18 @@
-//! File, environment, flags: put together in that order.
+//! Combines file, environment and flags, in that order.
 
 use super::{
     Config, Environment,
     environment::{Kind, VARIABLES},
     file,
 };
-use crate::{failure::Failure, opens::Opens};
+use crate::{failure::Failure, invocation::Invocation, opens::Opens};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 use toml::{Table, Value};
 
-/// What the command line says.
+/// Values from the command line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     /// The configuration file to read.
@@ -21,7 +21,7 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
-    /// No flags but, perhaps, the configuration file.
+    /// Only the configuration file, if one is named.
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
         Self {
             file,
@@ -29,31 +29,29 @@ impl Overrides {
         }
     }
 
-    /// A flag that sets a key, if it was given.
+    /// Sets a key by a flag, if the flag was given.
     pub(crate) fn set(&mut self, flag: &'static str, key: &str, value: Option<impl Into<Value>>) {
         self.values
             .extend(value.map(|value| (key.to_owned(), flag, value.into())));
     }
 }
 
-/// The effective configuration and how it came about.
+/// The effective configuration and its origin.
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The configuration file that was read.
     pub(crate) file: Option<PathBuf>,
-    /// Whether a person's next command must name the data directory, as this one did.
-    pub(crate) names_data_dir: bool,
-    /// Whether it must name the configuration file, too.
-    pub(crate) names_file: bool,
-    /// Files, variables and flags that had a say, in the order they were read.
+    /// Files, variables and flags that set values, in the order they were read.
     pub(crate) sources: Vec<String>,
     pub(crate) environment: Environment,
-    /// The workspace that this command was given: where everything runs in this process, it may be made wherever its
-    /// user may make it.
+    /// The workspace that the command line names. If everything runs in this process, it may be created wherever the user
+    /// may write.
     pub(crate) named_workspace: Option<PathBuf>,
     /// What the command may open.
     pub(crate) opens: Opens,
+    /// How the next command is written.
+    pub(crate) invocation: Invocation,
 }
 
 /// Reads everything.
@@ -76,20 +74,18 @@ pub(crate) fn load(overrides: &Overrides, environment: Environment) -> Result<Lo
     let mut config = file::typed(&layers.table).map_err(|mistake| layers.failure(&mistake))?;
     config.data_dir = absolute(&config.data_dir)?;
     check(&config)?;
-    let names_data_dir = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     Ok(Loaded {
         config,
         file,
-        names_data_dir,
-        names_file: overrides.file.is_some(),
         sources: layers.sources,
         environment,
         named_workspace: None,
         opens: Opens::Nothing,
+        invocation: Invocation::default(),
     })
 }
 
-/// The values so far, and who set which key.
+/// The values so far, and what set each key.
 #[derive(Default)]
 struct Layers {
     table: Table,
@@ -109,7 +105,7 @@ impl Layers {
             };
             let source = environment.source(variable.name);
             let value = parse(text, variable.kind).ok_or_else(|| {
-                Failure::usage(format!("the variable {} must be a number", variable.name)).with("found", text)
+                Failure::configuration(format!("the variable {} must be a number", variable.name)).with("found", text)
             })?;
             self.set(variable.key, value, source);
         }
@@ -148,7 +144,7 @@ fn parse(text: &str, kind: Kind) -> Option<Value> {
     }
 }
 
-/// Where our things are kept, before any file was read: its file may be one of them.
+/// The data directory, before the configuration file is read, which may lie in it.
 fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf, Failure> {
     let flag = overrides.values.iter().find(|(key, ..)| key == "data_dir");
     if let Some(path) = flag.and_then(|(_, _, value)| value.as_str()) {
@@ -166,8 +162,8 @@ fn data_dir(overrides: &Overrides, environment: &Environment) -> Result<PathBuf,
         .filter(|path| path.is_absolute());
     let share = share.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".local/share")));
     share.map(|share| share.join("agent-orchestrator")).ok_or_else(|| {
-        Failure::usage("there is no home directory to keep data in")
-            .hint("say where: --data-dir PATH, or set ORCHESTRATOR_DATA_DIR")
+        Failure::configuration("there is no home directory to keep data in")
+            .hint("choose a data directory with --data-dir DIR or ORCHESTRATOR_DATA_DIR")
     })
 }
 
@@ -176,7 +172,7 @@ fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir
     if let Some(path) = overrides.file.clone().or(named) {
         return Some(path);
     }
-    // A cloned directory's .env must not lead to a configuration of that directory's own.
+    // The .env of a cloned directory must not lead to a configuration file of that directory.
     let flag = overrides.values.iter().any(|(key, ..)| key == "data_dir");
     let here = std::env::current_dir().unwrap_or_default();
     if !flag && environment.is_from_dot_env("ORCHESTRATOR_DATA_DIR") && leads_into(data_dir, &here) {
@@ -185,14 +181,13 @@ fn configuration_file(overrides: &Overrides, environment: &Environment, data_dir
     Some(data_dir.join("orchestrator.toml")).filter(|path| path.is_file())
 }
 
-/// Whether a path is meant from a directory or ends in it, by whatever links: `/proc/self/cwd` needs no knowledge of where
-/// the directory is.
+/// Whether a path leads into a directory: relative, by links, or by `/proc/self/cwd`.
 fn leads_into(path: &Path, directory: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.is_relative() || path.starts_with("/proc") || real(path).starts_with(real(directory))
 }
 
-/// Paths in a file are meant from where the file is.
+/// Paths in a file are relative to the file's directory.
 fn resolve_paths(table: &mut Table, directory: &Path) {
     const PATHS: [(&str, &str); 3] = [("server", "token_file"), ("models", "prices"), ("engine", "profiles")];
     for (section, key) in PATHS {
@@ -218,31 +213,31 @@ fn resolve_paths(table: &mut Table, directory: &Path) {
     }
 }
 
-/// Rules that types alone can't hold.
+/// Checks what types can't express.
 fn check(config: &Config) -> Result<(), Failure> {
     if config.engine.workers == 0 && config.hubs.address.is_none() {
-        return Err(Failure::usage("engine.workers must be at least 1")
+        return Err(Failure::configuration("engine.workers must be at least 1")
             .with("found", 0)
-            .hint("0 leaves the work to `orchestrator worker` on other machines, which share hubs.address"));
+            .hint("0 is for a server whose work is done by remote workers, which share hubs.address"));
     }
     if let Some(root) = config.server.workspaces.iter().find(|root| !root.is_absolute()) {
-        return Err(Failure::usage("server.workspaces must be absolute paths")
+        return Err(Failure::configuration("server.workspaces must be absolute paths")
             .with("found", root.display())
-            .hint("give each directory from the root; in a file it may be given from where the file is"));
+            .hint("give absolute paths; in a file, paths relative to the file work, too"));
     }
-    // A process trusts its lease only as long as there is time left to notice that it was lost.
+    // A process trusts its lease only while there is time left to notice its loss.
     let (lease, heartbeat) = (config.engine.lease_s, config.engine.heartbeat_s);
     if lease < heartbeat.saturating_add(3) {
         return Err(
-            Failure::usage("engine.lease_s must be at least 3 more than engine.heartbeat_s")
+            Failure::configuration("engine.lease_s must be at least 3 more than engine.heartbeat_s")
                 .with("found", format!("lease_s = {lease}, heartbeat_s = {heartbeat}"))
-                .hint("a process that is silent for so long counts as lost, so it has to speak more often"),
+                .hint("a process without a heartbeat for lease_s counts as lost, so it needs heartbeats more often"),
         );
     }
     if let Some(dollars) = config.budget.run_dollars
         && domain::NanoDollars::from_dollars(dollars).is_none()
     {
-        return Err(Failure::usage("budget.run_dollars must be an amount of dollars").with("found", dollars));
+        return Err(Failure::configuration("budget.run_dollars must be an amount of dollars").with("found", dollars));
     }
     for (key, model) in [
         ("models.director", &config.models.director),
@@ -259,14 +254,14 @@ fn check(config: &Config) -> Result<(), Failure> {
     for (name, workspace) in &config.workspaces {
         config.merge_settings_of(name, workspace)?;
         if workspace.path.as_os_str().is_empty() {
-            return Err(Failure::usage(format!("workspaces.{name} has no path"))
-                .hint("say which repository it is about: path = \"/path/to/repository\""));
+            return Err(Failure::configuration(format!("workspaces.{name} has no path"))
+                .hint("name the repository: path = \"/path/to/repository\""));
         }
     }
     Ok(())
 }
 
-/// A limit of nothing would keep everybody out.
+/// Rejects limits that would reject every request.
 fn check_server(config: &Config) -> Result<(), Failure> {
     let (server, count) = (&config.server, |count: usize| count as u64);
     let limits = [
@@ -280,7 +275,7 @@ fn check_server(config: &Config) -> Result<(), Failure> {
         ("limits.open_runs", u64::from(config.limits.open_runs)),
     ];
     match limits.into_iter().find(|(_, value)| *value == 0) {
-        Some((key, value)) => Err(Failure::usage(format!("{key} must be at least 1"))
+        Some((key, value)) => Err(Failure::configuration(format!("{key} must be at least 1"))
             .with("found", value)
             .hint("docs/configuration.md lists every setting with its default")),
         None => Ok(()),
@@ -289,9 +284,9 @@ fn check_server(config: &Config) -> Result<(), Failure> {
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| {
-        Failure::usage("the data directory can't be used")
+        Failure::configuration("the data directory can't be used")
             .with("path", path.display())
-            .with("found", error)
+            .caused_by(error)
     })
 }
 
@@ -312,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_the_environment_and_that_before_the_file() {
+    fn flags_override_the_environment_and_that_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let text = "[server]\nlisten = \"127.0.0.1:1\"\n[engine]\nworkers = 1\n[sandbox]\ntier = \"none\"\n";
         let mut overrides = file(directory.path(), text);
@@ -328,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_names_the_variable_that_set_it() {
+    fn invalid_value_names_the_variable_that_set_it() {
         let directory = tempfile::tempdir().unwrap();
         let environment = Environment::of(&[("ORCHESTRATOR_LISTEN", "here")], &[]);
         let failure = load(&file(directory.path(), ""), environment).err().unwrap();
@@ -336,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_would_keep_everybody_out_is_refused() {
+    fn limit_that_rejects_every_request_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         for (text, key) in [
             ("[server]\nconnections = 0\n", "server.connections"),
@@ -351,14 +346,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_in_the_environment_must_be_one() {
+    fn variable_must_be_a_number_where_one_is_expected() {
         let directory = tempfile::tempdir().unwrap();
         let environment = Environment::of(&[("ORCHESTRATOR_WORKERS", "all")], &[]);
         assert!(load(&file(directory.path(), ""), environment).is_err());
     }
 
     #[test]
-    fn paths_in_a_file_are_meant_from_where_it_is() {
+    fn paths_in_a_file_are_relative_to_it() {
         let directory = tempfile::tempdir().unwrap();
         let overrides = file(
             directory.path(),
@@ -369,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_into_the_directory_is_seen_through() {
+    fn link_into_a_directory_is_resolved() {
         let place = tempfile::tempdir().unwrap();
         let (here, link) = (place.path().join("here"), place.path().join("link"));
         std::fs::create_dir_all(here.join("data")).unwrap();
@@ -386,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_directorys_own_file_is_found() {
+    fn file_in_the_data_directory_is_found() {
         let directory = tempfile::tempdir().unwrap();
         let mut overrides = file(directory.path(), "[engine]\nworkers = 9\n");
         overrides.file = None;
@@ -397,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_budget_caps_every_run() {
+    fn dollar_budget_caps_every_run() {
         let directory = tempfile::tempdir().unwrap();
         let config = load(
             &file(directory.path(), "[budget]\nrun_dollars = 2.5\n"),

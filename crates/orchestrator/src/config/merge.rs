@@ -7,23 +7,23 @@ use engine::{GeneratedRule, Generation, MergeSettings};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
 
-/// `[merge]`, for all workspaces, and `[workspaces.<name>.merge]`, whose keys go before it one by one.
+/// `[merge]` for all workspaces, and `[workspaces.<name>.merge]`, which overrides it key by key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct MergeSection {
-    /// Who is asked about a conflict: `generated`, `remembered`, `driver`, `model`, `worker`, `person`.
+    /// Layers that decide conflicts, in order: `generated`, `remembered`, `driver`, `model`, `worker`, `person`.
     pub(crate) layers: Option<Vec<String>>,
-    /// Who is asked where the first model leaves a conflict open, as `provider/model`.
+    /// Model that is asked when the first one leaves a conflict open, as `provider/model`.
     pub(crate) second_opinion: Option<String>,
     /// Program and arguments of a driver that merges by syntax.
     pub(crate) driver: Option<Vec<String>>,
-    /// Seconds that the driver may take for one file.
+    /// Seconds the driver may take for one file.
     pub(crate) driver_s: Option<NonZeroU32>,
-    /// Seconds that a command which makes a generated file anew may take.
+    /// Seconds a command that rebuilds a generated file may take.
     pub(crate) regenerate_s: Option<NonZeroU32>,
-    /// Bytes of the largest file that is decided without a worker.
+    /// Most bytes of a file that is decided without a worker.
     pub(crate) file_bytes: Option<usize>,
-    /// Rules for files that nobody writes by hand.
+    /// Rules for generated files.
     pub(crate) generated: Option<Vec<GeneratedSection>>,
 }
 
@@ -31,16 +31,16 @@ pub(crate) struct MergeSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct GeneratedSection {
-    /// The files: a pattern of names, or of whole paths where it has a slash.
+    /// Pattern of file names, or of paths if it has a slash.
     pub(crate) files: String,
-    /// The command that makes them anew.
+    /// Command that rebuilds them.
     pub(crate) command: Option<String>,
-    /// Whether both sides' lines are kept.
+    /// Whether the lines of both sides are kept.
     pub(crate) union: bool,
 }
 
 impl MergeSection {
-    /// The settings, with what this section says on top of those of all workspaces.
+    /// The settings of all workspaces, overridden by this section.
     pub(crate) fn over(&self, all: &MergeSettings, section: &str) -> Result<MergeSettings, Failure> {
         let mut settings = all.clone();
         if let Some(names) = &self.layers {
@@ -83,16 +83,18 @@ impl GeneratedSection {
             (Some(command), false) if !command.trim().is_empty() => Generation::Command(command.clone()),
             (None, true) => Generation::Union,
             (Some(_) | None, _) => {
-                return Err(Failure::usage(format!("a rule of {section}.generated has to say one thing to do"))
-                    .with("files", &self.files)
-                    .hint(
-                        "give it command = \"…\", which makes the files anew, or union = true, which keeps both sides' \
-                         lines",
-                    ));
+                return Err(Failure::configuration(format!(
+                    "a rule of {section}.generated needs one action"
+                ))
+                .with("files", &self.files)
+                .hint(
+                    "set command = \"…\", which rebuilds the files, or union = true, which keeps the lines of both \
+                         sides",
+                ));
             }
         };
         let unusable = |found: &dyn std::fmt::Display| {
-            Failure::usage(format!("a rule of {section}.generated names no files"))
+            Failure::configuration(format!("a rule of {section}.generated has no usable pattern"))
                 .with("files", format!("{:?}", self.files))
                 .with("found", found)
                 .hint("write a name or a pattern: files = \"Cargo.lock\", \"*.jsonl\" or \"locales/**/*.po\"")
@@ -106,20 +108,20 @@ impl GeneratedSection {
 
 fn layer(name: &str, section: &str) -> Result<Layer, Failure> {
     Layer::parse(name).ok_or_else(|| {
-        let failure = Failure::usage(format!("there is no layer {name:?} to decide conflicts"))
+        let failure = Failure::configuration(format!("there is no merge layer {name:?}"))
             .with("setting", format!("{section}.layers"));
         let names = || Layer::ALL.iter().map(|layer| layer.as_str());
         match nearest(name, names()) {
             Some(near) => failure.hint(format!("did you mean {near:?}?")),
-            None => failure.hint(format!("known: {}", names().collect::<Vec<_>>().join(", "))),
+            None => failure.hint(format!("expected one of: {}", names().collect::<Vec<_>>().join(", "))),
         }
     })
 }
 
-/// An empty list is a driver that is never asked.
+/// An empty list means no driver.
 fn check_driver(driver: &[String], section: &str) -> Result<(), Failure> {
     let unusable = |problem: &str, found: String| {
-        Failure::usage(format!("{section}.driver {problem}"))
+        Failure::configuration(format!("{section}.driver {problem}"))
             .with("found", found)
             .hint(
                 "name a program and its arguments, such as \
@@ -131,13 +133,13 @@ fn check_driver(driver: &[String], section: &str) -> Result<(), Failure> {
     };
     if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
         return Err(unusable(
-            "begins with a program's name or absolute path",
+            "must start with a program name or an absolute path",
             format!("{program:?}"),
         ));
     }
     for needed in ["{base}", "{ours}", "{theirs}"] {
         if !driver.iter().any(|argument| argument.contains(needed)) {
-            return Err(unusable(&format!("has to name {needed}"), driver.join(" ")));
+            return Err(unusable(&format!("must contain {needed}"), driver.join(" ")));
         }
     }
     Ok(())
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_go_before_those_of_all_workspaces_one_by_one() {
+    fn workspace_section_overrides_single_keys() {
         let all = settings(
             "layers = [\"model\", \"worker\"]\ndriver_s = 3\n[[generated]]\nfiles = \"*.jsonl\"\nunion = true\n",
         );
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_meant_is_named() {
+    fn invalid_values_are_reported_with_the_way_out() {
         let problems = [
             "layers = [\"modl\"]",
             "layers = [\"me\"]",
@@ -182,27 +184,27 @@ mod tests {
             "driver = [\"merge\", \"{base}\", \"{ours}\"]",
         ];
         insta::assert_snapshot!(problems.map(problem).join("\n"), @r#"
-        error: there is no layer "modl" to decide conflicts
+        error: there is no merge layer "modl"
           setting: merge.layers
           did you mean "model"?
-        error: there is no layer "me" to decide conflicts
+        error: there is no merge layer "me"
           setting: merge.layers
-          known: generated, remembered, driver, model, worker, person
-        error: a model is named by its provider and its name
+          expected one of: generated, remembered, driver, model, worker, person
+        error: a model needs a provider and a name
           found: "gpt-5"
           setting: merge.second_opinion
           write provider/model, for example openai/gpt-4.1
-        error: a rule of merge.generated names no files
+        error: a rule of merge.generated has no usable pattern
           files: "a["
           found: unclosed character class; missing ']'
           write a name or a pattern: files = "Cargo.lock", "*.jsonl" or "locales/**/*.po"
-        error: a rule of merge.generated has to say one thing to do
+        error: a rule of merge.generated needs one action
           files: Cargo.lock
-          give it command = "…", which makes the files anew, or union = true, which keeps both sides' lines
-        error: merge.driver begins with a program's name or absolute path
+          set command = "…", which rebuilds the files, or union = true, which keeps the lines of both sides
+        error: merge.driver must start with a program name or an absolute path
           found: "bin/merge"
           name a program and its arguments, such as ["merge", "{base}", "{ours}", "{theirs}", "-o", "{output}"]
-        error: merge.driver has to name {theirs}
+        error: merge.driver must contain {theirs}
           found: merge {base} {ours}
           name a program and its arguments, such as ["merge", "{base}", "{ours}", "{theirs}", "-o", "{output}"]
         "#);

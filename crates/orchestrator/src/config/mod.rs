@@ -1,7 +1,7 @@
-//! Every setting of the product, typed, in one place.
+//! Every setting of the product, with its type.
 //!
-//! Values come from a file, then the environment, then flags; a later one wins. A key that nothing knows is an
-//! error that names the nearest one.
+//! Values come from a file, the environment and flags; a later one wins. An unknown key is an error that names the
+//! nearest known one.
 
 mod calls;
 mod delivery;
@@ -37,7 +37,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where everything of ours is kept; always set once loaded.
+    /// Data directory; always set once loaded.
     pub(crate) data_dir: PathBuf,
     pub(crate) server: ServerSection,
     pub(crate) database: DatabaseSection,
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     pub(crate) limits: RunLimits,
     /// Model providers by name; `openai` is always there.
     pub(crate) providers: BTreeMap<String, ProviderSection>,
-    /// What is set for single workspaces, by a name of your choice.
+    /// Settings of single workspaces, by a name of your choice.
     pub(crate) workspaces: BTreeMap<String, WorkspaceSection>,
 }
 
@@ -61,29 +61,29 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerSection {
-    /// Where the server listens.
+    /// Address the server listens on.
     pub(crate) listen: SocketAddr,
-    /// Names beside the loopback ones by which browsers may call it.
+    /// Host names, besides the loopback ones, that requests may use.
     pub(crate) allowed_hosts: Vec<String>,
-    /// A file that holds the bearer token callers must send.
+    /// File with the bearer token that callers must send.
     pub(crate) token_file: Option<PathBuf>,
-    /// Connections that are open at one time; fewer where the system allows too few open files.
+    /// Most open connections; fewer where the system allows too few open files.
     pub(crate) connections: usize,
-    /// Those of one address.
+    /// Most open connections of one address.
     pub(crate) connections_per_address: usize,
-    /// Event streams that are open at one time.
+    /// Most open event streams.
     pub(crate) streams: usize,
-    /// Requests that are worked on at one time.
+    /// Most requests processed at one time.
     pub(crate) requests: usize,
     /// Seconds the head of a request may take to arrive.
     pub(crate) header_timeout_s: u64,
     /// Seconds the body of a request may take to arrive.
     pub(crate) body_timeout_s: u64,
-    /// Seconds a connection may do nothing between two requests, or take nothing of an answer.
+    /// Seconds a connection may be idle between two requests, or while it receives an answer.
     pub(crate) idle_timeout_s: u64,
-    /// Bytes of a request's body.
+    /// Most bytes of a request body.
     pub(crate) body_bytes: usize,
-    /// Directories below which workspaces may be made; repositories that exist may be elsewhere.
+    /// Directories below which workspaces may be created; existing repositories may be elsewhere.
     pub(crate) workspaces: Vec<PathBuf>,
 }
 
@@ -111,7 +111,7 @@ impl Default for ServerSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DatabaseSection {
-    /// A PostgreSQL server; without one a private server is kept in the data directory.
+    /// Address of a PostgreSQL server; without one, a private server runs in the data directory.
     pub(crate) url: Option<String>,
 }
 
@@ -119,11 +119,11 @@ pub(crate) struct DatabaseSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ModelsSection {
-    /// Who plans where a request names nobody, as `provider/model`.
+    /// Model that plans if a request names none, as `provider/model`.
     pub(crate) director: Option<String>,
-    /// Who works and resolves where a request names nobody, as `provider/model`.
+    /// Model that works and resolves conflicts if a request names none, as `provider/model`.
     pub(crate) worker: Option<String>,
-    /// A file of prices that goes before the built-in table.
+    /// File of prices that override the built-in ones.
     pub(crate) prices: Option<PathBuf>,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct ModelsSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BudgetSection {
-    /// Dollars that a run may cost where a request says nothing.
+    /// Most dollars a run may cost if a request names no cap.
     pub(crate) run_dollars: Option<f64>,
 }
 
@@ -139,39 +139,39 @@ pub(crate) struct BudgetSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct EngineSection {
-    /// Attempts that run here at one time.
+    /// Most attempts that run in this process at one time.
     pub(crate) workers: u32,
-    /// Milliseconds between two looks for work when nothing woke the dispatcher.
+    /// Milliseconds between two polls for work when nothing wakes the scheduler.
     pub(crate) poll_ms: u64,
-    /// Seconds between two signs of life.
+    /// Seconds between two heartbeats.
     pub(crate) heartbeat_s: u64,
-    /// Seconds of silence after which a process of another data directory counts as lost.
+    /// Seconds without a heartbeat after which a process of another data directory counts as lost.
     pub(crate) lease_s: u64,
-    /// Bytes of free disk below which nothing new is started.
+    /// Bytes of free disk space below which no new work starts.
     pub(crate) disk_floor_bytes: u64,
-    /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
+    /// Reruns of the check command on a tree with failing tests, to find flaky ones.
     pub(crate) gate_reruns: u32,
-    /// Checks that run at one time in their turn, of all runs together.
+    /// Most gates that run in turn at one time, of all runs together.
     pub(crate) gates: u32,
-    /// Checks that run ahead of their turn at one time; one less than the cores, and at least one, where it is not set.
+    /// Most gates that run ahead of their turn at one time; by default one less than the cores, and at least one.
     pub(crate) gates_ahead: u32,
-    /// How often a merge is tried that fails by itself, before it goes back to its worker.
+    /// Tries of a merge that fails by itself, before it goes back to its worker.
     pub(crate) merge_tries: u32,
-    /// Files that the first commit of a directory without git may hold.
+    /// Most files in the first commit of a directory without git.
     pub(crate) initialise_files: usize,
-    /// Bytes that it may hold.
+    /// Most bytes in that commit.
     pub(crate) initialise_bytes: u64,
     /// Seconds of waiting in a merge queue that count as much as one level of priority.
     pub(crate) priority_level_s: u64,
     /// Whether a clean checkout on the base is fast-forwarded at delivery.
     pub(crate) fast_forward: bool,
-    /// Whether that is done although the run has integrity flags.
+    /// Whether it is fast-forwarded even if the run has integrity flags.
     pub(crate) allow_integrity_flags: bool,
-    /// A directory of your own worker profiles.
+    /// Directory of custom worker profiles.
     pub(crate) profiles: Option<PathBuf>,
-    /// The name that commits are made under.
+    /// Author and committer name of commits.
     pub(crate) commit_name: String,
-    /// The address that commits are made under.
+    /// Author and committer address of commits.
     pub(crate) commit_email: String,
 }
 
@@ -205,33 +205,33 @@ impl Default for EngineSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SandboxSection {
-    /// How strongly commands are shut in: `bubblewrap` or `none`.
+    /// Sandbox for worker commands: `bubblewrap` or `none`.
     pub(crate) tier: ::sandbox::Tier,
-    /// The bubblewrap program: a name looked up in `PATH`, or a path.
+    /// Bubblewrap program: a name in `PATH`, or a path.
     pub(crate) bubblewrap: PathBuf,
-    /// Where the server is root: the first of 65,536 ids of the host that are nobody's, which jobs are outside.
+    /// For a server that is root: the first of 65,536 unused user ids of the host, for jobs.
     pub(crate) host_uid: Option<u32>,
-    /// Paths granted read-only, beside the toolchains that are found.
+    /// Paths granted read-only, besides the toolchains that are found.
     pub(crate) extra_read_only: Vec<PathBuf>,
-    /// Bytes of each writable directory in memory.
+    /// Most bytes of each writable directory in memory.
     pub(crate) temporary_bytes: u64,
-    /// Bytes of the largest file a command may write.
+    /// Most bytes of a file that a command writes.
     pub(crate) file_bytes: u64,
-    /// Bytes of address space of each process.
+    /// Most bytes of address space of a process.
     pub(crate) address_space_bytes: Option<u64>,
-    /// Bytes of memory of one command; half of the machine's where it is unset.
+    /// Most bytes of memory of a command; by default half of the machine's.
     pub(crate) memory_bytes: Option<u64>,
-    /// Bytes of memory of all commands together; four fifths of the machine's where it is unset.
+    /// Most bytes of memory of all commands together; by default four fifths of the machine's.
     pub(crate) total_memory_bytes: Option<u64>,
-    /// Processes and threads of one command.
+    /// Most processes and threads of a command.
     pub(crate) processes: u64,
-    /// Weight of commands where they compete for the processor; everything else has 100.
+    /// Processor weight of commands; everything else has 100.
     pub(crate) cpu_weight: u64,
-    /// Bytes that may be added to a worktree.
+    /// Most bytes added to a worktree.
     pub(crate) worktree_bytes: u64,
-    /// Files and directories that may be added to a worktree.
+    /// Most files and directories added to a worktree.
     pub(crate) worktree_files: u64,
-    /// Bytes of one command's kept output.
+    /// Most bytes kept of a command's output.
     pub(crate) output_file_bytes: u64,
 }
 
@@ -261,15 +261,15 @@ impl Default for SandboxSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TelemetrySection {
-    /// What is logged, as a filter: `info`, `warn,engine=debug`. Each command has a sensible choice of its own.
+    /// Log filter, such as `info` or `warn,engine=debug`. The default depends on the command.
     pub(crate) log: Option<String>,
     /// `text` or `json`; text on a terminal, JSON elsewhere.
     pub(crate) log_format: Option<LogFormat>,
-    /// Where traces are sent (OTLP over HTTP); nowhere without one.
+    /// Address that traces are sent to (OTLP over HTTP); none are sent without one.
     pub(crate) otlp_endpoint: Option<String>,
-    /// Whether metrics also appear under the names that older dashboards use.
+    /// Whether metrics also have the names that older dashboards use.
     pub(crate) compatibility_names: bool,
-    /// Where this runs, such as `production`.
+    /// Name of the environment, such as `production`.
     pub(crate) environment: String,
 }
 
@@ -285,7 +285,7 @@ impl Default for TelemetrySection {
     }
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LogFormat {
@@ -297,21 +297,21 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ProviderSection {
-    /// The address of its OpenAI-compatible interface, without `/chat/completions`.
+    /// Address of its OpenAI-compatible API, without `/chat/completions`.
     pub(crate) base_url: Option<String>,
-    /// The environment variable that holds its key; `<NAME>_API_KEY` where it is not named.
+    /// Environment variable with its key; by default `<NAME>_API_KEY`.
     pub(crate) api_key_env: Option<String>,
-    /// Requests a minute, retries among them.
+    /// Most requests a minute, including retries.
     pub(crate) requests_per_minute: Option<u32>,
-    /// Requests at one time.
+    /// Most requests at one time.
     pub(crate) concurrency: Option<u32>,
     /// Whether answers are streamed.
     pub(crate) stream: Option<bool>,
     /// Headers sent with every request.
     pub(crate) extra_headers: BTreeMap<String, String>,
-    /// How it is told the most it may answer: `max_completion_tokens` or `max_tokens`.
+    /// Name of the parameter that limits answers: `max_completion_tokens` or `max_tokens`.
     pub(crate) output_limit: Option<String>,
-    /// How it is asked for an answer of a given shape: `json_schema` or `tool`.
+    /// How structured answers are requested: `json_schema` or `tool`.
     pub(crate) structured: Option<String>,
 }
 
@@ -321,20 +321,20 @@ pub(crate) struct ProviderSection {
 pub(crate) struct WorkspaceSection {
     /// The repository.
     pub(crate) path: PathBuf,
-    /// The command that checks the merged tree.
+    /// Command that checks the merged tree.
     pub(crate) check: Option<String>,
-    /// Paths its sandboxes may read.
+    /// Paths that its sandboxes may read.
     pub(crate) read_only: Vec<PathBuf>,
     /// How its conflicts are decided.
     pub(crate) merge: MergeSection,
-    /// How its runs' work is handed over.
+    /// How the branches of its runs are delivered.
     pub(crate) delivery: DeliverySection,
-    /// Whether its checkout is fast-forwarded although a run has integrity flags.
+    /// Whether its checkout is fast-forwarded even if a run has integrity flags.
     pub(crate) allow_integrity_flags: Option<bool>,
 }
 
 impl Config {
-    /// How conflicts are decided where a workspace says nothing of its own.
+    /// How conflicts are decided in workspaces without settings of their own.
     pub(crate) fn merge_settings(&self) -> Result<MergeSettings, Failure> {
         self.merge.over(&MergeSettings::default(), "merge")
     }
@@ -345,7 +345,7 @@ impl Config {
             .over(&self.merge_settings()?, &format!("workspaces.{name}.merge"))
     }
 
-    /// The limits of a run where a request names no others.
+    /// Default limits of a run.
     pub(crate) fn run_limits(&self) -> RunLimits {
         let cap = self.budget.run_dollars.and_then(NanoDollars::from_dollars);
         RunLimits {

@@ -1,4 +1,4 @@
-//! Providers and prices as the model layer takes them.
+//! Converts providers and prices for the model layer.
 
 use super::{Loaded, ProviderSection};
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 const OPENAI: &str = "openai";
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
 
-/// Everything the model layer needs, with keys from the environment.
+/// Settings of the model layer, with keys from the environment.
 pub(crate) fn model_settings(loaded: &Loaded) -> Result<llm::Settings, Failure> {
     let providers = loaded
         .config
@@ -34,7 +34,7 @@ fn provider(name: &str, section: &ProviderSection) -> Result<ProviderConfig, Fai
         section.base_url = Some(OPENAI_BASE_URL.to_owned());
     }
     if section.base_url.is_none() {
-        return Err(Failure::usage(format!("the provider {name} has no address"))
+        return Err(Failure::configuration(format!("the provider {name} has no address"))
             .with("setting", format!("providers.{name}.base_url"))
             .hint("set it to the address before /chat/completions, such as http://localhost:11434/v1"));
     }
@@ -47,13 +47,13 @@ fn provider(name: &str, section: &ProviderSection) -> Result<ProviderConfig, Fai
                 .map_err(|error: toml::de::Error| error.message().to_owned())
         })
         .map_err(|error| {
-            Failure::usage(format!("the provider {name} can't be used"))
+            Failure::configuration(format!("the provider {name} can't be used"))
                 .with("setting", format!("providers.{name}"))
                 .with("found", error)
         })
 }
 
-/// `[models."name"]` tables, as in the built-in table.
+/// Reads `[models."name"]` tables, as in the built-in prices.
 fn prices(path: &Path) -> Result<BTreeMap<String, ModelFacts>, Failure> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -61,10 +61,10 @@ fn prices(path: &Path) -> Result<BTreeMap<String, ModelFacts>, Failure> {
         models: BTreeMap<String, ModelFacts>,
     }
     let problem = |found: String| {
-        Failure::usage("the file of prices can't be used")
+        Failure::configuration("the price file can't be used")
             .with("file", path.display())
             .with("found", found)
-            .hint("it holds tables such as [models.\"my-model\"] with input and output, in dollars per million tokens")
+            .hint("it must hold tables such as [models.\"my-model\"] with input and output, in dollars per million tokens")
     };
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
     let file: File = toml::from_str(&text).map_err(|error| problem(error.message().to_owned()))?;
@@ -72,7 +72,7 @@ fn prices(path: &Path) -> Result<BTreeMap<String, ModelFacts>, Failure> {
 }
 
 fn failure(error: llm::Error) -> Failure {
-    Failure::usage("the models can't be used").with("found", error)
+    Failure::configuration("the models can't be used").caused_by(error)
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_without_an_address_is_refused_unless_it_is_openai() {
+    fn provider_other_than_openai_needs_an_address() {
         assert!(provider("mine", &ProviderSection::default()).is_err());
         assert_eq!(
             provider(OPENAI, &ProviderSection::default()).unwrap().base_url,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_word_names_the_setting() {
+    fn invalid_value_names_the_setting() {
         let section = ProviderSection {
             base_url: Some("http://localhost:1/v1".to_owned()),
             structured: Some("magic".to_owned()),

@@ -1,4 +1,4 @@
-//! How long what ended runs left is kept, and how much of it: `[retention]`.
+//! `[retention]`: how long and how much data of finished runs is kept.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RetentionSection {
-    /// Days that the trees and outputs of an ended run are kept; 0 for ever.
+    /// Days to keep trees and outputs of finished runs; 0 keeps them for ever.
     pub(crate) days: u32,
-    /// Bytes that the data directory may take; no bound where it is not set.
+    /// Most bytes of the data directory; without it there is no bound.
     pub(crate) bytes: Option<u64>,
     /// Seconds between two measurements of the data directory.
     pub(crate) measure_s: u64,
@@ -27,21 +27,21 @@ impl Default for RetentionSection {
 }
 
 impl RetentionSection {
-    /// The time they are kept; nothing for ever.
+    /// The time they are kept; `None` for ever.
     pub(crate) fn kept(&self) -> Option<Duration> {
         let days = Duration::from_secs(u64::from(self.days) * 86_400);
         (!days.is_zero()).then_some(days)
     }
 
-    /// Refuses values that would leave nothing to work with.
+    /// Rejects zeros, which no run could work with.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.bytes == Some(0) {
-            return Err(Failure::usage("retention.bytes must be at least 1")
+            return Err(Failure::configuration("retention.bytes must be at least 1")
                 .with("found", 0)
                 .hint("leave it out for no bound"));
         }
         if self.measure_s == 0 {
-            return Err(Failure::usage("retention.measure_s must be at least 1").with("found", 0));
+            return Err(Failure::configuration("retention.measure_s must be at least 1").with("found", 0));
         }
         Ok(())
     }

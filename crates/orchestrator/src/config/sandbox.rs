@@ -1,12 +1,12 @@
-//! The limits of `[sandbox]` that numbers alone can't hold.
+//! Checks the limits of `[sandbox]`.
 
 use super::SandboxSection;
 use crate::failure::Failure;
 
-/// Less, and not even the shell of a command starts.
+/// With less, not even the shell of a command starts.
 const LEAST_MEMORY_BYTES: u64 = 16 << 20;
 
-/// What the kernel takes.
+/// Weights that the kernel accepts.
 const WEIGHTS: std::ops::RangeInclusive<u64> = 1..=10_000;
 
 impl SandboxSection {
@@ -16,9 +16,11 @@ impl SandboxSection {
             ("sandbox.total_memory_bytes", self.total_memory_bytes),
         ] {
             if let Some(bytes) = bytes.filter(|bytes| *bytes < LEAST_MEMORY_BYTES) {
-                return Err(Failure::usage(format!("{key} must be at least {LEAST_MEMORY_BYTES}"))
-                    .with("found", bytes)
-                    .hint("leave it out for a share of the machine's memory"));
+                return Err(
+                    Failure::configuration(format!("{key} must be at least {LEAST_MEMORY_BYTES}"))
+                        .with("found", bytes)
+                        .hint("leave it out for a share of the machine's memory"),
+                );
             }
         }
         for (key, count) in [
@@ -27,11 +29,13 @@ impl SandboxSection {
             ("sandbox.worktree_files", self.worktree_files),
         ] {
             if count == 0 {
-                return Err(Failure::usage(format!("{key} must be at least 1")).with("found", 0));
+                return Err(Failure::configuration(format!("{key} must be at least 1")).with("found", 0));
             }
         }
         if !WEIGHTS.contains(&self.cpu_weight) {
-            return Err(Failure::usage("sandbox.cpu_weight must be from 1 to 10000").with("found", self.cpu_weight));
+            return Err(
+                Failure::configuration("sandbox.cpu_weight must be from 1 to 10000").with("found", self.cpu_weight)
+            );
         }
         Ok(())
     }
@@ -42,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_that_no_command_can_keep_are_refused_by_name() {
+    fn unusable_limits_are_refused_by_name() {
         let section = SandboxSection::default;
         assert!(section().check().is_ok());
         let refused = |section: SandboxSection| section.check().unwrap_err().problem;

@@ -1,8 +1,8 @@
-//! The configuration as it may be shown: without what would let its reader in.
+//! Masks passwords, tokens and keys in the configuration.
 
 use super::Config;
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 const MASK: &str = "***";
 
 impl Config {
@@ -30,7 +30,7 @@ impl Config {
         mask_helper(&mut config.hubs.credential_helper);
         for provider in config.providers.values_mut() {
             provider.base_url = provider.base_url.as_deref().map(masked_address);
-            // A header is where some providers want their key.
+            // Some providers expect their key in a header.
             provider
                 .extra_headers
                 .values_mut()
@@ -40,15 +40,15 @@ impl Config {
     }
 }
 
-/// A helper may be a script with the password in it.
+/// A helper may be a script that contains the password.
 fn mask_helper(helper: &mut Option<String>) {
     if helper.as_deref().is_some_and(|helper| helper.starts_with('!')) {
         *helper = Some(MASK.to_owned());
     }
 }
 
-/// Hides the password before an `@` and the secret values after a `?`. A password that should have been percent-encoded
-/// is hidden whole: what is doubtful is hidden.
+/// Masks the password before an `@` and secret values after a `?`. A password that should have been percent-encoded is
+/// masked completely: in doubt, text is masked.
 pub(crate) fn masked_address(address: &str) -> String {
     let (address, query) = match address.rsplit_once('?') {
         Some((address, query)) if is_query(query) => (address, Some(query)),
@@ -62,7 +62,7 @@ pub(crate) fn masked_address(address: &str) -> String {
     masked
 }
 
-/// Whether it is a list of `name=value`, and not the rest of a password with a `?` in it.
+/// Whether the text is a list of `name=value` and not the rest of a password with a `?`.
 fn is_query(text: &str) -> bool {
     let first = text.split('&').next().unwrap_or_default();
     let name = first.split_once('=').map_or("", |(name, _)| name);
@@ -84,7 +84,7 @@ fn masked_query(query: &str) -> String {
                 false => pair.to_owned(),
             }
         }
-        // The rest of a value with an `&` in it.
+        // The rest of a value with an `&`.
         None if hidden => MASK.to_owned(),
         None => pair.to_owned(),
     });
@@ -101,7 +101,7 @@ fn masked_password(address: &str) -> String {
     let Some((name, behind)) = user.split_once(':') else {
         return address.to_owned();
     };
-    // `host:5432/db@x` has a port there, and a name before a `/` is no user's.
+    // `host:5432/db@x` has a port there, and a name before a `/` is not a user.
     let is_port = !behind.contains('@') && behind.split('/').next().is_some_and(|port| port.parse::<u16>().is_ok());
     if name.contains('/') || is_port && behind.contains('/') {
         return address.to_owned();
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_and_keys_are_hidden_and_the_rest_stays() {
+    fn passwords_and_keys_are_masked_and_the_rest_stays() {
         let shown = [
             (
                 "postgres://me:s3cret@host:5432/db?sslmode=require",
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn where_hubs_are_shared_is_shown_without_what_opens_them() {
+    fn credentials_of_shared_hubs_are_masked() {
         let mut config = Config::default();
         config.hubs.address = Some("ssh://git:s3cret@host/{hub}".into());
         config.hubs.credential_helper = Some("!echo password=s3cret".into());

@@ -1,10 +1,11 @@
-//! What is known of a run, changed by one event at a time.
+//! The state of a run for display, changed by one event at a time.
 
 mod task;
 
 pub(super) use task::{Gate, Task};
 
-use super::words::clean;
+use super::{news::model_retried, words::clean};
+use crate::invocation::Invocation;
 use domain::{
     NanoDollars, RunId,
     event::Event,
@@ -24,7 +25,7 @@ pub(crate) struct Entry {
     pub(crate) event: Event,
 }
 
-/// What a look at the run itself tells.
+/// The run as the API returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunDetails {
     pub(crate) id: RunId,
@@ -39,7 +40,7 @@ pub(crate) struct RunDetails {
     pub(crate) ended_at: Option<OffsetDateTime>,
 }
 
-/// What a look at a task tells that its events don't.
+/// What the API returns of a task and events don't carry.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TaskDetails {
     pub(crate) key: TaskKey,
@@ -47,7 +48,7 @@ pub(crate) struct TaskDetails {
     pub(crate) waits_for: Vec<TaskKey>,
 }
 
-/// A run as it stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Board {
     pub(crate) run: RunDetails,
@@ -56,10 +57,12 @@ pub(crate) struct Board {
     pub(crate) plan: Option<Plan>,
     pub(crate) doing: String,
     pub(crate) tasks: Vec<Task>,
-    /// The last event that was seen; what comes again changes nothing.
+    /// The last event that was applied; earlier ones are ignored.
     pub(crate) seq: i64,
-    /// Merges that are under way, by how often they were decided: for the line below.
+    /// Tasks that are complete.
     pub(crate) landed: usize,
+    /// How commands are written that a person is to type.
+    pub(crate) invocation: Invocation,
 }
 
 /// The size of a plan.
@@ -71,28 +74,29 @@ pub(crate) struct Plan {
 }
 
 impl Board {
-    /// A run of which nothing but itself is known.
-    pub(crate) fn new(run: RunDetails) -> Self {
+    /// A run before its first event.
+    pub(crate) fn new(run: RunDetails, invocation: Invocation) -> Self {
         Self {
             run,
             base: None,
             check: None,
             plan: None,
-            doing: "the workspace is being prepared".to_owned(),
+            doing: "preparing the workspace".to_owned(),
             tasks: Vec::new(),
             seq: 0,
             landed: 0,
+            invocation,
         }
     }
 
-    /// Takes in a look at the run. What it costs only grows, and events may be ahead of the look.
+    /// Updates the run. Events may be ahead of the answer, so a final state stays.
     pub(crate) fn look(&mut self, run: RunDetails) {
         let is_over = self.run.state.is_final() && !run.state.is_final();
         let state = if is_over { self.run.state } else { run.state };
         self.run = RunDetails { state, ..run };
     }
 
-    /// Takes in a look at the tasks, which brings the plan's order.
+    /// Updates the tasks and puts them in the order of the plan.
     pub(crate) fn look_at_tasks(&mut self, tasks: Vec<TaskDetails>) {
         let mut known: BTreeMap<TaskKey, Task> = self.tasks.drain(..).map(|task| (task.key.clone(), task)).collect();
         self.tasks = tasks
@@ -109,13 +113,13 @@ impl Board {
         self.tasks.extend(known.into_values());
     }
 
-    /// Whether tasks are known to exist that no look has shown yet.
+    /// Whether details of some tasks are still missing.
     pub(crate) fn wants_tasks(&self) -> bool {
         let planned = self.plan.map_or(0, |plan| plan.tasks as usize);
         self.tasks.len() < planned || self.tasks.iter().any(|task| task.profile.is_empty())
     }
 
-    /// Takes in the next event. One that was seen before changes nothing.
+    /// Applies the next event. One that was applied before changes nothing.
     pub(crate) fn apply(&mut self, entry: &Entry) {
         if entry.seq <= self.seq {
             return;
@@ -144,7 +148,7 @@ impl Board {
         self.tasks.iter().filter(|task| task.state == state).count()
     }
 
-    /// How many tasks there will be, as far as is known.
+    /// The number of tasks, as far as it is known.
     pub(crate) fn total(&self) -> usize {
         self.tasks.len().max(self.plan.map_or(0, |plan| plan.tasks as usize))
     }
@@ -164,7 +168,7 @@ impl Board {
             Event::PlanAsked { round, .. } => {
                 self.doing = match round {
                     0 | 1 => "the director plans".to_owned(),
-                    _ => format!("the director mends its plan, round {round}"),
+                    _ => format!("the director corrects its plan, round {round}"),
                 };
             }
             Event::PlanSaved {
@@ -179,29 +183,23 @@ impl Board {
                 self.doing.clear();
             }
             Event::ModelRetried { why, wait_ms } => {
-                self.doing = format!("the model makes us wait {wait_ms} ms: {}", clean(why));
+                self.doing = model_retried(why, *wait_ms);
             }
             Event::RunDelivering => {
                 self.run.state = RunState::Delivering;
-                self.doing = "the branch is being handed over".to_owned();
+                self.doing = "delivering the branch".to_owned();
             }
             Event::PushIntended(intent) => {
-                self.doing = format!(
-                    "branch {} is pushed to {}",
-                    clean(&intent.branch),
-                    clean(&intent.address)
-                );
+                self.doing = format!("pushing branch {} to {}", clean(&intent.branch), clean(&intent.address));
             }
             Event::DeliveryMoved(end) if end.result.is_bad() => {
                 self.doing = format!("delivering; {}", clean(&end.said))
             }
-            Event::DeliveryAsked { .. } | Event::DeliveryMoved(_) => {
-                self.doing = "the branch is being handed over".to_owned()
-            }
+            Event::DeliveryAsked { .. } | Event::DeliveryMoved(_) => self.doing = "delivering the branch".to_owned(),
             Event::RunCompleted { .. } => self.end(at, RunState::Complete, None),
             Event::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
             Event::RunCancelled => self.end(at, RunState::Cancelled, None),
-            // Facts of tasks; without one there is nothing to change.
+            // Events of tasks.
             Event::TaskReady
             | Event::TaskClaimed { .. }
             | Event::TurnAnswered { .. }

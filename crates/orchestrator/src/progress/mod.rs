@@ -1,16 +1,18 @@
-//! A run as it is shown while it goes on.
+//! Shows a run in progress.
 //!
-//! [`Board`] is what is known, changed by one event at a time; [`news`] words an event as a line; [`render`] turns the
-//! board into the lines of a terminal. All three are pure. [`screen`] is what touches the terminal.
+//! [`Board`] is the state of a run, changed by one event at a time; [`news`] turns an event into a line; [`render`] turns
+//! the board into lines. All three are pure. Only [`screen`] uses the terminal.
 
 mod board;
 mod news;
+mod phrases;
 mod render;
 mod screen;
 mod words;
 
 pub(crate) use board::{Board, Entry, RunDetails, TaskDetails};
-pub(crate) use news::{count, detail, news};
+pub(crate) use news::{log_line, news};
+pub(crate) use phrases::{check_source, count};
 pub(crate) use render::{block, finished_task, header};
 pub(crate) use screen::{Key, Keys, Screen, terminal_size};
-pub(crate) use words::{clean, elapsed, shortened, wrapped};
+pub(crate) use words::{clean, elapsed, padded, shortened, width, wrapped};

@@ -1,40 +1,38 @@
-//! The board as lines of text: nothing here touches a terminal or a clock.
+//! Turns the board into lines of text, without a terminal or a clock.
 
 use super::{
     board::{Board, Task},
-    news::{check_words, count},
-    words::{clean, elapsed, shortened},
+    phrases::{check_words, count},
+    words::{clean, elapsed, padded, shortened, width},
 };
 use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
 use std::time::Duration;
 use time::OffsetDateTime;
 
-/// How wide, how tall and whether in colour.
+/// Size and colour of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) columns: usize,
     pub(crate) rows: usize,
     pub(crate) colour: bool,
-    /// Whether keys are listened to.
+    /// Whether keys are read.
     pub(crate) keys: bool,
 }
 
-/// The longest key that gets a column of its own.
+/// Widest column of task keys.
 const KEY_COLUMNS: usize = 24;
 const COST_COLUMNS: usize = 9;
 const TIME_COLUMNS: usize = 7;
 /// Lines of the block that are not tasks: blank lines and the sums.
 const FRAME_ROWS: usize = 4;
 
-/// The run's first two lines, once its plan is known.
+/// The first two lines of a run, once it has a plan.
 pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
     let name = format!("Run {}  ", board.run.id.short());
     let budget = board.run.cap.map_or(String::new(), |cap| format!("  budget {cap}"));
-    let room = look
-        .columns
-        .saturating_sub(name.chars().count() + budget.chars().count());
+    let room = look.columns.saturating_sub(width(&name) + width(&budget));
     let objective = shortened(&clean(&board.run.objective), room);
-    let gap = " ".repeat(room.saturating_sub(objective.chars().count()));
+    let gap = " ".repeat(room.saturating_sub(width(&objective)));
     let first = if budget.is_empty() {
         format!("{name}{objective}")
     } else {
@@ -52,14 +50,18 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
     vec![first, shortened(&events.join("   "), look.columns)]
 }
 
-/// What is redrawn: the tasks that are not finished, and the sums.
+/// The block that is redrawn: unfinished tasks and the sums.
 pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let room = look.rows.saturating_sub(FRAME_ROWS).max(1);
+    let command = answer_command(board).map(|command| format!("  ! {command}"));
+    let command_rows = command
+        .as_ref()
+        .map_or(0, |command| width(command).div_ceil(look.columns));
+    let room = look.rows.saturating_sub(FRAME_ROWS + command_rows).max(1);
     let mut open: Vec<&Task> = board.tasks.iter().filter(|task| !task.state.is_final()).collect();
     let hidden = open.len().saturating_sub(room);
     if hidden > 0 {
-        // What moves is worth more than what waits.
+        // Tasks in progress matter more than tasks that wait.
         open.sort_by_key(|task| match task.state {
             TaskState::Active | TaskState::Merging => 0,
             TaskState::Ready => 1,
@@ -85,10 +87,21 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
         lines.push(String::new());
     }
     lines.push(sums(board, now, look));
+    lines.extend(command);
     lines
 }
 
-/// The line of a task that is finished, to scroll away above the block.
+/// Where a person answers what they are asked. It is never shortened, so that it can be typed as it stands.
+fn answer_command(board: &Board) -> Option<String> {
+    let waiting: Vec<&Task> = board.tasks.iter().filter(|task| asks(task)).collect();
+    match waiting.as_slice() {
+        [] => None,
+        [Task { asks: Some(merge), .. }] => Some(board.invocation.command(&["merges", "show", &merge.to_string()])),
+        [_, ..] => Some(board.invocation.command(&["merges"])),
+    }
+}
+
+/// The line of a finished task, printed above the block.
 pub(crate) fn finished_task(board: &Board, task: &Task, look: Look) -> String {
     task_line(board, task, task.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH), look)
 }
@@ -99,7 +112,7 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
     let (mark, colour) = mark(task);
     let key = shortened(&task.key.0, key_columns);
     let profile = shortened(&task.profile, profile_columns);
-    let left = format!("{key:<key_columns$}  {profile:<profile_columns$}  ");
+    let left = format!("{}  {}  ", padded(&key, key_columns), padded(&profile, profile_columns));
     let cost = if task.cost == NanoDollars::ZERO {
         String::new()
     } else {
@@ -109,21 +122,23 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
         elapsed(between(start, task.ended_at.unwrap_or(now)))
     });
     let right = match asks(task) {
-        // What a person is to do needs the room.
+        // The request to a person needs the columns.
         true => String::new(),
         false => format!("{cost:>COST_COLUMNS$} {time:>TIME_COLUMNS$}"),
     };
-    let room = look
-        .columns
-        .saturating_sub(4 + left.chars().count() + right.chars().count() + 1);
-    let status = shortened(&status(board, task, room), room);
-    format!("  {} {left}{status:<room$} {right}", paint(mark, colour, look))
-        .trim_end()
-        .to_owned()
+    let room = look.columns.saturating_sub(4 + width(&left) + width(&right) + 1);
+    let status = shortened(&status(board, task), room);
+    format!(
+        "  {} {left}{} {right}",
+        paint(mark, colour, look),
+        padded(&status, room)
+    )
+    .trim_end()
+    .to_owned()
 }
 
-/// What a task does, or what it waits for.
-fn status(board: &Board, task: &Task, room: usize) -> String {
+/// What a task does or waits for.
+fn status(board: &Board, task: &Task) -> String {
     let reason = || {
         task.reason
             .as_ref()
@@ -153,7 +168,7 @@ fn status(board: &Board, task: &Task, room: usize) -> String {
             };
             format!("{attempt}turn {} · {}", task.turn.max(1), task.doing)
         }
-        TaskState::Merging => merging(task, room),
+        TaskState::Merging => merging(task),
         TaskState::Complete => {
             let landed = task.commit.as_ref().map_or_else(
                 || "complete, nothing had to change".to_owned(),
@@ -170,30 +185,17 @@ fn status(board: &Board, task: &Task, room: usize) -> String {
     }
 }
 
-fn merging(task: &Task, room: usize) -> String {
+fn merging(task: &Task) -> String {
     match task.merge {
         MergeState::Queued => "waits for its merge".to_owned(),
         MergeState::Merging => "merging".to_owned(),
         MergeState::Resolving => format!("merging: conflict in {}, resolver at work", task.conflicts.join(", ")),
         MergeState::Verifying if task.conflicts.is_empty() => "merged, the gate runs".to_owned(),
         MergeState::Verifying => format!("conflict in {} resolved, the gate runs", task.conflicts.join(", ")),
-        MergeState::Waiting => waiting(task, room),
+        MergeState::Waiting if task.conflicts.is_empty() => "waits for you".to_owned(),
+        MergeState::Waiting => format!("waits for you: conflict in {}", task.conflicts.join(", ")),
         MergeState::Landed => "landing".to_owned(),
-        MergeState::Rejected | MergeState::Error => "its merge was refused".to_owned(),
-    }
-}
-
-/// What a person is asked; where that does not fit, the command goes first.
-fn waiting(task: &Task, room: usize) -> String {
-    let about = format!("conflict in {}", task.conflicts.join(", "));
-    let command = task.asks.map_or_else(
-        || "orchestrator merges".to_owned(),
-        |merge| format!("orchestrator merges show {merge}"),
-    );
-    let whole = format!("waits for you: {about} · {command}");
-    match whole.chars().count() <= room {
-        true => whole,
-        false => format!("waits for you: {command} · {about}"),
+        MergeState::Rejected | MergeState::Error => "merge rejected".to_owned(),
     }
 }
 
@@ -220,8 +222,8 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
     );
     let keys = if look.keys { "q detach · c cancel" } else { "" };
     let text = shortened(&text, look.columns);
-    let room = look.columns.saturating_sub(text.chars().count());
-    if room < keys.chars().count() + 3 {
+    let room = look.columns.saturating_sub(width(&text));
+    if room < width(keys) + 3 {
         text
     } else {
         format!("{text}{keys:>room$}").trim_end().to_owned()
@@ -242,7 +244,7 @@ fn mark(task: &Task) -> (&'static str, Colour) {
     }
 }
 
-/// Colours have meaning only, and are never the only sign.
+/// Colours; each accompanies a mark or a word.
 #[derive(Clone, Copy)]
 enum Colour {
     Grey,
@@ -253,7 +255,7 @@ enum Colour {
     Red,
 }
 
-/// What is written for each colour, in their order, and at its end.
+/// Terminal codes of the colours in their order, and the reset.
 pub(super) const COLOUR_CODES: [&str; 7] = [
     "\u{1b}[90m",
     "\u{1b}[34m",
@@ -272,10 +274,10 @@ fn paint(text: &str, colour: Colour, look: Look) -> String {
 }
 
 fn widest<'text>(texts: impl Iterator<Item = &'text str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+    texts.map(width).max().unwrap_or(0)
 }
 
-/// The clocks of the database and of this machine may differ; no time is shown as negative.
+/// The time between two clocks that may differ: never negative.
 fn between(start: OffsetDateTime, end: OffsetDateTime) -> Duration {
     Duration::try_from(end - start).unwrap_or_default()
 }

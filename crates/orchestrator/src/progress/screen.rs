@@ -1,6 +1,9 @@
-//! The terminal: a block that is redrawn in place, lines that scroll away above it, and single keys.
+//! The terminal: a block that is redrawn in place, lines above it, and single keys.
 
-use super::render::{COLOUR_CODES, Look};
+use super::{
+    render::{COLOUR_CODES, Look},
+    words::width,
+};
 use crate::output;
 use crossterm::{
     cursor, event,
@@ -19,12 +22,12 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How long a look for a key may take, and so how late its end is noticed.
+/// How long a poll for a key takes, and so how late the end is noticed.
 const KEY_POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Key presses that may wait to be read.
+/// Most key presses in the queue.
 const KEY_QUEUE: usize = 16;
 
-/// The part of the terminal that is ours.
+/// The part of the terminal that the block occupies.
 #[derive(Debug)]
 pub(crate) struct Screen {
     drawn: Vec<usize>,
@@ -33,7 +36,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// The terminal on standard output; `None` where there is none.
+    /// Opens the terminal on standard output; `None` where there is none.
     pub(crate) fn open(keys: bool) -> Option<Self> {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if !io::stdout().is_terminal() || dumb || terminal::size().is_err() {
@@ -46,10 +49,10 @@ impl Screen {
         })
     }
 
-    /// How things are to be drawn now.
+    /// Size and colour of the next frame.
     pub(crate) fn look(&self) -> Look {
         let (columns, rows) = terminal_size();
-        // The last column is left free: writing into it makes some terminals wrap.
+        // Some terminals wrap after a character in the last column.
         let columns = columns.saturating_sub(1).max(20);
         Look {
             columns,
@@ -59,7 +62,7 @@ impl Screen {
         }
     }
 
-    /// Puts lines above the block for good, and draws the block anew.
+    /// Prints lines above the block and redraws the block.
     pub(crate) fn draw(&mut self, above: &[String], block: &[String]) -> io::Result<()> {
         let mut output = Vec::new();
         let (columns, _) = terminal_size();
@@ -70,18 +73,19 @@ impl Screen {
         }
         queue!(output, terminal::Clear(terminal::ClearType::FromCursorDown))?;
         for line in above.iter().chain(block) {
-            // In raw mode a line feed alone does not go back to the first column.
+            // In raw mode, a line feed does not return to the first column.
             queue!(output, Print(safe(line)), Print("\r\n"))?;
         }
         queue!(output, cursor::Show)?;
-        self.drawn = block.iter().map(|line| visible_width(line)).collect();
+        // Escaped characters take columns.
+        self.drawn = block.iter().map(|line| visible_width(&safe(line))).collect();
         let mut terminal = io::stdout().lock();
         terminal.write_all(&output)?;
         terminal.flush()
     }
 }
 
-/// Columns and rows of the terminal; a common size where it does not say.
+/// Columns and rows of the terminal; 80 and 24 where they are unknown.
 pub(crate) fn terminal_size() -> (usize, usize) {
     match terminal::size() {
         Ok((columns, rows)) if columns > 0 && rows > 0 => (usize::from(columns), usize::from(rows)),
@@ -89,12 +93,12 @@ pub(crate) fn terminal_size() -> (usize, usize) {
     }
 }
 
-/// Colour, unless the person or the place asks for none.
+/// Whether to use colour: on a terminal, unless `NO_COLOR` is set.
 pub(crate) fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
 }
 
-/// The line with our own colours, and nothing else that steers the terminal.
+/// The line with our colour codes; every other control character is escaped.
 fn safe(line: &str) -> String {
     let mut safe = String::with_capacity(line.len());
     let mut rest = line;
@@ -115,34 +119,24 @@ fn safe(line: &str) -> String {
 
 /// Columns of a line, without its colour codes.
 fn visible_width(line: &str) -> usize {
-    let mut in_code = false;
-    line.chars()
-        .filter(|letter| match letter {
-            '\u{1b}' => {
-                in_code = true;
-                false
-            }
-            'm' if in_code => {
-                in_code = false;
-                false
-            }
-            _ => !in_code,
-        })
-        .count()
+    let plain = COLOUR_CODES
+        .iter()
+        .fold(line.to_owned(), |line, code| line.replace(code, ""));
+    width(&plain)
 }
 
-/// What a person asks for by a key.
+/// The meaning of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// Leave, and let the run go on.
+    /// Detach; the run continues.
     Detach,
     /// Cancel the run.
     Cancel,
-    /// Anything else: an answer of no.
+    /// Any other key: no.
     Other,
 }
 
-/// Single keys, read until this is dropped; then the terminal is as it was.
+/// Reads single keys until it is dropped, then restores the terminal.
 #[derive(Debug)]
 pub(crate) struct Keys {
     pressed: mpsc::Receiver<Key>,
@@ -151,7 +145,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Starts to read keys; `None` where standard input is no terminal.
+    /// Starts to read keys; `None` where standard input is not a terminal.
     pub(crate) fn read() -> Option<Self> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() || terminal::enable_raw_mode().is_err() {
             return None;
@@ -215,12 +209,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colour_codes_take_no_room() {
+    fn colour_codes_take_no_columns() {
         assert_eq!(visible_width("\u{1b}[32m✓\u{1b}[0m ok"), 4);
     }
 
     #[test]
-    fn only_our_own_colours_reach_the_terminal() {
+    fn foreign_colour_codes_are_escaped() {
         let line = "\u{1b}[32m✓\u{1b}[0m src/\u{1b}[8mhidden\u{1b}[2J\u{9b}1m\u{1b}";
         assert_eq!(
             safe(line),

@@ -1,36 +1,56 @@
-//! Texts as a terminal may show them.
+//! Texts for a terminal: cleaned, shortened, wrapped, padded.
 
-use crate::output::steers;
+use crate::output::is_control;
 use std::time::Duration;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// One line without control characters: what models, tools and repositories say must not steer the terminal.
+/// The text on one line without control characters: texts of models, tools and repositories must not control the terminal.
 pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for letter in text.trim().chars() {
         match letter {
             '\n' | '\t' | '\r' => cleaned.push(' '),
-            letter if steers(letter) => {}
+            letter if is_control(letter) => {}
             letter => cleaned.push(letter),
         }
     }
     cleaned
 }
 
-/// The text, or its beginning and an ellipsis, in at most so many columns.
+/// The columns that a text takes in a terminal.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most so many columns, with an ellipsis if it is cut.
 pub(crate) fn shortened(text: &str, columns: usize) -> String {
-    if text.chars().count() <= columns {
+    if width(text) <= columns {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
+    let mut kept = String::new();
+    let mut free = columns.saturating_sub(1);
+    for letter in text.chars() {
+        let needed = letter.width().unwrap_or(0);
+        if needed > free {
+            break;
+        }
+        free -= needed;
+        kept.push(letter);
+    }
     format!("{}…", kept.trim_end())
+}
+
+/// The text, filled with spaces to at least so many columns.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
 /// A text in lines of at most so many columns, broken between words where that is possible.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let line = lines.last_mut().map(|line| line.chars().count()).unwrap_or(0);
-        if line > 0 && line + 1 + word.chars().count() > columns {
+        let line = lines.last().map_or(0, |line| width(line));
+        if line > 0 && line + 1 + width(word) > columns {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -59,14 +79,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_can_not_steer_the_terminal() {
+    fn control_characters_are_removed() {
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d\u{7}"), "a[2Jb cd");
     }
 
     #[test]
-    fn long_texts_end_in_an_ellipsis() {
+    fn long_texts_end_in_an_ellipsis_within_their_columns() {
         assert_eq!(shortened("abcdef", 6), "abcdef");
         assert_eq!(shortened("abcdefg", 6), "abcde…");
+        assert_eq!(shortened("日本語の文", 6), "日本…");
+        assert_eq!(shortened("日本語", 6), "日本語");
+        assert_eq!(shortened("e\u{301}te\u{301}", 3), "e\u{301}te\u{301}");
+    }
+
+    #[test]
+    fn wide_letters_are_padded_to_the_same_column() {
+        assert_eq!(padded("日本", 6), "日本  ");
+        assert_eq!(padded("ab", 6), "ab    ");
+        assert_eq!(wrapped("日本 日本", 5), ["日本", "日本"]);
     }
 
     #[test]
@@ -76,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_short() {
+    fn durations_are_short() {
         let shown = [(400, "0.4s"), (48_000, "48s"), (64_000, "1m04s"), (7_500_000, "2h05m")];
         for (milliseconds, expected) in shown {
             assert_eq!(elapsed(Duration::from_millis(milliseconds)), expected);

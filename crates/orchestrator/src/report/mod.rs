@@ -1,4 +1,4 @@
-//! What came of a run: one document, shown as text or as JSON, with the same facts in both.
+//! The report of a run.
 
 mod text;
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
-/// Lines that are shown of what a gate printed that did not pass.
+/// Most lines shown of the output of a gate that did not pass.
 const OUTPUT_LINES: usize = 6;
 
 /// The document.
@@ -32,13 +32,13 @@ pub(crate) struct Report {
     pub(crate) branch: String,
     pub(crate) base: Option<String>,
     pub(crate) base_branch: Option<String>,
-    /// The commit that was handed over.
+    /// The commit that was delivered.
     pub(crate) commit: Option<String>,
     /// What was done with the checkout, in words.
     pub(crate) checkout: Option<String>,
-    /// How the work was handed over, step by step.
+    /// The delivery, step by step.
     pub(crate) delivery: Delivery,
-    /// When its trees and outputs were given up.
+    /// When its trees and outputs were deleted.
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) expired_at: Option<OffsetDateTime>,
     pub(crate) duration_ms: Option<i64>,

@@ -1,35 +1,33 @@
-//! The report as lines for people.
+//! The report as text.
 
 use super::{Conflict, Decision, MergeReport, Report, TaskReport};
-use crate::progress::{clean, elapsed, shortened, wrapped};
-use api::{Amount, CostLine, DeliveryStep};
-use domain::{
-    NanoDollars,
-    delivery::DeliveryStep as Step,
-    merge::decision_in_words,
-    run::{CheckSource, RunState},
-    task::TaskState,
+use crate::{
+    invocation::Invocation,
+    progress::{check_source, clean, elapsed, padded, shortened, width, wrapped},
 };
+use api::{Amount, CostLine};
+use domain::{NanoDollars, delivery::DeliveryStep as Step, merge::decision_in_words, run::RunState, task::TaskState};
 use std::time::Duration;
+
+/// A text of the server's as it can be shown, with commands as they are typed here.
+type Said<'a> = &'a dyn Fn(&str) -> String;
 
 /// Names of facts stand in a column of their own.
 const LABEL: usize = 10;
 
-/// Everything a person wants to know at the end, and the next commands.
-pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<String> {
+/// The report and the next commands.
+pub(crate) fn lines(report: &Report, next: &[String], invocation: &Invocation, columns: usize) -> Vec<String> {
+    let said = |text: &str| invocation.in_text(&clean(text));
     let mut lines = vec![String::new(), headline(report)];
     lines.extend(fact("asked", &clean(&report.objective), columns));
     if let Some(reason) = &report.reason {
-        lines.extend(fact("reason", &clean(&reason.message), columns));
+        lines.extend(fact("reason", &said(&reason.message), columns));
     }
     lines.extend(fact("landed", &landed(report), columns));
     lines.extend(fact("branch", &branch(report), columns));
-    if let Some(checkout) = &report.checkout {
-        lines.extend(fact("checkout", &clean(checkout), columns));
-    }
-    lines.extend(delivered(report, columns));
+    lines.extend(delivered(report, &said, columns));
     lines.extend(fact("gate", &gate(report), columns));
-    lines.extend(section("Integrity flags", flags(report, columns)));
+    lines.extend(section("Integrity flags", flags(report, &said, columns)));
     lines.extend(section("Tasks", tasks(report, columns)));
     lines.extend(section(
         "Conflicts",
@@ -37,11 +35,17 @@ pub(crate) fn lines(report: &Report, next: &[String], columns: usize) -> Vec<Str
     ));
     lines.extend(section(
         "Waits for you",
-        report.waiting().flat_map(|merge| sent_back(merge, columns)).collect(),
+        report
+            .waiting()
+            .flat_map(|merge| sent_back(merge, &said, columns))
+            .collect(),
     ));
     lines.extend(section(
         "Sent back",
-        report.sent_back().flat_map(|merge| sent_back(merge, columns)).collect(),
+        report
+            .sent_back()
+            .flat_map(|merge| sent_back(merge, &said, columns))
+            .collect(),
     ));
     lines.extend(section("Cost", cost(report)));
     lines.extend(section(
@@ -101,34 +105,46 @@ fn branch(report: &Report) -> String {
     format!("{}{ends}, in {}", report.branch, clean(&report.repository))
 }
 
-/// What goes beyond branch and checkout, or went wrong with them.
-fn delivered(report: &Report, columns: usize) -> Vec<String> {
-    let told = |step: &&DeliveryStep| match step.step {
-        Step::Branch | Step::Checkout => step.result.is_bad(),
-        Step::Push | Step::PullRequest => true,
-    };
+/// The steps of the delivery but the branch, which has a line of its own unless it could not be made.
+fn delivered(report: &Report, said: Said<'_>, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    for step in report.delivery.steps.iter().filter(told) {
+    let steps = &report.delivery.steps;
+    if let Some(checkout) = report
+        .checkout
+        .as_deref()
+        .filter(|_| steps.iter().all(|step| step.step != Step::Checkout))
+    {
+        lines.extend(fact("checkout", &said(checkout), columns));
+    }
+    let reason = report.reason.as_ref().map_or("", |reason| reason.message.as_str());
+    for step in steps
+        .iter()
+        .filter(|step| step.step != Step::Branch || step.result.is_bad())
+    {
         let name = match step.step {
             Step::PullRequest => "request",
             Step::Branch | Step::Checkout | Step::Push => step.step.as_str(),
         };
-        lines.extend(fact(
-            name,
-            &format!("{}: {}", step.result.as_str(), clean(&step.said)),
-            columns,
-        ));
+        let text = match (reason.contains(&step.said), step.step) {
+            // The reason above says the rest.
+            (true, _) => step.result.as_str().to_owned(),
+            (false, Step::Checkout) => said(&step.said),
+            (false, Step::Branch | Step::Push | Step::PullRequest) => {
+                format!("{}: {}", step.result.as_str(), said(&step.said))
+            }
+        };
+        lines.extend(fact(name, &text, columns));
     }
     if report.delivery.under_way {
         let again = if report.delivery.again_at.is_some() {
-            "it is tried again in a moment"
+            "waits for the next try"
         } else {
-            "under way"
+            "in progress"
         };
         lines.extend(fact("delivery", again, columns));
     }
     if let Some(at) = report.expired_at {
-        let gone = format!("its trees and outputs were given up on {} (retention)", at.date());
+        let gone = format!("its trees and outputs were deleted on {} (retention)", at.date());
         lines.extend(fact("expired", &gone, columns));
     }
     lines
@@ -141,12 +157,7 @@ fn gate(report: &Report) -> String {
     let Some(command) = &check.command else {
         return "unchecked: there is no check command; name one with --check or in the configuration".to_owned();
     };
-    let source = match check.source {
-        CheckSource::Request => "asked for",
-        CheckSource::Configuration => "configured",
-        CheckSource::Detected => "detected",
-        CheckSource::NotConfigured => "not configured",
-    };
+    let source = check_source(check.source);
     let sums = &report.gate;
     let mut results = vec![format!("passed {}", times(sums.passed))];
     if sums.failed > 0 {
@@ -168,29 +179,22 @@ fn gate(report: &Report) -> String {
     format!("{} ({source}): {}{tests}{flaky}", clean(command), results.join(", "))
 }
 
-/// What weakens the check or runs by itself, each with the file and the task.
-fn flags(report: &Report, columns: usize) -> Vec<String> {
+/// Integrity flags, each with the file and the task.
+fn flags(report: &Report, said: Said<'_>, columns: usize) -> Vec<String> {
     let words = report.integrity_flags.iter().flat_map(|flag| {
         let path = flag
             .path
             .as_deref()
             .map_or(String::new(), |path| format!(" {}", clean(path)));
-        let text = format!("! {}{path} ({}): {}", flag.kind, flag.task, clean(&flag.detail));
+        let text = format!("! {}{path} ({}): {}", flag.kind, flag.task, said(&flag.detail));
         wrapped(&text, columns.saturating_sub(2).max(30))
     });
     words.map(|line| format!("  {line}")).collect()
 }
 
 fn tasks(report: &Report, columns: usize) -> Vec<String> {
-    let width = |text: fn(&TaskReport) -> &str| {
-        report
-            .tasks
-            .iter()
-            .map(|task| text(task).chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let (keys, profiles) = (width(|task| &task.key), width(|task| &task.profile));
+    let widest = |text: fn(&TaskReport) -> &str| report.tasks.iter().map(|task| width(text(task))).max().unwrap_or(0);
+    let (keys, profiles) = (widest(|task| &task.key), widest(|task| &task.profile));
     let line = |task: &TaskReport| {
         let mark = match task.state {
             TaskState::Complete => "✓",
@@ -205,15 +209,19 @@ fn tasks(report: &Report, columns: usize) -> Vec<String> {
             (None, None, None) => task.state.to_string(),
         };
         let time = task.duration_ms.map(|ms| elapsed(milliseconds(ms))).unwrap_or_default();
-        let left = format!("  {mark} {:<keys$}  {:<profiles$}  {end}", task.key, task.profile);
+        let left = format!(
+            "  {mark} {}  {}  {end}",
+            padded(&task.key, keys),
+            padded(&task.profile, profiles)
+        );
         let right = format!(
             "{:>10} {:>9} {:>8} {time:>6}",
             plural(task.attempts.max(0) as usize, "attempt"),
             plural(task.turns.max(0) as usize, "turn"),
             dollars(task.cost_dollars),
         );
-        let room = columns.saturating_sub(right.chars().count() + 1).max(30);
-        format!("{:<room$} {right}", shortened(&left, room))
+        let room = columns.saturating_sub(width(&right) + 1).max(30);
+        format!("{} {right}", padded(&shortened(&left, room), room))
     };
     report.tasks.iter().map(line).collect()
 }
@@ -267,11 +275,11 @@ fn decided(decision: &Decision, columns: usize) -> Vec<String> {
     indented(&text, 4, columns)
 }
 
-fn sent_back(merge: &MergeReport, columns: usize) -> Vec<String> {
+fn sent_back(merge: &MergeReport, said: Said<'_>, columns: usize) -> Vec<String> {
     let why = merge
         .reason
         .as_ref()
-        .map(|reason| clean(&reason.message))
+        .map(|reason| said(&reason.message))
         .unwrap_or_else(|| merge.state.to_string());
     let mut lines = indented(&format!("{}, attempt {}: {why}", merge.task, merge.attempt), 2, columns);
     let printed = merge.gate.iter().flat_map(|gate| &gate.output_end);
@@ -296,7 +304,7 @@ fn cost(report: &Report) -> Vec<String> {
         .iter()
         .map(|line| (format!("model {}", clean(&line.name)), line));
     let all: Vec<(String, &CostLine)> = by_role.chain(by_model).collect();
-    let names = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let names = all.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
     lines.extend(all.into_iter().map(|(name, line)| {
         let cached = if line.tokens.cached > 0 {
             format!("   {} cached", line.tokens.cached)
@@ -309,8 +317,8 @@ fn cost(report: &Report) -> Vec<String> {
             String::new()
         };
         format!(
-            "  {:<names$}  {:>9}  {:>10}  {:>8} tokens in  {:>7} out{cached}{unpriced}",
-            name,
+            "  {}  {:>9}  {:>10}  {:>8} tokens in  {:>7} out{cached}{unpriced}",
+            padded(&name, names),
             amount(line.spent),
             plural(line.calls.max(0) as usize, "call"),
             line.tokens.input,

@@ -1,4 +1,4 @@
-//! The database: a server of the person's own, or a private one in the data directory.
+//! The database: the user's own server, or a private one in the data directory.
 
 use super::blocking;
 use crate::{
@@ -12,7 +12,7 @@ use store::{
     embedded::{self, Running},
 };
 
-/// Connects, starting the private server where no other is named.
+/// Connects; starts the private server where no other is configured.
 pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(Store, Option<Running>), Failure> {
     let settings = pool_settings(loaded, data_dir);
     let (database, postgres) = match &loaded.config.database.url {
@@ -20,7 +20,7 @@ pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(S
         None => {
             let directory = data_dir.to_owned();
             let started = blocking(move || embedded::start(&directory, &embedded::Settings::default())).await;
-            let postgres = started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            let postgres = started.map_err(Failure::from)?;
             (Database::from(postgres.options.clone()), Some(postgres))
         }
     };
@@ -28,7 +28,7 @@ pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(S
         Ok(store) => Ok((store, postgres)),
         Err(error) => {
             stop_postgres(postgres).await;
-            let failure = Failure::from_text_environment(&error.to_string());
+            let failure = Failure::from(error);
             Err(match &loaded.config.database.url {
                 Some(url) => failure.with("DATABASE_URL", masked_address(url)),
                 None => failure,
@@ -37,11 +37,11 @@ pub(super) async fn open_database(loaded: &Loaded, data_dir: &Path) -> Result<(S
     }
 }
 
-/// How connections are made and kept.
+/// Settings of the connection pool.
 pub(super) fn pool_settings(loaded: &Loaded, data_dir: &Path) -> PoolSettings {
     PoolSettings {
         process_name: data_dir.display().to_string(),
-        // A process that stands still in a transaction keeps others from a run's rows no longer than from its work.
+        // A process that stalls in a transaction blocks the rows of a run no longer than its lease.
         idle_in_transaction: Duration::from_secs(loaded.config.engine.lease_s),
         ..PoolSettings::default()
     }
@@ -55,6 +55,6 @@ pub(super) async fn close_database(store: Store, postgres: Option<Running>) {
 pub(super) async fn stop_postgres(postgres: Option<Running>) {
     let Some(postgres) = postgres else { return };
     if let Err(error) = blocking(move || postgres.stop()).await {
-        tracing::warn!(%error, "the private database server could not be stopped; the next start finds it");
+        tracing::warn!(%error, "the private database server could not be stopped; the next start reuses it");
     }
 }

@@ -1,4 +1,4 @@
-//! The delivery of a workspace, as the engine takes it.
+//! Delivery settings of a workspace, for the engine.
 
 use crate::{
     config::{DeliverySection, Loaded},
@@ -7,20 +7,20 @@ use crate::{
 use engine::{DeliveryError, DeliverySettings, ForgeCommand, ForgeWords, PushAccess, PushTo};
 use std::time::Duration;
 
-/// Names of variables whose values are masked wherever they turn up.
+/// Parts of variable names whose values are secret.
 const SECRET_NAMES: [&str; 6] = ["TOKEN", "KEY", "SECRET", "PASS", "AUTH", "CREDENTIAL"];
 
-/// The section of the workspace of that name, checked.
+/// Converts and checks the delivery section of a workspace.
 pub(super) fn delivery_settings(
     loaded: &Loaded,
     name: &str,
     section: &DeliverySection,
 ) -> Result<DeliverySettings, Failure> {
     settings(loaded, section).map_err(|error| {
-        Failure::usage("the delivery can't be configured so")
+        Failure::configuration("the delivery settings can't be used")
             .with("in", format!("workspaces.{name}.delivery"))
-            .with("found", error)
-            .hint("docs/configuration.md shows one")
+            .caused_by(error)
+            .hint("docs/configuration.md has an example")
     })
 }
 
@@ -50,7 +50,7 @@ fn settings(loaded: &Loaded, section: &DeliverySection) -> Result<DeliverySettin
     })
 }
 
-/// What the forge commands are given that must never be shown.
+/// Secrets in the environment of forge commands.
 pub(super) fn delivery_secrets(loaded: &Loaded) -> Vec<String> {
     let workspaces = loaded.config.workspaces.values();
     let names = workspaces

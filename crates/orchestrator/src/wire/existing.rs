@@ -1,5 +1,4 @@
-//! What is there already, opened for a command that reads, or changes one thing. Nothing is made that is missing,
-//! nothing is brought up to date, and nothing unfinished goes on.
+//! Opens an existing database for a command that reads or makes one change. Nothing is created, migrated or continued.
 
 use super::{
     OpenError, Purpose, blocking, install_crypto, lock,
@@ -26,16 +25,16 @@ use telemetry::Telemetry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a private database may take to come up with its schema, or to go down, while a process holds its directory.
+/// How long a private database may take to start with its schema, or to stop, while a process holds its directory.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// One command asks one thing at a time.
+/// A command sends one request at a time.
 const CONNECTIONS: u32 = 4;
 
-/// A database that is there, behind the interface that a server has.
+/// An existing database behind the HTTP interface of a server.
 pub(crate) struct Existing {
     pub(crate) address: SocketAddr,
-    /// What the interface asks for: it is this command's alone.
+    /// Token of the interface, known to this command alone.
     pub(crate) token: String,
     engine: Engine,
     server: JoinHandle<std::io::Result<()>>,
@@ -44,7 +43,7 @@ pub(crate) struct Existing {
     telemetry: Telemetry,
 }
 
-/// The database, and what was started and is held for it.
+/// The database, with the server that was started and the lock that is held for it.
 struct Opened {
     store: Store,
     /// The private server, where it was started for this command.
@@ -53,7 +52,7 @@ struct Opened {
 }
 
 impl Existing {
-    /// Opens it; nothing where there is none.
+    /// Opens the database; `None` where it does not exist.
     pub(crate) async fn open(loaded: &Loaded, access: Access) -> Result<Option<Self>, Failure> {
         install_crypto();
         let Some(opened) = database(loaded, access).await? else {
@@ -76,7 +75,7 @@ impl Existing {
         }
     }
 
-    /// Whether the database was started for this command: then no other process works on it.
+    /// Whether the database was started for this command, so that no other process works on it.
     pub(crate) fn is_alone(&self) -> bool {
         self.opened.postgres.is_some()
     }
@@ -95,7 +94,7 @@ impl Existing {
     }
 }
 
-/// Where a command looks that finds no server, without a password.
+/// Where a command looks when there is no server, without passwords.
 pub(crate) fn place(loaded: &Loaded) -> String {
     let data_dir = loaded.config.data_dir.display();
     match &loaded.config.database.url {
@@ -114,12 +113,12 @@ pub(crate) async fn is_there(loaded: &Loaded) -> Result<bool, Failure> {
                 Ok(true)
             }
             Err(connect::OpenError::Empty { .. }) => Ok(false),
-            Err(error) => Err(failed(loaded, &error)),
+            Err(error) => Err(failed(loaded, error)),
         },
     }
 }
 
-/// Whether a named database server can be used, in words. Nothing is made there.
+/// Describes whether a database server can be used. Nothing is created there.
 pub(crate) async fn try_database(loaded: &Loaded, url: &str) -> Result<String, Failure> {
     let shown = masked_address(url);
     match connect(Database::Url(url.to_owned()), loaded, Access::ReadOnly).await {
@@ -127,16 +126,18 @@ pub(crate) async fn try_database(loaded: &Loaded, url: &str) -> Result<String, F
             store.close().await;
             Ok(format!("{shown} can be used"))
         }
-        Err(connect::OpenError::Empty { .. }) => Ok(format!("{shown} answers; its tables are made at the first start")),
+        Err(connect::OpenError::Empty { .. }) => {
+            Ok(format!("{shown} answers; its tables are created at the first start"))
+        }
         Err(connect::OpenError::Older { found, known, .. }) => Ok(format!(
-            "{shown} answers; the next start brings its schema from {found} to {known}"
+            "{shown} answers; the next start migrates its schema from {found} to {known}"
         )),
-        Err(error) => Err(failed(loaded, &error)),
+        Err(error) => Err(failed(loaded, error)),
     }
 }
 
 fn private_is_there(data_dir: &Path) -> Result<bool, Failure> {
-    embedded::exists(data_dir).map_err(|error| Failure::from_text_environment(&error.to_string()))
+    embedded::exists(data_dir).map_err(Failure::from)
 }
 
 async fn database(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Failure> {
@@ -146,11 +147,11 @@ async fn database(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Fai
     match connect(Database::Url(url.clone()), loaded, access).await {
         Ok(store) => Ok(Some(Opened::found(store))),
         Err(connect::OpenError::Empty { .. }) => Ok(None),
-        Err(error) => Err(failed(loaded, &error)),
+        Err(error) => Err(failed(loaded, error)),
     }
 }
 
-/// The private database: as it runs, whoever started it, or started for this command where nobody holds it.
+/// The private database: the running one, or one started for this command where no process holds the directory.
 async fn private(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Failure> {
     let data_dir = &loaded.config.data_dir;
     if !private_is_there(data_dir)? {
@@ -160,13 +161,13 @@ async fn private(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Fail
     loop {
         let held = match running(loaded, access).await {
             Some(Ok(store)) => return Ok(Some(Opened::found(store))),
-            Some(Err(error)) if !may_pass(&error) => return Err(failed(loaded, &error)),
-            Some(Err(error)) => failed(loaded, &error),
-            None => Failure::environment("the private database of the data directory is not up"),
+            Some(Err(error)) if !is_transient(&error) => return Err(failed(loaded, error)),
+            Some(Err(error)) => failed(loaded, error),
+            None => Failure::environment("the private database of the data directory is not running"),
         };
         match lock(data_dir).await {
             Ok(lock) => return start(loaded, access, lock).await,
-            // Somebody holds the directory: the database is on its way up, or down.
+            // A process holds the directory: the database is starting or stopping.
             Err(OpenError::Held(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
             Err(OpenError::Held(failure)) => return Err(failure.with("found", held.problem)),
             Err(OpenError::Failed(failure)) => return Err(failure),
@@ -174,8 +175,8 @@ async fn private(loaded: &Loaded, access: Access) -> Result<Option<Opened>, Fail
     }
 }
 
-/// Whether a database that is on its way up may be past this in a moment.
-fn may_pass(error: &connect::OpenError) -> bool {
+/// Whether a database that is starting may soon be usable.
+fn is_transient(error: &connect::OpenError) -> bool {
     use connect::OpenError;
     match error {
         OpenError::Unreachable { .. }
@@ -200,9 +201,9 @@ async fn running(loaded: &Loaded, access: Access) -> Option<Result<Store, connec
 async fn start(loaded: &Loaded, access: Access, lock: DataDirLock) -> Result<Option<Opened>, Failure> {
     let directory = lock.data_dir().to_owned();
     let started = blocking(move || embedded::start(&directory, &embedded::Settings::default())).await;
-    let running = started.map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+    let running = started.map_err(Failure::from)?;
     let connected = connect(Database::from(running.options.clone()), loaded, access).await;
-    // One that outlived its process is left as it was found.
+    // A database that outlived its process is left running.
     let postgres = running.started_here.then_some(running);
     match connected {
         Ok(store) => Ok(Some(Opened {
@@ -214,7 +215,7 @@ async fn start(loaded: &Loaded, access: Access, lock: DataDirLock) -> Result<Opt
             super::database::stop_postgres(postgres).await;
             match error {
                 connect::OpenError::Empty { .. } => Ok(None),
-                error => Err(failed(loaded, &error)),
+                error => Err(failed(loaded, error)),
             }
         }
     }
@@ -228,8 +229,8 @@ async fn connect(database: Database, loaded: &Loaded, access: Access) -> Result<
     Store::open_existing(database, &settings, access).await
 }
 
-fn failed(loaded: &Loaded, error: &connect::OpenError) -> Failure {
-    Failure::from_text_environment(&error.to_string()).with("looked in", place(loaded))
+fn failed(loaded: &Loaded, error: connect::OpenError) -> Failure {
+    Failure::from(error).with("looked in", place(loaded))
 }
 
 impl Opened {
@@ -246,7 +247,7 @@ impl Opened {
     }
 }
 
-/// The interface and the engine behind it, which performs nothing.
+/// The interface, and the engine behind it, which claims no work.
 struct Parts {
     address: SocketAddr,
     token: String,
@@ -263,7 +264,7 @@ impl Parts {
             Access::ReadOnly => Purpose::Read,
             Access::ReadWrite => Purpose::Change,
         };
-        // Two ids, so that nobody guesses it while the command runs.
+        // Two random ids, which nobody guesses while the command runs.
         let token = format!("{}{}", domain::RunId::new(), domain::RunId::new());
         let server_settings = server::Settings {
             token: Some(server::Token::new(&token)),
@@ -271,23 +272,23 @@ impl Parts {
         };
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &server_settings)
             .await
-            .map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            .map_err(Failure::from)?;
         let address = listener
             .local_addr()
-            .map_err(|error| Failure::environment("the command has no address of its own").with("found", error))?;
+            .map_err(|error| Failure::environment("the command has no address of its own").caused_by(error))?;
         let models = model_settings(loaded)?;
         let telemetry = telemetry::init(telemetry_settings(loaded, data_dir, &models, super::QUIET_LOG)?)
-            .map_err(|error| Failure::usage("logs and metrics can't be started").with("found", error))?;
-        let models = llm::Models::new(models)
-            .map_err(|error| Failure::usage("the models can't be used").with("found", error))?;
+            .map_err(|error| Failure::usage("logs and metrics can't be started").caused_by(error))?;
+        let models =
+            llm::Models::new(models).map_err(|error| Failure::usage("the models can't be used").caused_by(error))?;
         // No command is run, so nothing has to hold one back.
         let sandbox = Sandbox::probe(Tier::None, sandbox::Settings::default())
             .await
-            .map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            .map_err(Failure::from)?;
         let settings = engine_settings(loaded, data_dir, purpose)?;
         let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox))
             .await
-            .map_err(|error| Failure::from_text_environment(&error.to_string()))?;
+            .map_err(Failure::from)?;
         let stop_server = CancellationToken::new();
         let server = server::serve(listener, engine.clone(), server_settings, stop_server.clone());
         Ok(Self {

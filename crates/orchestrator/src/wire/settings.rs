@@ -1,4 +1,4 @@
-//! The configuration as each part takes it.
+//! Converts the configuration into the settings of each part.
 
 use super::{
     Purpose, Scripted,
@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 
-/// `src/bin` has it.
+/// See `src/bin`.
 const LAUNCHER: &str = "orchestrator-launcher";
 
-/// How long requests under way may take once the server is to stop.
+/// How long open requests may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
 pub(crate) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
@@ -51,23 +51,23 @@ pub(super) fn add_scripted(models: &mut llm::Settings, scripted: &Scripted) -> R
         .map(|(name, facts)| (format!("{}/{name}", scripted.provider), facts.clone()));
     models.prices = std::mem::replace(&mut models.prices, vendored()?)
         .with(prices.collect())
-        .map_err(|error| Failure::usage("the prices can't be used").with("found", error))?;
+        .map_err(|error| Failure::configuration("the prices can't be used").caused_by(error))?;
     Ok(())
 }
 
 fn vendored() -> Result<llm::Prices, Failure> {
-    llm::Prices::vendored().map_err(|error| Failure::usage("the prices can't be used").with("found", error))
+    llm::Prices::vendored().map_err(|error| Failure::configuration("the prices can't be used").caused_by(error))
 }
 
-/// What starts commands in their sandboxes: the small program beside this one, as a large one takes milliseconds to
-/// start, or else this one, whatever lies at its path by now.
+/// The program that starts commands in sandboxes: the small one beside this one, because a large one takes milliseconds
+/// to start, else this one, even if its file was replaced.
 fn launcher() -> PathBuf {
     let beside = std::env::current_exe().map(|own| own.with_file_name(LAUNCHER));
     let beside = beside.ok().filter(|launcher| launcher.is_file());
     beside.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
-/// Grants and limits of every command.
+/// Grants and limits of sandboxed commands.
 pub(super) fn sandbox_settings(loaded: &Loaded) -> sandbox::Settings {
     let section = &loaded.config.sandbox;
     sandbox::Settings {
@@ -119,7 +119,7 @@ pub(super) fn telemetry_settings(
         .values()
         .flat_map(|provider| provider.extra_headers.values());
     let mut secrets: Vec<String> = keys.chain(headers).map(|secret| secret.expose().to_owned()).collect();
-    // Without a password it is an address like any other.
+    // An address without a password is no secret.
     secrets.extend(
         loaded
             .config
@@ -163,7 +163,7 @@ fn profiles(loaded: &Loaded) -> Result<agents::profile::Profiles, Failure> {
         Some(directory) => agents::profile::Profiles::with_directory(directory),
         None => agents::profile::Profiles::built_in(),
     };
-    profiles.map_err(|error| Failure::usage("the worker profiles can't be used").with("found", error))
+    profiles.map_err(|error| Failure::configuration("the worker profiles can't be used").caused_by(error))
 }
 
 /// The engine's part of the configuration.
@@ -185,7 +185,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         data_dir: data_dir.to_owned(),
         process_name: match purpose {
             Purpose::Work | Purpose::Help | Purpose::Deliver(_) | Purpose::Tidy => process_name(data_dir)?,
-            // No process is registered, so nothing is made for its name.
+            // No process is registered, so no id is created.
             Purpose::Read | Purpose::Change => data_dir.display().to_string(),
         },
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -205,7 +205,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
             name: config.engine.commit_name.clone(),
             email: config.engine.commit_email.clone(),
         },
-        // The sandbox grants these itself, to every job.
+        // The sandbox grants these to every job by itself.
         extra_read_only: Vec::<PathBuf>::new(),
         disk_floor_bytes: config.engine.disk_floor_bytes,
         keep_runs: config.retention.kept(),
@@ -220,7 +220,7 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
         },
         gives_up: match purpose {
             Purpose::Help => GivesUp::OwnCopies,
-            Purpose::Tidy if helped(data_dir) => GivesUp::OwnCopies,
+            Purpose::Tidy | Purpose::Read if helped(data_dir) => GivesUp::OwnCopies,
             Purpose::Work | Purpose::Deliver(_) | Purpose::Tidy | Purpose::Read | Purpose::Change => GivesUp::Runs,
         },
         hubs: shared_hubs(loaded)?,
@@ -236,19 +236,19 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
     })
 }
 
-/// In the data directory of a worker: what is done there by a command of its own is no more than the worker may.
+/// Marks the data directory of a worker: other commands there may do no more than the worker.
 const WORKER: &str = "worker";
 
-/// Whether it was a worker that had the data directory last.
+/// Whether a worker used the data directory last.
 fn helped(data_dir: &Path) -> bool {
     data_dir.join(WORKER).exists()
 }
 
-/// Notes who has the data directory.
+/// Records whether a worker uses the data directory.
 pub(super) fn note_purpose(data_dir: &Path, purpose: Purpose) -> std::io::Result<()> {
     let mark = data_dir.join(WORKER);
     match purpose {
-        Purpose::Help => std::fs::write(mark, "lends a hand to a server on another machine\n"),
+        Purpose::Help => std::fs::write(mark, "remote worker of a server on another machine\n"),
         Purpose::Work => match std::fs::remove_file(mark) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
@@ -257,7 +257,7 @@ pub(super) fn note_purpose(data_dir: &Path, purpose: Purpose) -> std::io::Result
     }
 }
 
-/// Where the hubs are that several machines work on.
+/// Location of hubs that several machines share.
 pub(crate) fn shared_hubs(loaded: &Loaded) -> Result<Option<SharedHubs>, Failure> {
     let section = &loaded.config.hubs;
     let access = PushAccess {
@@ -266,9 +266,9 @@ pub(crate) fn shared_hubs(loaded: &Loaded) -> Result<Option<SharedHubs>, Failure
     };
     let shared = section.address.as_ref().map(|address| SharedHubs::new(address, access));
     shared.transpose().map_err(|error| {
-        Failure::usage("the hubs can't be shared so")
+        Failure::configuration("the shared hubs can't be used")
             .with("in", "hubs.address")
-            .with("found", error)
-            .hint("docs/configuration.md shows one")
+            .caused_by(error)
+            .hint("docs/configuration.md has an example")
     })
 }

@@ -160,7 +160,7 @@ pub enum LockError {
     /// Another process works in it.
     #[error(
         "another orchestrator{holder} uses the data directory {data_dir}\n  \
-         ask that one (orchestrator run finds it by itself), stop it, or choose another data directory with --data-dir"
+         commands find a server by themselves; wait until it ends, stop it, or choose another data directory with --data-dir"
     )]
     Held {
         /// The directory.

@@ -1,4 +1,4 @@
-//! Conflicting files in a directory, for an editor, and back.
+//! Writes conflicting files into a directory for an editor, and reads them back.
 
 use crate::failure::Failure;
 use api::{MergeDetail, PathAnswer};
@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Beside the files: what they are about.
+/// File with the merge that the texts belong to.
 const NOTE: &str = ".orchestrator-merge.json";
 
 #[derive(Serialize, Deserialize)]
@@ -18,12 +18,12 @@ struct Note {
     paths: Vec<String>,
 }
 
-/// Writes the conflicting texts with their markers into a directory, and returns which. What is there is not overwritten.
+/// Writes the conflicting texts with their markers into a directory and returns their paths. No file is overwritten.
 pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String>, Failure> {
     let problem = |path: &Path, error: std::io::Error| {
         Failure::environment("the file can't be written")
             .with("file", path.display())
-            .with("found", error)
+            .caused_by(error)
     };
     let texts: Vec<(PathBuf, &str, &str)> = detail
         .files
@@ -37,7 +37,7 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
         })
         .collect();
     if texts.is_empty() {
-        return Err(Failure::usage("nothing of this conflict can be decided in an editor")
+        return Err(Failure::usage("no path of this conflict can be decided in an editor")
             .with("merge", detail.merge.id)
             .hint("take a side of each path with --ours or --theirs, or send the work back with a note"));
     }
@@ -46,11 +46,9 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
         .map(|(file, ..)| file.clone())
         .chain([directory.join(NOTE)]);
     if let Some(file) = there.into_iter().find(|file| fs::symlink_metadata(file).is_ok()) {
-        return Err(
-            Failure::usage("the directory holds such a file already; nothing is overwritten")
-                .with("file", file.display())
-                .hint("name a new directory"),
-        );
+        return Err(Failure::usage("the file exists already and is not overwritten")
+            .with("file", file.display())
+            .hint("name a new directory"));
     }
     for (file, _, text) in &texts {
         if let Some(above) = file.parent() {
@@ -71,7 +69,7 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
     Ok(paths)
 }
 
-/// The texts of a directory that `write` made, but for paths that are decided otherwise; and the tip they were made for.
+/// Reads the texts of a directory that `write` made, except those of decided paths, and the tip they belong to.
 pub(super) fn read(
     merge: i64,
     directory: &Path,
@@ -79,10 +77,12 @@ pub(super) fn read(
 ) -> Result<(Option<String>, Vec<PathAnswer>), Failure> {
     let file = directory.join(NOTE);
     let unusable = |found: String| {
-        Failure::usage("the directory was not made by `orchestrator merges checkout`")
+        Failure::usage("the directory holds no files of this merge")
             .with("directory", directory.display())
             .with("found", found)
-            .hint(format!("make one: orchestrator merges checkout {merge} DIR"))
+            .hint(format!(
+                "write them: `orchestrator merges checkout {merge} merge-{merge}`"
+            ))
     };
     let text = fs::read(&file).map_err(|error| unusable(error.to_string()))?;
     let note: Note = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
@@ -100,18 +100,18 @@ pub(super) fn read(
     Ok((note.tip.clone(), texts.collect::<Result<_, _>>()?))
 }
 
-/// A path that is to hold the text of a file.
+/// An answer that takes the text of a file for a path.
 pub(super) fn content(path: &str, file: &Path) -> Result<PathAnswer, Failure> {
     let text = fs::read(file).map_err(|error| {
         Failure::usage("the file can't be read")
             .with("file", file.display())
-            .with("found", error)
+            .caused_by(error)
             .hint(format!("to delete the path: --delete {path}"))
     })?;
     let text = String::from_utf8(text).map_err(|_| {
         Failure::usage("the file is not UTF-8 text")
             .with("file", file.display())
-            .hint("of other files a side is taken: --ours or --theirs")
+            .hint("for other files, take a side: --ours or --theirs")
     })?;
     Ok(PathAnswer {
         path: path.to_owned(),
@@ -120,7 +120,7 @@ pub(super) fn content(path: &str, file: &Path) -> Result<PathAnswer, Failure> {
     })
 }
 
-/// Where a path of the repository goes below a directory; `None` if it would go elsewhere.
+/// The location of a repository path below a directory; `None` if it leads elsewhere.
 fn place(directory: &Path, path: &str) -> Option<PathBuf> {
     let inside = Path::new(path)
         .components()
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_path_leads_out_of_the_directory() {
+    fn path_that_leads_out_of_the_directory_is_refused() {
         let directory = Path::new("/f");
         assert_eq!(place(directory, "a/b"), Some(PathBuf::from("/f/a/b")));
         for path in ["../a", "/a", "a/../../b", ""] {

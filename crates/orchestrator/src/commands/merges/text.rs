@@ -1,20 +1,23 @@
-//! Merges as lines of text.
+//! Merges as text.
 
-use super::super::end::quoted;
-use crate::progress::{clean, elapsed};
+use super::super::next::checkout_directory;
+use crate::{
+    invocation::Invocation,
+    progress::{clean, elapsed},
+};
 use api::{ConflictFile, ConflictVersion, MergeDetail, MergeLine};
 use domain::merge::MergeState;
 use std::{path::Path, time::Duration};
 use time::OffsetDateTime;
 
-/// How a command is called here.
-type Call<'a> = &'a dyn Fn(&str) -> String;
-
-pub(super) fn list(merges: &[MergeLine], all: bool, call: Call<'_>) -> Vec<String> {
+pub(super) fn list(merges: &[MergeLine], all: bool, invocation: &Invocation) -> Vec<String> {
     if merges.is_empty() {
         return vec![match all {
             true => "no merges yet".to_owned(),
-            false => format!("nothing waits for you; all merges: {}", call("merges --all")),
+            false => format!(
+                "nothing waits for you; all merges: {}",
+                invocation.command(&["merges", "--all"])
+            ),
         }];
     }
     let now = OffsetDateTime::now_utc();
@@ -39,13 +42,16 @@ pub(super) fn list(merges: &[MergeLine], all: bool, call: Call<'_>) -> Vec<Strin
     if let Some(first) = merges.iter().find(|merge| merge.state == MergeState::Waiting) {
         lines.extend([
             String::new(),
-            format!("next: {}", call(&format!("merges show {}", first.id))),
+            format!(
+                "next: {}",
+                invocation.command(&["merges", "show", &first.id.to_string()])
+            ),
         ]);
     }
     lines
 }
 
-pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
+pub(super) fn detail(detail: &MergeDetail, invocation: &Invocation) -> Vec<String> {
     let merge = &detail.merge;
     let mut lines = vec![format!(
         "merge {} of {} in run {}: {}",
@@ -58,7 +64,7 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
         merge
             .reason
             .iter()
-            .map(|reason| format!("  {}", clean(&reason.message))),
+            .map(|reason| format!("  {}", invocation.in_text(&clean(&reason.message)))),
     );
     lines.extend(merge.integrity_flags.iter().map(|flag| {
         let path = flag
@@ -70,7 +76,7 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
     if let Some(gate) = &merge.gate
         && gate["verdict"] == "failed"
     {
-        lines.extend(["".to_owned(), "what the gate said:".to_owned()]);
+        lines.extend(["".to_owned(), "gate output:".to_owned()]);
         lines.extend(
             gate["output"]
                 .as_str()
@@ -84,7 +90,7 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
         lines.extend(conflict(file));
     }
     if !merge.resolutions.is_empty() {
-        lines.extend(["".to_owned(), "who tried what:".to_owned()]);
+        lines.extend(["".to_owned(), "decisions:".to_owned()]);
         lines.extend(merge.resolutions.iter().map(|row| {
             let hunk = if row.hunk > 0 {
                 format!(" hunk {}", row.hunk)
@@ -97,25 +103,28 @@ pub(super) fn detail(detail: &MergeDetail, call: Call<'_>) -> Vec<String> {
         }));
     }
     lines.extend(["".to_owned(), "next:".to_owned()]);
-    lines.extend(next(detail).iter().map(|words| format!("  {}", call(words))));
+    lines.extend(next(detail, invocation).iter().map(|command| format!("  {command}")));
     lines
 }
 
-pub(super) fn checked_out(detail: &MergeDetail, directory: &Path, written: &[String], call: Call<'_>) -> Vec<String> {
+pub(super) fn checked_out(
+    detail: &MergeDetail,
+    directory: &Path,
+    written: &[String],
+    invocation: &Invocation,
+) -> Vec<String> {
     let mut lines: Vec<String> = written
         .iter()
         .map(|path| clean(&directory.join(path).display().to_string()))
         .collect();
     let others = detail.files.iter().filter(|file| !written.contains(&file.path));
-    lines.extend(others.map(|file| format!("not text, take a side: {}", clean(&file.path))));
-    let id = detail.merge.id;
-    let resolve = call(&format!(
-        "merges resolve {id} --from {}",
-        quoted(&directory.display().to_string())
-    ));
+    lines.extend(others.map(|file| format!("not text; take a side: {}", clean(&file.path))));
+    let id = detail.merge.id.to_string();
+    let directory = directory.display().to_string();
+    let resolve = invocation.command(&["merges", "resolve", &id, "--from", &directory]);
     lines.extend([
         "".to_owned(),
-        format!("decide what stands between the markers, then: {resolve}"),
+        format!("edit what is between the markers, then: {resolve}"),
     ]);
     lines
 }
@@ -153,34 +162,39 @@ fn version_words(version: &Option<ConflictVersion>) -> String {
     }
 }
 
-/// A line of a file: its indentation stays.
+/// A line of a file, with its indentation.
 fn clean_line(line: &str) -> String {
     let spaces: String = line.chars().take_while(|letter| matches!(letter, ' ' | '\t')).collect();
     format!("{spaces}{}", clean(line))
 }
 
-fn next(detail: &MergeDetail) -> Vec<String> {
-    let id = detail.merge.id;
+fn next(detail: &MergeDetail, invocation: &Invocation) -> Vec<String> {
     match detail.merge.state {
-        MergeState::Waiting => {
-            let mut next = Vec::new();
-            if detail.files.iter().any(|file| file.marked.is_some()) {
-                next.push(format!("merges checkout {id} DIR"));
-            }
-            if let Some(file) = detail.files.first() {
-                let tip = detail.merge.tip.as_ref().map(|tip| format!(" --tip {tip}"));
-                let tip = tip.unwrap_or_default();
-                next.push(format!("merges resolve {id} --ours {}{tip}", quoted(&file.path)));
-            }
-            next.push(format!("merges return {id} --note \"…\""));
-            next.push(format!("merges reject {id} --reason \"…\""));
-            next
-        }
+        MergeState::Waiting => answers(detail, invocation),
         MergeState::Queued | MergeState::Merging | MergeState::Resolving | MergeState::Verifying => {
-            vec![format!("follow {}", detail.run_short)]
+            vec![invocation.command(&["follow", &detail.run_short])]
         }
-        MergeState::Landed | MergeState::Rejected | MergeState::Error => vec![format!("show {}", detail.run_short)],
+        MergeState::Landed | MergeState::Rejected | MergeState::Error => {
+            vec![invocation.command(&["show", &detail.run_short])]
+        }
     }
+}
+
+/// How a person can answer a merge that waits.
+fn answers(detail: &MergeDetail, invocation: &Invocation) -> Vec<String> {
+    let id = detail.merge.id.to_string();
+    let mut answers = Vec::new();
+    if detail.files.iter().any(|file| file.marked.is_some()) {
+        answers.push(invocation.command(&["merges", "checkout", &id, &checkout_directory(&id)]));
+    }
+    if let Some(file) = detail.files.first() {
+        let mut words = vec!["merges", "resolve", &id, "--ours", &file.path];
+        words.extend(detail.merge.tip.iter().flat_map(|tip| ["--tip", tip.as_str()]));
+        answers.push(invocation.command(&words));
+    }
+    answers.push(invocation.command(&["merges", "return", &id, "--note", "NOTE"]));
+    answers.push(invocation.command(&["merges", "reject", &id, "--reason", "REASON"]));
+    answers
 }
 
 fn state(state: MergeState) -> &'static str {

@@ -1,6 +1,9 @@
-//! One task of the board.
+//! A task on the board.
 
-use crate::progress::words::clean;
+use crate::progress::{
+    news::{model_retried, tool_words},
+    words::clean,
+};
 use domain::{
     NanoDollars,
     event::Event,
@@ -11,7 +14,7 @@ use domain::{
 };
 use time::OffsetDateTime;
 
-/// A task as it stands.
+/// The state of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Task {
     pub(crate) key: TaskKey,
@@ -36,7 +39,7 @@ pub(crate) struct Task {
     pub(crate) ended_at: Option<OffsetDateTime>,
 }
 
-/// What the gate said last.
+/// The last result of the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) verdict: GateVerdict,
@@ -72,7 +75,7 @@ impl Task {
             Event::TaskReady => self.state = TaskState::Ready,
             Event::TaskClaimed { attempt, .. } => {
                 self.state = TaskState::Active;
-                // A recovered attempt goes on where it was.
+                // A recovered attempt continues at its turn.
                 if self.attempts != *attempt {
                     self.turn = 0;
                 }
@@ -91,11 +94,11 @@ impl Task {
                 self.doing = tool_words(tool, summary);
             }
             Event::ModelRetried { why, wait_ms } => {
-                self.doing = format!("the model makes it wait {wait_ms} ms: {}", clean(why));
+                self.doing = model_retried(why, *wait_ms);
             }
-            Event::TaskBlocked { on: Some(on) } => self.doing = format!("waiting for {}", clean(on)),
+            Event::TaskBlocked { on: Some(on) } => self.doing = format!("waits for {}", clean(on)),
             Event::TaskBlocked { on: None } => self.doing.clear(),
-            Event::AttemptEnded { .. } => self.doing = "its work is being saved".to_owned(),
+            Event::AttemptEnded { .. } => self.doing = "saving its work".to_owned(),
             Event::MergeQueued { .. } => {
                 self.state = TaskState::Merging;
                 self.merge = MergeState::Queued;
@@ -143,7 +146,7 @@ impl Task {
             Event::TaskRecovered { .. } => self.state = TaskState::Ready,
             Event::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
             Event::TaskCancelled { reason } => self.end(at, TaskState::Cancelled, Some(reason.clone())),
-            // Facts of the run, which name no task.
+            // Events of the run.
             Event::RunSubmitted { .. }
             | Event::WorkspacePrepared { .. }
             | Event::PlanAsked { .. }
@@ -165,13 +168,4 @@ impl Task {
         self.reason = reason;
         self.ended_at = Some(at);
     }
-}
-
-/// `shell cargo test`; the summary often begins with the tool's name itself.
-fn tool_words(tool: &str, summary: &str) -> String {
-    let (tool, summary) = (clean(tool), clean(summary));
-    if summary.is_empty() || summary.starts_with(&tool) {
-        return if summary.is_empty() { tool } else { summary };
-    }
-    format!("{tool} {summary}")
 }

@@ -6,17 +6,20 @@ use domain::{
 };
 
 pub(crate) fn board() -> Board {
-    let mut board = Board::new(RunDetails {
-        id: "019a0000-0000-7000-8000-00007f3a12bc".parse().unwrap(),
-        objective: "Add rate limiting to the public API".to_owned(),
-        state: RunState::Planning,
-        reason: None,
-        cap: NanoDollars::from_dollars(5.0),
-        spent: NanoDollars::ZERO,
-        slots: Some(4),
-        created_at: OffsetDateTime::UNIX_EPOCH,
-        ended_at: None,
-    });
+    let mut board = Board::new(
+        RunDetails {
+            id: "019a0000-0000-7000-8000-00007f3a12bc".parse().unwrap(),
+            objective: "Add rate limiting to the public API".to_owned(),
+            state: RunState::Planning,
+            reason: None,
+            cap: NanoDollars::from_dollars(5.0),
+            spent: NanoDollars::ZERO,
+            slots: Some(4),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            ended_at: None,
+        },
+        Invocation::default(),
+    );
     let events = |key: &str, profile: &str, waits_for: &[&str]| TaskDetails {
         key: key.into(),
         profile: profile.to_owned(),
@@ -46,7 +49,7 @@ pub(crate) fn board() -> Board {
     board
 }
 
-/// Facts a second apart.
+/// Events, a second apart.
 pub(crate) struct Script<'board>(pub(crate) &'board mut Board);
 
 impl<'board> Script<'board> {
@@ -73,7 +76,7 @@ impl<'board> Script<'board> {
         self.add(Some(key), event);
     }
 
-    /// Claimed, one turn, work handed in.
+    /// Claimed, one turn, work submitted.
     pub(crate) fn work(&mut self, key: &str, attempt: u32) {
         self.task(
             key,
@@ -103,7 +106,7 @@ impl<'board> Script<'board> {
 }
 
 #[test]
-fn a_fact_that_comes_again_changes_nothing() {
+fn repeated_event_changes_nothing() {
     let mut board = board();
     Script::new(&mut board).work("docs", 1);
     let before = board.clone();
@@ -124,7 +127,7 @@ fn a_fact_that_comes_again_changes_nothing() {
 }
 
 #[test]
-fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
+fn returned_task_is_ready_with_its_reason_and_cost() {
     let mut board = board();
     let mut script = Script::new(&mut board);
     script.work("docs", 1);
@@ -136,8 +139,8 @@ fn a_task_that_went_back_is_ready_with_its_reason_and_keeps_its_cost() {
 }
 
 #[test]
-fn facts_of_tasks_that_were_never_looked_at_are_kept() {
-    let mut board = Board::new(board().run);
+fn event_of_an_unknown_task_adds_it() {
+    let mut board = Board::new(board().run, Invocation::default());
     let event = Event::MergeMoved {
         merge: MergeId(1),
         state: MergeState::Merging,
@@ -149,7 +152,7 @@ fn facts_of_tasks_that_were_never_looked_at_are_kept() {
 }
 
 #[test]
-fn a_late_look_does_not_reopen_a_run_that_ended() {
+fn late_answer_does_not_reopen_a_run() {
     let mut board = board();
     let early = board.run.clone();
     Script::new(&mut board).run(Event::RunCancelled);

@@ -15,7 +15,7 @@ const LOOK: Look = Look {
     keys: true,
 };
 
-fn under_way() -> Board {
+fn in_progress() -> Board {
     let mut board = board();
     let mut script = Script::new(&mut board);
     script.work("limits-core", 1);
@@ -53,8 +53,8 @@ fn at(second: i64) -> OffsetDateTime {
 }
 
 #[test]
-fn a_run_under_way() {
-    let board = under_way();
+fn run_in_progress() {
+    let board = in_progress();
     let mut lines = header(&board, LOOK);
     lines.push(finished_task(&board, &board.tasks[0], LOOK));
     lines.extend(block(&board, at(131), LOOK));
@@ -72,8 +72,8 @@ fn a_run_under_way() {
 }
 
 #[test]
-fn no_line_is_wider_than_the_terminal() {
-    let board = under_way();
+fn lines_fit_the_terminal() {
+    let board = in_progress();
     for columns in [40, 60, 80, 200] {
         let look = Look { columns, ..LOOK };
         for line in header(&board, look).into_iter().chain(block(&board, at(131), look)) {
@@ -83,8 +83,8 @@ fn no_line_is_wider_than_the_terminal() {
 }
 
 #[test]
-fn a_low_terminal_shows_what_moves() {
-    let lines = block(&under_way(), at(131), Look { rows: 6, ..LOOK });
+fn low_terminal_shows_tasks_in_progress() {
+    let lines = block(&in_progress(), at(131), Look { rows: 6, ..LOOK });
     insta::assert_snapshot!(lines.join("\n"), @"
 
     ◆ limits-http  coder   merging: conflict in src/router.rs, resolver at work    $0.1050   2m04s
@@ -95,7 +95,7 @@ fn a_low_terminal_shows_what_moves() {
 }
 
 #[test]
-fn a_task_that_went_back_says_why_and_a_missing_check_is_said() {
+fn returned_task_shows_its_reason_and_missing_check_is_shown() {
     let mut board = board();
     board.check = Some(Check {
         command: None,
@@ -127,8 +127,8 @@ fn a_task_that_went_back_says_why_and_a_missing_check_is_said() {
 }
 
 #[test]
-fn colour_is_only_added_around_the_marks() {
-    let board = under_way();
+fn colour_codes_surround_marks_only() {
+    let board = in_progress();
     let plain = block(&board, at(131), LOOK).join("\n");
     let coloured = block(&board, at(131), Look { colour: true, ..LOOK }).join("\n");
     let codes = [
@@ -143,22 +143,28 @@ fn colour_is_only_added_around_the_marks() {
 }
 
 #[test]
-fn what_waits_for_a_person_says_what_to_do() {
+fn command_for_a_waiting_merge_is_shown_whole_at_any_width() {
     let mut board = board();
     let mut script = Script::new(&mut board);
     script.work("limits-http", 1);
     let conflicts = vec!["src/router.rs".to_owned()];
     let (merge, why) = (MergeId(12), "nobody decided it".to_owned());
     script.task("limits-http", Event::MergeWaits { merge, conflicts, why });
-    let line = |columns| {
-        let look = Look { columns, ..LOOK };
-        let lines = block(&board, at(131), look);
-        lines.into_iter().find(|line| line.contains('!')).unwrap()
-    };
-    assert!(line(120).ends_with("waits for you: conflict in src/router.rs · orchestrator merges show 12"));
+    for columns in [20, 80, 120] {
+        let lines = block(&board, at(131), Look { columns, ..LOOK });
+        assert_eq!(lines.last().unwrap(), "  ! orchestrator merges show 12");
+    }
+    let lines = block(&board, at(131), LOOK);
     assert!(
-        line(80).contains("waits for you: orchestrator merges show 12 · "),
-        "{}",
-        line(80)
+        lines
+            .iter()
+            .any(|line| line.ends_with("waits for you: conflict in src/router.rs")),
+        "{lines:#?}"
     );
+    let mut script = Script::new(&mut board);
+    script.work("docs", 1);
+    let (merge, why) = (MergeId(13), "it is asked for".to_owned());
+    let conflicts = vec![];
+    script.task("docs", Event::MergeWaits { merge, conflicts, why });
+    assert_eq!(block(&board, at(131), LOOK).last().unwrap(), "  ! orchestrator merges");
 }

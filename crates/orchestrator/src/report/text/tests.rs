@@ -1,4 +1,5 @@
 use super::*;
+use domain::run::CheckSource;
 use serde_json::json;
 
 fn report() -> Report {
@@ -75,9 +76,9 @@ fn report() -> Report {
 }
 
 #[test]
-fn a_complete_run() {
+fn complete_run() {
     let next = ["orchestrator diff 7f3a12bc".to_owned()];
-    insta::assert_snapshot!(lines(&report(), &next, 100).join("\n"), @"
+    insta::assert_snapshot!(lines(&report(), &next, &Invocation::default(), 100).join("\n"), @"
 
         Run 7f3a12bc is complete in 2m11s
           asked     Add rate limiting to the public API
@@ -111,7 +112,7 @@ fn a_complete_run() {
 }
 
 #[test]
-fn an_unchecked_run_says_so_twice() {
+fn unchecked_run_is_marked_twice() {
     let mut report = report();
     report.check = Some(api::Check {
         command: None,
@@ -121,7 +122,7 @@ fn an_unchecked_run_says_so_twice() {
         unchecked: 2,
         ..Default::default()
     };
-    let text = lines(&report, &[], 100).join("\n");
+    let text = lines(&report, &[], &Invocation::default(), 100).join("\n");
     assert!(
         text.contains("2m11s, unchecked") && text.contains("gate      unchecked: there is no"),
         "{text}"

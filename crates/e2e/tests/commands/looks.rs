@@ -1,0 +1,168 @@
+//! The normal output of every command, as a person sees it. Ids, times, paths and ports have stand-ins.
+
+use crate::caller::Caller;
+use e2e::{done, eventually, plan};
+use serde_json::json;
+use sim_llm::{Rule, Scenario};
+use std::process::Output;
+
+/// What differs from one run of the tests to the next. The first that fits replaces.
+const STAND_INS: [(&str, &str); 14] = [
+    (
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "[run-id]",
+    ),
+    (r"\b[0-9a-f]{40}\b", "[commit]"),
+    (r"\b[0-9a-f]{12}\b", "[commit]"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
+    (r"\d{4}-\d\d-\d\d\b", "[date]"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+    (r" *\+?\b\d+(\.\d)?s\b", " [duration]"),
+    (r" *\+?\b\d+m\d\ds\b", " [duration]"),
+    (r"\b[0-9a-f]{8}\b", "[run]"),
+    (r"\b[0-9a-f]{7}\b", "[commit]"),
+    (r" +\d+ (KiB|MiB|GiB)", " [size]"),
+    (r"\b(first|second)\b", "[task]"),
+    (r"(?m)^(\s+)[12]$", "$1[line]"),
+    (r"(\d+) tokens in +(\d+) out", "[tokens]"),
+];
+
+fn one_file() -> Scenario {
+    Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("only", &[])])),
+        Rule::worker("only")
+            .call("write_file", json!({"path": "made", "content": "1\n"}))
+            .call("finish", done()),
+    ])
+}
+
+fn with_conflicts() -> Scenario {
+    let write = |content: &str| json!({"path": "made", "content": content});
+    Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("first", &[]), ("second", &[])])),
+        Rule::worker("first")
+            .call("write_file", write("1\n"))
+            .call("finish", done()),
+        Rule::worker("second")
+            .call("write_file", write("2\n"))
+            .call("finish", done()),
+    ])
+}
+
+/// Both streams, with stand-ins.
+fn looks(caller: &Caller, name: &str, output: &Output) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut shown = text(&output.stdout);
+    if !output.stderr.is_empty() {
+        shown = format!("{shown}--- standard error\n{}", text(&output.stderr));
+    }
+    shown = format!("{shown}--- exit code {}", output.status.code().unwrap_or(-1));
+    for (path, stand_in) in caller.paths() {
+        shown = shown.replace(&path, stand_in);
+    }
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, stand_in) in STAND_INS {
+        settings.add_filter(pattern, stand_in);
+    }
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_about_a_run_look_as_they_were_looked_at() {
+    let mut caller = Caller::new(one_file(), "").await;
+    looks(&caller, "runs-none", &caller.call(&["runs"]));
+    looks(&caller, "merges-none", &caller.call(&["merges", "--all"]));
+    let repository = caller.product.repository("repository", &[("a", "1\n")]);
+    let models = [
+        "--director-model",
+        "openai/scripted",
+        "--worker-model",
+        "openai/scripted",
+    ];
+    let workspace = repository.to_str().unwrap();
+    let run = ["run", "make a file", "--check", "test -f made", "-w", workspace];
+    looks(&caller, "run", &caller.call(&[&run[..], &models].concat()));
+    looks(&caller, "runs", &caller.call(&["runs", "-n", "1"]));
+    let short = caller.newest().await.short();
+    looks(&caller, "show", &caller.call(&["show", &short]));
+    looks(&caller, "logs", &caller.call(&["logs", &short]));
+    looks(&caller, "diff", &caller.call(&["diff", &short]));
+    looks(&caller, "follow-ended", &caller.call(&["follow", &short]));
+    looks(&caller, "deliver", &caller.call(&["deliver", &short]));
+    looks(&caller, "cancel-ended", &caller.call(&["cancel", &short]));
+    let detached = ["run", "make it again", "--detach", "-w", workspace];
+    looks(
+        &caller,
+        "run-detached",
+        &caller.call(&[&detached[..], &models].concat()),
+    );
+    let second = caller.newest().await;
+    caller.product.end(second).await;
+    looks(
+        &caller,
+        "clean-dry-run",
+        &caller.call(&["clean", "--dry-run", "--older-than", "0"]),
+    );
+    looks(&caller, "clean", &caller.call(&["clean", "--older-than", "0"]));
+    looks(&caller, "clean-nothing", &caller.call(&["clean"]));
+    looks(&caller, "show-missing", &caller.call(&["show", "00000000"]));
+    looks(&caller, "worker-alone", &caller.call(&["worker"]));
+    looks(&caller, "merge-audit", &caller.call(&["merge-audit", workspace]));
+    assert_eq!(caller.product.stop().await, Some(0));
+    caller.product.start_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_about_a_merge_look_as_they_were_looked_at() {
+    let caller = Caller::new(with_conflicts(), "[merge]\nlayers = [\"person\"]\n").await;
+    let repository = caller.product.repository("repository", &[("a", "1\n")]);
+    let run = caller.product.submit(&repository, None).await;
+    let merge = eventually("a merge waits", || async {
+        let merges = caller.product.client.merges(&run.to_string()).await.ok()?.merges;
+        let waiting = merges.iter().find(|merge| merge.state.as_str() == "waiting");
+        waiting.map(|merge| merge.id.to_string())
+    })
+    .await;
+    looks(&caller, "show-waiting", &caller.call(&["show", &run.to_string()]));
+    looks(&caller, "runs-waiting", &caller.call(&["runs"]));
+    looks(&caller, "merges", &caller.call(&["merges"]));
+    looks(&caller, "merges-show", &caller.call(&["merges", "show", &merge]));
+    looks(
+        &caller,
+        "merges-checkout",
+        &caller.call(&["merges", "checkout", &merge, "files"]),
+    );
+    looks(
+        &caller,
+        "merges-resolve-nothing",
+        &caller.call(&["merges", "resolve", &merge]),
+    );
+    looks(
+        &caller,
+        "merges-resolve",
+        &caller.call(&["merges", "resolve", &merge, "--ours", "made"]),
+    );
+    assert_eq!(caller.product.end(run).await["state"], "complete");
+    looks(&caller, "merges-all", &caller.call(&["merges", "--all"]));
+    looks(&caller, "merges-show-landed", &caller.call(&["merges", "show", &merge]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_run_looks_as_it_was_looked_at() {
+    let endless = Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("long", &[])])),
+        Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
+    ]);
+    let caller = Caller::new(endless, "").await;
+    let repository = caller.product.repository("repository", &[("a", "1\n")]);
+    let run = caller.product.submit(&repository, None).await;
+    eventually("its command runs", || async {
+        let tasks = caller.product.client.tasks(&run.to_string()).await.ok()?.tasks;
+        tasks.first()?.status_text.contains("shell").then_some(())
+    })
+    .await;
+    looks(&caller, "show-active", &caller.call(&["show", &run.to_string()]));
+    looks(&caller, "cancel", &caller.call(&["cancel", &run.to_string()]));
+    caller.product.end(run).await;
+    looks(&caller, "show-cancelled", &caller.call(&["show", &run.to_string()]));
+}
