@@ -161,3 +161,41 @@ async fn a_branch_that_is_gone_from_the_hub_is_not_looked_for_for_ever() {
     let (state, reason) = harness.end(run).await;
     assert_eq!(state, RunState::Failed, "{reason}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_command_of_a_missing_program_fails_the_run_before_the_first_model_call() {
+    for (check, program) in [
+        ("no-such-program --all", "no-such-program"),
+        ("CI=1 no-such-program", "no-such-program"),
+        ("cd . && no-such-program | tee log", "no-such-program"),
+        ("timeout 60 no-such-program", "no-such-program"),
+        ("sh -c 'no-such-program'", "no-such-program"),
+        ("/no/such/program test", "/no/such/program"),
+    ] {
+        let harness = Harness::open(one_task()).await;
+        let repository = harness.repository(&[("README.md", "read me\n")]);
+        let run = harness.submit(&repository, Some(check)).await.id;
+        let (state, reason) = harness.end(run).await;
+        assert_eq!(state, RunState::Failed, "{check}");
+        assert!(
+            reason.contains(&format!("`{check}` can't start: `{program}` is not found")) && reason.contains("--check"),
+            "{reason}"
+        );
+        assert_eq!(harness.model.journal().len(), 0, "{check}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_command_that_a_task_creates_is_not_refused() {
+    let scenario = Scenario::from_rules(vec![
+        Rule::director().json(&plan(&[("only", &[])])),
+        Rule::worker("only")
+            .call("write_file", file("check.sh", "test -e check.sh\n"))
+            .call("shell", json!({"command": "chmod +x check.sh"}))
+            .call("finish", done()),
+    ]);
+    let harness = Harness::open(scenario).await;
+    let repository = harness.repository(&[("README.md", "read me\n")]);
+    let run = harness.submit(&repository, Some("./check.sh && sh check.sh")).await.id;
+    assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
+}

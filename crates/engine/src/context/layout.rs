@@ -119,6 +119,11 @@ impl Layout {
         self.worktrees().join(format!("{}.deliver.{fence}", run.0.simple()))
     }
 
+    /// The empty directory in which it is probed whether a run's check command can start.
+    pub(crate) fn probe(&self, run: RunId, fence: Fence) -> PathBuf {
+        self.worktrees().join(format!("{}.probe.{fence}", run.0.simple()))
+    }
+
     /// Where the whole outputs of an attempt's tools go.
     pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
         self.root

@@ -5,6 +5,8 @@
 
 mod begun;
 mod detect;
+mod probe;
+mod programs;
 
 use super::{Failure, finish};
 use crate::context::{Context, Layout, blocking};
@@ -69,6 +71,9 @@ async fn perform_noted(context: &Context, details: &RunDetails, effect: &Claimed
         .and_then(|own| own.check.clone());
     let (own, stamp) = (details.clone(), context.stamp("Begin".into()));
     let prepared = blocking(move || prepare(&own, &workspace, &rules, shared, configured, &stamp)).await?;
+    probe::check_can_start(context, details, effect, &prepared.check)
+        .await
+        .map_err(Failure::Final)?;
     let input = Input::Prepared {
         base: prepared.base,
         base_branch: prepared.branch,
