@@ -1,8 +1,8 @@
-//! Building a conversation that every provider accepts.
+//! Builds conversations that every provider accepts.
 
 use llm::Message;
 
-/// Says something to the model. Two messages of a user in a row, which some servers refuse, become one.
+/// Adds a user message. Consecutive user messages, which some servers refuse, become one.
 pub(crate) fn say(messages: &mut Vec<Message>, text: &str) {
     match messages.last_mut() {
         Some(Message::User { content }) => {
@@ -13,7 +13,7 @@ pub(crate) fn say(messages: &mut Vec<Message>, text: &str) {
     }
 }
 
-/// An answer in text, put into the history.
+/// Adds a text answer of the model.
 pub(crate) fn answered(messages: &mut Vec<Message>, text: String) {
     messages.push(Message::Assistant {
         content: Some(text),

@@ -1,20 +1,20 @@
-//! What a failed model call means for the work that needed it.
+//! Classifies failed model calls.
 
 use domain::run::{Reason, ReasonCode};
 use llm::{Error, Refusal, TimeoutKind};
 
-/// How to go on after a call that gave no answer.
+/// How to continue after a call without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Nothing may be asked any more, for a reason that is known elsewhere: cancelled, drained, fenced off.
+    /// The work was cancelled, drained or fenced off; the reason is recorded elsewhere.
     Stopped,
-    /// Asking again can't help: no budget, no key, no such provider.
+    /// A retry can't succeed: no budget, no key, no such provider.
     Final(Reason),
-    /// The model said nothing that can be used.
+    /// The answer can't be used.
     Unusable(String),
-    /// The conversation does not fit into the model's window.
+    /// The conversation exceeds the model's context window.
     TooLong(String),
-    /// It may go better another time.
+    /// A later attempt may succeed.
     Transient(Reason),
 }
 
@@ -40,7 +40,7 @@ impl Failure {
                 kind: TimeoutKind::Deadline,
                 ..
             } => Self::Transient(reason(ReasonCode::Limit)),
-            // Cut answers were asked for again often enough; telling the model of it mends no connection.
+            // Truncated answers were retried already; a note to the model does not repair a connection.
             Error::Timeout { .. }
             | Error::Truncated { .. }
             | Error::RateLimited { .. }
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// The failure as a reason, for those who do not ask again.
+    /// The failure as a reason, for callers that do not retry.
     pub(crate) fn into_reason(self) -> Reason {
         match self {
             Self::Stopped => Reason::new(ReasonCode::Asked, "the run was stopped"),

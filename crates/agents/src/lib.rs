@@ -1,7 +1,7 @@
-//! The three roles that call models: the director plans, workers do tasks, the resolver joins conflicting changes.
+//! The three roles that call models: the director plans, workers do tasks, the resolver merges conflicting changes.
 //!
-//! Nothing here can write state. An agent is given an order, asks models through [`llm`], uses tools that are held to
-//! one worktree, tells a [`port::Journal`] what it does, and hands back what it came to.
+//! Nothing here can write state. An agent gets an order, asks models through [`llm`], uses tools that are confined to one
+//! worktree, reports to a [`port::Journal`], and returns its result. Workers sit behind [`worker::WorkerBackend`].
 
 pub mod port;
 pub mod profile;
@@ -11,6 +11,8 @@ pub mod tools;
 pub mod director;
 pub mod resolver;
 pub mod worker;
+
+pub mod model_worker;
 
 mod conversation;
 mod failure;

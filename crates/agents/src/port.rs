@@ -1,40 +1,88 @@
-//! What an agent needs of those who keep its records. The engine implements these on the database.
+//! What agents report while they work. The engine implements these traits on the database.
+//!
+//! Everything here is in the product's terms: turns, calls, results, usage and cost. How a backend talks to its model is
+//! its own business; what it needs to resume travels as an opaque payload.
 
 use async_trait::async_trait;
-use llm::{Message, Reply, ToolCall};
+use domain::NanoDollars;
+use llm::Usage;
+use serde_json::Value;
 
-/// Where an attempt is written down as it happens, and told whether to go on.
+/// Records an attempt as it happens, and tells the backend whether to continue.
 ///
 /// An error is a sentence for the log: the record could not be written, so the attempt ends.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// The model answered. `assistant` goes into the history, and back into [`crate::worker::JournaledTurn`].
-    async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String>;
+    /// The agent answered. To be recorded before any call of the turn starts.
+    async fn turn_answered(&self, turn: &Turn) -> Result<Verdict, String>;
 
-    /// A tool is about to run; `summary` says in a few words what it is to do.
-    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String>;
+    /// A call is about to run.
+    async fn call_started(&self, turn: u32, call: &Call) -> Result<Verdict, String>;
 
-    /// A tool call is answered, whether it ran or not.
-    async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String>;
+    /// A call has its result, whether it ran or not.
+    async fn call_ended(&self, turn: u32, call_id: &str, result: &CallResult) -> Result<Verdict, String>;
 
-    /// Every call of the turn is answered: the time to keep a picture of the tree.
+    /// Every call of the turn has its result: the worktree is snapshotted.
     async fn turn_ended(&self, turn: u32) -> Result<Verdict, String>;
 }
 
-/// What the journal says to an attempt.
+/// One answer of an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// From 1.
+    pub number: u32,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+    /// What the agent said, if anything.
+    pub text: Option<String>,
+    /// The tools it wants to call, in order.
+    pub tools: Vec<String>,
+    /// The tokens it took.
+    pub usage: Usage,
+    /// What it cost; `None` for a model without a price.
+    pub cost: Option<NanoDollars>,
+    /// What the backend needs to resume after this turn. Only the backend reads it.
+    pub payload: Value,
+}
+
+/// One call of a tool or command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Unique within the turn.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// The arguments as the agent wrote them.
+    pub arguments: String,
+    /// What the call does, in a few words.
+    pub summary: String,
+    /// Whether it may change the worktree, so that its result is recorded with a snapshot.
+    pub may_change_tree: bool,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallResult {
+    /// What the agent is shown.
+    pub content: String,
+    /// Whether the call did what was requested.
+    pub ok: bool,
+}
+
+/// What the journal tells a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on.
-    GoOn,
-    /// Cancelled, drained or fenced off: leave at once.
+    /// Continue.
+    Continue,
+    /// The attempt was cancelled, drained or fenced off: stop at once.
     Stop,
-    /// Go on, and tell the model this before its next turn.
+    /// Continue, and show the agent this message before its next turn.
     Message(String),
 }
 
-/// Where planning tells how it gets on.
+/// Reports the progress of planning.
 #[async_trait]
 pub trait PlanProgress: Send + Sync {
-    /// The model is about to be asked; `problems` are those of the round before.
+    /// The model is about to be asked for a plan; `problems` are those of the round before.
     async fn asked(&self, round: u32, problems: &[String]);
 }

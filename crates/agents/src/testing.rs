@@ -1,24 +1,21 @@
-//! What the tests of all three roles share: a scripted server at the other end of a real connection, and records in
-//! memory.
+//! Shared by the tests of all three roles: a scripted server behind real HTTP, and records in memory.
 
-use crate::port::{Journal, PlanProgress, Verdict};
+use crate::port::{Call, CallResult, Journal, PlanProgress, Turn, Verdict};
 use async_trait::async_trait;
 use domain::NanoDollars;
-use llm::{
-    CallId, CallOutcome, Ledger, Message, ModelRef, Models, PlannedCall, Provider, Refusal, Reply, Secret, ToolCall,
-};
+use llm::{CallId, CallOutcome, Ledger, ModelRef, Models, PlannedCall, Provider, Refusal, Secret};
 use serde_json::Value;
 use sim_llm::{Entry, Options, Rule, Scenario, Server};
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 /// A scripted model, and the models that reach it.
 pub(crate) struct Script {
     server: Server,
-    pub(crate) models: Models,
+    pub(crate) models: Arc<Models>,
 }
 
 impl Script {
@@ -32,12 +29,12 @@ impl Script {
         settings.retries.base_delay = Duration::from_millis(1);
         settings.retries.max_attempts = 2;
         Self {
-            models: Models::new(settings).unwrap(),
+            models: Arc::new(Models::new(settings).unwrap()),
             server,
         }
     }
 
-    /// What the server was asked; none of it broke a rule of the conversation.
+    /// The requests the server got; fails if one of them violated a rule of the wire.
     pub(crate) fn asked(&self) -> Vec<Entry> {
         let journal = self.server.journal();
         for entry in &journal {
@@ -90,11 +87,11 @@ impl Ledger for Book {
     }
 }
 
-/// A journal in memory: a line for each record, and what to say at some of them.
+/// A journal in memory: a line for each record, and verdicts for some of them.
 #[derive(Default)]
 pub(crate) struct Notebook {
     lines: Mutex<Vec<String>>,
-    /// The verdict at the record that begins like this.
+    /// The verdict for the record that starts like this.
     pub(crate) verdicts: Vec<(&'static str, Verdict)>,
 }
 
@@ -108,7 +105,7 @@ impl Notebook {
             .verdicts
             .iter()
             .find(|(at, _)| line.starts_with(at))
-            .map_or(Verdict::GoOn, |(_, verdict)| verdict.clone());
+            .map_or(Verdict::Continue, |(_, verdict)| verdict.clone());
         lock(&self.lines).push(line);
         Ok(verdict)
     }
@@ -116,17 +113,17 @@ impl Notebook {
 
 #[async_trait]
 impl Journal for Notebook {
-    async fn turn_answered(&self, turn: u32, answer: &Reply, _: &Message) -> Result<Verdict, String> {
-        self.note(format!("{turn} answered: {} calls", answer.tool_calls.len()))
+    async fn turn_answered(&self, turn: &Turn) -> Result<Verdict, String> {
+        self.note(format!("{} answered: {} calls", turn.number, turn.tools.len()))
     }
 
-    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
-        self.note(format!("{turn} intent: {} {summary}", call.name))
+    async fn call_started(&self, turn: u32, call: &Call) -> Result<Verdict, String> {
+        self.note(format!("{turn} started: {} {}", call.tool, call.summary))
     }
 
-    async fn tool_result(&self, turn: u32, _: &str, content: &str, ok: bool) -> Result<Verdict, String> {
-        let word = if ok { "ok" } else { "not ok" };
-        let first = content.lines().next().unwrap_or_default();
+    async fn call_ended(&self, turn: u32, _: &str, result: &CallResult) -> Result<Verdict, String> {
+        let word = if result.ok { "ok" } else { "not ok" };
+        let first = result.content.lines().next().unwrap_or_default();
         self.note(format!("{turn} result, {word}: {first}"))
     }
 
@@ -135,7 +132,7 @@ impl Journal for Notebook {
     }
 }
 
-/// Rounds of planning, as they were told.
+/// The reported rounds of planning.
 #[derive(Default)]
 pub(crate) struct Told(Mutex<Vec<(u32, Vec<String>)>>);
 
@@ -152,7 +149,7 @@ impl PlanProgress for Told {
     }
 }
 
-/// What the constant parts may take, in tokens of four bytes.
+/// Asserts that a text takes at most so many tokens of four bytes.
 pub(crate) fn within(text: &str, tokens: usize) {
     let taken = crate::text::tokens(text.len());
     assert!(taken <= tokens, "{taken} tokens, the limit is {tokens}");

@@ -42,13 +42,15 @@ pub struct Attempt {
     pub turns: Vec<Turn>,
 }
 
-/// One answer of the model and what its tools said.
+/// One answer of the agent, with its calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Turn {
     /// From 1.
     pub number: i32,
-    /// The model's message.
-    pub assistant: Value,
+    /// The worker backend.
+    pub backend: String,
+    /// What the agent said, if anything.
+    pub text: Option<String>,
     /// The model that answered.
     pub model: String,
     /// Tokens of the question.

@@ -9,7 +9,7 @@ use crate::{
     scheduler::{self, heartbeat::Heartbeat},
     settings::{Duties, Settings},
 };
-use agents::profile::Profiles;
+use agents::{model_worker::ModelWorker, profile::Profiles, worker::WorkerBackend};
 use domain::{Epoch, ProcessId, RunId};
 use sandbox::Sandbox;
 use std::{sync::Arc, time::Duration};
@@ -57,8 +57,8 @@ pub enum Error {
 }
 
 impl Engine {
-    /// Starts the engine. The caller holds the data directory's lock, so what an earlier life of this process held
-    /// is free at once.
+    /// Starts the engine with the product's own worker. The caller holds the lock of the data directory, so what an
+    /// earlier process held there is released at once.
     ///
     /// # Errors
     /// When the database, the data directory or a profile can't be used.
@@ -67,6 +67,21 @@ impl Engine {
         store: Store,
         models: Arc<llm::Models>,
         sandbox: Arc<Sandbox>,
+    ) -> Result<Self, Error> {
+        let worker = Arc::new(ModelWorker::new(models.clone()));
+        Self::start_with_worker(settings, store, models, sandbox, worker).await
+    }
+
+    /// [`Self::start`] with another worker backend.
+    ///
+    /// # Errors
+    /// When the database, the data directory or a profile can't be used.
+    pub async fn start_with_worker(
+        settings: Settings,
+        store: Store,
+        models: Arc<llm::Models>,
+        sandbox: Arc<Sandbox>,
+        worker: Arc<dyn WorkerBackend>,
     ) -> Result<Self, Error> {
         let layout = Layout::new(settings.data_dir.clone());
         let duties = settings.duties;
@@ -93,6 +108,7 @@ impl Engine {
             views: store.views().with_priority_level(settings.priority_level),
             store,
             models,
+            worker,
             sandbox,
             profiles: Arc::new(profiles),
             holder,
@@ -100,7 +116,7 @@ impl Engine {
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             under_way: TaskTracker::new(),
-            working: Working::default(),
+            working: Working::new(settings.slots as usize),
             busy: Busy::default(),
             troubles: Arc::new(Troubles::default()),
             unknown_effects: Arc::default(),

@@ -4,6 +4,7 @@ use crate::{
     chat::{Answer, Assembly, Chunk},
     error::TimeoutKind,
     failure::{Failure, FailureKind},
+    ledger::{CallId, Ledger},
     provider::{Client, ReadyProvider},
     retry::{FullJitter, RetryPolicy},
     settings::{Retries, Timeouts},
@@ -19,7 +20,7 @@ use telemetry::{
     llm::LlmStatus,
     span::{SpanGuard, Value as Attribute},
 };
-use tokio::{sync::SemaphorePermit, time};
+use tokio::{sync::OwnedSemaphorePermit, time};
 
 /// How long to wait for the usage after an otherwise complete answer.
 const USAGE_GRACE: Duration = Duration::from_secs(5);
@@ -36,8 +37,10 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Instant,
     /// The time from the start of the call to its deadline.
     pub(crate) allowed: Duration,
-    /// Called for each retry with its reason and wait.
-    pub(crate) on_retry: &'a (dyn Fn(&'static str, Duration) + Send + Sync),
+    /// Notified of retries and of waits for a slot.
+    pub(crate) ledger: &'a dyn Ledger,
+    pub(crate) id: CallId,
+    pub(crate) provider_name: &'a str,
 }
 
 /// An answer and the time to its first token.
@@ -86,7 +89,7 @@ impl Call<'_> {
         let reason = failure.name();
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         telemetry::llm::retried(reason);
-        (self.on_retry)(reason, wait);
+        self.ledger.retrying(self.id, reason, wait);
         tracing::info!(model = self.label, reason, wait_ms, attempts, "retrying a model call");
         if let Some(span) = span {
             let attributes = [
@@ -101,7 +104,7 @@ impl Call<'_> {
     async fn attempt(&self, attempts: &AtomicU32, may_be_billed: &AtomicBool) -> Result<Answered, Failure> {
         let _slot = time::timeout_at(self.deadline.into(), self.acquire_slot())
             .await
-            .map_err(|_| Failure::refused(self.out_of_time(TimeoutKind::Deadline)))??;
+            .map_err(|_| Failure::refused(self.out_of_time(TimeoutKind::Deadline)))?;
         attempts.fetch_add(1, Ordering::Relaxed);
         let left = self.deadline.saturating_duration_since(Instant::now());
         let (limit, kind) = if left < self.timeouts.total {
@@ -135,13 +138,25 @@ impl Call<'_> {
     }
 
     /// Waits for a slot among the provider's concurrent requests, and for its rate limit.
-    async fn acquire_slot(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        let slot = self.provider.slots.acquire().await;
-        let slot = slot.map_err(|_| Failure::refused(FailureKind::Unreachable("it was shut down".into())))?;
+    async fn acquire_slot(&self) -> OwnedSemaphorePermit {
+        let held = self.ledger.take_slot();
+        let held = held.filter(|slot| slot.provider == self.provider_name);
+        let slot = match held
+            .map(|slot| slot.permit)
+            .or_else(|| self.provider.slots.try_acquire())
+        {
+            Some(slot) => slot,
+            None => {
+                self.ledger.slot_wait_started(self.provider_name);
+                let slot = self.provider.slots.acquire().await;
+                self.ledger.slot_acquired();
+                slot
+            }
+        };
         if let Some(rate) = &self.provider.rate {
             rate.until_ready().await;
         }
-        Ok(slot)
+        slot
     }
 
     async fn exchange(&self, record: &mut AttemptRecord<'_>) -> Result<Answer, Failure> {

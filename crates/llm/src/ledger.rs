@@ -1,6 +1,9 @@
 //! The ledger port, through which every call is paid. The engine implements it on the database.
 
-use crate::types::{CostRole, Usage};
+use crate::{
+    slots::ProviderSlot,
+    types::{CostRole, Usage},
+};
 use async_trait::async_trait;
 use domain::NanoDollars;
 use std::time::Duration;
@@ -21,6 +24,20 @@ pub trait Ledger: Send + Sync {
     fn retrying(&self, call: CallId, why: &'static str, wait: Duration) {
         let _ = (call, why, wait);
     }
+
+    /// Takes a slot that was [acquired](crate::Models::slot) ahead of the call.
+    fn take_slot(&self) -> Option<ProviderSlot> {
+        None
+    }
+
+    /// Called when a request has to wait because all slots of its provider are in use. [`Self::slot_acquired`] follows,
+    /// unless the call ends first.
+    fn slot_wait_started(&self, provider: &str) {
+        let _ = provider;
+    }
+
+    /// Called when a request that had to wait has its slot.
+    fn slot_acquired(&self) {}
 }
 
 /// The ledger's number of a call.

@@ -16,6 +16,7 @@ mod call;
 mod plan;
 mod provider;
 mod retry;
+mod slots;
 
 mod chat;
 mod transport;
@@ -36,6 +37,7 @@ pub use ledger::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, Refusal};
 pub use models::Models;
 pub use prices::{ModelFacts, Prices, StructuredBy};
 pub use settings::{OutputLimit, Provider, ProviderConfig, Retries, Secret, Settings, Timeouts, Wire};
+pub use slots::ProviderSlot;
 pub use structured::Structured;
 pub use tokens::{Estimate, estimate};
 pub use types::{

@@ -9,6 +9,7 @@ use crate::{
     prices::{Prices, StructuredBy},
     provider::ReadyProvider,
     settings::{Settings, Wire},
+    slots::ProviderSlot,
     tokens,
     types::{ModelRef, Reply, Request, Usage},
 };
@@ -21,6 +22,7 @@ use telemetry::{
     TraceContext,
     span::{self, SpanGuard, SpanKind},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The configured models.
 pub struct Models {
@@ -63,6 +65,30 @@ impl Models {
     /// The context window of a model in tokens, if known.
     pub fn window(&self, model: &ModelRef) -> Option<u64> {
         self.settings.prices.find(&model.provider, &model.model)?.1.window
+    }
+
+    /// A slot of the model's provider, if one is free now; `None` if all are in use.
+    ///
+    /// # Errors
+    /// When the provider is not configured.
+    pub fn try_slot(&self, model: &ModelRef) -> Result<Option<ProviderSlot>, Error> {
+        let permit = self.provider(model)?.slots.try_acquire();
+        Ok(permit.map(|permit| slot(model, permit)))
+    }
+
+    /// A slot of the model's provider, as soon as one is free.
+    ///
+    /// # Errors
+    /// When the provider is not configured.
+    pub async fn slot(&self, model: &ModelRef) -> Result<ProviderSlot, Error> {
+        let permit = self.provider(model)?.slots.acquire().await;
+        Ok(slot(model, permit))
+    }
+
+    /// The providers whose slots are all in use.
+    pub fn full_providers(&self) -> Vec<String> {
+        let full = self.providers.iter().filter(|(_, provider)| provider.slots.are_full());
+        full.map(|(name, _)| name.clone()).collect()
     }
 
     /// The names of the configured providers.
@@ -120,7 +146,9 @@ impl Models {
             label: self.label(&on.provider, &on.model),
             deadline,
             allowed: deadline.saturating_duration_since(Instant::now()),
-            on_retry: &|why, wait| ledger.retrying(id, why, wait),
+            ledger,
+            id,
+            provider_name: &on.provider,
         };
         let CallResult {
             result,
@@ -233,6 +261,13 @@ impl Models {
         if let Some(mut span) = span {
             span.answer(&reply.model, reply.stop.as_str(), input, output);
         }
+    }
+}
+
+fn slot(model: &ModelRef, permit: OwnedSemaphorePermit) -> ProviderSlot {
+    ProviderSlot {
+        provider: model.provider.clone(),
+        permit,
     }
 }
 

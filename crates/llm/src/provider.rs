@@ -5,6 +5,7 @@ use crate::{
     failure::{Failure, Key},
     prices::StructuredBy,
     settings::{OutputLimit, Provider, Secret, Settings, Wire},
+    slots::Slots,
     transport::Transport,
 };
 use async_openai::config::OpenAIConfig;
@@ -15,12 +16,11 @@ use std::{
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
-use tokio::sync::Semaphore;
 
 /// A provider that is ready to be called.
 pub(crate) struct ReadyProvider {
     client: Result<(async_openai::Client<OpenAIConfig>, Transport), String>,
-    pub(crate) slots: Semaphore,
+    pub(crate) slots: Slots,
     pub(crate) rate: Option<DefaultDirectRateLimiter>,
     pub(crate) stream: bool,
     pub(crate) wire: Wire,
@@ -64,7 +64,7 @@ impl ReadyProvider {
         });
         Ok(Self {
             client,
-            slots: Semaphore::new(provider.concurrency.get().min(Semaphore::MAX_PERMITS)),
+            slots: Slots::new(provider.concurrency.get()),
             rate: provider
                 .requests_per_minute
                 .map(|limit| RateLimiter::direct(Quota::per_minute(limit))),

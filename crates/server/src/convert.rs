@@ -195,7 +195,8 @@ fn attempt(attempt: view::AttemptView) -> api::Attempt {
 fn turn(turn: view::TurnView) -> api::Turn {
     api::Turn {
         number: turn.number,
-        assistant: turn.assistant,
+        backend: turn.backend,
+        text: turn.text,
         model: turn.model,
         input_tokens: turn.tokens.0,
         output_tokens: turn.tokens.1,

@@ -1,6 +1,7 @@
-//! Attempts and their journal: what the model answered, what the tools were asked and what they said.
+//! Attempts and their journal: answers, calls and results.
 //!
-//! Every write names the fence the attempt was claimed under. A stale one changes nothing and is told so.
+//! Every write names the fence under which the attempt was claimed. With a stale fence it changes nothing and returns
+//! [`Held::No`].
 
 use crate::{
     Error, Store,
@@ -33,16 +34,29 @@ pub struct Writer {
     pub fence: Fence,
 }
 
-/// A model's answer, as it is kept.
+/// The worker backend that wrote a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendRow {
+    /// Its kind.
+    pub kind: String,
+    /// The version of its payload format.
+    pub version: u32,
+}
+
+/// An agent's answer, as it is stored.
 #[derive(Clone, Debug)]
 pub struct TurnRow {
-    /// Which turn, from 1.
+    /// From 1.
     pub number: u32,
-    /// The message, as it is replayed.
-    pub assistant: Value,
+    /// The backend that reads the payload.
+    pub backend: BackendRow,
+    /// What the backend needs to resume after this turn.
+    pub payload: Value,
+    /// What the agent said, if anything.
+    pub text: Option<String>,
     /// The model that answered.
     pub model: String,
-    /// Tokens of the question.
+    /// Tokens of the request.
     pub input_tokens: i64,
     /// Tokens of the answer.
     pub output_tokens: i64,
@@ -50,41 +64,52 @@ pub struct TurnRow {
     pub cost: Option<NanoDollars>,
 }
 
-/// A tool call, as it is kept before it runs.
+/// A call, as it is stored before it runs.
 #[derive(Clone, Debug)]
-pub struct IntentRow {
+pub struct CallRow {
     /// Which turn.
     pub turn: u32,
-    /// The provider's name for the call.
+    /// Unique within the turn.
     pub call_id: String,
     /// Which tool.
     pub name: String,
-    /// The arguments as the model wrote them.
+    /// The arguments as the agent wrote them.
     pub arguments: String,
-    /// What it is to do, in a few words.
+    /// What it does, in a few words.
     pub summary: String,
 }
 
-/// What a tool said.
+/// The result of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct ResultRow<'a> {
-    /// The provider's name for the call.
+    /// Unique within the turn.
     pub call_id: &'a str,
-    /// What the model is told.
+    /// What the agent is shown.
     pub content: &'a str,
-    /// Whether it did what it was asked.
+    /// Whether it did what was requested.
     pub ok: bool,
 }
 
-/// A turn read back, with what its tools said: `None` where the process died before the answer.
+/// A journaled turn.
 #[derive(Clone, Debug)]
 pub struct ReplayedTurn {
-    /// Which turn, from 1.
+    /// From 1.
     pub number: u32,
-    /// The model's message.
-    pub assistant: Value,
-    /// Call and answer, in the order of the calls.
-    pub results: Vec<(String, Option<String>)>,
+    /// The backend that reads the payload.
+    pub backend: BackendRow,
+    /// What the backend recorded.
+    pub payload: Value,
+    /// The calls that were started, in order.
+    pub calls: Vec<ReplayedCall>,
+}
+
+/// A journaled call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayedCall {
+    /// Unique within its turn.
+    pub id: String,
+    /// Text, and whether the call did what was requested; `None` where the process stopped before.
+    pub result: Option<(String, bool)>,
 }
 
 /// Where an attempt stands, for a process that goes on with it.
@@ -210,7 +235,7 @@ impl Tx {
 }
 
 impl Store {
-    /// Records a model's answer with the event about it.
+    /// Records an answer with its event.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -219,14 +244,19 @@ impl Store {
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
         }
+        let said = turn.text.as_deref().map(text);
         let inserted = timed(
             "insert",
             sqlx::query!(
-                "insert into turn (attempt, number, assistant, model, input_tokens, output_tokens, cost)
-                 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+                "insert into turn (attempt, number, backend, backend_version, payload, text, model, input_tokens,
+                     output_tokens, cost)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
                 writer.attempt,
                 turn.number as i32,
-                storable::json(&turn.assistant),
+                turn.backend.kind,
+                turn.backend.version as i32,
+                storable::json(&turn.payload),
+                said.as_deref(),
                 &*text(&turn.model),
                 turn.input_tokens,
                 turn.output_tokens,
@@ -235,7 +265,7 @@ impl Store {
             .execute(&mut *tx.inner),
         )
         .await?;
-        // Said again because the answer to the first time was lost: it is written already, event and all.
+        // A retry whose first try was committed finds its row and its event there.
         if inserted.rows_affected() == 1 {
             tx.append(writer.run, &[(Some(writer.task), event)]).await?;
         }
@@ -243,11 +273,11 @@ impl Store {
         Ok(Held::Yes)
     }
 
-    /// Records that a tool is about to run.
+    /// Records that a call is about to run.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn record_intent(&self, writer: Writer, intent: &IntentRow, event: Event) -> Result<Held, Error> {
+    pub async fn record_call(&self, writer: Writer, call: &CallRow, event: Event) -> Result<Held, Error> {
         let mut tx = self.begin().await?;
         if tx.held(writer).await? == Held::No {
             return Ok(Held::No);
@@ -259,11 +289,11 @@ impl Store {
                  select $1, $2, (select count(*) from tool_call where attempt = $1 and turn = $2), $3, $4, $5, $6
                  where not exists (select 1 from tool_call where attempt = $1 and turn = $2 and call_id = $3)",
                 writer.attempt,
-                intent.turn as i32,
-                &*text(&intent.call_id),
-                &*text(&intent.name),
-                &*text(&intent.arguments),
-                &*text(&intent.summary),
+                call.turn as i32,
+                &*text(&call.call_id),
+                &*text(&call.name),
+                &*text(&call.arguments),
+                &*text(&call.summary),
             )
             .execute(&mut *tx.inner),
         )
@@ -275,8 +305,8 @@ impl Store {
         Ok(Held::Yes)
     }
 
-    /// Records what a tool said, and the snapshot that holds what it did. A call that was never begun has no row to
-    /// write to; then only the fence is looked at.
+    /// Records the result of a call, and the snapshot with its changes. A call that was never started has no row; then only
+    /// the fence is checked.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -315,7 +345,7 @@ impl Store {
         Ok(if row.held { Held::Yes } else { Held::No })
     }
 
-    /// Records that a turn's tools have run, and the snapshot of the tree, where it has changed.
+    /// Records that every call of a turn has its result, and the snapshot of the tree, if it has changed.
     ///
     /// # Errors
     /// When the database can't be reached.
@@ -408,7 +438,7 @@ impl Store {
         let turns = timed(
             "select",
             sqlx::query!(
-                "select number, assistant from turn where attempt = $1 order by number",
+                "select number, backend, backend_version, payload from turn where attempt = $1 order by number",
                 attempt
             )
             .fetch_all(&self.pool),
@@ -417,22 +447,30 @@ impl Store {
         let calls = timed(
             "select",
             sqlx::query!(
-                "select turn, call_id, result from tool_call where attempt = $1 order by turn, ordinal",
+                "select turn, call_id, result, ok from tool_call where attempt = $1 order by turn, ordinal",
                 attempt
             )
             .fetch_all(&self.pool),
         )
         .await?;
-        let results = |number: i32| {
+        let calls = |number: i32| {
             let own = calls.iter().filter(|call| call.turn == number);
-            own.map(|call| (call.call_id.clone(), call.result.clone())).collect()
+            let replayed = own.map(|call| ReplayedCall {
+                id: call.call_id.clone(),
+                result: call.result.clone().map(|text| (text, call.ok.unwrap_or(true))),
+            });
+            replayed.collect()
         };
         Ok(turns
             .into_iter()
             .map(|turn| ReplayedTurn {
-                results: results(turn.number),
+                calls: calls(turn.number),
                 number: turn.number as u32,
-                assistant: turn.assistant,
+                backend: BackendRow {
+                    kind: turn.backend,
+                    version: turn.backend_version as u32,
+                },
+                payload: turn.payload,
             })
             .collect())
     }

@@ -43,11 +43,12 @@ impl Store {
     /// Claims as many ready tasks as there are free slots, all of the run whose turn it is, within its limit.
     ///
     /// One statement finds the run with the lowest virtual time that has work and room, and takes its tasks with
-    /// the longest remaining path first. It is the one rule that lives in SQL.
+    /// the longest remaining path first. It is the one rule that lives in SQL. Runs whose workers' provider has no free
+    /// slot are passed over.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn claim(&self, holder: Holder, slots: i64) -> Result<Vec<Claimed>, Error> {
+    pub async fn claim(&self, holder: Holder, slots: i64, full_providers: &[String]) -> Result<Vec<Claimed>, Error> {
         let mut tx = self.begin().await?;
         let rows = timed(
             "update",
@@ -55,6 +56,7 @@ impl Store {
                 r#"with chosen as (
                        select id, max_active - active as room from run
                        where ended_at is null and state = 'running' and ready > 0 and active < max_active
+                         and worker_provider <> all($4)
                          and exists (select 1 from task t where t.run = run.id and t.claimable
                                      and (t.wake_at is null or t.wake_at <= now()))
                        order by vtime, created_at limit 1 for no key update skip locked),
@@ -80,6 +82,7 @@ impl Store {
                 holder.process.0,
                 holder.epoch.0,
                 slots,
+                full_providers,
             )
             .fetch_all(&mut *tx.inner),
         )
@@ -107,6 +110,37 @@ impl Store {
         }
         tx.commit().await?;
         Ok(claimed)
+    }
+
+    /// Shows at the tasks that would be claimed next which full provider they wait for, until they are claimed. Returns
+    /// whether anything changed.
+    ///
+    /// # Errors
+    /// When the database can't be reached.
+    pub async fn show_blocked_on_providers(&self, full_providers: &[String], slots: i64) -> Result<bool, Error> {
+        let rows = timed(
+            "select",
+            sqlx::query!(
+                r#"select id as "id!", run as "run!", fence as "fence!", reason as "reason!" from (
+                       select t.id, t.run, t.fence, t.blocked_on,
+                           'a free slot of provider ' || r.worker_provider as reason
+                       from run r join task t on t.run = r.id
+                       where r.ended_at is null and r.state = 'running' and r.ready > 0 and r.active < r.max_active
+                         and r.worker_provider = any($1) and t.claimable and (t.wake_at is null or t.wake_at <= now())
+                       order by r.vtime, r.created_at, t.priority desc, t.id limit $2) next
+                   where blocked_on is distinct from reason"#,
+                full_providers,
+                slots,
+            )
+            .fetch_all(&self.pool),
+        )
+        .await?;
+        let mut changed = false;
+        for row in rows {
+            let (run, task, fence) = (RunId(row.run), TaskId(row.id), Fence(row.fence));
+            changed |= self.show_blocked_on(run, task, fence, Some(&row.reason)).await?;
+        }
+        Ok(changed)
     }
 
     /// Active tasks whose process is gone: its life is over, or it has been silent past its lease. The caller's own

@@ -29,8 +29,8 @@ const RUN: &str = "
         (3, 'RUN', 'docs', 2, 'Docs', 'coder', 'optional', '{}', 'planned', 0, null, null, null);
     insert into dependency (parent, child) values (1, 2), (1, 3), (2, 3);
     insert into attempt (id, run, task, number, fence) overriding system value values (1, 'RUN', 2, 1, 1);
-    insert into turn (attempt, number, assistant, model, input_tokens, output_tokens, cost) values
-        (1, 1, '{\"content\": \"hm\"}', 'w', 10, 5, 100), (1, 2, '{}', 'w', 10, 5, 100);
+    insert into turn (attempt, number, backend, backend_version, payload, text, model, input_tokens, output_tokens, cost)
+        values (1, 1, 'model_loop', 1, '{}', 'hm', 'w', 10, 5, 100), (1, 2, 'model_loop', 1, '{}', null, 'w', 10, 5, 100);
     insert into tool_call (attempt, turn, ordinal, call_id, name, arguments, summary, result, ok) values
         (1, 1, 0, 'a', 'read_file', '{}', 'src/lib.rs', 'a long text', true),
         (1, 2, 0, 'b', 'shell', '{}', 'cargo test', null, null);

@@ -1,13 +1,14 @@
-//! What a worker is given.
+//! What a worker is asked to do.
 
-use crate::profile::Profile;
+use crate::{port::CallResult, profile::Profile};
 use domain::{
     CommitId, TaskKey,
     limits::RunLimits,
     plan::{Acceptance, Interface, Paths, TaskCheck},
     run::Check,
 };
-use llm::{Message, ModelRef};
+use llm::ModelRef;
+use serde_json::Value;
 use std::time::Instant;
 
 /// One attempt at one task.
@@ -17,77 +18,86 @@ pub struct WorkOrder {
     pub run: String,
     /// The task's key.
     pub task: TaskKey,
-    /// Which try, from 1.
+    /// Which attempt, from 1.
     pub attempt: u32,
     /// The task in a line.
     pub title: String,
     /// What to do.
     pub instructions: String,
-    /// What can be observed when it is done.
+    /// What must be observable when it is done.
     pub acceptance: Vec<Acceptance>,
-    /// How the merged tree is checked.
+    /// The check command of the gate.
     pub gate: Check,
     /// The task's own check.
     pub check: Option<TaskCheck>,
-    /// What the whole run is to achieve.
+    /// The objective of the whole run.
     pub objective: String,
-    /// The contracts this task provides or builds on.
+    /// The interfaces that the task provides or needs.
     pub interfaces: Vec<Interface>,
-    /// What the tasks before this one delivered.
+    /// The results of the tasks it depends on.
     pub hand_offs: Vec<HandOff>,
-    /// Why the attempt before this one was not enough.
+    /// Why the attempt before this one failed.
     pub feedback: Option<Feedback>,
-    /// What the task is expected to touch.
+    /// The paths that the task is expected to change.
     pub paths: Paths,
     /// The commit the worktree starts from.
     pub base: CommitId,
     /// Files of the worktree that hold conflict markers.
     pub conflicted: Vec<String>,
-    /// What kind of worker this is.
+    /// The kind of worker.
     pub profile: Profile,
-    /// Who is asked.
+    /// The model to use.
     pub model: ModelRef,
-    /// How much it may take.
+    /// The run's limits.
     pub limits: RunLimits,
-    /// The turns of this attempt that are journaled already, oldest first.
+    /// The turns of this attempt that are journaled already, oldest first. Empty for a new attempt.
     pub resume: Vec<JournaledTurn>,
-    /// When the attempt has had its time.
+    /// When the attempt's time is over.
     pub deadline: Instant,
 }
 
-/// What a task before this one delivered.
+/// The result of a task that this one depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandOff {
     /// Its key.
     pub key: TaskKey,
     /// Its title.
     pub title: String,
-    /// The commit that brought it; `None` where nothing had to change.
+    /// The commit that landed it; `None` where nothing had to change.
     pub commit: Option<CommitId>,
-    /// What its worker reported.
+    /// The report of its worker.
     pub summary: String,
     /// The paths it changed.
     pub paths: Vec<String>,
 }
 
-/// What is known of the attempt before.
+/// Why the previous attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feedback {
-    /// Which try it was.
+    /// Which attempt it was.
     pub attempt: u32,
-    /// Why it was not enough.
+    /// Why it failed.
     pub reason: String,
-    /// What the gate printed, or what the conflict looks like; empty where there is nothing to show.
+    /// The output of the gate, or the conflict; may be empty.
     pub output: String,
 }
 
-/// A turn as the journal has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A turn that is journaled already.
+#[derive(Clone, Debug, PartialEq)]
 pub struct JournaledTurn {
-    /// Which turn, from 1.
-    pub turn: u32,
-    /// The answer, as [`crate::port::Journal::turn_answered`] was given it.
-    pub assistant: Message,
-    /// The calls whose intent is journaled, each with its result if that is, too.
-    pub results: Vec<(String, Option<String>)>,
+    /// From 1.
+    pub number: u32,
+    /// What the backend recorded in [`crate::port::Turn::payload`].
+    pub payload: Value,
+    /// The calls that were started, in order.
+    pub calls: Vec<JournaledCall>,
+}
+
+/// A call that is journaled already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournaledCall {
+    /// Unique within its turn.
+    pub id: String,
+    /// How it ended; `None` where the process stopped before.
+    pub result: Option<CallResult>,
 }

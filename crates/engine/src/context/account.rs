@@ -1,19 +1,21 @@
-//! On whose account calls to models are made: the ledger, on the database.
+//! The ledger of model calls, in the database.
 
-use super::{Context, retry_outages};
+use super::{Context, ProviderWait, retry_outages};
 use async_trait::async_trait;
 use domain::{RunId, TaskId, event::Event};
-use llm::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, Refusal};
-use std::time::Duration;
+use llm::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, ProviderSlot, Refusal};
+use std::{sync::Arc, time::Duration};
 use store::ledger::{Reservation, Reserved, Settlement};
 use telemetry::secrets::redact;
 
-/// On whose account calls are made.
+/// Reserves and settles model calls for a run, a task and an attempt.
 pub(crate) struct Account {
     pub(crate) context: Context,
     pub(crate) run: RunId,
     pub(crate) task: Option<TaskId>,
     pub(crate) attempt: Option<i64>,
+    /// The waits for a slot of the provider, for calls of a worker.
+    pub(crate) provider_wait: Option<Arc<ProviderWait>>,
 }
 
 #[async_trait]
@@ -44,6 +46,50 @@ impl Ledger for Account {
     }
 
     async fn settle(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
+        let settled = self.record(call, outcome).await;
+        if let Some(wait) = &self.provider_wait {
+            wait.reacquire_worker_slot().await;
+        }
+        settled
+    }
+
+    fn take_slot(&self) -> Option<ProviderSlot> {
+        self.provider_wait.as_ref()?.take_first_slot()
+    }
+
+    fn slot_wait_started(&self, provider: &str) {
+        if let Some(wait) = &self.provider_wait {
+            wait.started(provider);
+        }
+    }
+
+    fn slot_acquired(&self) {
+        if let Some(wait) = &self.provider_wait {
+            wait.ended();
+        }
+    }
+
+    fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
+        if self.task.is_some() && why == "rate_limited" {
+            telemetry::task::blocked("rate_limit", wait);
+        }
+        let event = Event::ModelRetried {
+            why: why.to_owned(),
+            wait_ms: wait.as_millis() as u64,
+        };
+        let (context, run, task) = (self.context.clone(), self.run, self.task);
+        // In the background: the call must not wait for its display.
+        tokio::spawn(async move {
+            match context.store.append(run, &[(task, event)]).await {
+                Ok(()) => context.wake.told(),
+                Err(error) => tracing::debug!(%error, "Could not record a retry of a model call"),
+            }
+        });
+    }
+}
+
+impl Account {
+    async fn record(&self, call: CallId, outcome: &CallOutcome) -> Result<(), String> {
         let (store, drain) = (&self.context.store, &self.context.drain);
         if outcome.status == CallStatus::Lost {
             let error = outcome.error.as_deref().map(redact).unwrap_or_default();
@@ -66,23 +112,5 @@ impl Ledger for Account {
         retry_outages(drain, || store.settle(call.0, &settlement))
             .await
             .map_err(|error| error.to_string())
-    }
-
-    fn retrying(&self, _call: CallId, why: &'static str, wait: Duration) {
-        if self.task.is_some() && why == "rate_limited" {
-            telemetry::task::blocked("rate_limit", wait);
-        }
-        let event = Event::ModelRetried {
-            why: why.to_owned(),
-            wait_ms: wait.as_millis() as u64,
-        };
-        let (context, run, task) = (self.context.clone(), self.run, self.task);
-        // Beside the call: what is shown must not hold up what is done.
-        tokio::spawn(async move {
-            match context.store.append(run, &[(task, event)]).await {
-                Ok(()) => context.wake.told(),
-                Err(error) => tracing::debug!(%error, "a retry was not shown"),
-            }
-        });
     }
 }

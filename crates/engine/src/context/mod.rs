@@ -7,6 +7,7 @@ mod account;
 mod busy;
 mod hubs;
 mod layout;
+mod provider_wait;
 mod retry;
 pub(crate) mod step;
 pub(crate) mod tip;
@@ -19,16 +20,17 @@ mod working;
 pub(crate) use account::Account;
 pub(crate) use busy::{Busy, What};
 pub(crate) use layout::Layout;
+pub(crate) use provider_wait::ProviderWait;
 pub(crate) use retry::{Outage, Waiting, retry_for, retry_outages};
 pub(crate) use step::StepError;
 pub(crate) use tip::TipError;
 pub(crate) use troubles::Troubles;
 pub(crate) use unknown_effects::UnknownEffects;
 pub(crate) use wake::Wake;
-pub(crate) use working::{Claim, Place, Working};
+pub(crate) use working::{Claim, Running, WorkerSlot, Working};
 
 use crate::settings::{DeliverySettings, Duties, MergeSettings, Settings};
-use agents::profile::Profiles;
+use agents::{profile::Profiles, worker::WorkerBackend};
 use domain::{RunId, TaskId};
 use sandbox::Sandbox;
 use std::{path::PathBuf, sync::Arc};
@@ -49,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) views: Views,
     pub(crate) models: Arc<llm::Models>,
+    /// Does the tasks.
+    pub(crate) worker: Arc<dyn WorkerBackend>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) profiles: Arc<Profiles>,
     /// This life of this process, as the database knows it.
@@ -60,7 +64,7 @@ pub(crate) struct Context {
     pub(crate) stop: CancellationToken,
     /// What is under way.
     pub(crate) under_way: TaskTracker,
-    /// Attempts that run here, so that a cancelled task's worker is stopped at once.
+    /// The attempts that run here, with their worker slots.
     pub(crate) working: Working,
     /// Effects and merges that run here.
     pub(crate) busy: Busy,

@@ -42,6 +42,7 @@ pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &Cl
         run: details.id,
         task: None,
         attempt: None,
+        provider_wait: None,
     };
     let progress = PlanLog {
         context: context.clone(),

@@ -1,7 +1,7 @@
 //! Work: one attempt at a task, from a worktree to a frozen commit.
 //!
-//! Twice: each claim has a fence of its own and a worktree that is named after it. An attempt whose process died
-//! goes on from its last snapshot and its journal; nothing that was answered is asked again.
+//! Safe to repeat: each claim has its own fence and a worktree named after it. After a crash an attempt resumes from its
+//! last snapshot and its journal; answered calls are not repeated.
 
 mod attempt;
 mod carried;
@@ -11,7 +11,7 @@ mod place;
 mod tree;
 
 use crate::{
-    context::{Context, StepError, Waiting, retry_outages},
+    context::{Context, Running, StepError, Waiting, retry_outages},
     recovery::end_overdue_runs,
     trace,
 };
@@ -26,14 +26,13 @@ use domain::{
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::claim::Claimed;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// An attempt could not be made ready or recorded, for a reason outside the work.
+/// An attempt could not be prepared or recorded, for a reason outside the work.
 type Broken = Reason;
 
-/// Performs an attempt and posts how it ended.
-pub(crate) async fn perform(context: &Context, claimed: Claimed, cancel: &CancellationToken) {
+/// Performs an attempt and records how it ended.
+pub(crate) async fn perform(context: &Context, claimed: Claimed, running: &Running) {
     let metered = telemetry::queue::started("work");
     let waited = Duration::from_millis(claimed.waited_ms.max(0) as u64);
     let working = telemetry::task::attempt_started(&claimed.profile, waited);
@@ -41,27 +40,28 @@ pub(crate) async fn perform(context: &Context, claimed: Claimed, cancel: &Cancel
     if claimed.attempt > 1 {
         telemetry::queue::retried("work");
     }
-    let posted = attempt(context, &claimed, cancel.clone()).await;
+    let posted = attempt(context, &claimed, running).await;
     drop(working);
     match posted {
         Ok(()) => metered.succeeded(),
-        // The task was cancelled or taken over meanwhile: its state is recorded already.
-        Err(StepError::Refused(refusal)) => tracing::debug!(%refusal, "the end of an attempt came too late"),
+        // The task was cancelled or claimed by another process meanwhile; its state is recorded already.
+        Err(StepError::Refused(refusal)) => tracing::debug!(%refusal, "Ignored the end of an outdated attempt"),
         Err(error) => {
             metered.failed();
-            tracing::error!(%error, task = %claimed.key, "the end of an attempt could not be recorded; it is recovered later");
+            tracing::error!(%error, task = %claimed.key, "Could not record the end of an attempt; it will be recovered");
         }
     }
 }
 
-async fn attempt(context: &Context, claimed: &Claimed, cancel: CancellationToken) -> Result<(), StepError> {
-    let attempt = match Attempt::begin(context, claimed, cancel).await {
+async fn attempt(context: &Context, claimed: &Claimed, running: &Running) -> Result<(), StepError> {
+    let attempt = match Attempt::start(context, claimed, running).await {
         Ok(attempt) => attempt,
         Err(Unready::Broken(reason)) => {
             return post(context, claimed, AttemptEnd::Failed { reason }, None).await;
         }
+        Err(Unready::Stopped) => return post(context, claimed, AttemptEnd::Released, None).await,
         Err(Unready::Away { what, error }) => {
-            tracing::warn!(task = %claimed.key, error, "a task is given back: it can't be worked on here");
+            tracing::warn!(task = %claimed.key, error, "Released a task that can't be worked on here");
             context.troubles.rest_from_tasks();
             context.show_blocked_on(Waiting::of(claimed), Some(what)).await;
             return post(context, claimed, AttemptEnd::Released, None).await;
@@ -71,17 +71,17 @@ async fn attempt(context: &Context, claimed: &Claimed, cancel: CancellationToken
     let scope = telemetry::log::scope(&trace, Some(claimed.run), Some(claimed.task), Some(&claimed.profile));
     let (end, finish) = attempt.work(&trace).instrument(scope).await;
     if let Err(error) = context.store.lose_calls_of(claimed.attempt_id).await {
-        tracing::warn!(%error, "calls that were dropped stay reserved until the next start");
+        tracing::warn!(%error, "Could not mark dropped calls as lost; they stay reserved until the next start");
     }
     trace::attempt_ended(&attempt.details.trace, claimed, attempt.started, &end);
     let posted = post(context, claimed, end, finish.as_ref()).await;
-    attempt.clear().await;
+    attempt.remove_worktree().await;
     posted
 }
 
-/// Records how the attempt ended, and tells the next one of it.
+/// Records how the attempt ended, with feedback for the next one.
 async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Option<&Finish>) -> Result<(), StepError> {
-    // Where the time of the whole run is up, that is what is told, not that this attempt ran into it.
+    // If the run's own time is over, that is the reason to record, not that this attempt ran into it.
     if let AttemptEnd::Failed { .. } = end {
         end_overdue_runs(context).await.map_err(StepError::Store)?;
     }
@@ -107,7 +107,7 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
         fence: claimed.fence,
         end: end.clone(),
     };
-    // While the database is away the end waits: the work is pinned, and nobody else can say how it went.
+    // Retried while the database is unavailable: the work is pinned, and only this process knows the result.
     retry_outages(&context.drain, || {
         context.step(run, Some(task), input.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
@@ -121,15 +121,16 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
     .await
 }
 
-/// Why an attempt does not begin.
+/// Why an attempt does not start.
 enum Unready {
-    /// The shared hub can't be reached from here, or the model is not known here. That is no fault of the task, and
-    /// counts as no try.
+    /// The shared hub can't be reached, or the model is not configured here. Does not count as a failure of the task.
     Away {
         what: &'static str,
         error: String,
     },
     Broken(Broken),
+    /// The attempt was cancelled or drained before it started.
+    Stopped,
 }
 
 impl From<Broken> for Unready {

@@ -7,7 +7,7 @@
 pub(crate) mod heartbeat;
 
 use crate::{
-    context::{Busy, Claim, Context, Place, StepError, What},
+    context::{Busy, Claim, Context, Running, StepError, What},
     disk::Disk,
     effects,
     merge::{self, BranchLock, Gates},
@@ -71,21 +71,27 @@ async fn claim(context: &Context, busy: &Busy, gates: &Gates) -> Result<bool, st
 }
 
 async fn claim_tasks(context: &Context) -> Result<bool, store::Error> {
-    let slots = context.settings.slots as usize;
-    let working = context.working.count();
-    telemetry::task::worker_slots(working as i64, slots.saturating_sub(working) as i64);
-    if working >= slots || context.troubles.rests_from_tasks() {
+    let mut slots = context.working.take_free_slots();
+    let free = slots.count() as i64;
+    telemetry::task::worker_slots(i64::from(context.settings.slots) - free, free);
+    if free == 0 || context.troubles.rests_from_tasks() {
         return Ok(false);
     }
-    let claimed = context.store.claim(context.holder, (slots - working) as i64).await?;
+    let full = match context.worker.uses_provider_slots() {
+        true => context.models.full_providers(),
+        false => Vec::new(),
+    };
+    if !full.is_empty() && context.store.show_blocked_on_providers(&full, free).await? {
+        context.wake.told();
+    }
+    let claimed = context.store.claim(context.holder, free, &full).await?;
     let any = !claimed.is_empty();
     for task in claimed {
         telemetry::task::transition(Some(TaskState::Ready), TaskState::Active);
-        // Entered before anything else happens, so that whoever takes the task away finds its worker.
-        let place = context
-            .working
-            .enter((task.task, task.fence), context.drain.child_token());
-        context.under_way.spawn(work(context.clone(), task, place));
+        // Entered before anything else happens, so that a cancel finds the attempt.
+        let claim = (task.task, task.fence);
+        let running = context.working.enter(claim, context.drain.child_token(), slots.take());
+        context.under_way.spawn(work(context.clone(), task, running));
     }
     if any {
         context.wake.committed();
@@ -93,9 +99,9 @@ async fn claim_tasks(context: &Context) -> Result<bool, store::Error> {
     Ok(any)
 }
 
-async fn work(context: Context, task: Claimed, place: Place) {
-    effects::work::perform(&context, task, &place.cancel).await;
-    drop(place);
+async fn work(context: Context, task: Claimed, running: Running) {
+    effects::work::perform(&context, task, &running).await;
+    drop(running);
     context.wake.committed();
 }
 

@@ -1,6 +1,7 @@
 //! A real engine on a real Postgres, real repositories and a scripted model behind real HTTP.
 #![allow(dead_code, reason = "each file of tests uses its part")]
 
+use agents::worker::WorkerBackend;
 use domain::{RunId, run::RunState};
 use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
 use llm::{Models, Provider};
@@ -9,6 +10,7 @@ pub(crate) use sim_llm::answers::{done, plan};
 use sim_llm::{Options, Scenario, Server};
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -22,10 +24,20 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 /// Settings of a test's own.
 pub(crate) type Changed = Box<dyn Fn(&mut Settings) + Send + Sync>;
 
+/// Parts of a test's own.
+#[derive(Default)]
+pub(crate) struct Parts {
+    /// The worker, where it is not the product's own.
+    pub(crate) worker: Option<Arc<dyn WorkerBackend>>,
+    /// The slots of the provider `scripted`. The provider `unlimited` leads to the same server.
+    pub(crate) provider_slots: Option<NonZeroUsize>,
+}
+
 /// Everything a test needs.
 pub(crate) struct Harness {
     /// What is set differently, from the next start on.
     pub(crate) changed: Changed,
+    pub(crate) parts: Parts,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
@@ -39,13 +51,23 @@ impl Harness {
 
     /// With settings of its own.
     pub(crate) async fn open_with(scenario: Scenario, changed: impl Fn(&mut Settings) + Send + Sync + 'static) -> Self {
+        Self::open_with_parts(scenario, changed, Parts::default()).await
+    }
+
+    /// With parts of its own.
+    pub(crate) async fn open_with_parts(
+        scenario: Scenario,
+        changed: impl Fn(&mut Settings) + Send + Sync + 'static,
+        parts: Parts,
+    ) -> Self {
         let changed: Changed = Box::new(changed);
         let directory = tempfile::tempdir().unwrap();
         let database = store::testing::database().await;
         let model = Server::start(scenario, Options::default()).await.unwrap();
-        let engine = start(directory.path(), &database, &model, &changed).await;
+        let engine = start(directory.path(), &database, &model, &changed, &parts).await;
         Self {
             changed,
+            parts,
             directory,
             database,
             model,
@@ -56,7 +78,8 @@ impl Harness {
     /// Another life of the same process, as after a restart.
     pub(crate) async fn reopen(&mut self) {
         self.engine.drain().await;
-        self.engine = start(self.directory.path(), &self.database, &self.model, &self.changed).await;
+        let directory = self.directory.path();
+        self.engine = start(directory, &self.database, &self.model, &self.changed, &self.parts).await;
     }
 
     /// A repository with these files, committed on `main`.
@@ -97,20 +120,23 @@ impl Harness {
         check: Option<&str>,
         limits: LimitsAsked,
     ) -> Result<Submitted, SubmitError> {
+        self.engine.submit(Self::request(workspace, check, limits)).await
+    }
+
+    /// A run whose director and workers are on the provider `scripted`.
+    pub(crate) fn request(workspace: &Path, check: Option<&str>, limits: LimitsAsked) -> NewRun {
         let model = ModelRef::new("scripted", "scripted");
-        self.engine
-            .submit(NewRun {
-                objective: "Do what the plan says".into(),
-                workspace: workspace.to_path_buf(),
-                initialise: false,
-                director: Some(model.clone()),
-                worker: Some(model),
-                check: check.map(str::to_owned),
-                limits,
-                idempotency_key: None,
-                allow_integrity_flags: None,
-            })
-            .await
+        NewRun {
+            objective: "Do what the plan says".into(),
+            workspace: workspace.to_path_buf(),
+            initialise: false,
+            director: Some(model.clone()),
+            worker: Some(model),
+            check: check.map(str::to_owned),
+            limits,
+            idempotency_key: None,
+            allow_integrity_flags: None,
+        }
     }
 
     /// Waits for the run to end, and returns its state and, in words, why.
@@ -178,12 +204,15 @@ impl Harness {
     }
 }
 
-async fn start(directory: &Path, database: &TestDatabase, model: &Server, changed: &Changed) -> Engine {
+async fn start(directory: &Path, database: &TestDatabase, model: &Server, changed: &Changed, parts: &Parts) -> Engine {
     // A second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let data_dir = directory.join("data");
     std::fs::create_dir_all(&data_dir).unwrap();
-    let providers = BTreeMap::from([("scripted".to_owned(), Provider::new(model.base_url(), None))]);
+    let unlimited = Provider::new(model.base_url(), None);
+    let mut scripted = unlimited.clone();
+    scripted.concurrency = parts.provider_slots.unwrap_or(scripted.concurrency);
+    let providers = BTreeMap::from([("scripted".to_owned(), scripted), ("unlimited".to_owned(), unlimited)]);
     let models = Models::new(llm::Settings::new(providers).unwrap()).unwrap();
     let sandbox = sandbox::Sandbox::probe(sandbox::Tier::Bubblewrap, sandbox::Settings::default())
         .await
@@ -194,9 +223,12 @@ async fn start(directory: &Path, database: &TestDatabase, model: &Server, change
         ..Settings::at(data_dir)
     };
     changed(&mut settings);
-    Engine::start(settings, database.store(), Arc::new(models), Arc::new(sandbox))
-        .await
-        .unwrap()
+    let (models, sandbox) = (Arc::new(models), Arc::new(sandbox));
+    let started = match parts.worker.clone() {
+        None => Engine::start(settings, database.store(), models, sandbox).await,
+        Some(worker) => Engine::start_with_worker(settings, database.store(), models, sandbox, worker).await,
+    };
+    started.unwrap()
 }
 
 /// Runs git in a repository and returns what it printed.

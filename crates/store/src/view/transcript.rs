@@ -42,13 +42,15 @@ pub struct AttemptView {
     pub turns: Vec<TurnView>,
 }
 
-/// One answer of the model and what its tools said.
+/// One answer of the agent, with its calls.
 #[derive(Clone, Debug)]
 pub struct TurnView {
     /// From 1.
     pub number: i32,
-    /// The model's message, as it is replayed.
-    pub assistant: Value,
+    /// The worker backend.
+    pub backend: String,
+    /// What the agent said, if anything.
+    pub text: Option<String>,
     /// The model that answered.
     pub model: String,
     /// Tokens of the question and of the answer.
@@ -128,7 +130,7 @@ impl Views {
     /// The turns of a task's attempts, by the attempt's row.
     async fn turns(&self, task: TaskId, text_limit: u32) -> Result<HashMap<i64, Vec<TurnView>>, Error> {
         let query = sqlx::query!(
-            "select u.attempt, u.number, u.assistant, u.model, u.input_tokens, u.output_tokens, u.cost, u.answered_at,
+            "select u.attempt, u.number, u.backend, u.text, u.model, u.input_tokens, u.output_tokens, u.cost, u.answered_at,
                  u.ended_at
              from attempt a join turn u on u.attempt = a.id where a.task = $1 order by u.attempt, u.number",
             task.0,
@@ -139,7 +141,8 @@ impl Views {
         for row in rows {
             turns.entry(row.attempt).or_default().push(TurnView {
                 number: row.number,
-                assistant: row.assistant,
+                backend: row.backend,
+                text: row.text,
                 model: row.model,
                 tokens: (row.input_tokens, row.output_tokens),
                 cost: row.cost.map(NanoDollars),

@@ -5,7 +5,7 @@ use domain::{CommitId, NanoDollars, event::Event};
 use serde_json::json;
 use store::{
     Holder,
-    attempt::{Held, IntentRow, ResultRow, TurnRow, Writer},
+    attempt::{BackendRow, CallRow, Held, ResultRow, TurnRow, Writer},
     ledger::{Reservation, Reserved, Settlement},
 };
 
@@ -13,7 +13,7 @@ async fn attempt(place: &Place) -> (Holder, Writer) {
     let holder = place.process("p").await;
     let run = place.run(1, 0.0).await;
     place.task(run, "t", 1, 0).await;
-    let claimed = place.database.store().claim(holder, 1).await.unwrap().remove(0);
+    let claimed = place.database.store().claim(holder, 1, &[]).await.unwrap().remove(0);
     let writer = Writer {
         run,
         task: claimed.task,
@@ -26,7 +26,12 @@ async fn attempt(place: &Place) -> (Holder, Writer) {
 fn answer() -> (TurnRow, Event) {
     let row = TurnRow {
         number: 1,
-        assistant: json!({"content": "a\u{0}b"}),
+        backend: BackendRow {
+            kind: "some_backend".into(),
+            version: 3,
+        },
+        payload: json!({"content": "a\u{0}b"}),
+        text: Some("a\u{0}b".into()),
         model: "m".into(),
         input_tokens: 1,
         output_tokens: 1,
@@ -43,8 +48,8 @@ fn answer() -> (TurnRow, Event) {
     )
 }
 
-fn intent() -> (IntentRow, Event) {
-    let row = IntentRow {
+fn call() -> (CallRow, Event) {
+    let row = CallRow {
         turn: 1,
         call_id: "c\u{0}1".into(),
         name: "shell".into(),
@@ -68,8 +73,8 @@ async fn what_models_and_commands_write_is_kept_whatever_characters_it_has() {
     let store = place.database.store();
     let (turn, fact) = answer();
     assert_eq!(store.record_turn(writer, &turn, fact).await.unwrap(), Held::Yes);
-    let (row, fact) = intent();
-    assert_eq!(store.record_intent(writer, &row, fact).await.unwrap(), Held::Yes);
+    let (row, fact) = call();
+    assert_eq!(store.record_call(writer, &row, fact).await.unwrap(), Held::Yes);
     let result = ResultRow {
         call_id: "c\u{0}1",
         content: "x\u{0}y",
@@ -77,8 +82,8 @@ async fn what_models_and_commands_write_is_kept_whatever_characters_it_has() {
     };
     assert_eq!(store.record_result(writer, 1, &result, None).await.unwrap(), Held::Yes);
     let replayed = store.replay(writer.attempt).await.unwrap();
-    assert_eq!(replayed[0].results[0].1.as_deref(), Some("x\u{fffd}y"));
-    assert_eq!(replayed[0].assistant["content"], "a\u{fffd}b");
+    assert_eq!(replayed[0].calls[0].result, Some(("x\u{fffd}y".to_owned(), true)));
+    assert_eq!(replayed[0].payload["content"], "a\u{fffd}b");
 }
 
 #[tokio::test]
@@ -89,8 +94,8 @@ async fn what_is_said_again_because_no_answer_came_is_written_once() {
     for _ in 0..2 {
         let (turn, fact) = answer();
         assert_eq!(store.record_turn(writer, &turn, fact).await.unwrap(), Held::Yes);
-        let (row, fact) = intent();
-        assert_eq!(store.record_intent(writer, &row, fact).await.unwrap(), Held::Yes);
+        let (row, fact) = call();
+        assert_eq!(store.record_call(writer, &row, fact).await.unwrap(), Held::Yes);
     }
     assert_eq!(place.number("select count(*) from tool_call").await, 1);
     assert_eq!(

@@ -132,7 +132,7 @@ async fn agrees(runs: Vec<Run>, steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Claim { slots } => {
-                let claimed = place.database.store().claim(holder, slots).await.unwrap();
+                let claimed = place.database.store().claim(holder, slots, &[]).await.unwrap();
                 let claimed: Vec<_> = claimed.iter().map(|task| (task.task, task.fence)).collect();
                 assert_eq!(claimed, model.claim(slots));
             }
@@ -202,7 +202,7 @@ async fn claim_and_end(place: Arc<Place>, holder: Holder, limits: BTreeMap<RunId
     let mut all = Vec::new();
     let mut empty = 0;
     while empty < 30 {
-        let claimed = place.database.store().claim(holder, 3).await.unwrap();
+        let claimed = place.database.store().claim(holder, 3, &[]).await.unwrap();
         let Some(first) = claimed.first() else {
             empty += 1;
             tokio::task::yield_now().await;
@@ -229,7 +229,7 @@ async fn what_a_living_process_holds_is_never_lost_to_itself() {
     let run = place.run(2, 0.0).await;
     let task = place.task(run, "t", 1, 0).await;
     let store = place.database.store();
-    assert_eq!(store.claim(own, 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim(own, 1, &[]).await.unwrap().len(), 1);
     // The database was away for longer than a lease: nobody could say that they live.
     place.silent(own).await;
     assert!(store.lost_tasks(own).await.unwrap().is_empty());

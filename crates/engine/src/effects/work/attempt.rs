@@ -1,15 +1,15 @@
-//! An attempt from its beginning to what its tree is worth.
+//! One attempt, from its claim to the verdict about its tree.
 
 use super::{Broken, Unready, broken, journal::AttemptJournal, place::Place};
 use crate::{
-    context::{Account, Context, Waiting, blocking},
+    context::{Account, Context, ProviderWait, Running, Waiting, blocking},
     settings::Duties,
     trace,
 };
 use agents::{
     profile::Profile,
     tools::{Finish, ToolBox, ToolLimits, ToolSettings},
-    worker::{self, Means, WorkEnd},
+    worker::{BackendId, Session, WorkEnd},
 };
 use domain::{
     CommitId,
@@ -17,6 +17,7 @@ use domain::{
     task::AttemptEnd,
 };
 use git::{Hub, TreeLimits};
+use llm::ModelRef;
 use std::{
     path::PathBuf,
     sync::{
@@ -25,7 +26,12 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
-use store::{attempt::Writer, claim::Claimed, run::RunDetails, task::TaskDetails};
+use store::{
+    attempt::{ReplayedTurn, Writer},
+    claim::Claimed,
+    run::RunDetails,
+    task::TaskDetails,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Everything about one attempt.
@@ -41,17 +47,17 @@ pub(super) struct Attempt<'a> {
     pub(super) conflicted: Vec<String>,
     pub(super) limits: TreeLimits,
     pub(super) cancel: CancellationToken,
-    /// When the attempt was opened, by whichever process.
+    /// Its waits for a slot of the provider, where the worker needs them.
+    pub(super) provider_wait: Option<Arc<ProviderWait>>,
+    /// The turns that are journaled already.
+    pub(super) journaled: Vec<ReplayedTurn>,
+    /// When the attempt was first claimed, by whichever process.
     pub(super) started: SystemTime,
 }
 
 impl<'a> Attempt<'a> {
-    /// Reads what is known and makes the worktree.
-    pub(super) async fn begin(
-        context: &'a Context,
-        claimed: &'a Claimed,
-        cancel: CancellationToken,
-    ) -> Result<Self, Unready> {
+    /// Reads the rows and makes the worktree.
+    pub(super) async fn start(context: &'a Context, claimed: &'a Claimed, running: &Running) -> Result<Self, Unready> {
         let store = &context.store;
         let details = store
             .run_details(claimed.run)
@@ -76,6 +82,8 @@ impl<'a> Attempt<'a> {
                 error,
             });
         }
+        let journaled = store.replay(claimed.attempt_id).await.map_err(broken)?;
+        check_can_resume(context, claimed, &journaled)?;
         let hub = context.hub(&details.hub, claimed.run).await?;
         let row = store.attempt(claimed.attempt_id).await.map_err(broken)?;
         let base = match row.base {
@@ -117,6 +125,7 @@ impl<'a> Attempt<'a> {
             decided,
             settings: context.merge_settings(&details.workspace_path).clone(),
         };
+        let provider_wait = provider_slot(context, claimed, &details, running).await?;
         let at = worktree.clone();
         let conflicted = blocking(move || place.make(&at)).await?;
         Ok(Self {
@@ -130,12 +139,14 @@ impl<'a> Attempt<'a> {
             worktree,
             conflicted,
             limits,
-            cancel,
+            cancel: running.cancel.clone(),
+            provider_wait,
+            journaled,
             started,
         })
     }
 
-    /// The worker's loop, then what its tree is worth.
+    /// Lets the worker work, then judges its tree.
     pub(super) async fn work(&self, context: &telemetry::TraceContext) -> (AttemptEnd, Option<Finish>) {
         let order = match self.order().await {
             Ok(order) => order,
@@ -151,19 +162,23 @@ impl<'a> Attempt<'a> {
             run: self.claimed.run,
             task: Some(self.claimed.task),
             attempt: Some(self.claimed.attempt_id),
+            provider_wait: self.provider_wait.clone(),
         };
-        let means = Means {
+        let session = Session {
             toolbox: &toolbox,
-            models: &self.context.models,
             ledger: &account,
             journal: &journal,
             cancel: &self.cancel,
             trace: Some(context),
         };
-        match worker::work(&order, means).await {
-            WorkEnd::Finished(finish) => (self.weigh(&journal, &finish).await, Some(finish)),
+        let end = self.context.worker.work(&order, session).await;
+        if let Some(wait) = &self.provider_wait {
+            drop(wait.take_first_slot());
+        }
+        match end {
+            WorkEnd::Finished(finish) => (self.judge(&journal, &finish).await, Some(finish)),
             WorkEnd::Failed(reason) if self.is_out_of_reach(&reason, &journal) => {
-                tracing::warn!(task = %self.claimed.key, error = reason.message, "a task is given back: its model does not answer here");
+                tracing::warn!(task = %self.claimed.key, error = reason.message, "Released a task: its model does not answer on this machine");
                 self.context.troubles.rest_from_tasks();
                 (AttemptEnd::Released, None)
             }
@@ -173,8 +188,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether it is this machine, lending a hand, that the model does not answer: nothing was asked successfully, and
-    /// so nothing spent, and others may be better placed.
+    /// Whether a remote worker can't reach the model: no call was answered, so nothing was spent, and another machine may
+    /// reach it.
     fn is_out_of_reach(&self, reason: &Reason, journal: &AttemptJournal) -> bool {
         self.context.settings.duties == Duties::WithoutWorkspaces
             && reason.code == ReasonCode::Model
@@ -212,6 +227,7 @@ impl<'a> Attempt<'a> {
                 attempt: self.claimed.attempt_id,
                 fence: self.claimed.fence,
             },
+            backend: self.context.worker.id(),
             key: self.claimed.key.clone(),
             number: self.claimed.attempt,
             hub: self.hub.clone(),
@@ -224,12 +240,52 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Removes the worktree. Its work is in the attempt's snapshots: each result was recorded with one. None is taken
-    /// here: the task may be another's by now, and so is the reference.
-    pub(super) async fn clear(&self) {
+    /// Removes the worktree. Its work is in the attempt's snapshots, which are recorded with the results. No snapshot is
+    /// taken here: another process may hold the task by now, and so its reference.
+    pub(super) async fn remove_worktree(&self) {
         let (hub, worktree) = (self.hub.clone(), self.worktree.clone());
         if let Err(error) = blocking(move || hub.remove_worktree(&worktree)).await {
-            tracing::warn!(%error, "a worktree could not be removed");
+            tracing::warn!(%error, "Could not remove a worktree");
         }
+    }
+}
+
+/// Fails an attempt whose journal was written by a backend that this process can't resume. The next attempt starts from
+/// its snapshot.
+fn check_can_resume(context: &Context, claimed: &Claimed, journaled: &[ReplayedTurn]) -> Result<(), Broken> {
+    let writers = journaled.iter().map(|turn| BackendId {
+        kind: turn.backend.kind.clone().into(),
+        version: turn.backend.version,
+    });
+    for writer in writers {
+        if !context.worker.can_resume(&writer) {
+            let text = format!(
+                "attempt {} was started by the worker backend {writer}, which {} can't resume",
+                claimed.attempt,
+                context.worker.id()
+            );
+            return Err(Reason::new(ReasonCode::Internal, text));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a slot of the worker's provider, before there is a worktree.
+async fn provider_slot(
+    context: &Context,
+    claimed: &Claimed,
+    details: &RunDetails,
+    running: &Running,
+) -> Result<Option<Arc<ProviderWait>>, Unready> {
+    if !context.worker.uses_provider_slots() {
+        return Ok(None);
+    }
+    let wait = Arc::new(ProviderWait::new(context, Waiting::of(claimed), running.slot.clone()));
+    let model = ModelRef::new(details.worker.0.clone(), details.worker.1.clone());
+    let acquired = wait.acquire_first_slot(&context.models, &model);
+    match running.cancel.run_until_cancelled(acquired).await {
+        Some(Ok(())) => Ok(Some(wait)),
+        Some(Err(error)) => Err(Unready::Broken(Reason::new(ReasonCode::Model, error.to_string()))),
+        None => Err(Unready::Stopped),
     }
 }

@@ -1,14 +1,13 @@
-//! The journal of an attempt, on the database and in the hub.
+//! The journal of an attempt, in the database and the hub.
 
 use crate::context::{Context, Waiting, blocking, retry_outages};
 use agents::{
-    port::{Journal, Verdict},
-    tools::Tool,
+    port::{Call, CallResult, Journal, Turn, Verdict},
+    worker::BackendId,
 };
 use async_trait::async_trait;
 use domain::{CommitId, TaskKey, event::Event, plan::first_line};
 use git::{GitError, Hub, SnapshotError, SnapshotRequest, TreeLimits};
-use llm::{Message, Reply, ToolCall};
 use std::{
     path::PathBuf,
     sync::{
@@ -16,19 +15,21 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use store::attempt::{Held, IntentRow, ResultRow, TurnRow, Writer};
+use store::attempt::{BackendRow, CallRow, Held, ResultRow, TurnRow, Writer};
 use telemetry::secrets::{redact, redact_json};
 use tokio_util::sync::CancellationToken;
 
-/// How much of a tool's arguments the log shows.
+/// The length of a call's summary in the log.
 const SUMMARY_CHARACTERS: usize = 120;
-/// How often a snapshot is taken again because its reference was moved meanwhile.
-const SNAPSHOT_TRIES: u32 = 3;
+/// Retries of a snapshot whose reference moved meanwhile.
+const SNAPSHOT_RETRIES: u32 = 3;
 
-/// The journal of one attempt. Each write names the attempt's fence; a stale one stops the worker.
+/// The journal of one attempt. Each write names the attempt's fence; a stale fence stops the worker.
 pub(crate) struct AttemptJournal {
     pub(crate) context: Context,
     pub(crate) writer: Writer,
+    /// The backend that reads the payloads.
+    pub(crate) backend: BackendId,
     pub(crate) key: TaskKey,
     pub(crate) number: u32,
     pub(crate) hub: Arc<Hub>,
@@ -36,14 +37,14 @@ pub(crate) struct AttemptJournal {
     pub(crate) base: CommitId,
     pub(crate) limits: TreeLimits,
     pub(crate) cancel: CancellationToken,
-    /// Whether a tool that can change the tree has run since the last snapshot.
+    /// Whether a call that may change the tree has started since the last snapshot.
     pub(crate) changed: AtomicBool,
-    /// Whether the model has answered in this life of the attempt.
+    /// Whether the agent has answered since this process claimed the task.
     pub(crate) answered: AtomicBool,
 }
 
 impl AttemptJournal {
-    /// Writes, however long the database is away, and says whether to go on.
+    /// Writes, retrying while the database is unavailable. Returns whether to continue.
     async fn write<Written>(&self, write: impl FnMut() -> Written) -> Result<Verdict, String>
     where
         Written: Future<Output = Result<Held, store::Error>>,
@@ -52,7 +53,7 @@ impl AttemptJournal {
             _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
                 self.context.wake.told();
-                Ok(Verdict::GoOn)
+                Ok(Verdict::Continue)
             }
             Ok(Held::No) => Ok(Verdict::Stop),
             Err(error) => Err(error.to_string()),
@@ -69,8 +70,8 @@ impl AttemptJournal {
         Ok(Some(commit))
     }
 
-    /// Keeps the tree as it is under the attempt's ref. Should whoever held the task before still write there, too,
-    /// one of the two is later: neither's commit is lost, and which of them counts is in the database.
+    /// Commits the tree under the attempt's ref. A process that held the task before may still write there; neither commit
+    /// is lost, and the database decides which one counts.
     pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
         let writer = Waiting {
             run: self.writer.run,
@@ -79,7 +80,7 @@ impl AttemptJournal {
         };
         let context = &self.context;
         let snapshot = || context.retry_outages_shown(writer, &self.cancel, || self.take_snapshot(turn));
-        for _ in 0..SNAPSHOT_TRIES {
+        for _ in 0..SNAPSHOT_RETRIES {
             match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}
                 done => return done,
@@ -114,43 +115,43 @@ impl AttemptJournal {
 
 #[async_trait]
 impl Journal for AttemptJournal {
-    async fn turn_answered(&self, turn: u32, answer: &Reply, assistant: &Message) -> Result<Verdict, String> {
+    async fn turn_answered(&self, turn: &Turn) -> Result<Verdict, String> {
         self.answered.store(true, Ordering::Relaxed);
-        let message = serde_json::to_value(assistant).map_err(|error| error.to_string())?;
         let row = TurnRow {
-            number: turn,
-            assistant: redact_json(&message),
-            model: answer.model.clone(),
-            input_tokens: answer.usage.input as i64,
-            output_tokens: answer.usage.output as i64,
-            cost: answer.cost,
+            number: turn.number,
+            backend: BackendRow {
+                kind: self.backend.kind.clone().into_owned(),
+                version: self.backend.version,
+            },
+            payload: redact_json(&turn.payload),
+            text: turn.text.as_deref().map(redact),
+            model: turn.model.clone(),
+            input_tokens: turn.usage.input as i64,
+            output_tokens: turn.usage.output as i64,
+            cost: turn.cost,
         };
-        let tools = answer
-            .tool_calls
-            .iter()
-            .map(|call| first_line(&call.name, SUMMARY_CHARACTERS))
-            .collect();
+        let tools = turn.tools.iter();
         let event = Event::TurnAnswered {
             attempt: self.number,
-            turn,
-            tools,
-            cost: answer.cost,
+            turn: turn.number,
+            tools: tools.map(|tool| first_line(tool, SUMMARY_CHARACTERS)).collect(),
+            cost: turn.cost,
         };
         let store = &self.context.store;
         self.write(|| store.record_turn(self.writer, &row, event.clone())).await
     }
 
-    async fn tool_intent(&self, turn: u32, call: &ToolCall, summary: &str) -> Result<Verdict, String> {
-        let summary = redact(&first_line(summary, SUMMARY_CHARACTERS));
-        let name = redact(&first_line(&call.name, SUMMARY_CHARACTERS));
-        let row = IntentRow {
+    async fn call_started(&self, turn: u32, call: &Call) -> Result<Verdict, String> {
+        let summary = redact(&first_line(&call.summary, SUMMARY_CHARACTERS));
+        let name = redact(&first_line(&call.tool, SUMMARY_CHARACTERS));
+        let row = CallRow {
             turn,
             call_id: call.id.clone(),
             name: name.clone(),
             arguments: redact(&call.arguments),
             summary: summary.clone(),
         };
-        if Tool::named(&call.name).is_some_and(Tool::changes) {
+        if call.may_change_tree {
             self.changed.store(true, Ordering::Relaxed);
         }
         let event = Event::ToolStarted {
@@ -159,24 +160,23 @@ impl Journal for AttemptJournal {
             summary,
         };
         let store = &self.context.store;
-        self.write(|| store.record_intent(self.writer, &row, event.clone()))
-            .await
+        self.write(|| store.record_call(self.writer, &row, event.clone())).await
     }
 
-    async fn tool_result(&self, turn: u32, call_id: &str, content: &str, ok: bool) -> Result<Verdict, String> {
-        // What a recorded result says was done is in the snapshot that is recorded with it: whoever goes on with the
-        // attempt finds the tree as the history tells it.
+    async fn call_ended(&self, turn: u32, call_id: &str, result: &CallResult) -> Result<Verdict, String> {
+        // A result is recorded together with the snapshot of its changes, so that a resumed attempt finds the tree that
+        // its history describes.
         let snapshot = match self.snapshot_of_changes(turn).await {
             Ok(snapshot) => snapshot,
-            // The worker is told at the end of the turn.
+            // Reported to the agent at the end of the turn.
             Err(SnapshotError::Refused(_)) => None,
             Err(SnapshotError::Git(error)) => return Err(error.to_string()),
         };
-        let content = redact(content);
+        let content = redact(&result.content);
         let row = ResultRow {
             call_id,
             content: &content,
-            ok,
+            ok: result.ok,
         };
         let store = &self.context.store;
         self.write(|| store.record_result(self.writer, turn, &row, snapshot.as_ref()))
@@ -190,9 +190,9 @@ impl Journal for AttemptJournal {
                 self.write(|| store.end_turn(self.writer, turn, snapshot.as_ref()))
                     .await
             }
-            // What the worker left there can't be kept; it can mend that, so it is told.
+            // The agent can fix what makes its worktree unrecordable.
             Err(SnapshotError::Refused(refusal)) => Ok(Verdict::Message(format!(
-                "Your worktree can't be recorded as it is: {refusal}. Mend this before anything else."
+                "Your worktree can't be recorded as it is: {refusal}. Fix this before anything else."
             ))),
             Err(SnapshotError::Git(error)) => Err(error.to_string()),
         }

@@ -1,8 +1,11 @@
-//! What the worker is told: its task, what came before it, and what is known already.
+//! The worker's order: its task, the results before it, and what is journaled already.
 
 use super::{super::plan::remaining, Broken, attempt::Attempt, broken};
 use crate::context::blocking;
-use agents::worker::{Feedback, HandOff, JournaledTurn, WorkOrder};
+use agents::{
+    port::CallResult,
+    worker::{Feedback, HandOff, JournaledCall, JournaledTurn, WorkOrder},
+};
 use domain::{
     plan::PlanDocument,
     run::{Check, CheckSource},
@@ -11,13 +14,13 @@ use git::RepoPath;
 use llm::ModelRef;
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use store::attempt::ReplayedTurn;
 
 impl Attempt<'_> {
-    /// Everything the worker is given.
+    /// Everything the worker needs to know.
     pub(super) async fn order(&self) -> Result<WorkOrder, Broken> {
         let store = &self.context.store;
         let plan = store.plan(self.claimed.run).await.map_err(broken)?.unwrap_or_default();
-        let replayed = store.replay(self.claimed.attempt_id).await.map_err(broken)?;
         let spec = &self.task.spec;
         let attempt_ends = Instant::now() + Duration::from_secs(self.details.limits.attempt_s);
         Ok(WorkOrder {
@@ -35,14 +38,14 @@ impl Attempt<'_> {
             objective: self.details.objective.clone(),
             interfaces: interfaces(&plan, spec),
             hand_offs: self.hand_offs().await?,
-            feedback: self.task.feedback.as_ref().map(told),
+            feedback: self.task.feedback.as_ref().map(feedback),
             paths: spec.paths.clone(),
             base: self.base.clone(),
             conflicted: self.conflicted.clone(),
             profile: self.profile.clone(),
             model: ModelRef::new(self.details.worker.0.clone(), self.details.worker.1.clone()),
             limits: self.details.limits.clone(),
-            resume: replayed.into_iter().filter_map(journaled).collect(),
+            resume: self.journaled.iter().cloned().map(journaled).collect(),
             deadline: remaining(&self.details).map_or(attempt_ends, |run_ends| run_ends.min(attempt_ends)),
         })
     }
@@ -85,16 +88,20 @@ fn interfaces(plan: &PlanDocument, spec: &domain::plan::PlannedTask) -> Vec<doma
         .collect()
 }
 
-fn journaled(turn: store::attempt::ReplayedTurn) -> Option<JournaledTurn> {
-    Some(JournaledTurn {
-        turn: turn.number,
-        assistant: serde_json::from_value(turn.assistant).ok()?,
-        results: turn.results,
-    })
+fn journaled(turn: ReplayedTurn) -> JournaledTurn {
+    let calls = turn.calls.into_iter().map(|call| JournaledCall {
+        id: call.id,
+        result: call.result.map(|(content, ok)| CallResult { content, ok }),
+    });
+    JournaledTurn {
+        number: turn.number,
+        payload: turn.payload,
+        calls: calls.collect(),
+    }
 }
 
-/// What the last try was told, as the worker reads it.
-fn told(feedback: &Value) -> Feedback {
+/// The feedback of the previous attempt.
+fn feedback(feedback: &Value) -> Feedback {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Feedback {
         attempt: feedback["attempt"].as_u64().unwrap_or_default() as u32,

@@ -1,4 +1,4 @@
-//! What the tree of an attempt is worth at its end.
+//! Judges the tree at the end of an attempt.
 
 use super::{Broken, attempt::Attempt, broken, journal::AttemptJournal};
 use crate::context::{Waiting, blocking, user_git};
@@ -12,8 +12,8 @@ use domain::{
 use git::{Hub, Refused, RepoPath, SnapshotError};
 
 impl Attempt<'_> {
-    /// The tree, not the model, says what was done.
-    pub(super) async fn weigh(&self, journal: &AttemptJournal, finish: &Finish) -> AttemptEnd {
+    /// Decides how the attempt ended. The tree counts, not what the agent reports.
+    pub(super) async fn judge(&self, journal: &AttemptJournal, finish: &Finish) -> AttemptEnd {
         if self.profile.change == Change::None {
             return AttemptEnd::Unchanged;
         }
@@ -42,7 +42,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// One commit of ours on the base; `None` where nothing differs.
+    /// Makes one commit on the base; `None` if nothing changed.
     async fn freeze(&self, snapshot: &CommitId) -> Result<Option<CommitId>, Broken> {
         let stamp = self.context.stamp(format!(
             "{}\n\nRun: {}\nTask: {}\nAttempt: {}\n",
@@ -88,7 +88,7 @@ impl Attempt<'_> {
         .await
     }
 
-    /// Lets a reference name the work, however long the hub is away: only then may anything be said of it.
+    /// Pins the commit under a reference, retrying while the hub is unavailable. Nothing may be recorded before.
     async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
         let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
         let writer = Waiting::of(self.claimed);
@@ -100,8 +100,8 @@ impl Attempt<'_> {
     }
 }
 
-/// The first changed path that the profile may not write. Commands can write anywhere in the worktree, so what the
-/// tools refuse is looked at again here.
+/// The first changed path that the profile may not write. Commands can write anywhere in the worktree, so the rule of
+/// the tools is checked again here.
 fn not_permitted(
     hub: &Hub,
     base: &CommitId,

@@ -111,6 +111,7 @@ impl Ladder<'_> {
             run: self.merger.entry.branch.details.id,
             task: Some(self.merger.entry.merge.task),
             attempt: None,
+            provider_wait: None,
         });
         let hunk = order.hunk as usize - 1;
         let acceptable = |answer: &str| parses_with(text, replaced, hunk, answer);

@@ -1,9 +1,10 @@
-//! One turn: the model's answer, and the calls it asks for, one after the other.
+//! One turn: the model's answer and the calls it requests, one after the other.
 
 use super::{Attempt, Break, compact, conduct::Permission, failed};
 use crate::{
     conversation::say,
     failure::Failure,
+    port::{Call, CallResult, Turn},
     tools::{Finish, Tool, ToolResult},
 };
 use domain::{plan::first_line, run::ReasonCode};
@@ -14,20 +15,20 @@ use telemetry::{
     span::{self, SpanKind},
 };
 
-/// Said before the last turn.
+/// Added before the last turn.
 const LAST_TURN: &str = "This is your last turn. Call `finish` now: `done` if the task is done, else `partial` with \
                          what is missing, `blocked` or `impossible`.";
-/// Answers a call that comes too late to be run.
+/// Answers a call other than `finish` in the last turn.
 const NO_TURNS_LEFT: &str = "Not run: there are no turns left; only `finish` could be called.";
-/// Answers a call that stands behind `finish`.
+/// Answers a call that follows `finish`.
 const AFTER_FINISH: &str = "Not run: `finish` ended the attempt.";
-/// Stands for an answer without any text, which some servers refuse in a history.
+/// Replaces an empty answer, which some servers refuse in a history.
 const SAID_NOTHING: &str = "(no answer)";
 
 impl Attempt<'_> {
-    /// Asks the model once and does what it asks for; the report, if it has finished.
+    /// Asks the model once and runs the calls of its answer. Returns the report if it has finished.
     pub(super) async fn next_turn(&mut self, limit: u32) -> Result<Option<Finish>, Break> {
-        self.may_go_on()?;
+        self.check_may_continue()?;
         self.turn += 1;
         let is_last = self.turn == limit;
         for note in self.notes.drain(..) {
@@ -38,40 +39,42 @@ impl Attempt<'_> {
         }
         let number = self.turn;
         let mut span = self
-            .means
+            .session
             .trace
             .map(|trace| span::child(trace, SpanKind::Turn { number }));
         let context = span.as_ref().map(span::SpanGuard::context);
-        let result = self.asked_and_done(is_last, context.as_ref()).await;
+        let result = self.ask_and_run(is_last, context.as_ref()).await;
         if let (Some(span), Err(Break::Failed(reason) | Break::GaveUp(reason))) = (&mut span, &result) {
             span.fail(reason.code.as_str());
         }
         result
     }
 
-    async fn asked_and_done(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Option<Finish>, Break> {
+    async fn ask_and_run(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Option<Finish>, Break> {
         let reply = self.ask(is_last, trace).await?;
-        let assistant = recorded(&reply);
-        let journal = self.means.journal;
-        let verdict = journal.turn_answered(self.turn, &reply, &assistant).await;
+        let assistant = history_message(&reply);
+        let verdict = match journal_turn(self.turn, &reply, &assistant) {
+            Ok(turn) => self.session.journal.turn_answered(&turn).await,
+            Err(error) => Err(error.to_string()),
+        };
         self.messages.push(assistant);
-        self.heed(verdict)?;
+        self.apply(verdict)?;
 
         let finish = self.call_all(&reply, is_last, trace).await?;
-        let verdict = journal.turn_ended(self.turn).await;
-        self.heed(verdict)?;
+        let verdict = self.session.journal.turn_ended(self.turn).await;
+        self.apply(verdict)?;
         if finish.is_none() {
             let was_cut = reply.stop == StopReason::Length;
-            let heard = self.conduct.turn_ended(&reply.tool_calls, was_cut);
-            self.notes.extend(heard.map_err(Break::Failed)?);
+            let note = self.conduct.turn_ended(&reply.tool_calls, was_cut);
+            self.notes.extend(note.map_err(Break::Failed)?);
         }
         Ok(finish)
     }
 
     async fn ask(&mut self, is_last: bool, trace: Option<&TraceContext>) -> Result<Reply, Break> {
-        let window = self.means.models.window(&self.order.model);
-        let room = compact::Room::of(window);
-        compact::fit(&mut self.messages, &self.tools, room);
+        let window = self.models.window(&self.order.model);
+        let budget = compact::Budget::of(window);
+        compact::fit(&mut self.messages, &self.tools, budget);
         loop {
             // Tools stay as they are on the last turn, too: the history calls them, and the prefix stays cached.
             let choice = match is_last {
@@ -85,11 +88,11 @@ impl Attempt<'_> {
                 deadline: Some(self.order.deadline),
                 ..Request::new(self.order.model.clone(), CostRole::Worker, self.messages.clone())
             };
-            let means = &self.means;
+            let session = &self.session;
             let answer = tokio::select! {
                 biased;
-                () = means.cancel.cancelled() => return Err(Break::Stopped),
-                answer = means.models.complete(&request, means.ledger, trace) => answer,
+                () = session.cancel.cancelled() => return Err(Break::Stopped),
+                answer = self.models.complete(&request, session.ledger, trace) => answer,
             };
             let failure = match answer {
                 Ok(reply) => return Ok(reply),
@@ -101,9 +104,9 @@ impl Attempt<'_> {
                 Failure::Transient(reason) => return Err(Break::Failed(reason)),
                 Failure::Unusable(text) => return Err(failed(ReasonCode::Model, text)),
                 Failure::TooLong(text) => {
-                    // The estimate was too low: make do with half, as long as that leaves something out.
-                    let room = compact::Room::half_of(&self.messages, &self.tools);
-                    if !compact::fit(&mut self.messages, &self.tools, room) {
+                    // The estimate was too low: shorten the history to half, as long as there is something to leave out.
+                    let budget = compact::Budget::half_of(&self.messages, &self.tools);
+                    if !compact::fit(&mut self.messages, &self.tools, budget) {
                         return Err(failed(ReasonCode::Model, text));
                     }
                 }
@@ -111,7 +114,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Every call of an answer, in order, up to one that finishes the attempt; each is answered.
+    /// Answers every call in order. Those that follow a `finish` are not run.
     async fn call_all(
         &mut self,
         reply: &Reply,
@@ -124,10 +127,9 @@ impl Attempt<'_> {
                 self.answer(call, AFTER_FINISH, false).await?;
                 continue;
             }
-            self.may_go_on()?;
-            let journal = self.means.journal;
-            let verdict = journal.tool_intent(self.turn, call, &summary(call)).await;
-            self.heed(verdict)?;
+            self.check_may_continue()?;
+            let verdict = self.session.journal.call_started(self.turn, &journal_call(call)).await;
+            self.apply(verdict)?;
             match self.conduct.before(call) {
                 Permission::Refused(text) => self.answer(call, &text, false).await?,
                 Permission::GiveUp(reason) => {
@@ -140,8 +142,8 @@ impl Attempt<'_> {
                 Permission::Granted => {
                     let result = self.call(call, trace).await?;
                     self.answer(call, &result.content, result.ok).await?;
-                    let heard = self.conduct.after(call, &result.content, result.ok);
-                    self.notes.extend(heard.map_err(Break::Failed)?);
+                    let note = self.conduct.after(call, &result.content, result.ok);
+                    self.notes.extend(note.map_err(Break::Failed)?);
                     finish = result.finish;
                 }
             }
@@ -149,11 +151,11 @@ impl Attempt<'_> {
         Ok(finish)
     }
 
-    /// Runs a call, not beyond the attempt's time. A call that was cut short by a stop has no result: its effects
+    /// Runs a call until the attempt's deadline at most. A call that was cut short by a stop has no result: its effects
     /// are unknown.
     async fn call(&self, call: &ToolCall, trace: Option<&TraceContext>) -> Result<ToolResult, Break> {
-        let cancel = self.means.cancel.child_token();
-        let running = self.means.toolbox.call(&call.name, &call.arguments, &cancel, trace);
+        let cancel = self.session.cancel.child_token();
+        let running = self.session.toolbox.call(&call.name, &call.arguments, &cancel, trace);
         tokio::pin!(running);
         let result = tokio::select! {
             result = &mut running => result,
@@ -162,23 +164,49 @@ impl Attempt<'_> {
                 running.await
             }
         };
-        if self.means.cancel.is_cancelled() {
+        if self.session.cancel.is_cancelled() {
             return Err(Break::Stopped);
         }
         Ok(result)
     }
 
-    /// Journals the answer to a call and puts it into the history.
+    /// Journals the result of a call and adds it to the history.
     pub(super) async fn answer(&mut self, call: &ToolCall, content: &str, ok: bool) -> Result<(), Break> {
-        let journal = self.means.journal;
-        let verdict = journal.tool_result(self.turn, &call.id, content, ok).await;
-        self.messages.push(Message::tool(&call.id, content));
-        self.heed(verdict)
+        let result = CallResult {
+            content: content.to_owned(),
+            ok,
+        };
+        let verdict = self.session.journal.call_ended(self.turn, &call.id, &result).await;
+        self.messages.push(Message::tool(&call.id, result.content));
+        self.apply(verdict)
     }
 }
 
-/// The message that goes into history and journal for an answer.
-fn recorded(reply: &Reply) -> Message {
+/// The turn as it is journaled. Its payload is the message, as the history keeps it.
+fn journal_turn(number: u32, reply: &Reply, assistant: &Message) -> Result<Turn, serde_json::Error> {
+    Ok(Turn {
+        number,
+        model: reply.model.clone(),
+        text: reply.content.clone().filter(|text| !text.is_empty()),
+        tools: reply.tool_calls.iter().map(|call| call.name.clone()).collect(),
+        usage: reply.usage,
+        cost: reply.cost,
+        payload: serde_json::to_value(assistant)?,
+    })
+}
+
+fn journal_call(call: &ToolCall) -> Call {
+    Call {
+        id: call.id.clone(),
+        tool: call.name.clone(),
+        arguments: call.arguments.clone(),
+        summary: summary(call),
+        may_change_tree: Tool::named(&call.name).is_some_and(Tool::changes),
+    }
+}
+
+/// The message that the history keeps for an answer.
+fn history_message(reply: &Reply) -> Message {
     let content = reply.content.clone().filter(|text| !text.is_empty());
     Message::Assistant {
         content: match reply.tool_calls.is_empty() {
@@ -189,8 +217,8 @@ fn recorded(reply: &Reply) -> Message {
     }
 }
 
-/// What a call is to do, in a few words.
-pub(super) fn summary(call: &ToolCall) -> String {
+/// What a call does, in a few words.
+fn summary(call: &ToolCall) -> String {
     const LENGTH: usize = 80;
     let Ok(arguments) = serde_json::from_str::<Value>(&call.arguments) else {
         return "unreadable arguments".to_owned();

@@ -1,7 +1,7 @@
-//! What workers are told: the facts are there, what must not be is not, and the beginning never changes.
+//! The prompts of workers: every fact is included, nothing else is, and the prefix is constant.
 
 use super::*;
-use crate::{testing::within, worker::prompt};
+use crate::{model_worker::prompt, testing::within};
 use domain::plan::{Acceptance, Interface, TaskCheck};
 
 /// An order in which everything that can be said is said.

@@ -1,35 +1,35 @@
-//! Keeping a long conversation within the model's window.
+//! Keeps a long conversation within the model's context window.
 //!
-//! What the worker was asked stays as it is, whatever happens. Results of tools go first, from the middle outwards:
-//! the beginning says what the work is about, the end what it is at. Then what the calls themselves carried. What is
-//! left out says how much it was, the same way each time, so that the prefix stays the same between compactions.
+//! The task itself always stays complete. Tool results are elided first, from the middle outwards, because the beginning
+//! explains the work and the end shows its current state; then the arguments of calls. An elided text is replaced by its
+//! length, always in the same words, so that the prefix stays stable between compactions.
 
 use crate::text::tokens;
 use llm::{Message, ToolSpec};
 
-/// The window of a model that is not known.
+/// The window of an unknown model, in tokens.
 const UNKNOWN_WINDOW: u64 = 128_000;
-/// Above this part of the window, in hundredths, the history is compacted.
+/// The history is compacted when it takes more than this percentage of the window.
 const HIGH: u64 = 80;
-/// To this part of it, so that it does not happen every turn.
+/// It is compacted to this percentage, so that it does not happen every turn.
 const LOW: u64 = 60;
-/// Messages at the end that stay whole as long as that is possible.
+/// The latest messages, which stay complete as long as possible.
 const LATEST: usize = 6;
-/// What is shorter is not worth leaving out, in bytes.
+/// Texts up to this many bytes are not elided.
 const SHORT: usize = 200;
 
-/// Leaves something out of a message; whether there was anything.
+/// Elides a part of a message. Returns whether there was anything to elide.
 type Elide = fn(&mut Message) -> bool;
 
-/// How much a conversation may take, in tokens.
+/// How long a conversation may be, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct Budget {
     high: u64,
     low: u64,
 }
 
-impl Room {
-    /// The room in a model's window.
+impl Budget {
+    /// The budget for a model's window.
     pub(super) fn of(window: Option<u64>) -> Self {
         let window = window.unwrap_or(UNKNOWN_WINDOW);
         Self {
@@ -38,16 +38,16 @@ impl Room {
         }
     }
 
-    /// Half of what a conversation takes now, whatever the model's window is said to be.
+    /// Half of the conversation's present length, whatever the model's window is said to be.
     pub(super) fn half_of(messages: &[Message], tools: &[ToolSpec]) -> Self {
         let half = length(messages, tools) / 2;
         Self { high: half, low: half }
     }
 }
 
-/// Leaves things out until the conversation fits; whether it left out anything.
-pub(super) fn fit(messages: &mut [Message], tools: &[ToolSpec], room: Room) -> bool {
-    if length(messages, tools) <= room.high {
+/// Elides texts until the conversation fits. Returns whether anything changed.
+pub(super) fn fit(messages: &mut [Message], tools: &[ToolSpec], budget: Budget) -> bool {
+    if length(messages, tools) <= budget.high {
         return false;
     }
     let mut changed = false;
@@ -59,7 +59,7 @@ pub(super) fn fit(messages: &mut [Message], tools: &[ToolSpec], room: Room) -> b
     ];
     for (end, elide) in passes {
         for at in middle_out(end) {
-            if length(messages, tools) <= room.low {
+            if length(messages, tools) <= budget.low {
                 return changed;
             }
             changed |= elide(&mut messages[at]);
@@ -68,11 +68,11 @@ pub(super) fn fit(messages: &mut [Message], tools: &[ToolSpec], room: Room) -> b
     changed
 }
 
-/// The places from 0 up to `end`, those in the middle first.
+/// The positions from 0 up to `end`, those in the middle first.
 fn middle_out(end: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..end).collect();
-    places.sort_by_key(|place| (2 * place + 1).abs_diff(end));
-    places
+    let mut positions: Vec<usize> = (0..end).collect();
+    positions.sort_by_key(|position| (2 * position + 1).abs_diff(end));
+    positions
 }
 
 fn elide_result(message: &mut Message) -> bool {
@@ -102,7 +102,7 @@ fn elide_arguments(message: &mut Message) -> bool {
     changed
 }
 
-/// About how many tokens a conversation takes.
+/// The estimated tokens of a conversation.
 fn length(messages: &[Message], tools: &[ToolSpec]) -> u64 {
     let said: usize = messages.iter().map(length_of).sum();
     let offered: usize = tools.iter().map(length_of_tool).sum();
@@ -157,32 +157,32 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_alone() {
+    fn conversation_that_fits_is_unchanged() {
         let mut messages = conversation(10, 400);
         let before = messages.clone();
-        assert!(!fit(&mut messages, &[], Room::of(Some(10_000))));
+        assert!(!fit(&mut messages, &[], Budget::of(Some(10_000))));
         assert_eq!(messages, before);
     }
 
     #[test]
-    fn results_in_the_middle_go_first_and_the_request_stays() {
-        let room = Room::of(Some(49_000));
+    fn results_in_the_middle_are_elided_first_and_the_request_stays() {
+        let budget = Budget::of(Some(49_000));
         let mut messages = conversation(20, 4_000);
-        assert!(fit(&mut messages, &[], room));
+        assert!(fit(&mut messages, &[], budget));
         let gone = elided(&messages);
         assert!(gone.contains(&17) && gone.contains(&19), "{gone:?}");
         assert!(!gone.contains(&3) && !gone.contains(&41), "{gone:?}");
         assert_eq!(messages[1], Message::user("the task"));
 
         let before = messages.clone();
-        assert!(!fit(&mut messages, &[], room), "once is enough");
+        assert!(!fit(&mut messages, &[], budget), "once is enough");
         assert_eq!(messages, before);
     }
 
     #[test]
-    fn arguments_follow_and_stay_json() {
+    fn elided_arguments_stay_json() {
         let mut messages = conversation(10, 4_000);
-        assert!(fit(&mut messages, &[], Room::of(Some(10_000))));
+        assert!(fit(&mut messages, &[], Budget::of(Some(10_000))));
         for message in &messages {
             if let Message::Assistant { tool_calls, .. } = message {
                 for call in tool_calls {
@@ -194,8 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn when_nothing_is_left_to_leave_out_that_is_said() {
+    fn conversation_without_anything_to_elide_is_unchanged() {
         let mut messages = vec![Message::system("s"), Message::user("u".repeat(100_000))];
-        assert!(!fit(&mut messages, &[], Room::of(Some(1_000))));
+        assert!(!fit(&mut messages, &[], Budget::of(Some(1_000))));
     }
 }

@@ -1,7 +1,10 @@
-//! Attempts that go on where a process died.
+//! Attempts that resume after a crash.
 
 use super::*;
-use crate::worker::replay::{INTERRUPTED, NOT_BEGUN};
+use crate::{
+    model_worker::replay::{INTERRUPTED, NOT_STARTED},
+    port::CallResult,
+};
 use llm::ToolCall;
 
 fn call(id: &str, name: &str, arguments: serde_json::Value) -> ToolCall {
@@ -14,16 +17,24 @@ fn call(id: &str, name: &str, arguments: serde_json::Value) -> ToolCall {
 
 fn journaled(turn: u32, calls: Vec<ToolCall>, results: Vec<(&str, Option<&str>)>) -> JournaledTurn {
     JournaledTurn {
-        turn,
-        assistant: Message::Assistant {
-            content: None,
-            tool_calls: calls,
-        },
-        results: results
+        number: turn,
+        payload: payload(None, calls),
+        calls: results
             .into_iter()
-            .map(|(id, result)| (id.to_owned(), result.map(str::to_owned)))
+            .map(|(id, result)| JournaledCall {
+                id: id.to_owned(),
+                result: result.map(|content| CallResult {
+                    content: content.to_owned(),
+                    ok: true,
+                }),
+            })
             .collect(),
     }
+}
+
+fn payload(content: Option<&str>, tool_calls: Vec<ToolCall>) -> serde_json::Value {
+    let content = content.map(str::to_owned);
+    serde_json::to_value(Message::Assistant { content, tool_calls }).unwrap()
 }
 
 fn finish(id: &str) -> ToolCall {
@@ -31,9 +42,9 @@ fn finish(id: &str) -> ToolCall {
 }
 
 #[tokio::test]
-async fn a_call_without_a_result_is_answered_as_interrupted() {
+async fn call_without_a_result_is_answered_as_interrupted() {
     let script = Script::play(vec![say_finish(turn(3), "done")]).await;
-    let room = Room::new().await;
+    let harness = Harness::new().await;
     let list = || call("a", "list_dir", json!({"path": "."}));
     let shell = |id| call(id, "shell", json!({"command": format!("echo {id}")}));
     let mut order = order();
@@ -45,7 +56,7 @@ async fn a_call_without_a_result_is_answered_as_interrupted() {
             vec![("a", Some("empty")), ("b", None)],
         ),
     ];
-    let end = room.work(&order, &script).await;
+    let end = harness.work(&order, &script).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
 
     assert_eq!(script.asked().len(), 1);
@@ -56,32 +67,32 @@ async fn a_call_without_a_result_is_answered_as_interrupted() {
         .filter(|message| message["role"] == "tool")
         .map(|message| message["content"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(said, ["empty", "empty", INTERRUPTED, NOT_BEGUN]);
-    let lines = room.notebook.lines();
+    assert_eq!(said, ["empty", "empty", INTERRUPTED, NOT_STARTED]);
+    let lines = harness.notebook.lines();
     assert_eq!(lines[0], format!("2 result, not ok: {INTERRUPTED}"));
-    assert_eq!(lines[1], format!("2 result, not ok: {NOT_BEGUN}"));
+    assert_eq!(lines[1], format!("2 result, not ok: {NOT_STARTED}"));
     assert_eq!(lines[2], "3 answered: 1 calls");
 }
 
 #[tokio::test]
-async fn an_attempt_that_had_finished_asks_nobody_again() {
+async fn finished_attempt_makes_no_further_call() {
     for result in [Some("The report is recorded."), None] {
         let script = Script::play(vec![]).await;
         let mut order = order();
         order.resume = vec![journaled(1, vec![finish("a")], vec![("a", result)])];
-        let end = Room::new().await.work(&order, &script).await;
+        let end = Harness::new().await.work(&order, &script).await;
         assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
         assert!(script.asked().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_finish_behind_an_interrupted_call_does_not_count() {
+async fn finish_after_an_interrupted_call_does_not_count() {
     let script = Script::play(vec![say_finish(turn(2), "partial")]).await;
     let mut order = order();
     let test = call("a", "shell", json!({"command": "sh test.sh"}));
     order.resume = vec![journaled(1, vec![test, finish("b")], vec![("a", None)])];
-    let end = Room::new().await.work(&order, &script).await;
+    let end = Harness::new().await.work(&order, &script).await;
     let WorkEnd::Finished(finish) = end else {
         panic!("{end:?}");
     };
@@ -90,21 +101,21 @@ async fn a_finish_behind_an_interrupted_call_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_was_changed_and_reported_before_the_interruption_counts() {
+async fn change_and_report_before_the_interruption_count() {
     let write = || call("a", "write_file", json!({"path": "new", "content": "1"}));
     for finished in [Some("The report is recorded."), None] {
         let script = Script::play(vec![]).await;
         let mut order = order();
         let results = vec![("a", Some("wrote new")), ("b", finished)];
         order.resume = vec![journaled(1, vec![write(), finish("b")], results)];
-        let end = Room::new().await.work(&order, &script).await;
+        let end = Harness::new().await.work(&order, &script).await;
         assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
         assert!(script.asked().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_call_that_was_interrupted_again_and_again_is_no_circle() {
+async fn repeatedly_interrupted_call_is_allowed() {
     let shell = |id| call(id, "shell", json!({"command": "sh test.sh"}));
     let script = Script::play(vec![
         turn(7).call("shell", json!({"command": "sh test.sh"})),
@@ -114,11 +125,11 @@ async fn a_call_that_was_interrupted_again_and_again_is_no_circle() {
     let mut order = order();
     order.resume = (1..=6)
         .map(|turn| {
-            let results = vec![("a", Some(INTERRUPTED)), ("b", Some(NOT_BEGUN))];
+            let results = vec![("a", Some(INTERRUPTED)), ("b", Some(NOT_STARTED))];
             journaled(turn, vec![shell("a"), shell("b")], results)
         })
         .collect();
-    let end = Room::new().await.work(&order, &script).await;
+    let end = Harness::new().await.work(&order, &script).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
 }
 
@@ -127,21 +138,18 @@ async fn turns_before_the_interruption_count() {
     let script = Script::play(vec![]).await;
     let mut order = limited(2);
     let silent = |turn| JournaledTurn {
-        turn,
-        assistant: Message::Assistant {
-            content: Some("hm".into()),
-            tool_calls: Vec::new(),
-        },
-        results: Vec::new(),
+        number: turn,
+        payload: payload(Some("hm"), Vec::new()),
+        calls: Vec::new(),
     };
     order.resume = vec![silent(1), silent(2)];
-    let end = Room::new().await.work(&order, &script).await;
+    let end = Harness::new().await.work(&order, &script).await;
     assert!(matches!(end, WorkEnd::Failed(reason) if reason.code == ReasonCode::Limit));
     assert!(script.asked().is_empty());
 }
 
 #[tokio::test]
-async fn the_history_after_a_resume_is_the_history_before_it() {
+async fn history_after_a_resume_equals_the_history_before_it() {
     let rules = || {
         vec![
             turn(1).say("Hm."),
@@ -150,7 +158,7 @@ async fn the_history_after_a_resume_is_the_history_before_it() {
         ]
     };
     let whole = Script::play(rules()).await;
-    Room::new().await.work(&order(), &whole).await;
+    Harness::new().await.work(&order(), &whole).await;
     let before = whole.messages(3);
 
     let call_of = |message: &serde_json::Value| ToolCall {
@@ -165,14 +173,53 @@ async fn the_history_after_a_resume_is_the_history_before_it() {
     let result = before[5]["content"].as_str().unwrap();
     let mut resumed = order();
     let mut silent = journaled(1, vec![], vec![]);
-    silent.assistant = Message::Assistant {
-        content: Some("Hm.".into()),
-        tool_calls: Vec::new(),
-    };
+    silent.payload = payload(Some("Hm."), Vec::new());
     let id = listing.id.clone();
     resumed.resume = vec![silent, journaled(2, vec![listing], vec![(&id, Some(result))])];
     let rest = Script::play(rules()).await;
-    let end = Room::new().await.work(&resumed, &rest).await;
+    let end = Harness::new().await.work(&resumed, &rest).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
     assert_eq!(rest.messages(1), before);
+}
+
+/// Written by the first version: rows of then must stay readable.
+#[tokio::test]
+async fn payload_of_the_first_version_is_replayed() {
+    let script = Script::play(vec![say_finish(turn(3), "done")]).await;
+    let mut order = order();
+    let listing = json!({"role": "assistant", "content": null, "tool_calls": [
+        {"id": "call_1", "name": "list_dir", "arguments": "{\"path\": \".\"}"}]});
+    let silent = json!({"role": "assistant", "content": "Hm."});
+    order.resume = vec![
+        JournaledTurn {
+            payload: listing,
+            ..journaled(1, Vec::new(), vec![("call_1", Some("empty"))])
+        },
+        JournaledTurn {
+            payload: silent,
+            ..journaled(2, Vec::new(), Vec::new())
+        },
+    ];
+    let end = Harness::new().await.work(&order, &script).await;
+    assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
+    script.asked();
+    let messages = script.messages(1);
+    assert_eq!(messages[2]["tool_calls"][0]["function"]["name"], "list_dir");
+    assert_eq!(messages[3]["content"], "empty");
+    assert_eq!(messages[4]["content"], "Hm.");
+}
+
+#[tokio::test]
+async fn unreadable_payload_fails_the_attempt_and_names_the_turn() {
+    let script = Script::play(vec![]).await;
+    let mut order = order();
+    order.resume = vec![JournaledTurn {
+        payload: json!({"step": 1}),
+        ..journaled(1, Vec::new(), Vec::new())
+    }];
+    let end = Harness::new().await.work(&order, &script).await;
+    assert!(
+        matches!(&end, WorkEnd::Failed(reason) if reason.code == ReasonCode::Internal && reason.message.contains("turn 1")),
+        "{end:?}"
+    );
 }

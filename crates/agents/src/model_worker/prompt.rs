@@ -1,21 +1,21 @@
-//! What a worker is told: a constant part for each profile, then everything that differs.
+//! The prompt of a worker: a constant part for each profile, then the task.
 
-use super::{Feedback, HandOff, WorkOrder};
 use crate::{
     profile::Profile,
     text::{head_and_tail, listed, quoted},
     tools::WritePolicy,
+    worker::{Feedback, HandOff, WorkOrder},
 };
 use domain::plan::Acceptance;
 
-/// What every worker is told.
+/// The rules for every worker.
 const RULES: &str = include_str!("../../prompts/worker.md");
 
-/// Bytes of what the gate printed, or of a conflict, that are shown.
+/// Bytes shown of a gate's output or of a conflict.
 const OUTPUT_BYTES: usize = 6_000;
-/// Bytes of another worker's report that are shown.
+/// Bytes shown of another worker's report.
 const REPORT_BYTES: usize = 3_000;
-/// Paths of one list that are shown.
+/// Paths shown of one list.
 const PATHS: usize = 30;
 
 /// The constant part: the same bytes for every worker of a profile.
@@ -112,7 +112,7 @@ fn facts(order: &WorkOrder) -> Vec<String> {
     ];
     lines.extend(order.hand_offs.iter().flat_map(hand_off));
     if let Some(feedback) = &order.feedback {
-        lines.extend(came_back(feedback));
+        lines.extend(previous_attempt(feedback));
     }
     if !order.conflicted.is_empty() {
         lines.push(format!(
@@ -141,7 +141,7 @@ fn hand_off(hand_off: &HandOff) -> Vec<String> {
     lines
 }
 
-fn came_back(feedback: &Feedback) -> Vec<String> {
+fn previous_attempt(feedback: &Feedback) -> Vec<String> {
     let mut lines = vec![
         format!("Attempt {} was not enough:", feedback.attempt),
         quoted(&feedback.reason),

@@ -7,22 +7,24 @@ use super::*;
 use crate::{
     profile::{Profile, Profiles},
     testing::{Book, Notebook, Script, sim},
-    tools::{ToolLimits, ToolSettings},
+    tools::{ToolBox, ToolLimits, ToolSettings},
+    worker::{Feedback, HandOff, JournaledCall, JournaledTurn},
 };
 use domain::{
     CommitId,
     limits::RunLimits,
     plan::Paths,
     run::{Check, CheckSource},
+    task::Outcome,
 };
-use sandbox::{Sandbox, Settings, Tier};
+use sandbox::{CancellationToken, Sandbox, Settings, Tier};
 use serde_json::json;
 use sim_llm::{Fault, Rule};
 use std::{fs, sync::Arc, time::Duration};
 use tempfile::TempDir;
 
-/// An attempt's surroundings.
-struct Room {
+/// The surroundings of an attempt.
+struct Harness {
     directory: TempDir,
     toolbox: ToolBox,
     book: Book,
@@ -30,7 +32,7 @@ struct Room {
     cancel: CancellationToken,
 }
 
-impl Room {
+impl Harness {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         for name in ["wt", "out"] {
@@ -61,15 +63,14 @@ impl Room {
     }
 
     async fn work(&self, order: &WorkOrder, script: &Script) -> WorkEnd {
-        let means = Means {
+        let session = Session {
             toolbox: &self.toolbox,
-            models: &script.models,
             ledger: &self.book,
             journal: &self.notebook,
             cancel: &self.cancel,
             trace: None,
         };
-        work(order, means).await
+        ModelWorker::new(script.models.clone()).work(order, session).await
     }
 }
 
@@ -125,46 +126,46 @@ fn write(rule: Rule) -> Rule {
 }
 
 #[tokio::test]
-async fn an_attempt_writes_journals_and_finishes() {
+async fn attempt_writes_journals_and_finishes() {
     let script = Script::play(vec![
         write(turn(1)).call("shell", json!({"command": "cat hello.txt"})),
         say_finish(turn(2), "done").call("shell", json!({"command": "rm hello.txt"})),
     ])
     .await;
-    let room = Room::new().await;
-    let end = room.work(&order(), &script).await;
+    let harness = Harness::new().await;
+    let end = harness.work(&order(), &script).await;
     let WorkEnd::Finished(finish) = end else {
         panic!("{end:?}");
     };
     assert_eq!((finish.outcome, finish.summary.as_str()), (Outcome::Done, "a word"));
-    assert_eq!(room.file("hello.txt").as_deref(), Some("hello\n"));
-    let lines = room.notebook.lines();
+    assert_eq!(harness.file("hello.txt").as_deref(), Some("hello\n"));
+    let lines = harness.notebook.lines();
     let kinds: Vec<&str> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(
         kinds,
         [
             "1 answered",
-            "1 intent",
+            "1 started",
             "1 result, ok",
-            "1 intent",
+            "1 started",
             "1 result, ok",
             "1 ended",
             "2 answered",
-            "2 intent",
+            "2 started",
             "2 result, ok",
             "2 result, not ok",
             "2 ended"
         ]
     );
-    assert_eq!(lines[3], "1 intent: shell cat hello.txt");
+    assert_eq!(lines[3], "1 started: shell cat hello.txt");
     assert_eq!(script.asked().len(), 2);
 }
 
 #[tokio::test]
-async fn blocked_may_be_tried_again_and_impossible_may_not() {
+async fn blocked_fails_the_attempt_and_impossible_the_task() {
     for (outcome, gives_up) in [("blocked", false), ("impossible", true)] {
         let script = Script::play(vec![say_finish(turn(1), outcome)]).await;
-        let end = Room::new().await.work(&order(), &script).await;
+        let end = Harness::new().await.work(&order(), &script).await;
         let reason = match end {
             WorkEnd::GaveUp(reason) if gives_up => reason,
             WorkEnd::Failed(reason) if !gives_up => reason,
@@ -176,9 +177,9 @@ async fn blocked_may_be_tried_again_and_impossible_may_not() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_call_is_nudged_and_three_fail() {
+async fn answer_without_a_call_is_nudged_and_the_third_fails() {
     let script = Script::play(vec![Rule::worker("*").say("I am thinking.")]).await;
-    let end = Room::new().await.work(&order(), &script).await;
+    let end = Harness::new().await.work(&order(), &script).await;
     assert!(matches!(end, WorkEnd::Failed(_)), "{end:?}");
     assert_eq!(script.asked().len(), 3);
     let nudge = script.messages(2).pop().unwrap();
@@ -193,25 +194,25 @@ async fn unknown_tools_and_broken_arguments_are_answered() {
         say_finish(turn(3), "done"),
     ])
     .await;
-    let room = Room::new().await;
-    let end = room.work(&order(), &script).await;
+    let harness = Harness::new().await;
+    let end = harness.work(&order(), &script).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
-    let lines = room.notebook.lines();
+    let lines = harness.notebook.lines();
     assert!(lines.iter().any(|line| line.contains("The tool `fly` does not exist")));
     assert!(lines.iter().any(|line| line.contains("not valid JSON")));
     assert_eq!(script.asked().len(), 3);
 }
 
 #[tokio::test]
-async fn the_last_turn_asks_for_finish_and_runs_nothing_else() {
+async fn last_turn_requests_finish_and_runs_nothing_else() {
     let script = Script::play(vec![turn(1).call("list_dir", json!({"path": "."})), write(turn(2))]).await;
-    let room = Room::new().await;
-    let end = room.work(&limited(2), &script).await;
+    let harness = Harness::new().await;
+    let end = harness.work(&limited(2), &script).await;
     let WorkEnd::Failed(reason) = end else {
         panic!("{end:?}");
     };
     assert_eq!(reason.code, ReasonCode::Limit);
-    assert_eq!(room.file("hello.txt"), None);
+    assert_eq!(harness.file("hello.txt"), None);
     let body = script.body(2);
     assert_eq!(body["tool_choice"]["function"]["name"], "finish");
     let last = body["messages"].as_array().unwrap().last().unwrap().clone();
@@ -219,10 +220,10 @@ async fn the_last_turn_asks_for_finish_and_runs_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_worker_in_circles_is_nudged_refused_and_stopped() {
+async fn worker_in_circles_is_nudged_refused_and_stopped() {
     let script = Script::play(vec![Rule::worker("*").call("shell", json!({"command": "echo a"}))]).await;
-    let room = Room::new().await;
-    let end = room.work(&order(), &script).await;
+    let harness = Harness::new().await;
+    let end = harness.work(&order(), &script).await;
     let WorkEnd::Failed(reason) = end else {
         panic!("{end:?}");
     };
@@ -233,18 +234,18 @@ async fn a_worker_in_circles_is_nudged_refused_and_stopped() {
 }
 
 #[tokio::test]
-async fn the_journal_can_stop_an_attempt_or_say_something() {
+async fn journal_can_stop_an_attempt_or_add_a_message() {
     let script = Script::play(vec![write(turn(1)), say_finish(turn(2), "done")]).await;
-    let mut room = Room::new().await;
-    room.notebook.verdicts = vec![("1 intent", Verdict::Stop)];
-    assert_eq!(room.work(&order(), &script).await, WorkEnd::Stopped);
-    assert_eq!(room.file("hello.txt"), None, "nothing runs after a stop");
+    let mut harness = Harness::new().await;
+    harness.notebook.verdicts = vec![("1 started", Verdict::Stop)];
+    assert_eq!(harness.work(&order(), &script).await, WorkEnd::Stopped);
+    assert_eq!(harness.file("hello.txt"), None, "nothing runs after a stop");
 
     let script = Script::play(vec![write(turn(1)), say_finish(turn(2), "done")]).await;
-    let mut room = Room::new().await;
+    let mut harness = Harness::new().await;
     let word = Verdict::Message("the person says: in English, please".into());
-    room.notebook.verdicts = vec![("1 ended", word)];
-    assert!(matches!(room.work(&order(), &script).await, WorkEnd::Finished(_)));
+    harness.notebook.verdicts = vec![("1 ended", word)];
+    assert!(matches!(harness.work(&order(), &script).await, WorkEnd::Finished(_)));
     let last = script.messages(2).pop().unwrap();
     assert_eq!(last["role"], "user");
     assert_eq!(last["content"], "the person says: in English, please");
@@ -252,11 +253,11 @@ async fn the_journal_can_stop_an_attempt_or_say_something() {
 }
 
 #[tokio::test]
-async fn a_refused_budget_gives_up() {
+async fn refused_budget_ends_the_task() {
     let script = Script::play(vec![write(turn(1)), say_finish(turn(2), "done")]).await;
-    let mut room = Room::new().await;
-    room.book.refuse_from = Some(1);
-    let end = room.work(&order(), &script).await;
+    let mut harness = Harness::new().await;
+    harness.book.refuse_from = Some(1);
+    let end = harness.work(&order(), &script).await;
     let WorkEnd::GaveUp(reason) = end else {
         panic!("{end:?}");
     };
@@ -265,32 +266,33 @@ async fn a_refused_budget_gives_up() {
 }
 
 #[tokio::test]
-async fn a_model_that_hangs_is_left_when_the_attempt_is_cancelled() {
+async fn cancelled_attempt_does_not_wait_for_a_hanging_model() {
     let script = Script::play(vec![Rule::any().fault(Fault::Hang)]).await;
-    let room = Room::new().await;
+    let harness = Harness::new().await;
     let order = order();
-    let (end, ()) = tokio::join!(room.work(&order, &script), async {
+    let (end, ()) = tokio::join!(harness.work(&order, &script), async {
         while script.asked().is_empty() {
             tokio::task::yield_now().await;
         }
-        room.cancel.cancel();
+        harness.cancel.cancel();
     });
     assert_eq!(end, WorkEnd::Stopped);
 }
 
 #[tokio::test]
-async fn an_attempt_past_its_time_fails_with_the_limit() {
+async fn attempt_past_its_deadline_fails_with_the_limit() {
     let script = Script::play(vec![turn(1).call("shell", json!({"command": "sleep 30"}))]).await;
-    let room = Room::new().await;
+    let harness = Harness::new().await;
     let mut order = order();
     order.deadline = Instant::now() + Duration::from_millis(700);
-    let end = room.work(&order, &script).await;
+    let end = harness.work(&order, &script).await;
     let WorkEnd::Failed(reason) = end else {
         panic!("{end:?}");
     };
     assert_eq!(reason.code, ReasonCode::Limit);
     assert!(
-        room.notebook
+        harness
+            .notebook
             .lines()
             .iter()
             .any(|line| line.starts_with("1 result, not ok"))
@@ -298,9 +300,9 @@ async fn an_attempt_past_its_time_fails_with_the_limit() {
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_is_no_fault_of_the_task() {
+async fn provider_failure_has_the_reason_code_of_the_model() {
     let script = Script::play(vec![Rule::any().fault(Fault::status(500))]).await;
-    let end = Room::new().await.work(&order(), &script).await;
+    let end = Harness::new().await.work(&order(), &script).await;
     let WorkEnd::Failed(reason) = end else {
         panic!("{end:?}");
     };
@@ -308,7 +310,7 @@ async fn a_provider_that_fails_is_no_fault_of_the_task() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_too_long_is_shortened_and_asked_again() {
+async fn conversation_that_is_too_long_is_compacted_and_retried() {
     let too_long = Fault::Status {
         status: 400,
         retry_after: None,
@@ -325,7 +327,7 @@ async fn a_conversation_that_is_too_long_is_shortened_and_asked_again() {
         say_finish(turn(3), "done"),
     ])
     .await;
-    let end = Room::new().await.work(&order(), &script).await;
+    let end = Harness::new().await.work(&order(), &script).await;
     assert!(matches!(end, WorkEnd::Finished(_)), "{end:?}");
     script.asked();
     let (refused, shortened) = (script.messages(3), script.messages(4));

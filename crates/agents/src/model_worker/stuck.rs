@@ -1,7 +1,7 @@
-//! Noticing that a worker goes round in circles.
+//! Detects a worker that goes round in circles.
 //!
-//! A pattern is told to the worker once; the next such call is refused; the one after it ends the attempt. Anything
-//! new, an action or what came of it, clears the slate.
+//! The first repetition gets a nudge, the next such call is refused, and the one after it ends the attempt. A new action
+//! or a new result resets this.
 
 use llm::ToolCall;
 use std::{
@@ -9,23 +9,23 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// The same call with the same result, so often in a row.
+/// Consecutive identical calls with the same result.
 const SAME: usize = 4;
-/// The same call with the same error, so often in a row.
+/// Consecutive identical calls with the same error.
 const SAME_ERROR: usize = 3;
-/// Two calls taking turns with the same results, so many in a row.
+/// Consecutive calls that alternate between two, with the same results.
 const ALTERNATING: usize = 6;
-/// How many calls are remembered.
+/// The number of calls that are remembered.
 const MEMORY: usize = 12;
 
-/// What a call means for the circle the worker may be in.
+/// What to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing to object to.
+    /// Run it.
     Fine,
-    /// It was warned: this call is not to be run.
+    /// The worker was nudged before: don't run it.
     Refuse,
-    /// It was refused before: enough.
+    /// The call was refused before: end the attempt.
     GiveUp,
 }
 
@@ -36,22 +36,22 @@ struct Seen {
     ok: bool,
 }
 
-/// The last calls, and the actions that were objected to.
+/// The latest calls, and the actions that the worker was warned about.
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
     recent: VecDeque<Seen>,
-    /// By action: how often it was objected to.
+    /// By action: the number of warnings.
     warned: BTreeMap<u64, u32>,
 }
 
 impl Stuck {
-    /// Whether a call may be run.
+    /// Decides about a call before it runs.
     pub(super) fn before(&mut self, call: &ToolCall) -> Step {
         match self.warned.get_mut(&action_of(call)) {
             None => Step::Fine,
-            Some(objections) => {
-                *objections += 1;
-                match *objections {
+            Some(warnings) => {
+                *warnings += 1;
+                match *warnings {
                     0..=2 => Step::Refuse,
                     _ => Step::GiveUp,
                 }
@@ -59,7 +59,7 @@ impl Stuck {
         }
     }
 
-    /// Whether the worker is now going round in circles.
+    /// Notes a result. Returns whether the worker goes round in circles.
     pub(super) fn after(&mut self, call: &ToolCall, content: &str, ok: bool) -> bool {
         let seen = Seen {
             action: action_of(call),
@@ -88,7 +88,7 @@ impl Stuck {
     }
 }
 
-/// The call without its id, and without the accidents of how its arguments are written.
+/// The call without its id and the formatting of its arguments.
 fn action_of(call: &ToolCall) -> u64 {
     match serde_json::from_str::<serde_json::Value>(&call.arguments) {
         Ok(arguments) => hash(&(&call.name, arguments.to_string())),
@@ -96,7 +96,7 @@ fn action_of(call: &ToolCall) -> u64 {
     }
 }
 
-/// The result without how long it took: the last line of a command, in brackets, tells how it ended, then its seconds.
+/// The result without its duration: the last line of a command, in brackets, has how it ended, then the seconds.
 fn observation_of(content: &str) -> u64 {
     let (text, last) = content.rsplit_once('\n').unwrap_or(("", content));
     match last.starts_with('[') && last.ends_with(']') {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fourth_same_call_is_told_the_next_refused_and_the_one_after_ends_it() {
+    fn fourth_identical_call_is_nudged_the_fifth_refused_and_the_sixth_ends_the_attempt() {
         let mut stuck = Stuck::default();
         let look = call("shell", "{\"command\": \"ls\"}");
         for _ in 0..3 {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_same_error_is_told() {
+    fn third_identical_error_is_nudged() {
         let mut stuck = Stuck::default();
         let edit = call("edit_file", "{}");
         assert!(!stuck.after(&edit, "no such text", false));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn two_calls_taking_turns_are_told() {
+    fn alternating_calls_are_nudged() {
         let mut stuck = Stuck::default();
         let (one, two) = (call("read_file", "{\"path\":\"a\"}"), call("shell", "{}"));
         let told: Vec<bool> = (0..3)
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn something_new_clears_the_slate() {
+    fn new_action_resets_the_warnings() {
         let mut stuck = Stuck::default();
         let test = call("shell", "{\"command\":\"make test\"}");
         for _ in 0..4 {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn polling_with_changing_results_is_no_circle() {
+    fn polling_with_changing_results_is_allowed() {
         let mut stuck = Stuck::default();
         let poll = call("shell", "{}");
         for round in 0..20 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_a_command_took_makes_it_no_other_result() {
+    fn duration_of_a_command_is_ignored() {
         let shell = call("shell", "{}");
         let mut stuck = Stuck::default();
         let results = [

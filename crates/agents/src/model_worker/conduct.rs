@@ -1,6 +1,6 @@
-//! What is made of a worker's conduct: when to nudge it, when to refuse a call, when it is enough.
+//! Judges a worker's conduct: when to nudge it, when to refuse a call, when to end the attempt.
 //!
-//! Only the history goes in, so a replay comes to the same judgement.
+//! The only input is the history, so a replay comes to the same decisions.
 
 use super::stuck::{Step, Stuck};
 use crate::tools::Tool;
@@ -9,13 +9,13 @@ use llm::ToolCall;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Answers without a call, in a row, that end the attempt.
+/// Consecutive answers without a call that end the attempt.
 const SILENT_TURNS: u32 = 3;
-/// Calls of unknown tools or with unreadable arguments, in a row, that end the attempt.
+/// Consecutive calls of unknown tools or with unreadable arguments that end the attempt.
 const MALFORMED_CALLS: u32 = 5;
-/// Turns without a call that can change the tree after which a worker that must change it is told.
-const IDLE_TURNS_TOLD: u32 = 15;
-/// The same, after which the attempt ends.
+/// Turns without a call that can change the tree after which a worker that must change it is nudged.
+const IDLE_TURNS_NUDGED: u32 = 15;
+/// Such turns after which the attempt ends.
 const IDLE_TURNS: u32 = 30;
 
 const CALL_A_TOOL: &str = "You called no tool. Every answer calls at least one tool; when the task is done, blocked or \
@@ -38,7 +38,7 @@ pub(super) enum Permission {
     GiveUp(Reason),
 }
 
-/// What is known of a worker's conduct.
+/// A worker's conduct so far.
 #[derive(Debug)]
 pub(super) struct Conduct {
     tools: BTreeSet<String>,
@@ -78,7 +78,7 @@ impl Conduct {
         }
     }
 
-    /// Takes in the result of a call; what to tell the worker, or why it is enough.
+    /// Notes the result of a call. Returns a nudge for the worker, or the reason to end the attempt.
     pub(super) fn after(&mut self, call: &ToolCall, content: &str, ok: bool) -> Result<Option<String>, Reason> {
         if self.is_malformed(call) {
             self.malformed_calls += 1;
@@ -99,7 +99,7 @@ impl Conduct {
         Ok(circling.then(|| IN_CIRCLES.to_owned()))
     }
 
-    /// Takes in a whole turn; what to tell the worker, or why it is enough.
+    /// Notes a whole turn. Returns a nudge for the worker, or the reason to end the attempt.
     pub(super) fn turn_ended(&mut self, calls: &[ToolCall], was_cut: bool) -> Result<Option<String>, Reason> {
         if calls.is_empty() {
             self.silent_turns += 1;
@@ -124,7 +124,7 @@ impl Conduct {
                 format!("the worker changed nothing in {IDLE_TURNS} turns"),
             ));
         }
-        if self.must_change && self.idle_turns == IDLE_TURNS_TOLD {
+        if self.must_change && self.idle_turns == IDLE_TURNS_NUDGED {
             return Ok(Some(IDLE.to_owned()));
         }
         Ok(was_cut.then(|| CUT_OFF.to_owned()))
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_can_not_be_read_end_the_attempt() {
+    fn five_unreadable_calls_end_the_attempt() {
         let mut conduct = conduct();
         let bad = [
             call("fly", "{}"),
@@ -195,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_only_looks_is_told_and_then_stopped() {
+    fn worker_that_only_reads_is_nudged_and_then_stopped() {
         let mut conduct = conduct();
         let read = [call("read_file", "{\"path\":\"a\"}")];
-        let heard: Vec<_> = (0..30).map(|_| conduct.turn_ended(&read, false)).collect();
-        assert_eq!(heard[14], Ok(Some(IDLE.into())));
-        assert!(heard[29].is_err());
-        assert_eq!(heard.iter().filter(|said| **said == Ok(None)).count(), 28);
+        let notes: Vec<_> = (0..30).map(|_| conduct.turn_ended(&read, false)).collect();
+        assert_eq!(notes[14], Ok(Some(IDLE.into())));
+        assert!(notes[29].is_err());
+        assert_eq!(notes.iter().filter(|note| **note == Ok(None)).count(), 28);
     }
 }
