@@ -37,5 +37,5 @@ pub use new_run::{COST_DOLLARS, DeliverAsked, LimitsAsked, ModelChoice, NewRun, 
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use status::{SentBack, StatusInputs, TaskStatus, Tone};
-pub use task::{Action, Task, TaskList, TaskMerge};
+pub use task::{Action, ReturnedAttempt, Task, TaskList, TaskMerge};
 pub use transcript::{Attempt, TaskDetail, ToolCall, Turn};

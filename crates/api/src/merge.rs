@@ -1,7 +1,7 @@
 //! Merges: those of a run, those that wait for a person, and what people answer.
 
 use crate::{IntegrityFlag, Reason, schema};
-use domain::{RunId, merge::MergeState};
+use domain::{RunId, gate::GateReport, merge::MergeState, recorded::Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -38,8 +38,8 @@ pub struct Merge {
     pub how: Option<String>,
     /// Path, kind and the three blobs of each conflict.
     pub conflicts: Value,
-    /// What the gate said: verdict, command, counts, duration, output.
-    pub gate: Option<Value>,
+    /// The gate's report; null before the gate ran.
+    pub gate: Option<Recorded<GateReport>>,
     /// Why it ended without landing, or waits for a person.
     pub reason: Option<Reason>,
     /// Milliseconds in the queue.

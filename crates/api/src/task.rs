@@ -51,6 +51,9 @@ pub struct Task {
     pub waits_for: Vec<String>,
     /// Its newest entry in the merge queue.
     pub merge: Option<TaskMerge>,
+    /// Its attempts that did not land, from the first, each with the reason.
+    #[serde(default)]
+    pub returned: Vec<ReturnedAttempt>,
     /// The merge commit that landed its work.
     pub landed_commit: Option<String>,
     /// Milliseconds from its first start to its end, or to now.
@@ -61,6 +64,20 @@ pub struct Task {
     /// When it reached its final state.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
+}
+
+/// An attempt whose work did not land.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReturnedAttempt {
+    /// The attempt, from 1.
+    pub attempt: i32,
+    /// Why it did not land.
+    pub reason: Reason,
+    /// The merge that ended without landing; null where the attempt failed before it was merged.
+    pub merge: Option<i64>,
+    /// When it was returned.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub at: Option<OffsetDateTime>,
 }
 
 /// What a worker is doing.

@@ -1,6 +1,7 @@
 //! One task in full.
 
 use crate::Task;
+use domain::{feedback::Feedback, recorded::Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -13,8 +14,8 @@ pub struct TaskDetail {
     pub task: Task,
     /// The task as the plan has it.
     pub spec: Value,
-    /// What the next attempt is told of the last one.
-    pub feedback: Option<Value>,
+    /// What the next attempt is told about the last one.
+    pub feedback: Option<Recorded<Feedback>>,
     /// Its attempts, from the first.
     pub attempts: Vec<Attempt>,
 }

@@ -4,9 +4,10 @@
 
 use crate::{
     delivery::{DeliveryStepEnd, PushIntent},
+    gate::GateVerdict,
     ids::{CommitId, Fence, MergeId},
     integrity::IntegrityFlag,
-    merge::{GateVerdict, MergeEnd, MergeState},
+    merge::{MergeEnd, MergeState},
     money::NanoDollars,
     run::{Check, Reason},
     task::{AttemptEnd, Outcome},

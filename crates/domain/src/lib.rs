@@ -11,8 +11,11 @@ pub mod plan;
 pub mod plan_check;
 pub mod profile;
 
+pub mod feedback;
+pub mod gate;
 pub mod integrity;
 pub mod merge;
+pub mod recorded;
 pub mod run;
 pub mod task;
 

@@ -68,35 +68,6 @@ impl fmt::Display for MergeState {
     }
 }
 
-/// What the gate said of a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GateVerdict {
-    /// The check command succeeded.
-    Passed,
-    /// The check command ran and said no.
-    Failed,
-    /// The check command could not be run or told nothing. Never a pass.
-    CouldNotRun,
-    /// There is no check command: the merge lands unchecked.
-    NotConfigured,
-}
-
-impl GateVerdict {
-    /// Every verdict.
-    pub const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::CouldNotRun, Self::NotConfigured];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::CouldNotRun => "could_not_run",
-            Self::NotConfigured => "not_configured",
-        }
-    }
-}
-
 /// Who decides a conflict, in the order they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,7 @@
 use crate::{
     ids::{CommitId, Fence, TaskId, TaskKey},
     profile::Change,
-    run::Reason,
+    run::{Reason, ReasonCode},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -162,6 +162,18 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
+    /// Why the attempt failed, given whether its task must change something; `None` where it did not fail.
+    pub fn failure(&self, change: Change) -> Option<Reason> {
+        match (self, change) {
+            (Self::Failed { reason } | Self::GaveUp { reason }, _) => Some(reason.clone()),
+            (Self::Unchanged, Change::Required) => Some(Reason::new(
+                ReasonCode::Worker,
+                "the worker reported the task as done, but nothing in the tree has changed",
+            )),
+            (Self::Unchanged, Change::None | Change::Optional) | (Self::Submitted { .. } | Self::Released, _) => None,
+        }
+    }
+
     /// The same end with its sentence rewritten: workers quote what they saw, and that may hold a secret.
     #[must_use]
     pub fn redacted(self, rewrite: impl Fn(&str) -> String) -> Self {

@@ -3,11 +3,12 @@
 
 mod harness;
 
-use domain::{RunId, run::RunState};
-use harness::{Harness, done, file, git, plan};
+use domain::{RunId, gate::GateVerdict, run::RunState};
+use harness::{Harness, done, file, git, plan, report};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -80,7 +81,7 @@ async fn assert_landed_as_judged(harness: &Harness, repository: &Path, run: RunI
             .unwrap();
         assert_eq!(*parents, [before.clone(), merge.commit.0.clone()]);
         assert_eq!(merge.tree.as_ref(), Some(tree));
-        assert_eq!(merge.gate.as_ref().unwrap()["verdict"], "passed");
+        assert_eq!(report(merge).verdict, GateVerdict::Passed);
     }
 }
 
@@ -152,18 +153,11 @@ async fn a_test_that_fails_once_and_passes_on_the_same_tree_is_reported_as_flaky
     assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(attempts(&harness, run).await, [("a".to_owned(), 1)]);
     let merges = harness.engine.views().merges(run).await.unwrap();
-    let gate = merges[0].gate.clone().unwrap();
-    assert_eq!(
-        (&gate["flaky"], &gate["runs"]),
-        (&json!(["shaky"]), &json!(2)),
-        "{gate}"
-    );
-    assert!(
-        gate["note"]
-            .as_str()
-            .unwrap()
-            .contains("flaky in 2 runs on this very tree: shaky")
-    );
+    let report = report(&merges[0]);
+    assert_eq!(report.flaky, BTreeSet::from(["shaky".to_owned()]), "{report:?}");
+    assert_eq!(report.runs, 2);
+    let note = report.note.clone().unwrap_or_default();
+    assert!(note.contains("flaky in 2 runs on this very tree: shaky"), "{note}");
     assert!(harness.log(run).await.contains("\"flaky\":[\"shaky\"]"));
 }
 

@@ -5,12 +5,13 @@ mod harness;
 
 use domain::{
     MergeId, RunId,
+    gate::GateVerdict,
     merge::{Choice, MergeState},
     run::RunState,
     task::TaskState,
 };
 use engine::{AnswerError, LimitsAsked, view::TaskView};
-use harness::{Harness, done, file, git, plan};
+use harness::{Harness, done, file, git, plan, report};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::path::{Path, PathBuf};
@@ -266,12 +267,12 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
         .unwrap();
     assert_eq!(asked(&harness, run, 2).await, merge);
     let (_, view) = harness.engine.views().merge(merge).await.unwrap().unwrap();
-    let why = view.reason.unwrap().message;
+    let why = view.reason.clone().unwrap().message;
     assert!(
         why.contains("does not pass") && why.contains("grep -rq broken"),
         "{why}"
     );
-    assert_eq!(view.gate.unwrap()["verdict"], "failed");
+    assert_eq!(report(&view).verdict, GateVerdict::Failed);
     // Left to the layers, the answer is withdrawn: it is not put in again, and the resolver declines once more.
     let answered = harness
         .engine

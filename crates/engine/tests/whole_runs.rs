@@ -3,9 +3,9 @@
 
 mod harness;
 
-use domain::{NanoDollars, run::RunState};
+use domain::{NanoDollars, gate::GateVerdict, run::RunState};
 use engine::LimitsAsked;
-use harness::{Harness, done, file, git, plan};
+use harness::{Harness, done, file, git, plan, report};
 use serde_json::json;
 use sim_llm::{Rule, Scenario, Usage};
 
@@ -85,11 +85,8 @@ async fn work_that_fails_the_gate_goes_back_with_what_the_gate_said() {
     let run = harness.submit(&repository, Some(CHECK)).await;
     assert_eq!(harness.end(run.id).await, (RunState::Complete, String::new()));
     let merges = harness.engine.views().merges(run.id).await.unwrap();
-    let verdicts: Vec<_> = merges
-        .iter()
-        .map(|merge| merge.gate.as_ref().unwrap()["verdict"].clone())
-        .collect();
-    assert_eq!(verdicts, [json!("failed"), json!("passed")]);
+    let verdicts: Vec<_> = merges.iter().map(|merge| report(merge).verdict).collect();
+    assert_eq!(verdicts, [GateVerdict::Failed, GateVerdict::Passed]);
     assert_eq!(
         std::fs::read_to_string(repository.join("src/b.txt")).unwrap(),
         "whole\n"
@@ -161,7 +158,7 @@ async fn a_path_that_does_not_exist_becomes_a_repository_and_its_run_completes_u
     assert!(
         merges
             .iter()
-            .all(|merge| merge.gate.as_ref().unwrap()["verdict"] == "not_configured")
+            .all(|merge| report(merge).verdict == GateVerdict::NotConfigured)
     );
 }
 

@@ -163,10 +163,20 @@ pub(crate) fn task(task: view::TaskView) -> api::Task {
         depends_on: names(task.depends_on),
         waits_for: names(task.waits_for),
         merge: task.merge.map(task_merge),
+        returned: task.returned.into_iter().map(returned).collect(),
         landed_commit: task.landed.map(|commit| commit.0),
         duration_ms: task.duration_ms,
         started_at: task.started_at,
         ended_at: task.ended_at,
+    }
+}
+
+fn returned(returned: view::ReturnedAttempt) -> api::ReturnedAttempt {
+    api::ReturnedAttempt {
+        attempt: returned.attempt,
+        reason: returned.reason.into(),
+        merge: returned.merge.map(|merge| merge.0),
+        at: returned.at,
     }
 }
 

@@ -308,6 +308,14 @@ async fn the_interface_describes_itself() {
             "{pointer} is referred to and missing"
         );
     }
+    for (schema, field) in [
+        ("GateReport", "verdict"),
+        ("Feedback", "reason"),
+        ("ReturnedAttempt", "attempt"),
+    ] {
+        let pointer = format!("/components/schemas/{schema}/properties/{field}");
+        assert!(document.pointer(&pointer).is_some(), "{pointer} is missing");
+    }
     let operations: Vec<&Value> = document["paths"]
         .as_object()
         .unwrap()

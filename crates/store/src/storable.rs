@@ -3,7 +3,8 @@
 //! whoever repeats it.
 
 use crate::Error;
-use serde::Serialize;
+use domain::recorded::Recorded;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::borrow::Cow;
 use telemetry::secrets::{mask_known, redact_json, redacted};
@@ -51,6 +52,16 @@ fn storable(value: Value) -> Value {
 pub(crate) fn document(column: &'static str, value: &impl Serialize) -> Result<Value, Error> {
     let value = serde_json::to_value(value).map_err(|error| Error::corrupt(column, &error))?;
     Ok(json(&value))
+}
+
+/// A document as it was written, or why it can't be read: rows outlive the versions that wrote them.
+pub(crate) fn recorded<T: DeserializeOwned>(column: &'static str, value: Value) -> Recorded<T> {
+    serde_json::from_value(value).map_or_else(
+        |error| Recorded::Unreadable {
+            unreadable: format!("{column} can't be read: {error}"),
+        },
+        Recorded::Read,
+    )
 }
 
 #[cfg(test)]

@@ -6,20 +6,20 @@ pub use details::{ParentDetails, TaskDetails, TaskEnd};
 
 use crate::{
     Error, Store,
-    storable::{self, document, text},
+    storable::{document, text},
     timed::timed,
     tx::Tx,
 };
 use domain::{
     CommitId, Fence, RunId, TaskId, TaskKey,
     event::Event,
+    feedback::Feedback,
     plan::PlannedTask,
     profile::Change,
     run::Reason,
     schedule::NewTask,
     task::{Child, Task, TaskState},
 };
-use serde_json::Value;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 
@@ -217,17 +217,17 @@ impl Tx {
         Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
     }
 
-    /// Notes what the next attempt is to be told: what the gate or the resolver said of the last one.
+    /// Saves what the next attempt is told about the last one.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn save_feedback(&mut self, task: TaskId, feedback: &Value) -> Result<(), Error> {
+    pub async fn save_feedback(&mut self, task: TaskId, feedback: &Feedback) -> Result<(), Error> {
         timed(
             "update",
             sqlx::query!(
                 "update task set feedback = $2 where id = $1",
                 task.0,
-                storable::json(feedback)
+                document("task.feedback", feedback)?
             )
             .execute(&mut *self.inner),
         )
@@ -262,7 +262,7 @@ const fn change_name(change: Change) -> &'static str {
     }
 }
 
-fn change(text: &str) -> Result<Change, Error> {
+pub(crate) fn change(text: &str) -> Result<Change, Error> {
     [Change::Required, Change::Optional, Change::None]
         .into_iter()
         .find(|change| change_name(*change) == text)

@@ -4,6 +4,7 @@
 use domain::{
     NanoDollars, RunId, TaskKey,
     merge::MergeState,
+    recorded::Recorded,
     run::{CheckSource, RunState},
     task::TaskState,
 };
@@ -162,6 +163,66 @@ async fn a_merge_tells_how_its_conflicts_were_decided() {
         (1, MergeState::Landed, "core")
     );
     assert_eq!(merges[0].resolutions[0].layer, "model");
+}
+
+#[tokio::test]
+async fn every_attempt_that_did_not_land_is_returned_with_its_number_and_reason() {
+    let (database, views, run) = one_run().await;
+    let statements = "
+        insert into attempt (id, run, task, number, fence, finish_end, ended_at) overriding system value values
+            (11, 'RUN', 1, 1, 1, '{\"end\": \"unchanged\"}', now() - interval '4 s'),
+            (12, 'RUN', 1, 2, 2, '{\"end\": \"submitted\", \"commit\": \"c0\"}', now() - interval '3 s'),
+            (13, 'RUN', 1, 3, 3, '{\"end\": \"failed\", \"reason\": {\"code\": \"limit\", \"message\": \"40 turns\"}}',
+                now() - interval '2 s'),
+            (14, 'RUN', 1, 4, 4, '{\"end\": \"submitted\", \"commit\": \"c1\"}', now()),
+            (15, 'RUN', 3, 1, 1, '{\"end\": \"unchanged\"}', now()), (16, 'RUN', 3, 2, 2, '{\"end\": \"released\"}', now());
+        insert into merge (id, run, task, attempt, commit, state, reason, ended_at) overriding system value values
+            (7, 'RUN', 1, 2, 'c0', 'rejected', '{\"code\": \"gate\", \"message\": \"red\"}', now());";
+    let statements = statements.replace("RUN", &run.to_string());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let tasks = views.tasks(run).await.unwrap();
+    let returned = tasks[0].returned.iter();
+    let returned: Vec<_> = returned
+        .map(|returned| {
+            let merge = returned.merge.map(|merge| merge.0);
+            (returned.attempt, returned.reason.message.as_str(), merge)
+        })
+        .collect();
+    assert_eq!(returned.len(), 3, "{returned:?}");
+    assert!(
+        returned[0].0 == 1 && returned[0].1.contains("nothing in the tree has changed"),
+        "{returned:?}"
+    );
+    assert_eq!(returned[1..], [(2, "red", Some(7)), (3, "40 turns", None)]);
+    // An attempt that may change nothing, or goes on later, did not fail.
+    assert!(tasks[2].returned.is_empty(), "{:?}", tasks[2].returned);
+    let core = views.task(run, &"core".into(), 6).await.unwrap().unwrap();
+    assert_eq!(core.task.returned, tasks[0].returned);
+}
+
+#[tokio::test]
+async fn unreadable_gate_reports_and_feedback_are_shown_as_such() {
+    let (database, views, run) = one_run().await;
+    for (gate, feedback) in [("[1]", "7"), ("{\"verdict\": \"splendid\"}", "{\"reason\": 4}")] {
+        let statements = format!("update merge set gate = '{gate}'; update task set feedback = '{feedback}';");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(database.pool())
+            .await
+            .unwrap();
+        let merges = views.merges(run).await.unwrap();
+        let Some(Recorded::Unreadable { unreadable }) = &merges[0].gate else {
+            panic!("{:?}", merges[0].gate)
+        };
+        assert!(unreadable.contains("merge.gate can't be read"), "{unreadable}");
+        let core = views.task(run, &"core".into(), 6).await.unwrap().unwrap();
+        let Some(Recorded::Unreadable { unreadable }) = &core.feedback else {
+            panic!("{:?}", core.feedback)
+        };
+        assert!(unreadable.contains("task.feedback can't be read"), "{unreadable}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use crate::{
     ids::{CommitId, Fence, MergeId, TaskKey},
     input::Input,
     merge::{MergeEnd, QueueChange},
-    profile::Change,
     run::{Reason, ReasonCode},
     task::{AttemptEnd, Task, TaskState},
 };
@@ -31,20 +30,14 @@ pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptE
                 .events
                 .push((Some(id), Event::MergeQueued { commit: commit.clone() }));
         }
-        AttemptEnd::Unchanged => match task.change {
-            Change::None | Change::Optional => {
-                decision.run.active -= 1;
-                complete(&mut decision, None);
+        AttemptEnd::Unchanged => {
+            let failure = end.failure(task.change);
+            decision.run.active -= 1;
+            match failure {
+                None => complete(&mut decision, None),
+                Some(reason) => try_again(&mut decision, &reason),
             }
-            Change::Required => {
-                decision.run.active -= 1;
-                let reason = Reason::new(
-                    ReasonCode::Worker,
-                    "the work was called done, but nothing in the tree has changed",
-                );
-                try_again(&mut decision, &reason);
-            }
-        },
+        }
         AttemptEnd::Failed { reason } => {
             decision.run.active -= 1;
             try_again(&mut decision, reason);

@@ -19,11 +19,12 @@ use agents::tools::Finish;
 use attempt::Attempt;
 use domain::{
     event::Event,
+    feedback::Feedback,
     input::Input,
     run::{Reason, ReasonCode},
     task::AttemptEnd,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 use store::claim::Claimed;
 use tracing::Instrument;
@@ -90,10 +91,6 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
         AttemptEnd::Unchanged | AttemptEnd::Failed { .. } | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
     };
     let end = end.redacted(telemetry::secrets::redact);
-    let feedback = match &end {
-        AttemptEnd::Failed { reason } => Some(json!({ "attempt": claimed.attempt, "reason": reason.message })),
-        AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
-    };
     let report = finish.and_then(|finish| serde_json::to_string(finish).ok());
     let report: Option<Value> = report.and_then(|text| serde_json::from_str(&text).ok());
     let report = report.map(|report| telemetry::secrets::redact_json(&report));
@@ -111,8 +108,10 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
     retry_outages(&context.drain, || {
         context.step(run, Some(task), input.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
-            if let Some(feedback) = &feedback {
-                tx.save_feedback(task, feedback).await?;
+            let row = tx.lock_task(task).await?;
+            if let Some(reason) = row.and_then(|row| end.failure(row.change)) {
+                let feedback = Feedback::new(claimed.attempt, reason.message);
+                tx.save_feedback(task, &feedback).await?;
             }
             tx.append(run, &[(Some(task), event.clone())]).await?;
             Ok(())

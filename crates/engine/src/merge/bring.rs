@@ -3,12 +3,11 @@
 use super::{
     Failure,
     entry::{Ended, Merger},
-    gate::{self, GateReport},
-    integrity,
+    gate, integrity,
     resolve::Resolved,
 };
 use crate::context::{blocking, user_git};
-use domain::{CommitId, merge::MergeState, run::ReasonCode};
+use domain::{CommitId, gate::GateReport, merge::MergeState, run::ReasonCode};
 use git::{Conflict, MergeEngine, MergeOutcome, Refused, TreeId};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -31,8 +30,8 @@ pub(super) struct Built {
     pub(super) tip: CommitId,
     pub(super) merged: CommitId,
     pub(super) conflicted: bool,
-    /// The gate's report, where there is no gate.
-    pub(super) unchecked: Option<Box<GateReport>>,
+    /// The report of a run without a gate.
+    pub(super) unchecked: Option<GateReport>,
 }
 
 /// A tree that holds both sides, and who decided it.
@@ -158,22 +157,22 @@ impl Merger {
             Ok(merged) => merged,
             Err(Refused::Git(error)) => return Err(error.into()),
             Err(refused) => {
-                let ended =
-                    self.entry
-                        .rejected(ReasonCode::Worker, &refused.to_string(), json!({}), together.conflicted);
+                let ended = self
+                    .entry
+                    .rejected(ReasonCode::Worker, &refused.to_string(), together.conflicted);
                 return Ok(Brought::Ended(ended));
             }
         };
-        let unchecked = gate::unchecked(&self.entry)?;
+        let unchecked = (!self.entry.branch.is_gated()).then(GateReport::not_configured);
         let row = BroughtRow {
             tip,
             how: together.how,
             conflicts: &together.conflicts,
             merged: Some((&merged, together.tree.0.as_str())),
-            gate: unchecked.as_ref().map(|unchecked| &unchecked.kept),
+            gate: unchecked.as_ref(),
         };
         let mut details = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
-        details.extend(unchecked.as_ref().map(|unchecked| unchecked.event.clone()));
+        details.extend(unchecked.as_ref().map(|report| gate::finished(&self.entry, report)));
         self.entry.brought(MergeState::Verifying, row, details).await?;
         if unchecked.is_some() {
             let flags = integrity::of_tree(&self.entry, tip, &merged).await?;
@@ -183,7 +182,7 @@ impl Merger {
             tip: tip.clone(),
             merged,
             conflicted: together.conflicted,
-            unchecked: unchecked.map(|unchecked| unchecked.report),
+            unchecked,
         }))
     }
 }

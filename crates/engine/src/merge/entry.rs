@@ -11,13 +11,14 @@ use crate::{
 use domain::{
     CommitId,
     event::Event,
+    feedback::{FailedGate, Feedback},
+    gate::GateReport,
     input::Input,
     integrity::IntegrityFlag,
     merge::{MergeEnd, MergeState},
     run::{Reason, ReasonCode},
 };
 use git::Hub;
-use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use store::{
     Tx,
@@ -35,7 +36,7 @@ use telemetry::{
 /// How a merge ended, with what its task's next attempt is to be told.
 pub(super) struct Ended {
     pub(super) end: MergeEnd,
-    pub(super) feedback: Option<Value>,
+    pub(super) feedback: Option<Feedback>,
     pub(super) conflicted: bool,
     /// What a person is asked instead: then it does not end here.
     pub(super) question: Option<Question>,
@@ -61,6 +62,22 @@ impl Ended {
             conflicted,
             question: None,
         }
+    }
+
+    /// Adds what the gate found to the feedback.
+    pub(super) fn with_gate(mut self, report: &GateReport) -> Self {
+        if let Some(feedback) = &mut self.feedback {
+            feedback.gate = Some(FailedGate::from(report));
+        }
+        self
+    }
+
+    /// Adds the paths that nobody decided to the feedback.
+    pub(super) fn with_conflicts(mut self, paths: &[String]) -> Self {
+        if let Some(feedback) = &mut self.feedback {
+            feedback.conflicts = paths.to_vec();
+        }
+        self
     }
 
     /// Whether the gate refused it.
@@ -240,7 +257,7 @@ impl Entry {
     pub(super) async fn gated(
         &self,
         merged: &CommitId,
-        report: &Value,
+        report: &GateReport,
         event: Event,
         flags: &[IntegrityFlag],
     ) -> Result<(), Failure> {
@@ -312,13 +329,10 @@ impl Entry {
         Ok(())
     }
 
-    /// Sends the work back to its worker, with what it is to be told.
-    pub(super) fn rejected(&self, code: ReasonCode, message: &str, told: Value, conflicted: bool) -> Ended {
+    /// Sends the work back to its worker, with feedback.
+    pub(super) fn rejected(&self, code: ReasonCode, message: &str, conflicted: bool) -> Ended {
         let message = telemetry::secrets::redact(message);
-        let mut feedback = json!({ "attempt": self.merge.attempt, "reason": message });
-        if let (Some(feedback), Value::Object(told)) = (feedback.as_object_mut(), told) {
-            feedback.extend(told);
-        }
+        let feedback = Feedback::new(self.merge.attempt, &message);
         Ended {
             end: MergeEnd::Rejected {
                 reason: Reason::new(code, message),

@@ -10,14 +10,18 @@ mod report;
 mod run;
 
 pub(super) use earlier::EarlierChecks;
-pub(super) use report::GateReport;
+pub(super) use report::CheckResult;
 
 use super::{Failure, entry::Entry, integrity, ran::Ran};
 use crate::context::blocking;
-use domain::{CommitId, event::Event, integrity::IntegrityFlag, merge::GateVerdict};
+use domain::{
+    CommitId,
+    event::Event,
+    gate::{GateReport, GateVerdict},
+    integrity::IntegrityFlag,
+};
 use earlier::Red;
 use run::{Gate, GateError};
-use serde_json::Value;
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -25,37 +29,16 @@ use std::{
 use telemetry::{merge::GateResult, span::SpanKind};
 use tokio_util::sync::CancellationToken;
 
-/// A report, and how it is recorded.
-pub(super) struct Recorded {
-    pub(super) report: Box<GateReport>,
-    pub(super) kept: Value,
-    pub(super) event: Event,
-}
-
-impl Recorded {
-    fn new(entry: &Entry, report: GateReport) -> Result<Self, Failure> {
-        let event = Event::GateFinished {
-            merge: entry.merge.id,
-            verdict: report.verdict,
-            passed: report.passed,
-            failed: report.failed,
-            flaky: report.flaky.iter().cloned().collect(),
-            duration_ms: report.duration_ms,
-        };
-        Ok(Self {
-            kept: serde_json::to_value(&report).map_err(|error| Failure::Transient(error.to_string()))?,
-            report: Box::new(report),
-            event,
-        })
+/// The event that records a report.
+pub(super) fn finished(entry: &Entry, report: &GateReport) -> Event {
+    Event::GateFinished {
+        merge: entry.merge.id,
+        verdict: report.verdict,
+        passed: report.passed,
+        failed: report.failed,
+        flaky: report.flaky.iter().cloned().collect(),
+        duration_ms: report.duration_ms,
     }
-}
-
-/// The report where there is no gate; `None` where there is one.
-pub(super) fn unchecked(entry: &Entry) -> Result<Option<Recorded>, Failure> {
-    if entry.branch.is_gated() {
-        return Ok(None);
-    }
-    Recorded::new(entry, GateReport::not_configured()).map(Some)
 }
 
 /// Judges a merge commit and records the verdict. One in its turn waits for a place among all that are.
@@ -65,7 +48,7 @@ pub(super) async fn judge_in_turn(
     commit: &CommitId,
     cancel: &CancellationToken,
     in_turn: bool,
-) -> Result<Box<GateReport>, Failure> {
+) -> Result<GateReport, Failure> {
     let _place = match in_turn {
         true => {
             let place = cancel.run_until_cancelled(entry.branch.gates.in_turn.acquire()).await;
@@ -81,7 +64,7 @@ async fn judge(
     tip: &CommitId,
     commit: &CommitId,
     cancel: &CancellationToken,
-) -> Result<Box<GateReport>, Failure> {
+) -> Result<GateReport, Failure> {
     let started = Instant::now();
     let mut span = telemetry::span::child(&entry.trace, SpanKind::Gate);
     let judged = check(entry, tip, commit, cancel).await;
@@ -94,14 +77,13 @@ async fn judge(
     }
     let Judged { report, flags } = judged?;
     let took = started.elapsed();
-    if !report.lands() {
+    if !report.verdict.lands() {
         span.fail(report.verdict.as_str());
     }
     drop(span);
-    let recorded = Recorded::new(entry, report)?;
-    entry.gated(commit, &recorded.kept, recorded.event, &flags).await?;
-    tell(&recorded.report, took);
-    Ok(recorded.report)
+    entry.gated(commit, &report, finished(entry, &report), &flags).await?;
+    tell(&report, took);
+    Ok(report)
 }
 
 /// Tells the metrics of a verdict.
@@ -155,46 +137,50 @@ async fn check(
         cancel,
     };
     let log = layout.gate_output(entry.branch.details.id, entry.merge.id);
-    let report = tried(&gate, commit, log, !inspection.is_forging()).await?;
-    if !report.lands() {
-        let flags = inspection.conclude(&report, None, None).flags;
-        return Ok(Judged { report, flags });
+    let result = tried(&gate, commit, log, !inspection.is_forging()).await?;
+    if !result.lands() {
+        let flags = inspection.conclude(&result, None, None).flags;
+        return Ok(Judged {
+            report: result.report,
+            flags,
+        });
     }
     let restored = with_restored(&gate, commit, &inspection).await?;
-    let before = match inspection.is_compared(&report.how_ran()) {
+    let before = match inspection.is_compared(&result.how_ran()) {
         true => Some(ran_before(&gate, tip).await?),
         false => entry.branch.gates.earlier.ran(&gate.on(tip)),
     };
-    let concluded = inspection.conclude(&report, restored.as_ref(), before.as_ref());
-    let report = match (concluded.refused, restored) {
-        (Some(why), Some(restored)) => report.refused(why, restored),
+    let concluded = inspection.conclude(&result, restored.as_ref(), before.as_ref());
+    let result = match (concluded.refused, restored) {
+        (Some(why), Some(restored)) => result.rejected(why, restored),
         (_, _) => {
-            entry.branch.gates.earlier.learn_ran(gate.on(commit), report.how_ran());
-            report
+            entry.branch.gates.earlier.learn_ran(gate.on(commit), result.how_ran());
+            result
         }
     };
     Ok(Judged {
-        report,
+        report: result.report,
         flags: concluded.flags,
     })
 }
 
 /// The check on a tree, beside what fails on the base where that excuses anything, and again where tests may be flaky.
-async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<GateReport, GateError> {
+async fn tried(gate: &Gate<'_>, commit: &CommitId, log: PathBuf, excuses: bool) -> Result<CheckResult, GateError> {
     let (layout, details) = (&gate.entry.branch.context.layout, &gate.entry.branch.details);
     let place = layout.gate(details.id, gate.entry.merge.id, gate.entry.branch.lock.fence());
-    let mut report = gate.run(commit, place.clone(), log.clone()).await?;
-    let red = match report.verdict == GateVerdict::Failed && !report.failing.is_empty() && excuses {
+    let mut result = gate.run(commit, place.clone(), log.clone()).await?;
+    let may_be_excused = result.report.verdict == GateVerdict::Failed && !result.report.failing.is_empty();
+    let red = match may_be_excused && excuses {
         true => red_base(gate).await?,
         false => Red::default(),
     };
     for _ in 0..gate.entry.branch.context.settings.gate_reruns {
-        if !report.may_be_flaky() || report.only_fails(&red) {
+        if !result.may_be_flaky() || result.only_fails(&red) {
             break;
         }
-        report = report.with(gate.run(commit, place.clone(), log.clone()).await?);
+        result = result.with(gate.run(commit, place.clone(), log.clone()).await?);
     }
-    Ok(report.beside(&red))
+    Ok(result.beside(&red))
 }
 
 /// The check once more, on the tree with what decides it as it was before the work; `None` where nothing of it was
@@ -203,7 +189,7 @@ async fn with_restored(
     gate: &Gate<'_>,
     commit: &CommitId,
     inspection: &integrity::Inspection,
-) -> Result<Option<GateReport>, GateError> {
+) -> Result<Option<CheckResult>, GateError> {
     let files = inspection.restored().to_vec();
     if files.is_empty() {
         return Ok(None);
@@ -215,9 +201,9 @@ async fn with_restored(
     let log = layout
         .gate_output(gate.entry.branch.details.id, gate.entry.merge.id)
         .with_added_extension("before");
-    let report = tried(gate, &restored, log.clone(), !inspection.is_forging()).await?;
+    let result = tried(gate, &restored, log.clone(), !inspection.is_forging()).await?;
     drop(tokio::fs::remove_file(log).await);
-    Ok(Some(report))
+    Ok(Some(result))
 }
 
 /// How many tests ran before the work: on the commit it was merged onto, else on the base of the run.
@@ -247,13 +233,7 @@ async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
     };
     let on_base = on_base(gate, base).await?;
     let red = match on_base.is_whole() {
-        true => Red {
-            failing: on_base.failing,
-            broken: on_base.broken,
-            failed: on_base.failed,
-            ran: on_base.ran,
-            shape: on_base.shape,
-        },
+        true => Red::from(on_base),
         false => Red::default(),
     };
     known.learn(run, red.clone());
@@ -261,7 +241,7 @@ async fn red_base(gate: &Gate<'_>) -> Result<Red, GateError> {
 }
 
 /// The check on the base of the run.
-async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateError> {
+async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<CheckResult, GateError> {
     let entry = gate.entry;
     let place =
         entry
@@ -270,9 +250,9 @@ async fn on_base(gate: &Gate<'_>, base: &CommitId) -> Result<GateReport, GateErr
             .layout
             .gate_base(entry.branch.details.id, entry.merge.id, entry.branch.lock.fence());
     let log = place.with_added_extension("log");
-    let report = gate.run(base, place, log.clone()).await?;
+    let result = gate.run(base, place, log.clone()).await?;
     // The base's output is of no use once it is read.
     drop(tokio::fs::remove_file(log).await);
-    entry.branch.gates.earlier.learn_ran(gate.on(base), report.how_ran());
-    Ok(report)
+    entry.branch.gates.earlier.learn_ran(gate.on(base), result.how_ran());
+    Ok(result)
 }

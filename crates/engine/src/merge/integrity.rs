@@ -13,7 +13,7 @@ mod machinery;
 mod scope;
 mod test_files;
 
-use super::{Failure, entry::Entry, gate::GateReport, ran::Ran};
+use super::{Failure, entry::Entry, gate::CheckResult, ran::Ran};
 use crate::context::{blocking, user_git};
 use code::Ends;
 use documents::Settings;
@@ -146,21 +146,21 @@ impl Inspection {
     /// tests ran before.
     pub(super) fn conclude(
         mut self,
-        report: &GateReport,
-        restored: Option<&GateReport>,
+        result: &CheckResult,
+        restored: Option<&CheckResult>,
         before: Option<&Ran>,
     ) -> Concluded {
         let mut concluded = Concluded::default();
         match restored {
             Some(restored) if restored.lands() => self.tell_of_restored("it passes with the version before, too"),
             Some(restored) => {
-                self.tell_of_restored(&format!("with the version before, {}", restored.sentence()));
+                self.tell_of_restored(&format!("with the version before, {}", restored.report.sentence()));
                 concluded.refused = self.refusal(restored);
                 self.flags.append(&mut self.tests);
             }
             None => {}
         }
-        let ran = report.how_ran();
+        let ran = result.how_ran();
         let doubts = before.map(|before| doubts(before, &ran)).unwrap_or_default();
         if ran.tests.is_none() || !doubts.is_empty() {
             self.flags.append(&mut self.ends);
@@ -181,14 +181,14 @@ impl Inspection {
         }
     }
 
-    fn refusal(&self, restored: &GateReport) -> Option<String> {
+    fn refusal(&self, restored: &CheckResult) -> Option<String> {
         (!self.outside.is_empty()).then(|| {
             let paths: Vec<&str> = self.outside.iter().map(String::as_str).collect();
             format!(
                 "{} decide whether the work is good, and are not among the paths of this task. With them as they were \
                  before, {}: leave them as they were, and make that check pass",
                 listed(&paths),
-                restored.sentence()
+                restored.report.sentence()
             )
         })
     }

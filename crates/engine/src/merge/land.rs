@@ -7,10 +7,9 @@ use super::{
     Failure, VERDICT_RETRY_LIMIT,
     bring::Built,
     entry::{Branch, Ended, Merger},
-    gate::GateReport,
 };
 use crate::context::{blocking, retry_for};
-use domain::{CommitId, event::Event, run::ReasonCode, task::TaskState};
+use domain::{CommitId, event::Event, gate::GateReport, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingState};
 use std::{
     sync::Arc,
@@ -39,7 +38,7 @@ enum Moved {
 impl Validated {
     /// Made of the gate's report, if that lets it land.
     pub(super) fn new(merger: Merger, built: Built, report: &GateReport) -> Option<Self> {
-        report.lands().then_some(Self { merger, built })
+        report.verdict.lands().then_some(Self { merger, built })
     }
 }
 

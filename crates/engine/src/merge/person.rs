@@ -11,7 +11,6 @@ use domain::{
     run::{Reason, ReasonCode},
 };
 use git::{Conflict, ConflictFile, Version};
-use serde_json::json;
 use store::{resolution::ResolutionRow, waiting::AnswerRow};
 
 impl Merger {
@@ -33,7 +32,8 @@ impl Merger {
     ) -> Result<Ended, Failure> {
         let ended = self
             .entry
-            .rejected(ReasonCode::Conflict, &why, json!({ "conflicts": paths }), true);
+            .rejected(ReasonCode::Conflict, &why, true)
+            .with_conflicts(&paths);
         match (self.asks_the_worker(), self.asks_a_person()) {
             (false, false) => return Ok(Ended::error(ReasonCode::Conflict, why, true)),
             (true, false) => return Ok(ended),

@@ -10,7 +10,7 @@ use super::{
     BranchLock, Failure, Turn, VERDICT_RETRY_LIMIT,
     bring::{Brought, Built},
     entry::{Branch, Ended, Merger},
-    gate::{self, GateReport},
+    gate,
     gates::Gates,
 };
 use crate::context::{
@@ -18,7 +18,7 @@ use crate::context::{
     tip::{self, Tip},
 };
 use candidate::{Candidate, Judging};
-use domain::{CommitId, MergeId, RunId, run::ReasonCode};
+use domain::{CommitId, MergeId, RunId, gate::GateReport, run::ReasonCode};
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
@@ -308,7 +308,7 @@ impl Train {
     }
 
     /// Sends work back that the gate refused. Its merge commit stays for people to look at.
-    async fn reject(&mut self, merger: Merger, built: Built, report: Box<GateReport>) -> Result<bool, Failure> {
+    async fn reject(&mut self, merger: Merger, built: Built, report: GateReport) -> Result<bool, Failure> {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.entry.merge.key, &merged);
         let stop = self.branch.context.drain.clone();
@@ -319,7 +319,8 @@ impl Train {
         .await?;
         let ended = merger
             .entry
-            .rejected(ReasonCode::Gate, &report.sentence(), report.told(), built.conflicted);
+            .rejected(ReasonCode::Gate, &report.sentence(), built.conflicted)
+            .with_gate(&report);
         let ended = merger.refused(ended).await?;
         self.branch.finish(vec![(merger, ended)]).await?;
         Ok(true)

@@ -9,11 +9,11 @@ use super::{
 use crate::context::{Context, step};
 use domain::{
     RunId,
+    feedback::Feedback,
     input::Input,
     merge::MergeEnd,
     run::{Reason, ReasonCode},
 };
-use serde_json::{Value, json};
 use store::merge::{Hold, QueuedMerge};
 
 impl Merger {
@@ -22,7 +22,7 @@ impl Merger {
         let failures = failures(&self.entry.branch.context, self.entry.hold(), why).await?;
         Ok(spent(&self.entry.branch.context, failures, why)
             .filter(|_| !self.entry.merge.intended)
-            .map(|message| self.entry.rejected(ReasonCode::Internal, &message, json!({}), false)))
+            .map(|message| self.entry.rejected(ReasonCode::Internal, &message, false)))
     }
 }
 
@@ -73,7 +73,7 @@ fn spent(context: &Context, failures: u32, why: &str) -> Option<String> {
 /// Ends an entry that nobody has in hand.
 async fn reject(context: &Context, first: &QueuedMerge, hold: Hold<'_>, message: &str) -> Result<(), Failure> {
     let reason = Reason::new(ReasonCode::Internal, telemetry::secrets::redact(message));
-    let feedback: Value = json!({ "attempt": first.attempt, "reason": reason.message });
+    let feedback = Feedback::new(first.attempt, &reason.message);
     let end = MergeEnd::Rejected { reason };
     let input = Input::MergeEnded {
         merge: first.id,

@@ -11,11 +11,11 @@ use crate::{
 };
 use domain::{
     MergeId,
+    feedback::Feedback,
     input::Input,
     merge::{Answer, Choice, MergeState},
 };
 use git::{Conflict, ConflictFile, ConflictKind, Hub, MergeOutcome, ResolveError};
-use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use store::waiting::{AnswerRow, AskedMerge};
 
@@ -234,8 +234,8 @@ impl Engine {
             tx.withdraw_answer(merge, path).await?;
         }
         if let Answer::SentBack { note } = &answer {
-            let told = json!({ "attempt": asked.attempt, "reason": format!("{by}, a person, looked at it: {note}") });
-            tx.save_feedback(asked.task, &told).await?;
+            let feedback = Feedback::new(asked.attempt, format!("{by}, a person, looked at it: {note}"));
+            tx.save_feedback(asked.task, &feedback).await?;
         }
         tx.commit().await?;
         self.context.applied(&applied);

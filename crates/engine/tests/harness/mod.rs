@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each file of tests uses its part")]
 
 use agents::worker::WorkerBackend;
-use domain::{RunId, run::RunState};
-use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted};
+use domain::{RunId, gate::GateReport, run::RunState};
+use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted, view::MergeView};
 use llm::{Models, Provider};
 use serde_json::{Value, json};
 pub(crate) use sim_llm::answers::{done, plan};
@@ -229,6 +229,12 @@ async fn start(directory: &Path, database: &TestDatabase, model: &Server, change
         Some(worker) => Engine::start_with_worker(settings, database.store(), models, sandbox, worker).await,
     };
     started.unwrap()
+}
+
+/// The gate's report on a merge.
+pub(crate) fn report(merge: &MergeView) -> &GateReport {
+    let gate = merge.gate.as_ref().expect("the gate has run");
+    gate.read().unwrap_or_else(|| panic!("{gate:?}"))
 }
 
 /// Runs git in a repository and returns what it printed.

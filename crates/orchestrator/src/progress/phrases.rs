@@ -2,7 +2,8 @@
 
 use super::{board::Gate, news::Line, words::clean};
 use domain::{
-    merge::{GateVerdict, MergeState},
+    gate::GateVerdict,
+    merge::MergeState,
     run::{Check, CheckSource},
     task::AttemptEnd,
 };

@@ -5,9 +5,11 @@ mod text;
 pub(crate) use text::lines;
 
 use crate::{changes::Changes, progress::clean};
-use api::{Check, Cost, Delivery, IntegrityFlag, Merge, Reason, Run, Task};
+use api::{Check, Cost, Delivery, IntegrityFlag, Merge, Reason, ReturnedAttempt, Run, Task};
 use domain::{
-    merge::{GateVerdict, MergeState},
+    gate::{GateReport, GateVerdict},
+    merge::MergeState,
+    recorded::Recorded,
     run::RunState,
     task::TaskState,
 };
@@ -69,6 +71,8 @@ pub(crate) struct TaskReport {
     pub(crate) standing: Option<String>,
     pub(crate) depends_on: Vec<String>,
     pub(crate) attempts: i32,
+    /// The attempts that did not land, each with the reason.
+    pub(crate) returned: Vec<ReturnedAttempt>,
     pub(crate) failures: i32,
     pub(crate) crashes: i32,
     pub(crate) turns: i64,
@@ -126,13 +130,14 @@ pub(crate) struct Decision {
 /// One run of the check command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Gate {
-    pub(crate) verdict: String,
+    /// `None` where the stored report can't be read.
+    pub(crate) verdict: Option<GateVerdict>,
     pub(crate) passed: Option<u64>,
     pub(crate) failed: Option<u64>,
     /// Tests that failed in one run and passed in another, on the same tree.
     pub(crate) flaky: Vec<String>,
     pub(crate) duration_ms: Option<u64>,
-    /// The last lines of what it printed, where it did not pass.
+    /// The last lines of its output, where it did not pass, or why its report can't be read.
     pub(crate) output_end: Vec<String>,
 }
 
@@ -192,11 +197,14 @@ impl Report {
         self.merges.iter().filter(|merge| merge.state == MergeState::Waiting)
     }
 
-    /// Merges that did not land.
-    pub(crate) fn sent_back(&self) -> impl Iterator<Item = &MergeReport> {
-        self.merges
-            .iter()
-            .filter(|merge| matches!(merge.state, MergeState::Rejected | MergeState::Error))
+    /// The attempts that did not land, task by task, each with its merge where it has one.
+    pub(crate) fn returned(&self) -> impl Iterator<Item = (&TaskReport, &ReturnedAttempt, Option<&MergeReport>)> {
+        self.tasks.iter().flat_map(move |task| {
+            task.returned.iter().map(move |returned| {
+                let merge = self.merges.iter().find(|merge| Some(merge.id) == returned.merge);
+                (task, returned, merge)
+            })
+        })
     }
 }
 
@@ -217,6 +225,7 @@ impl TaskReport {
             reason: task.reason,
             depends_on: task.depends_on,
             attempts: task.attempts,
+            returned: task.returned,
             failures: task.failures,
             crashes: task.crashes,
             turns: task.turns,
@@ -284,27 +293,26 @@ impl Conflict {
 }
 
 impl Gate {
-    fn new(gate: &Value) -> Self {
-        let number = |name: &str| gate.get(name).and_then(Value::as_u64);
-        let verdict = gate.get("verdict").and_then(Value::as_str).unwrap_or_default();
-        let printed = match verdict == GateVerdict::Passed.as_str() {
-            true => "",
-            false => gate.get("output").and_then(Value::as_str).unwrap_or_default(),
-        };
-        Self {
-            verdict: verdict.to_owned(),
-            passed: number("passed"),
-            failed: number("failed"),
-            flaky: gate.get("flaky").and_then(names).unwrap_or_default(),
-            duration_ms: number("duration_ms"),
-            output_end: last_lines(printed),
+    fn new(gate: &Recorded<GateReport>) -> Self {
+        match gate {
+            Recorded::Read(report) => Self {
+                verdict: Some(report.verdict),
+                passed: report.passed,
+                failed: report.failed,
+                flaky: report.flaky.iter().map(|name| clean(name)).collect(),
+                duration_ms: Some(report.duration_ms),
+                output_end: last_lines(report.failed_output().unwrap_or_default()),
+            },
+            Recorded::Unreadable { unreadable } => Self {
+                verdict: None,
+                passed: None,
+                failed: None,
+                flaky: Vec::new(),
+                duration_ms: None,
+                output_end: vec![clean(unreadable)],
+            },
         }
     }
-}
-
-fn names(list: &Value) -> Option<Vec<String>> {
-    let names = list.as_array()?.iter();
-    Some(names.filter_map(Value::as_str).map(clean).collect())
 }
 
 /// Where runners sum up.
@@ -316,7 +324,7 @@ fn last_lines(output: &str) -> Vec<String> {
 impl GateSums {
     fn of(merges: &[MergeReport]) -> Self {
         let gates: Vec<&Gate> = merges.iter().filter_map(|merge| merge.gate.as_ref()).collect();
-        let count = |verdict: GateVerdict| gates.iter().filter(|gate| gate.verdict == verdict.as_str()).count();
+        let count = |verdict: GateVerdict| gates.iter().filter(|gate| gate.verdict == Some(verdict)).count();
         let landed = merges.iter().rev().find(|merge| merge.state == MergeState::Landed);
         Self {
             passed: count(GateVerdict::Passed),

@@ -5,7 +5,7 @@ use crate::{
     invocation::Invocation,
     progress::{check_source, clean, elapsed, padded, shortened, width, wrapped},
 };
-use api::{Amount, CostLine};
+use api::{Amount, CostLine, ReturnedAttempt};
 use domain::{NanoDollars, delivery::DeliveryStep as Step, merge::decision_in_words, run::RunState, task::TaskState};
 use std::time::Duration;
 
@@ -37,14 +37,14 @@ pub(crate) fn lines(report: &Report, next: &[String], invocation: &Invocation, c
         "Waits for you",
         report
             .waiting()
-            .flat_map(|merge| sent_back(merge, &said, columns))
+            .flat_map(|merge| waiting(merge, &said, columns))
             .collect(),
     ));
     lines.extend(section(
         "Sent back",
         report
-            .sent_back()
-            .flat_map(|merge| sent_back(merge, &said, columns))
+            .returned()
+            .flat_map(|(task, attempt, merge)| returned(task, attempt, merge, &said, columns))
             .collect(),
     ));
     lines.extend(section("Cost", cost(report)));
@@ -275,16 +275,35 @@ fn decided(decision: &Decision, columns: usize) -> Vec<String> {
     indented(&text, 4, columns)
 }
 
-fn sent_back(merge: &MergeReport, said: Said<'_>, columns: usize) -> Vec<String> {
-    let why = merge
-        .reason
-        .as_ref()
-        .map(|reason| said(&reason.message))
-        .unwrap_or_else(|| merge.state.to_string());
+/// A merge that waits for a person, and why.
+fn waiting(merge: &MergeReport, said: Said<'_>, columns: usize) -> Vec<String> {
+    let reason = merge.reason.as_ref();
+    let why = reason.map_or_else(|| merge.state.to_string(), |reason| said(&reason.message));
     let mut lines = indented(&format!("{}, attempt {}: {why}", merge.task, merge.attempt), 2, columns);
-    let printed = merge.gate.iter().flat_map(|gate| &gate.output_end);
-    lines.extend(printed.map(|line| shortened(&format!("    | {line}"), columns)));
+    lines.extend(gate_output(merge, columns));
     lines
+}
+
+/// An attempt that did not land, and why.
+fn returned(
+    task: &TaskReport,
+    attempt: &ReturnedAttempt,
+    merge: Option<&MergeReport>,
+    said: Said<'_>,
+    columns: usize,
+) -> Vec<String> {
+    let why = said(&attempt.reason.message);
+    let mut lines = indented(&format!("{}, attempt {}: {why}", task.key, attempt.attempt), 2, columns);
+    lines.extend(merge.into_iter().flat_map(|merge| gate_output(merge, columns)));
+    lines
+}
+
+/// The end of what the gate printed, where it did not pass.
+fn gate_output(merge: &MergeReport, columns: usize) -> Vec<String> {
+    let printed = merge.gate.iter().flat_map(|gate| &gate.output_end);
+    printed
+        .map(|line| shortened(&format!("    | {line}"), columns))
+        .collect()
 }
 
 fn cost(report: &Report) -> Vec<String> {

@@ -5,12 +5,13 @@ use super::{frame, words};
 use api::{ConflictFile, ConflictVersion, MergeDetail, PathAnswer, Problem, Resolution};
 use domain::{
     NanoDollars,
+    gate::GateReport,
     merge::{MergeState, decision_in_words},
     plan::first_line,
+    recorded::Recorded,
 };
 use engine::view::MergeLine;
 use maud::{Markup, html};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The page of a merge. `problem` is what was wrong with a form, and `typed` what it held.
@@ -42,8 +43,8 @@ pub(crate) fn merge(
         @if !merge.integrity_flags.is_empty() {
             section { h2 { "Integrity flags" } (super::flags::of_merge(&merge.integrity_flags)) }
         }
-        @if let Some(gate) = refused(merge.gate.as_ref()) {
-            section { h2 { "What the gate said" } pre { (gate) } }
+        @if let Some(output) = merge.gate.as_ref().and_then(failed_output) {
+            section { h2 { "Gate output" } pre { (output) } }
         }
         @if waits { (question(detail, typed)) } @else { @for file in &detail.files { (conflict(file, detail)) } }
         @if detail.files.is_empty() && !merge.resolutions.is_empty() { section { h2 { "Decisions" } (tried(&merge.resolutions)) } }
@@ -103,12 +104,12 @@ fn terms(detail: &MergeDetail) -> Markup {
     }
 }
 
-/// The output of a gate that did not pass.
-fn refused(gate: Option<&Value>) -> Option<&str> {
-    let gate = gate?;
-    let verdict = gate.get("verdict").and_then(Value::as_str)?;
-    let output = gate.get("output").and_then(Value::as_str)?;
-    (verdict == "failed" || verdict == "could_not_run").then_some(output)
+/// The output of a gate that did not pass, or why its report can't be shown.
+fn failed_output(gate: &Recorded<GateReport>) -> Option<&str> {
+    match gate {
+        Recorded::Read(report) => report.failed_output(),
+        Recorded::Unreadable { unreadable } => Some(unreadable),
+    }
 }
 
 /// Everything that can be answered: path by path, or with the work as a whole.

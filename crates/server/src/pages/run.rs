@@ -3,7 +3,9 @@
 use super::{frame, runs::progress, words};
 use crate::convert;
 use api::{TaskStatus, Tone};
-use domain::{delivery::DeliveryStepEnd, merge::decision_in_words, plan::first_line};
+use domain::{
+    delivery::DeliveryStepEnd, gate::GateReport, merge::decision_in_words, plan::first_line, recorded::Recorded,
+};
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -32,6 +34,9 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
             section { h2 { "Integrity flags" } (super::flags::of_run(detail)) }
         }
         section { h2 { "Tasks" } (task_table(tasks)) }
+        @if tasks.iter().any(|task| !task.returned.is_empty()) {
+            section { h2 { "Sent back" } (returned_table(tasks)) }
+        }
         section { h2 { "Merges" } (merge_table(merges)) }
         section { h2 { "Cost" } (cost_table(&detail.cost)) }
         section { h2 { "Log" } (log(events)) }
@@ -120,6 +125,23 @@ fn task_table(tasks: &[TaskView]) -> Markup {
     }
 }
 
+/// The attempts that did not land.
+fn returned_table(tasks: &[TaskView]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "Task" } th.number { "Attempt" } th { "Why" } } }
+            tbody { @for task in tasks { @for returned in &task.returned { tr {
+                td title=(task.title) { code { (task.key) } }
+                td.number { (returned.attempt) }
+                td.wide {
+                    (first_line(&returned.reason.message, 400))
+                    @if let Some(merge) = returned.merge { " " a href={ "/merges/" (merge) } { "merge " (merge) } }
+                }
+            } } } }
+        } }
+    }
+}
+
 /// What a task is doing, waiting for or came to; where a person decides, a link to the merge.
 fn status(task: &TaskView) -> Markup {
     let status = convert::task_status(task);
@@ -156,14 +178,15 @@ fn merge_table(merges: &[MergeView]) -> Markup {
     }
 }
 
-fn gate(gate: Option<&Value>) -> String {
-    let verdict = gate.and_then(|gate| gate.get("verdict")).and_then(Value::as_str);
-    let flaky = gate.and_then(|gate| gate.get("flaky")).and_then(Value::as_array);
-    let flaky: Vec<&str> = flaky.into_iter().flatten().filter_map(Value::as_str).collect();
-    let verdict = verdict.unwrap_or_default().replace('_', " ");
-    match flaky.is_empty() {
-        true => verdict,
-        false => format!("{verdict}; flaky: {}", flaky.join(", ")),
+fn gate(gate: Option<&Recorded<GateReport>>) -> String {
+    match gate {
+        None => String::new(),
+        Some(Recorded::Unreadable { unreadable }) => unreadable.clone(),
+        Some(Recorded::Read(report)) if report.flaky.is_empty() => report.verdict.in_words().to_owned(),
+        Some(Recorded::Read(report)) => {
+            let flaky: Vec<&str> = report.flaky.iter().map(String::as_str).collect();
+            format!("{}; flaky: {}", report.verdict.in_words(), flaky.join(", "))
+        }
     }
 }
 

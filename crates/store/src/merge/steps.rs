@@ -9,6 +9,7 @@ use crate::{
 };
 use domain::{
     CommitId, MergeId,
+    gate::GateReport,
     merge::{MergeEnd, MergeState},
 };
 use serde_json::Value;
@@ -33,8 +34,8 @@ pub struct BroughtRow<'a> {
     pub conflicts: &'a Value,
     /// The merge commit and its tree, once everything is decided.
     pub merged: Option<(&'a CommitId, &'a str)>,
-    /// What the gate said, where that is known at once: there is none.
-    pub gate: Option<&'a Value>,
+    /// The gate's report, where it is known at once: no gate is configured.
+    pub gate: Option<&'a GateReport>,
 }
 
 impl Store {
@@ -106,6 +107,7 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn brought(&mut self, hold: Hold<'_>, state: MergeState, row: BroughtRow<'_>) -> Result<bool, Error> {
+        let gate = row.gate.map(|gate| document("merge.gate", gate)).transpose()?;
         let done = timed(
             "update",
             sqlx::query!(
@@ -121,7 +123,7 @@ impl Tx {
                 storable::json(row.conflicts),
                 row.merged.map(|(commit, _)| commit.0.as_str()),
                 row.merged.map(|(_, tree)| tree),
-                row.gate.map(storable::json),
+                gate,
             )
             .execute(&mut *self.inner),
         )
@@ -129,12 +131,12 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Notes what the gate said of a merge commit. `false` when the lease is lost, or the merge has ended or is no
+    /// Saves the gate's report on a merge commit. `false` when the lease is lost, or the merge has ended or is no
     /// longer about that commit.
     ///
     /// # Errors
     /// When the database can't be reached.
-    pub async fn save_gate(&mut self, hold: Hold<'_>, merged: &CommitId, gate: &Value) -> Result<bool, Error> {
+    pub async fn save_gate(&mut self, hold: Hold<'_>, merged: &CommitId, gate: &GateReport) -> Result<bool, Error> {
         let done = timed(
             "update",
             sqlx::query!(
@@ -144,7 +146,7 @@ impl Tx {
                 hold.lease.name(),
                 hold.lease.fence().0,
                 merged.0,
-                storable::json(gate),
+                document("merge.gate", gate)?,
             )
             .execute(&mut *self.inner),
         )

@@ -1,8 +1,10 @@
 //! What the engine reads of tasks without a lock.
 
 use super::state;
-use crate::{Error, Store, timed::timed};
-use domain::{CommitId, NanoDollars, TaskId, TaskKey, plan::PlannedTask, task::TaskState};
+use crate::{Error, Store, storable::recorded, timed::timed};
+use domain::{
+    CommitId, NanoDollars, TaskId, TaskKey, feedback::Feedback, plan::PlannedTask, recorded::Recorded, task::TaskState,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -32,8 +34,8 @@ pub struct TaskDetails {
     pub profile: String,
     /// The task as the plan has it.
     pub spec: PlannedTask,
-    /// What the next attempt is to be told.
-    pub feedback: Option<Value>,
+    /// What the next attempt is told about the last one.
+    pub feedback: Option<Recorded<Feedback>>,
     /// Handled failures so far.
     pub failures: u32,
     /// Seconds since it was first claimed.
@@ -84,7 +86,7 @@ impl Store {
             title: row.title,
             profile: row.profile,
             spec: row.spec.0,
-            feedback: row.feedback,
+            feedback: row.feedback.map(|feedback| recorded("task.feedback", feedback)),
             failures: row.failures as u32,
             age_s: row.age_s,
         }))

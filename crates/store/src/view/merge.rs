@@ -1,8 +1,11 @@
 //! The merges of a run, with how each conflict was decided.
 
 use super::{IntegrityFlagView, Views, task::merge_state};
-use crate::{Error, timed::timed};
-use domain::{CommitId, MergeId, NanoDollars, RunId, TaskKey, merge::MergeState, run::Reason};
+use crate::{Error, storable::recorded, timed::timed};
+use domain::{
+    CommitId, MergeId, NanoDollars, RunId, TaskKey, gate::GateReport, merge::MergeState, recorded::Recorded,
+    run::Reason,
+};
 use serde_json::Value;
 use sqlx::types::Json;
 use std::collections::HashMap;
@@ -31,8 +34,8 @@ pub struct MergeView {
     pub how: Option<String>,
     /// Path, kind and the three blobs of each conflict.
     pub conflicts: Value,
-    /// What the gate said: verdict, command, counts, duration, output.
-    pub gate: Option<Value>,
+    /// The gate's report.
+    pub gate: Option<Recorded<GateReport>>,
     /// Why it ended without landing.
     pub reason: Option<Reason>,
     /// Milliseconds in the queue.
@@ -109,7 +112,7 @@ impl Views {
                 tree: row.tree,
                 how: row.how,
                 conflicts: row.conflicts,
-                gate: row.gate,
+                gate: row.gate.map(|gate| recorded("merge.gate", gate)),
                 reason: row.reason.map(|reason| reason.0),
                 wait_ms: row.wait_ms,
                 merge_ms: row.merge_ms,

@@ -1,6 +1,6 @@
 //! The tasks of a run, with what each is doing or waiting for.
 
-use super::Views;
+use super::{ReturnedAttempt, Views};
 use crate::{Error, timed::timed};
 use domain::{CommitId, MergeId, NanoDollars, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::TaskState};
 use serde_json::Value;
@@ -44,6 +44,8 @@ pub struct TaskView {
     pub action: Option<Action>,
     /// Its newest entry in the merge queue.
     pub merge: Option<TaskMerge>,
+    /// Its attempts that did not land, from the first.
+    pub returned: Vec<ReturnedAttempt>,
     /// The merge commit that landed its work.
     pub landed: Option<CommitId>,
     /// Milliseconds from its first start to its end, or to now.
@@ -149,6 +151,7 @@ impl Views {
             self.priority_level.map(|level| level.as_secs_f64()),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
+        let mut returned = self.returned_attempts(run, only).await?;
         let mut tasks = Vec::with_capacity(rows.len());
         for row in rows {
             let state = TaskState::parse(&row.state).ok_or_else(|| Error::corrupt("task.state", &row.state))?;
@@ -182,6 +185,7 @@ impl Views {
                     tool: row.tool.zip(row.summary),
                 }),
                 merge,
+                returned: returned.remove(&TaskId(row.id)).unwrap_or_default(),
                 landed: row.commit.map(CommitId),
                 duration_ms: row.duration_ms,
                 ready_at: row.ready_at,

@@ -1,8 +1,8 @@
 //! One task in full: what it was asked, and the transcript of its attempts.
 
 use super::{TaskView, Views};
-use crate::{Error, timed::timed};
-use domain::{CommitId, NanoDollars, RunId, TaskId, TaskKey, task::AttemptEnd};
+use crate::{Error, storable::recorded, timed::timed};
+use domain::{CommitId, NanoDollars, RunId, TaskId, TaskKey, feedback::Feedback, recorded::Recorded, task::AttemptEnd};
 use serde_json::Value;
 use sqlx::types::Json;
 use std::collections::HashMap;
@@ -15,8 +15,8 @@ pub struct TaskDetail {
     pub task: TaskView,
     /// The task as the plan has it.
     pub spec: Value,
-    /// What the next attempt is told of the last one.
-    pub feedback: Option<Value>,
+    /// What the next attempt is told about the last one.
+    pub feedback: Option<Recorded<Feedback>>,
     /// Its attempts, from the first.
     pub attempts: Vec<AttemptView>,
 }
@@ -101,7 +101,7 @@ impl Views {
         Ok(Some(TaskDetail {
             task,
             spec: row.spec,
-            feedback: row.feedback,
+            feedback: row.feedback.map(|feedback| recorded("task.feedback", feedback)),
             attempts,
         }))
     }

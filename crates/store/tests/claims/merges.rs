@@ -3,6 +3,7 @@
 use crate::place::Place;
 use domain::{
     CommitId, RunId,
+    gate::GateReport,
     merge::{MergeEnd, MergeState},
 };
 use store::merge::{BroughtRow, Hold, merge_lease};
@@ -85,7 +86,10 @@ async fn a_step_under_an_old_fence_changes_nothing() {
         merged: Some((&merged, "tree")),
         gate: None,
     };
-    let end = MergeEnd::Landed { commit: merged.clone() };
+    let (end, report) = (
+        MergeEnd::Landed { commit: merged.clone() },
+        GateReport::not_configured(),
+    );
     for (lease, ours) in [(&old, false), (&new, true)] {
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.begin_merge(Hold { merge, lease }, true).await.unwrap(), ours);
@@ -95,10 +99,10 @@ async fn a_step_under_an_old_fence_changes_nothing() {
                 .unwrap(),
             ours
         );
-        // About a commit that the merge is not at it says nothing either.
-        assert!(!tx.save_gate(Hold { merge, lease }, &tip, &nothing).await.unwrap());
+        // A report on another commit than the merge's is not saved either.
+        assert!(!tx.save_gate(Hold { merge, lease }, &tip, &report).await.unwrap());
         assert_eq!(
-            tx.save_gate(Hold { merge, lease }, &merged, &nothing).await.unwrap(),
+            tx.save_gate(Hold { merge, lease }, &merged, &report).await.unwrap(),
             ours
         );
         assert_eq!(

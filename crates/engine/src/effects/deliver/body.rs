@@ -1,7 +1,7 @@
 //! What a pull request says of its run: what was asked, what was done, how it was checked, what it cost.
 
 use super::{Delivering, Failure};
-use domain::{CommitId, merge::MergeState, plan::first_line};
+use domain::{CommitId, merge::MergeState, plan::first_line, recorded::Recorded};
 use std::fmt::Write;
 use store::view::{MergeView, RunDetail, TaskView};
 
@@ -82,16 +82,16 @@ fn flags(detail: &RunDetail) -> String {
 }
 
 fn gate(merge: &MergeView) -> String {
-    let Some(gate) = &merge.gate else {
-        return "no check was recorded".to_owned();
-    };
-    let verdict = gate
-        .get("verdict")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
-    let passed = gate.get("passed").and_then(serde_json::Value::as_u64);
-    let tests = passed.map_or(String::new(), |passed| format!(", {passed} tests passed"));
-    format!("{}{tests}", verdict.replace('_', " "))
+    match &merge.gate {
+        None => "no check was recorded".to_owned(),
+        Some(Recorded::Unreadable { unreadable }) => unreadable.clone(),
+        Some(Recorded::Read(report)) => {
+            let tests = report
+                .passed
+                .map_or(String::new(), |passed| format!(", {passed} tests passed"));
+            format!("{}{tests}", report.verdict.in_words())
+        }
+    }
 }
 
 fn add(text: &mut String, arguments: std::fmt::Arguments<'_>) {

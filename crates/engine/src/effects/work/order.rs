@@ -8,11 +8,11 @@ use agents::{
 };
 use domain::{
     plan::PlanDocument,
+    recorded::Recorded,
     run::{Check, CheckSource},
 };
 use git::RepoPath;
 use llm::ModelRef;
-use serde_json::Value;
 use std::time::{Duration, Instant};
 use store::attempt::ReplayedTurn;
 
@@ -38,7 +38,7 @@ impl Attempt<'_> {
             objective: self.details.objective.clone(),
             interfaces: interfaces(&plan, spec),
             hand_offs: self.hand_offs().await?,
-            feedback: self.task.feedback.as_ref().map(feedback),
+            feedback: self.task.feedback.as_ref().map(for_worker),
             paths: spec.paths.clone(),
             base: self.base.clone(),
             conflicted: self.conflicted.clone(),
@@ -100,12 +100,22 @@ fn journaled(turn: ReplayedTurn) -> JournaledTurn {
     }
 }
 
-/// The feedback of the previous attempt.
-fn feedback(feedback: &Value) -> Feedback {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Feedback {
-        attempt: feedback["attempt"].as_u64().unwrap_or_default() as u32,
-        reason: text(&feedback["reason"]),
-        output: text(&feedback["gate"]["output"]),
+/// The stored feedback as the worker reads it.
+fn for_worker(feedback: &Recorded<domain::feedback::Feedback>) -> Feedback {
+    match feedback {
+        Recorded::Read(feedback) => Feedback {
+            attempt: feedback.attempt,
+            reason: feedback.reason.clone(),
+            output: feedback
+                .gate
+                .as_ref()
+                .map(|gate| gate.output.clone())
+                .unwrap_or_default(),
+        },
+        Recorded::Unreadable { unreadable } => Feedback {
+            attempt: 0,
+            reason: unreadable.clone(),
+            output: String::new(),
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! What earlier runs of checks said.
 
+use super::report::CheckResult;
 use crate::merge::ran::Ran;
 use domain::{CommitId, RunId};
 use std::{
@@ -20,6 +21,18 @@ pub(super) struct Red {
     pub(super) ran: Option<u64>,
     /// The lines that were printed.
     pub(super) shape: BTreeSet<String>,
+}
+
+impl From<CheckResult> for Red {
+    fn from(on_base: CheckResult) -> Self {
+        Self {
+            failing: on_base.report.failing,
+            broken: on_base.broken,
+            failed: on_base.report.failed,
+            ran: on_base.ran,
+            shape: on_base.shape,
+        }
+    }
 }
 
 /// A check on a tree: the name of the hub, the commit, the command.

@@ -1,18 +1,13 @@
-//! What one run of the check, or several of them, said of a tree.
+//! The result of the check on a tree.
 
 use super::{
     super::ran::Ran,
     counts::{self, Counts},
     earlier::Red,
 };
-use domain::merge::GateVerdict;
+use domain::gate::{GateReport, GateVerdict};
 use sandbox::{Exit, Finished};
-use serde::Serialize;
-use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 /// How much of an output is kept in the database: the end, where runners sum up.
 const KEPT_OUTPUT_BYTES: usize = 16 << 10;
@@ -21,66 +16,26 @@ const SHAPE_LINES: usize = 5_000;
 /// So many flaky tests are named in a sentence.
 const NAMED: usize = 5;
 
-/// What the gate said, as it is kept and shown.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct GateReport {
-    pub(crate) verdict: GateVerdict,
-    pub(crate) command: Option<String>,
-    /// In words: `exit code 1`, `time limit`, …
-    pub(crate) exit: String,
-    pub(crate) passed: Option<u64>,
-    pub(crate) failed: Option<u64>,
-    pub(crate) failing: BTreeSet<String>,
-    /// Tests that failed in one run of the check and passed in another, on the same tree.
-    pub(crate) flaky: BTreeSet<String>,
-    /// How often the check ran on this tree.
-    pub(crate) runs: u32,
-    pub(crate) duration_ms: u64,
-    /// Why the verdict is what it is, where the exit alone does not tell.
-    pub(crate) note: Option<String>,
-    pub(crate) output: String,
-    /// Where the whole output lies.
-    pub(crate) output_file: Option<PathBuf>,
+/// The result of the check on a tree, from one run or several: the report, and what later results are compared with.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckResult {
+    /// As it is stored and shown.
+    pub(crate) report: GateReport,
     /// What broke without being a test.
-    #[serde(skip)]
     pub(super) broken: BTreeSet<String>,
-    #[serde(skip)]
+    /// Tests that ran, where the output tells.
     pub(super) ran: Option<u64>,
-    #[serde(skip)]
+    /// Lines in which a runner sums up.
     summaries: usize,
-    #[serde(skip)]
+    /// Whether numbers of results are missing or doubled.
     is_odd: bool,
     /// The lines of the output without what differs from run to run.
-    #[serde(skip)]
     pub(super) shape: BTreeSet<String>,
-    #[serde(skip)]
+    /// Whether the command was ended before its end.
     cut_short: bool,
 }
 
-impl GateReport {
-    pub(super) fn not_configured() -> Self {
-        Self {
-            verdict: GateVerdict::NotConfigured,
-            command: None,
-            exit: "not run".into(),
-            passed: None,
-            failed: None,
-            failing: BTreeSet::new(),
-            broken: BTreeSet::new(),
-            ran: None,
-            summaries: 0,
-            is_odd: false,
-            shape: BTreeSet::new(),
-            flaky: BTreeSet::new(),
-            runs: 0,
-            duration_ms: 0,
-            note: Some("no check command is configured or detected: this merge is unchecked".into()),
-            output: String::new(),
-            output_file: None,
-            cut_short: false,
-        }
-    }
-
+impl CheckResult {
     /// From how the command ended to a verdict. Being unable to run is never a pass, and neither is running no test.
     pub(super) fn read(command: &str, finished: &Finished, log: &Path, limit_s: u64) -> Self {
         let counts = counts::read(&finished.output_head_tail);
@@ -131,28 +86,30 @@ impl GateReport {
             .flatten()
             .reduce(|note, more| format!("{note}; {more}"));
         Self {
-            verdict,
-            command: Some(command.to_owned()),
-            exit,
-            passed,
-            failed,
-            failing,
+            report: GateReport {
+                verdict,
+                command: Some(command.to_owned()),
+                exit,
+                passed,
+                failed,
+                failing,
+                flaky: BTreeSet::new(),
+                runs: 1,
+                duration_ms: finished.duration.as_millis() as u64,
+                note,
+                // Masked before it is cut: half a secret looks like none.
+                output: tail(
+                    &telemetry::secrets::redacted(&finished.output_head_tail),
+                    KEPT_OUTPUT_BYTES,
+                )
+                .to_owned(),
+                output_file: finished.output_cut.then(|| log.display().to_string()),
+            },
             broken,
             ran,
             summaries,
             is_odd,
             shape: shape(&finished.output_head_tail),
-            flaky: BTreeSet::new(),
-            runs: 1,
-            duration_ms: finished.duration.as_millis() as u64,
-            note,
-            // Masked before it is cut: half a secret looks like none.
-            output: tail(
-                &telemetry::secrets::redacted(&finished.output_head_tail),
-                KEPT_OUTPUT_BYTES,
-            )
-            .to_owned(),
-            output_file: finished.output_cut.then(|| log.to_path_buf()),
             cut_short: matches!(finished.exit, Exit::TimedOut | Exit::OverLimit(_)),
         }
     }
@@ -160,13 +117,13 @@ impl GateReport {
     /// Whether another run on the same tree may say otherwise: it ran to its end, and named the tests that failed.
     pub(super) fn may_be_flaky(&self) -> bool {
         // What does not build is no test, and does not build the next time either.
-        let tests = self.failed.is_some_and(|failed| failed > 0) && !self.failing.is_empty();
-        self.verdict == GateVerdict::Failed && tests && !self.cut_short
+        let tests = self.report.failed.is_some_and(|failed| failed > 0) && !self.report.failing.is_empty();
+        self.report.verdict == GateVerdict::Failed && tests && !self.cut_short
     }
 
     /// Whether the check came to its end and all that it printed was read.
     pub(super) fn is_whole(&self) -> bool {
-        !self.cut_short && self.output_file.is_none()
+        !self.cut_short && self.report.output_file.is_none()
     }
 
     /// Whether nothing fails, as far as the check ran, but what fails without the work, too: by name, and no more of
@@ -177,12 +134,12 @@ impl GateReport {
             (Some(ran), Some(before)) => ran >= before,
             (_, None) | (None, _) => true,
         };
-        let no_more = match (self.failed, red.failed) {
+        let no_more = match (self.report.failed, red.failed) {
             (Some(failed), Some(before)) => failed <= before,
             (_, None) | (None, _) => true,
         };
-        let nothing_new = self.failing.is_subset(&red.failing) && self.broken.is_subset(&red.broken);
-        self.is_whole() && !self.failing.is_empty() && nothing_new && no_more && no_fewer && self.resembles(red)
+        let nothing_new = self.report.failing.is_subset(&red.failing) && self.broken.is_subset(&red.broken);
+        self.is_whole() && !self.report.failing.is_empty() && nothing_new && no_more && no_fewer && self.resembles(red)
     }
 
     /// Whether most of what was printed around the failures on the base is printed here, too: names of failing tests
@@ -200,90 +157,70 @@ impl GateReport {
         }
     }
 
-    /// The tree passes, and the work goes back all the same: with files as they were before, the check said `restored`.
-    pub(super) fn refused(self, why: String, restored: Self) -> Self {
-        Self {
-            verdict: GateVerdict::Failed,
-            note: Some(self.note.map_or(why.clone(), |note| format!("{note}; {why}"))),
-            failing: restored.failing,
-            output: restored.output,
-            output_file: None,
-            runs: self.runs + restored.runs,
-            duration_ms: self.duration_ms + restored.duration_ms,
-            ..self
-        }
+    /// Rejects a tree that passes: with files as they were before, the check gave `restored`.
+    pub(super) fn rejected(mut self, why: String, restored: Self) -> Self {
+        let report = &mut self.report;
+        report.verdict = GateVerdict::Failed;
+        report.note = Some(match report.note.take() {
+            Some(note) => format!("{note}; {why}"),
+            None => why,
+        });
+        report.failing = restored.report.failing;
+        report.output = restored.report.output;
+        report.output_file = None;
+        report.runs += restored.report.runs;
+        report.duration_ms += restored.report.duration_ms;
+        self
     }
 
-    /// This run and one more on the same tree, whose verdict counts. What failed in one of them alone is flaky.
-    pub(super) fn with(self, next: Self) -> Self {
-        let lost = |report: &Self| report.failing.is_empty() && !report.lands();
-        if lost(&next) {
-            // It broke off before it told which tests fail, so it says nothing about those that did.
-            let runs = self.runs + next.runs;
-            return Self { runs, ..self };
+    /// Combines this run with one more on the same tree, whose verdict counts. What failed in only one of them is flaky.
+    pub(super) fn with(mut self, mut next: Self) -> Self {
+        let runs = self.report.runs + next.report.runs;
+        if next.report.failing.is_empty() && !next.lands() {
+            // It broke off before it named the failing tests, so it proves nothing about those that failed before.
+            self.report.runs = runs;
+            return self;
         }
-        let mut flaky: BTreeSet<String> = self.flaky;
-        flaky.extend(self.failing.symmetric_difference(&next.failing).cloned());
-        Self {
-            flaky,
-            runs: self.runs + next.runs,
-            duration_ms: self.duration_ms + next.duration_ms,
-            ..next
-        }
+        let differing = self.report.failing.symmetric_difference(&next.report.failing);
+        let mut flaky: BTreeSet<String> = differing.cloned().collect();
+        flaky.append(&mut self.report.flaky);
+        next.report.flaky = flaky;
+        next.report.runs = runs;
+        next.report.duration_ms += self.report.duration_ms;
+        next
     }
 
-    /// The last word, given the tests that fail on the run's base, too.
+    /// The final result, given what fails on the run's base too.
     pub(super) fn beside(mut self, red: &Red) -> Self {
-        let mut notes: Vec<String> = self.note.take().into_iter().collect();
-        if self.verdict == GateVerdict::Failed && self.only_fails(red) {
-            self.verdict = GateVerdict::Passed;
+        let only_fails = self.report.verdict == GateVerdict::Failed && self.only_fails(red);
+        let report = &mut self.report;
+        let mut notes: Vec<String> = report.note.take().into_iter().collect();
+        if only_fails {
+            report.verdict = GateVerdict::Passed;
             notes.push(format!(
                 "the base is red: the {} failing tests fail there too, and nothing new fails",
-                self.failing.len()
+                report.failing.len()
             ));
         }
-        if !self.flaky.is_empty() {
-            let names: Vec<&str> = self.flaky.iter().take(NAMED).map(String::as_str).collect();
-            let more = self.flaky.len() - names.len();
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
+        if !report.flaky.is_empty() {
+            let names: Vec<&str> = report.flaky.iter().take(NAMED).map(String::as_str).collect();
+            let more = match report.flaky.len() - names.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
             };
             notes.push(format!(
                 "flaky in {} runs on this very tree: {}{more}",
-                self.runs,
+                report.runs,
                 names.join(", ")
             ));
         }
-        self.note = (!notes.is_empty()).then(|| notes.join("; "));
+        report.note = (!notes.is_empty()).then(|| notes.join("; "));
         self
     }
 
     /// Whether the tree may land.
     pub(crate) fn lands(&self) -> bool {
-        matches!(self.verdict, GateVerdict::Passed | GateVerdict::NotConfigured)
-    }
-
-    /// What the work's next attempt is told.
-    pub(crate) fn told(&self) -> Value {
-        json!({ "gate": {
-            "command": self.command, "exit": self.exit, "output": self.output, "failing": self.failing,
-        }})
-    }
-
-    /// A sentence for the log and for the worker.
-    pub(crate) fn sentence(&self) -> String {
-        let command = self.command.as_deref().unwrap_or_default();
-        let tests = match (self.passed, self.failed) {
-            (Some(passed), Some(failed)) => format!(", {passed} tests passed and {failed} failed"),
-            _ => String::new(),
-        };
-        let note = self.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-        format!(
-            "the check `{command}` on the merged tree ended with {}{tests}{note}",
-            self.exit
-        )
+        self.report.verdict.lands()
     }
 }
 
@@ -324,7 +261,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn report(output: &str) -> GateReport {
+    fn result(output: &str) -> CheckResult {
         let finished = Finished {
             exit: Exit::Code(1),
             output_head_tail: output.to_owned(),
@@ -334,19 +271,12 @@ mod tests {
             duration: Duration::ZERO,
             created_in: Duration::ZERO,
         };
-        GateReport::read("check", &finished, Path::new("log"), 1)
+        CheckResult::read("check", &finished, Path::new("log"), 1)
     }
 
     fn beside(base: &str, merged: &str) -> GateVerdict {
-        let base = report(base);
-        let red = Red {
-            failing: base.failing,
-            broken: base.broken,
-            failed: base.failed,
-            ran: base.ran,
-            shape: base.shape,
-        };
-        report(merged).beside(&red).verdict
+        let red = Red::from(result(base));
+        result(merged).beside(&red).report.verdict
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Failure, build_caches::BuildCache, entry::Entry},
-    report::GateReport,
+    report::CheckResult,
 };
 use crate::context::blocking;
 use domain::CommitId;
@@ -57,7 +57,7 @@ impl Gate<'_> {
     }
 
     /// The check on one tree. The checkout is removed whatever happens.
-    pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<GateReport, GateError> {
+    pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<CheckResult, GateError> {
         let (hub, at, checkout) = (self.entry.branch.hub.clone(), commit.clone(), place.clone());
         let finished = match blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await {
             Ok(_) => self.run_in(&place, &log).await,
@@ -72,7 +72,7 @@ impl Gate<'_> {
         finished
     }
 
-    async fn run_in(&self, place: &Path, log: &Path) -> Result<GateReport, GateError> {
+    async fn run_in(&self, place: &Path, log: &Path) -> Result<CheckResult, GateError> {
         if let Some(directory) = log.parent() {
             // Without the directory only the whole output is missing; the report keeps its end.
             drop(tokio::fs::create_dir_all(directory).await);
@@ -99,6 +99,6 @@ impl Gate<'_> {
         if finished.exit == Exit::Cancelled {
             return Err(GateError::Stopped);
         }
-        Ok(GateReport::read(&self.command, &finished, log, details.limits.gate_s))
+        Ok(CheckResult::read(&self.command, &finished, log, details.limits.gate_s))
     }
 }

@@ -1,6 +1,7 @@
 //! A merge commit on the train, and how far its verdict is.
 
-use super::super::{Failure, bring::Built, entry::Merger, gate::GateReport, land::Validated};
+use super::super::{Failure, bring::Built, entry::Merger, land::Validated};
+use domain::gate::GateReport;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ pub(super) struct Candidate {
     pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) type Judged = Result<Box<GateReport>, Failure>;
+pub(super) type Judged = Result<GateReport, Failure>;
 
 pub(super) enum Judging {
     Running(JoinHandle<Judged>),
@@ -40,7 +41,7 @@ impl Candidate {
     }
 
     pub(super) fn passed(&self) -> bool {
-        matches!(&self.gate, Judging::Done(Ok(report)) if report.lands())
+        matches!(&self.gate, Judging::Done(Ok(report)) if report.verdict.lands())
     }
 
     pub(super) fn failed(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::{
     progress::{clean, elapsed},
 };
 use api::{ConflictFile, ConflictVersion, MergeDetail, MergeLine};
-use domain::merge::MergeState;
+use domain::{merge::MergeState, recorded::Recorded};
 use std::{path::Path, time::Duration};
 use time::OffsetDateTime;
 
@@ -73,17 +73,13 @@ pub(super) fn detail(detail: &MergeDetail, invocation: &Invocation) -> Vec<Strin
             .map_or(String::new(), |path| format!(" {}", clean(path)));
         format!("  ! integrity flag: {}{path}: {}", flag.kind, clean(&flag.detail))
     }));
-    if let Some(gate) = &merge.gate
-        && gate["verdict"] == "failed"
-    {
+    let output = merge.gate.as_ref().and_then(|gate| match gate {
+        Recorded::Read(report) => report.failed_output(),
+        Recorded::Unreadable { unreadable } => Some(unreadable),
+    });
+    if let Some(output) = output {
         lines.extend(["".to_owned(), "gate output:".to_owned()]);
-        lines.extend(
-            gate["output"]
-                .as_str()
-                .unwrap_or_default()
-                .lines()
-                .map(|line| format!("  {}", clean_line(line))),
-        );
+        lines.extend(output.lines().map(|line| format!("  {}", clean_line(line))));
     }
     lines.extend(detail.gone.iter().map(|gone| format!("  {}", clean(gone))));
     for file in &detail.files {

@@ -7,8 +7,9 @@ use crate::progress::{
 use domain::{
     NanoDollars,
     event::Event,
+    gate::GateVerdict,
     ids::{CommitId, MergeId, TaskKey},
-    merge::{GateVerdict, MergeState},
+    merge::MergeState,
     run::Reason,
     task::TaskState,
 };

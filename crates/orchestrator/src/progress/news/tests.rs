@@ -1,8 +1,9 @@
 use super::*;
 use domain::{
     delivery::{DeliveryResult, DeliveryStep, DeliveryStepEnd},
+    gate::GateVerdict,
     ids::{CommitId, Fence, MergeId},
-    merge::{GateVerdict, MergeState},
+    merge::MergeState,
     run::{Check, CheckSource, Reason, ReasonCode},
     task::AttemptEnd,
 };

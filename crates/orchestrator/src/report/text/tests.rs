@@ -25,8 +25,9 @@ fn report() -> Report {
         "last_event": 90, "created_at": "2026-01-01T00:00:00Z", "deadline_at": "2026-01-02T00:00:00Z",
         "ended_at": "2026-01-01T00:02:11Z",
     });
-    let task = |key: &str, attempts: i32| {
+    let task = |key: &str, attempts: i32, returned: serde_json::Value| {
         json!({
+            "returned": returned,
             "key": key, "title": "A title", "profile": "coder", "state": "complete", "reason": null,
             "attempts": attempts, "failures": attempts - 1, "crashes": 0, "turns": 11, "cost_nanodollars": 210000000,
             "cost_dollars": 0.21, "unpriced_calls": 0, "depends_on": [], "waits_for": [], "action": null,
@@ -34,9 +35,9 @@ fn report() -> Report {
         })
     };
     let blob = |id: &str| json!({"blob": id.repeat(10), "mode": 33188});
-    let merge = |task: &str, state: &str, conflicts, resolutions, gate, reason| {
+    let merge = |id: i64, task: &str, attempt: i32, state: &str, conflicts, resolutions, gate, reason| {
         json!({
-            "id": 1, "task": task, "attempt": 1, "state": state, "commit": "ab", "tip": null, "merged_commit": null,
+            "id": id, "task": task, "attempt": attempt, "state": state, "commit": "ab", "tip": null, "merged_commit": null,
             "tree": null, "how": "ort", "conflicts": conflicts, "gate": gate, "reason": reason, "wait_ms": 1,
             "merge_ms": 2, "queued_at": "2026-01-01T00:00:00Z", "started_at": null, "ended_at": null,
             "resolutions": resolutions,
@@ -51,21 +52,40 @@ fn report() -> Report {
     let failed = json!({"verdict": "failed", "passed": 11, "failed": 1, "duration_ms": 5,
         "output": "ok 11\n\nnot ok 12 - a limit holds\n"});
     let reason = json!({"code": "gate", "message": "the check failed: 1 of 12 tests"});
+    let returned = json!([
+        {"attempt": 1, "reason": {"code": "limit", "message": "it made 40 turns (limit turns)"}, "merge": null, "at": null},
+        {"attempt": 2, "reason": reason, "merge": 1, "at": null},
+    ]);
     let merges = json!([
-        merge("limits-core", "rejected", json!([]), json!([]), failed, reason),
         merge(
+            1,
             "limits-core",
+            2,
+            "rejected",
+            json!([]),
+            json!([]),
+            failed,
+            reason.clone()
+        ),
+        merge(
+            2,
+            "limits-core",
+            3,
             "landed",
             json!([]),
             json!([]),
             passed.clone(),
             json!(null)
         ),
-        merge("limits-http", "landed", conflict, resolution, passed, json!(null)),
+        merge(3, "limits-http", 1, "landed", conflict, resolution, passed, json!(null)),
     ]);
     Report::new(
         serde_json::from_value(run).unwrap(),
-        serde_json::from_value(json!([task("limits-core", 2), task("limits-http", 1)])).unwrap(),
+        serde_json::from_value(json!([
+            task("limits-core", 3, returned),
+            task("limits-http", 1, json!([]))
+        ]))
+        .unwrap(),
         serde_json::from_value(merges).unwrap(),
         Some(crate::changes::Changes {
             files: 4,
@@ -88,7 +108,7 @@ fn complete_run() {
           gate      cargo test (detected): passed 2 times, failed once; 12 tests on the last tree
 
         Tasks
-          ✓ limits-core  coder  landed 9e1d04c                          2 attempts  11 turns  $0.2100  1m04s
+          ✓ limits-core  coder  landed 9e1d04c                          3 attempts  11 turns  $0.2100  1m04s
           ✓ limits-http  coder  landed 9e1d04c                           1 attempt  11 turns  $0.2100  1m04s
 
         Conflicts
@@ -96,7 +116,8 @@ fn complete_run() {
             hunk 1 resolved by the model (gpt-5, $0.0021): both routes belong there
 
         Sent back
-          limits-core, attempt 1: the check failed: 1 of 12 tests
+          limits-core, attempt 1: it made 40 turns (limit turns)
+          limits-core, attempt 2: the check failed: 1 of 12 tests
             | ok 11
             | not ok 12 - a limit holds
 
