@@ -1,4 +1,4 @@
-//! From the bytes of a request to a typed value, with errors that say where and what.
+//! Parsing of request bodies, with errors that name the field and the value.
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -7,32 +7,32 @@ use serde::{
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Up to here every whole number has a floating-point form of its own.
+/// The largest float up to which every whole number is exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
-/// The longest text of a found value that an error repeats.
+/// The longest text of a value in an error.
 const QUOTED_CHARACTERS: usize = 200;
-/// The longest message about a shape.
+/// The longest message of an error.
 const MESSAGE_CHARACTERS: usize = 600;
 
-/// Why a document is not what was expected.
+/// Why a document is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Invalid {
     /// It is not JSON.
     #[error("the body is not JSON: {message}")]
     Syntax {
-        /// Where and what.
+        /// The error and its position.
         message: String,
     },
-    /// It is JSON of another shape.
+    /// It is JSON of the wrong shape.
     #[error("{message}")]
     Shape {
-        /// Where, as a path: `orch_config.worker_model.provider`.
+        /// The path of the field, such as `orch_config.worker_model.provider`.
         path: String,
-        /// What was found there.
+        /// The value found there.
         value: Option<Value>,
         /// What is wrong.
         message: String,
-        /// What may have been meant.
+        /// What to do.
         hint: Option<String>,
     },
 }
@@ -163,7 +163,7 @@ fn shape(document: &Value, error: &serde_path_to_error::Error<serde_json::Error>
         .unwrap_or_default();
     let hint = match unknown.and_then(|name| nearest(name, known.iter().copied())) {
         Some(meant) => Some(format!("did you mean `{meant}`?")),
-        None if unknown.is_some() && !known.is_empty() => Some(format!("known are: {}", known.join(", "))),
+        None if unknown.is_some() && !known.is_empty() => Some(format!("expected one of: {}", known.join(", "))),
         None => None,
     };
     // The reader repeats what it found, whole.
@@ -301,9 +301,9 @@ mod tests {
                 other => panic!("{document}: {other:?}"),
             }
         }
-        assert!(parse::<crate::CleanAsked>(b"[]").is_err());
+        assert!(parse::<crate::CleanRequest>(b"[]").is_err());
         let answer = br#"{"paths": [{"path": "a", "decision": "ours"}, ["b", "ours"]]}"#;
-        match parse::<crate::NewResolution>(answer) {
+        match parse::<crate::ResolveRequest>(answer) {
             Err(Invalid::Shape { path, .. }) => assert_eq!(path, "paths[1]"),
             other => panic!("{other:?}"),
         }

@@ -1,57 +1,57 @@
-//! Giving up what ended runs left.
+//! Deleting data of finished runs.
 
 use domain::RunId;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// More days than anything is kept.
+/// The most days that can be asked for.
 pub const CLEAN_DAYS: u32 = 36_500;
 
-/// What is to be given up.
+/// What to delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct CleanAsked {
-    /// Whether it is only told what would go.
+pub struct CleanRequest {
+    /// Whether to report only what would be deleted.
     pub dry_run: bool,
-    /// Days since their end after which runs are given up; as configured (`retention.days`) where it is not set.
+    /// Delete data of runs that ended at least so many days ago; by default `retention.days`.
     #[schema(minimum = 0, maximum = 36500)]
     pub older_than_days: Option<u32>,
 }
 
-/// What was given up, or would be.
+/// What was deleted, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Cleaned {
-    /// Whether nothing was changed.
+pub struct CleanResult {
+    /// Whether nothing was deleted.
     pub dry_run: bool,
-    /// What ended runs left.
+    /// The finished runs.
     pub runs: Vec<CleanedRun>,
-    /// Build output that the gates of a workspace shared.
+    /// Build caches that the gates of a workspace shared.
     pub caches: Vec<CleanedCache>,
-    /// References in hubs.
+    /// References deleted from hubs.
     pub references: u64,
-    /// Objects in hubs that nothing named.
+    /// Unreferenced objects deleted from hubs.
     pub objects: u64,
-    /// Bytes that came free in each part of the data directory.
+    /// Bytes freed in each part of the data directory.
     pub freed: Vec<DiskArea>,
-    /// Bytes in hubs that nothing names any more, and that come free by themselves once they are six hours old.
-    pub later_bytes: u64,
+    /// Bytes of unreferenced objects in hubs that are deleted later, once they are six hours old.
+    pub pending_bytes: u64,
 }
 
-/// What a run left.
+/// A run whose data was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CleanedRun {
-    /// Which run.
+    /// The run's id.
     #[schema(value_type = String, format = Uuid)]
     pub run: RunId,
     /// When it ended.
     #[serde(with = "time::serde::rfc3339")]
     pub ended_at: OffsetDateTime,
-    /// Whether its trees went too; otherwise its outputs alone.
+    /// Whether its trees were deleted too; otherwise only its outputs.
     pub trees: bool,
-    /// References in its hub.
+    /// References deleted from its hub.
     pub references: u64,
-    /// Bytes of the objects that these alone kept, at least.
+    /// Bytes of the objects that only these references kept, at least.
     pub hub_bytes: u64,
     /// Bytes of its outputs.
     pub output_bytes: u64,
@@ -60,17 +60,17 @@ pub struct CleanedRun {
 /// A build cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CleanedCache {
-    /// Its directory's name: that of the workspace's hub.
+    /// The name of its directory, the same as that of the workspace's hub.
     pub name: String,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
 /// A part of the data directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiskArea {
-    /// `hubs`, `worktrees`, `outputs`, `cache`, `postgres`
+    /// The part: `hubs`, `worktrees`, `outputs`, `cache` or `postgres`.
     pub area: String,
-    /// Its bytes on the disk.
+    /// Its size on disk in bytes.
     pub bytes: u64,
 }

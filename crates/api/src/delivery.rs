@@ -1,4 +1,4 @@
-//! How a run's work was handed over.
+//! The delivery of a run's branch.
 
 use crate::schema;
 use domain::delivery::{Delivery as Recorded, DeliveryResult, DeliveryStep as Step};
@@ -6,51 +6,51 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// What came of handing a run's work over, since that was last asked for.
+/// The delivery that was requested last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Delivery {
-    /// Whether it waits or is under way.
-    pub under_way: bool,
-    /// When it is tried again, where it waits for that.
+    /// Whether it is in progress.
+    pub in_progress: bool,
+    /// When it is retried; null unless it waits for a retry.
     #[serde(with = "time::serde::rfc3339::option")]
-    pub again_at: Option<OffsetDateTime>,
-    /// The steps that came to something, in their order.
+    pub retry_at: Option<OffsetDateTime>,
+    /// The finished steps, in order.
     pub steps: Vec<DeliveryStep>,
 }
 
-/// A step of a delivery that came to something.
+/// A finished step of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryStep {
-    /// Which step.
+    /// The step.
     #[schema(schema_with = schema::delivery_step)]
     pub step: Step,
-    /// What came of it.
+    /// Its result.
     #[schema(schema_with = schema::delivery_result)]
     pub result: DeliveryResult,
-    /// The same in a sentence, with the way out where there has to be one.
-    pub said: String,
-    /// Where the result can be looked at.
+    /// What happened, and where something went wrong, what to do.
+    pub message: String,
+    /// A link to the result.
     pub url: Option<String>,
 }
 
 impl Delivery {
-    /// As it is recorded; `again_at` of a delivery that waits or is under way.
-    pub fn new(recorded: Recorded, under_way: Option<Option<OffsetDateTime>>) -> Self {
+    /// From the record; `in_progress` is `Some` with the time of the retry while a delivery is in progress.
+    pub fn new(recorded: Recorded, in_progress: Option<Option<OffsetDateTime>>) -> Self {
         let steps = recorded.steps.into_iter().map(|end| DeliveryStep {
             step: end.step,
             result: end.result,
-            said: end.said,
+            message: end.said,
             url: end.url,
         });
         Self {
-            under_way: under_way.is_some(),
-            again_at: under_way.flatten(),
+            in_progress: in_progress.is_some(),
+            retry_at: in_progress.flatten(),
             steps: steps.collect(),
         }
     }
 
-    /// Whether something should have been done that was not.
+    /// Whether a requested step failed.
     pub fn is_incomplete(&self) -> bool {
         self.steps.iter().any(|step| step.result.is_bad())
     }

@@ -5,20 +5,20 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// The kind of the stream's last message, which is no event of the run: nothing more will come.
+/// The kind of the stream's last message, which is not an event of the run.
 pub const END_OF_EVENTS: &str = "end";
 
-/// Something that happened to a run, as its log has it.
+/// An event of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Its number within the run, from 1, without gaps: the `id` of the stream's message.
+    /// Its number within the run, from 1 without gaps; also the `id` of the stream's message.
     pub seq: i64,
     /// When it was recorded.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// What happened: the `event` of the stream's message.
+    /// Its kind; also the `event` of the stream's message.
     pub kind: String,
-    /// Whose, if a task's: the task's key.
+    /// The key of the task; null for an event of the run.
     pub task: Option<String>,
     /// The event in full, with its `kind`.
     pub data: Value,

@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// What a merge brought that weakens what decides about it, or that runs by itself elsewhere.
+/// A change in a merge that weakens the check command, or that other programs execute by themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IntegrityFlag {
-    /// What it is about.
+    /// The kind of change.
     #[schema(schema_with = schema::integrity_flag_kind)]
     pub kind: IntegrityFlagKind,
-    /// The file; null where it is about the merge as a whole.
+    /// The file; null where the flag is about the whole merge.
     pub path: Option<String>,
     /// What was found, in a sentence.
     pub detail: String,
-    /// Which merge.
+    /// The merge's number.
     pub merge: i64,
-    /// Whose work.
+    /// The task.
     pub task: String,
     /// When it was found.
     #[serde(with = "time::serde::rfc3339")]

@@ -22,18 +22,18 @@ mod task;
 mod transcript;
 
 pub use body::{Invalid, nearest, parse};
-pub use clean::{CLEAN_DAYS, CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea};
+pub use clean::{CLEAN_DAYS, CleanRequest, CleanResult, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
 pub use health::{Health, Readiness, SandboxProperty};
 pub use integrity::IntegrityFlag;
 pub use merge::{
-    AnsweredMerge, ConflictFile, ConflictHunk, ConflictVersion, Merge, MergeDetail, MergeLine, MergeLines, MergeList,
-    NewResolution, PathAnswer, RejectedWork, Resolution, ReturnedWork,
+    ConflictFile, ConflictHunk, ConflictVersion, DecidedMerge, Merge, MergeDetail, MergeList, MergeSummaries,
+    MergeSummary, PathDecision, RejectRequest, Resolution, ResolveRequest, ReturnRequest,
 };
 pub use money::Amount;
-pub use new_run::{COST_DOLLARS, DeliverAsked, LimitsAsked, ModelChoice, NewRun, OrchConfig};
+pub use new_run::{COST_DOLLARS, DeliverRequest, ModelChoice, NewRun, OrchConfig, RunLimits};
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use status::{SentBack, StatusInputs, TaskStatus, Tone};

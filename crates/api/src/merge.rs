@@ -1,4 +1,4 @@
-//! Merges: those of a run, those that wait for a person, and what people answer.
+//! Merges of a run, merges that wait for a person, and the decisions of people.
 
 use crate::{IntegrityFlag, Reason, schema};
 use domain::{RunId, gate::GateReport, merge::MergeState, recorded::Recorded};
@@ -17,116 +17,116 @@ pub struct MergeList {
 /// An entry of the merge queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Merge {
-    /// Which merge.
+    /// The merge's number.
     pub id: i64,
-    /// Whose work.
+    /// The task.
     pub task: String,
-    /// Which try of the task.
+    /// The number of the attempt.
     pub attempt: i32,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,
-    /// The finished work.
+    /// The submitted commit.
     pub commit: String,
-    /// The tip of the branch it was merged onto.
+    /// The commit of the branch that it was merged onto.
     pub tip: Option<String>,
     /// The merge commit.
-    pub merged_commit: Option<String>,
-    /// The tree that was checked, and that lands.
+    pub merge_commit: Option<String>,
+    /// The tree that the gate checked and that lands.
     pub tree: Option<String>,
-    /// How the trees were brought together: `already`, `fast` or `ort`.
-    pub how: Option<String>,
-    /// Path, kind and the three blobs of each conflict.
+    /// The merge method: `already` (nothing to merge), `fast` (tree merge) or `ort` (git's merge).
+    pub method: Option<String>,
+    /// The conflicts, each with path, kind and the three blobs.
     pub conflicts: Value,
     /// The gate's report; null before the gate ran.
     pub gate: Option<Recorded<GateReport>>,
-    /// Why it ended without landing, or waits for a person.
+    /// Why it did not land, or why it waits for a person.
     pub reason: Option<Reason>,
     /// Milliseconds in the queue.
     pub wait_ms: Option<i64>,
-    /// Milliseconds of merging, resolving and landing, without the gate.
+    /// Milliseconds of merging, resolving and landing, without the queue and the gate.
     pub merge_ms: Option<i64>,
     /// When the work was queued.
     #[serde(with = "time::serde::rfc3339")]
     pub queued_at: OffsetDateTime,
-    /// When the merging began.
+    /// When merging started.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// How each conflict was decided, in order.
+    /// The decisions about its conflicts, in order.
     pub resolutions: Vec<Resolution>,
-    /// What it brought that weakens what decides about it, or runs by itself elsewhere. They count for the run once
+    /// Changes that weaken the check command or that other programs execute by themselves. They count for the run once
     /// the merge has landed.
     #[serde(default)]
     pub integrity_flags: Vec<IntegrityFlag>,
 }
 
-/// How one conflict was decided.
+/// A layer's decision about a conflict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Resolution {
     /// The path.
     pub path: String,
-    /// 1 for the first hunk of the file, 0 for the whole file.
+    /// The number of the hunk, from 1; 0 for the whole file.
     pub hunk: i32,
-    /// Which layer decided: `generated`, `remembered`, `driver`, `model`, `worker`, `person`.
+    /// The layer: `generated`, `remembered`, `driver`, `model`, `worker`, `person`.
     pub layer: String,
-    /// `resolved`, `declined` or `failed`.
+    /// Its result: `resolved`, `declined` or `failed`.
     pub result: String,
-    /// The common text.
+    /// The text of the common base.
     pub base: Option<String>,
     /// The branch's text.
     pub ours: Option<String>,
-    /// The work's text.
+    /// The task's text.
     pub theirs: Option<String>,
-    /// What was put in its place.
+    /// The resolved text.
     pub text: Option<String>,
     /// The reason given.
     pub reason: String,
-    /// The model that answered.
+    /// The model, where one was called.
     pub model: Option<String>,
-    /// What asking cost, in billionths of a dollar; nothing where no model was asked or it has no price.
+    /// Cost of the model call in billionths of a dollar; null without a call or a price.
     pub cost_nanodollars: Option<i64>,
     /// The same in dollars, for display.
     pub cost_dollars: Option<f64>,
-    /// Whether the conflict has gone through the layers again since: then this is history, and does not stand.
+    /// Whether the conflict went through the layers again since, so that this decision no longer holds.
     #[serde(default)]
-    pub earlier: bool,
+    pub superseded: bool,
 }
 
 /// Merges of all runs, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MergeLines {
+pub struct MergeSummaries {
     /// The merges.
-    pub merges: Vec<MergeLine>,
+    pub merges: Vec<MergeSummary>,
 }
 
-/// A merge, as a line of a list.
+/// A merge in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MergeLine {
-    /// Which merge.
+pub struct MergeSummary {
+    /// The merge's number.
     pub id: i64,
     /// Its run.
     #[schema(value_type = uuid::Uuid)]
     pub run: RunId,
-    /// The last digits of the run's id: enough to name it.
+    /// The last eight digits of the run's id, accepted wherever an id is.
     pub run_short: String,
-    /// Whose work.
+    /// The task.
     pub task: String,
     /// The task's title.
     pub title: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,
-    /// Conflicted paths.
+    /// Conflicting paths.
     pub conflicts: Vec<String>,
-    /// Why it ended without landing, or waits for a person.
+    /// Why it did not land, or why it waits for a person.
     pub reason: Option<Reason>,
     /// When the work was queued.
     #[serde(with = "time::serde::rfc3339")]
     pub queued_at: OffsetDateTime,
-    /// Since when it waits for a person.
+    /// When it started to wait for a person.
     #[serde(with = "time::serde::rfc3339::option")]
     pub asked_at: Option<OffsetDateTime>,
     /// When it ended.
@@ -134,138 +134,138 @@ pub struct MergeLine {
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// A merge with the conflict it met.
+/// A merge with its conflict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MergeDetail {
     /// Its run.
     #[schema(value_type = uuid::Uuid)]
     pub run: RunId,
-    /// The last digits of the run's id: enough to name it.
+    /// The last eight digits of the run's id, accepted wherever an id is.
     pub run_short: String,
-    /// The merge, with who tried what.
+    /// The merge, with every decision.
     #[serde(flatten)]
     pub merge: Merge,
-    /// The conflicting paths, as they met last. Empty where none did, or where the conflict is about directories.
+    /// The conflicting files of the last merge. Empty without a conflict, or where the conflict is about directories.
     pub files: Vec<ConflictFile>,
-    /// What git said.
-    pub messages: Vec<String>,
-    /// Why nothing of the conflict is left to see, where that is so.
+    /// Messages of git.
+    pub git_messages: Vec<String>,
+    /// Why the conflict can no longer be shown; null where it can.
     #[serde(default)]
-    pub gone: Option<String>,
+    pub unavailable_reason: Option<String>,
 }
 
-/// A conflicting path.
+/// A conflicting file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConflictFile {
     /// The path.
     pub path: String,
-    /// What meets there: `content`, `add_add`, `modify_delete`, `rename_rename`, `binary`, `symlink`, `submodule` or
+    /// The kind of conflict: `content`, `add_add`, `modify_delete`, `rename_rename`, `binary`, `symlink`, `submodule` or
     /// `other`.
     pub kind: String,
     /// The version of the common base.
     pub base: Option<ConflictVersion>,
     /// The version of the branch.
     pub ours: Option<ConflictVersion>,
-    /// The version of the work.
+    /// The version of the task.
     pub theirs: Option<ConflictVersion>,
-    /// The places that both sides changed; none where the conflict is not about lines.
+    /// The hunks that both sides changed; empty where the conflict is not about lines.
     pub hunks: Vec<ConflictHunk>,
-    /// The whole text with the hunks between markers.
-    pub marked: Option<String>,
-    /// What a person decided about these very versions.
-    pub answer: Option<PathAnswer>,
-    /// Who decided.
+    /// The whole text with conflict markers around the hunks.
+    pub text_with_markers: Option<String>,
+    /// A person's decision about these versions.
+    pub answer: Option<PathDecision>,
+    /// Who made that decision.
     pub answered_by: Option<String>,
 }
 
-/// A version of a conflicting path.
+/// A version of a conflicting file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConflictVersion {
     /// Its blob; for a submodule, the commit.
     pub blob: String,
     /// Its mode in octal, as git writes it.
     pub mode: String,
-    /// Its text; null where it is none, or too large to show.
+    /// Its text; null where it is not text, or too large.
     pub text: Option<String>,
 }
 
-/// A place that both sides changed.
+/// A hunk that both sides changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConflictHunk {
-    /// The line it begins at, counted from 1, in the branch's version.
+    /// Its first line in the branch's version, from 1.
     pub line: usize,
-    /// What the common base has here.
+    /// The text of the common base.
     pub base: String,
-    /// What the branch has here.
+    /// The text of the branch.
     pub ours: String,
-    /// What the work has here.
+    /// The text of the task.
     pub theirs: String,
 }
 
-/// What a person decides about conflicting paths. Paths that are left out keep what was answered about them; without
-/// an answer they go through the layers again.
+/// A person's decisions about conflicting paths. A path that is left out keeps its earlier decision, or goes through
+/// the layers again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewResolution {
-    /// The paths that are decided, each once.
-    pub paths: Vec<PathAnswer>,
-    /// The `tip` of the merge that was looked at: if it asks about another conflict by now, nothing is changed.
-    /// Without it, the answer is for what waits now.
+pub struct ResolveRequest {
+    /// The decided paths, each once.
+    pub paths: Vec<PathDecision>,
+    /// The `tip` of the merge that the decision is about: if the merge has another conflict by now, nothing changes.
+    /// Without it, the decision is about the current conflict.
     #[serde(default)]
     pub tip: Option<String>,
-    /// Who decides, as they call themselves.
+    /// The name of the person who decides.
     #[serde(default)]
     pub by: Option<String>,
 }
 
-/// What a person decides about a path.
+/// A person's decision about a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PathAnswer {
+pub struct PathDecision {
     /// The path.
     pub path: String,
-    /// `ours` (the branch's version), `theirs` (the work's), `delete`, `content`, or `layers`: the layers are asked once
-    /// more, and what was answered before is withdrawn.
+    /// `ours` (the branch's version), `theirs` (the task's), `delete`, `content`, or `layers`: withdraw an earlier decision
+    /// and let the layers try again.
     #[schema(schema_with = schema::decision)]
     pub decision: String,
-    /// The whole text that the path is to hold; with `content` only.
+    /// The whole text of the file; only with `content`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
 }
 
-/// The work goes back to its worker, for one more try.
+/// Returns the work to its worker for another attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReturnedWork {
-    /// What the worker is to know.
+pub struct ReturnRequest {
+    /// What the worker should know.
     pub note: String,
-    /// Who sends it back, as they call themselves.
+    /// The name of the person who returns it.
     #[serde(default)]
     pub by: Option<String>,
 }
 
-/// The work is given up: its task fails.
+/// Rejects the work: its task fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RejectedWork {
+pub struct RejectRequest {
     /// Why.
     pub reason: String,
-    /// Who gives it up, as they call themselves.
+    /// The name of the person who rejects it.
     #[serde(default)]
     pub by: Option<String>,
 }
 
-/// A merge after it was answered.
+/// A merge after a person's decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AnsweredMerge {
-    /// Which merge.
+pub struct DecidedMerge {
+    /// The merge's number.
     pub id: i64,
     /// Its run.
     #[schema(value_type = uuid::Uuid)]
     pub run: RunId,
-    /// The last digits of the run's id: enough to name it.
+    /// The last eight digits of the run's id, accepted wherever an id is.
     pub run_short: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,
 }

@@ -1,4 +1,4 @@
-//! Money on the wire.
+//! Amounts of money.
 
 use domain::NanoDollars;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// An amount of money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Amount {
-    /// Billionths of a dollar: exact, for sums.
+    /// Billionths of a dollar, exact.
     pub nanodollars: i64,
     /// Dollars, for display.
     pub dollars: f64,

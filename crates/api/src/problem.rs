@@ -1,4 +1,4 @@
-//! Errors on the wire: problem details as of RFC 9457.
+//! Errors of the API: problem details as of RFC 9457.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,19 +10,19 @@ const TEXT_CHARACTERS: usize = 1_000;
 /// The longest value that is repeated, in characters.
 const VALUE_CHARACTERS: usize = 300;
 
-/// What went wrong, with which value, and what to do.
+/// An error: what went wrong, with which value, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// A stable name of the kind of problem: `urn:agent-orchestrator:problem:…`.
+    /// The kind of problem, a stable URN: `urn:agent-orchestrator:problem:…`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind of problem, in words.
     pub title: String,
-    /// The status of the answer.
+    /// The HTTP status.
     pub status: u16,
     /// What happened this time.
     pub detail: String,
-    /// The field of the request that is meant, as a path.
+    /// The field of the request, as a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// The value that was found.
@@ -51,7 +51,7 @@ impl Problem {
         }
     }
 
-    /// With the field of the request that is meant.
+    /// With the field of the request.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
@@ -72,7 +72,7 @@ impl Problem {
         self
     }
 
-    /// With every text cut that repeats more of a request than helps.
+    /// With every long text of the request truncated.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         cut(&mut self.detail, TEXT_CHARACTERS);
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_repeats_no_more_of_a_request_than_helps() {
+    fn long_values_in_problems_are_truncated() {
         let long = "ä".repeat(1 << 20);
         let problem = Problem::new(400, "x", "x", long.clone())
             .field(long.clone())

@@ -9,47 +9,47 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// A run that was accepted, now or by an earlier request under the same idempotency key.
+/// A run that was accepted, now or by an earlier request with the same idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Accepted {
-    /// Which run.
+    /// The run's id.
     #[schema(value_type = uuid::Uuid)]
     pub id: RunId,
-    /// Its last eight digits, which name it wherever an id is asked for.
+    /// The last eight digits of the id, accepted wherever an id is.
     pub short: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::run_state)]
     pub state: RunState,
 }
 
-/// A run, as a line of a list.
+/// A run in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunSummary {
-    /// Which run.
+    /// The run's id.
     #[schema(value_type = uuid::Uuid)]
     pub id: RunId,
-    /// Its last eight digits, which name it wherever an id is asked for.
+    /// The last eight digits of the id, accepted wherever an id is.
     pub short: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::run_state)]
     pub state: RunState,
     /// Why it ended without success.
     pub reason: Option<Reason>,
-    /// What was asked for.
+    /// The objective.
     pub objective: String,
-    /// The repository it works on.
+    /// The path of the repository it works on.
     pub workspace_path: String,
-    /// The branch that receives the work.
+    /// The branch that the work is merged into.
     pub branch: String,
-    /// Its tasks by state.
+    /// The number of tasks in each state.
     pub tasks: TaskCounts,
-    /// Merges that wait for a person: `GET /merges?state=waiting` lists them.
+    /// Merges that wait for a person; `GET /merges?state=waiting` lists them.
     pub merges_waiting: i64,
-    /// What its calls to models cost so far, in billionths of a dollar.
+    /// Cost of its model calls so far, in billionths of a dollar.
     pub cost_nanodollars: i64,
     /// The same in dollars, for display.
     pub cost_dollars: f64,
-    /// What it may cost; nothing where there is no cap.
+    /// The most it may cost; null without a limit.
     pub max_cost: Option<Amount>,
     /// When it was submitted.
     #[serde(with = "time::serde::rfc3339")]
@@ -59,12 +59,12 @@ pub struct RunSummary {
     pub ended_at: Option<OffsetDateTime>,
 }
 
-/// Some runs, newest first.
+/// A page of runs, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunPage {
     /// The runs.
     pub runs: Vec<RunSummary>,
-    /// What to pass as `before` for the next page; nothing at the end.
+    /// The value of `before` for the next page; null on the last page.
     #[schema(value_type = Option<uuid::Uuid>)]
     pub next: Option<RunId>,
 }
@@ -72,61 +72,61 @@ pub struct RunPage {
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
-    /// Which run.
+    /// The run's id.
     #[schema(value_type = uuid::Uuid)]
     pub id: RunId,
-    /// Its last eight digits, which name it wherever an id is asked for.
+    /// The last eight digits of the id, accepted wherever an id is.
     pub short: String,
-    /// Where it stands.
+    /// Its state.
     #[schema(schema_with = schema::run_state)]
     pub state: RunState,
     /// Why it ended without success.
     pub reason: Option<Reason>,
-    /// What was asked for.
+    /// The objective.
     pub objective: String,
-    /// The repository it works on.
+    /// The path of the repository it works on.
     pub workspace_path: String,
-    /// The branch that receives the work.
+    /// The branch that the work is merged into.
     pub branch: String,
-    /// Provider and model that plan, as `provider/model`.
+    /// The model that plans, as `provider/model`.
     pub director_model: String,
-    /// Provider and model that work, as `provider/model`.
+    /// The model of the workers, as `provider/model`.
     pub worker_model: String,
-    /// How the merged tree is checked; nothing until the workspace is prepared.
+    /// The check command of the gate; null until the workspace is prepared.
     pub check: Option<Check>,
-    /// The commit that everything starts from; nothing until the workspace is prepared.
-    pub base: Option<String>,
-    /// The branch the base was taken from.
+    /// The commit that the run starts from; null until the workspace is prepared.
+    pub base_commit: Option<String>,
+    /// The branch that the base commit was taken from.
     pub base_branch: Option<String>,
-    /// The commit that was handed over.
+    /// The delivered commit; null until the branch is delivered.
     pub delivered_commit: Option<String>,
-    /// What was done with the checkout, in words.
+    /// What the delivery did with the checkout, in words.
     pub checkout: Option<String>,
-    /// How its work was handed over, step by step.
+    /// The delivery, step by step.
     #[serde(default)]
     pub delivery: Delivery,
-    /// When its trees and outputs were given up; nothing while they are kept.
+    /// When its trees and outputs were deleted (retention); null while they are kept.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub expired_at: Option<OffsetDateTime>,
-    /// 0 until there is a plan.
+    /// The version of the plan; 0 until there is one.
     pub plan_version: i32,
-    /// Its tasks by state.
+    /// The number of tasks in each state.
     pub tasks: TaskCounts,
-    /// Merges that landed.
+    /// The number of merges that landed.
     pub merges_landed: i64,
-    /// All merges.
-    pub merges: i64,
-    /// What its calls to models cost so far, in billionths of a dollar.
+    /// The number of all merges.
+    pub merges_total: i64,
+    /// Cost of its model calls so far, in billionths of a dollar.
     pub cost_nanodollars: i64,
     /// The same in dollars, for display.
     pub cost_dollars: f64,
-    /// The cost in full.
+    /// The cost in detail.
     pub cost: Cost,
-    /// What landed that weakens the check or runs by itself elsewhere. A run that has any moves the checkout only with
-    /// consent.
+    /// Landed changes that weaken the check command or that other programs execute by themselves. With any of them,
+    /// the checkout is fast-forwarded only with consent.
     #[serde(default)]
     pub integrity_flags: Vec<IntegrityFlag>,
-    /// Whether the checkout may be fast-forwarded in spite of them.
+    /// Whether the checkout may be fast-forwarded despite integrity flags.
     #[serde(default)]
     pub allow_integrity_flags: bool,
     /// The number of its newest event.
@@ -134,7 +134,7 @@ pub struct Run {
     /// When it was submitted.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// When its time is up.
+    /// When the run fails for lack of time.
     #[serde(with = "time::serde::rfc3339")]
     pub deadline_at: OffsetDateTime,
     /// When it reached its final state.
@@ -148,7 +148,7 @@ pub struct Reason {
     /// The kind of failure.
     #[schema(schema_with = schema::reason_code)]
     pub code: ReasonCode,
-    /// What happened, with the value and the way out.
+    /// What happened, with which value, and what to do.
     pub message: String,
 }
 
@@ -161,84 +161,84 @@ impl From<domain::run::Reason> for Reason {
     }
 }
 
-/// How a merged tree is checked.
+/// The check command that the gate runs on each merged tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Check {
-    /// The shell command; nothing where none is configured or detected, so that merges land unchecked.
+    /// The shell command; null where none is configured or detected: merges then land unchecked.
     pub command: Option<String>,
     /// Where the command comes from.
     #[schema(schema_with = schema::check_source)]
     pub source: CheckSource,
 }
 
-/// How many tasks stand where.
+/// The number of tasks in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskCounts {
-    /// All of them.
+    /// All tasks.
     pub total: i64,
-    /// They wait for others.
+    /// Waiting for other tasks.
     pub planned: i64,
-    /// They can be claimed.
+    /// Ready for a worker.
     pub ready: i64,
-    /// A worker holds them.
+    /// Claimed by a worker.
     pub active: i64,
-    /// Their work is in the merge queue.
+    /// In the merge queue.
     pub merging: i64,
-    /// Their work has landed.
+    /// Complete: landed, or nothing had to change.
     pub complete: i64,
-    /// They failed for good.
+    /// Failed for good.
     pub failed: i64,
-    /// They will not be done.
+    /// Cancelled.
     pub cancelled: i64,
 }
 
-/// What a run cost so far, computed from the ledger.
+/// The cost of a run so far, computed from the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
-    /// Settled cost of answered calls.
+    /// Cost of answered calls.
     pub spent: Amount,
-    /// Upper bounds of calls under way.
+    /// Upper bounds of calls in progress.
     pub reserved: Amount,
-    /// Upper bounds of calls whose answer was lost with their process; held against the cap for good.
+    /// Upper bounds of calls whose answer was lost in a crash; they count towards the limit for good.
     pub lost: Amount,
-    /// What the run may cost; nothing where there is no cap.
-    pub cap: Option<Amount>,
-    /// Calls made.
+    /// The most the run may cost; null without a limit.
+    pub max_cost: Option<Amount>,
+    /// Model calls made.
     pub calls: i64,
-    /// Answered calls whose model has no price: their cost is not known and not counted.
+    /// Answered calls of models without a price; their cost is unknown and not counted.
     pub unpriced_calls: i64,
     /// Tokens used.
     pub tokens: Tokens,
-    /// By role: director, worker, resolver.
+    /// Cost by role: director, worker, resolver.
     pub by_role: Vec<CostLine>,
-    /// By the model that answered.
+    /// Cost by model.
     pub by_model: Vec<CostLine>,
 }
 
 /// The cost of one part of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CostLine {
-    /// A role or a model.
+    /// The role or the model.
     pub name: String,
-    /// Settled cost.
+    /// Cost of answered calls.
     pub spent: Amount,
-    /// Calls made.
+    /// Model calls made.
     pub calls: i64,
-    /// Answered calls whose model has no price.
+    /// Answered calls of models without a price.
     pub unpriced_calls: i64,
     /// Tokens used.
     pub tokens: Tokens,
 }
 
-/// Tokens as the providers report them.
+/// Tokens, as reported by the providers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tokens {
-    /// Of the questions.
+    /// Input tokens.
     pub input: i64,
-    /// Of the answers.
+    /// Output tokens.
     pub output: i64,
-    /// Part of the input: read from a cache.
+    /// Input tokens that were read from a cache.
     pub cached: i64,
-    /// Part of the output: spent on reasoning.
+    /// Output tokens that were spent on reasoning.
     pub reasoning: i64,
 }

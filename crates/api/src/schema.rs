@@ -1,4 +1,4 @@
-//! Schemas of types that belong to the domain, which knows nothing of OpenAPI.
+//! OpenAPI schemas of the domain's types.
 
 use domain::{
     delivery::{DeliveryResult, DeliveryStep},

@@ -18,9 +18,9 @@ pub struct TaskList {
 pub struct Task {
     /// Its name within the run.
     pub key: String,
-    /// A line for people.
+    /// The title.
     pub title: String,
-    /// The kind of worker.
+    /// The worker profile.
     pub profile: String,
     /// Its state. Only landed work completes a task.
     #[schema(schema_with = schema::task_state)]
@@ -31,32 +31,32 @@ pub struct Task {
     pub status_text: String,
     /// Why its work was sent back the last time, or why it ended without success.
     pub reason: Option<Reason>,
-    /// Attempts begun.
+    /// Attempts started.
     pub attempts: i32,
-    /// Handled failures, rejected merges among them.
+    /// Failures that count, rejected merges included.
     pub failures: i32,
-    /// Deaths of the process under it.
+    /// Crashes of the process that worked on it, since it last made progress.
     pub crashes: i32,
-    /// Model turns, in all attempts.
+    /// Model turns of all attempts.
     pub turns: i64,
-    /// What its calls to models cost so far, in billionths of a dollar.
+    /// Cost of its model calls so far, in billionths of a dollar.
     pub cost_nanodollars: i64,
     /// The same in dollars, for display.
     pub cost_dollars: f64,
-    /// Answered calls whose model has no price.
+    /// Answered calls of models without a price.
     pub unpriced_calls: i64,
-    /// Tasks whose work must have landed first.
+    /// Tasks that have to complete first.
     pub depends_on: Vec<String>,
-    /// Those of them that have not completed.
+    /// Those of them that have not completed yet.
     pub waits_for: Vec<String>,
-    /// Its newest entry in the merge queue.
+    /// Its newest merge.
     pub merge: Option<TaskMerge>,
     /// Its attempts that did not land, from the first, each with the reason.
     #[serde(default)]
     pub returned: Vec<ReturnedAttempt>,
     /// The merge commit that landed its work.
     pub landed_commit: Option<String>,
-    /// Milliseconds from its first start to its end, or to now.
+    /// Milliseconds from its first attempt to its end, or to now.
     pub duration_ms: Option<i64>,
     /// When it was first claimed.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -83,24 +83,24 @@ pub struct ReturnedAttempt {
 /// What a worker is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Action {
-    /// Which turn of the attempt; 0 before the first answer.
+    /// The turn of the attempt; 0 before the first answer.
     pub turn: i32,
-    /// The newest tool.
+    /// The tool that was called last.
     pub tool: Option<String>,
-    /// What the tool is to do, in a few words.
+    /// What the tool is doing, in a few words.
     pub summary: Option<String>,
 }
 
-/// A task's newest entry in the merge queue.
+/// The newest merge of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaskMerge {
-    /// Which merge.
+    /// The merge's number.
     pub id: i64,
     /// Its state.
     #[schema(schema_with = schema::merge_state)]
     pub state: MergeState,
     /// Its position in the merge queue of the run, from 1; null outside the queue.
     pub position: Option<i64>,
-    /// Conflicted paths.
+    /// Conflicting paths.
     pub conflicts: Vec<String>,
 }

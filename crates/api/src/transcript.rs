@@ -7,43 +7,43 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-/// A task in full: what it was asked, and the transcript of its attempts.
+/// A task with its plan entry and the transcript of its attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskDetail {
-    /// As in the list.
+    /// The task, as in the list.
     pub task: Task,
     /// The task as the plan has it.
     pub spec: Value,
-    /// What the next attempt is told about the last one.
+    /// What the next attempt learns about the last one.
     pub feedback: Option<Recorded<Feedback>>,
-    /// Its attempts, from the first.
+    /// Its attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// One try at a task.
+/// An attempt at a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// From 1.
     pub number: i32,
-    /// The integration tip it started from.
-    pub base: Option<String>,
+    /// The commit that it started from.
+    pub base_commit: Option<String>,
     /// The commit it submitted.
     pub commit: Option<String>,
     /// The worker's own report.
     pub finish: Option<Value>,
     /// How it ended.
     pub end: Option<Value>,
-    /// When it began.
+    /// When it started.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
     /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
-    /// Its turns, from the first.
+    /// Its turns, oldest first.
     pub turns: Vec<Turn>,
 }
 
-/// One answer of the agent, with its calls.
+/// A turn: an answer of the agent, with its calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Turn {
     /// From 1.
@@ -54,40 +54,40 @@ pub struct Turn {
     pub text: Option<String>,
     /// The model that answered.
     pub model: String,
-    /// Tokens of the question.
+    /// Input tokens.
     pub input_tokens: i64,
-    /// Tokens of the answer.
+    /// Output tokens.
     pub output_tokens: i64,
-    /// What it cost, in billionths of a dollar; nothing for a model without a price.
+    /// Its cost in billionths of a dollar; null for a model without a price.
     pub cost_nanodollars: Option<i64>,
     /// The same in dollars, for display.
     pub cost_dollars: Option<f64>,
     /// When it was answered.
     #[serde(with = "time::serde::rfc3339")]
     pub answered_at: OffsetDateTime,
-    /// Its tool calls, in their order.
-    pub calls: Vec<ToolCall>,
+    /// Its tool calls, in order.
+    pub tool_calls: Vec<ToolCall>,
 }
 
-/// One tool call.
+/// A tool call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolCall {
     /// The tool.
     pub name: String,
-    /// What it was to do, in a few words.
+    /// What it does, in a few words.
     pub summary: String,
-    /// The arguments as the model wrote them, possibly cut.
+    /// The arguments as the model wrote them, truncated where long.
     pub arguments: String,
-    /// What it said, possibly cut; nothing while it runs, or where its process died.
+    /// Its result, truncated where long; null while it runs, or where its process crashed.
     pub result: Option<String>,
-    /// How many characters the whole result has.
-    pub result_length: i32,
-    /// Whether it did what was asked.
+    /// Characters of the whole result.
+    pub result_characters: i32,
+    /// Whether it succeeded.
     pub ok: Option<bool>,
-    /// When it was about to run.
+    /// When it started.
     #[serde(with = "time::serde::rfc3339")]
-    pub intended_at: OffsetDateTime,
-    /// When it was done.
+    pub started_at: OffsetDateTime,
+    /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
 }

@@ -1,6 +1,6 @@
 //! A merge that waits for a person, from the command line.
 
-use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+use api::{ModelChoice, NewRun, OrchConfig, RunLimits};
 use e2e::{Product, done, eventually, orchestrator, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
@@ -39,9 +39,9 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
         orch_config: OrchConfig {
             director_model: model(),
             worker_model: model(),
-            limits: LimitsAsked {
+            limits: RunLimits {
                 failures: Some(1),
-                ..LimitsAsked::default()
+                ..RunLimits::default()
             },
             ..OrchConfig::default()
         },
@@ -58,7 +58,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
     let waiting = eventually("a merge waits", || async {
-        let lines = product.client.merge_lines(None, 10).await.ok()?.merges;
+        let lines = product.client.merge_summaries(None, 10).await.ok()?.merges;
         lines.into_iter().find(|line| line.state.as_str() == "waiting")
     })
     .await;
@@ -130,7 +130,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("in the queue again"), "{said}");
     eventually("the merge waits again", || async {
-        let lines = product.client.merge_lines(None, 10).await.ok()?.merges;
+        let lines = product.client.merge_summaries(None, 10).await.ok()?.merges;
         let waits = lines.into_iter().any(|line| line.state.as_str() == "waiting");
         (waits && product.journal().len() > asked).then_some(())
     })

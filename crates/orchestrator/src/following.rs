@@ -371,7 +371,7 @@ fn run_details(run: &Run) -> RunDetails {
             .reason
             .as_ref()
             .map(|reason| domain::run::Reason::new(reason.code, &reason.message)),
-        cap: run.cost.cap.map(|cap| NanoDollars(cap.nanodollars)),
+        cap: run.cost.max_cost.map(|cap| NanoDollars(cap.nanodollars)),
         spent: NanoDollars(run.cost_nanodollars),
         slots: None,
         created_at: run.created_at,

@@ -1,4 +1,4 @@
-//! The application put together: its routes, what every request passes, its start and its end.
+//! The application: routes, middleware, start and stop.
 
 use crate::{
     connections::{self, Caps, Descriptors, Waits},
@@ -23,7 +23,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-/// Answers requests until it is told to stop, then lets those under way end for a while.
+/// Serves requests until `stop` is cancelled, then gives open requests `stop_within` to finish.
 ///
 /// # Errors
 /// When the listener has no address.
@@ -44,13 +44,13 @@ pub async fn serve(
     tokio::select! {
         () = connections::serve(listener, app, caps, waits, stop.clone()) => {}
         () = async { stop.cancelled().await; tokio::time::sleep(stop_within).await } => {
-            tracing::warn!(seconds = stop_within.as_secs(), "requests were still open when the server stopped");
+            tracing::warn!(seconds = stop_within.as_secs(), "stopped with requests still open");
         }
     }
     Ok(())
 }
 
-/// The description of the interface, made from the handlers themselves.
+/// The OpenAPI document, generated from the handlers.
 pub fn openapi() -> OpenApi {
     let mut document = described().split_for_parts().1;
     describe::complete(&mut document);
@@ -62,16 +62,15 @@ fn described() -> OpenApiRouter<App> {
         .title("Agent Orchestrator")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "An objective goes in, merged and tested code comes out. Everything that happens to a run is a fact that \
-             can be asked for, streamed and counted. Errors are problem details (RFC 9457) that name the value and \
-             the way out.",
+            "Takes an objective, and delivers merged and tested code. Every run has a log of events that can be read and \
+             streamed. Errors are problem documents (RFC 9457) with the value and what to do.",
         ))
         .build();
     let bearer = SecurityScheme::Http(
         HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "Asked for only where the server has a token, as it must off loopback.",
+                "Needed only if the server has a token. A server that listens beyond loopback must have one.",
             ))
             .build(),
     );
@@ -103,7 +102,7 @@ fn router(engine: Engine, settings: Settings, caps: Caps, listen: SocketAddr, st
         stop,
         openapi: Arc::new(document),
     };
-    // The last layer is the first that a request meets: everything is recorded, refusals and panics too.
+    // The last layer runs first, so that errors and panics are recorded too.
     routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::wrong_method)

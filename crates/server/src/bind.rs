@@ -1,39 +1,39 @@
-//! Where the server listens.
+//! Binding the listen address.
 
 use crate::Settings;
 use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
 
-/// Why the server does not listen.
+/// Why the server can't listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address can be reached by others, and nothing would keep them out.
+    /// The address is reachable from other machines, and there is no token.
     #[error(
         "{0} can be reached from other machines, and no token is configured\n  set a token (ORCHESTRATOR_TOKEN), or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
-    /// Somebody listens there.
+    /// Another process listens there.
     #[error(
-        "{0} is taken by another process\n  stop that one, or choose another address with --listen (port 0 takes any free one)"
+        "{0} is in use by another process\n  stop that process, or choose another address with --listen (port 0 takes any free one)"
     )]
     Taken(SocketAddr),
-    /// We may not listen there.
-    #[error("this user may not listen on {0}\n  choose a port from 1024 up with --listen")]
+    /// The user may not listen there.
+    #[error("this user may not listen on {0}\n  choose a port of at least 1024 with --listen")]
     Forbidden(SocketAddr),
-    /// The machine has no such address, or something else.
+    /// Any other error.
     #[error("cannot listen on {address}: {source}\n  choose another address with --listen")]
     Other {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Listens on an address. One that others can reach needs a token.
+/// Listens on an address. One beyond loopback needs a token.
 ///
 /// # Errors
-/// When the address is taken, not ours, or would be open to anybody.
+/// When the address is in use, not available, or reachable without a token.
 pub async fn bind(address: SocketAddr, settings: &Settings) -> Result<TcpListener, BindError> {
     if !address.ip().is_loopback() && settings.token.is_none() {
         return Err(BindError::Exposed(address));
@@ -51,7 +51,7 @@ mod tests {
     use crate::Token;
 
     #[tokio::test]
-    async fn a_taken_port_is_named() {
+    async fn address_in_use_is_named() {
         let first = bind("127.0.0.1:0".parse().unwrap(), &Settings::default())
             .await
             .unwrap();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_others_reach_needs_a_token() {
+    async fn address_beyond_loopback_needs_a_token() {
         let address = "0.0.0.0:0".parse().unwrap();
         let error = bind(address, &Settings::default()).await.unwrap_err();
         assert!(matches!(error, BindError::Exposed(_)), "{error}");

@@ -1,4 +1,4 @@
-//! The bodies of requests: read to a limit of bytes and of time, then as JSON or as the fields of a page's form.
+//! Request bodies, limited in bytes and time, as JSON or as form fields.
 
 use crate::{problem::Refusal, settings::Settings};
 use api::Problem;
@@ -10,9 +10,9 @@ use axum::{
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Bytes beyond a body's limit that are read before the answer.
+/// Bytes beyond the limit that are read and dropped before the response.
 const DROPPED_BYTES: usize = 16 << 20;
-/// Fields of a form.
+/// The most fields of a form.
 const FIELDS: usize = 10_000;
 
 /// The JSON body of a request.
@@ -23,27 +23,24 @@ pub(crate) async fn json<T: DeserializeOwned + Serialize>(
 ) -> Result<T, Refusal> {
     let media_type = media_type(request.headers());
     if media_type != "application/json" && !media_type.ends_with("+json") {
-        return Err(Problem::new(
-            415,
-            "not-json",
-            "The body must be JSON",
-            "the request does not say that its body is JSON",
-        )
-        .field("Content-Type")
-        .value(media_type)
-        .hint("send the header Content-Type: application/json")
-        .into());
+        return Err(
+            Problem::new(415, "not-json", "The body must be JSON", "the content type is not JSON")
+                .field("Content-Type")
+                .value(media_type)
+                .hint("send the header Content-Type: application/json")
+                .into(),
+        );
     }
     let bytes = read(request, limit, settings).await?;
     Ok(api::parse(&bytes)?)
 }
 
-/// Whether a request bears the fields of a page's form.
+/// Whether the body is a form.
 pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     media_type(headers) == "application/x-www-form-urlencoded"
 }
 
-/// The fields of a page's form, in order.
+/// The fields of a form, in order.
 pub(crate) async fn form(
     request: Request,
     limit: usize,
@@ -70,27 +67,27 @@ async fn read(request: Request, limit: usize, settings: &Settings) -> Result<Vec
             413,
             "too-large",
             "The body is too large",
-            format!("a body may hold {limit} bytes"),
+            format!("a body may have at most {limit} bytes"),
         )
-        .hint("put large texts into the repository and name them in the objective")
+        .hint("put large texts into the repository and mention them in the objective")
         .into()),
-        Ok(Err(error)) => Err(Problem::new(400, "broken-body", "The body broke off", error.to_string()).into()),
+        Ok(Err(error)) => Err(Problem::new(400, "broken-body", "The body is incomplete", error.to_string()).into()),
         Err(_) => Err(Problem::new(
             408,
             "slow-body",
-            "The body took too long",
+            "The body did not arrive in time",
             format!(
                 "it did not arrive within {} seconds (server.body_timeout_s)",
                 settings.body_within.as_secs()
             ),
         )
-        .hint("send the body at once")
+        .hint("send the body without pauses, or raise server.body_timeout_s")
         .into()),
     }
 }
 
-/// Reads a body; `None` if it holds more than it may. What goes beyond is read as well, to a limit, and dropped: a
-/// caller that finds the connection closed while it is still sending never hears why.
+/// Reads a body; `None` if it is too large. Some of the excess is read and dropped, because a client whose connection is
+/// closed while it still sends would not read the response.
 async fn pieces(body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
     let mut pieces = body.into_data_stream();
     let (mut bytes, mut length) = (Vec::new(), 0_usize);

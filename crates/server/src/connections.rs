@@ -1,15 +1,16 @@
-//! Connections: accepted to a limit, watched while they are open, closed when they overstay.
+//! Connections: accepted up to a limit, closed when they exceed a time limit.
 //!
-//! A connection costs a file descriptor long before anybody knows who is there. So there is a cap on all of them and on
-//! those of one address. Where it is reached, the connection that has waited longest for its request makes way for the
-//! new one: idle and slow connections never keep a request out. Only HTTP/1.1 is spoken.
+//! A connection costs a file descriptor before its client is known, so the total and the number of each address are
+//! limited. At the limit, the connection that has waited longest for a request is closed for the new one: idle and slow
+//! connections never block a request. Only HTTP/1.1 is supported.
 
 mod accept;
-mod book;
+mod caps;
 mod descriptors;
+mod registry;
 mod watched;
 
 pub(crate) use accept::serve;
-pub use book::Caps;
-pub(crate) use book::Waits;
+pub use caps::Caps;
+pub(crate) use caps::Waits;
 pub use descriptors::{Descriptors, raise_descriptors};

@@ -1,4 +1,4 @@
-//! From what the store shows to what goes over the wire.
+//! Conversions from the store's views to the API's documents.
 
 use api::{Amount, Event, StatusInputs, TaskStatus};
 use domain::{NanoDollars, RunId, merge::Choice};
@@ -53,7 +53,7 @@ pub(crate) fn run(detail: view::RunDetail) -> api::Run {
             command: check.command,
             source: check.source,
         }),
-        base: detail.base.map(|commit| commit.0),
+        base_commit: detail.base.map(|commit| commit.0),
         base_branch: detail.base_branch,
         delivered_commit: detail.delivered.map(|commit| commit.0),
         checkout: detail.checkout,
@@ -62,7 +62,7 @@ pub(crate) fn run(detail: view::RunDetail) -> api::Run {
         plan_version: detail.plan_version,
         tasks: counts(summary.tasks),
         merges_landed: detail.merges.0,
-        merges: detail.merges.1,
+        merges_total: detail.merges.1,
         cost_nanodollars: detail.cost.spent.0,
         cost_dollars: detail.cost.spent.dollars(),
         cost: cost(detail.cost),
@@ -80,7 +80,7 @@ fn cost(cost: view::Cost) -> api::Cost {
         spent: cost.spent.into(),
         reserved: cost.reserved.into(),
         lost: cost.lost.into(),
-        cap: cost.cap.map(Amount::from),
+        max_cost: cost.cap.map(Amount::from),
         calls: cost.calls,
         unpriced_calls: cost.unpriced_calls,
         tokens: tokens(cost.tokens),
@@ -192,7 +192,7 @@ pub(crate) fn task_detail(detail: view::TaskDetail) -> api::TaskDetail {
 fn attempt(attempt: view::AttemptView) -> api::Attempt {
     api::Attempt {
         number: attempt.number,
-        base: attempt.base.map(|commit| commit.0),
+        base_commit: attempt.base.map(|commit| commit.0),
         commit: attempt.commit.map(|commit| commit.0),
         finish: attempt.finish,
         end: attempt.end.and_then(|end| serde_json::to_value(end).ok()),
@@ -213,7 +213,7 @@ fn turn(turn: view::TurnView) -> api::Turn {
         cost_nanodollars: turn.cost.map(|cost| cost.0),
         cost_dollars: turn.cost.map(NanoDollars::dollars),
         answered_at: turn.answered_at,
-        calls: turn.calls.into_iter().map(tool_call).collect(),
+        tool_calls: turn.calls.into_iter().map(tool_call).collect(),
     }
 }
 
@@ -223,9 +223,9 @@ fn tool_call(call: view::ToolCallView) -> api::ToolCall {
         summary: call.summary,
         arguments: call.arguments,
         result: call.result,
-        result_length: call.result_length,
+        result_characters: call.result_length,
         ok: call.ok,
-        intended_at: call.intended_at,
+        started_at: call.intended_at,
         ended_at: call.ended_at,
     }
 }
@@ -238,9 +238,9 @@ pub(crate) fn merge(merge: view::MergeView) -> api::Merge {
         state: merge.state,
         commit: merge.commit.0,
         tip: merge.tip.map(|commit| commit.0),
-        merged_commit: merge.merged.map(|commit| commit.0),
+        merge_commit: merge.merged.map(|commit| commit.0),
         tree: merge.tree,
-        how: merge.how,
+        method: merge.how,
         conflicts: merge.conflicts,
         gate: merge.gate,
         reason: merge.reason.map(Into::into),
@@ -265,8 +265,8 @@ fn integrity_flag(view: view::IntegrityFlagView) -> api::IntegrityFlag {
     }
 }
 
-pub(crate) fn merge_line(line: view::MergeLine) -> api::MergeLine {
-    api::MergeLine {
+pub(crate) fn merge_summary(line: view::MergeLine) -> api::MergeSummary {
+    api::MergeSummary {
         id: line.id.0,
         run_short: line.run.short(),
         run: line.run,
@@ -287,8 +287,8 @@ pub(crate) fn merge_detail(run: RunId, own: view::MergeView, conflict: engine::O
         run_short: run.short(),
         merge: merge(own),
         files: conflict.files.into_iter().map(conflict_file).collect(),
-        messages: conflict.messages,
-        gone: conflict.gone,
+        git_messages: conflict.messages,
+        unavailable_reason: conflict.gone,
     }
 }
 
@@ -307,7 +307,7 @@ fn conflict_file(file: engine::OpenFile) -> api::ConflictFile {
         theirs: hunk.theirs,
     });
     let (answer, answered_by) = file.answer.unzip();
-    let answer = answer.map(|choice| api::PathAnswer {
+    let answer = answer.map(|choice| api::PathDecision {
         path: file.path.clone(),
         decision: choice.as_str().to_owned(),
         content: match choice {
@@ -322,7 +322,7 @@ fn conflict_file(file: engine::OpenFile) -> api::ConflictFile {
         ours,
         theirs,
         hunks: hunks.collect(),
-        marked: file.marked,
+        text_with_markers: file.marked,
         answer,
         answered_by,
     }
@@ -342,7 +342,7 @@ fn resolution(resolution: view::ResolutionView) -> api::Resolution {
         model: resolution.model,
         cost_nanodollars: resolution.cost.map(|cost| cost.0),
         cost_dollars: resolution.cost.map(|cost| cost.dollars()),
-        earlier: resolution.earlier,
+        superseded: resolution.earlier,
     }
 }
 

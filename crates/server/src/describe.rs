@@ -1,5 +1,4 @@
-//! What holds for every operation, written into the description once: how parameters look, what may be answered besides
-//! what the operation itself says.
+//! What all operations share in the OpenAPI document: schemas of parameters, common error responses.
 
 use crate::settings::Settings;
 use api::Problem;
@@ -15,13 +14,13 @@ const RUN_ID: &str = "^([0-9A-Fa-f]{4,32}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-
 /// Visible characters of ASCII, with spaces between them.
 const KEY: &str = "^[!-~]([ -~]{0,253}[!-~])?$";
 
-/// Whether callers need a token, and which providers they may name.
+/// The settings of this server that the document shows.
 pub(crate) struct Instance<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) providers: Vec<String>,
 }
 
-/// Completes the description of every operation.
+/// Completes every operation of the document.
 pub(crate) fn complete(document: &mut OpenApi) {
     for (path, method, operation) in operations(document) {
         for parameter in parameters(operation) {
@@ -36,31 +35,25 @@ pub(crate) fn complete(document: &mut OpenApi) {
         };
         add(
             "400",
-            "The request can't be read, or a parameter is not known or can't be used.",
+            "The request can't be read, or a parameter is unknown or invalid.",
         );
         add("401", "A token is needed.");
-        add(
-            "403",
-            "The request is meant for another host, or comes from another site.",
-        );
-        add("500", "The server failed; its log says why.");
-        add("503", "The server is busy or can't reach its database; ask again.");
+        add("403", "The request names another host, or comes from another site.");
+        add("500", "The server failed; see its log.");
+        add("503", "The server is busy or its database is unavailable; try again.");
         if takes_body {
-            add("408", "The body took too long.");
+            add("408", "The body did not arrive in time.");
             add("413", "The body is too large.");
             add("415", "The body is not JSON.");
             add("422", "A field or a value can't be used.");
         }
         if method == "post" && path == "/runs" {
-            add(
-                "429",
-                "As many runs are unfinished as there may be (`limits.open_runs`).",
-            );
+            add("429", "The limit of unfinished runs (`limits.open_runs`) is reached.");
         }
     }
 }
 
-/// What is true of this server alone.
+/// Adds what is specific to this server: its token and its providers.
 pub(crate) fn instance(document: &mut OpenApi, instance: Instance<'_>) {
     document.security = instance
         .settings
@@ -69,7 +62,6 @@ pub(crate) fn instance(document: &mut OpenApi, instance: Instance<'_>) {
         .map(|_| vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (path, _, operation) in operations(document) {
         if path == "/healthz" || instance.settings.token.is_none() {
-            // What has no token asks for none.
             operation.security = (path == "/healthz").then(Vec::new);
         }
     }
@@ -88,7 +80,7 @@ pub(crate) fn instance(document: &mut OpenApi, instance: Instance<'_>) {
     }
 }
 
-/// Every operation with its path and method.
+/// All operations with path and method.
 pub(crate) fn operations(document: &mut OpenApi) -> impl Iterator<Item = (&str, &'static str, &mut Operation)> {
     document.paths.paths.iter_mut().flat_map(|(path, item)| {
         let of_path = [("get", item.get.as_mut()), ("post", item.post.as_mut())];
@@ -98,7 +90,7 @@ pub(crate) fn operations(document: &mut OpenApi) -> impl Iterator<Item = (&str, 
     })
 }
 
-/// The parameters of an operation; none of ours is a reference to one elsewhere.
+/// The parameters of an operation; the document defines all of them inline.
 pub(crate) fn parameters(operation: &mut Operation) -> impl Iterator<Item = &mut Parameter> {
     let all = operation.parameters.iter_mut().flatten();
     all.filter_map(|parameter| match parameter {
@@ -148,7 +140,7 @@ mod tests {
     use utoipa::openapi::Required;
 
     #[test]
-    fn every_parameter_says_what_it_may_be() {
+    fn every_parameter_has_a_schema() {
         let mut document = crate::openapi();
         for (path, method, operation) in operations(&mut document) {
             assert!(operation.responses.responses.contains_key("503"), "{method} {path}");

@@ -1,4 +1,4 @@
-//! The description of the interface, for people: the OpenAPI document as a page, without anything from elsewhere.
+//! The API reference: the OpenAPI document as a page, without external resources.
 
 use crate::pages::frame;
 use maud::{Markup, html};
@@ -26,7 +26,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
             .map(move |(method, operation)| (path, method, operation))
     });
     let mut all: Vec<_> = all.collect();
-    // What one comes for first: the runs, then the server.
+    // Runs first, then the rest.
     all.sort_by_key(|(path, method, _)| (!path.starts_with("/runs"), path.to_owned(), *method != "post"));
     all
 }
@@ -48,7 +48,7 @@ fn operation(path: &str, method: &str, operation: &Value) -> Markup {
     }
 }
 
-/// A text with its `code` set as such.
+/// A text with its `code` as HTML.
 fn prose(text: &str) -> Markup {
     html! {
         @for (place, part) in text.split('`').enumerate() {
@@ -60,7 +60,7 @@ fn prose(text: &str) -> Markup {
 fn parameter_table(parameters: &[Value]) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "Parameter" } th { "In" } th { "Type" } th { "" } } }
+            thead { tr { th { "Parameter" } th { "In" } th { "Type" } th { "Description" } } }
             tbody { @for parameter in parameters { tr {
                 td { code { (text(parameter, "/name")) } @if parameter.get("required") == Some(&Value::Bool(true)) { " *" } }
                 td { (text(parameter, "/in")) }
@@ -74,7 +74,7 @@ fn parameter_table(parameters: &[Value]) -> Markup {
 fn response_table(responses: Option<&Value>) -> Markup {
     html! {
         div.scroll { table {
-            thead { tr { th { "Answer" } th { "Body" } th { "" } } }
+            thead { tr { th { "Status" } th { "Body" } th { "Description" } } }
             tbody { @for (status, response) in entries(responses) { tr {
                 td { (status) }
                 td { @for (media_type, body) in entries(response.get("content")) {
@@ -100,7 +100,7 @@ fn schema_section(name: &str, schema: &Value) -> Markup {
             p { (prose(text(schema, "/description"))) }
             @if let Some(example) = schema.get("example") { pre { (pretty(example)) } }
             div.scroll { table {
-                thead { tr { th { "Field" } th { "Type" } th { "" } } }
+                thead { tr { th { "Field" } th { "Type" } th { "Description" } } }
                 tbody { @for (field, schema) in entries(schema.get("properties")) { tr {
                     td { code { (field) } @if required.contains(&field) { " *" } }
                     td { (type_of(Some(schema))) }
@@ -111,7 +111,7 @@ fn schema_section(name: &str, schema: &Value) -> Markup {
     }
 }
 
-/// The type of a value, with a link where it is described on this page.
+/// The type of a value, linked to its section on this page.
 fn type_of(schema: Option<&Value>) -> Markup {
     let Some(schema) = schema else {
         return html! {};
@@ -138,7 +138,7 @@ fn type_of(schema: Option<&Value>) -> Markup {
     html! { (kind) @if let Some(format) = schema.get("format").and_then(Value::as_str) { " " span.quiet { (format) } } }
 }
 
-/// The values that are allowed, where there are only some.
+/// The allowed values of an enumeration.
 fn allowed(schema: &Value) -> Markup {
     let values = schema.get("enum").and_then(Value::as_array);
     html! { @for (index, value) in values.into_iter().flatten().filter_map(Value::as_str).enumerate() {
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_and_every_type_is_on_the_page() {
+    fn page_shows_every_operation_and_type() {
         let document = serde_json::to_value(crate::openapi()).unwrap();
         let page = page(&document).into_string();
         for (path, method, operation) in operations(&document) {

@@ -1,5 +1,4 @@
-//! Who may ask: requests meant for another host, sent by another site's page, or without the token are refused
-//! before anything else is looked at.
+//! Access: rejects requests for another host, from another site, or without the token.
 
 use crate::{problem::Refusal, settings::Settings};
 use api::Problem;
@@ -14,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// What requests are checked against.
+/// The checks of every request.
 #[derive(Debug)]
 pub(crate) struct Guard {
     settings: Settings,
@@ -35,8 +34,8 @@ impl Guard {
         self.check_token(headers)
     }
 
-    /// A page of a foreign site can make its own name point here; then its name is what the request asks for. Where the
-    /// request line names a host too, both are the same: whoever stands between must not have read another one.
+    /// Checks the Host header, because a foreign site can make its name resolve to this server (DNS rebinding). If the
+    /// request line names a host too, both must agree, so that a proxy can't have read another one.
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Refusal> {
         let mut values = headers.get_all(header::HOST).iter();
         let text = match (values.next(), values.next()) {
@@ -81,7 +80,7 @@ impl Guard {
             .and_then(|rest| rest.strip_suffix(']'))
             .unwrap_or(&host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
-            // Nobody's page is served under an address that is ours; where we listen on all of them, each may be.
+            // A foreign site can't use an address of this server as its name.
             return ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified();
         }
         host == "localhost"
@@ -107,8 +106,8 @@ impl Guard {
         });
         match given {
             Some(given) if token.is(given) => Ok(()),
-            Some(_) => Err(unauthorized("the token is not the one of this server")),
-            None => Err(unauthorized("this server asks for a token, and the request bears none")),
+            Some(_) => Err(unauthorized("the token is wrong")),
+            None => Err(unauthorized("this server requires a token, and the request has none")),
         }
     }
 }
@@ -119,7 +118,7 @@ fn unauthorized(detail: &str) -> Refusal {
         .into()
 }
 
-/// A host with or without a port, and nothing else: no user, no empty or impossible port.
+/// A host with an optional valid port, without a user.
 fn authority(text: &str) -> Option<Authority> {
     let authority = text.parse::<Authority>().ok()?;
     let after_host = text.strip_prefix(authority.host())?;
@@ -136,14 +135,14 @@ fn not_one_host(detail: &str) -> Refusal {
 }
 
 fn foreign(field: &str, value: &str, detail: &str) -> Refusal {
-    Problem::new(403, "foreign-host", "This request is meant for another host", detail)
+    Problem::new(403, "foreign-host", "The request names another host", detail)
         .field(field)
         .value(value)
-        .hint("ask for 127.0.0.1 or localhost, or add the name to the server's allowed hosts (server.allowed_hosts)")
+        .hint("use 127.0.0.1 or localhost, or add the name to server.allowed_hosts in the configuration")
         .into()
 }
 
-/// A browser names the site whose page sends a request. Only our own pages may.
+/// Checks the Origin header: of all sites, only this server's pages may send requests.
 fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
     let is_own = |origin: &HeaderValue| {
         let origin = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
@@ -157,15 +156,15 @@ fn check_origin(headers: &HeaderMap, host: &Authority) -> Result<(), Refusal> {
     Err(Problem::new(
         403,
         "foreign-origin",
-        "This request comes from another site",
-        "pages of other sites may not ask this server",
+        "The request comes from another site",
+        "this server does not accept requests from pages of other sites",
     )
     .field("Origin")
     .value(text)
     .into())
 }
 
-/// Lets a request through or answers it here.
+/// Rejects requests that fail a check.
 pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Result<Response, Refusal> {
     guard.check(request.uri(), request.headers())?;
     Ok(next.run(request).await)
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_server_are_answered() {
+    fn only_hosts_of_this_server_are_accepted() {
         let settings = Settings {
             allowed_hosts: vec!["host.docker.internal".into()],
             ..Settings::default()
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_in_the_request_line_is_the_one_of_the_header() {
+    fn request_line_and_header_must_name_the_same_host() {
         let guard = guard(Settings::default(), "127.0.0.1:8000");
         let asked = |target: &str, host: &str| status(&guard, target, &[(header::HOST, host)]);
         assert_eq!(asked("http://127.0.0.1:8000/runs", "127.0.0.1:8000"), 200);
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_may_ask() {
+    fn only_own_origin_is_accepted() {
         let guard = guard(Settings::default(), "127.0.0.1:8000");
         let asked = |origin| {
             status(
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_asked_for_everywhere_but_for_health() {
+    fn every_path_except_health_needs_the_token() {
         let settings = Settings {
             token: Some(Token::new("secret")),
             ..Settings::default()

@@ -1,4 +1,4 @@
-//! The HTTP interface: routes, streams, pages and metrics. Handlers hold no rules: each asks the engine one thing.
+//! The HTTP server: API, event streams, pages and metrics. Handlers hold no rules: each calls the engine once.
 
 mod app;
 mod bind;

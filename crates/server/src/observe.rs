@@ -1,4 +1,4 @@
-//! Every request is counted and bounded in one place.
+//! Metrics and limits of all requests.
 
 use crate::problem::Refusal;
 use api::Problem;
@@ -14,14 +14,14 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// How many requests are worked on at one time, and for how long.
+/// The most concurrent requests, and their time limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) answer_within: Duration,
 }
 
-/// Records each request under its route, whatever became of it.
+/// Records every request under its route.
 pub(crate) async fn record(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -41,33 +41,33 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses what is too much, and gives up on what takes too long. Whether the server is there can always be asked.
+/// Limits concurrent requests and their time, except for `/healthz`.
 pub(crate) async fn bound(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
-    let Ok(_place) = bounds.requests.try_acquire() else {
+    let Ok(_permit) = bounds.requests.try_acquire() else {
         let problem = Problem::new(
             503,
             "busy",
             "The server is busy",
-            "too many requests are being worked on",
+            "the limit of concurrent requests (server.requests) is reached",
         )
-        .hint("try again in a moment, or raise the server's limit on requests");
+        .hint("try again in a moment, or raise server.requests");
         return Refusal::from(problem).into_response();
     };
     match tokio::time::timeout(bounds.answer_within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let seconds = bounds.answer_within.as_secs();
-            tracing::warn!(seconds, "a request was given up");
+            tracing::warn!(seconds, "request timed out");
             let problem = Problem::new(
                 503,
                 "too-slow",
-                "The answer took too long",
-                format!("the request was given up after {seconds} seconds; what it asked for may have happened"),
+                "The request timed out",
+                format!("no response within {seconds} seconds; the change may still have happened"),
             )
-            .hint("look before asking again, or ask with the same Idempotency-Key");
+            .hint("check the state before you repeat the request, or use the same Idempotency-Key");
             Refusal::from(problem).into_response()
         }
     }

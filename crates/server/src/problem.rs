@@ -1,4 +1,4 @@
-//! Errors as answers: problem+json, each naming the value and the way out.
+//! Errors as responses: problem documents that name the value and what to do.
 
 use api::{Invalid, Problem};
 use axum::{
@@ -10,10 +10,10 @@ use axum::{
 };
 use engine::{AnswerError, CancelError, DeliverError, SubmitError, view::FindRunError};
 
-/// The longest text of the framework's that is repeated.
+/// The longest error text of the framework that is kept.
 const REWORDED_BYTES: usize = 4 << 10;
 
-/// A problem that is the answer to a request.
+/// A problem as the response to a request.
 #[derive(Debug)]
 pub(crate) struct Refusal(pub(crate) Box<Problem>);
 
@@ -54,12 +54,7 @@ impl From<Invalid> for Refusal {
                 message,
                 hint,
             } => {
-                let mut problem = Problem::new(
-                    422,
-                    "invalid-body",
-                    "The body is not what this operation takes",
-                    message,
-                );
+                let mut problem = Problem::new(422, "invalid-body", "The body has the wrong shape", message);
                 problem.field = Some(path).filter(|path| !path.is_empty());
                 problem.value = value;
                 problem.hint = hint.or_else(|| Some("/docs shows every field".into()));
@@ -96,7 +91,7 @@ impl From<SubmitError> for Refusal {
                 409,
                 "idempotency-key-reused",
                 "The idempotency key belongs to another request",
-                format!("this key made run {run}, of a request that was not the same"),
+                format!("this key created run {run}, with a different request"),
             )
             .field("Idempotency-Key")
             .value(key)
@@ -105,18 +100,18 @@ impl From<SubmitError> for Refusal {
             error @ SubmitError::TooManyRuns { .. } => {
                 Problem::new(429, "too-many-runs", "Too many runs are unfinished", error.to_string())
                     .field("limits.open_runs")
-                    .hint("wait until some have ended, cancel some, or raise limits.open_runs in the configuration")
+                    .hint("wait until runs have ended, cancel some, or raise limits.open_runs in the configuration")
                     .into()
             }
             SubmitError::Unavailable(message) => {
-                Problem::new(503, "unavailable", "No new runs are taken", message).into()
+                Problem::new(503, "unavailable", "The server takes no new runs", message).into()
             }
             SubmitError::Internal(message) => internal(&message),
         }
     }
 }
 
-/// Where a field of the engine's request stands in the body.
+/// The path in the body of a field of the engine's request.
 fn request_field(field: &str) -> String {
     match field {
         "director_model" | "worker_model" | "check" => format!("orch_config.{field}"),
@@ -158,14 +153,12 @@ impl From<AnswerError> for Refusal {
                 Problem::new(409, "not-waiting", "The merge does not wait for a person", text)
                     .field("id")
                     .value(state.as_str())
-                    .hint("GET /merges?state=waiting lists those that do")
+                    .hint("GET /merges?state=waiting lists the merges that do")
                     .into()
             }
-            AnswerError::Changed(merge) => Problem::new(409, "conflict-changed", "It is another conflict by now", text)
+            AnswerError::Changed(merge) => Problem::new(409, "conflict-changed", "The conflict has changed", text)
                 .field("tip")
-                .hint(format!(
-                    "look at GET /merges/{merge} and decide again; nothing was changed"
-                ))
+                .hint(format!("see GET /merges/{merge} and decide again; nothing was changed"))
                 .into(),
             AnswerError::Invalid { field, value, hint, .. } => {
                 Problem::new(422, "invalid-value", "A value can't be used", text)
@@ -184,10 +177,10 @@ impl From<FindRunError> for Refusal {
         let text = error.to_string();
         match error {
             FindRunError::NotFound(run) => unknown_run(&run),
-            FindRunError::Malformed(value) => Problem::new(400, "invalid-run-id", "This is not the id of a run", text)
+            FindRunError::Malformed(value) => Problem::new(400, "invalid-run-id", "This is not a run id", text)
                 .field("id")
                 .value(value)
-                .hint("GET /runs lists them")
+                .hint("GET /runs lists all runs")
                 .into(),
             FindRunError::Ambiguous { text: value, .. } => {
                 Problem::new(409, "ambiguous-run-id", "Several runs end in these digits", text)
@@ -203,9 +196,9 @@ impl From<FindRunError> for Refusal {
 impl From<engine::view::Error> for Refusal {
     fn from(error: engine::view::Error) -> Self {
         if error.is_transient() {
-            tracing::warn!(%error, "a request could not be answered");
-            return Problem::new(503, "database", "The database can't be asked", error.to_string())
-                .hint("try again in a moment; GET /readyz tells when it is back")
+            tracing::warn!(%error, "request failed: the database is unavailable");
+            return Problem::new(503, "database", "The database is unavailable", error.to_string())
+                .hint("try again in a moment; GET /readyz shows when it is back")
                 .into();
         }
         internal(&error.to_string())
@@ -221,7 +214,7 @@ pub(crate) fn unknown_run(run: &str) -> Refusal {
     )
     .field("id")
     .value(run)
-    .hint("GET /runs lists them")
+    .hint("GET /runs lists all runs")
     .into()
 }
 
@@ -235,49 +228,49 @@ pub(crate) fn unknown_merge(merge: &str) -> Refusal {
     )
     .field("id")
     .value(shown)
-    .hint("GET /merges lists them; a merge is named by its number")
+    .hint("GET /merges lists all merges with their numbers")
     .into()
 }
 
-/// The product's own fault, logged here and told without its inner words.
+/// An error of the server itself: logged here, and reported without its details.
 pub(crate) fn internal(message: &str) -> Refusal {
-    tracing::error!(error = message, "a request failed");
+    tracing::error!(error = message, "request failed");
     Problem::new(
         500,
         "internal",
         "The server failed",
-        "the request could not be carried out because of a fault in the server; its log says which",
+        "the request failed because of an error in the server; see its log",
     )
     .into()
 }
 
-/// No route has this path.
+/// The response for an unknown path.
 pub(crate) async fn no_route(uri: Uri) -> Refusal {
     Problem::new(
         404,
         "unknown-path",
-        "There is nothing here",
+        "There is no such path",
         format!("no operation has the path {}", uri.path()),
     )
     .value(uri.path())
-    .hint("/docs lists every operation")
+    .hint("/docs lists all operations")
     .into()
 }
 
-/// The route takes other methods.
+/// The response for a path with another method.
 pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     Problem::new(
         405,
         "wrong-method",
-        "This path takes other methods",
-        format!("{} can't be asked with {method}", uri.path()),
+        "The method is not allowed",
+        format!("{} does not support {method}", uri.path()),
     )
     .value(method.as_str())
-    .hint("the Allow header names the methods; /docs shows each operation")
+    .hint("the Allow header lists the supported methods")
     .into()
 }
 
-/// Refusals that the framework words itself, such as a path that is not UTF-8, become problems like all others.
+/// Turns the framework's own error texts, such as for a path that is not UTF-8, into problem documents.
 pub(crate) async fn reworded(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
@@ -295,12 +288,12 @@ pub(crate) async fn reworded(request: Request, next: Next) -> Response {
     Refusal::from(Problem::new(status.as_u16(), "refused", title, text)).into_response()
 }
 
-/// A handler panicked: a fault of ours, and the server goes on.
+/// The response after a panic in a handler; the server keeps running.
 pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
+        .unwrap_or("panic without a message");
     internal(text).into_response()
 }

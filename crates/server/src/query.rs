@@ -1,4 +1,4 @@
-//! The parameters behind a path: each is known to the operation, and given once.
+//! Query parameters: each is known to the operation and given once.
 
 use crate::{describe, problem::Refusal};
 use api::Problem;
@@ -13,12 +13,12 @@ use std::{
 };
 use utoipa::openapi::{OpenApi, path::ParameterIn};
 
-/// The parameters that each operation knows, by its method and path.
+/// The query parameters of each operation, by method and path.
 #[derive(Debug)]
 pub(crate) struct Parameters(BTreeMap<(&'static str, String), Vec<String>>);
 
 impl Parameters {
-    /// As the description has them. What monitors ask is answered whatever they add.
+    /// From the OpenAPI document. Operations for monitors accept any parameter.
     pub(crate) fn of(document: &mut OpenApi) -> Self {
         let operations = describe::operations(document);
         let checked = operations.filter(|(_, method, operation)| {
@@ -50,12 +50,12 @@ impl Parameters {
                 let hint = match api::nearest(&name, known.iter().map(String::as_str)) {
                     Some(meant) => format!("did you mean {meant}?"),
                     None if known.is_empty() => "this operation takes no parameters".to_owned(),
-                    None => format!("known are: {}", known.join(", ")),
+                    None => format!("expected one of: {}", known.join(", ")),
                 };
                 return Err(refused(format!("there is no parameter {name}"), hint));
             }
             if value.contains('\0') {
-                return Err(refused("the value holds a NUL character".into(), "leave it out".into()));
+                return Err(refused("the value contains a NUL character".into(), "remove it".into()));
             }
             if !seen.insert(name.clone()) {
                 return Err(refused(
@@ -68,7 +68,7 @@ impl Parameters {
     }
 }
 
-/// Lets a request through or answers it here.
+/// Rejects a request with an unknown or repeated parameter.
 pub(crate) async fn check(
     State(parameters): State<Arc<Parameters>>,
     request: Request,
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_known_and_given_once() {
+    fn unknown_and_repeated_parameters_are_rejected() {
         let parameters = Parameters::of(&mut crate::openapi());
         let refused = |path: &str, query: &str| {
             let error = parameters.check("GET", path, query).unwrap_err();

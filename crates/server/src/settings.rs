@@ -1,38 +1,38 @@
-//! What the server is told at its start.
+//! Settings of the server.
 
 use sha2::{Digest, Sha256};
 use std::{fmt, time::Duration};
 
-/// How requests are taken.
+/// Settings of the server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What every request but `/healthz` must bear; `None` for no such check, which only loopback may have.
+    /// The token that every request except `/healthz` needs; `None` is allowed only on loopback.
     pub token: Option<Token>,
-    /// Names this server is reached by, besides the loopback's and the address it listens on.
+    /// Host names of this server besides loopback and its listen address.
     pub allowed_hosts: Vec<String>,
     /// The version of the product.
     pub version: String,
-    /// Bytes a request may hold.
+    /// The most bytes of a request body.
     pub body_bytes: usize,
-    /// How long an answer may take to begin.
+    /// The time limit until a response starts.
     pub answer_within: Duration,
-    /// Requests that are worked on at one time.
+    /// The most concurrent requests.
     pub requests: usize,
-    /// Connections that are open at one time; fewer where the system allows too few open files.
+    /// The most open connections; fewer if the system's limit of open files is low.
     pub connections: usize,
-    /// Those of one address.
+    /// The most open connections of one address.
     pub connections_per_address: usize,
-    /// Event streams that are open at one time.
+    /// The most open event streams.
     pub streams: usize,
-    /// How long the head of a request may take to arrive.
+    /// The time limit for the header of a request to arrive.
     pub header_within: Duration,
-    /// How long the body of a request may take to arrive.
+    /// The time limit for the body of a request to arrive.
     pub body_within: Duration,
-    /// How long a connection may do nothing between two requests, or take nothing of an answer.
+    /// The time limit of a connection without a request, or of a client that does not read its response.
     pub idle_within: Duration,
-    /// How often a silent event stream says that it is there.
+    /// The interval of keep-alive messages on a silent event stream.
     pub heartbeat: Duration,
-    /// How long open requests may take to end when the server stops.
+    /// The time limit for open requests when the server stops.
     pub stop_within: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Default for Settings {
     }
 }
 
-/// A bearer token. Only its digest is kept, and its text shows nowhere.
+/// A bearer token. Only its digest is kept.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
@@ -67,7 +67,7 @@ impl Token {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Whether a text is the token. How long it takes says nothing about how much of it was right.
+    /// Whether a text is the token, compared in constant time.
     pub(crate) fn is(&self, text: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let pairs = self.0.iter().zip(digest);

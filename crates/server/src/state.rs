@@ -1,4 +1,4 @@
-//! What handlers have at hand.
+//! The state of the handlers.
 
 use crate::settings::Settings;
 use engine::Engine;
@@ -7,14 +7,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
-/// What handlers have at hand. Clones share it.
+/// The state of the handlers. Clones share it.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) settings: Arc<Settings>,
-    /// Cancelled when open streams are to end.
+    /// Cancelled when open streams must end.
     pub(crate) stop: CancellationToken,
-    /// One permit for each event stream.
+    /// One permit for each open event stream.
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) openapi: Arc<OpenApi>,
 }

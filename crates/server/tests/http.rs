@@ -16,7 +16,7 @@ use sim_llm::Scenario;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_submitted_followed_to_its_end_and_shown() {
+async fn run_is_submitted_followed_and_shown() {
     let harness = Harness::open(Scenario::trivial(2, 2)).await;
     let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     let mut events = harness.client.events(accepted.id, 0);
@@ -46,7 +46,7 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
     let tasks = harness.client.tasks(&accepted.short).await.unwrap().tasks;
     assert!(tasks.iter().all(|task| task.landed_commit.is_some()));
     let detail = harness.client.task(&accepted.short, &tasks[0].key).await.unwrap();
-    assert!(!detail.attempts[0].turns[0].calls.is_empty());
+    assert!(!detail.attempts[0].turns[0].tool_calls.is_empty());
     let merges = harness.client.merges(&accepted.short).await.unwrap().merges;
     assert_eq!(merges.len(), 2);
     let listed = harness.client.runs(Some(RunState::Complete), None, 10).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_run_is_submitted_followed_to_its_end_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_goes_on_after_the_last_event_seen_and_ends() {
+async fn stream_resumes_after_last_event_and_ends() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     let path = format!("/runs/{}/events", accepted.id);
@@ -110,7 +110,7 @@ async fn a_stream_goes_on_after_the_last_event_seen_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
+async fn idempotency_key_returns_first_run_and_refuses_other_request() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let body = serde_json::to_string(&harness.new_run()).unwrap();
     let send = async |body: &str| {
@@ -135,7 +135,7 @@ async fn the_same_key_returns_the_first_run_and_refuses_another_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_says_so_and_twice_is_fine() {
+async fn cancelling_twice_is_accepted() {
     let harness = Harness::open(Scenario::from_rules(Vec::new())).await;
     let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     let cancelled = harness.client.cancel(&accepted.short).await;
@@ -155,7 +155,7 @@ async fn a_cancelled_run_says_so_and_twice_is_fine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_names_the_value_and_the_way_out() {
+async fn every_problem_names_value_and_hint() {
     let harness = Harness::open_with(
         Scenario::trivial(1, 1),
         Settings {
@@ -218,7 +218,7 @@ async fn every_refusal_names_the_value_and_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_paths_methods_and_runs_are_problems_too() {
+async fn unknown_paths_methods_and_runs_are_problems() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     assert_eq!(harness.get("/nothing").await.problem().0, 404);
     let wrong = answer(harness.ask(Method::DELETE, "/runs")).await;
@@ -240,7 +240,7 @@ async fn unknown_paths_methods_and_runs_are_problems_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_hosts_and_origins_are_refused_and_tokens_asked_for() {
+async fn foreign_hosts_and_origins_and_missing_tokens_are_refused() {
     let settings = Settings {
         token: Some(Token::new("secret")),
         ..Settings::default()
@@ -264,7 +264,7 @@ async fn foreign_hosts_and_origins_are_refused_and_tokens_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_says_whether_it_can_work() {
+async fn readiness_reports_database_and_disk() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     assert_eq!(harness.client.health().await.unwrap().status, "ok");
     let readiness = harness.client.readiness().await.unwrap();
@@ -276,7 +276,7 @@ async fn a_server_says_whether_it_can_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_server_ends_its_streams_and_is_gone() {
+async fn stopped_server_ends_its_streams() {
     let harness = Harness::open(Scenario::from_rules(Vec::new())).await;
     let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     let stream = harness
@@ -296,7 +296,7 @@ async fn a_stopped_server_ends_its_streams_and_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_interface_describes_itself() {
+async fn openapi_document_describes_every_operation() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let document = harness.get("/openapi.json").await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -352,11 +352,11 @@ async fn the_interface_describes_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
+async fn clean_reports_each_run_and_page_shows_expiry() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let accepted = harness.client.submit(&harness.new_run(), None).await.unwrap();
     assert_eq!(harness.get(&format!("/runs/{}/events", accepted.id)).await.status, 200);
-    let mut asked = api::CleanAsked {
+    let mut asked = api::CleanRequest {
         dry_run: true,
         older_than_days: Some(0),
     };
@@ -375,11 +375,7 @@ async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
             .header("Accept", "text/html"),
     )
     .await;
-    assert!(
-        page.text.contains("its trees and outputs were given up on"),
-        "{}",
-        page.text
-    );
+    assert!(page.text.contains("trees and outputs were deleted on"), "{}", page.text);
     assert!(
         harness.client.clean(&asked).await.unwrap().runs.is_empty(),
         "twice is fine"
@@ -388,7 +384,7 @@ async fn a_clean_up_is_told_run_by_run_and_the_page_says_what_is_gone() {
     let readiness = harness.client.readiness().await.unwrap();
     let areas: Vec<&str> = readiness.disk_areas.iter().map(|area| area.area.as_str()).collect();
     assert_eq!(areas, ["hubs", "worktrees", "outputs", "cache"]);
-    assert!(readiness.disk_areas[0].bytes > 0 && readiness.disk_lack.is_none());
+    assert!(readiness.disk_areas[0].bytes > 0 && readiness.disk_problem.is_none());
     let request = harness
         .ask(Method::POST, "/clean")
         .header("Content-Type", "application/json");

@@ -7,8 +7,8 @@ pub use error::ClientError;
 pub use events::EventStream;
 
 use crate::{
-    Accepted, AnsweredMerge, CleanAsked, Cleaned, DeliverAsked, Health, MergeDetail, MergeLines, MergeList,
-    NewResolution, NewRun, Problem, Readiness, RejectedWork, ReturnedWork, Run, RunPage, TaskDetail, TaskList,
+    Accepted, CleanRequest, CleanResult, DecidedMerge, DeliverRequest, Health, MergeDetail, MergeList, MergeSummaries,
+    NewRun, Problem, Readiness, RejectRequest, ResolveRequest, ReturnRequest, Run, RunPage, TaskDetail, TaskList,
 };
 use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
@@ -149,7 +149,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn merge_lines(&self, state: Option<MergeState>, limit: u32) -> Result<MergeLines, ClientError> {
+    pub async fn merge_summaries(&self, state: Option<MergeState>, limit: u32) -> Result<MergeSummaries, ClientError> {
         let mut url = self.url(&["merges"])?;
         let mut query = vec![("limit", limit.to_string())];
         query.extend(state.map(|state| ("state", state.to_string())));
@@ -169,7 +169,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn resolve_merge(&self, merge: i64, answer: &NewResolution) -> Result<AnsweredMerge, ClientError> {
+    pub async fn resolve_merge(&self, merge: i64, answer: &ResolveRequest) -> Result<DecidedMerge, ClientError> {
         self.answer(merge, "resolution", answer).await
     }
 
@@ -177,7 +177,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn return_merge(&self, merge: i64, answer: &ReturnedWork) -> Result<AnsweredMerge, ClientError> {
+    pub async fn return_merge(&self, merge: i64, answer: &ReturnRequest) -> Result<DecidedMerge, ClientError> {
         self.answer(merge, "return", answer).await
     }
 
@@ -185,11 +185,11 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn reject_merge(&self, merge: i64, answer: &RejectedWork) -> Result<AnsweredMerge, ClientError> {
+    pub async fn reject_merge(&self, merge: i64, answer: &RejectRequest) -> Result<DecidedMerge, ClientError> {
         self.answer(merge, "reject", answer).await
     }
 
-    async fn answer(&self, merge: i64, how: &str, answer: &impl Serialize) -> Result<AnsweredMerge, ClientError> {
+    async fn answer(&self, merge: i64, how: &str, answer: &impl Serialize) -> Result<DecidedMerge, ClientError> {
         let url = self.url(&["merges", &merge.to_string(), how])?;
         self.read(self.http.post(url).json(answer)).await
     }
@@ -213,7 +213,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn deliver(&self, run: &str, asked: DeliverAsked) -> Result<Accepted, ClientError> {
+    pub async fn deliver(&self, run: &str, asked: DeliverRequest) -> Result<Accepted, ClientError> {
         let request = self.http.request(Method::POST, self.url(&["runs", run, "deliver"])?);
         self.read(request.json(&asked)).await
     }
@@ -222,7 +222,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's own problem, or why it could not be asked.
-    pub async fn clean(&self, asked: &CleanAsked) -> Result<Cleaned, ClientError> {
+    pub async fn clean(&self, asked: &CleanRequest) -> Result<CleanResult, ClientError> {
         self.read(self.request(Method::POST, "clean")?.json(asked)).await
     }
 

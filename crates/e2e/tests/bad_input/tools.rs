@@ -86,7 +86,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
         .as_array()
         .unwrap_or_else(|| panic!("{task:#}"));
     for ((tool, arguments, said), turn) in calls.iter().zip(&turns[1..]) {
-        let call = &turn["calls"][0];
+        let call = &turn["tool_calls"][0];
         assert_eq!(
             (call["name"].as_str(), call["ok"].as_bool()),
             (Some(*tool), Some(false)),

@@ -5,7 +5,7 @@ use super::{
     median, milliseconds,
 };
 use crate::{client::failure, failure::Failure, following::entry};
-use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+use api::{ModelChoice, NewRun, OrchConfig, RunLimits};
 use domain::{event::Event, run::RunState};
 use std::{
     path::{Path, PathBuf},
@@ -40,9 +40,9 @@ pub(super) async fn play(harness: &Harness, child: &Child, provider: &str, width
         orch_config: OrchConfig {
             director_model: model(),
             worker_model: model(),
-            limits: LimitsAsked {
+            limits: RunLimits {
                 active_tasks: Some(width),
-                ..LimitsAsked::default()
+                ..RunLimits::default()
             },
             ..OrchConfig::default()
         },

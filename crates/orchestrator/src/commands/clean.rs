@@ -8,12 +8,12 @@ use crate::{
     output,
     wire::{self, Purpose},
 };
-use api::{CleanAsked, Cleaned};
+use api::{CleanRequest, CleanResult};
 use engine::bytes_in_words;
 
 /// Deletes through the server that holds the data directory, or in this process; unfinished runs stay as they are.
 pub(crate) async fn clean(loaded: &Loaded, arguments: &CleanArguments, json: bool) -> Result<Exit, Failure> {
-    let request = CleanAsked {
+    let request = CleanRequest {
         dry_run: arguments.dry_run,
         older_than_days: arguments.older_than,
     };
@@ -22,9 +22,9 @@ pub(crate) async fn clean(loaded: &Loaded, arguments: &CleanArguments, json: boo
             let cleaned = attached.client.clean(&request).await;
             attached.close_with(cleaned).await?
         }
-        None => Cleaned {
+        None => CleanResult {
             dry_run: request.dry_run,
-            ..Cleaned::default()
+            ..CleanResult::default()
         },
     };
     if json {
@@ -48,7 +48,7 @@ async fn open(loaded: &Loaded, arguments: &CleanArguments) -> Result<Option<Atta
     }
 }
 
-fn lines(cleaned: &Cleaned) -> Vec<String> {
+fn lines(cleaned: &CleanResult) -> Vec<String> {
     let mut lines = Vec::new();
     for run in &cleaned.runs {
         let what = if run.trees { "trees and outputs" } else { "outputs" };
@@ -77,10 +77,10 @@ fn lines(cleaned: &Cleaned) -> Vec<String> {
         (false, true) => format!("{head} nothing"),
         (_, false) => format!("{head} {}", freed.join(", ")),
     });
-    if cleaned.later_bytes > 0 {
+    if cleaned.pending_bytes > 0 {
         lines.push(format!(
             "{} in hubs are freed later: unreferenced objects are kept for six hours",
-            bytes_in_words(cleaned.later_bytes)
+            bytes_in_words(cleaned.pending_bytes)
         ));
     }
     lines
@@ -93,21 +93,21 @@ mod tests {
 
     #[test]
     fn dry_run_reports_nothing_as_deleted() {
-        let mut cleaned = Cleaned {
+        let mut cleaned = CleanResult {
             dry_run: true,
             runs: Vec::new(),
             caches: Vec::new(),
             references: 0,
             objects: 0,
             freed: Vec::new(),
-            later_bytes: 0,
+            pending_bytes: 0,
         };
         assert_eq!(lines(&cleaned), ["nothing would be deleted"]);
         cleaned.freed = vec![DiskArea {
             area: "cache".into(),
             bytes: 3 << 20,
         }];
-        cleaned.later_bytes = 1;
+        cleaned.pending_bytes = 1;
         assert_eq!(
             lines(&cleaned),
             [

@@ -10,7 +10,7 @@ use crate::{
     progress::clean,
     wire::Purpose,
 };
-use api::{DeliverAsked, Run};
+use api::{DeliverRequest, Run};
 use std::time::Duration;
 
 /// Time between two requests for the state of the delivery.
@@ -40,7 +40,11 @@ pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json:
     } else {
         for step in &run.delivery.steps {
             let name = step.step.as_str().replace('_', " ");
-            output::line(&format!("{name:<13} {:<8} {}", step.result.as_str(), said(&step.said)))?;
+            output::line(&format!(
+                "{name:<13} {:<8} {}",
+                step.result.as_str(),
+                said(&step.message)
+            ))?;
         }
     }
     if run.delivery.is_incomplete() || run.delivery.steps.is_empty() {
@@ -59,7 +63,7 @@ async fn ended(
     said: &(dyn Fn(&str) -> String + Sync),
     json: bool,
 ) -> Result<Option<Run>, Failure> {
-    let asked = DeliverAsked {
+    let asked = DeliverRequest {
         allow_integrity_flags: arguments.allow_integrity_flags,
     };
     let accepted = attached.client.deliver(&arguments.run, asked).await.map_err(failure)?;
@@ -68,11 +72,11 @@ async fn ended(
     let mut shown = None;
     loop {
         let found = attached.client.run(&id).await.map_err(failure)?;
-        if !found.delivery.under_way {
+        if !found.delivery.in_progress {
             return Ok(Some(found));
         }
         let news = found.delivery.steps.iter().find(|step| step.result.is_bad());
-        let news = news.map(|step| said(&step.said));
+        let news = news.map(|step| said(&step.message));
         if !json && news.is_some() && news != shown {
             output::note(news.as_deref().unwrap_or_default());
             shown = news;

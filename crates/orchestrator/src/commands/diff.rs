@@ -17,7 +17,7 @@ pub(crate) async fn diff(loaded: &Loaded, run: &str, json: bool) -> Result<Exit,
     let expired = run
         .expired_at
         .map(|at| format!("its trees were deleted on {} (retention)", at.date()));
-    let (Some(base), Some(commit)) = (&run.base, &run.delivered_commit) else {
+    let (Some(base), Some(commit)) = (&run.base_commit, &run.delivered_commit) else {
         if let Some(expired) = expired {
             return Err(Failure::usage("the changes of the run are no longer there")
                 .with("run", &run.short)

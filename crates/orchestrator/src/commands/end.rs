@@ -28,7 +28,7 @@ pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Fai
     let id = run.id.to_string();
     let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
     let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
-    let changes = match (&run.base, &run.delivered_commit) {
+    let changes = match (&run.base_commit, &run.delivered_commit) {
         (Some(base), Some(commit)) => Changes::between(Path::new(&run.workspace_path), base, commit),
         (Some(_) | None, _) => None,
     };

@@ -10,7 +10,7 @@ use crate::{
     failure::{Exit, Failure},
     output,
 };
-use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, RejectedWork, ReturnedWork};
+use api::{DecidedMerge, MergeDetail, MergeSummaries, PathDecision, RejectRequest, ResolveRequest, ReturnRequest};
 use domain::merge::MergeState;
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
         Some(MergesCommand::Checkout { merge, directory }) => checkout(loaded, merge, directory, json).await,
         Some(MergesCommand::Resolve(arguments)) => resolve(loaded, arguments, json).await,
         Some(MergesCommand::Return { merge, note }) => {
-            let work = ReturnedWork {
+            let work = ReturnRequest {
                 note,
                 by: own_name(loaded),
             };
@@ -34,7 +34,7 @@ pub(crate) async fn merges(loaded: &Loaded, arguments: MergesArguments, json: bo
             finish(loaded, attached, answered, "goes back to its worker", json).await
         }
         Some(MergesCommand::Reject { merge, reason }) => {
-            let work = RejectedWork {
+            let work = RejectRequest {
                 reason,
                 by: own_name(loaded),
             };
@@ -49,10 +49,10 @@ async fn list(loaded: &Loaded, all: bool, json: bool) -> Result<Exit, Failure> {
     let state = (!all).then_some(MergeState::Waiting);
     let lines = match Attached::existing(loaded).await? {
         Some(attached) => {
-            let lines = attached.client.merge_lines(state, LISTED).await;
+            let lines = attached.client.merge_summaries(state, LISTED).await;
             attached.close_with(lines).await?
         }
-        None => MergeLines::default(),
+        None => MergeSummaries::default(),
     };
     if json {
         output::document(&lines)?;
@@ -100,7 +100,7 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
         ("layers", &arguments.layers),
     ];
     for (decision, own) in sides {
-        paths.extend(own.iter().map(|path| PathAnswer {
+        paths.extend(own.iter().map(|path| PathDecision {
             path: path.clone(),
             decision: decision.to_owned(),
             content: None,
@@ -128,7 +128,7 @@ async fn resolve(loaded: &Loaded, arguments: ResolveArguments, json: bool) -> Re
             ),
         ));
     }
-    let answer = NewResolution {
+    let answer = ResolveRequest {
         paths,
         tip,
         by: own_name(loaded),
@@ -147,7 +147,7 @@ async fn look(loaded: &Loaded, merge: i64) -> Result<MergeDetail, Failure> {
 async fn finish(
     loaded: &Loaded,
     attached: Attached,
-    answered: Result<AnsweredMerge, api::ClientError>,
+    answered: Result<DecidedMerge, api::ClientError>,
     words: &str,
     json: bool,
 ) -> Result<Exit, Failure> {

@@ -10,7 +10,7 @@ use crate::{
     output,
     wire::Purpose,
 };
-use api::{LimitsAsked, ModelChoice, NewRun, OrchConfig};
+use api::{ModelChoice, NewRun, OrchConfig, RunLimits};
 use std::{
     io::Read,
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
@@ -97,9 +97,9 @@ fn request(arguments: &RunArguments) -> Result<NewRun, Failure> {
             worker_model: model(&arguments.worker_model)?,
             check: arguments.check.clone(),
             max_cost_dollars: arguments.max_cost,
-            limits: LimitsAsked {
+            limits: RunLimits {
                 active_tasks: arguments.max_active,
-                ..LimitsAsked::default()
+                ..RunLimits::default()
             },
             allow_integrity_flags: arguments.allow_integrity_flags.then_some(true),
         },

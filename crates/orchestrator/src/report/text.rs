@@ -125,18 +125,18 @@ fn delivered(report: &Report, said: Said<'_>, columns: usize) -> Vec<String> {
             Step::PullRequest => "request",
             Step::Branch | Step::Checkout | Step::Push => step.step.as_str(),
         };
-        let text = match (reason.contains(&step.said), step.step) {
+        let text = match (reason.contains(&step.message), step.step) {
             // The reason above says the rest.
             (true, _) => step.result.as_str().to_owned(),
-            (false, Step::Checkout) => said(&step.said),
+            (false, Step::Checkout) => said(&step.message),
             (false, Step::Branch | Step::Push | Step::PullRequest) => {
-                format!("{}: {}", step.result.as_str(), said(&step.said))
+                format!("{}: {}", step.result.as_str(), said(&step.message))
             }
         };
         lines.extend(fact(name, &text, columns));
     }
-    if report.delivery.under_way {
-        let again = if report.delivery.again_at.is_some() {
+    if report.delivery.in_progress {
+        let again = if report.delivery.retry_at.is_some() {
             "waits for the next try"
         } else {
             "in progress"
@@ -309,7 +309,7 @@ fn gate_output(merge: &MergeReport, columns: usize) -> Vec<String> {
 fn cost(report: &Report) -> Vec<String> {
     let cap = report
         .cost
-        .cap
+        .max_cost
         .map_or(String::new(), |cap| format!(" of {}", amount(cap)));
     let mut lines = vec![format!(
         "  spent {}{cap} in {}",

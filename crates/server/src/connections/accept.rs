@@ -1,7 +1,8 @@
 //! The loop that accepts connections, and the task of each.
 
 use super::{
-    book::{Admission, Book, Caps, Seat, Waits},
+    caps::{Caps, Waits},
+    registry::{Admission, Registry, Slot},
     watched::{WatchedStream, answer_body, request_body},
 };
 use api::Problem;
@@ -24,28 +25,28 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-/// Headers of a request.
+/// The most headers of a request.
 const HEADERS: usize = 64;
-/// Bytes of a request's head, and of what is read ahead of a body.
+/// The most bytes of a request's header, and of the read buffer.
 const HEAD_BYTES: usize = 64 << 10;
-/// How often connections are looked through for those that overstay.
+/// The interval of checks for connections that exceed a time limit.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Connections that were closed early are reported so often at most.
+/// The shortest interval between two reports of early closed connections.
 const REPORT: Duration = Duration::from_secs(60);
 /// The wait after the system refused a descriptor or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// How long one that was asked to make way may take to be gone.
+/// The wait for an evicted connection to be gone.
 const EVICTION: Duration = Duration::from_millis(200);
-/// Times that is waited for before the new one is refused.
+/// The most such waits before the new connection is refused.
 const EVICTIONS: u32 = 5;
 
-/// What a connection gets that has no place: a problem document like every other.
+/// The response to a connection without a slot, a problem document.
 static FULL: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let problem = Problem::new(
         503,
         "too-many-connections",
         "The server is busy",
-        "a request is under way on every connection that the server may have",
+        "every connection within the server's limit has a request in progress",
     )
     .hint("try again in a moment, or raise server.connections and server.connections_per_address");
     let body = serde_json::to_string(&problem).unwrap_or_default();
@@ -58,19 +59,19 @@ static FULL: LazyLock<Vec<u8>> = LazyLock::new(|| {
     .into_bytes()
 });
 
-/// Accepts connections until it is told to stop, then lets requests under way end.
+/// Accepts connections until `stop` is cancelled, then lets open requests finish.
 pub(crate) async fn serve(listener: TcpListener, router: Router, caps: Caps, waits: Waits, stop: CancellationToken) {
-    let book = Book::new(caps, waits);
+    let registry = Registry::new(caps, waits);
     let tasks = TaskTracker::new();
-    let sweeper = tokio::spawn(sweep(book.clone()));
+    let sweeper = tokio::spawn(sweep(registry.clone()));
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(seat) = seat(&book, &stream, peer).await {
-                    tasks.spawn(attend(stream, seat, router.clone(), stop.clone()));
+                if let Some(slot) = slot(&registry, &stream, peer).await {
+                    tasks.spawn(attend(stream, slot, router.clone(), stop.clone()));
                 }
             }
-            Err(error) => failed(&book, &error).await,
+            Err(error) => failed(&registry, &error).await,
         }
     }
     drop(listener);
@@ -79,41 +80,41 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, caps: Caps, wai
     sweeper.abort();
 }
 
-/// A place for a connection; without one it is told why.
-async fn seat(book: &Arc<Book>, stream: &TcpStream, peer: SocketAddr) -> Option<Seat> {
+/// Finds a slot for a connection, or refuses it.
+async fn slot(registry: &Arc<Registry>, stream: &TcpStream, peer: SocketAddr) -> Option<Slot> {
     for _ in 0..EVICTIONS {
-        match book.admit(peer.ip()) {
-            Admission::Seat(seat) => return Some(seat),
-            Admission::Evicting => book.one_left(EVICTION).await,
+        match registry.admit(peer.ip()) {
+            Admission::Slot(slot) => return Some(slot),
+            Admission::Evicting => registry.wait_for_close(EVICTION).await,
             Admission::Full => break,
         }
     }
-    // Whoever does not take it at once goes without.
+    // Best effort: a client that can't take it at once gets no response.
     drop(stream.try_write(&FULL));
-    book.early.refused.fetch_add(1, Ordering::Relaxed);
+    registry.early.refused.fetch_add(1, Ordering::Relaxed);
     telemetry::http::connection_closed(Closed::Refused);
     None
 }
 
-/// A connection that was gone before it was accepted is nobody's trouble. Everything else means that the system has no
-/// descriptor or memory left: one connection makes way, and there is a wait, so that the loop never spins.
-async fn failed(book: &Book, error: &io::Error) {
+/// Handles an error of `accept`. A connection that is already gone needs nothing. Any other error means that the system is
+/// out of descriptors or memory: closes a connection, and waits so that the loop does not spin.
+async fn failed(registry: &Registry, error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         return;
     }
-    if book.early.refused.fetch_add(1, Ordering::Relaxed) == 0 {
-        tracing::warn!(%error, "a connection could not be accepted; others are closed for it");
+    if registry.early.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+        tracing::warn!(%error, "could not accept a connection; closing the one that waited longest");
     }
     telemetry::http::connection_closed(Closed::Refused);
-    book.make_way();
+    registry.evict_longest_waiting();
     tokio::time::sleep(BACK_OFF).await;
 }
 
 /// The task of one connection.
-async fn attend(stream: TcpStream, seat: Seat, router: Router, stop: CancellationToken) {
-    let open = &seat.open;
-    // Messages of a stream go out as they come.
+async fn attend(stream: TcpStream, slot: Slot, router: Router, stop: CancellationToken) {
+    let open = &slot.open;
+    // Sends each event at once.
     stream.set_nodelay(true).unwrap_or_default();
     let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| {
         let request: Request = request.map(|body| request_body(body, open));
@@ -127,7 +128,7 @@ async fn attend(stream: TcpStream, seat: Seat, router: Router, stop: Cancellatio
     let io = TokioIo::new(WatchedStream::new(stream, open.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // The book keeps this time, and that between requests.
+        // The registry enforces this limit, and the one between requests.
         .header_read_timeout(None)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
@@ -138,7 +139,7 @@ async fn attend(stream: TcpStream, seat: Seat, router: Router, stop: Cancellatio
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection broke");
+                    tracing::debug!(%error, "connection failed");
                 }
                 return;
             }
@@ -151,22 +152,22 @@ async fn attend(stream: TcpStream, seat: Seat, router: Router, stop: Cancellatio
     }
 }
 
-/// Closes what overstays, and reports bursts.
-async fn sweep(book: Arc<Book>) -> Infallible {
+/// Closes connections that exceed a time limit, and reports early closed ones.
+async fn sweep(registry: Arc<Registry>) -> Infallible {
     let mut reported: Option<Instant> = None;
     loop {
         tokio::time::sleep(SWEEP).await;
-        book.sweep();
+        registry.sweep();
         if reported.is_none_or(|at| at.elapsed() >= REPORT) {
             let take = |count: &std::sync::atomic::AtomicU64| count.swap(0, Ordering::Relaxed);
-            let early = &book.early;
+            let early = &registry.early;
             let (evicted, refused, overdue) = (take(&early.evicted), take(&early.refused), take(&early.overdue));
             if evicted + refused > 0 {
                 tracing::warn!(
                     evicted,
                     refused,
                     overdue,
-                    "more connections than the server may have: some were closed for others"
+                    "limit of connections reached: closed some for others"
                 );
                 reported = Some(Instant::now());
             }

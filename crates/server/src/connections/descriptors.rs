@@ -1,23 +1,23 @@
-//! How many files this process may have open, and how many of them connections may take.
+//! The limit of open files, and the share of connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// As many as the server makes use of: more would only be passed on to the programs it starts.
+/// The limit to raise to. Programs that the server starts would inherit a higher one.
 const WANTED: u64 = 4_096;
-/// Where the system names no limit.
+/// The value for a system without a limit.
 const UNLIMITED: u64 = 1 << 20;
 
 /// The limits of open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
-    /// What holds.
+    /// The limit in force.
     pub soft: u64,
-    /// What it may be raised to.
+    /// The highest possible limit.
     pub hard: u64,
 }
 
 impl Descriptors {
-    /// The limits of this process, now.
+    /// The current limits of this process.
     pub fn now() -> Self {
         let limit = getrlimit(Resource::Nofile);
         Self {
@@ -26,14 +26,13 @@ impl Descriptors {
         }
     }
 
-    /// Those that connections may take. The rest is for the database, the heartbeat, hubs, worktrees and sandboxes.
+    /// The share of connections. The rest is for the database, hubs, worktrees and sandboxes.
     pub fn for_connections(self) -> usize {
         usize::try_from(self.soft / 2).unwrap_or(usize::MAX)
     }
 }
 
-/// Raises the limit that holds towards the one of the system, and returns what held before: programs that expect the
-/// usual one get that.
+/// Raises the limit in force, and returns the limit before, for the programs that the server starts.
 pub fn raise_descriptors() -> Descriptors {
     let before = Descriptors::now();
     let wanted = WANTED.min(before.hard);
@@ -42,7 +41,7 @@ pub fn raise_descriptors() -> Descriptors {
             current: Some(wanted),
             maximum: getrlimit(Resource::Nofile).maximum,
         };
-        // Where it can't be raised, the caps follow what holds.
+        // On an error, the limits of connections follow the limit in force.
         setrlimit(Resource::Nofile, limit).unwrap_or_default();
     }
     before

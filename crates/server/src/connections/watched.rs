@@ -1,6 +1,6 @@
-//! A connection's bytes and bodies, which tell where it stands.
+//! Streams and bodies that report the phase of their connection.
 
-use super::book::{Open, Phase};
+use super::registry::{Open, Phase};
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use std::{
@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The bytes.
+/// A connection's stream.
 #[derive(Debug)]
 pub(super) struct WatchedStream {
     stream: TcpStream,
@@ -32,7 +32,7 @@ impl AsyncRead for WatchedStream {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
-            // The first byte of a request; later ones are no reason for more time.
+            // Only the first byte of a request restarts the time limit.
             self.open.leave(Phase::Idle, Phase::Head);
         }
         read
@@ -69,7 +69,7 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// A body; when it is dropped, the connection goes from one phase to the next.
+/// A body; when it is dropped, the connection enters the next phase.
 struct WatchedBody<B> {
     body: B,
     open: Arc<Open>,
@@ -107,7 +107,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for WatchedBody<B> {
     }
 }
 
-/// The body of a request, which begins with it.
+/// The body of a request; its phase starts here.
 pub(super) fn request_body(body: hyper::body::Incoming, open: &Arc<Open>) -> Body {
     if body.is_end_stream() {
         open.enter(Phase::Answer);
@@ -122,7 +122,7 @@ pub(super) fn request_body(body: hyper::body::Incoming, open: &Arc<Open>) -> Bod
     })
 }
 
-/// The body of an answer, at whose end the next request is awaited.
+/// The body of a response; when it ends, the connection is idle.
 pub(super) fn answer_body(body: Body, open: &Arc<Open>) -> Body {
     open.enter(Phase::Answer);
     Body::new(WatchedBody {

@@ -1,8 +1,7 @@
-//! The page of a merge: what met where, who tried what, and, where it waits for a person, the forms to answer with.
-//! Everything works without JavaScript.
+//! The page of a merge: its conflicts, the decisions about them, and forms if it waits for a person.
 
 use super::{frame, words};
-use api::{ConflictFile, ConflictVersion, MergeDetail, PathAnswer, Problem, Resolution};
+use api::{ConflictFile, ConflictVersion, MergeDetail, PathDecision, Problem, Resolution};
 use domain::{
     NanoDollars,
     gate::GateReport,
@@ -14,12 +13,12 @@ use engine::view::MergeLine;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// The page of a merge. `problem` is what was wrong with a form, and `typed` what it held.
+/// The page of a merge. `problem` is the error of a submitted form, and `typed` are its values.
 pub(crate) fn merge(
     detail: &MergeDetail,
     last_event: i64,
     problem: Option<&Problem>,
-    typed: &BTreeMap<String, PathAnswer>,
+    typed: &BTreeMap<String, PathDecision>,
 ) -> Markup {
     let merge = &detail.merge;
     let waits = merge.state == MergeState::Waiting;
@@ -39,7 +38,7 @@ pub(crate) fn merge(
             @if waits { p.asks { (reason.message) } } @else { p.reason { (reason.message) } }
         }
         (terms(detail))
-        @if let Some(gone) = &detail.gone { p.quiet { (gone) "." } }
+        @if let Some(gone) = &detail.unavailable_reason { p.quiet { (gone) "." } }
         @if !merge.integrity_flags.is_empty() {
             section { h2 { "Integrity flags" } (super::flags::of_merge(&merge.integrity_flags)) }
         }
@@ -48,8 +47,8 @@ pub(crate) fn merge(
         }
         @if waits { (question(detail, typed)) } @else { @for file in &detail.files { (conflict(file, detail)) } }
         @if detail.files.is_empty() && !merge.resolutions.is_empty() { section { h2 { "Decisions" } (tried(&merge.resolutions)) } }
-        @if !detail.messages.is_empty() {
-            details { summary { "What git said" } pre { (detail.messages.join("\n")) } }
+        @if !detail.git_messages.is_empty() {
+            details { summary { "Messages of git" } pre { (detail.git_messages.join("\n")) } }
         }
         section { h2 { "Next" } pre { (next_commands(detail)) } }
     };
@@ -58,7 +57,7 @@ pub(crate) fn merge(
     frame(&format!("Merge {}", merge.id), live.as_deref(), content)
 }
 
-/// The page of merges in a state, or in any.
+/// The page of merges, optionally only those in a state.
 pub(crate) fn merges(merges: &[MergeLine], state: Option<MergeState>) -> Markup {
     let content = html! {
         h1 { "Merges" }
@@ -71,7 +70,7 @@ pub(crate) fn merges(merges: &[MergeLine], state: Option<MergeState>) -> Markup 
             }
         }
         @if merges.is_empty() {
-            p.quiet { @if state == Some(MergeState::Waiting) { "Nothing waits for you." } @else { "There are none." } }
+            p.quiet { @if state == Some(MergeState::Waiting) { "No merge waits for you." } @else { "No merges." } }
         } @else {
             div.scroll { table {
                 thead { tr { th { "Merge" } th { "State" } th { "Run" } th { "Task" } th { "Conflicts" } th { "Why" } th.number { "Queued" } } }
@@ -95,11 +94,11 @@ fn terms(detail: &MergeDetail) -> Markup {
     let commit = |commit: &str| commit.chars().take(8).collect::<String>();
     html! {
         dl {
-            dt { "Work (theirs)" } dd { code { (commit(&merge.commit)) } }
+            dt { "Task (theirs)" } dd { code { (commit(&merge.commit)) } }
             @if let Some(tip) = &merge.tip { dt { "Branch (ours)" } dd { code { (commit(tip)) } } }
-            @if let Some(merged) = &merge.merged_commit { dt { "Merge commit" } dd { code { (commit(merged)) } } }
-            @if let Some(how) = &merge.how { dt { "Merged by" } dd { (how) } }
-            @if let Some(ms) = merge.merge_ms { dt { "Merging" } dd { (words::short_duration(ms)) ", answers of models included, the queue and the gate not" } }
+            @if let Some(merged) = &merge.merge_commit { dt { "Merge commit" } dd { code { (commit(merged)) } } }
+            @if let Some(method) = &merge.method { dt { "Method" } dd { (method) } }
+            @if let Some(ms) = merge.merge_ms { dt { "Merge time" } dd { (words::short_duration(ms)) " with model calls, without queue and gate" } }
         }
     }
 }
@@ -112,8 +111,8 @@ fn failed_output(gate: &Recorded<GateReport>) -> Option<&str> {
     }
 }
 
-/// Everything that can be answered: path by path, or with the work as a whole.
-fn question(detail: &MergeDetail, typed: &BTreeMap<String, PathAnswer>) -> Markup {
+/// The forms: decide path by path, return the work, or reject it.
+fn question(detail: &MergeDetail, typed: &BTreeMap<String, PathDecision>) -> Markup {
     let address = format!("/merges/{}", detail.merge.id);
     html! {
         @if !detail.files.is_empty() {
@@ -123,35 +122,39 @@ fn question(detail: &MergeDetail, typed: &BTreeMap<String, PathAnswer>) -> Marku
                     (conflict(file, detail))
                     (choices(file, number, typed.get(&file.path).or(file.answer.as_ref())))
                 }
-                p { button { "Decide" } " The merge goes back into the queue, and the gate judges the result." }
+                p { button { "Decide" } " The merge returns to the queue, and the gate checks the result." }
             }
         } @else {
-            p { "This conflict is about directories and can't be decided path by path." }
+            p { "This conflict is about directories and can't be decided here." }
         }
         section.others {
             form method="post" action={ (address) "/return" } {
-                h2 { "Send it back" }
-                label { "What its worker is to know" textarea name="note" rows="3" required {} }
-                p { button { "Send back" } " One more try, which counts as no failure." }
+                h2 { "Return to the worker" }
+                label { "Note for the worker" textarea name="note" rows="3" required {} }
+                p { button { "Return" } " The worker tries again. This does not count as a failure." }
             }
             form method="post" action={ (address) "/reject" } {
-                h2 { "Give it up" }
-                label { "Why" textarea name="reason" rows="3" required {} }
-                p { button.grave { "Give up" } " The task fails, and what depends on it is not done." }
+                h2 { "Reject the work" }
+                label { "Reason" textarea name="reason" rows="3" required {} }
+                p { button.grave { "Reject" } " The task fails, and tasks that depend on it are cancelled." }
             }
         }
     }
 }
 
-fn choices(file: &ConflictFile, number: usize, answer: Option<&PathAnswer>) -> Markup {
-    // With the text chosen from the start, nothing that is typed is lost for want of a click.
-    let unanswered = if file.marked.is_some() { "content" } else { "layers" };
+fn choices(file: &ConflictFile, number: usize, answer: Option<&PathDecision>) -> Markup {
+    // Preselects the text, so that nothing typed is lost.
+    let unanswered = if file.text_with_markers.is_some() {
+        "content"
+    } else {
+        "layers"
+    };
     let chosen = answer.map_or(unanswered, |answer| answer.decision.as_str());
     let own = answer.and_then(|answer| answer.content.as_deref());
-    let text = own.or(file.marked.as_deref());
+    let text = own.or(file.text_with_markers.as_deref());
     let side = |version: &Option<ConflictVersion>, kept: &'static str| match version {
         Some(_) => kept,
-        None => "delete it, as that side did",
+        None => "delete the file, as that side did",
     };
     let option = |value: &'static str, words: &str| {
         html! {
@@ -163,11 +166,11 @@ fn choices(file: &ConflictFile, number: usize, answer: Option<&PathAnswer>) -> M
     };
     html! {
         fieldset {
-            legend { "What becomes of " code { (file.path) } }
+            legend { "Decision for " code { (file.path) } }
             input type="hidden" name={ "path." (number) } value=(file.path);
             (option("ours", &format!("ours: {}", side(&file.ours, "the branch's version"))))
-            (option("theirs", &format!("theirs: {}", side(&file.theirs, "the work's version"))))
-            (option("delete", "delete it"))
+            (option("theirs", &format!("theirs: {}", side(&file.theirs, "the task's version"))))
+            (option("delete", "delete the file"))
             @if let Some(text) = text {
                 @if text.contains("\r\n") { input type="hidden" name={ "line_end." (number) } value="crlf"; }
                 (option("content", "this text:"))
@@ -175,13 +178,13 @@ fn choices(file: &ConflictFile, number: usize, answer: Option<&PathAnswer>) -> M
                 textarea.text name={ "content." (number) } rows=(text.lines().count().clamp(6, 30)) spellcheck="false"
                     aria-label={ "The text of " (file.path) } { "\n" (text) }
             }
-            (option("layers", "leave it to the layers once more"))
-            @if let Some(by) = &file.answered_by { p.quiet { "Decided before by " (by) "." } }
+            (option("layers", "let the layers try again"))
+            @if let Some(by) = &file.answered_by { p.quiet { "Earlier decision by " (by) "." } }
         }
     }
 }
 
-/// Base, ours, theirs and the result side by side, for each hunk or for the file as a whole.
+/// Base, ours, theirs and result side by side, for each hunk or for the whole file.
 fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
     let about = |hunk: i32| -> Vec<&Resolution> {
         let rows = detail.merge.resolutions.iter();
@@ -196,7 +199,7 @@ fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
                 div.sides {
                     (side("Base", Some(&hunk.base)))
                     (side("Ours (the branch)", Some(&hunk.ours)))
-                    (side("Theirs (the work)", Some(&hunk.theirs)))
+                    (side("Theirs (the task)", Some(&hunk.theirs)))
                     (side("Result", standing(&rows)))
                 }
                 (decisions(&rows))
@@ -206,7 +209,7 @@ fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
                 div.sides {
                     (version("Base", &file.base))
                     (version("Ours (the branch)", &file.ours))
-                    (version("Theirs (the work)", &file.theirs))
+                    (version("Theirs (the task)", &file.theirs))
                     (side("Result", standing(&whole)))
                 }
             }
@@ -215,9 +218,9 @@ fn conflict(file: &ConflictFile, detail: &MergeDetail) -> Markup {
     }
 }
 
-/// The text that stands by now. What an earlier time through the layers made of it is history.
+/// The current result; superseded decisions don't count.
 fn standing<'a>(rows: &[&'a Resolution]) -> Option<&'a str> {
-    let standing = rows.iter().rev().filter(|row| !row.earlier);
+    let standing = rows.iter().rev().filter(|row| !row.superseded);
     standing.filter_map(|row| row.text.as_deref()).next()
 }
 
@@ -226,9 +229,9 @@ fn side(name: &str, text: Option<&str>) -> Markup {
         div {
             h4 { (name) }
             @match text {
-                Some("") => p.quiet { "nothing" },
+                Some("") => p.quiet { "empty" },
                 Some(text) => pre tabindex="0" aria-label=(name) { (text) },
-                None => p.quiet { "open" },
+                None => p.quiet { "not decided" },
             }
         }
     }
@@ -244,7 +247,7 @@ fn version(name: &str, version: &Option<ConflictVersion>) -> Markup {
     }
 }
 
-/// Who decided, or did not, and why.
+/// The decisions, with their reasons.
 fn decisions(rows: &[&Resolution]) -> Markup {
     html! { @for row in rows { p { (decision(row)) } } }
 }
@@ -253,11 +256,11 @@ fn tried(rows: &[Resolution]) -> Markup {
     html! { @for row in rows { p { code { (row.path) } " " (decision(row)) } } }
 }
 
-/// The layer, what it made of it, why, and what asking cost.
+/// A decision: the layer, its result, reason, model and cost.
 fn decision(row: &Resolution) -> Markup {
     let cost = row.cost_nanodollars.map(|cost| NanoDollars(cost).to_string());
     html! {
-        @if row.earlier { span.quiet { "before: " } }
+        @if row.superseded { span.quiet { "superseded: " } }
         b { (decision_in_words(&row.layer, &row.result)) } ": " (row.reason)
         @if let Some(model) = &row.model {
             span.quiet { " " (model) @if let Some(cost) = cost { ", " (cost) } }
@@ -268,13 +271,13 @@ fn decision(row: &Resolution) -> Markup {
 fn in_words(kind: &str) -> &'static str {
     match kind {
         "content" => "both sides changed the same lines",
-        "add_add" => "both sides added it",
-        "modify_delete" => "one side changed what the other deleted",
-        "rename_rename" => "both sides renamed it",
-        "binary" => "it is not text",
+        "add_add" => "both sides added the file",
+        "modify_delete" => "one side changed the file and the other deleted it",
+        "rename_rename" => "both sides renamed the file",
+        "binary" => "the file is binary",
         "symlink" => "a symbolic link is involved",
         "submodule" => "a submodule is involved",
-        _ => "a file meets a directory, or a renamed directory is unclear",
+        _ => "a file and a directory conflict, or a directory rename is ambiguous",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pages for people: plain HTML that works without JavaScript; a few lines of it keep a run's page fresh.
+//! Pages: plain HTML that works without JavaScript. A small script refreshes the page of an unfinished run.
 
 mod flags;
 mod merge;
@@ -19,7 +19,7 @@ use maud::{DOCTYPE, Markup, html};
 pub(crate) const STYLE: &str = include_str!("style.css");
 pub(crate) const SCRIPT: &str = include_str!("live.js");
 
-/// Whether the one who asks would rather have a page than a document.
+/// Whether the client accepts HTML.
 pub(crate) fn wanted(headers: &HeaderMap) -> bool {
     let accepted = headers
         .get(header::ACCEPT)
@@ -30,7 +30,7 @@ pub(crate) fn wanted(headers: &HeaderMap) -> bool {
         .any(|part| part.split(';').next().unwrap_or_default().trim() == "text/html")
 }
 
-/// A page as an answer: nothing is loaded from anywhere else, and no other site may frame it.
+/// A page as a response. It loads nothing from other sites, and no other site may frame it.
 pub(crate) fn html(page: Markup) -> Response {
     let mut response = Html(page.into_string()).into_response();
     let headers = response.headers_mut();
@@ -42,14 +42,14 @@ pub(crate) fn html(page: Markup) -> Response {
         ),
     );
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Not `no-referrer`: under that a browser does not say that a form comes from our own page.
+    // Not `no-referrer`: with that, browsers send no usable Origin with forms.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
-/// The frame of every page. `live` is the address of the events that its content depends on.
+/// The frame of every page. `live` is the path of the event stream that refreshes it.
 pub(crate) fn frame(title: &str, live: Option<&str>, content: Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -66,7 +66,7 @@ pub(crate) fn frame(title: &str, live: Option<&str>, content: Markup) -> Markup 
             body {
                 header {
                     a.home href="/" { "Agent Orchestrator" }
-                    nav { a href="/" { "Runs" } a href="/merges?state=waiting" { "Waiting" } a href="/docs" { "API" } a href="/metrics" { "Metrics" } }
+                    nav { a href="/" { "Runs" } a href="/merges?state=waiting" { "Waiting for you" } a href="/docs" { "API" } a href="/metrics" { "Metrics" } }
                 }
                 main data-live=[live] { (content) }
             }

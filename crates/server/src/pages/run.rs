@@ -1,4 +1,4 @@
-//! The page of one run: its terms, its tasks, its merges, its cost and the newest of its log.
+//! The page of a run: its properties, tasks, merges, cost and newest events.
 
 use super::{frame, runs::progress, words};
 use crate::convert;
@@ -20,12 +20,12 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
             (words::cost(run.spent, run.cap, detail.cost.unpriced_calls)) " · submitted " (words::ago(run.created_at))
         }
         @if run.waiting > 0 {
-            p.asks { "! " (run.waiting) " of its merges " @if run.waiting == 1 { "waits" } @else { "wait" } " for you." }
+            p.asks { "! " (run.waiting) @if run.waiting == 1 { " merge waits" } @else { " merges wait" } " for your decision." }
         }
         @if let Some(reason) = &run.reason { p.reason { (reason.message) } }
         (terms(detail))
         @if run.objective.lines().nth(1).is_some() {
-            details { summary { "The whole objective" } pre { (run.objective) } }
+            details { summary { "Full objective" } pre { (run.objective) } }
         }
         @if !detail.delivery.steps.is_empty() || detail.delivering.is_some() {
             section { h2 { "Delivery" } (delivery(detail)) }
@@ -39,7 +39,7 @@ pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], 
         }
         section { h2 { "Merges" } (merge_table(merges)) }
         section { h2 { "Cost" } (cost_table(&detail.cost)) }
-        section { h2 { "Log" } (log(events)) }
+        section { h2 { "Events" } (log(events)) }
         section { h2 { "Next" } pre { (next_commands(detail)) } }
     };
     let live = format!("/runs/{}/events?after={}", run.id, detail.last_event);
@@ -63,24 +63,24 @@ fn terms(detail: &RunDetail) -> Markup {
                 dt { "Check" } dd {
                     @match &check.command {
                         Some(command) => { code { (command) } }
-                        None => { "none is configured: merges land unchecked" }
+                        None => { "none: merges land unchecked" }
                     }
                 }
             }
             @if let Some(at) = detail.expired_at {
-                dt { "Given up" } dd { "its trees and outputs were given up on " (at.date()) " (retention); a branch that was delivered is in the repository" }
+                dt { "Expired" } dd { "trees and outputs were deleted on " (at.date()) " (retention); a delivered branch is still in the repository" }
             }
             dt { "Models" } dd { "director " (detail.director.0) "/" (detail.director.1) ", workers " (detail.worker.0) "/" (detail.worker.1) }
         }
     }
 }
 
-/// What came of each step of handing the work over, and that it goes on.
+/// The steps of the delivery, and whether it is in progress.
 fn delivery(detail: &RunDetail) -> Markup {
     html! {
         @if !detail.delivery.steps.is_empty() {
             div.scroll { table {
-                thead { tr { th { "Step" } th { "Result" } th { "What was done" } } }
+                thead { tr { th { "Step" } th { "Result" } th { "Details" } } }
                 tbody { @for end in &detail.delivery.steps { tr {
                     td { (end.step.as_str().replace('_', " ")) }
                     td { (end.result.as_str()) }
@@ -90,14 +90,14 @@ fn delivery(detail: &RunDetail) -> Markup {
         }
         @if let Some(delivering) = &detail.delivering {
             p.quiet {
-                @if delivering.again_at.is_some() { "It is tried again in a moment" } @else { "It is under way" }
-                @if delivering.tries > 1 { " (try " (delivering.tries) ")" } "."
+                @if delivering.again_at.is_some() { "Waiting for a retry" } @else { "In progress" }
+                @if delivering.tries > 1 { ", try " (delivering.tries) } "."
             }
         }
     }
 }
 
-/// An address that a browser may be led to.
+/// A URL that a browser may open.
 fn link(end: &DeliveryStepEnd) -> Option<&str> {
     let is_web = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
     end.url.as_deref().filter(is_web)
@@ -105,7 +105,7 @@ fn link(end: &DeliveryStepEnd) -> Option<&str> {
 
 fn task_table(tasks: &[TaskView]) -> Markup {
     html! {
-        @if tasks.is_empty() { p.quiet { "There is no plan yet." } } @else {
+        @if tasks.is_empty() { p.quiet { "No plan yet." } } @else {
             div.scroll { table {
                 thead { tr {
                     th { "Task" } th { "Profile" } th { "Status" } th.number { "Attempts" } th.number { "Turns" }
@@ -156,9 +156,9 @@ fn status(task: &TaskView) -> Markup {
 
 fn merge_table(merges: &[MergeView]) -> Markup {
     html! {
-        @if merges.is_empty() { p.quiet { "Nothing has been merged yet." } } @else {
+        @if merges.is_empty() { p.quiet { "No merges yet." } } @else {
             div.scroll { table {
-                thead { tr { th { "Task" } th { "State" } th { "How" } th { "Conflicts" } th { "Gate" } th.number { "Waited" } th.number { "Merging" } } }
+                thead { tr { th { "Task" } th { "State" } th { "Method" } th { "Conflicts" } th { "Gate" } th.number { "In queue" } th.number { "Merge time" } } }
                 tbody { @for merge in merges { tr {
                     td { code { (merge.task) } }
                     td.wide { a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) } @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
@@ -192,17 +192,17 @@ fn gate(gate: Option<&Recorded<GateReport>>) -> String {
 
 fn cost_table(cost: &Cost) -> Markup {
     html! {
-        @if cost.calls == 0 { p.quiet { "No model has been called yet." } } @else {
+        @if cost.calls == 0 { p.quiet { "No model calls yet." } } @else {
             (cost_lines("Role", &cost.by_role))
             (cost_lines("Model", &cost.by_model))
             @if cost.lost.0 > 0 {
-                p.quiet { "Up to " (cost.lost) " more: answers that were lost with their process." }
+                p.quiet { "Up to " (cost.lost) " more for answers that were lost in a crash." }
             }
         }
     }
 }
 
-/// The same money, divided one way.
+/// The cost by role or by model.
 fn cost_lines(by: &str, lines: &[CostLine]) -> Markup {
     html! {
         div.scroll { table {
@@ -231,7 +231,7 @@ fn log(events: &[LoggedEvent]) -> Markup {
     }
 }
 
-/// The words of a fact that say most.
+/// The most telling text of an event.
 fn gist(data: &Value) -> Option<String> {
     const FIELDS: [&str; 16] = [
         "/said",
@@ -291,7 +291,7 @@ fn next_commands(detail: &RunDetail) -> String {
     }
 }
 
-/// Enough of a commit's id to name it.
+/// An abbreviated commit id.
 fn cut(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }

@@ -1,11 +1,11 @@
-//! The page of runs: one row a run, filters kept in the address.
+//! The page of runs: one row for each run, with filters in the URL.
 
 use super::{frame, words};
 use domain::{plan::first_line, run::RunState};
 use engine::view::{RunPage, RunSummary, TaskCounts};
 use maud::{Markup, html};
 
-/// The page of runs in a state, or in any.
+/// The page of runs, optionally only those in a state.
 pub(crate) fn runs(page: &RunPage, state: Option<RunState>) -> Markup {
     let content = html! {
         h1 { "Runs" }
@@ -48,7 +48,7 @@ fn table(runs: &[RunSummary]) -> Markup {
                 td.wide { (first_line(&run.objective, 120)) }
                 td {
                     (progress(run.tasks))
-                    @if run.waiting > 0 { " " a.asks href="/merges?state=waiting" { "! " (run.waiting) " for you" } }
+                    @if run.waiting > 0 { " " a.asks href="/merges?state=waiting" { "! " (run.waiting) @if run.waiting == 1 { " waits for you" } @else { " wait for you" } } }
                 }
                 td.number { (words::cost(run.spent, run.cap, 0)) }
                 td.number { (words::ago(run.created_at)) }
@@ -57,7 +57,7 @@ fn table(runs: &[RunSummary]) -> Markup {
     }
 }
 
-/// `4 of 6 complete`, and what is not as it should be.
+/// `4 of 6`, and the numbers of active, merging and failed tasks.
 pub(super) fn progress(tasks: TaskCounts) -> Markup {
     let total = tasks.total();
     html! {
@@ -65,7 +65,7 @@ pub(super) fn progress(tasks: TaskCounts) -> Markup {
             span.quiet { "no plan yet" }
         } @else {
             progress max=(total) value=(tasks.complete) {}
-            " " (tasks.complete) " of " (total)
+            " " (tasks.complete) " of " (total) " complete"
             @if tasks.active > 0 { ", " (tasks.active) " active" }
             @if tasks.merging > 0 { ", " (tasks.merging) " merging" }
             @if tasks.failed > 0 { ", " (tasks.failed) " failed" }

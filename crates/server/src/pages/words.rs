@@ -1,11 +1,11 @@
-//! Numbers and states as people read them.
+//! Numbers, times and states as text.
 
 use api::{TaskStatus, Tone};
 use domain::{NanoDollars, merge::MergeState, run::RunState};
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
-/// As a shell reads it back.
+/// Quoted for a shell.
 pub(super) fn quoted(text: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%".contains(letter);
     match !text.is_empty() && text.chars().all(plain) {
@@ -25,15 +25,15 @@ pub(super) fn duration(ms: i64) -> String {
     }
 }
 
-/// The same, with milliseconds below a second.
+/// The same, with tenths below ten seconds: `0.4s`.
 pub(super) fn short_duration(ms: i64) -> String {
     match ms {
-        0..1_000 => format!("{ms} ms"),
+        0..10_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
         _ => duration(ms),
     }
 }
 
-/// How long ago that was, with the time itself on demand.
+/// How long ago that was; the exact time is the tooltip.
 pub(super) fn ago(at: OffsetDateTime) -> Markup {
     let passed = OffsetDateTime::now_utc() - at;
     let ms = i64::try_from(passed.whole_milliseconds()).unwrap_or(i64::MAX);
@@ -45,7 +45,7 @@ pub(super) fn iso(at: OffsetDateTime) -> String {
         .unwrap_or_default()
 }
 
-/// What was spent, of how much, and whether all of it is known.
+/// The cost, its limit, and the number of calls without a price.
 pub(super) fn cost(spent: NanoDollars, cap: Option<NanoDollars>, unpriced_calls: i64) -> String {
     let mut text = spent.to_string();
     if let Some(cap) = cap {
@@ -57,7 +57,7 @@ pub(super) fn cost(spent: NanoDollars, cap: Option<NanoDollars>, unpriced_calls:
     text
 }
 
-/// A state of a run: the word, and a colour that means the same.
+/// A state of a run: a word and a colour.
 pub(super) fn run_state(state: RunState) -> Markup {
     let tone = match state {
         RunState::Planning | RunState::Running => "active",
@@ -69,7 +69,7 @@ pub(super) fn run_state(state: RunState) -> Markup {
     html! { span class={ "state " (tone) } { (state.as_str()) } }
 }
 
-/// A task's status: a sign, one line, and a colour that means the same.
+/// A task's status: a sign, one line and a colour.
 pub(super) fn status(status: &TaskStatus) -> Markup {
     html! { span class={ "state " (class(status.tone())) } { (status.tone().sign()) " " (status.words()) } }
 }
@@ -85,7 +85,7 @@ fn class(tone: Tone) -> &'static str {
     }
 }
 
-/// A state of a merge: a sign, the word, and a colour that means the same.
+/// A state of a merge: a sign, a word and a colour.
 pub(super) fn merge_state(state: MergeState) -> Markup {
     let (sign, words, tone) = match state {
         MergeState::Waiting => ("!", "waits for you", "asks"),
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_two_units_at_most() {
+    fn durations_have_at_most_two_units() {
         let shown = [999, 61_000, 3_660_000, 90_000_000].map(duration);
         assert_eq!(shown, ["0s", "1m 01s", "1h 01m", "1d 1h"]);
     }

@@ -1,11 +1,11 @@
-//! Giving up what ended runs left.
+//! Deleting data of finished runs.
 
 use crate::{
     body,
     problem::{self, Refusal},
     state::App,
 };
-use api::{CLEAN_DAYS, CleanAsked, Cleaned, CleanedCache, CleanedRun, DiskArea, Problem};
+use api::{CLEAN_DAYS, CleanRequest, CleanResult, CleanedCache, CleanedRun, DiskArea, Problem};
 use axum::{
     Json,
     extract::{Request, State},
@@ -13,25 +13,25 @@ use axum::{
 use engine::{Area, CleanMode, RetentionError};
 use std::time::Duration;
 
-/// Clean up
+/// Delete data of finished runs
 ///
-/// Gives up the trees and outputs of runs that ended long enough ago, then what has to go for the data directory to keep
-/// within its bound. What runs, and what was delivered into repositories, is not touched. Asking twice is fine; a request
-/// that is given up goes on in the server.
+/// Deletes trees and outputs of runs that ended long enough ago, then as much more as the data directory needs to stay
+/// within `retention.bytes`. Unfinished runs and delivered branches are not touched. Repeating the request is safe; the
+/// server finishes it even if the client disconnects.
 #[utoipa::path(
     post,
     path = "/clean",
     tag = "Server",
-    request_body = CleanAsked,
+    request_body = CleanRequest,
     responses(
-        (status = 200, body = Cleaned, description = "What was given up, or would be."),
+        (status = 200, body = CleanResult, description = "What was deleted, or would be."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Another process is at it."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Another process is cleaning up."),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
     )
 )]
-pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Json<Cleaned>, Refusal> {
-    let asked: CleanAsked = body::json(request, app.settings.body_bytes, &app.settings).await?;
+pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Json<CleanResult>, Refusal> {
+    let asked: CleanRequest = body::json(request, app.settings.body_bytes, &app.settings).await?;
     if let Some(days) = asked.older_than_days.filter(|days| *days > CLEAN_DAYS) {
         return Err(Problem::new(
             422,
@@ -54,10 +54,10 @@ pub(crate) async fn clean(State(app): State<App>, request: Request) -> Result<Js
         false => CleanMode::Remove,
     };
     let cleaned = app.engine.clean_now(older_than, mode).await?;
-    Ok(Json(told(cleaned, asked.dry_run)))
+    Ok(Json(result(cleaned, asked.dry_run)))
 }
 
-fn told(cleaned: engine::Cleaned, dry_run: bool) -> Cleaned {
+fn result(cleaned: engine::Cleaned, dry_run: bool) -> CleanResult {
     let runs = cleaned.runs.into_iter().map(|line| CleanedRun {
         run: line.run,
         ended_at: line.ended_at,
@@ -70,18 +70,18 @@ fn told(cleaned: engine::Cleaned, dry_run: bool) -> Cleaned {
         name: cache.name,
         bytes: cache.bytes,
     });
-    Cleaned {
+    CleanResult {
         dry_run,
         runs: runs.collect(),
         caches: caches.collect(),
         references: cleaned.references,
         objects: cleaned.objects,
         freed: cleaned.freed.into_iter().map(area).collect(),
-        later_bytes: cleaned.later_bytes,
+        pending_bytes: cleaned.later_bytes,
     }
 }
 
-/// A part of the data directory as it goes over the wire.
+/// A part of the data directory in the API's type.
 pub(crate) fn area((area, bytes): (Area, u64)) -> DiskArea {
     DiskArea {
         area: area.as_str().to_owned(),
@@ -96,13 +96,13 @@ impl From<RetentionError> for Refusal {
                 409,
                 "held",
                 "Another process is cleaning up",
-                "another process that works on this database is giving up what ended runs left",
+                "another process that uses this database is deleting data of finished runs",
             )
-            .hint("ask again when it is done")
+            .hint("try again when it is done")
             .into(),
             RetentionError::Store(error) if error.is_transient() => {
                 Problem::new(503, "database", "The database can't be asked", error.to_string())
-                    .hint("try again in a moment; what was begun is gone on with")
+                    .hint("try again in a moment; the clean-up continues where it stopped")
                     .into()
             }
             error @ (RetentionError::Store(_) | RetentionError::Git(_)) => problem::internal(&error.to_string()),

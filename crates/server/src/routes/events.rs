@@ -1,4 +1,4 @@
-//! The events of a run, as they happen.
+//! The event stream of a run.
 
 use crate::{convert, problem::Refusal, state::App};
 use api::{END_OF_EVENTS, Problem};
@@ -23,10 +23,10 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Follow the events of a run
 ///
-/// Server-sent events: the log from its beginning, then each event as it happens. The message's `id` is the event's
-/// number, its `event` the kind, its `data` an Event document. A lost connection goes on after the last event seen
-/// with the header `Last-Event-ID` (or the parameter `after`). When the run has ended and everything was sent, a
-/// message `end` without an id closes the stream; asking again after the last event answers 204.
+/// Server-sent events: the log from its start, then each event as it happens. A message's `id` is the number of the event,
+/// its `event` the kind, its `data` an Event document. To continue after a lost connection, send the number of the last
+/// event in the header `Last-Event-ID` or the parameter `after`. After the last event of a finished run, a message `end`
+/// without an id closes the stream; a request after that event gets 204.
 #[utoipa::path(
     get,
     path = "/runs/{id}/events",
@@ -34,12 +34,12 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     tag = "Runs",
     params(
         ("id" = String, Path, description = "The run's id, or its last eight digits."),
-        ("after" = Option<i64>, Query, description = "The number of the last event seen."),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The same, and stronger.")
+        ("after" = Option<i64>, Query, description = "The number of the last event received."),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The same; takes precedence over `after`.")
     ),
     responses(
         (status = 200, body = api::Event, content_type = "text/event-stream", description = "The stream."),
-        (status = 204, description = "The run has ended, and nothing comes after that event."),
+        (status = 204, description = "The run has ended, and there are no later events."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
@@ -56,15 +56,15 @@ pub(crate) async fn stream(
     if first.ended && first.events.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let Ok(place) = app.streams.clone().try_acquire_owned() else {
+    let Ok(permit) = app.streams.clone().try_acquire_owned() else {
         let problem = Problem::new(
             503,
             "too-many-streams",
             "The server is busy",
-            "as many event streams are open as the server may have",
+            "the limit of open event streams (server.streams) is reached",
         );
         return Err(problem
-            .hint("close some, ask GET /runs/{id} instead, or raise server.streams")
+            .hint("close some, poll GET /runs/{id} instead, or raise server.streams")
             .into());
     };
     let keep_alive = KeepAlive::new().interval(app.settings.heartbeat);
@@ -74,22 +74,22 @@ pub(crate) async fn stream(
         after,
         ended: first.ended,
         waiting: first.events.into(),
-        _place: place,
+        _permit: permit,
         _counted: telemetry::http::stream_opened(),
     };
     let response = Sse::new(messages(following)).keep_alive(keep_alive).into_response();
-    // Proxies must pass each message on as it comes.
+    // Stops proxies from buffering the stream.
     Ok(([("x-accel-buffering", "no")], response).into_response())
 }
 
-/// A stream under way.
+/// An open stream.
 struct Following {
     app: App,
     run: RunId,
     after: i64,
     ended: bool,
     waiting: VecDeque<LoggedEvent>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     _counted: StreamOpen,
 }
 
@@ -104,7 +104,7 @@ fn messages(following: Following) -> impl Stream<Item = Result<Message, Infallib
 }
 
 impl Following {
-    /// The next event; `Some(None)` when the run has ended, `None` when the stream breaks off here.
+    /// The next event; `Some(None)` when the run has ended, `None` when the stream stops early.
     async fn next(&mut self) -> Option<Option<LoggedEvent>> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
@@ -118,7 +118,7 @@ impl Following {
                 () = self.app.stop.cancelled() => return None,
                 () = self.app.engine.changed(self.run, self.after) => {}
             }
-            // The follower comes back by itself, from the last event it has seen.
+            // The client reconnects after the last event it has received.
             let page = read(&self.app, self.run, self.after).await.ok()?;
             self.ended = page.ended;
             self.waiting = page.events.into();
@@ -133,12 +133,12 @@ async fn read(app: &App, run: RunId, after: i64) -> Result<EventPage, Refusal> {
 
 fn message(event: LoggedEvent) -> Message {
     let (id, kind) = (event.seq.to_string(), event.kind.clone());
-    // A document of these types always has a form in JSON, and that holds no line break.
+    // These types always serialize, and JSON holds no line break.
     let data = serde_json::to_string(&convert::event(event)).unwrap_or_default();
     Message::default().id(id).event(kind).data(data)
 }
 
-/// After which event to begin: the header is what a browser sends when it comes back.
+/// The event after which to start. Browsers send the header when they reconnect.
 fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, Refusal> {
     let header = headers
         .get(LAST_EVENT_ID)
@@ -153,12 +153,12 @@ fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, Refusal> {
         Ok(_) | Err(_) => Err(Problem::new(
             400,
             "invalid-event-id",
-            "This is not the number of an event",
+            "This is not an event number",
             "events are numbered from 1",
         )
         .field(field)
         .value(text)
-        .hint("give the id of the last event seen, or leave it out to begin at the first")
+        .hint("give the number of the last event received, or leave it out to start at the first")
         .into()),
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn the_header_is_stronger_than_the_parameter() {
+    fn header_takes_precedence_over_parameter() {
         let mut headers = HeaderMap::new();
         assert_eq!(after(&headers, None).unwrap(), 0);
         assert_eq!(after(&headers, Some("x=1&after=3")).unwrap(), 3);

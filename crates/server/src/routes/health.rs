@@ -1,17 +1,17 @@
-//! Whether the server is there, and whether it can work.
+//! Health and readiness of the server.
 
 use crate::state::App;
 use api::{Health, Readiness, SandboxProperty};
 use axum::{Json, extract::State, http::StatusCode};
 
-/// Is the server there
+/// Check that the server runs
 ///
-/// Answers without asking anybody else, and without a token.
+/// Needs no token, and does not access the database.
 #[utoipa::path(
     get,
     path = "/healthz",
     tag = "Server",
-    responses((status = 200, body = Health, description = "It is."))
+    responses((status = 200, body = Health, description = "The server runs."))
 )]
 pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
@@ -20,16 +20,16 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     })
 }
 
-/// Can the server work
+/// Check that the server is ready
 ///
-/// Whether the database answers, what workers run in and what holds them back there, whether the server is being stopped, and what the disk has left.
+/// Reports the database, the sandbox and its restrictions, the disk, and whether the server is stopping.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "Server",
     responses(
-        (status = 200, body = Readiness, description = "It can."),
-        (status = 503, body = Readiness, description = "It can't.")
+        (status = 200, body = Readiness, description = "The server is ready."),
+        (status = 503, body = Readiness, description = "The server is not ready.")
     )
 )]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
@@ -40,7 +40,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let lack = found.disk.lack();
+    let problem = found.disk.lack();
     let measured_at = found.disk.used.as_ref().map(|used| used.at);
     let areas = found.disk.used.map(|used| used.areas).unwrap_or_default();
     let enforcement = found.enforcement.into_iter().map(|found| SandboxProperty {
@@ -59,10 +59,10 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         data_dir: found.data_dir.display().to_string(),
         disk_free_bytes: found.disk.free_bytes,
         disk_floor_bytes: found.disk.floor_bytes,
-        disk_bound_bytes: found.disk.bound_bytes,
+        disk_limit_bytes: found.disk.bound_bytes,
         disk_areas: areas.into_iter().map(super::clean::area).collect(),
         disk_measured_at: measured_at,
-        disk_lack: lack,
+        disk_problem: problem,
     };
     (status, Json(readiness))
 }

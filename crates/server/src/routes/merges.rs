@@ -9,7 +9,7 @@ use axum::{
 
 /// List the merges of a run
 ///
-/// In the order they were queued, each with its conflicts, how they were decided, and what the gate said.
+/// In the order they were queued, each with its conflicts, the decisions about them, and the gate's report.
 #[utoipa::path(
     get,
     path = "/runs/{id}/merges",

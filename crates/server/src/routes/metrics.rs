@@ -15,7 +15,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct MetricsHealth {
     /// `ok` or `not_collecting`.
     status: &'static str,
-    /// Samples in a scrape.
+    /// The number of samples in a scrape.
     samples: usize,
 }
 
@@ -30,7 +30,7 @@ pub(crate) async fn metrics() -> Response {
     text()
 }
 
-/// The same metrics
+/// Metrics in the Prometheus text format, under another path
 #[utoipa::path(
     get,
     path = "/api/metrics",
@@ -41,14 +41,14 @@ pub(crate) async fn metrics_again() -> Response {
     text()
 }
 
-/// Are metrics collected
+/// Check that metrics are collected
 #[utoipa::path(
     get,
     path = "/api/metrics/health",
     tag = "Server",
     responses(
-        (status = 200, body = MetricsHealth, description = "They are."),
-        (status = 503, body = MetricsHealth, description = "They are not.")
+        (status = 200, body = MetricsHealth, description = "Metrics are collected."),
+        (status = 503, body = MetricsHealth, description = "No metrics are collected.")
     )
 )]
 pub(crate) async fn metrics_health() -> (StatusCode, Json<MetricsHealth>) {

@@ -1,4 +1,4 @@
-//! Runs: submitting, listing, showing, cancelling.
+//! Runs: submit, list, show, cancel, deliver.
 
 use crate::{
     body, convert, pages,
@@ -6,7 +6,7 @@ use crate::{
     settings::Settings,
     state::App,
 };
-use api::{Accepted, COST_DOLLARS, DeliverAsked, NewRun, Problem, Run, RunPage};
+use api::{Accepted, COST_DOLLARS, DeliverRequest, NewRun, Problem, Run, RunPage};
 use axum::{
     Json,
     body::HttpBody as _,
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use utoipa::IntoParams;
 
-/// Lines on one page of a list where the request names no number, and at most.
+/// Entries of a page: by default, and at most.
 const PAGE: u32 = 50;
 const LONGEST_PAGE: u32 = 200;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -30,28 +30,28 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only runs that stand there: `planning`, `running`, `delivering`, `complete`, `failed`, `cancelled`.
+    /// Only runs in this state: `planning`, `running`, `delivering`, `complete`, `failed`, `cancelled`.
     pub(crate) state: Option<String>,
-    /// Only runs submitted before this one: the `next` of the page before.
+    /// Only runs submitted before this one: the `next` of the previous page.
     pub(crate) before: Option<String>,
-    /// At most so many, up to 200.
+    /// The most runs to return, up to 200; 50 by default.
     pub(crate) limit: Option<u32>,
 }
 
 /// Submit a run
 ///
-/// The run begins at once. Under the same `Idempotency-Key` a repeat of the same request returns the first run.
+/// The run starts at once. A repeated request with the same `Idempotency-Key` returns the first run.
 #[utoipa::path(
     post,
     path = "/runs",
     tag = "Runs",
-    params(("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own, such as a UUID.")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A text that the caller chooses, such as a UUID.")),
     request_body = NewRun,
     responses(
-        (status = 201, body = Accepted, description = "The run was made.", headers(("Location", description = "Where the run is."))),
-        (status = 200, body = Accepted, description = "An earlier request under this key had made it."),
+        (status = 201, body = Accepted, description = "The run was created.", headers(("Location", description = "The path of the run."))),
+        (status = 200, body = Accepted, description = "An earlier request with this key created it."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "The workspace or a model can't be used as things stand, or the key belongs to another request."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The workspace or a model can't be used at present, or the key belongs to another request."),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
     )
 )]
@@ -78,9 +78,9 @@ pub(crate) async fn submit(State(app): State<App>, request: Request) -> Result<R
     tag = "Runs",
     params(ListQuery),
     responses(
-        (status = 200, body = RunPage, description = "The runs, and where the next page begins."),
+        (status = 200, body = RunPage, description = "The runs, and where the next page starts."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used."),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no run `before`."),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "The run `before` does not exist."),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
 )]
@@ -96,7 +96,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
 
 /// Show a run
 ///
-/// To a browser this is a page that follows the run.
+/// A browser gets a page that follows the run.
 #[utoipa::path(
     get,
     path = "/runs/{id}",
@@ -128,7 +128,7 @@ pub(crate) async fn show(
 
 /// Cancel a run
 ///
-/// Its workers are stopped and nothing more lands, except work whose landing had begun. What has landed stays.
+/// Stops its workers. Nothing more lands, except work whose landing has started. Landed work stays.
 #[utoipa::path(
     post,
     path = "/runs/{id}/cancel",
@@ -137,30 +137,30 @@ pub(crate) async fn show(
     responses(
         (status = 202, body = Accepted, description = "The run is cancelled."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "The run is past being cancelled.")
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The run can no longer be cancelled.")
     )
 )]
 pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let run = app.engine.views().find_run(&id).await?;
     app.engine.cancel(run).await?;
-    taken_up(&app, run, &id).await
+    accepted_response(&app, run, &id).await
 }
 
-/// Deliver a run's work again
+/// Deliver a run's branch again
 ///
-/// A run that failed because its work could not be handed over goes on with that; a complete one is handed over once
-/// more. Each step looks first whether it is done: then it says `already`. `delivery` of the run tells what came of it.
+/// Retries the delivery of a run that failed at it, or repeats the delivery of a complete run. A step that is already
+/// done has the result `already`. The run's `delivery` shows the result of each step.
 #[utoipa::path(
     post,
     path = "/runs/{id}/deliver",
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
-    request_body(content = Option<DeliverAsked>, description = "May be left out: then no more consent is given."),
+    request_body(content = Option<DeliverRequest>, description = "Optional; without it, no consent is given."),
     responses(
-        (status = 202, body = Accepted, description = "The work is being handed over."),
+        (status = 202, body = Accepted, description = "The delivery has started."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "The body is not JSON."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not everything of the run has landed."),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "Not all work of the run has landed."),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "A field or a value can't be used.")
     )
 )]
@@ -169,26 +169,26 @@ pub(crate) async fn deliver(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let asked = deliver_asked(request, &app.settings).await?;
+    let asked = deliver_request(request, &app.settings).await?;
     let run = app.engine.views().find_run(&id).await?;
     app.engine.deliver(run, asked.allow_integrity_flags).await?;
-    taken_up(&app, run, &id).await
+    accepted_response(&app, run, &id).await
 }
 
-/// The body of a request to deliver; none asks for nothing.
-async fn deliver_asked(request: Request, settings: &Settings) -> Result<DeliverAsked, Refusal> {
+/// The body of a request to deliver; empty means the defaults.
+async fn deliver_request(request: Request, settings: &Settings) -> Result<DeliverRequest, Refusal> {
     match request.body().is_end_stream() {
-        true => Ok(DeliverAsked::default()),
-        // `null` is a body as well, and asks for nothing.
+        true => Ok(DeliverRequest::default()),
+        // `null` also means the defaults.
         false => {
-            let asked: Option<DeliverAsked> = body::json(request, settings.body_bytes, settings).await?;
+            let asked: Option<DeliverRequest> = body::json(request, settings.body_bytes, settings).await?;
             Ok(asked.unwrap_or_default())
         }
     }
 }
 
-/// 202, with where the run stands now; `asked` is how the caller named it.
-async fn taken_up(app: &App, run: RunId, asked: &str) -> Result<Response, Refusal> {
+/// 202 with the run's state; `asked` is the id as the caller wrote it.
+async fn accepted_response(app: &App, run: RunId, asked: &str) -> Result<Response, Refusal> {
     let summary = app.engine.views().run_summary(run).await?;
     let state = summary.ok_or_else(|| problem::unknown_run(asked))?.state;
     Ok((StatusCode::ACCEPTED, Json(accepted(run, state))).into_response())
@@ -214,13 +214,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         None => Err(invalid(
             "Idempotency-Key",
             "",
-            "the key is not one text of visible ASCII",
+            "the key must be a single header of visible ASCII characters",
             "use a UUID",
         )),
     }
 }
 
-/// The request as the engine takes it.
+/// The request in the engine's types.
 fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun, Refusal> {
     let config = new.orch_config;
     let cost = match config.max_cost_dollars {
@@ -231,8 +231,8 @@ fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun,
                     invalid(
                         "orch_config.max_cost_dollars",
                         &dollars.to_string(),
-                        "the cap is not an amount of dollars",
-                        "give a number from 0 up, such as 5 or 0.25",
+                        "the limit is not an amount of dollars",
+                        "give a number of at least 0, such as 5 or 0.25",
                     )
                 })?,
         ),
@@ -269,7 +269,7 @@ pub(crate) fn list_query(uri: &axum::http::Uri) -> Result<ListQuery, Refusal> {
             "query",
             uri.query().unwrap_or_default(),
             &error.body_text(),
-            "known are: state, before, limit",
+            "expected one of: state, before, limit",
         )
     })?;
     Ok(query.0)
@@ -283,7 +283,7 @@ pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Re
                 "state",
                 text,
                 "there is no such state of a run",
-                &format!("known are: {known}"),
+                &format!("expected one of: {known}"),
             )
         })?),
         None => None,
@@ -299,7 +299,7 @@ pub(crate) async fn filter(app: &App, query: &ListQuery) -> Result<RunFilter, Re
     })
 }
 
-/// How much of a list is asked for.
+/// The size of a page.
 pub(crate) fn page(limit: Option<u32>) -> Result<u32, Refusal> {
     match limit.unwrap_or(PAGE) {
         limit @ 1..=LONGEST_PAGE => Ok(limit),

@@ -12,12 +12,12 @@ use axum::{
 };
 use domain::TaskKey;
 
-/// Characters of a tool's text that a transcript shows.
+/// The most characters of a tool's text in a transcript.
 const TEXT: u32 = 64 << 10;
 
 /// List the tasks of a run
 ///
-/// In the plan's order, each with what it does or waits for.
+/// In the order of the plan, each with what it is doing, waiting for or came to.
 #[utoipa::path(
     get,
     path = "/runs/{id}/tasks",
@@ -25,7 +25,7 @@ const TEXT: u32 = 64 << 10;
     tag = "Runs",
     params(("id" = String, Path, description = "The run's id, or its last eight digits.")),
     responses(
-        (status = 200, body = TaskList, description = "The tasks; none until there is a plan."),
+        (status = 200, body = TaskList, description = "The tasks; empty until there is a plan."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such run."),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "Several runs end in these digits.")
     )
@@ -40,7 +40,7 @@ pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Resu
 
 /// Show a task
 ///
-/// With the transcript of its attempts. Long texts of tools are cut.
+/// With the transcript of its attempts. Long texts of tools are truncated.
 #[utoipa::path(
     get,
     path = "/runs/{id}/tasks/{key}",
@@ -48,7 +48,7 @@ pub(crate) async fn list(State(app): State<App>, Path(id): Path<String>) -> Resu
     tag = "Runs",
     params(
         ("id" = String, Path, description = "The run's id, or its last eight digits."),
-        ("key" = String, Path, description = "The task's name within the run.")
+        ("key" = String, Path, description = "The task's key.")
     ),
     responses(
         (status = 200, body = TaskDetail, description = "The task."),

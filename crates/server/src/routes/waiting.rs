@@ -1,11 +1,13 @@
-//! Merges of all runs, and answering those that wait for a person: as documents, and by the forms of their pages.
+//! Merges of all runs, and decisions about merges that wait for a person: as JSON, or as forms of the pages.
 
 use crate::{
     body, convert, pages,
     problem::{self, Refusal},
     state::App,
 };
-use api::{AnsweredMerge, MergeDetail, MergeLines, NewResolution, PathAnswer, Problem, RejectedWork, ReturnedWork};
+use api::{
+    DecidedMerge, MergeDetail, MergeSummaries, PathDecision, Problem, RejectRequest, ResolveRequest, ReturnRequest,
+};
 use axum::{
     Json,
     extract::{Path, Query, Request, State},
@@ -21,9 +23,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::IntoParams;
 
-/// The decision about a path that withdraws one: the layers are asked once more.
+/// The decision that withdraws an earlier one and lets the layers try again.
 const LAYERS: &str = "layers";
-/// A resolution holds whole files, each text up to twice as long as what it stands for.
+/// A resolution holds whole files, and escaping can double the length of a text.
 const BODY_BYTES: usize = 8 * engine::ANSWER_BYTES;
 
 /// Which merges to list.
@@ -31,15 +33,15 @@ const BODY_BYTES: usize = 8 * engine::ANSWER_BYTES;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Only merges that stand there, such as `waiting`.
+    /// Only merges in this state, such as `waiting`.
     state: Option<String>,
-    /// At most so many, up to 200.
+    /// The most merges to return, up to 200; 50 by default.
     limit: Option<u32>,
 }
 
 /// List merges
 ///
-/// Of all runs, newest first. Those in the state `waiting` wait for a person.
+/// Merges of all runs, newest first. A merge in the state `waiting` waits for a person.
 #[utoipa::path(
     get,
     path = "/merges",
@@ -47,7 +49,7 @@ pub(crate) struct ListQuery {
     tag = "Merges",
     params(ListQuery),
     responses(
-        (status = 200, body = MergeLines, description = "The merges."),
+        (status = 200, body = MergeSummaries, description = "The merges."),
         (status = 400, body = Problem, content_type = "application/problem+json", description = "A parameter can't be used.")
     )
 )]
@@ -58,7 +60,12 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     };
     let query = Query::<ListQuery>::try_from_uri(request.uri()).map_err(|error| {
         let found = request.uri().query().unwrap_or_default();
-        invalid("query", found, error.body_text(), "known are: state, limit".into())
+        invalid(
+            "query",
+            found,
+            error.body_text(),
+            "expected one of: state, limit".into(),
+        )
     })?;
     let state = match query.state.as_deref() {
         Some(text) => Some(MergeState::parse(text).ok_or_else(|| {
@@ -67,7 +74,7 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
                 "state",
                 text,
                 "there is no such state of a merge".into(),
-                format!("known are: {known}"),
+                format!("expected one of: {known}"),
             )
         })?),
         None => None,
@@ -77,14 +84,14 @@ pub(crate) async fn list(State(app): State<App>, request: Request) -> Result<Res
     if pages::wanted(request.headers()) {
         return Ok(pages::html(pages::merges(&merges, state)));
     }
-    let merges = merges.into_iter().map(convert::merge_line).collect();
-    Ok(Json(MergeLines { merges }).into_response())
+    let merges = merges.into_iter().map(convert::merge_summary).collect();
+    Ok(Json(MergeSummaries { merges }).into_response())
 }
 
 /// Show a merge
 ///
-/// With the conflict it met last: the three versions of each path, the hunks, and who tried what. To a browser this is
-/// a page on which a merge that waits can be answered.
+/// With its last conflict: the three versions of each path, the hunks, and every decision. A browser gets a page on which
+/// a merge that waits can be decided.
 #[utoipa::path(
     get,
     path = "/merges/{id}",
@@ -110,22 +117,21 @@ pub(crate) async fn show(
 
 /// Decide conflicts of a merge that waits for a person
 ///
-/// The merge goes back into the queue at once. What is decided holds for the versions that were looked at, and goes
-/// through the gate like everything else. A path with the decision `layers` goes through the layers once more, and what
-/// was answered about it before is withdrawn; one that is left out keeps its answer, and goes through the layers where
-/// it has none. Without `tip` the answer is for the conflict that waits now, whatever was looked at.
+/// Returns the merge to the queue at once. A decision applies to the shown versions, and its result goes through the gate.
+/// The decision `layers` withdraws an earlier one and lets the layers try again. A path that is left out keeps its earlier
+/// decision, or goes through the layers. Without `tip`, the decision is about the current conflict.
 #[utoipa::path(
     post,
     path = "/merges/{id}/resolution",
     operation_id = "resolve_merge",
     tag = "Merges",
     params(("id" = i64, Path, description = "The merge's number.")),
-    request_body = NewResolution,
+    request_body = ResolveRequest,
     responses(
-        (status = 202, body = AnsweredMerge, description = "It is in the queue again."),
+        (status = 202, body = DecidedMerge, description = "The merge is in the queue again."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such merge."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "It does not wait for a person, or asks about another conflict by now."),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "A path or a content can't be used; nothing has changed.")
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The merge does not wait for a person, or it has another conflict by now."),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "A path or a content can't be used; nothing was changed.")
     )
 )]
 pub(crate) async fn resolve(
@@ -135,8 +141,8 @@ pub(crate) async fn resolve(
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
     if !body::is_form(request.headers()) {
-        let new: NewResolution = body::json(request, BODY_BYTES, &app.settings).await?;
-        // Whether there is such a merge comes before what can be decided about it.
+        let new: ResolveRequest = body::json(request, BODY_BYTES, &app.settings).await?;
+        // An unknown merge is reported before an invalid decision.
         detail(&app, merge).await?;
         decide(&app, merge, new).await?;
         return accepted(&app, merge).await;
@@ -149,20 +155,20 @@ pub(crate) async fn resolve(
     }
 }
 
-/// Send the work of a merge that waits back to its worker
+/// Return the work of a merge to its worker
 ///
-/// With a note, for one more try: it does not count as a failure.
+/// With a note, for another attempt. This does not count as a failure. Only for a merge that waits for a person.
 #[utoipa::path(
     post,
     path = "/merges/{id}/return",
     operation_id = "return_merge",
     tag = "Merges",
     params(("id" = i64, Path, description = "The merge's number.")),
-    request_body = ReturnedWork,
+    request_body = ReturnRequest,
     responses(
-        (status = 202, body = AnsweredMerge, description = "The task can be claimed again."),
+        (status = 202, body = DecidedMerge, description = "The task is ready for another attempt."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such merge."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "It does not wait for a person.")
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The merge does not wait for a person.")
     )
 )]
 pub(crate) async fn send_back(
@@ -172,7 +178,7 @@ pub(crate) async fn send_back(
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
     if !body::is_form(request.headers()) {
-        let work: ReturnedWork = body::json(request, app.settings.body_bytes, &app.settings).await?;
+        let work: ReturnRequest = body::json(request, app.settings.body_bytes, &app.settings).await?;
         let by = work.by.unwrap_or_default();
         app.engine.send_merge_back(merge, &work.note, &by).await?;
         return accepted(&app, merge).await;
@@ -182,20 +188,20 @@ pub(crate) async fn send_back(
     answered_by_form(&app, merge, sent).await
 }
 
-/// Give up the work of a merge that waits
+/// Reject the work of a merge
 ///
-/// Its task fails for the reason given, and what depends on it is not done.
+/// Its task fails with the given reason, and tasks that depend on it are cancelled. Only for a merge that waits for a person.
 #[utoipa::path(
     post,
     path = "/merges/{id}/reject",
     operation_id = "reject_merge",
     tag = "Merges",
     params(("id" = i64, Path, description = "The merge's number.")),
-    request_body = RejectedWork,
+    request_body = RejectRequest,
     responses(
-        (status = 202, body = AnsweredMerge, description = "The task has failed."),
+        (status = 202, body = DecidedMerge, description = "The task failed."),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "There is no such merge."),
-        (status = 409, body = Problem, content_type = "application/problem+json", description = "It does not wait for a person.")
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "The merge does not wait for a person.")
     )
 )]
 pub(crate) async fn reject(
@@ -205,7 +211,7 @@ pub(crate) async fn reject(
 ) -> Result<Response, Refusal> {
     let merge = merge_id(&id)?;
     if !body::is_form(request.headers()) {
-        let work: RejectedWork = body::json(request, app.settings.body_bytes, &app.settings).await?;
+        let work: RejectRequest = body::json(request, app.settings.body_bytes, &app.settings).await?;
         let by = work.by.unwrap_or_default();
         app.engine.give_merge_up(merge, &work.reason, &by).await?;
         return accepted(&app, merge).await;
@@ -215,7 +221,7 @@ pub(crate) async fn reject(
     answered_by_form(&app, merge, given_up).await
 }
 
-async fn decide(app: &App, merge: MergeId, new: NewResolution) -> Result<(), Refusal> {
+async fn decide(app: &App, merge: MergeId, new: ResolveRequest) -> Result<(), Refusal> {
     let choices = new.paths.into_iter().map(choice).collect::<Result<Vec<_>, _>>()?;
     let by = new.by.unwrap_or_default();
     Ok(app
@@ -224,7 +230,7 @@ async fn decide(app: &App, merge: MergeId, new: NewResolution) -> Result<(), Ref
         .await?)
 }
 
-fn choice(answer: PathAnswer) -> Result<(String, Option<Choice>), Refusal> {
+fn choice(answer: PathDecision) -> Result<(String, Option<Choice>), Refusal> {
     if answer.decision == LAYERS && answer.content.is_none() {
         return Ok((answer.path, None));
     }
@@ -239,7 +245,7 @@ fn choice(answer: PathAnswer) -> Result<(String, Option<Choice>), Refusal> {
         )
         .field("paths.decision")
         .value(answer.decision)
-        .hint("it is ours, theirs, delete or layers, without a content, or content with one")
+        .hint("expected one of: ours, theirs, delete or layers without content, or content with it")
         .into()),
     }
 }
@@ -255,15 +261,15 @@ async fn detail(app: &App, merge: MergeId) -> Result<MergeDetail, Refusal> {
     Ok(convert::merge_detail(run, view, conflict))
 }
 
-/// The page of a merge; after a form that could not be acted on, with what was wrong and what was typed.
-async fn page(app: &App, merge: MergeId, refused: Option<(Refusal, NewResolution)>) -> Result<Response, Refusal> {
+/// The page of a merge; after a form with an error, with that error and the typed values.
+async fn page(app: &App, merge: MergeId, refused: Option<(Refusal, ResolveRequest)>) -> Result<Response, Refusal> {
     let detail = detail(app, merge).await?;
     let run = app.engine.views().run(detail.run).await?;
     let last_event = run.map_or(0, |run| run.last_event);
     let (refusal, typed) = refused.unzip();
     let status = refusal.as_ref().map(|refusal| refusal.0.status);
     let typed = typed.unwrap_or_default().paths;
-    let typed: BTreeMap<String, PathAnswer> = typed.into_iter().map(|own| (own.path.clone(), own)).collect();
+    let typed: BTreeMap<String, PathDecision> = typed.into_iter().map(|own| (own.path.clone(), own)).collect();
     let problem = refusal.map(|refusal| refusal.0);
     let mut response = pages::html(pages::merge(&detail, last_event, problem.as_deref(), &typed));
     if let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) {
@@ -275,11 +281,11 @@ async fn page(app: &App, merge: MergeId, refused: Option<(Refusal, NewResolution
 async fn answered_by_form(app: &App, merge: MergeId, done: Result<(), AnswerError>) -> Result<Response, Refusal> {
     match done {
         Ok(()) => Ok(see(merge)),
-        Err(error) => page(app, merge, Some((error.into(), NewResolution::default()))).await,
+        Err(error) => page(app, merge, Some((error.into(), ResolveRequest::default()))).await,
     }
 }
 
-/// Where a browser goes on after a form.
+/// Redirects a browser to the page after a form.
 fn see(merge: MergeId) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/merges/{merge}"))]).into_response()
 }
@@ -291,7 +297,7 @@ async fn accepted(app: &App, merge: MergeId) -> Result<Response, Refusal> {
         .merge(merge)
         .await?
         .ok_or_else(|| unknown(&merge.to_string()))?;
-    let answered = AnsweredMerge {
+    let answered = DecidedMerge {
         id: merge.0,
         run,
         run_short: run.short(),
@@ -301,7 +307,7 @@ async fn accepted(app: &App, merge: MergeId) -> Result<Response, Refusal> {
 }
 
 /// The fields of a page's form: for each path, numbered, its name, the decision and the text.
-fn resolution_of(fields: Vec<(String, String)>) -> NewResolution {
+fn resolution_of(fields: Vec<(String, String)>) -> ResolveRequest {
     let mut fields: BTreeMap<String, String> = fields.into_iter().collect();
     let mut paths = Vec::new();
     for number in 0..fields.len() {
@@ -317,13 +323,13 @@ fn resolution_of(fields: Vec<(String, String)>) -> NewResolution {
             _ => text,
         };
         let content = (decision == "content").then_some(text);
-        paths.push(PathAnswer {
+        paths.push(PathDecision {
             path,
             decision,
             content,
         });
     }
-    NewResolution {
+    ResolveRequest {
         paths,
         tip: fields.remove("tip").filter(|tip| !tip.is_empty()),
         by: None,
@@ -348,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_keeps_the_line_ends_of_each_file() {
+    fn form_keeps_line_ends_of_each_file() {
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let form = resolution_of(vec![
             field("tip", "abc"),

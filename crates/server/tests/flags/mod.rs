@@ -20,7 +20,7 @@ fn git(path: &Path, arguments: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to() {
+async fn flagged_run_moves_checkout_only_with_consent() {
     let worker = Rule::worker("work").call("shell", json!({"command": "echo 'exit 0' > test.sh"}));
     let harness = Harness::open(Scenario::from_rules(vec![
         Rule::director().json(&answers::plan(&[("work", &[])])),
@@ -78,7 +78,7 @@ async fn a_flagged_run_shows_its_flags_and_moves_the_checkout_only_when_told_to(
         };
         assert_eq!(asked.status, 202, "{}", asked.text);
         let over = async {
-            while harness.client.run(&accepted.short).await.unwrap().delivery.under_way {
+            while harness.client.run(&accepted.short).await.unwrap().delivery.in_progress {
                 tokio::task::yield_now().await;
             }
         };

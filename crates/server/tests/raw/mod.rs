@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Everything the server says to these bytes until it closes, which the requests ask it to.
-async fn told(harness: &Harness, bytes: &[u8]) -> String {
+async fn send_raw(harness: &Harness, bytes: &[u8]) -> String {
     let peer = harness.address.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(peer).await.unwrap();
     // What is refused early is not read to its end.
@@ -35,11 +35,11 @@ fn problem(answer: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_authority_is_one_and_ours_however_it_is_written() {
+async fn only_own_authority_is_accepted_in_any_form() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let own = harness.address.strip_prefix("http://").unwrap();
     let ask = async |line: &str, headers: &str| {
-        told(
+        send_raw(
             &harness,
             format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").as_bytes(),
         )
@@ -122,13 +122,13 @@ async fn the_authority_is_one_and_ours_however_it_is_written() {
             "{problem}"
         );
     }
-    let old = told(&harness, b"GET /runs HTTP/1.0\r\n\r\n").await;
+    let old = send_raw(&harness, b"GET /runs HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("HTTP/1.0 400"), "{old}");
 }
 
 /// What hyper refuses by itself has no body; it never reaches a handler.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
+async fn ambiguous_requests_are_refused_or_read_one_way() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let refused = [
         // A folded header, a space before the colon, NUL, two lengths, a length that is none.
@@ -146,7 +146,7 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
         "hello\r\n\r\n",
     ];
     for request in refused {
-        let answer = told(&harness, request.as_bytes()).await;
+        let answer = send_raw(&harness, request.as_bytes()).await;
         // A second request is nowhere found in the first.
         assert!(answer.matches("HTTP/1.").count() <= 1, "{request:?}: {answer}");
         assert!(
@@ -157,7 +157,7 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
     // Chunks go before a length: what follows them is the next request, and what lies in them is none.
     let smuggled = "POST /clean HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\
          Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n20\r\nGET /docs HTTP/1.1\r\nHost: a\r\n\r\n.\r\n0\r\n\r\n";
-    let answer = told(&harness, smuggled.as_bytes()).await;
+    let answer = send_raw(&harness, smuggled.as_bytes()).await;
     assert!(
         answer.matches("HTTP/1.").count() <= 1 && answer[9..].starts_with('4'),
         "{answer}"
@@ -166,23 +166,23 @@ async fn what_two_readers_could_read_differently_is_refused_or_read_one_way() {
         "GET /runs HTTP/1.1\r\nHost: 127.0.0.1\r\n{}\r\n",
         "X-A: 1\r\n".repeat(200)
     );
-    assert_eq!(status(&told(&harness, many.as_bytes()).await), 431);
+    assert_eq!(status(&send_raw(&harness, many.as_bytes()).await), 431);
     let long = format!(
         "GET /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: {}\r\n\r\n",
         "a".repeat(200_000)
     );
-    assert_eq!(status(&told(&harness, long.as_bytes()).await), 431);
+    assert_eq!(status(&send_raw(&harness, long.as_bytes()).await), 431);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_of_any_shape_is_refused_with_words() {
+async fn invalid_values_of_any_shape_get_a_problem() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let ask = async |line: &str, more: &str, body: &str| {
         let length = body.len();
         let request = format!(
             "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
-        told(&harness, request.as_bytes()).await
+        send_raw(&harness, request.as_bytes()).await
     };
     let json = "Content-Type: application/json\r\n";
     let deep = format!("{}{}", "{\"a\":".repeat(50_000), "1");
@@ -261,7 +261,7 @@ async fn a_value_of_any_shape_is_refused_with_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn event_streams_have_a_cap_of_their_own() {
+async fn event_streams_have_their_own_limit() {
     let settings = Settings {
         streams: 1,
         ..Settings::default()

@@ -1,7 +1,7 @@
 //! Facts about merges that wait for a person, over HTTP and on their pages.
 
 use crate::harness::{Answer, Harness, answer};
-use api::{LimitsAsked, MergeDetail, NewResolution, NewRun, PathAnswer, RejectedWork};
+use api::{MergeDetail, NewRun, PathDecision, RejectRequest, ResolveRequest, RunLimits};
 use domain::{RunId, merge::MergeState, run::RunState};
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::json;
@@ -11,7 +11,7 @@ use sim_llm::{
 };
 
 /// Two tasks that add the same lines to a file of the first, and a resolver that declines.
-fn scenario() -> Scenario {
+pub(crate) fn scenario() -> Scenario {
     let edit = |key: &str| {
         let edit = json!({"path": "a.txt", "old": "<two>\n", "new": format!("<{key}>\n")});
         Rule::worker(key).call("edit_file", edit).call("finish", done())
@@ -28,11 +28,11 @@ fn scenario() -> Scenario {
 }
 
 /// A run, one of whose merges waits.
-async fn waiting(harness: &Harness) -> (RunId, MergeDetail) {
+pub(crate) async fn waiting(harness: &Harness) -> (RunId, MergeDetail) {
     let mut new: NewRun = harness.new_run();
-    new.orch_config.limits = LimitsAsked {
+    new.orch_config.limits = RunLimits {
         failures: Some(1),
-        ..LimitsAsked::default()
+        ..RunLimits::default()
     };
     let run = harness.client.submit(&new, None).await.unwrap().id;
     (run, asked(harness, run).await)
@@ -45,7 +45,7 @@ async fn asked(harness: &Harness, run: RunId) -> MergeDetail {
         if event.unwrap().kind == "merge_waits" {
             let lines = harness
                 .client
-                .merge_lines(Some(MergeState::Waiting), 10)
+                .merge_summaries(Some(MergeState::Waiting), 10)
                 .await
                 .unwrap()
                 .merges;
@@ -76,7 +76,7 @@ async fn page(harness: &Harness, path: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merge_that_waits_is_shown_answered_and_lands() {
+async fn waiting_merge_is_shown_decided_and_lands() {
     let harness = Harness::open(scenario()).await;
     let (run, detail) = waiting(&harness).await;
     let id = detail.merge.id;
@@ -91,7 +91,7 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
     let path = format!("/merges/{id}/resolution");
     let refused =
         async |paths: serde_json::Value| harness.post(&path, json!({"paths": paths}).to_string()).await.problem();
-    let marked = detail.files[0].marked.clone().unwrap();
+    let marked = detail.files[0].text_with_markers.clone().unwrap();
     let (status, kind, field, value) =
         refused(json!([{"path": "a.txt", "decision": "content", "content": marked}])).await;
     assert_eq!(
@@ -128,8 +128,8 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
     assert_eq!((status, kind.as_str()), (422, "invalid-value"));
     assert_eq!(harness.client.merge(id).await.unwrap().merge.state, MergeState::Waiting);
 
-    let answer = NewResolution {
-        paths: vec![PathAnswer {
+    let answer = ResolveRequest {
+        paths: vec![PathDecision {
             path: "a.txt".into(),
             decision: "content".into(),
             content: Some("one\n<left>\n<right>\n".into()),
@@ -153,7 +153,7 @@ async fn a_merge_that_waits_is_shown_answered_and_lands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merge_is_answered_by_the_forms_of_its_page() {
+async fn merge_is_decided_with_page_forms() {
     let harness = Harness::open(scenario()).await;
     let (run, detail) = waiting(&harness).await;
     let address = format!("/merges/{}", detail.merge.id);
@@ -202,7 +202,7 @@ async fn a_merge_is_answered_by_the_forms_of_its_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_waits_goes_back_with_a_note() {
+async fn waiting_work_is_returned_with_note() {
     let harness = Harness::open(scenario()).await;
     let (run, detail) = waiting(&harness).await;
     let back = harness.ask(Method::POST, &format!("/merges/{}/return", detail.merge.id));
@@ -221,10 +221,10 @@ async fn work_that_waits_goes_back_with_a_note() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_is_given_up_fails_the_run_for_the_reason_given() {
+async fn rejected_work_fails_run_with_given_reason() {
     let harness = Harness::open(scenario()).await;
     let (run, detail) = waiting(&harness).await;
-    let work = RejectedWork {
+    let work = RejectRequest {
         reason: "not worth it".into(),
         by: Some("Ann".into()),
     };

@@ -1,7 +1,7 @@
 //! Writes conflicting files into a directory for an editor, and reads them back.
 
 use crate::failure::Failure;
-use api::{MergeDetail, PathAnswer};
+use api::{MergeDetail, PathDecision};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -32,7 +32,7 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
             Some((
                 place(directory, &file.path)?,
                 file.path.as_str(),
-                file.marked.as_deref()?,
+                file.text_with_markers.as_deref()?,
             ))
         })
         .collect();
@@ -73,8 +73,8 @@ pub(super) fn write(detail: &MergeDetail, directory: &Path) -> Result<Vec<String
 pub(super) fn read(
     merge: i64,
     directory: &Path,
-    decided: &[PathAnswer],
-) -> Result<(Option<String>, Vec<PathAnswer>), Failure> {
+    decided: &[PathDecision],
+) -> Result<(Option<String>, Vec<PathDecision>), Failure> {
     let file = directory.join(NOTE);
     let unusable = |found: String| {
         Failure::usage("the directory holds no files of this merge")
@@ -101,7 +101,7 @@ pub(super) fn read(
 }
 
 /// An answer that takes the text of a file for a path.
-pub(super) fn content(path: &str, file: &Path) -> Result<PathAnswer, Failure> {
+pub(super) fn content(path: &str, file: &Path) -> Result<PathDecision, Failure> {
     let text = fs::read(file).map_err(|error| {
         Failure::usage("the file can't be read")
             .with("file", file.display())
@@ -113,7 +113,7 @@ pub(super) fn content(path: &str, file: &Path) -> Result<PathAnswer, Failure> {
             .with("file", file.display())
             .hint("for other files, take a side: --ours or --theirs")
     })?;
-    Ok(PathAnswer {
+    Ok(PathDecision {
         path: path.to_owned(),
         decision: "content".to_owned(),
         content: Some(text),

@@ -5,12 +5,12 @@ use crate::{
     invocation::Invocation,
     progress::{clean, elapsed},
 };
-use api::{ConflictFile, ConflictVersion, MergeDetail, MergeLine};
+use api::{ConflictFile, ConflictVersion, MergeDetail, MergeSummary};
 use domain::{merge::MergeState, recorded::Recorded};
 use std::{path::Path, time::Duration};
 use time::OffsetDateTime;
 
-pub(super) fn list(merges: &[MergeLine], all: bool, invocation: &Invocation) -> Vec<String> {
+pub(super) fn list(merges: &[MergeSummary], all: bool, invocation: &Invocation) -> Vec<String> {
     if merges.is_empty() {
         return vec![match all {
             true => "no merges yet".to_owned(),
@@ -81,7 +81,12 @@ pub(super) fn detail(detail: &MergeDetail, invocation: &Invocation) -> Vec<Strin
         lines.extend(["".to_owned(), "gate output:".to_owned()]);
         lines.extend(output.lines().map(|line| format!("  {}", clean_line(line))));
     }
-    lines.extend(detail.gone.iter().map(|gone| format!("  {}", clean(gone))));
+    lines.extend(
+        detail
+            .unavailable_reason
+            .iter()
+            .map(|gone| format!("  {}", clean(gone))),
+    );
     for file in &detail.files {
         lines.extend(conflict(file));
     }
@@ -94,7 +99,7 @@ pub(super) fn detail(detail: &MergeDetail, invocation: &Invocation) -> Vec<Strin
                 String::new()
             };
             let (path, reason) = (clean(&row.path), clean(&row.reason));
-            let before = if row.earlier { "before: " } else { "" };
+            let before = if row.superseded { "before: " } else { "" };
             format!("  {path}{hunk}: {before}{} {}: {reason}", row.layer, row.result)
         }));
     }
@@ -180,7 +185,7 @@ fn next(detail: &MergeDetail, invocation: &Invocation) -> Vec<String> {
 fn answers(detail: &MergeDetail, invocation: &Invocation) -> Vec<String> {
     let id = detail.merge.id.to_string();
     let mut answers = Vec::new();
-    if detail.files.iter().any(|file| file.marked.is_some()) {
+    if detail.files.iter().any(|file| file.text_with_markers.is_some()) {
         answers.push(invocation.command(&["merges", "checkout", &id, &checkout_directory(&id)]));
     }
     if let Some(file) = detail.files.first() {

@@ -14,12 +14,12 @@ fn report() -> Report {
         "id": "019a0000-0000-7000-8000-00007f3a12bc", "short": "7f3a12bc", "state": "complete", "reason": null,
         "objective": "Add rate limiting to the public API", "workspace_path": "/home/me/api",
         "branch": "orchestrator/7f3a12bc", "director_model": "openai/gpt-5", "worker_model": "openai/gpt-5",
-        "check": {"command": "cargo test", "source": "detected"}, "base": "3f9c2ab0", "base_branch": "main",
+        "check": {"command": "cargo test", "source": "detected"}, "base_commit": "3f9c2ab0", "base_branch": "main",
         "delivered_commit": "9e1d04c00", "checkout": "main was fast-forwarded", "plan_version": 1,
         "tasks": {"total": 2, "planned": 0, "ready": 0, "active": 0, "merging": 0, "complete": 2, "failed": 0,
             "cancelled": 0},
-        "merges_landed": 2, "merges": 3, "cost_nanodollars": 340000000, "cost_dollars": 0.34,
-        "cost": {"spent": spent(0.34), "reserved": spent(0.0), "lost": spent(0.0), "cap": spent(5.0), "calls": 24,
+        "merges_landed": 2, "merges_total": 3, "cost_nanodollars": 340000000, "cost_dollars": 0.34,
+        "cost": {"spent": spent(0.34), "reserved": spent(0.0), "lost": spent(0.0), "max_cost": spent(5.0), "calls": 24,
             "unpriced_calls": 0, "tokens": tokens,
             "by_role": [line("director", 0.04, 1), line("worker", 0.3, 23)], "by_model": [line("gpt-5", 0.34, 24)]},
         "last_event": 90, "created_at": "2026-01-01T00:00:00Z", "deadline_at": "2026-01-02T00:00:00Z",
@@ -30,15 +30,16 @@ fn report() -> Report {
             "returned": returned,
             "key": key, "title": "A title", "profile": "coder", "state": "complete", "reason": null,
             "attempts": attempts, "failures": attempts - 1, "crashes": 0, "turns": 11, "cost_nanodollars": 210000000,
-            "cost_dollars": 0.21, "unpriced_calls": 0, "depends_on": [], "waits_for": [], "action": null,
+            "cost_dollars": 0.21, "unpriced_calls": 0, "depends_on": [], "waits_for": [],
+            "status": {"kind": "complete", "commit": "9e1d04c00"}, "status_text": "landed 9e1d04c",
             "merge": null, "landed_commit": "9e1d04c00", "duration_ms": 64000, "started_at": null, "ended_at": null,
         })
     };
     let blob = |id: &str| json!({"blob": id.repeat(10), "mode": 33188});
     let merge = |id: i64, task: &str, attempt: i32, state: &str, conflicts, resolutions, gate, reason| {
         json!({
-            "id": id, "task": task, "attempt": attempt, "state": state, "commit": "ab", "tip": null, "merged_commit": null,
-            "tree": null, "how": "ort", "conflicts": conflicts, "gate": gate, "reason": reason, "wait_ms": 1,
+            "id": id, "task": task, "attempt": attempt, "state": state, "commit": "ab", "tip": null, "merge_commit": null,
+            "tree": null, "method": "ort", "conflicts": conflicts, "gate": gate, "reason": reason, "wait_ms": 1,
             "merge_ms": 2, "queued_at": "2026-01-01T00:00:00Z", "started_at": null, "ended_at": null,
             "resolutions": resolutions,
         })
