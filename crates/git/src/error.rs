@@ -1,4 +1,4 @@
-//! What can go wrong anywhere in this crate. What a caller branches on has an error of its own beside its function.
+//! Errors that several functions of this crate share. An error that callers branch on stands beside its function.
 
 use crate::lock_file::HeldLock;
 use domain::CommitId;
@@ -30,7 +30,7 @@ pub enum GitError {
         /// What the system said.
         source: io::Error,
     },
-    /// The text is no object id.
+    /// The text is not an object id.
     #[error("'{text}' is not an object id: 40 hexadecimal digits are expected")]
     NotAnObjectId {
         /// The text that was given.
@@ -45,13 +45,13 @@ pub enum GitError {
         /// The name that was given.
         revision: String,
     },
-    /// Something stands where the hub should be.
-    #[error("{} is not a hub of this product: move it away, and the hub is made anew", path.display())]
+    /// Something else exists where the hub should be.
+    #[error("{} is not a hub of this product: move it away, and the hub is made again", path.display())]
     NotAHub {
         /// Where the hub should be.
         path: PathBuf,
     },
-    /// git can't be told of objects at such a path.
+    /// git can't name such a path as an alternate.
     #[error("{} has a line break in its name, which git can't follow: rename the directory", path.display())]
     NotAnAlternate {
         /// The directory of objects.
@@ -59,7 +59,7 @@ pub enum GitError {
     },
     /// A reference was moved by someone else.
     #[error(
-        "{reference} was expected at {}, but is at {}: someone else moved it; nothing was changed",
+        "{reference} was expected at {}, but is at {}: another process moved it; nothing was changed",
         shown(.expected), shown(.found)
     )]
     Moved {
@@ -87,10 +87,10 @@ pub enum GitError {
         said: String,
     },
     /// A lock file of the repository that the machines share is in the way: of a push that is under way there, or of
-    /// one that died.
+    /// one that crashed.
     #[error(
-        "the shared hub {address}: {said}. If no push is under way there, a push that died left the lock file: whoever \
-         keeps the hub removes it"
+        "the shared hub {address}: {said}. If no push is under way there, a push that crashed left the lock file: the \
+         hub's administrator removes it"
     )]
     UpstreamLocked {
         /// Its address.
@@ -120,7 +120,7 @@ pub enum GitError {
 }
 
 impl GitError {
-    /// What is needed, is away, and is worth waiting for, in a few words: `the shared hub`, `room on the disk`.
+    /// What is temporarily unavailable and worth waiting for: `the shared hub`, `room on the disk`.
     pub fn outage(&self) -> Option<&'static str> {
         let disk_is_full = match self {
             Self::Upstream { .. } | Self::UpstreamLocked { .. } => return Some("the shared hub"),
@@ -154,7 +154,7 @@ impl GitError {
     }
 }
 
-/// Says what was being done when libgit2 failed.
+/// Adds what was being done when libgit2 failed.
 pub(crate) trait Doing<T> {
     fn doing(self, what: impl FnOnce() -> String) -> GitResult<T>;
 }
@@ -165,7 +165,7 @@ impl<T> Doing<T> for Result<T, git2::Error> {
     }
 }
 
-/// Says what was being done, and to which path, when the system failed.
+/// Adds what was being done, and to which path, when the system failed.
 pub(crate) trait At<T> {
     fn at(self, doing: &'static str, path: &Path) -> GitResult<T>;
 }

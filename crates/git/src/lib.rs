@@ -35,7 +35,7 @@ pub use checks::{Refused, UserAttributes, UserCommands};
 pub use error::GitError;
 pub use files::remove_directory;
 pub use hub::{
-    ChangedFile, DiffStat, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry, Pruned,
+    ChangedFile, Durable, FileEntry, Hub, LandError, Landed, LandingLock, LandingState, LogEntry, Pruned,
     PushRejection, Pushed, Replacement, StaleLock, Worktree, WorktreeError, WorktreeStart, check_branch,
 };
 pub use ids::{BlobId, Identity, RepoPath, Stamp, TreeId};

@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn at_its_limit_a_command_ends_with_its_children() {
+    fn command_is_killed_with_its_children_at_its_limit() {
         let mut command = isolated("sh");
         command.args(["-c", "sleep 86400 & sleep 86400"]);
         let ended = run(command, "sh", Duration::from_millis(50));

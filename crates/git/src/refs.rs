@@ -6,16 +6,16 @@
 use domain::{CommitId, RunId, TaskKey};
 
 /// Where the branches of the user's repository are mirrored.
-pub const WORKSPACE_BRANCHES: &str = "refs/remotes/workspace/";
+pub(crate) const WORKSPACE_BRANCHES: &str = "refs/remotes/workspace/";
 /// Where the tags of the user's repository are mirrored.
-pub const WORKSPACE_TAGS: &str = "refs/workspace/tags/";
+pub(crate) const WORKSPACE_TAGS: &str = "refs/workspace/tags/";
 /// Where HEAD of the user's repository is mirrored.
-pub const WORKSPACE_HEAD: &str = "refs/workspace/HEAD";
+pub(crate) const WORKSPACE_HEAD: &str = "refs/workspace/HEAD";
 
 /// Every reference of every run but the integration branches, as a glob.
 pub(crate) const ALL: &str = "refs/orchestrator/*";
 
-/// The branch of a run as people name it: `orchestrator/<short run id>`, in the hub and in the user's repository.
+/// The short name of a run's branch: `orchestrator/<short run id>`, in the hub and in the user's repository.
 pub fn branch(run: &RunId) -> String {
     format!("orchestrator/{}", run.short())
 }
@@ -36,7 +36,7 @@ pub fn attempt(run: &RunId, task: &TaskKey, attempt: i64) -> String {
     format!("refs/orchestrator/{run}/attempt/{task}/{attempt}")
 }
 
-/// A commit that was handed to the merge queue. It is pinned before any state changes.
+/// A commit that was submitted to the merge queue. It is pinned before any state changes.
 pub fn submission(run: &RunId, task: &TaskKey, commit: &CommitId) -> String {
     format!("refs/orchestrator/{run}/submission/{task}/{commit}")
 }

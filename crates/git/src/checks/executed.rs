@@ -1,5 +1,5 @@
 //! Files that a user's git, shell, editor, package manager, coding agent or forge runs, or takes commands from, without
-//! being asked. They are no mistake by themselves: who added or changed one is told of, and a person looks at it first.
+//! being asked. They are no mistake by themselves: one that was added or changed is flagged, and a person reviews it first.
 //!
 //! A tree is compared with another, object by object. Names are compared as the most forgiving file system would.
 
@@ -33,7 +33,7 @@ use links::{Leads, follow};
 use list::{HOOKS, RULES, Rule};
 use std::{collections::HashMap, sync::OnceLock};
 
-/// So many are told of one by one; of the others, how many they are.
+/// How many are listed one by one; the others are counted.
 const MOST_FLAGS: usize = 100;
 
 impl Hub {

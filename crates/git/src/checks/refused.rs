@@ -13,7 +13,7 @@ use crate::{
 use domain::CommitId;
 use git2::{Repository, Tree};
 
-/// Why a commit goes no further. Whoever made it can mend it.
+/// Why a commit is rejected. The worker that made it can fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// A name that is `.git` somewhere.

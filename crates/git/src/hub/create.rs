@@ -1,5 +1,5 @@
-//! Making a hub from the user's repository: objects by hard link, never by alternates, so the user's `git gc` can't
-//! reach what we hold.
+//! Creation of a hub from the user's repository. Objects are hard links and never alternates, so the user's `git gc`
+//! can't remove what the hub holds.
 
 use crate::{
     error::{At, Doing, GitError, GitResult},
@@ -25,7 +25,7 @@ const MARK: &str = "orchestrator.hubVersion";
 const VERSION: i32 = 1;
 /// Names that another file system would take for `.git` are refused, whichever this one is.
 const PROTECTION: [&str; 2] = ["core.protectHFS", "core.protectNTFS"];
-/// The files of the user's repository change while they are read (`git gc`); so often is a pass begun again.
+/// The files of the user's repository change while they are read (`git gc`); this many passes are made.
 const LINK_PASSES: usize = 5;
 /// Alternates may have alternates; git itself stops at five.
 const ALTERNATES_DEPTH: usize = 5;
@@ -71,7 +71,7 @@ pub(crate) fn ensure(hub: &Path, user_repository: Option<&Path>) -> GitResult<Pa
     existing(hub)
 }
 
-/// Removes a hub in which nothing is but what one run has begun.
+/// Removes a hub that only one run has anything in.
 pub(crate) fn remove_unused(hub: &Path, run: RunId) -> GitResult<()> {
     let Ok(path) = existing(hub) else {
         return Ok(());
@@ -86,13 +86,13 @@ pub(crate) fn remove_unused(hub: &Path, run: RunId) -> GitResult<()> {
         return Ok(());
     }
     drop(repository);
-    // Whoever opened it meanwhile finds it gone, and makes it anew with its next attempt.
+    // A process that opened it meanwhile finds it gone, and makes it again with its next attempt.
     let making = path.with_file_name(format!(
         ".{}.making",
         path.file_name().unwrap_or_default().to_string_lossy()
     ));
     remove_directory(&making)?;
-    fs::rename(&path, &making).at("can't take away", &path)?;
+    fs::rename(&path, &making).at("can't remove", &path)?;
     remove_directory(&making)
 }
 
@@ -199,7 +199,7 @@ fn make(making: &Path, user_repository: Option<&Path>) -> GitResult<()> {
     sync_tree(making)
 }
 
-/// What every git that meets the hub must obey: ours, and a worker's in its sandbox.
+/// Settings for every git that reads the hub: ours, and a worker's in its sandbox.
 fn configure(path: &Path) -> Result<(), git2::Error> {
     let mut config = Config::open(path)?;
     for (key, value) in [

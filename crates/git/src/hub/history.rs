@@ -8,18 +8,6 @@ use crate::{
 };
 use domain::CommitId;
 use git2::{Diff, DiffOptions, ErrorCode, Oid, Repository, Sort};
-use serde::{Deserialize, Serialize};
-
-/// How much a change changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiffStat {
-    /// Files added, removed or changed.
-    pub files: usize,
-    /// Lines added.
-    pub insertions: usize,
-    /// Lines removed.
-    pub deletions: usize,
-}
 
 /// A commit in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,20 +25,6 @@ pub struct LogEntry {
 }
 
 impl Hub {
-    /// Counts what changed from one commit to another.
-    pub fn diff_stat(&self, from: &CommitId, to: &CommitId) -> GitResult<DiffStat> {
-        self.with(|handle| {
-            let stats = diff(&handle.objects, from, to)?
-                .stats()
-                .doing(|| format!("can't count {from}..{to}"))?;
-            Ok(DiffStat {
-                files: stats.files_changed(),
-                insertions: stats.insertions(),
-                deletions: stats.deletions(),
-            })
-        })
-    }
-
     /// The paths that differ between two commits, in order.
     pub fn changed_paths(&self, from: &CommitId, to: &CommitId) -> GitResult<Vec<RepoPath>> {
         self.with(|handle| {

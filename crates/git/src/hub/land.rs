@@ -66,7 +66,7 @@ pub enum LandingState {
 }
 
 impl Hub {
-    /// Moves `reference` from `from` to `to` if it is at `from`, and flushes it to disk. Again is fine.
+    /// Moves `reference` from `from` to `to` if it is at `from`, and flushes it to disk. Repeating it is fine.
     pub fn land(&self, reference: &str, from: &CommitId, to: &Durable) -> Result<Landed, LandError> {
         let reference = full_name(reference);
         let moved = match &self.upstream {

@@ -31,7 +31,7 @@ const MOVING: &str = "orchestrator-references.lock";
 const MOVING_WAIT_LIMIT: Duration = Duration::from_millis(2_000);
 const MOVING_RETRY_PAUSE: Duration = Duration::from_millis(2);
 
-/// A lock file of a shared hub is left alone for so long, for the sake of whoever pushes there by hand.
+/// How long a lock file of a shared hub stays, in case someone pushes there by hand.
 const UPSTREAM_LOCK_AGE: Duration = Duration::from_secs(5);
 /// The lock files of a repository besides those of its references.
 const SINGLE_LOCKS: [&str; 4] = ["HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock"];
@@ -71,7 +71,7 @@ impl Hub {
         Ok(Moving { _file: file })
     }
 
-    /// Removes the lock file of a reference if it is at least `older_than` old and its maker is dead: no process has
+    /// Removes the lock file of a reference if it is at least `older_than` old and its owner crashed: no process has
     /// it open, and none is moving references. Only the holder of the landing lock may: nobody else can know that the
     /// branch has no other mover.
     pub fn remove_stale_lock(
@@ -109,7 +109,7 @@ impl Hub {
         }
     }
 
-    /// Removes the lock files of all references, of any age, whose maker is dead: no process has them open, and none is
+    /// Removes the lock files of all references, of any age, whose owner crashed: no process has them open, and none is
     /// moving references. Returns what was removed; an error where a living process moves references and does not come
     /// to an end.
     pub fn remove_dead_locks(&self) -> GitResult<Vec<PathBuf>> {
@@ -122,7 +122,7 @@ impl Hub {
 }
 
 /// To be held open by every process of a push to a shared hub, so that the kernel knows of the push until the last of
-/// them has ended, also where the one who began it died. Only a hub that is reached by a path has such a file.
+/// them has ended, also where the process that started it crashed. Only a hub that is reached by a path has such a file.
 pub(crate) fn pushing_to(remote: &Remote) -> Result<Option<File>, PushError> {
     // What is not there, or may not be written, the push itself complains of.
     let Some(file) = remote.path().and_then(|path| lock_file(&path).ok()) else {
@@ -138,8 +138,8 @@ pub(crate) fn pushing_to(remote: &Remote) -> Result<Option<File>, PushError> {
     }
 }
 
-/// Removes the lock files that pushes which died left in a shared hub; says whether there were any. Nothing is removed
-/// while a push of ours is under way, on whichever machine. Where the hub is not reached by a path, whoever keeps it
+/// Removes the lock files that crashed pushes left in a shared hub; returns whether there were any. Nothing is removed
+/// while a push of ours is under way, on whichever machine. Where the hub is not reached by a path, its administrator
 /// removes them.
 pub(crate) fn remove_dead_pushes(remote: &Remote) -> GitResult<bool> {
     let Some(path) = remote.path() else {
@@ -165,7 +165,7 @@ fn nobody_moving(repository: &Path) -> GitResult<Option<Moving>> {
     Ok(alone.then_some(Moving { _file: file }))
 }
 
-/// Takes the lock; `false` where whoever holds it does not come to an end.
+/// Takes the lock; `false` where its holder does not release it.
 fn take(file: &File, how: FlockOperation) -> Result<bool, Errno> {
     let started = Instant::now();
     loop {

@@ -15,7 +15,7 @@ pub(crate) mod worktree;
 
 pub use compare::{ChangedFile, FileEntry, Replacement};
 pub use durable::Durable;
-pub use history::{DiffStat, LogEntry};
+pub use history::LogEntry;
 pub use land::{LandError, Landed, LandingState};
 pub use lock::{LandingLock, StaleLock};
 pub use push::{PushRejection, Pushed, check_branch};
@@ -73,14 +73,14 @@ pub(crate) struct Handle {
 
 impl Hub {
     /// Opens the hub at `hub_path`, making it from the user's repository if it is not there yet, and brings in what
-    /// the user's repository has. A hub that was half made when a process died is made anew.
+    /// the user's repository has. A hub that a crash left unfinished is made again.
     pub fn open_or_create(hub_path: &Path, user_repository: &Path) -> GitResult<Self> {
         let hub = Self::at(create::ensure(hub_path, Some(user_repository))?);
         hub.refresh(user_repository)?;
         Ok(hub)
     }
 
-    /// Takes what other accounts may do with it from a hub that an older version made.
+    /// Removes the permissions of other accounts from a hub that an older version made.
     pub fn close_to_others(hub_path: &Path) -> GitResult<()> {
         private::close_tree(&create::existing(hub_path)?)
     }
@@ -123,7 +123,7 @@ impl Hub {
         Ok(())
     }
 
-    /// The commit a person means: a branch or tag of the user's repository, `HEAD`, or a commit id, with the usual
+    /// The commit that a revision names: a branch or tag of the user's repository, `HEAD`, or a commit id, with the usual
     /// suffixes (`main~2`).
     pub fn resolve(&self, revision: &str) -> GitResult<CommitId> {
         let split = revision.find(['~', '^', '@', ':']).unwrap_or(revision.len());
@@ -159,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// Makes the commit durable, then lets `reference` name it, so that no clean-up can lose it. Again is fine;
+    /// Makes the commit durable, then lets `reference` name it, so that no clean-up can lose it. Repeating it is fine;
     /// a reference that names another commit is [`GitError::Moved`].
     pub fn pin(&self, reference: &str, commit: &CommitId) -> GitResult<()> {
         match &self.upstream {
@@ -172,7 +172,7 @@ impl Hub {
         }
     }
 
-    /// Makes the branch at a commit. Again is fine; a branch that stands elsewhere is [`GitError::Moved`].
+    /// Makes the branch at a commit. Repeating it is fine; a branch at another commit is [`GitError::Moved`].
     pub fn create_branch(&self, name: &str, at: &CommitId) -> GitResult<()> {
         self.advance(&full_name(name), None, at)
     }
@@ -189,7 +189,7 @@ impl Hub {
         self.with(|handle| compare_and_swap(&handle.refs, reference, from, durable.commit()))
     }
 
-    /// Takes a reference away if it is at `at`; one that does not exist is fine.
+    /// Removes a reference if it is at `at`; one that does not exist is fine.
     pub fn unpin(&self, reference: &str, at: &CommitId) -> GitResult<()> {
         let _moving = self.moving()?;
         self.with(|handle| {
@@ -304,7 +304,7 @@ fn open_isolated(path: &Path) -> GitResult<Repository> {
     Ok(repository)
 }
 
-/// Unlike `open_bare`, this heeds the end of a shallow history.
+/// Unlike `open_bare`, this respects the end of a shallow history.
 fn open(path: &Path) -> GitResult<Repository> {
     let flags = RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT;
     let no_ceilings: [&Path; 0] = [];

@@ -76,7 +76,7 @@ impl Hub {
     }
 
     /// Moves a branch of a remote from `expected` (`None`: it must not exist) to `commit`. Only creates it or moves it
-    /// forward. No hook of ours runs. Again is fine: where the branch is there already, nothing happens.
+    /// forward. No hook of ours runs. Repeating it is fine: where the branch is there already, nothing happens.
     pub fn push(
         &self,
         remote: &Remote,

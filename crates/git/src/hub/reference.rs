@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// libgit2 gives up at once where a `.lock` exists; a lock that is in use goes away within milliseconds.
+/// libgit2 fails at once where a `.lock` exists; a lock that is in use goes within milliseconds.
 const LOCK_WAIT_LIMIT: Duration = Duration::from_millis(2_000);
 const LOCK_RETRY_PAUSE: Duration = Duration::from_millis(5);
 

@@ -4,7 +4,7 @@
 //! C git finds what can go, but does not take it: its own look at an object and its removal are not one step, and a
 //! writer that comes upon the same content in between builds on what is gone. Here the removal is made in short rounds
 //! under a lock that every user of the hub shares ([`Hub::with`]). So a writer either makes an old object young before
-//! the round, and it stays, or finds it gone and writes it anew. What is young keeps everything it refers to. Only
+//! the round, and it stays, or finds it gone and writes it again. What is young keeps everything it refers to. Only
 //! loose objects go: packs came from the user's repository, or hold what a reference named. HEADs and indexes of
 //! worktrees count as references.
 
@@ -128,7 +128,7 @@ impl Hub {
         Ok(pruned)
     }
 
-    /// What a prune after `grace` would take away. Changes nothing.
+    /// What a prune after `grace` would remove. Changes nothing.
     pub fn prunable(&self, grace: Duration) -> GitResult<Pruned> {
         let mut prunable = Pruned::default();
         let unnamed = self.unnamed(grace)?;

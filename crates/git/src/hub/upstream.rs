@@ -19,11 +19,11 @@ use domain::{CommitId, RunId};
 use git2::Repository;
 use std::path::Path;
 
-/// References that are moved by one push.
+/// How many references one push moves.
 const AT_ONCE: usize = 100;
-/// So often is a reference of the copy set that others set, too.
+/// How often setting a reference of the copy is retried while others set it, too.
 const FOLLOW_TRIES: usize = 5;
-/// So many names are tried for a commit whose name holds it.
+/// How many names are tried for a commit.
 const NAME_TRIES: usize = 4;
 
 impl Hub {
@@ -39,7 +39,7 @@ impl Hub {
         self
     }
 
-    /// Makes the upstream, where it is a path of this machine and nothing is there. Elsewhere whoever keeps it makes
+    /// Makes the upstream, where it is a path of this machine and nothing is there. Elsewhere its administrator makes
     /// it: an empty bare repository.
     pub fn make_upstream(&self) -> GitResult<()> {
         match &self.upstream {
@@ -80,8 +80,8 @@ impl Hub {
         }
     }
 
-    /// Puts commits where the other machines find them, each under a name that holds it. Without an upstream nothing is
-    /// to be done.
+    /// Puts commits where the other machines find them, each under a name that holds it. Without an upstream this
+    /// does nothing.
     pub fn offer(&self, commits: &[(String, CommitId)]) -> GitResult<()> {
         let Some(upstream) = &self.upstream else {
             return Ok(());
@@ -198,7 +198,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Moves references of the upstream, each by itself. Where a push that died has left a lock file in the way, that is
+    /// Moves references of the upstream, each by itself. A lock file that a crashed push left in the way is
     /// removed.
     fn push_to(&self, upstream: &Remote, moves: &[Move<'_>]) -> GitResult<Vec<Answer>> {
         let push = || upstream.send_all(self.path(), moves, lock::pushing_to(upstream)?);

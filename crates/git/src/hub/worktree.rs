@@ -19,7 +19,7 @@ use std::{
 
 /// Written into the registration when the files are complete. Before that nobody has worked there.
 const READY: &str = "orchestrator-ready";
-/// What the hub does not know the place of is being made, or was left by a death: nobody takes as long to make it.
+/// What the hub does not know the place of is being made, or a crash left it: making one takes less time.
 const MAKING_LIMIT: Duration = Duration::from_secs(600);
 
 /// A checkout of its own, linked to the hub, on no branch.
@@ -81,7 +81,7 @@ impl WorktreeStart {
 impl Hub {
     /// Makes a worktree at `path`, which must not exist. No hook and no filter runs: files are the bytes of their
     /// blobs. One that was made before for the same commit is returned as it is, with the work in it; one that was
-    /// half made when a process died is made anew.
+    /// unfinished after a crash is made again.
     pub fn add_worktree(&self, path: &Path, start: &WorktreeStart) -> Result<Worktree, WorktreeError> {
         let path = canonical_place(path)?;
         let worktree = Worktree {
@@ -155,12 +155,12 @@ impl Hub {
         };
         for registration in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let gitlink = fs::read_to_string(registration.join("gitdir")).unwrap_or_default();
-            let dead = match Path::new(gitlink.trim_end()).parent() {
+            let is_abandoned = match Path::new(gitlink.trim_end()).parent() {
                 Some(place) => place.parent() == Some(&directory) && fs::symlink_metadata(place).is_err(),
                 // Not begun to be written: its name tells the directory it was for.
                 None => named(&registration).contains(&own) || age(&registration) > MAKING_LIMIT,
             };
-            if dead {
+            if is_abandoned {
                 remove_directory(&registration)?;
             }
         }
@@ -184,7 +184,7 @@ impl Hub {
     fn check_out(&self, path: &Path, start: &WorktreeStart) -> GitResult<()> {
         let doing = || format!("can't check out {} into {}", start.head().short(), path.display());
         let repository = Repository::open(path).doing(doing)?;
-        // Without the word to flush that our own configuration has: what a crash takes of a worktree is made anew.
+        // Without the word to flush that our own configuration has: what a crash loses of a worktree is made again.
         let shared = Config::open(&self.path().join("config")).doing(doing)?;
         repository.set_config(&shared).doing(doing)?;
         write_files(
@@ -244,7 +244,7 @@ fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> 
     private::create_directory(registration)?;
     let gitlink = path.join(".git");
     for (file, content) in [
-        // First, so that it can be told whose this is.
+        // First, so that the owner is known.
         (
             registration.join("gitdir"),
             [gitlink.as_os_str().as_bytes(), b"\n"].concat(),
@@ -261,7 +261,7 @@ fn register(registration: &Path, path: &Path, head: &CommitId) -> GitResult<()> 
     Ok(())
 }
 
-/// How long ago a directory was changed; nothing, where that can't be said.
+/// The time since a directory was changed; zero where that is unknown.
 fn age(directory: &Path) -> Duration {
     let modified = fs::metadata(directory).and_then(|metadata| metadata.modified());
     modified
@@ -277,7 +277,7 @@ fn remove_if_there(file: &Path) -> GitResult<()> {
     }
 }
 
-/// So many characters of a path's hash.
+/// The first `length` characters of a path's hash.
 fn digest(path: &Path, length: usize) -> String {
     let hash = Oid::hash_object(ObjectType::Blob, path.as_os_str().as_bytes());
     let hash = hash.map(|oid| oid.to_string()).unwrap_or_default();

@@ -21,7 +21,7 @@ pub struct Conflict {
     pub theirs: CommitId,
     /// Their best common ancestor, if there is exactly one.
     pub base: Option<CommitId>,
-    /// The conflicting paths, in order. Empty only for a conflict about directories, which [`Self::messages`] tell.
+    /// The conflicting paths, in order. Empty only for a conflict about directories, which [`Self::messages`] describe.
     pub files: Vec<ConflictFile>,
     /// Everything merged that could be; conflicts stand in the files between markers. For people and workers to look
     /// at: it is not a result.

@@ -80,7 +80,7 @@ mod tests {
 
     /// Neither the time nor the stack of a thread is at the mercy of who writes the files.
     #[test]
-    fn contents_made_to_be_hard_end_in_time() {
+    fn expensive_contents_are_bounded() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut noise = |words: u32| -> String {
             (0..MAX_LINES - 1)

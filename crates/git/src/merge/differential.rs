@@ -85,7 +85,7 @@ impl Bench {
             .iter()
             .map(|[ours, theirs]| format!("{ours} {theirs}\n"))
             .collect();
-        // A crash closes the pipe: the exit status tells.
+        // A crash closes the pipe: the exit status shows it.
         let writer = std::thread::spawn(move || input.write_all(pairs.as_bytes()).ok());
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();

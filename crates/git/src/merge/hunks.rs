@@ -73,7 +73,7 @@ pub struct Hunk {
 impl Hub {
     /// Finds the hunks of a conflicting text.
     ///
-    /// Where the markers can't be told from the contents, everything between the first and the last difference is one
+    /// Where the markers can't be distinguished from the contents, everything between the first and the last difference is one
     /// hunk: this function never decides anything.
     pub fn hunks(&self, conflict: &Conflict, file: &ConflictFile) -> Result<ConflictedText, HunkError> {
         if !matches!(file.kind, ConflictKind::Content | ConflictKind::AddAdd) {

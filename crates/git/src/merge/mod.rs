@@ -158,17 +158,6 @@ impl Hub {
         })
     }
 
-    /// Merges with C git alone: the reference that [`Hub::merge`] is measured against.
-    pub fn merge_with_ort(&self, tip: &CommitId, theirs: &CommitId) -> GitResult<MergeOutcome> {
-        let (ours_oid, theirs_oid) = (commit_oid(tip)?, commit_oid(theirs)?);
-        self.with(
-            |handle| match merge_bases(&handle.objects, ours_oid, theirs_oid)?.is_empty() {
-                true => Ok(MergeOutcome::NoMergeBase),
-                false => ort_outcome(&handle.objects, tip, theirs),
-            },
-        )
-    }
-
     /// Makes the merge commit: parents `tip` and `theirs`, in this order. The same arguments give the same commit.
     pub fn commit_merge(&self, tree: &TreeId, tip: &CommitId, theirs: &CommitId, stamp: &Stamp) -> GitResult<CommitId> {
         self.commit_tree(tree, &[tip.clone(), theirs.clone()], stamp)

@@ -149,7 +149,7 @@ fn merge_tree_with(
             "-c",
             "merge.renormalize=false",
         ]);
-    attributes.tell(&mut command, ours);
+    attributes.apply_to(&mut command, ours);
     command.args(["merge-tree", "--write-tree", "--messages", "-z", &ours.0, &theirs.0]);
     // The trees and contents that it writes are the hub's.
     let private = Private::begin();

@@ -2,7 +2,7 @@
 
 use crate::error::GitError;
 
-/// Why nothing is known about what a push did, or why it was not tried. Again is fine.
+/// Why the result of a push is unknown, or why it was not tried. Repeating it is fine.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The address can't be used.

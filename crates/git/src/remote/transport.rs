@@ -123,10 +123,14 @@ impl Remote {
             command.arg(format!("{}:{reference}", to.map_or("", |to| &to.0)));
         }
         let output = process::run(command, "git push", TRANSFER_LIMIT)?;
-        let told = remote_lines(&output.stderr);
+        let said_there = remote_lines(&output.stderr);
         let answers = moves.iter().map(|one| match answer(&output.stdout, one.reference)? {
-            Answer::Refused(summary) if names_lock_file(&told) => Some(Answer::Locked(format!("{summary}: {told}"))),
-            Answer::Refused(summary) if !told.is_empty() => Some(Answer::Refused(format!("{summary}: {told}"))),
+            Answer::Refused(summary) if names_lock_file(&said_there) => {
+                Some(Answer::Locked(format!("{summary}: {said_there}")))
+            }
+            Answer::Refused(summary) if !said_there.is_empty() => {
+                Some(Answer::Refused(format!("{summary}: {said_there}")))
+            }
             answer => Some(answer),
         });
         let answers: Option<Vec<Answer>> = answers.collect();
@@ -207,7 +211,7 @@ pub(crate) enum Answer {
     UpToDate,
     /// It was not where it was expected.
     Stale,
-    /// A lock file of the remote is in the way: of a push that is under way there, or of one that died. What the remote
+    /// A lock file of the remote is in the way: of a push that is under way there, or of one that crashed. What the remote
     /// said.
     Locked(String),
     /// What the remote said.

@@ -10,7 +10,7 @@ pub use limits::{TreeLimits, WalkError};
 use self::{stat_cache::StatCache, walk::write_tree};
 use crate::{
     error::{GitError, GitResult},
-    hub::{Hub, find_tree, history::DiffStat, reference::compare_and_swap, tree_of, worktree::canonical_place},
+    hub::{Hub, find_tree, reference::compare_and_swap, tree_of, worktree::canonical_place},
     ids::{Stamp, TreeId, commit_oid},
 };
 use domain::CommitId;
@@ -38,14 +38,12 @@ pub struct Snapshot {
     pub commit: CommitId,
     /// The files.
     pub tree: TreeId,
-    /// The difference to the base. Nothing, if the attempt has changed nothing.
-    pub changed: DiffStat,
 }
 
 /// Why a worktree was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// The worktree holds something that can't be recorded: whoever works there can mend it.
+    /// The worktree holds something that can't be recorded: the worker can fix it.
     #[error(transparent)]
     Refused(WalkError),
     /// Anything else; [`GitError::Moved`]: another process recorded the same attempt.
@@ -80,8 +78,7 @@ impl Hub {
                 commit
             }
         };
-        let changed = self.diff_stat(request.base, &commit)?;
-        Ok(Snapshot { commit, tree, changed })
+        Ok(Snapshot { commit, tree })
     }
 
     /// The chain is this machine's own. Others find the newest commit by a name that holds it.

@@ -1,8 +1,9 @@
 //! Which accounts are ours, or trusted as we are.
 
+use crate::error::{At, GitResult};
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, lchown},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -63,6 +64,25 @@ impl Account {
             user: owner,
             group: primary_group(owner).unwrap_or(metadata.gid()),
         })
+    }
+}
+
+impl Account {
+    /// Gives a directory that this process made, and everything in it, to the account. The directory comes last: until
+    /// then it is closed, so nothing in it can be exchanged.
+    pub(super) fn take_over(&self, directory: &Path) -> GitResult<()> {
+        let metadata = fs::symlink_metadata(directory).at("can't look at", directory)?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(directory).at("can't read", directory)? {
+                self.take_over(&entry.at("can't read", directory)?.path())?;
+            }
+        }
+        self.own(directory)
+    }
+
+    /// Gives one file or directory to the account. A link itself is given, and not what it leads to.
+    pub(super) fn own(&self, path: &Path) -> GitResult<()> {
+        lchown(path, Some(self.user), Some(self.group)).at("can't change the owner of", path)
     }
 }
 

@@ -81,7 +81,7 @@ pub enum DeliverError {
 }
 
 /// Puts `commit` into the user's repository as `branch`. Working tree, index, HEAD, hooks and configuration there are
-/// not touched. Again is fine.
+/// not touched. Repeating it is fine.
 pub fn deliver_branch(
     user_repository: &Path,
     hub: &Hub,

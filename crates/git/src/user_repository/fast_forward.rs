@@ -1,4 +1,4 @@
-//! Moving the user's checkout forward, where that is beyond doubt.
+//! Fast-forwarding the user's checkout where nothing of the user's can be lost.
 
 use crate::{
     error::{Doing, GitError, GitResult},
@@ -35,14 +35,14 @@ pub enum SkipReason {
     /// HEAD is on no branch.
     #[error("HEAD is detached")]
     Detached,
-    /// The branch moved since the run began.
+    /// The branch moved since the run started.
     #[error("{branch} is at {}, not at the run's base {}", at.short(), base.short())]
     NotOnBase {
         /// The branch that is checked out.
         branch: String,
         /// Where it is.
         at: CommitId,
-        /// Where the run began.
+        /// Where the run started.
         base: CommitId,
     },
     /// There is work that is not committed.
@@ -72,7 +72,7 @@ pub enum SkipReason {
 }
 
 /// Moves the branch that is checked out from `base` to `commit`, with index and files, if the checkout is clean.
-/// `commit` must have been delivered. No hook and no filter runs. Again is fine, also after a death in between:
+/// `commit` must have been delivered. No hook and no filter runs. Repeating it is fine, also after a crash in between:
 /// files that are already as in `commit` count as clean.
 pub fn fast_forward(user_repository: &Path, base: &CommitId, commit: &CommitId) -> GitResult<FastForward> {
     let doing = || format!("can't move {} forward to {}", user_repository.display(), commit.short());
@@ -221,7 +221,7 @@ fn moved(place: &Place, ahead: Ahead<'_>, result: GitResult<()>) -> GitResult<Re
 struct Place {
     reference: String,
     branch: String,
-    /// `None`: the branch has no commit, and the run began from nothing.
+    /// `None`: the branch has no commit, and the run started empty.
     at: Option<CommitId>,
 }
 
@@ -237,7 +237,7 @@ fn standing(repository: &Repository, base: &CommitId) -> Result<Result<Place, Sk
         Err(error) => return Err(error),
     };
     if at.is_none() {
-        // Only a run that began from nothing continues nothing.
+        // Only a run that started empty continues from no commit.
         let root = Oid::from_str(&base.0).and_then(|oid| repository.find_commit(oid));
         let empty = root.is_ok_and(|root| root.parent_count() == 0 && root.tree().is_ok_and(|tree| tree.is_empty()));
         if !empty {

@@ -11,7 +11,10 @@ use crate::{
         stat_cache::StatCache,
         walk::{UNFINISHED_GIT, write_tree},
     },
-    user_repository::inspect::{Found, WorkspaceError, inspect},
+    user_repository::{
+        account::Account,
+        inspect::{Found, WorkspaceError, inspect},
+    },
 };
 use domain::CommitId;
 use git2::{ErrorCode, Repository, RepositoryInitOptions};
@@ -46,10 +49,10 @@ pub fn missing_directories(path: &Path) -> Vec<PathBuf> {
 
 /// Makes a repository on branch `main` with a first commit at a path that [`inspect`] finds missing, empty or a plain
 /// directory. What is in the directory is committed, but for what its `.gitignore` names; its files are not touched. What is
-/// made is for our own account only.
+/// made is for our own account only; under sudo, for the calling user's in that user's directories.
 ///
-/// The `.git` directory appears complete or not at all. What a failed attempt made is removed again, and what one made
-/// that was cut short by a death is by the next, or by [`undo_initialise`]. Until [`settle_initialised`] the repository
+/// The `.git` directory appears complete or not at all. A failed attempt removes what it made; what one
+/// that crashed left is removed by the next, or by [`undo_initialise`]. Until [`settle_initialised`] the repository
 /// can be taken away again.
 pub fn initialise(path: &Path, stamp: &Stamp, limits: &TreeLimits) -> Result<Initialised, InitialiseError> {
     match inspect(path)? {
@@ -71,14 +74,14 @@ pub fn initialise(path: &Path, stamp: &Stamp, limits: &TreeLimits) -> Result<Ini
 }
 
 /// Removes what [`initialise`] made at a path: what is unfinished, a repository that is as it was made and not settled,
-/// and the `directories` that were made for it, if nothing is in them. Everything else stays. Again is fine.
+/// and the `directories` that were made for it, if nothing is in them. Everything else stays. Repeating it is fine.
 pub fn undo_initialise(path: &Path, directories: &[PathBuf]) -> GitResult<()> {
     let git = path.join(".git");
     if is_as_made(path)? {
         let unfinished = path.join(OsStr::from_bytes(UNFINISHED_GIT));
         remove_directory(&unfinished)?;
         // From here on it is no repository, whatever happens.
-        fs::rename(&git, &unfinished).at("can't take away", &git)?;
+        fs::rename(&git, &unfinished).at("can't remove", &git)?;
     }
     remove_unfinished(path, directories)
 }
@@ -184,6 +187,8 @@ fn make_in(
     limits: &TreeLimits,
 ) -> Result<Initialised, InitialiseError> {
     let _private = Private::begin();
+    let existing = directories.first().map_or(Some(path), |first| first.parent());
+    let account = existing.and_then(Account::to_write_as);
     for directory in directories {
         // Not one that is there meanwhile: it is somebody else's.
         DirBuilder::new()
@@ -194,9 +199,15 @@ fn make_in(
     let making = path.join(OsStr::from_bytes(UNFINISHED_GIT));
     remove_directory(&making)?;
     let head = make(path, &making, stamp, limits)?;
+    if let Some(account) = account {
+        account.take_over(&making)?;
+    }
     let git = path.join(".git");
     fs::rename(&making, &git).at("can't put the new repository in place at", &git)?;
     sync_directory(path)?;
+    if let Some(account) = account {
+        directories.iter().try_for_each(|directory| account.own(directory))?;
+    }
     Ok(Initialised { head })
 }
 

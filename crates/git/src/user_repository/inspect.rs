@@ -1,4 +1,4 @@
-//! Looking at the path a person gave as a workspace, before anything is done to it.
+//! Inspection of a workspace's path, before anything is changed.
 
 use crate::{
     error::GitError,
@@ -274,7 +274,7 @@ fn plain_directory(path: &Path) -> Result<Found, WorkspaceError> {
         source,
     };
     for entry in fs::read_dir(path).map_err(unreadable)? {
-        // What an attempt that was cut short left is made anew.
+        // An earlier attempt that was interrupted left it; the next one replaces it.
         if entry.map_err(unreadable)?.file_name().as_bytes() != UNFINISHED_GIT {
             return Ok(Found::PlainDirectory);
         }

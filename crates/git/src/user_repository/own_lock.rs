@@ -1,5 +1,5 @@
-//! Lock files of ours in a repository that is not ours: one that a death of ours leaves there would block the
-//! person's own git. So each of ours can be told from theirs.
+//! Our lock files in the user's repository. One that we leave there in a crash would block the user's git, so ours can
+//! be distinguished from those of git.
 
 use crate::{
     error::{At, GitError, GitResult},
@@ -20,11 +20,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// So old must a lock be that names our commit: nobody who lives takes as long from writing it to the rename.
+/// The least age of a stale lock that names our commit: a living process renames it sooner.
 const NAMED_AGE: Duration = Duration::from_secs(1);
-/// How libgit2 names a pack that it has not finished.
+/// How libgit2 names an unfinished pack.
 const PACK_IN_MAKING: &[u8] = b"pack_git2_";
-/// So old must be what does not say whose it is: a lock into which nothing was written, a part of a pack.
+/// The least age of a stale file that names no owner: an empty lock, a part of a pack.
 const EMPTY_AGE: Duration = Duration::from_secs(10);
 /// How long another process of ours that moves the same checkout is waited for.
 const HOLD_WAIT_LIMIT: Duration = Duration::from_secs(5);
@@ -32,8 +32,8 @@ const HOLD_WAIT_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) const USER_LOCK_WAIT_LIMIT: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Removes the lock of a reference that was to go to `target`, if a process of ours died while it moved it there: the
-/// lock names that commit, or nothing yet, is old, and no process has it open. Any other is left alone.
+/// Removes the lock that one of our processes left on a reference when it crashed while moving it to `target`: the lock
+/// names that commit, or nothing yet, is old, and no process has it open. Any other lock stays.
 pub(crate) fn remove_own_reference_lock(repository: &Repository, reference: &str, target: Oid) -> GitResult<()> {
     let path = lock_path(repository.commondir(), reference);
     loop {
@@ -58,8 +58,8 @@ pub(crate) fn remove_own_reference_lock(repository: &Repository, reference: &str
     }
 }
 
-/// Removes what a process of ours left of a pack when it died while it wrote it there: files of libgit2's own naming,
-/// of our account, old, and open in no process. One that is being written is open.
+/// Removes unfinished packs that one of our processes left in a crash: files with libgit2's name for them, of our
+/// account, old, and open in no process. A pack that is being written is open.
 pub(crate) fn remove_dead_packs(repository: &Repository) -> GitResult<()> {
     let directory = repository.commondir().join("objects/pack");
     let own = rustix::process::geteuid().as_raw();
@@ -120,7 +120,7 @@ impl IndexLock {
         }
     }
 
-    /// Lets go of what a death of ours has left, if there is anything.
+    /// Removes what a crash of ours left, if there is anything.
     pub(crate) fn clear(repository: &Repository) -> GitResult<()> {
         match repository.path().join(OWN).exists() {
             false => Ok(()),
@@ -152,7 +152,7 @@ impl IndexLock {
 impl Drop for IndexLock {
     fn drop(&mut self) {
         let (own, lock) = (self.directory.join(OWN), self.directory.join(INDEX_LOCK));
-        // The lock first: while ours is there, it can be told that the lock is ours.
+        // The lock first: while our own file exists, the lock is known to be ours.
         if is_same(&own, &lock).unwrap_or(false) {
             remove_if_there(&lock).unwrap_or_default();
         }

@@ -82,7 +82,7 @@ fn every_merge_is_counted_once_and_nothing_is_written() {
 }
 
 #[test]
-fn an_audit_may_be_cut_short_in_two_ways() {
+fn audit_can_be_stopped_or_limited() {
     let fixture = repository();
     assert_eq!(audit(&fixture.user.path, Some(2)).found, 2);
     let mut told = Vec::new();
@@ -100,7 +100,7 @@ fn an_audit_may_be_cut_short_in_two_ways() {
 }
 
 #[test]
-fn missing_objects_are_told_and_do_not_end_the_audit() {
+fn missing_objects_are_reported_without_ending_the_audit() {
     let fixture = repository();
     let user = &fixture.user;
     let lost = user.git(&["rev-parse", "main~1^2^{tree}:src/moved.txt"]);
@@ -112,7 +112,7 @@ fn missing_objects_are_told_and_do_not_end_the_audit() {
 }
 
 #[test]
-fn a_path_without_a_repository_is_told() {
+fn path_without_a_repository_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let error = merge_audit(directory.path(), None, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
     assert!(

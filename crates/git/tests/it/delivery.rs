@@ -79,7 +79,7 @@ fn a_branch_in_the_way_of_the_name_is_named() {
 }
 
 #[test]
-fn a_clean_checkout_on_the_base_goes_forward_and_again() {
+fn clean_checkout_is_fast_forwarded_once() {
     let fixture = Fixture::new();
     let commit = result_on(&fixture, &fixture.base, "one");
     deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
@@ -97,7 +97,7 @@ fn a_clean_checkout_on_the_base_goes_forward_and_again() {
 }
 
 #[test]
-fn a_fast_forward_that_died_in_between_is_finished() {
+fn fast_forward_is_finished_after_a_crash() {
     let fixture = Fixture::new();
     let commit = result_on(&fixture, &fixture.base, "one");
     deliver_branch(&fixture.user.path, &fixture.hub, &commit, BRANCH).unwrap();
@@ -111,7 +111,7 @@ fn a_fast_forward_that_died_in_between_is_finished() {
 }
 
 #[test]
-fn locks_that_a_death_of_ours_left_in_the_repository_are_removed_and_no_others() {
+fn only_locks_that_a_crash_of_ours_left_are_removed() {
     let fixture = Fixture::new();
     let commit = result_on(&fixture, &fixture.base, "one");
     let git = fixture.user.path.join(".git");

@@ -90,7 +90,7 @@ fn each_class_is_found_when_it_is_added_and_when_it_is_changed_and_not_as_it_was
 }
 
 #[test]
-fn what_the_users_configuration_makes_git_run_is_found_wherever_it_is() {
+fn programs_that_the_users_configuration_names_are_found() {
     let fixture = Fixture::with(|user| {
         user.write("tools/hooks/pre-commit", "#!/bin/sh\n");
         user.write("tools/clean.sh", "#!/bin/sh\n");
@@ -216,7 +216,7 @@ fn links_are_followed_to_where_they_lead() {
 }
 
 #[test]
-fn a_merge_is_compared_with_its_base_and_very_many_are_counted() {
+fn merge_is_compared_with_its_base_and_long_lists_are_counted() {
     let fixture = Fixture::new();
     let ours = fixture.commit_on(&fixture.base, |user| user.write(".envrc", "x\n"));
     let theirs = fixture.commit_on(&fixture.base, |user| user.write(".vscode/tasks.json", "{}"));

@@ -29,7 +29,7 @@ fn written(attributes: &str, path: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn a_path_with_a_filter_is_refused_however_the_attributes_say_so() {
+fn path_with_a_filter_is_refused_in_every_attribute_form() {
     for attributes in [
         "secret.txt filter=git-crypt diff=git-crypt\n",
         "*.txt filter=git-crypt\n",

@@ -161,7 +161,7 @@ fn split_index_keeps_what_is_not_committed() {
 }
 
 #[test]
-fn nothing_of_the_users_configuration_runs_in_a_split_index() {
+fn moving_a_split_index_runs_no_program_of_the_configuration() {
     let fixture = prepared(|user| {
         let mark = user.path.join("../ran");
         let touch = format!("touch {}", mark.display());

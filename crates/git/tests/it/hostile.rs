@@ -1,6 +1,6 @@
 //! A worktree that a worker has turned against us.
 
-use crate::support::{Fixture, attempt_reference, git_in, make_executable, stamp, write};
+use crate::support::{Fixture, attempt_reference, changed_files, git_in, make_executable, stamp, write};
 use git::{MergeOutcome, SnapshotError, SnapshotRequest, TreeLimits, WalkError, WorktreeStart};
 use std::{
     fs,
@@ -58,7 +58,7 @@ fn snapshot(fixture: &Fixture, place: &Path) -> Result<git::Snapshot, SnapshotEr
 }
 
 #[test]
-fn nothing_of_a_replaced_git_directory_runs() {
+fn replaced_git_directory_runs_nothing() {
     let fixture = Fixture::new();
     let (program, trace) = trap(&fixture);
     let place = fixture.place("task-1");
@@ -99,7 +99,7 @@ fn nothing_of_a_replaced_git_directory_runs() {
 }
 
 #[test]
-fn nothing_of_the_users_configuration_runs_when_its_repository_is_read_and_delivered_to() {
+fn reading_and_delivering_runs_no_program_of_the_configuration() {
     let fixture = Fixture::new();
     let (program, trace) = trap(&fixture);
     let change = fixture.commit_on(&fixture.base, |user| user.write("README.md", "new\n"));
@@ -170,7 +170,7 @@ fn symlinks_are_recorded_and_never_followed() {
 }
 
 #[test]
-fn pipes_are_nothing_and_block_nothing() {
+fn pipes_are_skipped_without_blocking() {
     let fixture = Fixture::new();
     let place = fixture.place("task-1");
     fixture
@@ -181,7 +181,7 @@ fn pipes_are_nothing_and_block_nothing() {
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, place.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     }
-    assert_eq!(snapshot(&fixture, &place).unwrap().changed.files, 0);
+    assert_eq!(changed_files(&fixture, &snapshot(&fixture, &place).unwrap().commit), 0);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_shallow_clone_becomes_a_hub_and_may_be_deepened() {
 }
 
 #[test]
-fn a_half_made_hub_is_made_anew() {
+fn unfinished_hub_is_made_again() {
     let fixture = Fixture::new();
     let parent = fixture.directory.path().join("other");
     write(&parent.join(".hub.making/objects/ab/partial"), "half an object");
@@ -96,7 +96,7 @@ fn several_makers_make_one_hub() {
 }
 
 #[test]
-fn a_stranger_in_the_hubs_place_is_left_alone() {
+fn other_directory_in_place_of_the_hub_stays() {
     let fixture = Fixture::new();
     let stranger = fixture.directory.path().join("stranger");
     write(&stranger.join("precious"), "data");
@@ -224,8 +224,6 @@ fn history_is_read_as_it_is() {
         user.write("added/file.txt", "x\n");
         fs::remove_file(user.path.join("README.md")).unwrap();
     });
-    let stat = fixture.hub.diff_stat(&fixture.base, &change).unwrap();
-    assert_eq!((stat.files, stat.insertions, stat.deletions), (3, 3, 11));
     let paths = fixture.hub.changed_paths(&fixture.base, &change).unwrap();
     assert_eq!(
         paths,

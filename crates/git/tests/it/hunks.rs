@@ -87,7 +87,7 @@ fn both_sides_adding_a_file_is_one_hunk_without_base() {
 }
 
 #[test]
-fn what_is_not_text_has_no_hunks() {
+fn binary_files_have_no_hunks() {
     let fixture = Fixture::with(|user| user.write("file", "base\n"));
     let ours = fixture.commit_on(&fixture.base, |user| user.write("file", b"caf\xe9\n"));
     let theirs = fixture.commit_on(&fixture.base, |user| user.write("file", "tea\n"));

@@ -176,7 +176,7 @@ fn a_stale_lock_blocks_until_the_lease_holder_removes_it() {
 }
 
 #[test]
-fn a_start_removes_every_lock_that_nobody_holds() {
+fn start_removes_every_lock_without_a_holder() {
     let fixture = Fixture::new();
     let hub = &fixture.hub;
     let (branch, pin) = (refs::integration(&RunId::new()), refs::base(&RunId::new()));
@@ -200,7 +200,7 @@ fn a_start_removes_every_lock_that_nobody_holds() {
 }
 
 #[test]
-fn the_lock_of_a_process_that_stands_still_in_a_move_is_left_alone() {
+fn lock_of_a_stopped_process_stays() {
     let fixture = Fixture::new();
     let branch = refs::integration(&RunId::new());
     fixture.hub.create_branch(&branch, &fixture.base).unwrap();

@@ -1,6 +1,6 @@
 //! Who owns what a delivery writes, and who may deliver at all.
 
-use crate::support::{Fixture, UserRepository, git_in, on_base};
+use crate::support::{Fixture, UserRepository, git_in, on_base, stamp};
 use git::{Delivered, FastForward, WorkspaceError, deliver_branch, fast_forward, inspect};
 use std::{
     collections::BTreeSet,
@@ -85,7 +85,7 @@ fn given() -> Option<PathBuf> {
 }
 
 #[test]
-fn what_root_writes_belongs_to_the_owner_of_the_repository() {
+fn files_that_root_writes_belong_to_the_repositorys_owner() {
     if let Some(place) = given() {
         return deliver_in(&place);
     }
@@ -104,7 +104,7 @@ fn what_root_writes_belongs_to_the_owner_of_the_repository() {
         give_away(&fixture.user.path);
         let before: BTreeSet<PathBuf> = all_below(&fixture.user.path).into_iter().collect();
         let home = trusted(&fixture.user.path);
-        let name = "what_root_writes_belongs_to_the_owner_of_the_repository";
+        let name = "files_that_root_writes_belong_to_the_repositorys_owner";
         again(name, home.path(), fixture.directory.path(), |_| {});
         let mut new = 0;
         for path in all_below(&fixture.user.path) {
@@ -214,4 +214,38 @@ fn repository_that_can_not_be_written_is_refused_before_anything_is_spent() {
         command.uid(OWNER).gid(GROUP);
     });
     assert!(git_in(&fixture.user.path, &["--version"]).status.success());
+}
+
+#[test]
+fn repository_made_under_sudo_belongs_to_the_caller() {
+    if let Some(place) = given() {
+        let limits = git::TreeLimits::default();
+        for path in ["notes", "new/deeper"] {
+            git::initialise(&place.join(path), &stamp("first"), &limits).unwrap();
+            git::settle_initialised(&place.join(path)).unwrap();
+        }
+        return;
+    }
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("place");
+    fs::create_dir_all(place.join("notes")).unwrap();
+    fs::write(place.join("notes/a"), "1\n").unwrap();
+    give_away(&place);
+    let home = tempfile::tempdir().unwrap();
+    again(
+        "repository_made_under_sudo_belongs_to_the_caller",
+        home.path(),
+        &place,
+        |command| {
+            command.env("SUDO_UID", OWNER.to_string());
+        },
+    );
+    assert!(place.join("new/deeper/.git/HEAD").exists());
+    for path in all_below(&place) {
+        let metadata = path.symlink_metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (OWNER, GROUP), "{}", path.display());
+    }
 }

@@ -104,7 +104,7 @@ fn a_branch_that_someone_deleted_is_not_made_again() {
 }
 
 #[test]
-fn what_the_remotes_hook_says_is_told() {
+fn message_of_the_remotes_hook_is_reported() {
     let pushing = Pushing::new();
     let hook = pushing.remote_path.join("hooks/pre-receive");
     write(&hook, "#!/bin/sh\necho 'reviews are needed' >&2\nexit 1\n");
@@ -138,7 +138,7 @@ fn no_hook_helper_or_configuration_of_ours_or_the_users_runs() {
 }
 
 #[test]
-fn an_address_without_a_repository_and_a_bad_branch_are_told() {
+fn missing_remote_and_bad_branch_are_reported() {
     let pushing = Pushing::new();
     let nowhere = pushing.fixture.directory.path().join("nowhere.git");
     let nowhere = Remote::new(nowhere.to_str().unwrap(), PushAccess::default()).unwrap();

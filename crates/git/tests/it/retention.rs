@@ -80,7 +80,7 @@ fn is_whole(hub: &Hub, commit: &CommitId) -> bool {
 }
 
 #[test]
-fn what_an_ended_run_left_goes_and_what_others_name_stays() {
+fn only_objects_of_the_ended_run_are_pruned() {
     let fixture = Fixture::new();
     let (kept, given_up) = (Attempt::new(&fixture), Attempt::new(&fixture));
     let mut tips = (fixture.base.clone(), fixture.base.clone());
@@ -118,7 +118,7 @@ fn what_an_ended_run_left_goes_and_what_others_name_stays() {
 }
 
 #[test]
-fn what_is_young_stays_and_keeps_what_it_refers_to() {
+fn young_objects_and_what_they_refer_to_stay() {
     let fixture = Fixture::new();
     let attempt = Attempt::new(&fixture);
     let old = attempt.snapshot(&fixture, "old\n");
@@ -133,7 +133,7 @@ fn what_is_young_stays_and_keeps_what_it_refers_to() {
 }
 
 #[test]
-fn the_head_of_a_worktree_is_not_taken_from_under_it() {
+fn head_of_a_worktree_is_kept() {
     let fixture = Fixture::new();
     let attempt = Attempt::new(&fixture);
     let tip = attempt.snapshot(&fixture, "worked\n");

@@ -88,7 +88,7 @@ fn remote(path: &std::path::Path) -> Remote {
 }
 
 #[test]
-fn what_one_machine_lands_the_other_finds() {
+fn landing_on_one_machine_is_seen_on_the_other() {
     let machines = Machines::new();
     let (first, second, base) = (&machines.first, &machines.second, &machines.fixture.base);
     assert_eq!(second.tip(&machines.branch).unwrap().as_ref(), Some(base));
@@ -110,7 +110,7 @@ fn what_one_machine_lands_the_other_finds() {
 }
 
 #[test]
-fn of_two_machines_that_land_on_one_tip_one_does() {
+fn one_of_two_machines_lands_on_a_tip() {
     let machines = Machines::new();
     let base = &machines.fixture.base;
     machines.second.follow(&[&machines.branch]).unwrap();
@@ -207,7 +207,7 @@ fn an_attempt_goes_on_from_a_snapshot_of_another_machine() {
 }
 
 #[test]
-fn a_run_that_is_given_up_is_gone_from_the_shared_hub_too() {
+fn pruned_run_is_removed_from_the_shared_hub() {
     let machines = Machines::new();
     let (first, second, base) = (&machines.first, &machines.second, &machines.fixture.base);
     let submitted = refs::submission(&machines.run, &TaskKey("one".into()), base);
@@ -232,7 +232,7 @@ fn a_run_that_is_given_up_is_gone_from_the_shared_hub_too() {
 }
 
 #[test]
-fn a_shared_hub_that_is_away_or_refuses_is_named_and_nothing_moves() {
+fn unreachable_shared_hub_is_named_and_nothing_moves() {
     let machines = Machines::new();
     let base = &machines.fixture.base;
     let next = machines.on_top(&machines.first, base, "next");
@@ -255,7 +255,7 @@ fn a_shared_hub_that_is_away_or_refuses_is_named_and_nothing_moves() {
 }
 
 #[test]
-fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_a_snapshot() {
+fn lock_of_a_crashed_push_does_not_block_a_snapshot() {
     let machines = Machines::new();
     let (key, base) = (TaskKey("one".into()), &machines.fixture.base);
     let place = machines.fixture.place("first");
@@ -292,7 +292,7 @@ fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_a_snapshot() {
 }
 
 #[test]
-fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_what_is_pinned_or_offered() {
+fn lock_of_a_crashed_push_does_not_block_pins_and_offers() {
     let machines = Machines::new();
     let (key, base) = (TaskKey("one".into()), &machines.fixture.base);
     let next = machines.on_top(&machines.first, base, "next");
@@ -319,7 +319,7 @@ fn a_lock_file_of_a_push_that_died_is_not_in_the_way_of_what_is_pinned_or_offere
 }
 
 #[test]
-fn a_branch_lands_as_soon_as_nobody_can_be_moving_it() {
+fn branch_lands_once_no_process_can_be_moving_it() {
     let machines = Machines::new();
     let base = &machines.fixture.base;
     let next = machines.on_top(&machines.first, base, "next");
@@ -330,7 +330,7 @@ fn a_branch_lands_as_soon_as_nobody_can_be_moving_it() {
     }
     let error = land().unwrap_err();
     assert!(
-        error.to_string().contains("whoever keeps the hub removes it"),
+        error.to_string().contains("the hub's administrator removes it"),
         "{error}"
     );
     assert!(
@@ -343,7 +343,7 @@ fn a_branch_lands_as_soon_as_nobody_can_be_moving_it() {
 }
 
 #[test]
-fn a_lock_file_stays_while_a_push_is_under_way_whoever_began_it() {
+fn lock_stays_while_any_push_is_under_way() {
     let machines = Machines::new();
     let (run, first) = (&machines.run, &machines.first);
     let base = &machines.fixture.base;

@@ -1,7 +1,7 @@
 //! Repositories to test on.
 
 use domain::{CommitId, RunId, TaskKey};
-use git::{Hub, Identity, Stamp, WorktreeStart};
+use git::{Hub, Identity, Stamp, TreeId, WorktreeStart};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -172,6 +172,18 @@ pub(crate) fn result_on(fixture: &Fixture, parent: &CommitId, name: &str) -> Com
         .hub
         .commit_tree(&tree, std::slice::from_ref(parent), &stamp(name))
         .unwrap()
+}
+
+/// How many files of a commit differ from the base.
+pub(crate) fn changed_files(fixture: &Fixture, commit: &CommitId) -> usize {
+    fixture.hub.changed_paths(&fixture.base, commit).unwrap().len()
+}
+
+/// The tree that git itself merges two commits of the hub to.
+pub(crate) fn merged_by_git(fixture: &Fixture, ours: &CommitId, theirs: &CommitId) -> TreeId {
+    let output = git_in(fixture.hub.path(), &["merge-tree", "--write-tree", &ours.0, &theirs.0]);
+    assert!(output.status.success());
+    TreeId(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
 }
 
 /// The same on the base.

@@ -176,7 +176,7 @@ fn a_plain_directory_is_committed_as_it_is() {
 }
 
 #[test]
-fn a_directory_that_holds_repositories_or_too_much_is_refused_and_left() {
+fn directory_with_repositories_or_too_many_files_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("directory");
     UserRepository::init(&path.join("inner"));

@@ -38,7 +38,7 @@ fn adding_a_worktree_again_keeps_the_work_in_it() {
 }
 
 #[test]
-fn a_half_made_worktree_is_made_anew_and_a_stranger_is_left_alone() {
+fn unfinished_worktree_is_made_again_and_other_files_stay() {
     let fixture = Fixture::new();
     let start = WorktreeStart::At(fixture.base.clone());
     let place = fixture.place("task-1");
@@ -84,7 +84,7 @@ fn removing_a_worktree_leaves_nothing_and_can_be_repeated() {
 }
 
 #[test]
-fn what_is_known_of_a_worktree_that_is_not_there_is_forgotten() {
+fn registration_of_a_missing_worktree_is_removed() {
     let fixture = Fixture::new();
     let start = WorktreeStart::At(fixture.base.clone());
     let (there, gone) = (fixture.place("there"), fixture.place("gone"));

@@ -110,7 +110,7 @@ impl UserCommands {
     }
 }
 
-/// A path of the checkout, from a path that a person wrote, relative to `from`; `None`: it is elsewhere, or in `.git`.
+/// A path of the checkout, from a path in the configuration, relative to `from`; `None`: it is elsewhere, or in `.git`.
 fn within(root: &Path, from: &Path, written: &[u8]) -> Option<RepoPath> {
     if written.is_empty() || written.len() > 4096 {
         return None;

@@ -32,11 +32,11 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// After so many merges the temporary repositories are made anew, which bounds the disk they take.
+/// After this many merges the temporary repositories are made again, which bounds the disk space they take.
 const MERGES_PER_SCRATCH: usize = 500;
 
 /// Merges every commit with two parents that a reference of the repository reaches again, newest first, at most
-/// `last` of them. `progress` is told how many are done, of how many, and may stop the audit.
+/// `last` of them. `progress` gets how many are done, of how many, and may stop the audit.
 pub fn merge_audit(
     repository: &Path,
     last: Option<usize>,

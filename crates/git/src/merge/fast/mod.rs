@@ -1,6 +1,6 @@
 //! The fast merge: three-way over tree entries, never opening a subtree that only one side changed.
 //!
-//! It decides where git's ORT can do nothing else, and gives up on the slightest doubt. What ORT can do beyond taking
+//! It decides where git's ORT can do nothing else, and falls back on the slightest doubt. What ORT can do beyond taking
 //! the side that changed is to follow renames and to merge contents:
 //!
 //! - ORT looks for the new name of a path that a side removed only if the other side changed or removed that path

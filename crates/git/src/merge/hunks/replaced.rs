@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_in_is_read_back() {
+    fn written_values_are_read_back() {
         let text = conflicted(&["a\n", "", "b\nc\n", "", "d\n"]);
         for replaced in [["x\n", "y\n"], ["", ""], ["b\n", "c\n"], ["x\ny\n", ""]] {
             let whole = String::from_utf8(text.resolve(&replaced).unwrap()).unwrap();
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_can_be_read_in_two_ways_is_not() {
+    fn ambiguous_text_is_not_read() {
         let text = conflicted(&["a\n", "", "}\n", "", "d\n"]);
         assert_eq!(text.replaced("a\nx\n}\ny\nd\n").unwrap(), ["x\n", "y\n"]);
         assert_eq!(text.replaced("a\nx\n}\ny\n}\nd\n"), None);
     }
 
     #[test]
-    fn a_text_that_was_changed_elsewhere_is_not() {
+    fn text_changed_elsewhere_is_not_read() {
         let text = conflicted(&["a\n", "", "b\n", "", "d\n"]);
         for other in [
             "A\nx\nb\ny\nd\n",

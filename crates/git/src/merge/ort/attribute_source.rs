@@ -84,7 +84,7 @@ impl AttributeSource {
         Ok(Self::Files(directory))
     }
 
-    pub(super) fn tell(&self, command: &mut Command, ours: &CommitId) {
+    pub(super) fn apply_to(&self, command: &mut Command, ours: &CommitId) {
         match self {
             Self::Commit => {
                 command.env("GIT_ATTR_SOURCE", &ours.0);

@@ -76,7 +76,7 @@ fn name(random: &mut fastrand::Rng) -> Vec<u8> {
 /// git refuses by one file system's rules at a time; ours may be stricter only where several meet in one name, or where a
 /// name is no text.
 #[test]
-fn what_git_refuses_is_refused_and_of_plain_names_nothing_else() {
+fn same_names_are_refused_as_by_git() {
     let directory = tempfile::tempdir().unwrap();
     let repository = Repository::init_bare(directory.path()).unwrap();
     let blob = repository.blob(b"x").unwrap();

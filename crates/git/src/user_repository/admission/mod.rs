@@ -1,7 +1,7 @@
 //! The one place that decides which directories may become a workspace. It is asked when a run is submitted and again
 //! when it is prepared, because a path may lead elsewhere by then.
 //!
-//! NotAdmitted are the system's places, home directories and mount points themselves, the data directory, what another
+//! Refused are the system's directories, home directories and mount points themselves, the data directory, what another
 //! account owns or could exchange, and repositories that keep their parts elsewhere. A repository that exists is taken
 //! anywhere else; a directory is made, or made a repository, only below the configured roots.
 
@@ -106,8 +106,8 @@ impl Admission {
         }
     }
 
-    /// Whether a workspace that was admitted still is what its path leads to, whatever its owner is in the middle of.
-    /// One that is gone is for who looks for it.
+    /// Whether the path of an admitted workspace still leads to it, whatever operation is under way there. A workspace that
+    /// is gone is no error here: opening it reports that.
     ///
     /// # Errors
     /// As [`Admission::admit`].

@@ -8,7 +8,7 @@ use std::{
 };
 
 #[test]
-fn what_every_account_may_exchange_is_refused() {
+fn directories_that_every_account_can_write_are_refused() {
     let machine = Machine::new();
     machine.repository("home/ann/open/repository");
     permit(&machine.at("home/ann/open"), 0o777);
@@ -31,7 +31,7 @@ fn what_every_account_may_exchange_is_refused() {
 }
 
 #[test]
-fn what_another_account_owns_or_links_is_refused() {
+fn directories_and_links_of_other_accounts_are_refused() {
     if !as_root() {
         return;
     }

@@ -6,7 +6,7 @@ use git::{Admission, Found, NotAdmitted, TreeLimits, Unversioned, WorkspaceError
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 #[test]
-fn nothing_is_made_outside_the_roots_and_no_files_are_committed_unasked() {
+fn nothing_is_made_outside_the_roots_or_committed_without_request() {
     let machine = Machine::new();
     for path in [
         "elsewhere/new",
@@ -71,7 +71,7 @@ fn nothing_is_made_in_a_repository_or_a_git_directory() {
 }
 
 #[test]
-fn the_directories_of_this_machine_are_refused_and_nothing_is_made_there() {
+fn system_directories_of_this_machine_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     // Everything is a root, and still.
     let admission = Admission::new(vec!["/".into()], directory.path().join("data"));
@@ -120,7 +120,7 @@ fn the_directories_of_this_machine_are_refused_and_nothing_is_made_there() {
 }
 
 #[test]
-fn a_failed_initialise_leaves_nothing_behind_and_a_settled_one_stays() {
+fn failed_initialise_leaves_nothing_and_settled_one_stays() {
     let machine = Machine::new();
     let few = TreeLimits {
         max_changed_files: 3,
@@ -161,7 +161,7 @@ fn a_failed_initialise_leaves_nothing_behind_and_a_settled_one_stays() {
 }
 
 #[test]
-fn what_is_initialised_is_for_its_owner_alone() {
+fn initialised_repository_is_private() {
     let machine = Machine::new();
     let path = machine.at("home/ann/new");
     git::initialise(&path, &stamp("first"), &TreeLimits::default()).unwrap();

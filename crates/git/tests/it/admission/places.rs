@@ -10,7 +10,7 @@ use std::{
 };
 
 #[test]
-fn the_systems_directories_are_refused_and_all_that_is_in_them() {
+fn system_directories_and_their_contents_are_refused() {
     let machine = Machine::new();
     let before = listing(&machine.root);
     for path in [
@@ -110,7 +110,7 @@ fn a_repository_in_a_system_directory_is_refused_unless_its_operator_opened_the_
 }
 
 #[test]
-fn no_link_leads_to_where_the_path_may_not_go() {
+fn links_into_refused_directories_are_refused() {
     let machine = Machine::new();
     let ann = machine.at("home/ann/work");
     for (name, target) in [("a", "etc"), ("b", "usr"), ("c", "home"), ("d", "")] {
@@ -147,7 +147,7 @@ fn no_link_leads_to_where_the_path_may_not_go() {
 }
 
 #[test]
-fn what_a_caller_may_have_is_taken() {
+fn usable_directories_are_admitted() {
     let machine = Machine::new();
     machine.repository("home/ann/work/repository");
     machine.repository("elsewhere/repository");
@@ -230,7 +230,7 @@ fn texts_that_are_no_path_are_refused() {
 
 /// In a mount namespace of this thread's own: the machine's mounts are left alone.
 #[test]
-fn a_place_of_the_system_is_known_where_it_is_mounted_elsewhere() {
+fn system_directory_is_recognised_at_another_mount() {
     if !as_root() {
         return;
     }

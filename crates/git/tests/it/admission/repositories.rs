@@ -129,7 +129,7 @@ fn linked_worktrees_submodules_and_shared_clones_of_ours_are_taken() {
 }
 
 #[test]
-fn a_workspace_that_leads_elsewhere_by_now_is_delivered_to_no_more() {
+fn workspace_path_that_leads_elsewhere_gets_no_delivery() {
     let machine = Machine::new();
     let user = machine.repository("home/ann/work/repository");
     let still = || machine.admission.still_admits(&user.path);
