@@ -1,4 +1,4 @@
-//! An OpenAI-compatible server that nobody here wrote: `@copilotkit/aimock`, in the version that
+//! A third-party OpenAI-compatible server: `@copilotkit/aimock`, in the version that
 //! `crates/e2e/aimock/package.json` pins, playing that directory's fixtures strictly (a request without one is a 503).
 
 use crate::eventually;
@@ -12,20 +12,20 @@ use tokio::process::{Child, Command};
 
 /// The package's name in the registry.
 const PACKAGE: &str = "@copilotkit/aimock";
-/// How long fetching the package may take; it is fetched once for each target directory.
+/// Time limit for fetching the package, which happens once per target directory.
 const FETCH_LIMIT: Duration = Duration::from_secs(180);
 
-/// A running aimock; it ends with this value.
+/// A running aimock; dropping this stops it.
 #[derive(Debug)]
 pub struct Aimock {
-    /// What the product is told: `http://127.0.0.1:…/v1`.
+    /// The base URL for the product: `http://127.0.0.1:…/v1`.
     pub base_url: String,
     address: String,
     _process: Child,
 }
 
 impl Aimock {
-    /// Starts it, fetching it first where that was not done yet; `None` where there is no npm, which is said.
+    /// Starts it, and fetches it first if necessary; prints a note and returns `None` without npm.
     pub async fn start(directory: &Path) -> Option<Self> {
         drop(rustls::crypto::ring::default_provider().install_default());
         let npm = Command::new("npm").arg("--version").output().await;
@@ -69,7 +69,7 @@ impl Aimock {
         })
     }
 
-    /// Every request it got, oldest first: `body` as it came, `response` with the status and the fixture.
+    /// Every received request, oldest first: `body` as received, `response` with the status and the fixture.
     pub async fn journal(&self) -> Vec<Value> {
         let answer = reqwest::get(format!("{}/__aimock/journal", self.address))
             .await
@@ -83,7 +83,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("aimock")
 }
 
-/// The directory with the package in it: `target/aimock/<version>`, made by whoever comes first.
+/// The directory with the package: `target/aimock/<version>`, created by the first test that needs it.
 async fn installed() -> PathBuf {
     let package = std::fs::read_to_string(source().join("package.json")).expect("package.json can be read");
     let package: Value = serde_json::from_str(&package).expect("package.json is JSON");
@@ -103,7 +103,7 @@ async fn installed() -> PathBuf {
         std::fs::create_dir_all(&store).expect("a directory under target");
         let beside = tempfile::tempdir_in(&store).expect("a directory to fetch into");
         fetch(beside.path(), &store.join("cache")).await;
-        // A test beside this one may have been faster, and its copy is as good.
+        // A concurrent test may have installed the same package.
         if let Err(error) = std::fs::rename(beside.path(), &place) {
             assert!(place.is_dir(), "{} can't be made: {error}", place.display());
         }

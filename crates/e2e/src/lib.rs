@@ -1,8 +1,7 @@
-//! The product as its users meet it: the real binary in a process of its own, on its private Postgres, with a
-//! scripted model behind real HTTP.
+//! End-to-end test support: the real binary in its own process, with its private Postgres and a scripted model over real
+//! HTTP.
 //!
-//! The binary is the one beside the tests in the target directory: `cargo build --workspace` makes it, and `./test`
-//! does that first.
+//! The tests use the binary in the target directory. `cargo build --workspace` builds it, and `./test` does that first.
 
 pub mod aimock;
 pub mod truth;
@@ -21,9 +20,9 @@ use std::{
 };
 use tokio::process::Child;
 
-/// How long anything may take before a test gives up on it.
+/// The time limit for any fact to appear: a guard against hanging, not a performance assertion.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a fact is looked for.
+/// How often a fact is polled.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The binary under test.
@@ -43,7 +42,7 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// A directory that the database's user may enter, even where the test runs as root.
+/// A temporary directory that the database's user may enter, even if the test runs as root.
 pub fn directory() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let open = std::fs::Permissions::from_mode(0o755);
@@ -54,7 +53,7 @@ pub fn directory() -> tempfile::TempDir {
         .expect("a temporary directory")
 }
 
-/// A server process, its model and its place.
+/// A server process with its model and directory.
 pub struct Product {
     /// Data directory, repositories and logs.
     pub directory: tempfile::TempDir,
@@ -62,20 +61,20 @@ pub struct Product {
     pub model: Server,
     /// The typed client of the running server.
     pub client: Client,
-    /// Where it listens: `http://127.0.0.1:…`.
+    /// Its address: `http://127.0.0.1:…`.
     pub address: String,
     server: Child,
-    /// Further variables of the server's environment.
+    /// Additional environment variables of the server.
     environment: Vec<(String, String)>,
 }
 
 impl Product {
-    /// Starts `orchestrator serve` beside a model that plays a scenario.
+    /// Starts `orchestrator serve` with a model that plays a scenario.
     pub async fn start(scenario: Scenario) -> Self {
         Self::start_with(scenario, &[]).await
     }
 
-    /// The same, with variables added to the server's environment.
+    /// The same, with additional environment variables.
     pub async fn start_with(scenario: Scenario, environment: &[(&str, &str)]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let directory = directory();
@@ -103,7 +102,7 @@ impl Product {
         self.directory.path().join("data")
     }
 
-    /// Kills the server as a power cut would: SIGKILL, no last word.
+    /// Kills the server with SIGKILL, as in a power cut.
     pub async fn kill(&mut self) {
         self.server.kill().await.expect("the server is killed");
     }
@@ -116,7 +115,7 @@ impl Product {
         self.address = address;
     }
 
-    /// Asks the server to stop (SIGTERM) and waits until it has; its exit code.
+    /// Stops the server with SIGTERM, waits for its end and returns its exit code.
     pub async fn stop(&mut self) -> Option<i32> {
         let pid = self
             .server
@@ -136,14 +135,14 @@ impl Product {
         repository(&self.directory.path().join(name), files)
     }
 
-    /// Submits a run over HTTP as a user's body has it.
+    /// Submits a run over HTTP.
     pub async fn submit(&self, workspace: &Path, check: Option<&str>) -> RunId {
         submit(&self.address, workspace, check)
             .await
             .expect("the server answers")
     }
 
-    /// Waits for the run to end; the run as the API shows it.
+    /// Waits for the run to end and returns it as the API shows it.
     pub async fn end(&self, run: RunId) -> Value {
         let url = format!("{}/runs/{run}", self.address);
         eventually("the run ends", || async {
@@ -158,7 +157,7 @@ impl Product {
         database_of(&self.data_dir()).await
     }
 
-    /// How many calls the model got for a task.
+    /// The number of model calls for a task.
     pub fn calls_for(&self, task: &str) -> usize {
         self.journal()
             .iter()
@@ -166,21 +165,21 @@ impl Product {
             .count()
     }
 
-    /// What the model was asked.
+    /// The requests to the model.
     pub fn journal(&self) -> Vec<Entry> {
         self.model.journal()
     }
 
-    /// What the server has said on standard error.
+    /// The server's standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
     }
 }
 
 impl Drop for Product {
-    /// The server dies with its handle; its private database would live on until it misses its directory.
+    /// Stops the private database, which outlives the server.
     fn drop(&mut self) {
-        // Both may be gone already.
+        // Both may have ended already.
         drop(self.server.start_kill());
         stop_database(&self.data_dir());
     }
@@ -199,7 +198,7 @@ pub async fn database_of(data_dir: &Path) -> PgPool {
         .expect("the private database answers")
 }
 
-/// Ends it, if it runs.
+/// Stops it, if it runs.
 pub fn stop_database(data_dir: &Path) {
     let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid"));
     let pid = text.ok().and_then(|text| text.lines().next()?.trim().parse().ok());
@@ -208,7 +207,7 @@ pub fn stop_database(data_dir: &Path) {
     }
 }
 
-/// Submits a run to the server at an address, as a user's body has it; an error where it did not answer.
+/// Submits a run to the server at an address; an error if it does not answer.
 pub async fn submit(address: &str, workspace: &Path, check: Option<&str>) -> reqwest::Result<RunId> {
     let model = json!({"provider": "openai", "model_name": "scripted"});
     let mut config = json!({"director_model": model, "worker_model": model});
@@ -228,7 +227,7 @@ pub async fn submit(address: &str, workspace: &Path, check: Option<&str>) -> req
     Ok(id.expect("the answer has an id"))
 }
 
-/// Where a data directory's Postgres has its socket, as its own pid file says.
+/// The socket directory of a data directory's Postgres, from its pid file.
 fn socket_directory(data_dir: &Path) -> PathBuf {
     for entry in walk(data_dir) {
         if entry.file_name().is_some_and(|name| name == "postmaster.pid") {
@@ -254,7 +253,7 @@ fn walk(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Starts `orchestrator serve` with its data in a directory; the process, and its address once it is ready.
+/// Starts `orchestrator serve` with its data in a directory; returns the process and its address when it is ready.
 pub async fn serve(directory: &Path, model: &str, environment: &[(String, String)]) -> (Child, String) {
     let data_dir = directory.join("data");
     let mut command = server(&[], &data_dir, model);
@@ -273,14 +272,14 @@ pub async fn serve(directory: &Path, model: &str, environment: &[(String, String
     (child, address)
 }
 
-/// The command of a server, run by another program where one is given: `strace` with its arguments, for instance.
+/// The command of a server, optionally run by another program such as `strace` with its arguments.
 pub fn server(by: &[&str], data_dir: &Path, model: &str) -> tokio::process::Command {
     process(by, "serve", data_dir, model)
 }
 
 /// The same for `serve` or `worker`.
 pub fn process(by: &[&str], command: &str, data_dir: &Path, model: &str) -> tokio::process::Command {
-    // For those who speak to it.
+    // For clients of the server.
     drop(rustls::crypto::ring::default_provider().install_default());
     let binary = binary();
     let binary = binary.to_str().expect("the binary's path is UTF-8");
@@ -301,14 +300,14 @@ pub fn process(by: &[&str], command: &str, data_dir: &Path, model: &str) -> toki
     command
 }
 
-/// A signal to a process that may be gone.
+/// Sends a signal to a process that may have ended.
 pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         kill_process(pid, signal).unwrap_or_default();
     }
 }
 
-/// A killed server leaves its word behind; what is read next must be the new one's.
+/// Removes the address that a killed server left, so that the next one read is new.
 pub fn forget_address(data_dir: &Path) {
     drop(std::fs::remove_file(data_dir.join("server.json")));
 }
@@ -323,7 +322,7 @@ pub async fn ready(data_dir: &Path) -> Option<String> {
     answer.status().is_success().then_some(address)
 }
 
-/// Waits for a fact.
+/// Waits until a fact appears; panics after [`TIMEOUT`].
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let looking = async {
         loop {
@@ -339,7 +338,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
     }
 }
 
-/// Runs the binary's command line to its end, with nothing of the caller's own settings.
+/// Runs the binary to its end, without the caller's settings.
 pub fn orchestrator(arguments: &[&str], environment: &[(&str, &str)], directory: &Path) -> Output {
     Command::new(binary())
         .args(arguments)
@@ -379,7 +378,7 @@ pub fn repository(path: &Path, files: &[(&str, &str)]) -> PathBuf {
     path.to_owned()
 }
 
-/// Runs git in a repository and returns what it printed.
+/// Runs git in a repository and returns its output.
 pub fn git(path: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(path)

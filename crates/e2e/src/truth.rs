@@ -1,8 +1,8 @@
-//! What must hold in the database once every run has ended, whatever happened on the way.
+//! Invariants of the database after every run has ended.
 
 use sqlx::PgPool;
 
-/// Statements that find something only where the rows contradict each other.
+/// Queries that return rows only if rows contradict each other.
 const CONTRADICTIONS: [(&str, &str); 10] = [
     (
         "a counter differs from its rows",
@@ -64,7 +64,7 @@ const CONTRADICTIONS: [(&str, &str); 10] = [
     ),
 ];
 
-/// What the rows contradict each other in; nothing, where all is well.
+/// The contradictions among rows; empty if there are none.
 pub async fn contradictions(database: &PgPool) -> Vec<String> {
     let mut contradictions = Vec::new();
     for (what, query) in CONTRADICTIONS {

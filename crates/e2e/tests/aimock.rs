@@ -1,18 +1,18 @@
-//! The product against an OpenAI-compatible server that nobody here wrote. Where npm exists, this runs or fails.
+//! The product with a third-party OpenAI-compatible server. Skipped only without npm.
 
 use e2e::{Product, aimock::Aimock, git, orchestrator};
 use serde_json::Value;
 use sim_llm::Scenario;
 use std::path::Path;
 
-/// Passes while the greeting is unfinished, and only if the second file really quotes the first afterwards.
+/// Passes before the greeting is finished, and afterwards only if the second file quotes the first.
 const CHECK: &str = "test ! -e greeting/world.txt || (head -n 1 greeting/world.txt | cmp - greeting/hello.txt)";
 
 /// Director once, two turns for the first task, three for the second.
 const CALLS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_completes_a_run_with_a_strangers_models() {
+async fn server_completes_a_run_with_third_party_models() {
     let directory = e2e::directory();
     let Some(aimock) = Aimock::start(directory.path()).await else {
         return;
@@ -32,7 +32,7 @@ async fn the_server_completes_a_run_with_a_strangers_models() {
 }
 
 #[tokio::test]
-async fn the_command_line_completes_a_run_with_a_strangers_models() {
+async fn command_line_completes_a_run_with_third_party_models() {
     let directory = e2e::directory();
     let Some(aimock) = Aimock::start(directory.path()).await else {
         return;
@@ -83,7 +83,7 @@ fn greeting_is_on_the_branch(repository: &Path, branch: &str) {
     );
 }
 
-/// No request was without its fixture, every one was a stream that asked for usage, and workers had tools.
+/// Every request had a fixture, was a stream with usage, and workers had tools.
 async fn strict_journal(aimock: &Aimock) {
     let journal = aimock.journal().await;
     assert_eq!(journal.len(), CALLS, "{journal:#?}");
@@ -97,7 +97,7 @@ async fn strict_journal(aimock: &Aimock) {
     assert_eq!(with_tools, CALLS - 1, "all but the director's");
 }
 
-/// What the streams said of usage is in the ledger, call by call, with its price.
+/// The ledger has the usage of each stream with its price.
 async fn every_call_is_counted(product: &Product) {
     let counted: (i64, i64) = sqlx::query_as(
         "select count(*), \

@@ -1,4 +1,4 @@
-//! `orchestrator clean`, through the server that holds the data directory and by itself.
+//! `orchestrator clean`, through a running server and without one.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use domain::RunId;
@@ -32,7 +32,7 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// What the command prints, and the runs it names.
+/// The output of the command, and the runs it names.
 fn clean(product: &Product, flags: &[&str]) -> (Value, Vec<String>) {
     let data_dir = product.data_dir();
     let arguments = ["clean", "--json", "--data-dir", data_dir.to_str().unwrap()];

@@ -1,12 +1,12 @@
-//! The newcomer's last step: the product works on a clone of its own repository, gated by that repository's own
-//! tests, which a compiler in the sandbox builds from the registry and the toolchain it is granted read-only.
+//! The product works on a clone of its own repository. The gate is that repository's tests, which the sandbox builds with
+//! the read-only registry and toolchain.
 
 use e2e::{aimock::Aimock, done, git, orchestrator, plan};
 use serde_json::{Value, json};
 use sim_llm::{Options, Rule, Scenario, Server};
 use std::path::{Path, PathBuf};
 
-/// The gate: a cold build of one crate and what it needs, about 20 seconds on two cores.
+/// The gate: a cold build of one crate with its dependencies, about 20 seconds on two cores.
 const CHECK: &str = "cargo test -p domain --offline";
 /// A file of the repository in which one task edits a comment.
 const EDITED: &str = "crates/domain/src/ids.rs";
@@ -16,7 +16,7 @@ const ADDED: &str = "crates/domain/tests/short_names.rs";
 const ADDED_BY_AIMOCK: &str = "crates/domain/tests/two_names.rs";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
+async fn run_works_on_a_clone_of_this_repository() {
     let place = Place::new();
     let model = Server::start(scenario(&place.clone), Options::default())
         .await
@@ -29,7 +29,7 @@ async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
     };
     assert_eq!(with_it, before + 1, "the added test ran in the gate");
 
-    // The same once more from what was delivered, with models that nobody here wrote, and a warm build.
+    // Again from the delivered branch, with a third-party model server and a warm build.
     let Some(aimock) = Aimock::start(place.directory.path()).await else {
         return;
     };
@@ -38,7 +38,7 @@ async fn a_clone_of_this_repository_is_worked_on_under_its_own_tests() {
     assert_eq!(tests_passed(&report), [with_it + 1]);
 }
 
-/// Two tasks: one edits a comment, one adds a test behind it.
+/// Two tasks: one edits a comment, the other depends on it and adds a test.
 fn scenario(clone: &Path) -> Scenario {
     let text = std::fs::read_to_string(clone.join(EDITED)).expect("the file can be read");
     let first = text.lines().next().expect("the file begins with a comment");
@@ -56,7 +56,7 @@ fn scenario(clone: &Path) -> Scenario {
     ])
 }
 
-/// How many tests each merge's gate saw pass, in the order of landing.
+/// The number of passed tests of each merge's gate, in landing order.
 fn tests_passed(report: &Value) -> Vec<u64> {
     let merges = report["merges"].as_array().expect("the report lists merges");
     let passed = merges.iter().map(|merge| {
@@ -78,7 +78,7 @@ impl Place {
         let clone = directory.path().join("clone");
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         git(&own, &["clone", "--quiet", ".", &clone.display().to_string()]);
-        // Whatever this checkout stands on, a branch or a bare commit.
+        // This checkout may be on a branch or a detached commit.
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
         Self { directory, clone }
     }
@@ -109,7 +109,7 @@ impl Place {
         report
     }
 
-    /// What the run changed, as its branch has it; the checkout followed, and nothing was built in it.
+    /// The files that the run changed; also checks that the checkout moved along and that nothing was built in it.
     fn changed(&self, report: &Value) -> Vec<String> {
         let branch = report["branch"].as_str().expect("the report names the branch");
         let base = report["base"].as_str().expect("the report names the base");

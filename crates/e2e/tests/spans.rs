@@ -1,4 +1,4 @@
-//! A run is one trace: a span for each thing that happened, as many as there are rows, each under its parent.
+//! A run is one trace: one span per row, each under its parent.
 
 #[path = "common/collector.rs"]
 mod collector;
@@ -13,7 +13,7 @@ use sim_llm::{Rule, Scenario};
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The spans that came, by their ids.
+/// The received spans by id.
 struct Trace {
     spans: Vec<Span>,
 }
@@ -55,7 +55,7 @@ async fn stored_trace(database: &PgPool, run: RunId) -> String {
     trace.fetch_one(database).await.expect("the run's trace")
 }
 
-/// Waits until the root span and those of all tasks have come: everything else ends before them, or with them.
+/// Waits for the root span and the spans of all tasks; all other spans end before them.
 async fn whole_trace(collector: &Collector, tasks: usize, merges: usize) -> Trace {
     eventually("the spans arrive", || async {
         let trace = Trace::of(collector);
@@ -66,7 +66,7 @@ async fn whole_trace(collector: &Collector, tasks: usize, merges: usize) -> Trac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_one_trace_with_a_span_for_every_row() {
+async fn run_is_one_trace_with_a_span_per_row() {
     let collector = Collector::start().await;
     let product = Product::start_with(demo::scenario(), &collector.environment()).await;
     let repository = demo::repository(&product);
@@ -112,7 +112,7 @@ async fn as_many_as_rows(trace: &Trace, database: &PgPool) {
     assert_eq!(kinds.len(), 11, "{kinds:?}");
 }
 
-/// A gate ahead of its turn is stopped when what it was built on fails; it has no verdict, and so no row.
+/// Whether it is an early gate that was stopped because its base failed; it has no verdict and no row.
 fn was_stopped(span: &Span) -> bool {
     span.kind() == "gate.verify" && span.attributes.get("error.type").is_some_and(|kind| kind == "stopped")
 }
@@ -139,7 +139,7 @@ fn the_tree_is_that_of_the_contract(trace: &Trace) {
             span.name,
             parent.name
         );
-        // Spans that are emitted late take their times from the database's clock, to the microsecond.
+        // Late spans use the database's clock, with microseconds.
         assert!(
             span.start + 1_000_000 >= parent.start,
             "{} begins before {}",
@@ -150,7 +150,7 @@ fn the_tree_is_that_of_the_contract(trace: &Trace) {
     }
 }
 
-/// Not only as many, but the right ones under each parent.
+/// Checks that the right spans are under each parent.
 async fn the_numbers_are_those_of_the_rows(trace: &Trace, database: &PgPool) {
     let sql = "
         select t.id, a.number, (select count(*) from turn u where u.attempt = a.id),
@@ -248,7 +248,7 @@ fn names_follow_the_conventions(trace: &Trace) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_outlives_its_server_stays_one_trace() {
+async fn run_that_outlives_its_server_is_one_trace() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
         Rule::worker("first")
@@ -283,7 +283,7 @@ async fn a_run_that_outlives_its_server_stays_one_trace() {
     let id = stored_trace(&product.database().await, run).await;
     assert_eq!(product.stop().await, Some(0));
     assert!(trace.spans.iter().all(|span| span.trace == id), "one run, one trace");
-    // The turn that died with the server has no span; all others hang together.
+    // The turn that was running at the crash has no span; all others are connected.
     assert_eq!(
         trace.kind("invoke_agent").count(),
         2,

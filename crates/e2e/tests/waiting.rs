@@ -23,7 +23,7 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test]
-async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
+async fn waiting_merge_is_listed_checked_out_decided_and_landed() {
     let mut product = Product::start(scenario()).await;
     let repository = product.repository("work", &[(PATH, "one\ntwo\n")]);
     let model = || {
@@ -88,7 +88,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     assert!(report.contains(&format!("merges show {id}")), "{report}");
     assert!(report.contains("waits for you: conflict in"), "{report}");
 
-    // What can't be used says what and why, and changes nothing.
+    // Invalid decisions are rejected with a reason, and change nothing.
     let place = product.directory.path();
     let directory = place.join("decide");
     let directory_name = directory.display().to_string();
@@ -124,7 +124,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
         "{said}"
     );
 
-    // Left to the layers once more, which know no better.
+    // Passed to the layers again, which can't decide it either.
     let asked = product.journal().len();
     let (code, said, error) = call(&["merges", "resolve", &id, "--layers", PATH]);
     assert_eq!(code, Some(0), "{error}");
@@ -136,7 +136,7 @@ async fn what_waits_is_listed_checked_out_decided_in_a_directory_and_lands() {
     })
     .await;
 
-    // It can be looked at without a server, and nothing goes on because of that.
+    // It can be shown without a server, and showing continues nothing.
     product.kill().await;
     let asked = product.journal().len();
     for words in [

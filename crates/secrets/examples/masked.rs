@@ -1,4 +1,4 @@
-//! What would be masked in the text on standard input, and how long finding it takes:
+//! Shows what would be masked in the text on standard input, and how long the search takes:
 //!
 //! ```sh
 //! git log -p --no-color | cargo run --release -p secrets --example masked

@@ -1,4 +1,4 @@
-//! Secrets in addresses and in what commands and headers authenticate with.
+//! Finds secrets in addresses, authentication headers and command options.
 
 use crate::{spans::Span, value, words};
 use base64::Engine;
@@ -6,15 +6,15 @@ use base64::Engine;
 const LONGEST_AUTHORITY: usize = 1024;
 const LONGEST_CREDENTIAL: usize = 8192;
 const SHORTEST_CREDENTIAL: usize = 8;
-/// So long is no word.
+/// A credential of this length is certainly random.
 const SURELY_RANDOM: usize = 32;
 const SHORTEST_USER_TOKEN: usize = 12;
-/// Documentation writes these.
+/// Placeholders from documentation.
 const PLACEHOLDERS: [&str; 9] = [
     "password", "passwd", "pass", "pwd", "pw", "secret", "token", "user", "xxx",
 ];
 
-/// The credentials before the `@` of an address whose `://` stands at these places.
+/// Finds the credentials before the `@` of an address, whose `://` ends here.
 pub(crate) fn in_address(text: &[u8], end: usize, spans: &mut Vec<Span>) {
     let window = &text[end..text.len().min(end + LONGEST_AUTHORITY)];
     let ends = |byte: &u8| !byte.is_ascii_graphic() || b"/?\"'`<>\\{}|^".contains(byte);
@@ -51,7 +51,7 @@ fn is_literal(credential: &[u8]) -> bool {
     !placeholder && !reference
 }
 
-/// What follows the name of a scheme, such as `Bearer`.
+/// The credential after an authentication scheme such as `Bearer`.
 pub(crate) fn behind_scheme(text: &[u8], start: usize, end: usize) -> Option<Span> {
     if start > 0 && (text[start - 1].is_ascii_alphanumeric() || text[start - 1] == b'_') {
         return None;
@@ -81,7 +81,7 @@ pub(crate) fn behind_scheme(text: &[u8], start: usize, end: usize) -> Option<Spa
     (random || holds_a_pair(credential)).then(|| from..from + length)
 }
 
-/// Whether it is a name and a password in base64.
+/// Whether it is a user name and password in base64.
 fn holds_a_pair(credential: &[u8]) -> bool {
     let unpadded: Vec<u8> = credential.iter().copied().filter(|byte| *byte != b'=').collect();
     base64::engine::general_purpose::STANDARD_NO_PAD

@@ -1,36 +1,36 @@
-//! Secrets that only their name gives away: `DB_PASSWORD=…`, `"api_key": "…"`, `--token …`, `secret := "…"`.
+//! Finds secrets by their names: `DB_PASSWORD=…`, `"api_key": "…"`, `--token …`, `secret := "…"`.
 
 use crate::{
     spans::Span,
     value::{self, Place},
 };
 
-/// Names are no longer.
+/// The longest name.
 const LONGEST_NAME: usize = 80;
-/// Blanks between a name, its sign and its value.
+/// The most blanks between a name, its sign and its value.
 const MOST_BLANKS: usize = 12;
-/// What is longer is no single secret, or is found by its own rule.
+/// The longest value; longer ones are not single secrets, or have their own rule.
 const LONGEST_VALUE: usize = 4096;
-/// A type between a name and its value: `token: &'static str = "…"`.
+/// The longest type between a name and its value: `token: &'static str = "…"`.
 const LONGEST_TYPE: usize = 40;
 
-/// A name and the value that stands behind it.
+/// A name and its value.
 pub(crate) struct Assignment {
     pub(crate) name: Span,
     pub(crate) value: Span,
     pub(crate) quoted: bool,
-    /// Whether the sign is `=` and touches both.
+    /// Whether the sign is `=` without blanks.
     pub(crate) tight: bool,
 }
 
-/// The assignment whose name holds the text at these places.
+/// The assignment whose name contains this range.
 pub(crate) fn around(text: &[u8], start: usize, end: usize) -> Option<Assignment> {
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let mut from = start;
     while from > 0 && start - from < LONGEST_NAME && in_name(text[from - 1]) {
         from -= 1;
     }
-    // The letter of an escape belongs to no name.
+    // The letter of an escape is not part of a name.
     if from > 0 && text[from - 1] == b'\\' && matches!(text[from], b'n' | b'r' | b't') && from < start {
         from += 1;
     }
@@ -48,7 +48,7 @@ pub(crate) fn around(text: &[u8], start: usize, end: usize) -> Option<Assignment
     skip_blanks(text, &mut at);
     let sign_at = at;
     let Some(sign) = sign(text, at, quote_closed) else {
-        // An option of a command needs no sign.
+        // A command-line option needs no sign.
         return (option && at > before_sign)
             .then(|| literal(text, at))
             .flatten()
@@ -111,7 +111,7 @@ fn skip_quote(text: &[u8], at: &mut usize) -> bool {
     false
 }
 
-/// The length of what assigns.
+/// The length of the assignment sign.
 fn sign(text: &[u8], at: usize, quote_closed: bool) -> Option<usize> {
     let rest = &text[at..];
     for sign in [&b"==="[..], b"==", b"!=", b"::"] {
@@ -132,7 +132,7 @@ fn sign(text: &[u8], at: usize, quote_closed: bool) -> Option<usize> {
     }
 }
 
-/// The value that begins here, without its quotes.
+/// The value that starts here, without its quotes.
 fn literal(text: &[u8], at: usize) -> Option<(Span, bool)> {
     let mut from = at;
     // Prefixes of string literals: b"…", f"…", r"…", u"…".
@@ -166,12 +166,12 @@ pub(crate) fn secret(text: &[u8], assignment: &Assignment) -> Option<Span> {
     let mut value = assignment.value.clone();
     let bytes = &text[value.clone()];
     if !assignment.quoted {
-        // What follows an unquoted value shows that it is code: a call, a path, a template.
+        // An unquoted value followed by one of these is code: a call, a path, a template.
         let closes = text[value.end..].starts_with(b"</");
         if matches!(text.get(value.end), Some(b'(' | b'{' | b'<' | b'|')) && !closes {
             return None;
         }
-        // In an address the next parameter begins here.
+        // In a query string, the next parameter starts here.
         if let Some(end) = bytes.iter().position(|byte| *byte == b'&') {
             value.end = value.start + end;
         }
@@ -182,7 +182,7 @@ pub(crate) fn secret(text: &[u8], assignment: &Assignment) -> Option<Span> {
     value::is_secret(&text[value.clone()], place, assignment.quoted).then_some(value)
 }
 
-/// What a name says of its value; `None` if nothing.
+/// The kind of place that a name indicates; `None` if it names no secret.
 fn place_of(name: &[u8], assignment: &Assignment) -> Option<Place> {
     let kind = name_kind(name)?;
     let capitals = name
@@ -195,14 +195,14 @@ fn place_of(name: &[u8], assignment: &Assignment) -> Option<Place> {
     })
 }
 
-/// What a name is for.
+/// What a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Password,
     Other,
 }
 
-/// Words that may stand behind the one that says it is secret.
+/// Words that may follow the word that indicates a secret.
 const TAILS: [&str; 27] = [
     "value",
     "val",
@@ -233,8 +233,8 @@ const TAILS: [&str; 27] = [
     "hex",
 ];
 
-/// Whether something of this name is secret, judged by its words: `DB_PASSWORD`, `apiKey`, `aws.secret-access-key`;
-/// not `token_count`, `secretName`, `public_key`.
+/// The kind of secret that a name indicates by its words: `DB_PASSWORD`, `apiKey`, `aws.secret-access-key`; not
+/// `token_count`, `secretName`, `public_key`.
 pub(crate) fn name_kind(name: &[u8]) -> Option<Kind> {
     let mut words = words_of(name);
     while words
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_judged_by_its_words() {
+    fn names_are_classified_by_their_words() {
         for name in [
             "DB_PASSWORD",
             "password",

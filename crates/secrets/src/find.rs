@@ -1,4 +1,4 @@
-//! Finds everything in a text that looks like a secret: one pass over it for keywords, and a closer look at each.
+//! Finds everything in a text that looks like a secret: one pass for keywords, then a check of each hit.
 
 use crate::{
     address, assignment, key_block,
@@ -7,14 +7,14 @@ use crate::{
     words,
 };
 
-/// How far from the id of an AWS key its secret is looked for.
+/// How far from an AWS key id its secret is searched.
 const AWS_NEIGHBOURHOOD: usize = 400;
 const AWS_SECRET: usize = 40;
 
-/// Where something looks like a secret.
+/// Adds the spans that look like secrets.
 pub(crate) fn find(text: &[u8], spans: &mut Vec<Span>) {
     let Some(rules) = rules() else { return };
-    // A key's lines are each a hit of some kind; what is masked already needs no second look.
+    // Each line of a key may be a hit; hits within a masked key are skipped.
     let mut looked_until = 0;
     for hit in rules.finder.find_overlapping_iter(text) {
         let (meaning, exact) = &rules.meanings[hit.pattern().as_usize()];
@@ -33,7 +33,7 @@ pub(crate) fn find(text: &[u8], spans: &mut Vec<Span>) {
     }
 }
 
-/// Looks at one place. Where a key's body was found it says where that ends.
+/// Checks one hit. Returns the end of a key's body, if it found one.
 fn look(
     rules: &Rules,
     meaning: Meaning,
@@ -74,10 +74,10 @@ fn look(
             address::in_address(text, end, spans);
             None
         }
-        Meaning::KeyBegins => body(text, key_block::after_beginning(text, start)?, spans),
+        Meaning::KeyBegins => body(text, key_block::after_first_line(text, start)?, spans),
         Meaning::KeyBody => body(text, key_block::from_its_first_line(text, start)?, spans),
         Meaning::KeyEnds => {
-            body(text, key_block::before_end(text, start)?, spans);
+            body(text, key_block::before_last_line(text, start)?, spans);
             None
         }
         Meaning::KeyInBase64 => {
@@ -98,7 +98,7 @@ fn body(text: &[u8], body: Span, spans: &mut Vec<Span>) -> Option<usize> {
     Some(end)
 }
 
-/// Secrets beside the id of their key, which have neither prefix nor name there.
+/// Finds AWS secrets near their key id, where they have neither prefix nor name.
 fn aws_secrets(text: &[u8], start: usize, end: usize, spans: &mut Vec<Span>) {
     let from = start.saturating_sub(AWS_NEIGHBOURHOOD);
     let to = text.len().min(end + AWS_NEIGHBOURHOOD);
@@ -107,7 +107,7 @@ fn aws_secrets(text: &[u8], start: usize, end: usize, spans: &mut Vec<Span>) {
     while at < to {
         let length = text[at..to].iter().position(|byte| !belongs(*byte)).unwrap_or(to - at);
         let candidate = &text[at..at + length];
-        // The letter of an escape stands before it, in a text within a text.
+        // In a nested text, the letter of an escape precedes it.
         let escaped = at > 0 && text[at - 1] == b'\\' && length == AWS_SECRET + 1;
         let candidate = if escaped { &candidate[1..] } else { candidate };
         if candidate.len() == AWS_SECRET && is_aws_secret(candidate) {

@@ -1,16 +1,16 @@
-//! JSON: only the texts in it are masked, each for itself, so that what comes out is JSON of the same shape. The name of
-//! a text counts too: `{"password": "…"}`.
+//! Masks JSON: each string separately, so that the result is JSON of the same shape. A string's name counts too:
+//! `{"password": "…"}`.
 
 use crate::{MASK, assignment, redacted_plain, value};
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Texts within texts within texts: so deep is looked.
+/// How many levels of JSON within strings are searched.
 const DEEPEST: usize = 4;
-/// Longer texts are looked at as plain text, in which nothing is masked over the end of a quoted text.
+/// Longer texts are searched as plain text, in which no mask crosses the end of a quoted string.
 const LONGEST: usize = 16 << 20;
 
-/// The document with secrets masked in its texts. Names stay as they are, but for values that are known.
+/// The document with secrets masked in its strings. Names stay, except for registered values.
 pub fn redact_json(document: &Value) -> Value {
     value_under(document, None)
 }
@@ -27,9 +27,9 @@ fn value_under(document: &Value, name: Option<&str>) -> Value {
     }
 }
 
-/// A text that stands under a name.
+/// Masks a string with this name.
 fn leaf<'a>(text: &'a str, name: Option<&str>, depth: usize) -> Cow<'a, str> {
-    // As strict as elsewhere: a schema and a report hold words under such names too.
+    // As strict as elsewhere: schemas and reports have words under such names too.
     let secret = name.is_some_and(|name| assignment::name_kind(name.as_bytes()).is_some())
         && value::is_secret(text.as_bytes(), value::Place::Named, true);
     if secret {
@@ -38,7 +38,7 @@ fn leaf<'a>(text: &'a str, name: Option<&str>, depth: usize) -> Cow<'a, str> {
     redacted_within(text, depth)
 }
 
-/// The text with secrets masked; where it is JSON itself, in its texts.
+/// The text with secrets masked; if it is JSON, within its strings.
 pub(crate) fn redacted_within(text: &str, depth: usize) -> Cow<'_, str> {
     let trimmed = text.trim_start();
     let may_be = depth < DEEPEST && text.len() <= LONGEST && (trimmed.starts_with('{') || trimmed.starts_with('['));
@@ -48,7 +48,7 @@ pub(crate) fn redacted_within(text: &str, depth: usize) -> Cow<'_, str> {
     redacted_plain(text)
 }
 
-/// Masks the texts of a document that is known to be JSON, and leaves every other byte of it.
+/// Masks the strings of a valid JSON document, and keeps every other byte.
 fn in_document(text: &str, depth: usize) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut masked: Option<String> = None;
@@ -78,7 +78,7 @@ fn in_document(text: &str, depth: usize) -> Cow<'_, str> {
         if is_name {
             name = Some(content);
         } else if behind != Some(b',') || !next_is_text(bytes, end) {
-            // In an array the next text stands under the same name.
+            // In an array, the next string has the same name.
             name = None;
         }
         at = end;
@@ -92,7 +92,7 @@ fn in_document(text: &str, depth: usize) -> Cow<'_, str> {
     }
 }
 
-/// Owned only where something changed.
+/// Owned only if something changed.
 fn own<'a>(clean: Cow<'_, str>, content: &'a str) -> Cow<'a, str> {
     if *clean == *content {
         Cow::Borrowed(content)

@@ -1,21 +1,21 @@
-//! Private keys in their armour: the whole block, whole or cut, over lines, escaped, quoted, in a diff or in a listing.
+//! Finds armoured private keys: complete or truncated, over lines, escaped, quoted, in a diff or a listing.
 
 use crate::{spans::Span, words};
 use base64::Engine;
 
 /// The longest first line.
 const LONGEST_MARK: usize = 120;
-/// The longest body that is looked for: a key of 16,384 bits has 12,700 characters, and escapes and margins come on top.
+/// The longest body: a key of 16,384 bits has 12,700 characters, plus escapes and margins.
 pub(crate) const LONGEST_BODY: usize = 32 * 1024;
-/// The longest line of a body; those without line ends are one.
+/// The longest line of a body, which may have no line ends.
 const LONGEST_LINE: usize = LONGEST_BODY;
-/// The longest text before each line, such as the file and the number that a search prints.
+/// The longest text before each line, such as the file and line number of a search.
 const LONGEST_PREFIX: usize = 300;
-/// A line of base64 that is no word.
+/// A line of base64 that is too long to be a word.
 const SURE_LINE: usize = 24;
 
-/// The body behind a first line that begins at this place.
-pub(crate) fn after_beginning(text: &[u8], start: usize) -> Option<Span> {
+/// The body after the first line of a block, which starts here.
+pub(crate) fn after_first_line(text: &[u8], start: usize) -> Option<Span> {
     let window = &text[start..text.len().min(start + LONGEST_MARK)];
     let first_line = if window.starts_with(b"Private-Lines: ") {
         window
@@ -36,7 +36,7 @@ pub(crate) fn after_beginning(text: &[u8], start: usize) -> Option<Span> {
     Some(from..body_end(text, from, prefix_before(text, start)))
 }
 
-/// The body that begins here, within its first line.
+/// The body whose first line contains this position.
 pub(crate) fn from_its_first_line(text: &[u8], start: usize) -> Option<Span> {
     let mut from = start;
     while from > 0 && start - from < 32 && is_base64(text[from - 1]) {
@@ -46,8 +46,8 @@ pub(crate) fn from_its_first_line(text: &[u8], start: usize) -> Option<Span> {
     (end - from >= 2 * SURE_LINE).then_some(from..end)
 }
 
-/// The body before a last line that begins at this place: what is left of a block whose beginning was cut off.
-pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
+/// The body before the last line of a block, which starts here: the rest of a block without its start.
+pub(crate) fn before_last_line(text: &[u8], start: usize) -> Option<Span> {
     let window = &text[start..text.len().min(start + LONGEST_MARK)];
     let line = &window[..window
         .iter()
@@ -57,7 +57,7 @@ pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
     let lowest = start.saturating_sub(LONGEST_BODY);
     let prefix = prefix_before(text, start);
     let mut from = start - prefix.len();
-    // Backwards over lines of base64, as long as they are.
+    // Backwards over lines of base64.
     loop {
         let mut line_end = from;
         while line_end > lowest && is_margin(text[line_end - 1]) {
@@ -68,7 +68,7 @@ pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
         while line_start > lowest && is_base64(text[line_start - 1]) {
             line_start -= 1;
         }
-        // The letter of an escape before a line is none of its own.
+        // The letter of an escape before a line is not part of it.
         if line_start > lowest && text[line_start - 1] == b'\\' && line_start < line_end {
             line_start += 1;
         }
@@ -87,7 +87,7 @@ pub(crate) fn before_end(text: &[u8], start: usize) -> Option<Span> {
     (from < start - prefix.len()).then(|| from..trimmed_end(text, from, start))
 }
 
-/// A whole key in base64, as Kubernetes keeps it.
+/// A whole key in base64, as in Kubernetes secrets.
 pub(crate) fn in_base64(text: &[u8], start: usize) -> Option<Span> {
     let length = text[start..]
         .iter()
@@ -108,13 +108,13 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// What stands around the lines of a body: line ends, indents, quotes and what joins strings, margins of listings,
-/// comments and diffs.
+/// Whether it can surround the lines of a body: line ends, indents, quotes and joined strings, margins of listings, comments
+/// and diffs.
 fn is_margin(byte: u8) -> bool {
     byte.is_ascii_whitespace() || b"\"'`+|>#*,.;()-:".contains(&byte)
 }
 
-/// What stands on the line before this place, if a listing may have put it before every line: `settings:12:`.
+/// The text before this position on its line, if a listing may repeat it on every line: `settings:12:`.
 fn prefix_before(text: &[u8], at: usize) -> &[u8] {
     let lowest = at.saturating_sub(LONGEST_PREFIX);
     let begins_line =
@@ -124,7 +124,7 @@ fn prefix_before(text: &[u8], at: usize) -> &[u8] {
         return &[];
     };
     let prefix = &text[start..at];
-    // Anything else may be the body itself.
+    // Anything else may be part of the body.
     if !prefix.ends_with(b":") && !prefix.ends_with(b"-") {
         return &[];
     }
@@ -132,7 +132,7 @@ fn prefix_before(text: &[u8], at: usize) -> &[u8] {
     &prefix[lead..]
 }
 
-/// The length of that prefix where a line begins with it again, with another number and another mark after it.
+/// The length of the prefix if the line starts with it, possibly with another number or mark.
 fn repeated(line: &[u8], prefix: &[u8]) -> Option<usize> {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (mut at, mut seen) = (0, 0);
@@ -163,7 +163,7 @@ fn without_escapes_before(text: &[u8], lowest: usize, mut end: usize) -> usize {
     end
 }
 
-/// Where a body that begins here ends: before its last line, or behind the last line that may belong to it.
+/// The end of the body that starts here: before the last line of the block, or after the last line that may belong to it.
 fn body_end(text: &[u8], from: usize, prefix: &[u8]) -> usize {
     let highest = text.len().min(from + LONGEST_BODY);
     let (mut at, mut end) = (from, from);
@@ -218,7 +218,7 @@ fn body_end(text: &[u8], from: usize, prefix: &[u8]) -> usize {
         lines += 1;
         at = line_end;
         end = line_end;
-        // Only the last line is short, and the checksum of PGP behind it.
+        // Only the last line is short, and the checksum of PGP after it.
         let checksum = text[behind_margin(text, at, highest)..highest].starts_with(b"=");
         if short && lines > 1 && !checksum {
             break;
@@ -251,7 +251,7 @@ fn behind_margin(text: &[u8], mut at: usize, highest: usize) -> usize {
     at
 }
 
-/// Behind a header that begins here, if one does.
+/// The end of the header that starts here, if there is one.
 fn header(text: &[u8], at: usize, highest: usize) -> Option<usize> {
     let name = text[at..highest]
         .iter()
@@ -272,7 +272,7 @@ fn trimmed_end(text: &[u8], from: usize, mut end: usize) -> usize {
     without_escapes_before(text, from, end)
 }
 
-/// The parts of a block's body to be masked: all of it, or line by line where marks of a program stand between.
+/// Adds the spans of a body to mask: all of it, or its lines if source code is between them.
 pub(crate) fn parts(text: &[u8], body: Span, spans: &mut Vec<Span>) {
     let bytes = &text[body.clone()];
     if !bytes.iter().any(|byte| b"\"'`\\".contains(byte)) {
@@ -291,7 +291,7 @@ pub(crate) fn parts(text: &[u8], body: Span, spans: &mut Vec<Span>) {
                 .iter()
                 .position(|byte| !is_base64(*byte))
                 .unwrap_or(body.end - at);
-        // Names of headers stay readable, and what is too short tells nothing.
+        // Names of headers stay readable.
         if end > at && text.get(end) != Some(&b':') {
             spans.push(at..end);
         }
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_a_listing_is_masked_line_by_line() {
+    fn key_in_listing_is_masked_line_by_line() {
         let begin = "-----BEGIN RSA PRIVATE KEY-----";
         let end = "-----END RSA PRIVATE KEY-----";
         let whole: Vec<&str> = std::iter::once(begin).chain(BODY.lines()).chain([end]).collect();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_on_the_line_of_its_end_is_masked() {
+    fn body_on_the_end_line_is_masked() {
         let body = BODY.replace('\n', "");
         for glue in ["", " "] {
             let text = crate::redact(&format!("{body}{glue}-----END PRIVATE KEY-----"));

@@ -1,18 +1,18 @@
-//! The values that are known to be secret, such as the keys of the configuration, in every form they are written in.
+//! Registered secrets, such as configured keys, in every form in which they are written.
 
 use crate::{spans::Span, words};
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-/// Shorter values are not masked: they would mask ordinary words.
+/// The shortest maskable value; shorter ones would mask ordinary words.
 const SHORTEST: usize = 8;
-/// A phrase of so many bytes stands in no text by chance.
+/// A phrase of this many bytes does not occur by chance.
 const SURELY_A_PHRASE: usize = 20;
-/// So is one of so many words and bytes.
+/// Neither does one with this many words and bytes.
 const WORDS_OF_A_PHRASE: usize = 4;
 const SHORT_PHRASE: usize = 16;
-/// What people write where a key is asked for and none is needed.
+/// Placeholders for keys that are not needed.
 const PLACEHOLDERS: &[&str] = &[
     "a",
     "ai",
@@ -82,8 +82,8 @@ struct Known {
 
 static KNOWN: LazyLock<RwLock<Arc<Known>>> = LazyLock::new(RwLock::default);
 
-/// Whether a value can be masked wherever it stands without masking ordinary text: it is not short, not a word or two,
-/// and not a placeholder.
+/// Whether a value can be masked everywhere without masking ordinary text: it is not short, not one or two words, and not a
+/// placeholder.
 pub fn is_maskable(value: &str) -> bool {
     let bytes = value.as_bytes();
     if value.chars().count() < SHORTEST || words::is_monotonous(bytes) || is_placeholder(value) {
@@ -106,8 +106,8 @@ fn is_placeholder(value: &str) -> bool {
         && value.bytes().filter(u8::is_ascii_digit).count() <= 4
 }
 
-/// Masks this value from now on, also where it is quoted, escaped or encoded. `false` if it can't be, because it would
-/// mask ordinary text: see [`is_maskable`].
+/// Masks this value from now on, even quoted, escaped or encoded. Returns `false` if that would mask ordinary text: see
+/// [`is_maskable`].
 pub fn register_secret(secret: String) -> bool {
     let secret = secret.trim();
     if !is_maskable(secret) {
@@ -129,7 +129,7 @@ pub fn register_secret(secret: String) -> bool {
     true
 }
 
-/// As it is, as JSON and Rust quote it, as addresses hold it, and within anything in base64.
+/// The value as it is, quoted in JSON and Rust, percent-encoded, and within base64 of anything.
 fn forms_of(secret: &str) -> Vec<String> {
     let inner = |quoted: &str| {
         quoted
@@ -153,7 +153,7 @@ fn forms_of(secret: &str) -> Vec<String> {
         ] {
             let padded = [&b"\0\0"[..offset], secret.as_bytes()].concat();
             let encoded = engine.encode(&padded);
-            // The characters at both ends depend on the neighbours too.
+            // The characters at both ends also depend on the neighbours.
             let start = [0, 2, 3][offset];
             let end = padded.len() * 4 / 3;
             forms.extend(encoded.get(start..end.min(encoded.len())).map(str::to_owned));
@@ -173,7 +173,7 @@ fn percent_encoded(text: &str, kept: &[u8]) -> String {
     })
 }
 
-/// Where known values stand.
+/// Adds the spans of registered values.
 pub(crate) fn find(text: &[u8], spans: &mut Vec<Span>) {
     let known = Arc::clone(&KNOWN.read().unwrap_or_else(PoisonError::into_inner));
     if let Some(finder) = &known.finder {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_words_can_t_be_masked() {
+    fn ordinary_words_are_not_maskable() {
         for value in [
             "lm-studio",
             "ollama",
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_phrases_can() {
+    fn keys_and_phrases_are_maskable() {
         for value in [
             "sk-test-0123456789abcdef",
             "planted value of the key",

@@ -1,8 +1,8 @@
-//! Keeps secrets out of whatever is written down: values that are known to be secret, and what looks like one.
+//! Masks secrets in texts: registered values, and whatever looks like a secret.
 //!
-//! What looks like a secret is decided by rules (`rules.toml`) over one pass for keywords, so that text without any costs
-//! little. Words, names, digests and code are left as they are: a mask that hits them costs more than it protects.
-//! Nothing masked reaches over the end of a quoted text, so JSON stays JSON.
+//! Rules (`rules.toml`) decide what looks like a secret, after one pass for keywords, so that text without secrets costs
+//! little. Words, names, digests and code stay: masking them costs more than it protects. No mask crosses the end of a
+//! quoted string, so JSON stays JSON. Masking a masked text changes nothing.
 
 mod address;
 mod assignment;
@@ -23,18 +23,17 @@ pub use stream::Masker;
 
 use std::borrow::Cow;
 
-/// The text with every registered secret, and whatever looks like one, masked. JSON stays JSON.
+/// The text with registered secrets, and whatever looks like a secret, masked. JSON stays JSON.
 pub fn redact(text: &str) -> String {
     redacted(text).into_owned()
 }
 
-/// What [`redact`] does, without a copy where nothing had to be masked.
+/// Like [`redact`], without a copy if nothing is masked.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     json::redacted_within(text, 0)
 }
 
-/// The text with every registered secret masked, and nothing that merely looks like one: for what is worked with, such
-/// as a task's instructions.
+/// The text with only registered secrets masked, for texts that are used further, such as a task's instructions.
 pub fn mask_known(text: &str) -> Cow<'_, str> {
     let spans = spans::settled(text.as_bytes(), |text| {
         let mut found = Vec::new();
@@ -44,7 +43,7 @@ pub fn mask_known(text: &str) -> Cow<'_, str> {
     spans::masked(text, &spans)
 }
 
-/// The places that [`redact`] would mask in a plain text.
+/// The ranges that [`redact`] would mask in a plain text.
 pub fn places(text: &[u8]) -> Vec<std::ops::Range<usize>> {
     spans::settled(text, |text| {
         let mut found = Vec::new();
@@ -54,7 +53,7 @@ pub fn places(text: &[u8]) -> Vec<std::ops::Range<usize>> {
     })
 }
 
-/// Masks in a text that is no JSON document.
+/// Masks a text that is not JSON.
 fn redacted_plain(text: &str) -> Cow<'_, str> {
     spans::masked(text, &places(text.as_bytes()))
 }

@@ -1,4 +1,4 @@
-//! The rules of `rules.toml`, and the one automaton that finds where any of them may hold.
+//! The rules of `rules.toml`, and the automaton that finds their keywords.
 
 use crate::{spans::Span, words};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -7,11 +7,11 @@ use serde::Deserialize;
 use std::sync::{LazyLock, OnceLock};
 
 const RULES: &str = include_str!("rules.toml");
-/// Bits for each character, where a rule says nothing.
-const USUAL_ENTROPY: f64 = 2.5;
-/// Longer secrets are masked up to here.
+/// The default minimum entropy in bits per character.
+const DEFAULT_ENTROPY: f64 = 2.5;
+/// The longest token; longer ones are masked up to this length.
 const LONGEST_TOKEN: usize = 16 * 1024;
-/// How far before its mark a token may begin.
+/// How far before its keyword a token may start.
 const LONGEST_BEFORE: usize = 64;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct File {
     named: Vec<NamedRule>,
 }
 
-/// What begins with a prefix that says what it is.
+/// A token with a known prefix.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenRule {
@@ -42,7 +42,7 @@ pub(crate) struct TokenRule {
     compiled_before: OnceLock<Option<Regex>>,
 }
 
-/// What has a certain shape under a certain name.
+/// A value of a certain shape under a certain name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NamedRule {
@@ -52,18 +52,18 @@ pub(crate) struct NamedRule {
     compiled: OnceLock<Option<Regex>>,
 }
 
-/// What a keyword stands for.
+/// What a keyword indicates.
 #[derive(Clone, Copy)]
 pub(crate) enum Meaning {
     /// A prefix of this token rule.
     Token(usize),
     /// A name of this rule.
     Named(usize),
-    /// Part of a name whose value is secret.
+    /// Part of the name of a secret.
     SecretName,
-    /// A way to authenticate, followed by what authenticates.
+    /// An authentication scheme, followed by its credential.
     Scheme,
-    /// An option of a command that takes a name and a password.
+    /// A command-line option with a user name and password.
     UserOption,
     /// The middle of an address.
     Address,
@@ -71,16 +71,16 @@ pub(crate) enum Meaning {
     KeyBegins,
     /// The last line of a key.
     KeyEnds,
-    /// The beginning of the first line of a key's body.
+    /// The start of a key's body.
     KeyBody,
-    /// The beginning of a whole key in base64.
+    /// The start of a whole key in base64.
     KeyInBase64,
 }
 
 pub(crate) struct Rules {
     pub(crate) tokens: Vec<TokenRule>,
     pub(crate) named: Vec<NamedRule>,
-    /// What each pattern of the finder stands for, and the text it is where the case of letters counts.
+    /// The meaning of each pattern of the finder, and its exact text if case matters.
     pub(crate) meanings: Vec<(Meaning, Option<Box<[u8]>>)>,
     pub(crate) finder: AhoCorasick,
 }
@@ -111,7 +111,7 @@ const KEY_BODIES: [&str; 8] = [
     "MC4CAQAwBQYDK2Vw",
 ];
 
-/// The rules; `None` only if the file can't be read, which a test rules out.
+/// The rules; `None` only if the file is invalid, which a test excludes.
 pub(crate) fn rules() -> Option<&'static Rules> {
     static ALL: LazyLock<Option<Rules>> = LazyLock::new(|| {
         let File { token, named } = toml::from_str(RULES).ok()?;
@@ -161,10 +161,9 @@ pub(crate) fn rules() -> Option<&'static Rules> {
 }
 
 impl TokenRule {
-    /// The token around a prefix that stands at these places: where it begins, where what is masked begins, and where
-    /// it ends.
+    /// The span to mask of the token with this prefix.
     ///
-    /// Nothing ends a word as well as a secret that was `found` before it.
+    /// The prefix must start a word; a secret that was `found` directly before it ends the previous one.
     pub(crate) fn find(&self, text: &[u8], start: usize, prefix_end: usize, found: &[Span]) -> Option<(usize, usize)> {
         let first = match &self.before {
             Some(before) => {
@@ -199,7 +198,7 @@ impl TokenRule {
     fn run(&self, rest: &[u8]) -> Option<usize> {
         let belongs = class(self.chars.as_deref().unwrap_or_default());
         let mut length = rest.iter().position(|byte| !belongs(*byte)).unwrap_or(rest.len());
-        // A full stop or a dash ends a sentence, not a token.
+        // A trailing full stop or dash is not part of a token.
         while length > 0 && matches!(rest[length - 1], b'.' | b'-') {
             length -= 1;
         }
@@ -207,7 +206,7 @@ impl TokenRule {
     }
 
     fn is_random(&self, secret: &[u8]) -> bool {
-        let chance = words::entropy(secret) >= self.entropy.unwrap_or(USUAL_ENTROPY);
+        let chance = words::entropy(secret) >= self.entropy.unwrap_or(DEFAULT_ENTROPY);
         chance && (self.words || !words::is_wordy(secret))
     }
 }
@@ -223,7 +222,7 @@ impl NamedRule {
     }
 }
 
-/// Whether a word goes on over this place: escapes such as `\n` before it don't count.
+/// Whether a word continues across this position; the letter of an escape such as `\n` before it doesn't count.
 fn continues_a_word(text: &[u8], at: usize) -> bool {
     let before = text[at - 1];
     if !(before.is_ascii_alphanumeric() || before == b'_') {
@@ -231,7 +230,7 @@ fn continues_a_word(text: &[u8], at: usize) -> bool {
     }
     let escaped = matches!(before, b'n' | b't' | b'r') && at >= 2 && text[at - 2] == b'\\';
     let percent = at >= 3 && text[at - 3] == b'%' && before.is_ascii_hexdigit() && text[at - 2].is_ascii_hexdigit();
-    // The colour that a terminal was told.
+    // A terminal's colour sequence.
     let colour = before == b'm'
         && text[..at - 1]
             .iter()
@@ -268,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_can_be_read() {
+    fn every_rule_is_valid() {
         let rules = rules().expect("the file of rules");
         for rule in &rules.tokens {
             assert!(!rule.prefix.is_empty(), "{}", rule.id);

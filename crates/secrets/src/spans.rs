@@ -1,17 +1,17 @@
-//! Places in a text that are to be masked, and the masking.
+//! Spans of a text that are masked.
 
 use std::{borrow::Cow, ops::Range};
 
-/// What stands in place of a secret.
+/// The text that replaces a secret.
 pub const MASK: &str = "[redacted]";
 
-/// How often a text is searched again after something in it was masked. Two passes do for all but constructed texts.
+/// How often a masked text is searched again. One pass suffices for all but constructed texts.
 const MAX_PASSES: usize = 16;
 
-/// A place to be masked.
+/// A range to mask.
 pub(crate) type Span = Range<usize>;
 
-/// Sorted, without overlaps.
+/// Sorts the spans and merges those that touch or overlap.
 pub(crate) fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     spans.retain(|span| span.start < span.end);
     spans.sort_by_key(|span| span.start);
@@ -25,8 +25,8 @@ pub(crate) fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     merged
 }
 
-/// The places that `find` finds, and those that it finds once these are masked, and so on: a mask ends a word, a value or
-/// a line, and that can reveal what stands beside it. Masking the masked text therefore changes nothing.
+/// The spans that `find` finds, and those that it finds in the masked text: a mask ends a word, a value or a line, which can
+/// reveal a secret beside it. So masking the masked text changes nothing.
 pub(crate) fn settled(text: &[u8], find: impl Fn(&[u8]) -> Vec<Span>) -> Vec<Span> {
     let mut spans = merged(outside_masks(text, find(text)));
     for _ in 0..MAX_PASSES {
@@ -45,7 +45,7 @@ pub(crate) fn settled(text: &[u8], find: impl Fn(&[u8]) -> Vec<Span>) -> Vec<Spa
     spans
 }
 
-/// Drops spans within a mask that stands in the text already, and extends those that cut through one.
+/// Drops spans within an existing mask, and extends those that cut through one.
 fn outside_masks(text: &[u8], spans: Vec<Span>) -> Vec<Span> {
     if spans.is_empty() {
         return spans;
@@ -65,8 +65,8 @@ fn outside_masks(text: &[u8], spans: Vec<Span>) -> Vec<Span> {
     extended.filter(|span| !span.is_empty() && !is_mask(span)).collect()
 }
 
-/// The places in the text of places in the masked text that cut through no mask.
-fn unmasked(places: Vec<Span>, spans: &[Span]) -> Vec<Span> {
+/// Maps spans of the masked text, which cut through no mask, to the text.
+fn unmasked(found: Vec<Span>, spans: &[Span]) -> Vec<Span> {
     // Where each mask ends in the masked text, and its span in the text.
     let (mut text_at, mut masked_at) = (0, 0);
     let ends: Vec<(usize, usize)> = spans
@@ -82,9 +82,9 @@ fn unmasked(places: Vec<Span>, spans: &[Span]) -> Vec<Span> {
         let (mask_end, span_end) = behind.checked_sub(1).map_or((0, 0), |last| ends[last]);
         span_end + (at - mask_end)
     };
-    places
+    found
         .iter()
-        .map(|place| in_text(place.start)..in_text(place.end))
+        .map(|span| in_text(span.start)..in_text(span.end))
         .collect()
 }
 
@@ -100,7 +100,7 @@ fn masked_bytes(text: &[u8], spans: &[Span]) -> Vec<u8> {
     masked
 }
 
-/// The text with the mask in place of each span. Spans are sorted and begin and end between characters.
+/// The text with each span replaced by the mask. Spans are sorted and end between characters.
 pub(crate) fn masked<'a>(text: &'a str, spans: &[Span]) -> Cow<'a, str> {
     if spans.is_empty() {
         return Cow::Borrowed(text);

@@ -1,27 +1,27 @@
-//! Masks what is written piece by piece, wherever the pieces are cut: what is held back is longer than any secret.
+//! Masks a stream, whatever its chunk boundaries: it holds back more than the longest secret.
 
 use crate::{MASK, key_block, places, spans::merged};
 
-/// What has come is looked at when so much of it waits.
+/// How much waiting data triggers a search.
 const BLOCK: usize = 256 * 1024;
-/// So much is held back, for a secret that goes on in what comes next.
+/// How much data is held back, for a secret that continues in the next chunk.
 const HELD_BACK: usize = key_block::LONGEST_BODY + 16 * 1024;
-/// So much of what was written is still looked at, for what stands before a secret.
+/// How much written data stays in the search, for the context before a secret.
 const CONTEXT: usize = 4 * 1024;
 
-/// Masks a stream of bytes. What is not text passes as it is.
+/// Masks a stream of bytes. Data that is not text passes unchanged.
 #[derive(Debug, Default)]
 pub struct Masker {
-    /// What was written last, and what waits.
+    /// The last written data, then the waiting data.
     buffer: Vec<u8>,
-    /// How much of it has been written.
+    /// How much of the buffer was written.
     written: usize,
-    /// Up to where it was masked as part of a secret that goes on beyond what was written.
+    /// The end of a secret that started in written data.
     masked_until: usize,
 }
 
 impl Masker {
-    /// Takes a piece, and returns what can be written by now.
+    /// Takes a chunk, and returns the data that can be written.
     pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         self.buffer.extend_from_slice(piece);
         if self.buffer.len() - self.written < BLOCK + HELD_BACK {
@@ -35,7 +35,7 @@ impl Masker {
         self.release(self.buffer.len())
     }
 
-    /// Masks and returns what waits, up to about this place.
+    /// Masks and returns waiting data up to about this position.
     fn release(&mut self, until: usize) -> Vec<u8> {
         let mut spans = places(&self.buffer);
         if self.masked_until > self.written {
@@ -52,7 +52,7 @@ impl Masker {
                 continue;
             }
             out.extend_from_slice(&self.buffer[at..span.start.max(at)]);
-            // The mask of what began in an earlier piece stands there already.
+            // A secret that started earlier has its mask already.
             if span.start >= at && !(span.start == self.written && self.masked_until > self.written) {
                 out.extend_from_slice(MASK.as_bytes());
             }
@@ -71,7 +71,7 @@ impl Masker {
         out
     }
 
-    /// Behind the last line end before this place, so that a line is looked at as a whole.
+    /// The position after the last line end before this one, so that lines are searched whole.
     fn between_lines(&self, until: usize) -> usize {
         let from = self.written;
         self.buffer[from..until]

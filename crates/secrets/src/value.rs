@@ -1,11 +1,11 @@
-//! Whether a value under a secret name is a secret, or a word, a reference, a piece of code.
+//! Decides whether a value with a secret name is a secret, or a word, a reference or code.
 
 use crate::words;
 
 const SHORTEST: usize = 8;
 const SHORTEST_PASSWORD: usize = 6;
 const LONGEST: usize = 4096;
-/// What people write where a secret is to be put.
+/// Placeholders for secrets.
 const PLACEHOLDERS: [&str; 31] = [
     "change",
     "example",
@@ -40,18 +40,18 @@ const PLACEHOLDERS: [&str; 31] = [
     "string",
 ];
 
-/// How sure a place makes that what stands there is a secret.
+/// Where a value is, which determines how likely it is a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A variable of the environment that is named for a password, in capitals and without blanks.
+    /// An environment variable named for a password, in capitals and without blanks.
     Password,
-    /// Any other variable of the environment.
+    /// Another environment variable.
     Environment,
     /// Anything else with a name.
     Named,
 }
 
-/// Whether the value is literally a secret, given what its place says.
+/// Whether the value is a literal secret, given its place.
 pub(crate) fn is_secret(value: &[u8], place: Place, quoted: bool) -> bool {
     let shortest = if place == Place::Password {
         SHORTEST_PASSWORD
@@ -65,7 +65,7 @@ pub(crate) fn is_secret(value: &[u8], place: Place, quoted: bool) -> bool {
         return false;
     }
     match place {
-        // Even a word is a password here.
+        // Even a word counts as a password here.
         Place::Password => !is_code(value),
         Place::Environment => {
             is_random(value) || (!words::is_wordy(value) && words::kinds(value) >= 2 && !is_code(value))
@@ -74,7 +74,7 @@ pub(crate) fn is_secret(value: &[u8], place: Place, quoted: bool) -> bool {
     }
 }
 
-/// A value without a word in it that looks drawn by chance.
+/// Whether a value contains no words and looks random.
 pub(crate) fn is_random(value: &[u8]) -> bool {
     let letter = value.iter().any(u8::is_ascii_alphabetic);
     let digit = value.iter().any(u8::is_ascii_digit);
@@ -86,7 +86,7 @@ pub(crate) fn is_random(value: &[u8]) -> bool {
     (digit || mark || value.len() >= 16) && words::entropy(value) >= enough
 }
 
-/// `$VAR`, `${VAR}`, `<token>`, `{{ secret }}`, `%s`, `/run/secrets/x`, `https://…`, `[redacted]`, a sentence.
+/// Whether it is a reference or a sentence: `$VAR`, `${VAR}`, `<token>`, `{{ secret }}`, `%s`, `/run/secrets/x`, `https://…`, `[redacted]`.
 fn is_reference(value: &[u8], quoted: bool) -> bool {
     let Some(first) = value.first() else { return true };
     let marks = |pattern: &[u8]| value.windows(pattern.len()).any(|window| window == pattern);
@@ -103,12 +103,12 @@ fn is_reference(value: &[u8], quoted: bool) -> bool {
         && (value.len() < 30 || words::is_wordy(value))
 }
 
-/// `$ecret!x9` is no variable.
+/// Whether it has marks that variables lack, as in `$ecret!x9`.
 fn has_symbols(value: &[u8]) -> bool {
     value[1..].iter().any(|byte| b"!@#%^&*+=?".contains(byte))
 }
 
-/// A piece of a program: `os.environ["X"]`, `self.token`, `fn(x)`, `a::b`, `x->y`, `Some(x)`, `cfg.key+1`.
+/// Whether it is code: `os.environ["X"]`, `self.token`, `fn(x)`, `a::b`, `x->y`, `Some(x)`, `cfg.key+1`.
 fn is_code(value: &[u8]) -> bool {
     let has = |pattern: &[u8]| value.windows(pattern.len()).any(|window| window == pattern);
     let calls = value.iter().any(|byte| b"()[]{}".contains(byte)) || has(b"::") || has(b"->") || has(b"=>");
@@ -130,7 +130,7 @@ fn is_placeholder(value: &[u8]) -> bool {
     let trimmed: &[u8] = lower.strip_prefix(b"my").map_or(&lower, |rest| {
         rest.strip_prefix(b"-").or(rest.strip_prefix(b"_")).unwrap_or(rest)
     });
-    // `postgres_password_here`: made of words, one of them what is asked for.
+    // `postgres_password_here`: words that name the expected secret.
     let says_so = |word: &[u8]| trimmed.windows(word.len()).any(|window| window == word);
     let hint = [&b"password"[..], b"passwd", b"secret", b"_here", b"-here", b"your"]
         .into_iter()
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_in_the_environment_may_be_a_word() {
+    fn environment_password_may_be_a_word() {
         for value in ["hunter2", "s3cr3t-Pa55w0rd", "correcthorse", "letmein99", "Zq8!x"] {
             let expected = value.len() >= SHORTEST_PASSWORD;
             assert_eq!(is_secret(value.as_bytes(), Place::Password, false), expected, "{value}");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_it_must_look_random() {
+    fn other_values_must_look_random() {
         for value in [
             "Tr0ub4dor&3xyz",
             "a1b2c3d4e5f6",

@@ -1,6 +1,6 @@
-//! Words and randomness: whether a text is one that people write, or one that a machine drew.
+//! Distinguishes words from random text.
 
-/// How usual each pair of letters is in English text and in identifiers, 0 to 9; a row for each first letter.
+/// The frequency of each pair of letters in English text and identifiers, from 0 to 9; one row per first letter.
 const PAIRS: [&[u8; 26]; 26] = [
     b"27874574726878373878665562",
     b"64546333652744640664622352",
@@ -31,12 +31,12 @@ const PAIRS: [&[u8; 26]; 26] = [
 ];
 /// On this scale words are about 7, and random letters about 4.
 const USUAL_TENTHS: usize = 54;
-/// Random letters that are fewer often look like a word, and words that are fewer often don't.
+/// Shorter runs of letters can't be classified reliably, and count as words.
 const SHORT_RUN: usize = 4;
-/// Digits that end a name: `agent007`, `changeme123`, `sha256`.
+/// The most digits at the end of a name: `agent007`, `changeme123`, `sha256`.
 const MOST_DIGITS_AT_THE_END: usize = 4;
 
-/// Shannon's entropy of the bytes, in bits for each.
+/// Shannon entropy in bits per byte.
 pub(crate) fn entropy(text: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in text {
@@ -65,7 +65,7 @@ fn reads_like_a_word(letters: &[u8]) -> bool {
     letters.len() < SHORT_RUN || usual * 10 >= USUAL_TENTHS * pairs
 }
 
-/// The parts of a text that may each be a word: runs of letters, cut where small letters are followed by a capital.
+/// The possible words of a text: runs of letters, split where a capital follows a small letter.
 fn runs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| !byte.is_ascii_alphabetic())
         .filter(|run| !run.is_empty())
@@ -77,8 +77,8 @@ pub(crate) fn count(text: &[u8]) -> usize {
     runs(text).count()
 }
 
-/// Whether the text is made of words and of what joins them: a name, an identifier, a path, a phrase. Digits may end a
-/// word; elsewhere they speak for chance.
+/// Whether the text consists of joined words: a name, an identifier, a path, a phrase. Digits may end a word; elsewhere they
+/// indicate random text.
 pub(crate) fn is_wordy(text: &[u8]) -> bool {
     let (mut letters, mut of_words, mut digits, mut word_digits, mut parts, mut tiny) = (0, 0, 0, 0, 0, 0);
     for part in text
@@ -91,7 +91,7 @@ pub(crate) fn is_wordy(text: &[u8]) -> bool {
             .map_or(0, |last| last + 1);
         let (stem, number) = part.split_at(end);
         digits += number.len();
-        // A date, a version, a port; not eight digits and more in a row behind a word.
+        // A date, a version or a port, but not a long number after a word.
         if number.len() <= MOST_DIGITS_AT_THE_END {
             word_digits += number.len();
         }
@@ -107,16 +107,16 @@ pub(crate) fn is_wordy(text: &[u8]) -> bool {
             }
         }
     }
-    // Random letters of both cases fall apart into many tiny runs, each of which might be a word.
+    // Random letters of both cases split into many tiny runs, each of which might be a word.
     letters > 0 && digits == word_digits && of_words * 10 >= letters * 8 && (parts < 4 || tiny * 2 <= parts)
 }
 
-/// Whether it repeats or counts: `xxxxxxxx`, `12345678`, `abcdefgh`, `********`.
+/// Whether it is a repetition or a sequence: `xxxxxxxx`, `12345678`, `abcdefgh`, `********`.
 pub(crate) fn is_monotonous(text: &[u8]) -> bool {
     if text.len() < 2 {
         return true;
     }
-    // All sixteen digits in a row are what people take for a key.
+    // `0123456789abcdef` is used as a key in tests.
     if text.len() >= 16 && kinds(text) >= 2 && text.iter().any(u8::is_ascii_digit) && entropy(text) > 3.5 {
         return false;
     }
@@ -127,12 +127,12 @@ pub(crate) fn is_monotonous(text: &[u8]) -> bool {
     steps * 10 >= (text.len() - 1) * 7 || entropy(text) < 1.8
 }
 
-/// Whether all of it is hexadecimal digits, as digests and commits are.
+/// Whether it is hexadecimal, as digests and commits are.
 pub(crate) fn is_hexadecimal(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Which of small letters, capitals, digits and other marks it has.
+/// How many of small letters, capitals, digits and marks it has.
 pub(crate) fn kinds(text: &[u8]) -> usize {
     let has = |kind: fn(&u8) -> bool| usize::from(text.iter().any(kind));
     has(u8::is_ascii_lowercase) + has(u8::is_ascii_uppercase) + has(u8::is_ascii_digit) + has(u8::is_ascii_punctuation)
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_machine_drew_is_none() {
+    fn random_texts_are_not_words() {
         for text in [
             "xkqjzvbnmwrtplkj",
             "a1b2c3d4e5f6",
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_or_counts_is_monotonous() {
+    fn repetitions_and_sequences_are_monotonous() {
         for text in ["xxxxxxxx", "12345678", "abcdefghij", "********", "0000000000000001"] {
             assert!(is_monotonous(text.as_bytes()), "{text}");
         }

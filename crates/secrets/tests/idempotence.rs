@@ -112,7 +112,7 @@ fn touching_secrets_are_masked_at_once() {
 }
 
 #[test]
-fn key_in_a_listing_is_masked_at_once() {
+fn key_in_listing_is_masked_at_once() {
     for (prefix, glue) in [
         ("settings:12:", "\n"),
         ("a file-12-", "\r\n"),
@@ -136,7 +136,7 @@ fn key_in_a_listing_is_masked_at_once() {
 }
 
 #[test]
-fn mask_that_stands_in_the_text_already_stays_as_it_is() {
+fn existing_mask_is_kept() {
     for text in [
         "[redacted]",
         "password=[redacted]",

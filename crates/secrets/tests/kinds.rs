@@ -1,4 +1,4 @@
-//! Every kind of secret, wherever it stands, is masked; what only resembles one is not.
+//! Every kind of secret is masked in every place; texts that only resemble secrets are not.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 use base64::Engine;
@@ -12,7 +12,7 @@ const HEX: &[u8] = b"0123456789abcdef";
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// Draws of every kind; more of them find no more.
+/// Random samples of each kind; more of them found no further faults.
 const SEEDS: u64 = 6;
 
 struct Draw(fastrand::Rng);
@@ -42,7 +42,7 @@ impl Draw {
         )
     }
 
-    /// A kind of secret: a text that holds it, and the parts that may not be left.
+    /// Each kind of secret: its name, a text with it, and the parts that must not remain.
     fn each(&mut self) -> Vec<(&'static str, String, Vec<String>)> {
         let mut kinds: Vec<(&'static str, String, Vec<String>)> = Vec::new();
         let mut one = |kind, before: &str, secret: String, after: &str| {
@@ -241,7 +241,7 @@ impl Draw {
 }
 
 fn leaves(place: &str, kind: &str, masked: &str, secrets: &[String]) -> Vec<String> {
-    // Nothing longer than what a last short line or a cut could explain.
+    // Only parts longer than a short last line.
     secrets
         .iter()
         .filter(|secret| masked.contains(secret.as_str()) || (secret.len() >= 24 && masked.contains(&secret[..16])))
@@ -260,7 +260,7 @@ fn streamed(text: &str, size: usize) -> String {
 }
 
 #[test]
-fn every_kind_is_masked_wherever_it_stands() {
+fn every_kind_is_masked_in_every_place() {
     let mut left = Vec::new();
     let mut count = 0;
     for seed in 0..SEEDS {
@@ -277,14 +277,14 @@ fn every_kind_is_masked_wherever_it_stands() {
             let text_of_document = redact(&document.to_string());
             let again: Value = serde_json::from_str(&text_of_document).unwrap();
             assert_eq!(again, masked, "{kind}");
-            // Arguments of a tool: JSON in a text of JSON.
+            // Tool arguments: JSON in a JSON string.
             let nested = json!({"arguments": document.to_string()});
             let masked = redact(&nested.to_string());
             let outer: Value = serde_json::from_str(&masked).unwrap();
             let inner: Value = serde_json::from_str(outer["arguments"].as_str().unwrap()).unwrap();
             assert!(inner["content"].is_array());
             left.extend(leaves("arguments", kind, &masked, &secrets));
-            // And where it stands in a line of a log, which is no JSON as a whole.
+            // A log line that contains JSON.
             let logged = format!("2026-01-01 INFO sent {}", document);
             let masked = redact(&logged);
             serde_json::from_str::<Value>(masked.split_once("sent ").unwrap().1)
@@ -354,7 +354,7 @@ const ORDINARY: &[&str] = &[
 ];
 
 #[test]
-fn what_only_resembles_a_secret_is_left() {
+fn texts_that_only_resemble_secrets_are_kept() {
     let masked: Vec<_> = ORDINARY
         .iter()
         .filter(|text| redact(text) != **text)
@@ -364,7 +364,7 @@ fn what_only_resembles_a_secret_is_left() {
 }
 
 #[test]
-fn an_answer_that_ends_in_an_address_beside_arguments_with_an_at_sign_stays_whole() {
+fn address_before_an_at_sign_in_another_string_is_kept() {
     let message = json!({"role": "assistant", "content": "see postgres://host:5432", "tool_calls": [
         {"id": "1", "name": "shell", "arguments": json!({"command": "echo me@example.test"}).to_string()}]});
     assert_eq!(redact(&message.to_string()), message.to_string());
@@ -372,14 +372,14 @@ fn an_answer_that_ends_in_an_address_beside_arguments_with_an_at_sign_stays_whol
 }
 
 #[test]
-fn json_keeps_its_shape_its_order_and_its_names() {
+fn json_keeps_shape_order_and_names() {
     let text = "{ \"z\": 1.50, \"password\" : \"Zx9Kq2Lm7Rt4\",\n \"a\": [\"DB_PASSWORD=Zx9Kq2Lm7Rt4\"], \"sk_live_a1b2c3d4e5f6g7h8\": 12345678901234567890 }";
     let expected = "{ \"z\": 1.50, \"password\" : \"[redacted]\",\n \"a\": [\"DB_PASSWORD=[redacted]\"], \"sk_live_a1b2c3d4e5f6g7h8\": 12345678901234567890 }";
     assert_eq!(redact(text), expected);
 }
 
 #[test]
-fn a_registered_value_is_masked_in_every_form() {
+fn registered_value_is_masked_in_every_form() {
     let secret = "Zq9\"x\\w=+7 kLm/ü";
     assert!(secrets::register_secret(secret.to_owned()));
     let json = serde_json::to_string(secret).unwrap();
@@ -416,7 +416,7 @@ fn a_registered_value_is_masked_in_every_form() {
 }
 
 #[test]
-fn a_stream_is_masked_like_the_whole_however_it_is_cut() {
+fn stream_is_masked_like_the_whole_text() {
     let mut draw = Draw(fastrand::Rng::with_seed(7));
     let mut text = String::new();
     for round in 0..6 {
@@ -437,7 +437,7 @@ fn a_stream_is_masked_like_the_whole_however_it_is_cut() {
 }
 
 #[test]
-fn a_line_without_an_end_does_not_hold_the_stream_back() {
+fn endless_line_does_not_block_the_stream() {
     let mut masker = Masker::default();
     let (mut taken, mut given) = (0, 0);
     for _ in 0..60 {

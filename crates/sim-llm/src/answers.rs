@@ -1,8 +1,8 @@
-//! What a scripted model says most often: a plan, and that it is done.
+//! Common answers of scripted models: a plan, and `finish`.
 
 use serde_json::{Value, json};
 
-/// A plan of coder tasks, each with the keys it waits for, as the director's model answers it.
+/// A director's plan of coder tasks, each with the keys of its dependencies.
 pub fn plan(tasks: &[(&str, &[&str])]) -> Value {
     let tasks: Vec<Value> = tasks
         .iter()
@@ -26,7 +26,7 @@ pub fn plan(tasks: &[(&str, &[&str])]) -> Value {
     })
 }
 
-/// The arguments of a `finish` that says done.
+/// The arguments of a `finish` with outcome `done`.
 pub fn done() -> Value {
     json!({"outcome": "done", "summary": "as asked"})
 }

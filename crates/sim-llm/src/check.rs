@@ -1,4 +1,4 @@
-//! What strict providers refuse, found in a request before it is answered.
+//! Checks requests for what strict providers reject.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::scenario::Scenario;
 use crate::strict_schema;
 use crate::violation::{Found, Violation, ViolationKind};
 
-/// Everything wrong with a request. What the scenario itself makes the model say is not held against the client.
+/// All violations of a request. Faults that the scenario scripts into the model's answers don't count against the client.
 pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation> {
     let Some(request) = request.as_object() else {
         return vec![Violation {
@@ -27,7 +27,7 @@ pub(crate) fn violations(request: &Value, scenario: &Scenario) -> Vec<Violation>
             shapes(messages, &mut found);
             History::new(&offered, scenario, &mut found).walk(messages);
         }
-        _ => found.add(ViolationKind::NoMessages, "messages must be a list that is not empty"),
+        _ => found.add(ViolationKind::NoMessages, "messages must be a non-empty list"),
     }
     found.violations
 }
@@ -62,7 +62,7 @@ fn tools(tools: Option<&Value>, found: &mut Found) -> BTreeSet<String> {
     let Some(tools) = tools.as_array().filter(|tools| !tools.is_empty()) else {
         found.add(
             ViolationKind::BadTool,
-            "tools must be a list that is not empty; leave it out instead",
+            "tools must be a non-empty list; omit it instead",
         );
         return names;
     };
@@ -133,7 +133,7 @@ fn loose_schema(schema: &Value, place: &str, found: &mut Found) {
     }
 }
 
-/// Roles and contents, message by message.
+/// Checks role and content of each message.
 fn shapes(messages: &[Value], found: &mut Found) {
     if !matches!(messages[0]["role"].as_str(), Some("system" | "developer")) {
         found.add(ViolationKind::FirstNotSystem, "messages[0] must be the system message");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answered_history_is_in_order() {
+    fn answered_history_is_valid() {
         assert_eq!(
             kinds(&history(&[
                 call("a", "shell", "{}"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn each_call_needs_exactly_one_answer_in_its_place() {
+    fn each_call_needs_exactly_one_result_in_its_place() {
         use ViolationKind::{UnansweredCall, UnexpectedToolMessage};
         assert_eq!(kinds(&history(&[call("a", "shell", "{}")])), [UnansweredCall]);
         let user = json!({"role": "user", "content": "hurry"});
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_of_the_history_must_be_offered_unless_the_model_invented_them() {
+    fn tools_in_history_must_be_offered_unless_scripted() {
         assert_eq!(
             kinds(&history(&[call("a", "other", "{}"), answer("a")])),
             [ViolationKind::UnknownTool]
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_must_be_json_unless_the_model_sent_them_broken() {
+    fn arguments_must_be_json_unless_scripted() {
         assert_eq!(
             kinds(&history(&[call("a", "shell", "{x"), answer("a")])),
             [ViolationKind::ArgumentsNotJson]
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_need_known_roles_a_system_first_and_content() {
+    fn messages_need_known_roles_system_first_and_content() {
         use ViolationKind::{EmptyMessage, FirstNotSystem, NoMessages, UnknownRole};
         assert_eq!(kinds(&json!({"model": "m", "messages": []})), [NoMessages]);
         let odd = json!({"model": "m", "messages": [
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_need_others_are_refused_alone() {
+    fn dependent_parameters_are_rejected_alone() {
         let request = json!({"messages": [{"role": "system", "content": "s"}], "tool_choice": "none", "tools": null,
             "stream_options": {"include_usage": true}});
         assert_eq!(kinds(&request), [ViolationKind::BadParameter; 3]);

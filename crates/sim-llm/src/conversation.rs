@@ -1,4 +1,4 @@
-//! Who speaks to the model and where in the conversation they are, read from the messages alone.
+//! Derives from the messages which agent calls the model, and at which turn.
 
 use serde_json::Value;
 
@@ -13,14 +13,14 @@ pub(crate) struct Conversation {
     pub(crate) attempt: u32,
     pub(crate) file: Option<String>,
     pub(crate) hunk: Option<u32>,
-    /// One more than the assistant messages so far: the number of the answer that is asked for.
+    /// The number of the requested answer: one more than the assistant messages so far.
     pub(crate) turn: u32,
-    /// Everything said since the model last spoke, without the system message.
+    /// All text since the model's last answer, without the system message.
     pub(crate) news: String,
 }
 
 impl Conversation {
-    /// Never fails: what is missing or malformed is left at its default, judging it is the work of `check`.
+    /// Never fails: missing or malformed parts keep their defaults; `check` reports them.
     pub(crate) fn derive(request: &Value) -> Self {
         let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
         let (role, profile) = role_and_profile(&text_of_first(messages, &["system", "developer"]));
@@ -98,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_workers_place_is_read_from_its_messages() {
+    fn worker_context_is_read_from_its_messages() {
         let conversation = Conversation::derive(&json!({"model": "m", "messages": [
             {"role": "system", "content": "# role: worker (coder)\nrules"},
             {"role": "user", "content": "task: top-words\nattempt: 2\ndo it"},
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolvers_place_is_its_file_and_hunk() {
+    fn resolver_context_is_its_file_and_hunk() {
         let conversation = Conversation::derive(&json!({"model": "m", "messages": [
             {"role": "system", "content": "# role: resolver"},
             {"role": "user", "content": "task: a\nfile: lib/x.sh\nhunk: 3\n"},
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_client_is_unknown_and_at_its_first_turn() {
+    fn foreign_client_has_unknown_role_and_turn_one() {
         let conversation = Conversation::derive(&json!({"messages": [{"role": "user", "content": "hello"}]}));
         assert_eq!(
             (conversation.role.as_str(), conversation.turn, conversation.attempt),

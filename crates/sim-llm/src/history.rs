@@ -1,4 +1,4 @@
-//! The tool calls of a conversation so far: each one offered, well formed, and answered in its place.
+//! Checks the tool calls of a conversation: each must be offered, well formed, and answered in its place.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::violation::{Found, ViolationKind};
 pub(crate) struct History<'request> {
     offered: &'request BTreeSet<String>,
     scenario: &'request Scenario,
-    /// Calls of the last assistant message that wait for their answer.
+    /// Calls of the last assistant message without a result yet.
     open: Vec<String>,
     found: &'request mut Found,
 }

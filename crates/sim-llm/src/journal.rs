@@ -1,4 +1,4 @@
-//! What was asked and what was sent, in memory and, where wanted, as JSON lines that survive a restart.
+//! The journal of requests and answers, in memory and optionally in a file of JSON lines that survives a restart.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -12,18 +12,17 @@ use serde_json::Value;
 
 use crate::violation::Violation;
 
-/// Request bodies kept in memory for [`crate::Server::request`]; older ones are only in the journal's file.
+/// How many request bodies stay in memory for [`crate::Server::request`]; older ones are only in the journal's file.
 const MAX_BODIES_IN_MEMORY: usize = 20_000;
 
-/// One request and what was decided about it, recorded on its arrival: before any latency, and whether or not the
-/// client stays to hear the answer.
+/// One request and its answer, recorded on arrival: before any latency, and even if the client disconnects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Counts from 1, without a gap, on through restarts with the same file.
+    /// Counts from 1 without gaps, and continues after a restart with the same file.
     pub seq: u64,
     /// Milliseconds since 1970.
     pub at_unix_ms: u64,
-    /// The model that was asked for.
+    /// The requested model.
     pub model: String,
     /// `director`, `worker`, `resolver`, or `unknown` for a foreign client.
     pub role: String,
@@ -39,25 +38,25 @@ pub struct Entry {
     pub file: Option<String>,
     /// The resolver's hunk.
     pub hunk: Option<u32>,
-    /// Whether the answer was asked for as a stream.
+    /// Whether a stream was requested.
     pub stream: bool,
     /// What was sent.
     pub status: Status,
     /// The rule that answered.
     pub rule: Option<String>,
-    /// Tokens of the request as told to the client, cached ones included; 0 if no usage was told.
+    /// Tokens of the request as reported to the client, including cached ones; 0 if no usage was reported.
     pub prompt_tokens: u64,
-    /// Those of them that count as cached.
+    /// Cached tokens of the request.
     pub cached_tokens: u64,
-    /// Tokens of the answer as told to the client; 0 if no usage was told.
+    /// Tokens of the answer as reported to the client; 0 if no usage was reported.
     pub completion_tokens: u64,
     /// The tools that the answer calls, in order.
     pub tools: Vec<String>,
-    /// What was wrong with the request.
+    /// Violations of the request.
     pub violations: Vec<Violation>,
 }
 
-/// What was sent: an HTTP status, or the fault that was played.
+/// What was sent: an HTTP status, or the scripted fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Status {
@@ -100,7 +99,7 @@ impl Journal {
         Self::default()
     }
 
-    /// A journal that goes on where the file ends. A last line that a crash cut off is dropped.
+    /// A journal that continues the file. It drops a last line that a crash truncated.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let hint = |error: io::Error| {
             let text = format!(
@@ -130,7 +129,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes the entry under the next number. Nothing is kept of an entry that can't be written.
+    /// Writes the entry under the next number; an entry that can't be written is not kept.
     pub(crate) fn record(&mut self, mut entry: Entry, request: Value) -> io::Result<u64> {
         entry.seq = self.entries.len() as u64 + 1;
         let line = Line { entry, request };

@@ -1,15 +1,14 @@
-//! An OpenAI-compatible server that plays scripted models: for the demo, for tests, benchmarks and faults.
+//! An OpenAI-compatible server with scripted models, for the demo, tests, benchmarks and fault injection.
 //!
-//! It speaks Chat Completions over real HTTP (whole answers and streams, tools, structured output, usage), answers
-//! by the first [`Rule`] of a [`Scenario`] that fits the conversation, keeps a journal of every request, and holds
-//! its clients to what strict providers demand: a request that breaks the rules of the conversation is answered 400
-//! and recorded as a [`Violation`].
+//! It serves Chat Completions over real HTTP: complete and streamed answers, tools, structured output, usage. The first
+//! [`Rule`] of a [`Scenario`] that matches the conversation determines the answer. A journal records every request. The
+//! server is as strict as providers are: an invalid request is answered with 400 and recorded as a [`Violation`].
 //!
-//! The way of one request: [`server`](Server) reads it, `conversation` derives who speaks (role, task, attempt,
-//! turn), `check` looks for violations, `scenario` finds the rule, `journal` records what will be sent, and `reply`
-//! sends it: whole, streamed, late or broken.
+//! The path of a request: [`server`](Server) reads it, `conversation` derives its context (role, task, attempt, turn),
+//! `check` finds violations, `scenario` finds the rule, `journal` records the answer, and `reply` sends it: complete,
+//! streamed, delayed or broken.
 //!
-//! It knows nothing of the product it serves: whatever it says about a conversation, it read from the messages.
+//! It does not depend on the product: it derives everything from the messages.
 
 mod server;
 

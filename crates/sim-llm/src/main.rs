@@ -1,4 +1,4 @@
-//! `sim-llm`: the scripted model as a process of its own.
+//! `sim-llm`: the scripted model as a program.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 /// An OpenAI-compatible server that plays a scripted model.
 #[derive(Parser)]
 struct Arguments {
-    /// The address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The script: a TOML file of [[rule]]s.
+    /// Scenario: a TOML file of [[rule]]s.
     #[arg(long, value_name = "FILE")]
     scenario: PathBuf,
-    /// Append every request to this file, as JSON lines, and go on from what it holds.
+    /// File to append every request to as JSON lines; existing entries are continued.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 }
@@ -42,7 +42,7 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let server = Server::start(scenario, options).await?;
-    // The first line of the output is the address: that is how a test finds a server on a free port.
+    // The first output line is the address, so that tests find a server on a free port.
     println!("{}", server.base_url());
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted?,

@@ -1,4 +1,4 @@
-//! Sends what was decided: a whole answer, a stream of fragments, or one of the faults.
+//! Sends the answer: complete, as a stream of fragments, or as a fault.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use tokio::sync::watch;
 
 use crate::rule::{Fault, Rule, ToolCall, Usage};
 
-/// A text is streamed in at most this many fragments, so that a large one does not cost thousands of chunks.
+/// The most fragments of a streamed text, so that a large one does not take thousands of chunks.
 const MAX_FRAGMENTS: usize = 32;
-/// Fragments are no smaller than this.
+/// The smallest fragment.
 const MIN_FRAGMENT_BYTES: usize = 12;
-/// A broken body must have left this machine before the connection is dropped, else the client sees no body at all.
+/// Wait before a connection is dropped, so that the client receives the first part of the body.
 const BREAK_AFTER: Duration = Duration::from_millis(20);
 
-/// The server's wish to stop, which ends everything that would otherwise wait.
+/// The server's stop signal, which ends all waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Stopping(pub(crate) watch::Receiver<bool>);
 
 impl Stopping {
     pub(crate) async fn wait(&mut self) {
-        // An error means that the server is gone: the same wish.
+        // An error means that the server is gone, which also ends the wait.
         drop(self.0.wait_for(|stopping| *stopping).await);
     }
 }
 
-/// A proper answer of the model.
+/// A regular answer of the model.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) id: String,
@@ -41,7 +41,7 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
 }
 
-/// How the client wants its answer.
+/// How the client requested its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Whole,
@@ -52,8 +52,8 @@ pub(crate) enum Delivery {
 impl Answer {
     pub(crate) fn new(rule: &Rule, model: &str, seq: u64, turn: u32, created: u64, estimate: Usage) -> Self {
         let numbered = rule.tool_calls.iter().enumerate();
-        // The turn is part of the id because a server without a journal file counts from 1 again after a restart,
-        // and ids must stay unique within a conversation.
+        // The turn is part of the id, because a server without a journal file counts from 1 after a restart, and ids must
+        // be unique within a conversation.
         let calls: Vec<_> = numbered
             .map(|(at, call)| (format!("call_{turn}_{seq}_{at}"), call.clone()))
             .collect();
@@ -126,7 +126,7 @@ pub(crate) fn error(status: StatusCode, kind: &str, message: &str) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// The proper answer.
+/// Sends a regular answer.
 pub(crate) fn answer(answer: &Answer, delivery: Delivery) -> Response {
     match delivery {
         Delivery::Whole => json_response(Body::from(answer.whole().to_string())),
@@ -134,7 +134,7 @@ pub(crate) fn answer(answer: &Answer, delivery: Delivery) -> Response {
     }
 }
 
-/// The answer gone wrong.
+/// Sends a fault.
 pub(crate) async fn fault(fault: &Fault, answer: &Answer, delivery: Delivery, mut stopping: Stopping) -> Response {
     match (fault, delivery) {
         (
@@ -182,7 +182,7 @@ fn half_response(
             let whole = answer.whole().to_string();
             let half = Bytes::copy_from_slice(&whole.as_bytes()[..whole.len() / 2]);
             let mut response = json_response(Body::from_stream(ok(vec![half]).chain(dropped)));
-            // The promised length tells the client that something is missing.
+            // The announced length shows the client that something is missing.
             response
                 .headers_mut()
                 .insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
@@ -210,7 +210,7 @@ fn status_response<'header>(
     for (name, value) in headers {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => drop(response.headers_mut().insert(name, value)),
-            _ => tracing::warn!(name, value, "a scripted header can't be sent over HTTP and is left out"),
+            _ => tracing::warn!(name, value, "omitting a scripted header that is not valid in HTTP"),
         }
     }
     response

@@ -1,4 +1,4 @@
-//! One rule of a scenario: which requests it fits, and what is answered.
+//! One rule of a scenario: which requests it matches, and the answer.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::conversation::Conversation;
 
-/// Which requests are answered how. Built here for tests in Rust, or read from a scenario file.
+/// A condition on requests and the answer to them. Built in Rust or read from a scenario file.
 ///
 /// ```
 /// use sim_llm::Rule;
@@ -26,7 +26,7 @@ pub struct Rule {
     pub(crate) fault: Option<Fault>,
 }
 
-/// The conditions of a rule; one that is not given fits everything.
+/// The conditions of a rule; an absent one matches everything.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Match {
     pub(crate) role: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct Match {
     pub(crate) times: Option<u32>,
 }
 
-/// A tool call of the scripted model. The arguments are the text that goes over the wire, so they may be broken.
+/// A tool call of the scripted model. The arguments are sent as text, so they may be invalid JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
     /// The tool's name, known to the client or not.
@@ -50,34 +50,34 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-/// Tokens that an answer claims to have used, in place of the estimate.
+/// Tokens that an answer reports instead of the estimate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    /// All tokens of the request, cached ones included.
+    /// All tokens of the request, including cached ones.
     pub prompt_tokens: u64,
-    /// Those of the request that a provider would have read from its cache.
+    /// Tokens of the request read from the cache.
     #[serde(default)]
     pub cached_tokens: u64,
     /// Tokens of the answer.
     pub completion_tokens: u64,
 }
 
-/// What goes wrong instead of a proper answer.
+/// A fault instead of a regular answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// An HTTP error.
     Status {
         /// The HTTP status.
         status: u16,
-        /// Sent as `Retry-After`, whatever it says.
+        /// Sent as `Retry-After`, unchanged.
         retry_after: Option<String>,
         /// Further headers, by lower-case name.
         headers: BTreeMap<String, String>,
         /// The body; without it an error in OpenAI's form.
         body: Option<String>,
     },
-    /// The stream ends cleanly in the middle: no finish reason, no `[DONE]`. A whole answer breaks off as in `Reset`.
+    /// The stream ends cleanly in the middle: no finish reason, no `[DONE]`. A complete answer breaks off as in `Reset`.
     Cut,
     /// The connection is dropped in the middle of the body.
     Reset,
@@ -85,22 +85,22 @@ pub enum Fault {
     Garbage,
     /// Status 200 and no body. (A model with nothing to say is `say = ""`.)
     Empty,
-    /// No response at all, until the client gives up or the server stops.
+    /// No response at all, until the client disconnects or the server stops.
     Hang,
     /// Headers and half of the body, then nothing more.
     Stall,
 }
 
-/// Whole numbers from one to another, both included, or without an end.
+/// A closed or open-ended interval of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
-    /// The first that is meant.
+    /// The first number.
     pub first: u32,
-    /// The last that is meant; none for all that follow.
+    /// The last number; `None` if it is open-ended.
     pub last: Option<u32>,
 }
 
-/// A name in which `*` stands for anything and `?` for one character.
+/// A pattern in which `*` matches anything and `?` one character.
 #[derive(Debug, Clone)]
 pub(crate) struct Glob {
     text: String,
@@ -108,7 +108,7 @@ pub(crate) struct Glob {
 }
 
 impl Rule {
-    /// A rule that fits every request.
+    /// A rule that matches every request.
     pub fn any() -> Self {
         Self::default()
     }
@@ -118,17 +118,17 @@ impl Rule {
         Self::role("director")
     }
 
-    /// A rule for the workers of tasks whose key fits `task` (`*` and `?` are wildcards).
+    /// A rule for workers of tasks whose key matches `task` (`*` and `?` are wildcards).
     pub fn worker(task: &str) -> Self {
         Self::role("worker").task(task)
     }
 
-    /// A rule for the resolver of conflicts of tasks whose key fits `task`.
+    /// A rule for the conflict resolver of tasks whose key matches `task`.
     pub fn resolver(task: &str) -> Self {
         Self::role("resolver").task(task)
     }
 
-    /// A rule for any role, named as in the first line of the system message.
+    /// A rule for a role, named as in the first line of the system message.
     pub fn role(role: &str) -> Self {
         Self {
             fits: Match {
@@ -145,13 +145,13 @@ impl Rule {
         self
     }
 
-    /// Only for tasks whose key fits.
+    /// Only for tasks whose key matches.
     pub fn task(mut self, glob: &str) -> Self {
         self.fits.task = Some(Glob::new(glob));
         self
     }
 
-    /// Only for this profile of worker.
+    /// Only for this worker profile.
     pub fn profile(mut self, profile: &str) -> Self {
         self.fits.profile = Some(profile.to_owned());
         self
@@ -166,7 +166,7 @@ impl Rule {
         self
     }
 
-    /// Only for this turn and all that follow.
+    /// Only for this turn and later ones.
     pub fn from_turn(mut self, turn: u32) -> Self {
         self.fits.turn = Some(Interval {
             first: turn,
@@ -184,7 +184,7 @@ impl Rule {
         self
     }
 
-    /// Only for this attempt and all that follow.
+    /// Only for this attempt and later ones.
     pub fn from_attempt(mut self, attempt: u32) -> Self {
         self.fits.attempt = Some(Interval {
             first: attempt,
@@ -193,31 +193,31 @@ impl Rule {
         self
     }
 
-    /// Only if this is part of what was said since the model last spoke.
+    /// Only if the text since the model's last answer contains this.
     pub fn contains(mut self, text: &str) -> Self {
         self.fits.contains = Some(text.to_owned());
         self
     }
 
-    /// Only for the hunk of that number in its file, from 1.
+    /// Only for this hunk of its file, counted from 1.
     pub fn hunk(mut self, number: u32) -> Self {
         self.fits.hunk = Some(number);
         self
     }
 
-    /// Only for conflicts in files that fit.
+    /// Only for conflicts in matching files.
     pub fn file(mut self, glob: &str) -> Self {
         self.fits.file = Some(Glob::new(glob));
         self
     }
 
-    /// Only for models whose name fits.
+    /// Only for models whose name matches.
     pub fn model(mut self, glob: &str) -> Self {
         self.fits.model = Some(Glob::new(glob));
         self
     }
 
-    /// Only the first `times` requests that fit; later ones fall through to the rules behind.
+    /// Only for the first `times` matching requests; later ones fall through to the next rules.
     pub fn times(mut self, times: u32) -> Self {
         self.fits.times = Some(times);
         self
@@ -239,7 +239,7 @@ impl Rule {
         self.raw_call(name, &arguments.to_string())
     }
 
-    /// Adds a tool call whose arguments are sent as they stand, JSON or not.
+    /// Adds a tool call whose arguments are sent unchanged, even if they are not JSON.
     pub fn raw_call(mut self, name: &str, arguments: &str) -> Self {
         self.tool_calls.push(ToolCall {
             name: name.to_owned(),
@@ -248,13 +248,13 @@ impl Rule {
         self
     }
 
-    /// Ends the answer for this reason instead of `stop` or `tool_calls`.
+    /// Sets the finish reason instead of `stop` or `tool_calls`.
     pub fn finish_reason(mut self, reason: &str) -> Self {
         self.finish_reason = Some(reason.to_owned());
         self
     }
 
-    /// Claims this usage instead of the estimate of four bytes to a token.
+    /// Reports this usage instead of the estimate of four bytes per token.
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
         self
@@ -266,7 +266,7 @@ impl Rule {
         self
     }
 
-    /// Goes wrong in this way.
+    /// Answers with this fault.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
         self
@@ -307,7 +307,7 @@ impl Fault {
         }
     }
 
-    /// Too many requests, come back after so many seconds (sent as written: `"0.2"`, a date, nonsense).
+    /// Status 429 with this `Retry-After`, sent as written: `"0.2"`, a date, or an invalid value.
     pub fn too_many_requests(retry_after: &str) -> Self {
         Self::Status {
             status: 429,
@@ -338,7 +338,7 @@ impl Glob {
     pub(crate) fn new(text: &str) -> Self {
         let wild = text.contains(['*', '?']);
         let escaped = regex::escape(text).replace(r"\*", ".*").replace(r"\?", ".");
-        // Escaped text is a valid pattern; should it ever be too large for the engine, only the exact name fits.
+        // Escaped text is a valid pattern; if it is too large for the engine, only the exact name matches.
         let pattern = wild.then(|| Regex::new(&format!("(?s)^{escaped}$")).ok()).flatten();
         Self {
             text: text.to_owned(),

@@ -1,17 +1,17 @@
-//! The script: rules in order, of which the first that fits answers.
+//! A scenario: ordered rules, of which the first that matches answers.
 
 use std::collections::HashSet;
 
 use crate::conversation::Conversation;
 use crate::rule::Rule;
 
-/// Rules in the order in which they are tried. Made from a file, from text, or from rules built in Rust.
+/// Rules in the order in which they are tried, from a file, from text, or built in Rust.
 #[derive(Debug, Clone, Default)]
 pub struct Scenario {
     rules: Vec<Labelled>,
 }
 
-/// A rule and the name it has in the journal, unique within its scenario.
+/// A rule and its name in the journal, unique within its scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Labelled {
     pub(crate) label: String,
@@ -19,7 +19,7 @@ pub(crate) struct Labelled {
 }
 
 impl Scenario {
-    /// A scenario of these rules, tried in this order.
+    /// A scenario of these rules in this order.
     pub fn from_rules(rules: Vec<Rule>) -> Self {
         let mut taken = HashSet::new();
         let mut labelled = Vec::with_capacity(rules.len());
@@ -36,7 +36,7 @@ impl Scenario {
         Self { rules: labelled }
     }
 
-    /// This scenario with the rules of `first` tried before its own: how a test changes one part of a script.
+    /// This scenario with the rules of `first` before its own, to override parts of a script.
     pub fn merge(self, first: Scenario) -> Self {
         Self::from_rules(
             first
@@ -48,17 +48,17 @@ impl Scenario {
         )
     }
 
-    /// How many rules there are.
+    /// The number of rules.
     pub fn len(&self) -> usize {
         self.rules.len()
     }
 
-    /// Whether there is nothing to answer with.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// The first rule that fits and has not been used up; `used` tells how often a rule has answered already.
+    /// The first matching rule that is not used up; `used` returns how often a rule has answered.
     pub(crate) fn find(&self, conversation: &Conversation, used: impl Fn(&str) -> u32) -> Option<&Labelled> {
         self.rules.iter().find(|labelled| {
             let times = labelled.rule.fits.times;
@@ -66,17 +66,17 @@ impl Scenario {
         })
     }
 
-    /// Whether some rule makes the model call a tool of this name.
+    /// Whether a rule makes the model call this tool.
     pub(crate) fn calls_tool(&self, name: &str) -> bool {
         self.scripted_calls().any(|call| call.name == name)
     }
 
-    /// Whether some rule makes the model send exactly these arguments.
+    /// Whether a rule makes the model send exactly these arguments.
     pub(crate) fn sends_arguments(&self, arguments: &str) -> bool {
         self.scripted_calls().any(|call| call.arguments == arguments)
     }
 
-    /// One line for each rule, as shown to a client for which nothing is scripted.
+    /// One line per rule, for clients whose request matches no rule.
     pub(crate) fn summary(&self) -> String {
         let lines = self
             .rules
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_fits_answers() {
+    fn first_matching_rule_answers() {
         let scenario = Scenario::from_rules(vec![
             Rule::director().named("plan"),
             Rule::worker("a").turn(1).named("a first"),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_up_rule_lets_the_next_one_answer() {
+    fn next_rule_answers_after_a_used_up_one() {
         let scenario = Scenario::from_rules(vec![
             Rule::worker("a").times(1).named("once"),
             Rule::worker("a").named("then"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_rules_come_first_and_labels_stay_unique() {
+    fn merged_rules_come_first_and_labels_are_unique() {
         let base = Scenario::from_rules(vec![Rule::worker("a").named("same").say("base")]);
         let merged = base.merge(Scenario::from_rules(vec![
             Rule::worker("a").named("same").say("override"),

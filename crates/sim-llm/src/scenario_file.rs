@@ -1,4 +1,4 @@
-//! Scenarios as TOML: the file's own types, and what can be wrong with it.
+//! Scenarios as TOML: the types of the file, and its errors.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,25 @@ use crate::scenario::Scenario;
 /// Why a scenario could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// The file, or one that a rule names, can't be read.
+    /// The scenario file, or a file that a rule names, can't be read.
     #[error("cannot read {}: {source}; check the path", path.display())]
     Read {
-        /// The file that was tried.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// Not TOML, or not the shape of a scenario.
+    /// Not TOML, or not a valid scenario.
     #[error("the scenario is not valid: {0}")]
     Shape(#[from] toml::de::Error),
-    /// A rule that says too little or contradicts itself.
+    /// A rule that is incomplete or contradictory.
     #[error("rule {number} ({label}): {problem}")]
     Rule {
-        /// Its place in the file, from 1.
+        /// Its position in the file, from 1.
         number: usize,
         /// Its name or its conditions.
         label: String,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         problem: String,
     },
 }
@@ -126,7 +126,7 @@ enum FaultKind {
 }
 
 impl Scenario {
-    /// Reads a scenario from TOML text; files that its rules name are looked for below `directory`.
+    /// Reads a scenario from TOML text; paths in its rules are relative to `directory`.
     pub fn parse(text: &str, directory: &Path) -> Result<Self, ScenarioError> {
         let file: ScenarioFile = toml::from_str(text)?;
         let mut rules = Vec::with_capacity(file.rules.len());
@@ -136,7 +136,7 @@ impl Scenario {
         Ok(Self::from_rules(rules))
     }
 
-    /// Reads a scenario file; files that its rules name are looked for beside it.
+    /// Reads a scenario file; paths in its rules are relative to it.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let text = read(path)?;
         Self::parse(&text, path.parent().unwrap_or(Path::new(".")))
@@ -174,7 +174,7 @@ fn check_one_answer(file: &RuleFile) -> Result<(), String> {
     let texts = [file.say.is_some(), file.json.is_some(), file.file.is_some()];
     match texts.iter().filter(|given| **given).count() {
         0 if file.tool_calls.is_empty() && file.fault.is_none() => {
-            Err("it has no answer; give say, json, file, tool_calls or fault".to_owned())
+            Err("it has no answer; set say, json, file, tool_calls or fault".to_owned())
         }
         0 | 1 => Ok(()),
         _ => Err("it has several texts to answer with; keep one of say, json and file".to_owned()),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_a_rule_can_be_written() {
+    fn every_field_of_a_rule_can_be_parsed() {
         let scenario = Scenario::parse(
             r#"
             [[rule]]
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_place() {
+    fn errors_name_their_location() {
         assert!(error("[[rule]]\nsya = \"x\"").contains("unknown field `sya`"));
         assert!(error("[[rule]]\nmatch = { role = \"boss\" }\nsay = \"x\"").contains("unknown variant `boss`"));
         assert!(error("[[rule]]\nname = \"mute\"").contains("rule 1 (mute): it has no answer"));

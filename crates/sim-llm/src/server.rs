@@ -1,4 +1,4 @@
-//! The HTTP server: routes, and the way of one request.
+//! The HTTP server: routes, and the path of a request.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,20 +27,19 @@ use crate::scenario::Scenario;
 use crate::usage;
 use crate::violation::{Violation, ViolationKind};
 
-/// Larger requests are refused with 413.
+/// The largest request; larger ones are rejected with 413.
 const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
-/// How long a stop waits for responses under way before it drops them.
+/// How long stopping waits for running responses before it drops them.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Where to listen and what to keep.
+/// Options of the server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The address to listen on; port 0 takes a free one.
+    /// The address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
-    /// A file of JSON lines that the journal is appended to, and read from at the start: numbering and the rules
-    /// with `times` go on where they were.
+    /// The journal's file of JSON lines. Existing entries are read at start: numbering and rules with `times` continue.
     pub journal: Option<PathBuf>,
-    /// If given, requests without this bearer token are answered 401 (and are not in the journal).
+    /// The required bearer token, if any. Requests without it are answered with 401 and not recorded.
     pub api_key: Option<String>,
 }
 
@@ -72,7 +71,7 @@ struct Shared {
 }
 
 impl Server {
-    /// Opens the journal, listens, and answers from then on. Errors name the address or the file.
+    /// Opens the journal, listens and starts answering. Errors name the address or the file.
     pub async fn start(scenario: Scenario, options: Options) -> io::Result<Self> {
         let journal = options
             .journal
@@ -92,7 +91,7 @@ impl Server {
             api_key: options.api_key,
             stopping: stopping.clone(),
         });
-        // Without this a stream's small chunks would wait for the client's delayed acknowledgements.
+        // Without this, small chunks of a stream would wait for delayed acknowledgements.
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
                 tracing::debug!(%error, "nodelay could not be set");
@@ -113,22 +112,22 @@ impl Server {
         })
     }
 
-    /// What an OpenAI client takes as its base URL: `http://127.0.0.1:PORT/v1`.
+    /// The base URL for OpenAI clients: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// All requests so far, in the order of their arrival.
+    /// All requests so far, in order of arrival.
     pub fn journal(&self) -> Vec<Entry> {
         self.shared.journal().entries().to_vec()
     }
 
-    /// The body of one request, unless it is too old to be kept in memory.
+    /// The body of a request, if it is still in memory.
     pub fn request(&self, seq: u64) -> Option<Value> {
         self.shared.journal().request(seq).cloned()
     }
 
-    /// Stops listening, ends what hangs, and waits for responses under way, though not for long.
+    /// Stops listening, ends hanging requests, and waits shortly for running responses.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(STOP_LIMIT, &mut self.serving).await.is_err() {
@@ -162,12 +161,12 @@ async fn journal(State(shared): State<Arc<Shared>>) -> Json<Vec<Entry>> {
 async fn journal_request(State(shared): State<Arc<Shared>>, Path(seq): Path<u64>) -> Result<Json<Value>, Response> {
     let request = shared.journal().request(seq).cloned();
     request.map(Json).ok_or_else(|| {
-        let text = format!("the journal holds no request {seq}, or no longer in memory");
+        let text = format!("the journal has no request {seq} in memory");
         reply::error(StatusCode::NOT_FOUND, "invalid_request_error", &text)
     })
 }
 
-/// What was decided about a request, and recorded.
+/// The recorded answer to a request.
 enum Decision {
     Refuse(Response),
     Answer {
@@ -219,7 +218,7 @@ fn delivery(request: &Value) -> Delivery {
 
 impl Shared {
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        // A panic elsewhere can't leave the journal half written: entries are pushed whole.
+        // A panic elsewhere can't corrupt the journal: entries are added whole.
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -230,7 +229,7 @@ impl Shared {
             .is_none_or(|key| given.and_then(|given| given.strip_prefix("Bearer ")) == Some(key))
     }
 
-    /// Finds the rule, uses it up by one, and records the request, all under one lock.
+    /// Finds the rule, counts its use and records the request, all under one lock.
     fn decide(&self, request: Value) -> io::Result<Decision> {
         let conversation = Conversation::derive(&request);
         let violations = check::violations(&request, &self.scenario);
@@ -320,7 +319,7 @@ fn status(fault: Option<&Fault>) -> Status {
 fn unscripted(conversation: &Conversation, scenario: &Scenario) -> String {
     let absent = || "-".to_owned();
     format!(
-        "no rule of the scenario fits this request: role={} profile={} task={} attempt={} turn={} file={} hunk={} \
+        "no rule of the scenario matches this request: role={} profile={} task={} attempt={} turn={} file={} hunk={} \
          model={}; add one, the rules are (a rule with times may be used up):\n{}",
         conversation.role,
         conversation.profile.clone().unwrap_or_else(absent),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Keywords that OpenAI's strict mode refuses wherever they stand.
+/// Keywords that OpenAI's strict mode does not allow.
 const REFUSED: [&str; 10] = [
     "oneOf",
     "allOf",
@@ -16,7 +16,7 @@ const REFUSED: [&str; 10] = [
     "default",
 ];
 
-/// What keeps a schema from being strict, each with its place in the document.
+/// The reasons why a schema is not strict, each with its location in the document.
 pub(crate) fn problems(schema: &Value, place: &str) -> Vec<String> {
     let mut found = Vec::new();
     if schema["type"] != "object" {
@@ -97,7 +97,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_closed_schema_with_everything_required_is_strict() {
+    fn closed_schema_with_all_properties_required_is_strict() {
         let schema = json!({"type": "object", "additionalProperties": false, "required": ["tasks"], "properties": {
             "tasks": {"type": "array", "items": {"$ref": "#/$defs/task"}}}, "$defs": {
             "task": {"type": ["object", "null"], "additionalProperties": false, "required": ["key"],
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn openness_options_and_unions_are_found_at_any_depth() {
+    fn open_objects_options_and_unions_are_found_at_any_depth() {
         let schema = json!({"type": "object", "additionalProperties": false, "required": ["a", "ghost"], "properties": {
             "a": {"type": "array", "items": {"properties": {"b": {"default": 1}}, "required": []}},
             "c": {"$ref": "#/$defs/x", "description": "d"}}, "$defs": {"x": {"oneOf": []}}});

@@ -1,4 +1,4 @@
-//! Scenarios without a story, for benchmarks and first slices.
+//! Minimal scenarios for benchmarks.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use crate::rule::Rule;
 use crate::scenario::Scenario;
 
 impl Scenario {
-    /// A plan of `tasks` tasks in `width` columns: each waits for the one above it, so that at most `width` are
-    /// ready at once. Each task writes one file of its own and is finished in one answer, without latency.
+    /// A plan of `tasks` tasks in `width` columns: each depends on the one above it, so at most `width` are ready at once.
+    /// Each task writes its own file and finishes in one answer, without latency.
     pub fn trivial(tasks: usize, width: usize) -> Self {
         let keys: Vec<String> = (1..=tasks).map(trivial_key).collect();
         let width = width.max(1);
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trivial_plan_has_columns_of_tasks_that_wait_for_each_other() {
+    fn trivial_plan_has_columns_of_dependent_tasks() {
         let scenario = Scenario::trivial(5, 2);
         assert_eq!(scenario.len(), 6);
         assert_eq!(planned_task("task-3", Some("task-1"))["depends_on"][0]["key"], "task-1");

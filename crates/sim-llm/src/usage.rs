@@ -1,16 +1,16 @@
-//! How many tokens an answer claims to have used.
+//! The token usage that an answer reports.
 
 use serde_json::Value;
 
 use crate::rule::{Rule, Usage};
 
-/// What the estimate takes for a token.
+/// Estimated bytes per token.
 const BYTES_PER_TOKEN: usize = 4;
 /// Providers cache prefixes in steps of this many tokens, from [`MIN_CACHED_TOKENS`] on.
 const CACHE_STEP_TOKENS: u64 = 128;
 const MIN_CACHED_TOKENS: u64 = 1024;
 
-/// Four bytes to a token. What the client sent with the previous turn counts as cached, in a provider's steps.
+/// Estimates four bytes per token. The prompt of the previous turn counts as cached, in steps as at providers.
 pub(crate) fn estimate(request: &Value, rule: &Rule) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(BYTES_PER_TOKEN) as u64;
     let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);

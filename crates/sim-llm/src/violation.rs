@@ -1,17 +1,17 @@
-//! The rules that a request can break, and where one breaks them.
+//! Violations that a request can have.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is wrong with a request.
+/// One violation of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Which rule it breaks.
+    /// Its kind.
     pub kind: ViolationKind,
-    /// Where and how, in words.
+    /// Where and how, for people.
     pub detail: String,
 }
 
-/// The rules that a request can break.
+/// Kinds of violations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ViolationKind {
@@ -23,13 +23,13 @@ pub enum ViolationKind {
     NoMessages,
     /// A message of an unknown role.
     UnknownRole,
-    /// The first message is not the system's.
+    /// The first message is not a system message.
     FirstNotSystem,
-    /// A message without content where it needs some.
+    /// A message without required content.
     EmptyMessage,
     /// A tool call in the history without id, name or arguments, or with an id twice.
     BadToolCall,
-    /// A tool call of the assistant that no tool message answers in its place.
+    /// A tool call without a tool message in its place.
     UnansweredCall,
     /// A tool message that answers no open call.
     UnexpectedToolMessage,
@@ -39,11 +39,11 @@ pub enum ViolationKind {
     ArgumentsNotJson,
     /// A tool that is declared wrongly.
     BadTool,
-    /// A `response_format` that providers refuse.
+    /// A `response_format` that providers reject.
     BadResponseFormat,
-    /// A schema that claims to be strict and is not.
+    /// A schema that is declared strict but is not.
     LooseSchema,
-    /// The scenario has no rule for the request.
+    /// No rule of the scenario matches the request.
     Unscripted,
 }
 

@@ -1,4 +1,4 @@
-//! Proper answers, whole and streamed, over real HTTP.
+//! Regular answers, complete and streamed, over real HTTP.
 
 mod support;
 
@@ -7,7 +7,7 @@ use sim_llm::{Options, Rule, Scenario, Server, Status, Usage};
 use support::{client, drain, events, post, server, streamed, worker};
 
 #[tokio::test]
-async fn a_whole_answer_has_calls_usage_and_a_reason() {
+async fn complete_answer_has_calls_usage_and_reason() {
     let rule = Rule::worker("greet")
         .say("Looking.")
         .call("shell", json!({"command": "ls"}));
@@ -41,7 +41,7 @@ async fn a_whole_answer_has_calls_usage_and_a_reason() {
 }
 
 #[tokio::test]
-async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
+async fn stream_has_the_same_answer_in_fragments_and_usage_last() {
     let arguments = json!({"command": "printf 'größe über alles, %s' x | tee out/of/the/ordinary/path.txt"});
     let text = "First I look at what is there, then I change it.";
     let rule = || {
@@ -94,7 +94,7 @@ async fn a_stream_carries_the_same_answer_in_fragments_and_its_usage_last() {
 }
 
 #[tokio::test]
-async fn usage_is_streamed_only_when_asked_for() {
+async fn usage_is_streamed_only_on_request() {
     let server = server(vec![Rule::any().say("hello")]).await;
     let mut request = worker("a", 1, &[]);
     request["stream"] = json!(true);
@@ -121,7 +121,7 @@ async fn structured_output_is_the_content() {
 }
 
 #[tokio::test]
-async fn a_conversation_moves_from_turn_to_turn() {
+async fn conversation_advances_turn_by_turn() {
     let rules = vec![
         Rule::worker("a").turn(1).call("shell", json!({})),
         Rule::worker("a").from_turn(2).contains("exit 1").say("mended"),
@@ -156,7 +156,7 @@ async fn a_conversation_moves_from_turn_to_turn() {
 }
 
 #[tokio::test]
-async fn what_was_sent_with_the_turn_before_counts_as_cached() {
+async fn previous_prompt_counts_as_cached() {
     let server = server(vec![Rule::any().say("go on")]).await;
     let long = json!({"role": "user", "content": "x".repeat(10_000)});
     let first: Value = post(&server, &worker("a", 1, std::slice::from_ref(&long)))
@@ -196,7 +196,7 @@ async fn usage_and_reason_can_be_scripted() {
 }
 
 #[tokio::test]
-async fn an_unscripted_request_says_who_asked_and_what_there_is() {
+async fn unscripted_request_error_names_context_and_rules() {
     let server = server(vec![Rule::worker("other").named("the other task").say("x")]).await;
     let response = post(&server, &worker("greet", 2, &[])).await;
     assert_eq!(response.status(), 500);
@@ -213,7 +213,7 @@ async fn an_unscripted_request_says_who_asked_and_what_there_is() {
 }
 
 #[tokio::test]
-async fn models_health_and_unknown_paths_answer() {
+async fn models_health_and_unknown_paths_are_answered() {
     let server = server(vec![]).await;
     let get = async |path: String| client().get(path).send().await.unwrap();
     let models: Value = get(format!("{}/models", server.base_url())).await.json().await.unwrap();
@@ -225,7 +225,7 @@ async fn models_health_and_unknown_paths_answer() {
 }
 
 #[tokio::test]
-async fn a_key_is_demanded_where_one_is_set() {
+async fn configured_key_is_required() {
     let options = Options {
         api_key: Some("right".to_owned()),
         ..Options::default()

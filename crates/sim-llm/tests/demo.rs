@@ -1,4 +1,4 @@
-//! The demo's script and repository, as far as they can be tried without the product.
+//! The demo's script and repository, tested without the product.
 
 mod support;
 
@@ -28,7 +28,7 @@ async fn content(server: &Server, request: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_script_plans_seven_tasks_and_resolves_the_conflict() {
+async fn script_plans_seven_tasks_and_resolves_the_conflict() {
     let scenario = Scenario::load(&demo().join("scenario.toml")).unwrap();
     let server = Server::start(scenario, Options::default()).await.unwrap();
     let director = json!({"model": "sim", "messages": [
@@ -55,7 +55,7 @@ async fn the_script_plans_seven_tasks_and_resolves_the_conflict() {
 }
 
 #[tokio::test]
-async fn the_declining_script_is_laid_over_the_other() {
+async fn declining_script_overrides_the_base_script() {
     let scenario = Scenario::load(&demo().join("scenario.toml")).unwrap();
     let declining = Scenario::load(&demo().join("scenario-decline.toml")).unwrap();
     let server = Server::start(scenario.merge(declining), Options::default())
@@ -69,7 +69,7 @@ async fn the_declining_script_is_laid_over_the_other() {
 }
 
 #[test]
-fn the_repositorys_own_tests_pass_and_are_counted() {
+fn repository_tests_pass_and_are_counted() {
     let output = Command::new("sh")
         .arg("test.sh")
         .current_dir(demo().join("repo"))

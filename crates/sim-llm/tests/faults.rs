@@ -1,4 +1,4 @@
-//! Each fault as a client meets it.
+//! Each fault, as a client sees it.
 
 mod support;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sim_llm::{Fault, Rule, Status};
 use support::{client, drain, events, post, server, streamed, worker};
 
-/// Long enough to be sure that nothing comes, short enough to wait for.
+/// How long to wait to conclude that nothing comes.
 const NOTHING_COMES: Duration = Duration::from_millis(300);
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn one_429_is_followed_by_the_true_answer() {
 }
 
 #[tokio::test]
-async fn a_status_can_have_its_own_body_and_headers() {
+async fn status_fault_can_have_body_and_headers() {
     let mut headers = std::collections::BTreeMap::new();
     headers.insert("retry-after-ms".to_owned(), "150".to_owned());
     let fault = Fault::Status {
@@ -56,7 +56,7 @@ async fn a_status_can_have_its_own_body_and_headers() {
 }
 
 #[tokio::test]
-async fn a_cut_stream_ends_cleanly_in_the_middle_of_the_call() {
+async fn cut_stream_ends_cleanly_within_a_call() {
     let server = server(vec![
         Rule::any()
             .call("shell", json!({"command": "x".repeat(500)}))
@@ -71,7 +71,7 @@ async fn a_cut_stream_ends_cleanly_in_the_middle_of_the_call() {
 }
 
 #[tokio::test]
-async fn a_reset_stream_breaks_the_connection_after_some_of_it() {
+async fn reset_stream_drops_the_connection_midway() {
     let server = server(vec![Rule::any().say(&"word ".repeat(100)).fault(Fault::Reset)]).await;
     let (body, ended) = drain(post(&server, &streamed(worker("a", 1, &[]))).await).await;
     assert!(!ended);
@@ -80,7 +80,7 @@ async fn a_reset_stream_breaks_the_connection_after_some_of_it() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_is_cut_misses_its_promised_length() {
+async fn cut_complete_answer_is_shorter_than_announced() {
     let server = server(vec![Rule::any().say("half of this").fault(Fault::Cut)]).await;
     let response = post(&server, &worker("a", 1, &[])).await;
     assert_eq!(response.status(), 200);
@@ -109,7 +109,7 @@ async fn garbage_and_nothing_come_with_status_200() {
 }
 
 #[tokio::test]
-async fn a_hanging_request_never_answers_and_does_not_keep_the_server_from_stopping() {
+async fn hanging_request_does_not_prevent_stopping() {
     let server = server(vec![Rule::any().fault(Fault::Hang)]).await;
     let url = format!("{}/chat/completions", server.base_url());
     let request = client()
@@ -124,7 +124,7 @@ async fn a_hanging_request_never_answers_and_does_not_keep_the_server_from_stopp
 }
 
 #[tokio::test]
-async fn a_stalled_stream_starts_and_falls_silent() {
+async fn stalled_stream_starts_and_goes_silent() {
     let server = server(vec![Rule::any().say(&"word ".repeat(50)).fault(Fault::Stall)]).await;
     let mut response = post(&server, &streamed(worker("a", 1, &[]))).await;
     assert!(response.chunk().await.unwrap().is_some());

@@ -1,4 +1,4 @@
-//! The journal: complete, readable from outside, and alive after a restart. And requests that it complains about.
+//! The journal is complete, served over HTTP and continued after a restart; invalid requests are rejected.
 
 mod support;
 
@@ -10,7 +10,7 @@ use sim_llm::{Entry, Fault, Options, Rule, Scenario, Server, Status, ViolationKi
 use support::{client, post, server, worker};
 
 #[tokio::test]
-async fn the_journal_is_read_over_http_with_its_requests() {
+async fn journal_is_served_over_http() {
     let server = server(vec![Rule::any().say("hello")]).await;
     let request = worker("a", 1, &[]);
     post(&server, &request).await;
@@ -25,7 +25,7 @@ async fn the_journal_is_read_over_http_with_its_requests() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_where_the_file_ends() {
+async fn restart_continues_the_journal_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.jsonl");
     let options = Options {
@@ -74,7 +74,7 @@ async fn a_restart_goes_on_where_the_file_ends() {
 }
 
 #[tokio::test]
-async fn a_journal_that_cannot_be_opened_is_named() {
+async fn unusable_journal_file_is_named() {
     let options = Options {
         journal: Some("/no/such/directory/journal".into()),
         ..Options::default()
@@ -105,7 +105,7 @@ async fn a_journal_that_cannot_be_opened_is_named() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_the_rules_is_refused_and_recorded() {
+async fn invalid_request_is_rejected_and_recorded() {
     let server = server(vec![Rule::any().say("never said")]).await;
     let dangling = json!({"role": "assistant", "content": null, "tool_calls": [
         {"id": "call_1", "type": "function", "function": {"name": "shell", "arguments": "{}"}}]});
@@ -134,7 +134,7 @@ async fn a_request_that_breaks_the_rules_is_refused_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_loose_schema_is_refused_when_it_claims_to_be_strict() {
+async fn loose_schema_is_rejected_if_declared_strict() {
     let server = server(vec![Rule::any().json(&json!({}))]).await;
     let request = |strict: bool| {
         json!({"model": "sim", "messages": [{"role": "system", "content": "# role: director"}],
@@ -153,7 +153,7 @@ async fn a_loose_schema_is_refused_when_it_claims_to_be_strict() {
 }
 
 #[tokio::test]
-async fn the_binary_serves_a_scenario_file_and_ends_on_sigterm() {
+async fn binary_serves_a_scenario_and_stops_on_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let scenario = directory.path().join("scenario.toml");
     std::fs::write(directory.path().join("plan.json"), "{\"tasks\": []}").unwrap();

@@ -1,7 +1,7 @@
-//! The one declaration of every metric. Instruments, views, the series shown at start, the golden test and the
-//! reference page all come from here; no other crate names a metric.
+//! The declarations of all metrics. Instruments, views, initial series, the golden test and the reference page are derived
+//! from them; no other crate names a metric.
 //!
-//! A family without a feature behind it is not declared: nothing is ever fed by a fake.
+//! Every declared metric has a feature behind it; none gets made-up values.
 
 pub(crate) mod compatibility;
 pub(crate) mod database;
@@ -19,7 +19,7 @@ pub use crate::declaration::Declaration;
 
 use crate::instrument::Declared;
 
-/// A group of metrics that belong together.
+/// A group of related metrics.
 #[derive(Clone, Copy)]
 pub struct Area {
     /// Its title.
@@ -57,18 +57,18 @@ pub(crate) fn metrics() -> impl Iterator<Item = &'static dyn Declared> {
     AREAS.iter().flat_map(|area| area.metrics.iter().copied())
 }
 
-/// The declaration of every metric, for whatever has to agree with the names: dashboards, rules, pages.
+/// The declaration of every metric, for dashboards, rules and pages.
 pub fn declarations() -> impl Iterator<Item = &'static Declaration> {
     metrics().map(Declared::declaration)
 }
 
-/// Seconds, for what takes between a tenth of a millisecond and some seconds.
+/// Buckets in seconds for durations from half a millisecond to ten seconds.
 pub(crate) const SHORT_SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Seconds, for what takes between some milliseconds and minutes.
+/// Buckets in seconds for durations from a millisecond to five minutes.
 pub(crate) const MIDDLE_SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];
-/// Seconds, for what takes between a second and an hour.
+/// Buckets in seconds for durations from a second to an hour.
 pub(crate) const LONG_SECONDS: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];

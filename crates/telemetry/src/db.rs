@@ -1,4 +1,4 @@
-//! What happens to the database, as this process sees it.
+//! Database events, as this process sees them.
 
 use crate::catalogue::{
     compatibility::DATABASE_CONNECTIONS,
@@ -6,10 +6,10 @@ use crate::catalogue::{
 };
 use std::time::Duration;
 
-/// From here on a query counts as slow.
+/// Queries longer than this count as slow.
 const SLOW_QUERY: Duration = Duration::from_secs(1);
 
-/// A query took this long. `operation` is `select`, `insert`, `update`, `delete`, `begin`, `commit`, `listen` or
+/// A query ended after this duration. `operation` is `select`, `insert`, `update`, `delete`, `begin`, `commit`, `listen` or
 /// `other`.
 pub fn query(operation: &'static str, duration: Duration) {
     QUERIES.add(1, [operation]);
@@ -19,7 +19,7 @@ pub fn query(operation: &'static str, duration: Duration) {
     }
 }
 
-/// So many connections of the pool are in use, and so many wait for use.
+/// The pool has this many active and idle connections.
 pub fn pool(active: i64, idle: i64) {
     CONNECTIONS_ACTIVE.set(active as f64, []);
     CONNECTIONS_IDLE.set(idle as f64, []);

@@ -1,13 +1,13 @@
-//! How a metric is declared.
+//! The declaration of a metric.
 
 use crate::label::{Label, combinations};
 
-/// How a metric is declared.
+/// The declaration of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
     /// Its name in OpenTelemetry, dotted and without a unit.
     pub otel: &'static str,
-    /// Its unit as UCUM writes it; in braces when it only says what is counted.
+    /// Its unit in UCUM notation; in braces if it only names what is counted.
     pub unit: &'static str,
     /// Its exact name in Prometheus, which is a public interface.
     pub prometheus: &'static str,
@@ -19,12 +19,12 @@ pub struct Declaration {
     pub labels: &'static [Label],
     /// The upper bounds of a histogram's buckets, in the metric's unit.
     pub buckets: &'static [f64],
-    /// The most series it may have; further ones are folded into `otel_metric_overflow="true"`. Raised at start
-    /// when the configuration knows more names than that.
+    /// The most series; further ones are folded into `otel_metric_overflow="true"`. Raised at start if the configuration
+    /// has more names.
     pub series_limit: usize,
     /// Whether every known series shows 0 from the start.
     pub starts_at_zero: bool,
-    /// Whether it repeats another metric under a name that older dashboards use; these can be switched off.
+    /// Whether it repeats another metric under a name of older dashboards; these can be disabled.
     pub compatibility: bool,
 }
 
@@ -55,12 +55,12 @@ impl Declaration {
         Self { buckets, ..self }
     }
 
-    /// The same with room for so many series.
+    /// The same with this series limit.
     pub const fn series_limit(self, series_limit: usize) -> Self {
         Self { series_limit, ..self }
     }
 
-    /// The same, absent until it has a value, because a zero would mean something.
+    /// The same, absent until it has a value, because zero would be misleading.
     pub const fn absent_at_start(self) -> Self {
         Self {
             starts_at_zero: false,
@@ -76,7 +76,7 @@ impl Declaration {
         }
     }
 
-    /// The series limit, with room for everything the configuration knows and one for the overflow.
+    /// The series limit, raised to hold all configured names and the overflow series.
     pub(crate) fn effective_series_limit(&self) -> usize {
         self.series_limit.max(combinations(self.labels).len() + 1)
     }

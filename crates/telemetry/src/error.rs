@@ -9,19 +9,19 @@ pub enum Error {
     /// The log filter can't be read.
     #[error("log filter `{filter}` can't be read: {error}; write it as `info` or `warn,engine=debug`")]
     LogFilter {
-        /// What was asked for.
+        /// The filter as configured.
         filter: String,
         /// What is wrong with it.
         error: String,
     },
-    /// The collector's address is none.
+    /// The collector's address is invalid.
     #[error(
-        "`{0}` is no address of an OTLP collector; set OTEL_EXPORTER_OTLP_ENDPOINT to something like \
+        "`{0}` is not the address of an OTLP collector; set OTEL_EXPORTER_OTLP_ENDPOINT to something like \
          http://localhost:4318, or unset it"
     )]
     Endpoint(String),
     /// Spans can't be exported.
-    #[error("the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to go on without it")]
+    #[error("the export of spans could not start: {0}; unset OTEL_EXPORTER_OTLP_ENDPOINT to run without it")]
     Export(String),
     /// Metrics can't be exported.
     #[error("the metrics registry could not start: {0}")]

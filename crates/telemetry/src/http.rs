@@ -1,9 +1,9 @@
-//! What happens to requests to our own API.
+//! Events of requests to the product's API.
 
 use crate::catalogue::http::{CLOSED, CONNECTIONS, DURATION, ERRORS, REQUESTS, SIZE, STREAMS};
 use std::time::Duration;
 
-/// From this status on a request counts as an error.
+/// Responses from this status on count as errors.
 const FIRST_ERROR_STATUS: u16 = 400;
 
 /// A request was answered. `endpoint` is the matched route, never the raw path; `unmatched` if there was none.
@@ -34,18 +34,18 @@ impl Drop for ConnectionOpen {
     }
 }
 
-/// Why a connection was closed from our side before it was done.
+/// Why the server closed a connection before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// It made way for a new one.
+    /// Closed for a new connection.
     Evicted,
-    /// There was no place, and none could be made.
+    /// All slots were in use, and none could be freed.
     Refused,
     /// The head of a request took too long.
     HeaderTimeout,
     /// Too long without a request.
     IdleTimeout,
-    /// Its peer took nothing of an answer for too long.
+    /// The peer read nothing of a response for too long.
     Stalled,
 }
 
@@ -66,7 +66,7 @@ pub fn connection_closed(reason: Closed) {
 #[must_use = "the stream counts as closed when this is dropped"]
 pub struct StreamOpen(());
 
-/// Somebody follows events.
+/// A client follows events.
 pub fn stream_opened() -> StreamOpen {
     STREAMS.change(1, []);
     StreamOpen(())

@@ -1,4 +1,4 @@
-//! The kinds of instruments, each a static item that does nothing until [`crate::init`] brings it to life.
+//! The kinds of instruments: static items that do nothing until [`crate::init`] starts them.
 
 use crate::{declaration::Declaration, label::combinations};
 use opentelemetry::{
@@ -26,24 +26,24 @@ pub type Amount<const LABELS: usize = 0> = Metric<metrics::Counter<f64>, LABELS>
 pub type Distribution<const LABELS: usize = 0> = Metric<metrics::Histogram<f64>, LABELS>;
 /// The latest value of something that is measured elsewhere.
 pub type Gauge<const LABELS: usize = 0> = Metric<metrics::Gauge<f64>, LABELS>;
-/// How many of something there are now, counted as they come and go.
+/// The current number of something, counted up and down.
 pub type Level<const LABELS: usize = 0> = Metric<metrics::UpDownCounter<i64>, LABELS>;
 
 /// A kind of instrument.
 pub trait Kind: Sized {
-    /// As the Prometheus format names it.
+    /// The name in the Prometheus format.
     const TYPE: &'static str;
     /// Creates the instrument.
     fn create(meter: &Meter, declaration: &Declaration) -> Self;
-    /// Makes a series appear before anything happened to it.
+    /// Creates a series with the value 0.
     fn zero(&self, labels: &[KeyValue]);
 }
 
-/// What the catalogue needs of every metric, whatever its kind.
+/// What the catalogue needs from metrics of every kind.
 pub trait Declared: Sync {
-    /// How it is declared.
+    /// Its declaration.
     fn declaration(&self) -> &Declaration;
-    /// Brings it to life and shows every series that is known beforehand.
+    /// Creates its instrument and every series that is known at start.
     fn start(&'static self, meter: &Meter);
 }
 
@@ -125,7 +125,7 @@ impl<const LABELS: usize> Gauge<LABELS> {
 }
 
 impl<const LABELS: usize> Level<LABELS> {
-    /// Some more, or with a negative number fewer.
+    /// Adds this number, which may be negative.
     pub fn change(&self, by: i64, labels: [&str; LABELS]) {
         self.record(labels, |level, labels| level.add(by, labels));
     }
@@ -164,7 +164,7 @@ kind!(
 // For a histogram 0 is an observation, so it stays absent until there is one.
 kind!(metrics::Histogram<f64>, "histogram", f64_histogram, |_live, _labels| ());
 
-/// A value that may be unknown, and is then absent from a scrape: a zero would be a lie.
+/// A value that may be unknown. Then it is absent from a scrape, because zero would be wrong.
 #[derive(Debug)]
 pub struct OptionalGauge {
     declaration: Declaration,
@@ -188,7 +188,7 @@ impl OptionalGauge {
         }
     }
 
-    /// Sets the value, or forgets it.
+    /// Sets or clears the value.
     pub fn set(&self, value: Option<f64>) {
         *self.value.lock().unwrap_or_else(PoisonError::into_inner) = value;
     }

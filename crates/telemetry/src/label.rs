@@ -1,5 +1,5 @@
-//! Labels and the closed sets their values come from. Whatever is not in its set is recorded as `other`, so that
-//! no invented name can add a series.
+//! Labels and the allowed sets of their values. Any other value is recorded as `other`, so that unknown names add no
+//! series.
 
 use opentelemetry::{KeyValue, StringValue, Value};
 use std::{
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// What a value outside of its set is recorded as.
+/// What a value outside its set is recorded as.
 pub const OTHER: &str = "other";
 
 /// Where the values of a label come from.
@@ -21,7 +21,7 @@ pub enum Values {
     Tools,
     /// The worker profiles of the configuration.
     Profiles,
-    /// Known only while running, bounded by its source (named here) and by the series limit.
+    /// Known only at run time; limited by its source (named here) and by the series limit.
     Bounded(&'static str),
 }
 
@@ -43,12 +43,12 @@ impl Label {
         }
     }
 
-    /// A label with values from elsewhere.
+    /// A label with values from this source.
     pub const fn of(name: &'static str, values: Values) -> Self {
         Self { name, values }
     }
 
-    /// Every value that is known at start; `None` if they are known only while running.
+    /// Every value that is known at start; `None` if values are known only at run time.
     pub(crate) fn known_values(&self) -> Option<Vec<Value>> {
         match self.values {
             Values::Fixed(values) => Some(values.iter().map(|value| Value::from(*value)).collect()),
@@ -76,7 +76,7 @@ impl Label {
 
 type Names = BTreeMap<String, Arc<str>>;
 
-/// The names that the configuration knows.
+/// The configured names.
 #[derive(Debug)]
 struct Known {
     models: Names,
@@ -86,7 +86,7 @@ struct Known {
 
 static KNOWN: OnceLock<Known> = OnceLock::new();
 
-/// Keeps the names of the configuration; only the first call counts.
+/// Stores the configured names; only the first call has an effect.
 pub(crate) fn configure(models: &[String], tools: &[String], profiles: &[String]) {
     let names = |given: &[String]| {
         given
@@ -123,7 +123,7 @@ fn shared(name: &Arc<str>) -> Value {
     Value::String(StringValue::from(Arc::clone(name)))
 }
 
-/// Every combination of label values that is known at start; none if one of the labels is known only while running.
+/// Every combination of label values known at start; none if a label's values are known only at run time.
 pub(crate) fn combinations(labels: &[Label]) -> Vec<Vec<KeyValue>> {
     labels.iter().fold(vec![Vec::new()], |combined, label| {
         let values = label.known_values().unwrap_or_default();

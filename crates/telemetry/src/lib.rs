@@ -1,8 +1,7 @@
-//! What the product tells about itself: metrics, spans and logs.
+//! Telemetry: metrics, spans and logs.
 //!
-//! Everything that happens is told by a typed event (`telemetry::merge::finished(…)`), which makes the metrics and
-//! ends the span; no other crate names a metric or touches OpenTelemetry. Every event is a plain call that never
-//! waits, never fails, and does nothing before [`init`].
+//! Typed events (`telemetry::merge::finished(…)`) record the metrics; no other crate names a metric or uses OpenTelemetry.
+//! Every event is a plain function that never waits, never fails, and does nothing before [`init`].
 
 pub mod catalogue;
 mod declaration;
@@ -28,7 +27,7 @@ mod error;
 mod start;
 mod text;
 
-/// Secrets are kept out of whatever is written down.
+/// Masks secrets in logs, spans and everything else that is written.
 pub use ::secrets;
 
 pub use span::TraceContext;

@@ -1,4 +1,4 @@
-//! What happens to requests to models.
+//! Events of requests to models.
 
 use crate::catalogue::{
     compatibility::{AI_COST, AI_REQUESTS, AI_TOKENS},
@@ -12,20 +12,20 @@ use std::time::Duration;
 /// How an HTTP request to a provider ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LlmStatus {
-    /// An answer that could be used.
+    /// A valid answer.
     Success,
     /// An error status, a broken connection, or an answer that could not be read.
     Error,
-    /// Turned away for the rate of requests.
+    /// Rejected for the rate of requests.
     RateLimited,
     /// No answer in time.
     Timeout,
-    /// We stopped waiting because the work was cancelled.
+    /// Cancelled by the product.
     Cancelled,
 }
 
 impl LlmStatus {
-    /// As the metrics write it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -37,7 +37,7 @@ impl LlmStatus {
     }
 }
 
-/// An HTTP request to a provider ended. Called once for each attempt, so that the count equals the provider's own.
+/// An HTTP request to a provider ended. Called once per attempt, so that the count equals the provider's.
 pub fn request(model: &str, status: LlmStatus, duration: Duration, time_to_first_token: Option<Duration>) {
     REQUESTS.add(1, [model, status.as_str()]);
     AI_REQUESTS.add(1, [model, status.as_str()]);
@@ -47,9 +47,8 @@ pub fn request(model: &str, status: LlmStatus, duration: Duration, time_to_first
     }
 }
 
-/// A model answered with this usage, as the provider reports it: cached tokens are part of `input`, reasoning ones
-/// of `output`. `role` is `director`, `worker` or `resolver`. No cost means that the price table does not know the
-/// model. Called once for each answer, where the model answers.
+/// A model answered with this usage, as the provider reports it: `input` includes cached tokens, `output` includes
+/// reasoning. `role` is `director`, `worker` or `resolver`. Without a cost, the model has no price. Called once per answer.
 pub fn usage(model: &str, role: &str, input: u64, output: u64, cached: u64, reasoning: u64, cost: Option<NanoDollars>) {
     TOKENS.add(input, [model, "input"]);
     TOKENS.add(output, [model, "output"]);
@@ -65,18 +64,18 @@ pub fn usage(model: &str, role: &str, input: u64, output: u64, cached: u64, reas
     }
 }
 
-/// A provider turned a request away for its rate.
+/// A provider rejected a request for its rate.
 pub fn rate_limited(model: &str) {
     RATE_LIMITS.add(1, [model]);
 }
 
-/// A request is made again, because of `rate_limited`, `server_error`, `timeout`, `connection`, `cut_stream` or
+/// A request is retried because of `rate_limited`, `server_error`, `timeout`, `connection`, `cut_stream` or
 /// `invalid_answer`.
 pub fn retried(reason: &'static str) {
     RETRIES.add(1, [reason]);
 }
 
-/// So much was spent on a task whose work did not land, or may have been on calls that were lost with a process.
+/// This amount was spent on a task whose work did not land, or may have been spent on calls lost in a crash.
 pub fn discarded(cost: NanoDollars) {
     DISCARDED_COST.add(cost.dollars(), []);
 }

@@ -1,4 +1,4 @@
-//! Logs on standard error: JSON lines for a server, readable lines for a person, secrets masked in both.
+//! Logs on standard error: JSON for servers, text for people, with secrets masked in both.
 
 mod json;
 
@@ -9,19 +9,18 @@ use tracing_subscriber::{
     EnvFilter, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-/// What is shown when nothing is asked for.
+/// The filter if none is configured.
 const DEFAULT_FILTER: &str = "info";
-/// Libraries whose ordinary news is noise to whoever runs the product; added where a level is asked for without
-/// naming anything.
+/// Keeps routine messages of libraries out of the log; added if the filter is only a level.
 const QUIET: &str = "sqlx=warn,hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,tower_http=warn,\
      opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn,opentelemetry_otlp=warn";
-/// This module of the client logs the whole body of an answer it can't read, at the level of errors.
+/// The client library logs whole bodies of unreadable answers at error level.
 const NEVER: &str = "async_openai::error=off";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// For a person at a terminal.
     Human,
@@ -61,14 +60,14 @@ pub(crate) fn start(format: LogFormat, filter: Option<&str>) -> Result<(), Error
     installed.map_err(|_| Error::AlreadyStarted)
 }
 
-/// A scope whose log lines carry the trace, the run, the task and the profile: `work.instrument(scope(…))`.
+/// A span that adds trace, run, task and profile to log lines: `work.instrument(scope(…))`.
 pub fn scope(
     context: &TraceContext,
     run_id: Option<domain::RunId>,
     task_id: Option<domain::TaskId>,
     worker_profile: Option<&str>,
 ) -> Span {
-    // At the level of errors, so that a filter that shows only errors still shows where they happened.
+    // Error level, so that a filter for errors still shows where they happened.
     tracing::error_span!(
         "work",
         trace_id = context.trace_hex(),
@@ -79,7 +78,7 @@ pub fn scope(
     )
 }
 
-/// Standard error with secrets masked. A line arrives as one write, so none is split across two.
+/// Standard error with secrets masked. Each line is one write, so no secret is split.
 #[derive(Clone, Copy, Debug)]
 struct Stderr;
 

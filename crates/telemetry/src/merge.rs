@@ -1,4 +1,4 @@
-//! What happens to merges.
+//! Events of merges.
 
 use crate::catalogue::merges::{
     ACTIVE, CONFLICT_RESOLUTIONS, DURATION, GATE_DURATION, GATE_FLAKY, GATE_RUNS, INTEGRITY_FLAGS, LOCK_VIOLATIONS,
@@ -11,19 +11,19 @@ use std::{
     time::Duration,
 };
 
-/// How a merge went, judged by what it met.
+/// The result of a merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeResult {
-    /// No conflict was met.
+    /// There was no conflict.
     Success,
-    /// A conflict was met, resolved or not; [`conflict_resolved`] says how it ended.
+    /// There was a conflict, resolved or not; [`conflict_resolved`] records its result.
     Conflict,
-    /// It could not be done for another reason.
+    /// It failed for another reason.
     Error,
 }
 
 impl MergeResult {
-    /// As the metrics write it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -33,7 +33,7 @@ impl MergeResult {
     }
 }
 
-/// What the gate said of a merged tree.
+/// The gate's verdict on a merged tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateResult {
     /// The check command passed.
@@ -47,7 +47,7 @@ pub enum GateResult {
 }
 
 impl GateResult {
-    /// As the metrics write it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -58,33 +58,33 @@ impl GateResult {
     }
 }
 
-/// So many merges wait or are under way, as the database has it.
+/// This many merges wait or run, according to the database.
 pub fn queue_length(merges: i64) {
     QUEUE_LENGTH.set(merges as f64, []);
 }
 
-/// So many merges wait for a person, as the database has it.
+/// This many merges wait for a person, according to the database.
 pub fn waiting(merges: i64) {
     WAITING.set(merges as f64, []);
 }
 
-/// A merge waited so long, from queued to holding the lock.
+/// A merge waited this long from queued to acquiring the lock.
 pub fn lock_waited(waited: Duration) {
     LOCK_WAIT.observe(waited, []);
 }
 
-/// How many hold each lock, by the lock's name. One holder each is all there should ever be.
+/// The number of holders per lock, by the lock's name. It should never exceed one.
 static HOLDERS: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
 
-/// Holding a merge lock; leaving it is dropping this.
+/// A held merge lock; dropping this releases it.
 #[derive(Debug)]
-#[must_use = "the lock counts as left when this is dropped"]
+#[must_use = "the lock counts as released when this is dropped"]
 pub struct LockHeld {
     lock: String,
 }
 
-/// The merge lock of a target (the name never becomes a label) was taken. A second holder of the same lock counts
-/// as a violation.
+/// The merge lock of a target was acquired; its name never becomes a label. A second holder of the same lock counts as a
+/// violation.
 pub fn lock_taken(lock: &str) -> LockHeld {
     let mut holders = HOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
     let count = holders.entry(lock.to_owned()).or_default();
@@ -111,13 +111,13 @@ fn show_most_holders(holders: &HashMap<String, u32>) {
     ACTIVE.set(f64::from(holders.values().copied().max().unwrap_or_default()), []);
 }
 
-/// A merge ended. Called once for each merge, with the time of merging, resolving and landing, without the gate.
+/// A merge ended. Called once per merge, with the duration of merging, resolving and landing, without the gate.
 pub fn finished(result: MergeResult, duration: Duration) {
     MERGES.add(1, [result.as_str()]);
     DURATION.observe(duration, []);
 }
 
-/// A layer dealt with a conflict. `strategy` is `generated`, `remembered`, `driver`, `model`, `worker` or `person`;
+/// A layer handled a conflict. `strategy` is `generated`, `remembered`, `driver`, `model`, `worker` or `person`;
 /// `result` is `resolved`, `declined` or `failed`.
 pub fn conflict_resolved(strategy: &'static str, result: &'static str) {
     CONFLICT_RESOLUTIONS.add(1, [strategy, result]);
@@ -128,7 +128,7 @@ pub fn gate_flaky() {
     GATE_FLAKY.add(1, []);
 }
 
-/// An integrity flag was recorded. Called once for each.
+/// An integrity flag was recorded. Called once per flag.
 pub fn flagged(kind: IntegrityFlagKind) {
     INTEGRITY_FLAGS.add(1, [kind.as_str()]);
 }

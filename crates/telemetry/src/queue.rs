@@ -1,4 +1,4 @@
-//! What happens to the engine's effects, which are the tasks of its queue.
+//! Events of the engine's effects, which are the tasks of its queue.
 
 use crate::catalogue::{
     compatibility::{CELERY_ACTIVE, CELERY_DURATION, CELERY_LENGTH, CELERY_RETRIES, CELERY_TASKS},
@@ -6,7 +6,7 @@ use crate::catalogue::{
 };
 use std::time::Instant;
 
-/// An effect under way. Dropping it without a result counts as cancelled: it is claimed again later.
+/// A running effect. Dropping it without a result counts as cancelled: it is claimed again later.
 #[derive(Debug)]
 #[must_use = "the effect counts as cancelled when this is dropped"]
 pub struct EffectRunning {
@@ -53,13 +53,13 @@ fn change_active(task_name: &str, by: i64) {
     CELERY_ACTIVE.change(by, [task_name]);
 }
 
-/// So many effects of a kind wait or are under way, as the database has it; of `work`, only what waits.
+/// This many effects of a kind wait or run, according to the database; for `work`, only those that wait.
 pub fn length(queue: &'static str, effects: i64) {
     LENGTH.set(effects as f64, [queue]);
     CELERY_LENGTH.set(effects as f64, [queue]);
 }
 
-/// An effect was claimed once more.
+/// An effect was claimed again.
 pub fn retried(task_name: &'static str) {
     RETRIES.add(1, [task_name]);
     CELERY_RETRIES.add(1, [task_name]);

@@ -1,4 +1,4 @@
-//! The reference of all metrics as a page shows it, made from the catalogue.
+//! Generates the reference of all metrics from the catalogue.
 
 use crate::{
     catalogue::{AREAS, Declaration},
@@ -6,7 +6,7 @@ use crate::{
     label::{Label, Values},
 };
 
-/// The line that begins the generated part of a page.
+/// The line that starts the generated part of a page.
 pub const BEGIN: &str = "<!-- generated from crates/telemetry/src/catalogue.rs: begin -->";
 /// The line that ends it.
 pub const END: &str = "<!-- generated: end -->";

@@ -1,4 +1,4 @@
-//! What happens to runs.
+//! Events of runs.
 
 use crate::catalogue::{
     compatibility::{AUTOMATION_DURATION, AUTOMATION_JOBS},
@@ -20,7 +20,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// As the metrics write it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -29,7 +29,7 @@ impl RunStatus {
         }
     }
 
-    /// As `automation_jobs_total` writes it.
+    /// The name in `automation_jobs_total`.
     const fn as_job_status(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -44,7 +44,7 @@ pub fn started() {
     STARTED.add(1, []);
 }
 
-/// A run ended, so long after it was submitted. Called once for each run.
+/// A run ended this long after its submission. Called once per run.
 pub fn finished(status: RunStatus, duration: Duration) {
     RUNS.add(1, [status.as_str()]);
     DURATION.observe(duration, []);
@@ -52,13 +52,13 @@ pub fn finished(status: RunStatus, duration: Duration) {
     AUTOMATION_DURATION.observe(duration, ["run"]);
 }
 
-/// So many runs have not ended, as the database has it.
+/// This many runs are unfinished, according to the database.
 pub fn active(runs: i64) {
     ACTIVE.set(runs as f64, []);
     ACTIVE_JOBS.set(runs as f64, []);
 }
 
-/// The smallest remainder of a budget over active runs, as the database has it; `None` when no active run has one.
+/// The smallest remaining budget of active runs, according to the database; `None` if no active run has one.
 pub fn budget_remaining(remaining: impl Into<Option<NanoDollars>>) {
     BUDGET_REMAINING.set(remaining.into().map(NanoDollars::dollars));
 }

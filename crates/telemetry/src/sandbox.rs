@@ -1,9 +1,9 @@
-//! What happens to sandboxes.
+//! Events of sandboxes.
 
 use crate::catalogue::sandboxes::{ACTIVE, ACTIVE_TOTAL, CACHE_HITS, CACHE_MISSES, CREATION, ENFORCED, LIMITS_REACHED};
 use std::time::Duration;
 
-/// A sandbox with its worktree was made in this time.
+/// A sandbox with its worktree was created in this time.
 pub fn created(duration: Duration) {
     CREATION.observe(duration, []);
 }
@@ -13,7 +13,7 @@ pub fn created(duration: Duration) {
 #[must_use = "the sandbox counts as gone when this is dropped"]
 pub struct SandboxActive(());
 
-/// A sandbox is in use from now on.
+/// A sandbox came into use.
 pub fn active() -> SandboxActive {
     change(1);
     SandboxActive(())
@@ -40,7 +40,7 @@ pub fn cache_miss() {
     CACHE_MISSES.add(1, []);
 }
 
-/// Whether a property is enforced in full on this host.
+/// Whether a property is fully enforced on this host.
 pub fn enforced(property: &str, is_enforced: bool) {
     ENFORCED.set(f64::from(u8::from(is_enforced)), [property]);
 }

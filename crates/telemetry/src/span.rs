@@ -1,4 +1,4 @@
-//! Spans: one trace for each run, across restarts and machines.
+//! Spans: one trace per run, across restarts and machines.
 //!
 //! ```text
 //! invoke_workflow                         run
@@ -12,9 +12,9 @@
 //!        └ gate.verify
 //! ```
 //!
-//! A parent is always named, never taken from the thread: a guard may cross an await and move between threads. What
-//! lasts longer than a process, such as a run, has its identity made beforehand ([`TraceContext::generate`]), stored
-//! with it, and its span emitted when it ends ([`late`]); its children name it all the while.
+//! A parent is always passed explicitly, never taken from the thread: a guard may cross an await and move between threads.
+//! A run, for example, can outlive a process. So its identity is created beforehand ([`TraceContext::generate`]) and stored
+//! with it, its children name it as their parent, and its span is emitted when it ends ([`late`]).
 
 pub mod attributes;
 mod context;
@@ -44,7 +44,7 @@ pub(crate) fn start(tracer: SdkTracer) {
     TRACER.get_or_init(|| tracer);
 }
 
-/// A span under way; it ends when this is dropped.
+/// A running span; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the span ends when this is dropped"]
 pub struct SpanGuard {
@@ -54,12 +54,12 @@ pub struct SpanGuard {
     span: Option<Span>,
 }
 
-/// Begins a span under `parent`.
+/// Starts a span under `parent`.
 pub fn child(parent: &TraceContext, kind: SpanKind<'_>) -> SpanGuard {
     begin(parent.child(), Some(parent), kind, None)
 }
 
-/// Begins a span under `parent` that has been going on since `start`, as a wait that another process began.
+/// Starts a span under `parent` with an earlier start time, such as a wait that started in another process.
 pub fn child_since(parent: &TraceContext, kind: SpanKind<'_>, start: SystemTime) -> SpanGuard {
     begin(parent.child(), Some(parent), kind, Some(start))
 }
@@ -106,7 +106,7 @@ impl SpanGuard {
         self
     }
 
-    /// Notes that something happened, such as a retry or a change of state.
+    /// Records an event, such as a retry or a change of state.
     pub fn event(
         &mut self,
         name: impl Into<Cow<'static, str>>,
@@ -119,7 +119,7 @@ impl SpanGuard {
         self
     }
 
-    /// Points to a span elsewhere that this one has to do with.
+    /// Links to a related span.
     pub fn link(&mut self, other: &TraceContext) -> &mut Self {
         if let Some(span) = &mut self.span {
             span.add_link(other.to_span_context(), Vec::new());
@@ -127,7 +127,7 @@ impl SpanGuard {
         self
     }
 
-    /// Notes what a model answered.
+    /// Records the answer of a model.
     pub fn answer(
         &mut self,
         response_model: &str,
@@ -168,7 +168,7 @@ impl SpanGuard {
     }
 }
 
-/// A span that is emitted when it ends, under an identity that was made when it began.
+/// A span that is emitted when it ends, with an identity created at its start.
 #[derive(Debug)]
 #[must_use = "nothing is emitted before `finish`"]
 pub struct LateSpan<'a> {
@@ -190,7 +190,7 @@ pub fn run<'a>(context: &TraceContext) -> LateSpan<'a> {
     }
 }
 
-/// Any span with an identity made beforehand ([`TraceContext::child`] of its parent's).
+/// A span with an identity created beforehand ([`TraceContext::child`] of its parent).
 pub fn late<'a>(context: &TraceContext, parent: &TraceContext, kind: SpanKind<'a>) -> LateSpan<'a> {
     LateSpan {
         context: *context,
@@ -208,7 +208,7 @@ impl LateSpan<'_> {
         self
     }
 
-    /// Notes that something happened at that time, such as a change of state.
+    /// Records an event at this time, such as a change of state.
     pub fn event(mut self, name: impl Into<String>, at: SystemTime) -> Self {
         self.events.push((name.into(), at));
         self

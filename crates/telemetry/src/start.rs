@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! Starts and stops telemetry.
 
 use crate::{
     catalogue,
@@ -24,43 +24,43 @@ use std::{
     time::Duration,
 };
 
-/// What telemetry needs to know of the configuration.
+/// The settings of telemetry.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The worker profiles; any other is recorded as `other`.
+    /// The worker profiles; others are recorded as `other`.
     pub profiles: Vec<String>,
-    /// The models of the price table and the configuration; any other is recorded as `other`.
+    /// The models of the price table and the configuration; others are recorded as `other`.
     pub models: Vec<String>,
-    /// The tools; any other is recorded as `other`.
+    /// The tools; others are recorded as `other`.
     pub tools: Vec<String>,
     /// Whether metrics also appear under the names that older dashboards use.
     pub compatibility_names: bool,
     /// Whether metrics are collected at all.
     pub metrics_enabled: bool,
-    /// Where this runs, such as `production`.
+    /// The environment, such as `production`.
     pub environment: String,
-    /// What runs.
+    /// The product's version.
     pub version: String,
-    /// The base address of an OTLP collector that takes HTTP; no spans are exported without one.
+    /// The base address of an OTLP collector over HTTP; without it no spans are exported.
     pub otlp_endpoint: Option<String>,
     /// How log lines look.
     pub log_format: LogFormat,
-    /// Which log lines are written, as `RUST_LOG` writes it; a sensible choice if there is none.
+    /// The log filter in the syntax of `RUST_LOG`; `info` without library noise if absent.
     pub log_filter: Option<String>,
-    /// The directory whose file system is watched.
+    /// The directory whose file system is measured.
     pub data_dir_for_disk: PathBuf,
     /// Values that are masked in logs and spans.
     pub secrets: Vec<String>,
 }
 
-/// The longest that stopping waits for the last spans to leave.
+/// How long stopping waits for the last spans to be sent.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// The provider is kept because instruments die with it.
+/// The provider is kept because instruments stop working without it.
 static METRICS: OnceLock<(SdkMeterProvider, Registry)> = OnceLock::new();
 
-/// Telemetry under way.
+/// Running telemetry.
 #[derive(Debug)]
 #[must_use = "call `shutdown` at the end, or the last spans are lost"]
 pub struct Telemetry {
@@ -68,7 +68,7 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sends what is left, within a few seconds. A collector that does not answer is not an error.
+    /// Sends the remaining spans within a few seconds. A collector that does not answer is not an error.
     pub fn shutdown(self) {
         if let Some(traces) = self.traces
             && let Err(error) = traces.shutdown_with_timeout(SHUTDOWN_TIMEOUT)
@@ -78,8 +78,8 @@ impl Telemetry {
     }
 }
 
-/// Starts logs, metrics and, with a collector, the export of spans. Once in a process; after an error about a
-/// setting it may be called again with a better one.
+/// Starts logs, metrics and, with a collector, the export of spans. Call it once per process; after a settings error it
+/// may be called again.
 pub fn init(settings: Settings) -> Result<Telemetry, Error> {
     if STARTED.swap(true, Ordering::SeqCst) {
         return Err(Error::AlreadyStarted);
@@ -88,7 +88,7 @@ pub fn init(settings: Settings) -> Result<Telemetry, Error> {
 }
 
 fn start(settings: Settings) -> Result<Telemetry, Error> {
-    // What can't be masked is said by who knows where it comes from.
+    // The caller reports values that can't be masked, because it knows their source.
     let register = |secret: &String| secrets::register_secret(secret.clone());
     settings.secrets.iter().for_each(|secret| {
         register(secret);
@@ -162,7 +162,7 @@ fn views() -> impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static {
     }
 }
 
-/// All metrics in the Prometheus text format; empty while nothing is collected.
+/// All metrics in the Prometheus text format; empty if metrics are disabled.
 pub fn prometheus_text() -> String {
     METRICS
         .get()

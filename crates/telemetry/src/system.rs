@@ -1,4 +1,4 @@
-//! What the machine and this process use.
+//! Resource usage of the machine and this process.
 
 use crate::catalogue::system::{
     CPU_PERCENT, DATA_USED, DISK_PERCENT, DISK_USED, MEMORY_PERCENT, MEMORY_USED, PROCESS_CPU, PROCESS_MAX_FILES,
@@ -10,7 +10,7 @@ use std::{
 };
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// What is kept between two observations: use of processors is a difference.
+/// State between two observations: CPU usage is a difference.
 #[derive(Debug)]
 struct Observer {
     system: System,
@@ -20,8 +20,8 @@ struct Observer {
 
 static OBSERVER: OnceLock<Mutex<Observer>> = OnceLock::new();
 
-/// Sets which file system is watched and takes the first look. A machine that can't be observed is told once; the
-/// gauges then stay at 0.
+/// Sets the measured file system and observes once. If the machine can't be observed, this is logged once and the gauges
+/// stay at 0.
 pub(crate) fn start(data_dir: PathBuf) {
     match System::new() {
         Ok(system) => {
@@ -35,13 +35,12 @@ pub(crate) fn start(data_dir: PathBuf) {
             observe();
         }
         Err(error) => {
-            tracing::warn!(%error, "processors and memory can't be observed on this machine")
+            tracing::warn!(%error, "can't observe CPUs and memory on this machine")
         }
     }
 }
 
-/// Looks at processors, memory, disk and this process. The engine calls it every few seconds; it reads files and
-/// waits for nothing else.
+/// Observes CPUs, memory, disk and this process. The engine calls it every few seconds; it only reads files.
 pub fn observe() {
     if let Some(observer) = OBSERVER.get() {
         let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +50,7 @@ pub fn observe() {
     }
 }
 
-/// A part of the data directory takes so many bytes.
+/// A part of the data directory takes this many bytes.
 pub fn data_used(area: &str, bytes: u64) {
     DATA_USED.set(bytes as f64, [area]);
 }
@@ -67,7 +66,7 @@ impl Observer {
         MEMORY_PERCENT.set(percent(used, total), []);
     }
 
-    /// As `df` counts: what only root may use is neither used nor free.
+    /// Counts like `df`: blocks reserved for root are neither used nor free.
     fn disk(&self) {
         if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
             let used_blocks = disk.f_blocks.saturating_sub(disk.f_bfree);

@@ -1,4 +1,4 @@
-//! What happens to tasks and to the workers that do them.
+//! Events of tasks and their workers.
 
 use crate::catalogue::{
     compatibility::AUTOMATION_STEPS,
@@ -15,14 +15,14 @@ use std::time::Duration;
 pub enum TaskStatus {
     /// Its work has landed, or it was accepted without a change.
     Success,
-    /// It failed for good.
+    /// It failed finally.
     Failure,
     /// It was cancelled.
     Cancelled,
 }
 
 impl TaskStatus {
-    /// As the metrics write it.
+    /// The name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -31,7 +31,7 @@ impl TaskStatus {
         }
     }
 
-    /// As `automation_job_steps_total` writes it.
+    /// The name in `automation_job_steps_total`.
     const fn as_step_status(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -42,7 +42,7 @@ impl TaskStatus {
 }
 
 impl TryFrom<TaskState> for TaskStatus {
-    /// The state, which is not one that a task ends in.
+    /// The state, if it is not a final one.
     type Error = TaskState;
 
     fn try_from(state: TaskState) -> Result<Self, TaskState> {
@@ -55,12 +55,12 @@ impl TryFrom<TaskState> for TaskStatus {
     }
 }
 
-/// A task's state changed, as committed to the database; a new task comes from nothing.
+/// A task's state changed in the database; a new task has no previous state.
 pub fn transition(from: Option<TaskState>, to: TaskState) {
     TRANSITIONS.add(1, [from.map_or("none", TaskState::as_str), to.as_str()]);
 }
 
-/// A worker at work; it stops when this is dropped.
+/// An active worker, until this is dropped.
 #[derive(Debug)]
 #[must_use = "the worker counts as done when this is dropped"]
 pub struct Working {
@@ -73,7 +73,7 @@ impl Drop for Working {
     }
 }
 
-/// A worker took a task that had been ready for so long: it waited for a slot.
+/// A worker claimed a task that waited this long for a slot.
 pub fn attempt_started(profile: &str, waited: Duration) -> Working {
     SCHEDULE_TO_START.observe(waited, []);
     blocked("slot", waited);
@@ -83,7 +83,7 @@ pub fn attempt_started(profile: &str, waited: Duration) -> Working {
     }
 }
 
-/// A task ended, after a worker spent so long on it and so many tries beyond the first. Called once for each task.
+/// A task ended after this much work time and this many retries. Called once per task.
 pub fn finished(status: TaskStatus, profile: &str, duration: Duration, retries: u32) {
     COMPLETIONS.add(1, [status.as_str(), profile]);
     AUTOMATION_STEPS.add(1, [profile, status.as_step_status()]);
@@ -91,7 +91,7 @@ pub fn finished(status: TaskStatus, profile: &str, duration: Duration, retries: 
     RETRIES.observe_value(f64::from(retries), []);
 }
 
-/// So many tasks are in each state, as the database has it; a state that is not named has none.
+/// The number of tasks per state, according to the database; states that are not listed have none.
 pub fn states(counts: &[(TaskState, i64)]) {
     for state in TaskState::ALL {
         let tasks: i64 = counts
@@ -106,13 +106,13 @@ pub fn states(counts: &[(TaskState, i64)]) {
     }
 }
 
-/// So many of this process's places for workers are taken, and so many free.
+/// The used and free worker slots of this process.
 pub fn worker_slots(used: i64, free: i64) {
     WORKER_SLOTS.set(used as f64, ["used"]);
     WORKER_SLOTS.set(free as f64, ["free"]);
 }
 
-/// A task could not go on for so long: for a `dependency`, a `slot` or a `rate_limit`.
+/// A task was blocked this long by a `dependency`, a `slot`, a `rate_limit` or an `outage`.
 pub fn blocked(reason: &'static str, duration: Duration) {
     BLOCKED.add(duration.as_secs_f64(), [reason]);
 }
@@ -123,7 +123,7 @@ mod tests {
     use crate::catalogue::tasks::STATES;
 
     #[test]
-    fn the_labels_of_states_are_the_states_of_the_domain() {
+    fn state_labels_match_the_domain() {
         assert_eq!(STATES, TaskState::ALL.map(TaskState::as_str));
     }
 }

@@ -1,5 +1,5 @@
-//! The Prometheus text format, written straight into one string: the stock encoder takes several times as long
-//! with ten thousand series.
+//! The Prometheus text format, written into one string: the stock encoder is several times slower with ten thousand
+//! series.
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use std::fmt::Write;
@@ -24,7 +24,7 @@ fn encode_family(text: &mut String, family: &MetricFamily) {
         MetricType::COUNTER => "counter",
         MetricType::GAUGE => "gauge",
         MetricType::HISTOGRAM => "histogram",
-        // The exporter makes none of these.
+        // The exporter creates none of these.
         MetricType::SUMMARY | MetricType::UNTYPED => return,
     };
     text.extend(["# HELP ", name, " "]);
@@ -102,7 +102,7 @@ fn escape(text: &mut String, value: &str, quotes: bool) {
     }
 }
 
-/// One counter with one label, as a scrape shows it: for tests of the format over any text.
+/// One counter with one label as text, for fuzzing the format.
 #[doc(hidden)]
 pub fn counter_text(help: &str, label: &str, value: f64) -> String {
     let mut pair = LabelPair::default();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn infinity_is_written_as_the_format_has_it() {
+    fn infinity_follows_the_format() {
         let mut text = String::new();
         number(&mut text, f64::INFINITY);
         number(&mut text, f64::NEG_INFINITY);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_one_the_stock_encoder_writes() {
+    fn text_equals_the_stock_encoder() {
         let registry = Registry::new();
         let help = "Help with a \\ and a\nline.";
         let counter = registered(

@@ -1,4 +1,4 @@
-//! What happens to tool calls.
+//! Events of tool calls.
 
 use crate::{
     catalogue::tools::{ACTIVE, DURATION, EXECUTIONS},
@@ -6,7 +6,7 @@ use crate::{
 };
 use std::time::Instant;
 
-/// A tool call under way. Dropping it without saying that it completed counts as failed.
+/// A running tool call. Dropping it before `completed` counts as failed.
 #[derive(Debug)]
 #[must_use = "the call counts as failed when this is dropped"]
 pub struct ToolRunning {
@@ -16,7 +16,7 @@ pub struct ToolRunning {
     span: Option<SpanGuard>,
 }
 
-/// A tool was called by this name; one that the configuration does not know is recorded as `other`.
+/// A tool was called by this name; unknown names are recorded as `other`.
 pub fn started(name: &str) -> ToolRunning {
     ACTIVE.change(1, []);
     ToolRunning {
@@ -27,7 +27,7 @@ pub fn started(name: &str) -> ToolRunning {
     }
 }
 
-/// The same with a span under `parent`, which ends together with the call.
+/// The same with a span under `parent`, which ends with the call.
 pub fn started_in(parent: &TraceContext, name: &str) -> ToolRunning {
     let mut running = started(name);
     running.span = Some(span::child(parent, SpanKind::Tool { name }));
@@ -35,7 +35,7 @@ pub fn started_in(parent: &TraceContext, name: &str) -> ToolRunning {
 }
 
 impl ToolRunning {
-    /// The call did what it was asked.
+    /// The call succeeded.
     pub fn completed(mut self) {
         self.completed = true;
     }

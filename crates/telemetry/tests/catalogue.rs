@@ -1,14 +1,14 @@
-//! The names that a person types into Prometheus are a public interface: these tests pin them.
+//! Metric names are a public interface: these tests pin them.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
-#[path = "common/happenings.rs"]
-mod happenings;
+#[path = "common/all_events.rs"]
+mod all_events;
 #[path = "common/scrape.rs"]
 mod scrape;
 #[path = "common/settings.rs"]
 mod settings;
 
-use happenings::everything_happens;
+use all_events::emit_all_events;
 use scrape::Scrape;
 use settings::settings;
 use std::{
@@ -20,10 +20,10 @@ use std::{
 };
 use telemetry::{catalogue, reference};
 
-/// What `promtool check metrics` finds and we keep, because older dashboards force the name.
+/// Findings of `promtool check metrics` that stay, because older dashboards need the names.
 const KNOWN_LINTS: &str = include_str!("golden/promtool.txt");
 
-fn promtool_says(text: &str) -> String {
+fn promtool_output(text: &str) -> String {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -36,7 +36,7 @@ fn promtool_says(text: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The labels of each family, without `le`, as its samples carry them.
+/// The labels of each family, without `le`, as found in its samples.
 fn labels(scrape: &Scrape, family: &str) -> Vec<String> {
     let of_family = |series: &&String| {
         let name = series.split('{').next().unwrap_or_default();
@@ -60,9 +60,9 @@ fn labels(scrape: &Scrape, family: &str) -> Vec<String> {
     names
 }
 
-/// One process has one telemetry, so the facts about one life of it stand in one test.
+/// A process has one telemetry, so one test covers all facts about it.
 #[test]
-fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
+fn exported_names_types_and_labels_match_the_catalogue() {
     telemetry::merge::finished(telemetry::merge::MergeResult::Success, std::time::Duration::ZERO);
     assert_eq!(
         telemetry::prometheus_text(),
@@ -83,14 +83,14 @@ fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
     );
     assert!(
         !untouched.samples.contains_key("llm_budget_remaining_dollars"),
-        "no budget is not no money"
+        "no budget is not a budget of zero"
     );
     assert!(
         !untouched.types.contains_key("git_merge_duration_seconds"),
         "0 would be an observation"
     );
 
-    everything_happens();
+    emit_all_events();
     let text = telemetry::prometheus_text();
     let scrape = Scrape::read(&text);
     let mut exported = String::new();
@@ -106,12 +106,12 @@ fn the_exported_names_types_and_labels_are_those_of_the_catalogue() {
     }
     assert_eq!(exported, declared.into_iter().collect::<String>());
     insta::assert_snapshot!("exported", exported);
-    assert_eq!(promtool_says(&text), KNOWN_LINTS);
+    assert_eq!(promtool_output(&text), KNOWN_LINTS);
     telemetry.shutdown();
 }
 
 #[test]
-fn every_metric_can_be_exported_under_its_name() {
+fn every_declaration_is_valid() {
     for metric in catalogue::declarations() {
         assert!(
             !metric.help.is_empty() && metric.help.ends_with('.'),
@@ -136,7 +136,7 @@ fn every_metric_can_be_exported_under_its_name() {
 }
 
 #[test]
-fn the_reference_page_is_current() {
+fn reference_page_is_current() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/observability.md");
     let text = std::fs::read_to_string(&page).unwrap();
     let (before, rest) = text

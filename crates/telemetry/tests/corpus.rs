@@ -10,7 +10,7 @@
 mod body;
 
 #[test]
-fn the_corpus_is_read_as_it_should_be() {
+fn corpus_is_read_correctly() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/metrics_text");
     let mut count = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {

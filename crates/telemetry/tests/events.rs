@@ -1,21 +1,21 @@
-//! What each event does to the metrics, read by a reader of its own.
+//! What each event changes in the metrics, read by an independent parser.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
-#[path = "common/happenings.rs"]
-mod happenings;
+#[path = "common/all_events.rs"]
+mod all_events;
 #[path = "common/scrape.rs"]
 mod scrape;
 #[path = "common/settings.rs"]
 mod settings;
 
-use happenings::everything_happens;
+use all_events::emit_all_events;
 use scrape::Scrape;
 use settings::settings;
 use std::time::Duration;
 use telemetry::{LogFormat, Settings, http, llm, merge, task, tool};
 
 fn events_are_counted_once() {
-    everything_happens();
+    emit_all_events();
     let scrape = Scrape::now();
     for (series, expected) in [
         (r#"git_merge_total{result="success"}"#, 1.0),
@@ -79,7 +79,7 @@ fn events_are_counted_once() {
     }
 }
 
-fn a_second_holder_of_one_lock_is_a_violation_and_two_locks_are_not() {
+fn second_holder_of_one_lock_is_a_violation() {
     let value = |series| Scrape::now().value(series);
     let first = merge::lock_taken("one");
     let elsewhere = merge::lock_taken("two");
@@ -92,7 +92,7 @@ fn a_second_holder_of_one_lock_is_a_violation_and_two_locks_are_not() {
     assert_eq!(value("git_active_merges"), 0.0);
 }
 
-fn names_that_nobody_configured_become_other() {
+fn unknown_names_become_other() {
     let before = Scrape::now().samples.len();
     llm::request("made-up", llm::LlmStatus::Error, Duration::ZERO, None);
     task::finished(task::TaskStatus::Failure, "/home/someone", Duration::ZERO, 0);
@@ -122,11 +122,11 @@ fn names_that_nobody_configured_become_other() {
     }
     assert!(
         scrape.samples.len() > before,
-        "histograms of `other` appear when they are first used"
+        "histograms of `other` appear at first use"
     );
 }
 
-fn past_its_limit_a_metric_folds_further_series_into_one() {
+fn series_beyond_the_limit_are_folded_into_one() {
     for number in 0..1200 {
         http::request("GET", &format!("/not/a/route/{number}"), 200, Duration::ZERO, 0);
     }
@@ -142,14 +142,14 @@ fn past_its_limit_a_metric_folds_further_series_into_one() {
     );
 }
 
-/// One process has one telemetry, so its facts are shown one after another.
+/// A process has one telemetry, so one test checks all facts in turn.
 #[test]
 fn events_become_metrics() {
     let telemetry = telemetry::init(settings()).unwrap();
     events_are_counted_once();
-    names_that_nobody_configured_become_other();
-    past_its_limit_a_metric_folds_further_series_into_one();
-    a_second_holder_of_one_lock_is_a_violation_and_two_locks_are_not();
+    unknown_names_become_other();
+    series_beyond_the_limit_are_folded_into_one();
+    second_holder_of_one_lock_is_a_violation();
 
     let again = telemetry::init(Settings {
         log_format: LogFormat::Human,

@@ -1,4 +1,4 @@
-//! What log lines look like, read from the standard error of a real process: this test, started again.
+//! The format of log lines, read from the standard error of a real process: this test starts itself again.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 #[path = "common/settings.rs"]
@@ -13,7 +13,7 @@ const FORMAT: &str = "TELEMETRY_TEST_LOG_FORMAT";
 fn logged(format: &str) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--exact", "lines_carry_their_scope_and_no_secret", "--nocapture"])
+        .args(["--exact", "lines_have_their_scope_and_no_secret", "--nocapture"])
         .env(FORMAT, format);
     let output = child.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -41,7 +41,7 @@ fn speak(log_format: LogFormat) {
 }
 
 #[test]
-fn lines_carry_their_scope_and_no_secret() {
+fn lines_have_their_scope_and_no_secret() {
     match std::env::var(FORMAT).as_deref() {
         Ok("json") => return speak(LogFormat::Json),
         Ok(_) => return speak(LogFormat::Human),

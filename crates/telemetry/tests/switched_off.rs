@@ -1,20 +1,20 @@
-//! What can be switched off is gone, and a bad setting can be mended.
+//! Disabled metrics are absent, and `init` can be called again after a settings error.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
-#[path = "common/happenings.rs"]
-mod happenings;
+#[path = "common/all_events.rs"]
+mod all_events;
 #[path = "common/scrape.rs"]
 mod scrape;
 #[path = "common/settings.rs"]
 mod settings;
 
-use happenings::everything_happens;
+use all_events::emit_all_events;
 use scrape::Scrape;
 use settings::settings;
 use telemetry::{Error, Settings};
 
 #[test]
-fn compatibility_names_can_be_switched_off_and_bad_settings_are_told() {
+fn compatibility_names_can_be_disabled_and_bad_settings_are_reported() {
     let endpoint = telemetry::init(Settings {
         otlp_endpoint: Some("collector".to_owned()),
         ..settings()
@@ -32,7 +32,7 @@ fn compatibility_names_can_be_switched_off_and_bad_settings_are_told() {
         ..settings()
     })
     .unwrap();
-    everything_happens();
+    emit_all_events();
     let scrape = Scrape::now();
     for prefix in ["celery_", "automation_", "ai_", "database_connections"] {
         assert!(!scrape.types.keys().any(|name| name.starts_with(prefix)), "{prefix}");

@@ -1,4 +1,4 @@
-//! A collector receives one trace for a run, with the right parents, also across a restart.
+//! A collector receives one trace per run with the right parents, even across a restart.
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 
 #[path = "common/collector.rs"]
@@ -16,8 +16,8 @@ use telemetry::{
     tool,
 };
 
-/// What a run does, with the identities that it stored; the root is emitted at the end.
-fn a_run_goes_its_way(run: &TraceContext) {
+/// Emits the spans of a run with stored identities; the root comes last.
+fn emit_a_run(run: &TraceContext) {
     let submitted = SystemTime::now() - Duration::from_secs(60);
     let plan = span::child(run, SpanKind::Plan);
     let mut chat = span::child(
@@ -31,7 +31,7 @@ fn a_run_goes_its_way(run: &TraceContext) {
     chat.answer("gpt-4-0613", "stop", 10, 20);
     drop((chat, plan));
 
-    // The task outlives a process: its identity is stored, its children name it, and it is emitted when it ends.
+    // The task outlives a process: its identity is stored, its children refer to it, and it is emitted when it ends.
     let task = run.child();
     let stored = task.to_string();
     let mut agent = span::child(
@@ -68,7 +68,7 @@ fn a_run_goes_its_way(run: &TraceContext) {
 }
 
 #[test]
-fn a_run_is_one_trace_with_the_right_parents() {
+fn run_is_one_trace_with_the_right_parents() {
     let collector = Collector::start();
     let endpoint = Some(collector.address.clone());
     let telemetry = telemetry::init(Settings {
@@ -77,8 +77,8 @@ fn a_run_is_one_trace_with_the_right_parents() {
     })
     .unwrap();
     let run = TraceContext::generate();
-    a_run_goes_its_way(&run);
-    // Work may move between threads while its span is under way.
+    emit_a_run(&run);
+    // Work may move between threads while its span is running.
     let guard = span::child(&run, SpanKind::Turn { number: 2 });
     std::thread::spawn(move || drop(guard)).join().unwrap();
     telemetry.shutdown();

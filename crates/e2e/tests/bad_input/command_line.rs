@@ -1,4 +1,4 @@
-//! Command lines and configurations that can't be used: an exit code that means something, and words for people.
+//! Invalid command lines and configurations: a documented exit code and a clear message.
 
 use crate::support::{Refused, all_refused, mistakes};
 use e2e::{Product, directory, orchestrator, repository};
@@ -6,7 +6,7 @@ use serde_json::Value;
 use sim_llm::Scenario;
 use std::{net::TcpListener, path::Path};
 
-/// Arguments and variables of a start, and what its refusal must say.
+/// Arguments and variables of a start, and the expected error text.
 type BadLine<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 const MODELS: [&str; 4] = [
@@ -17,7 +17,7 @@ const MODELS: [&str; 4] = [
 ];
 
 #[test]
-fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
+fn invalid_configuration_names_setting_and_fix() {
     let place = directory();
     let files: [(&str, &[&str]); 16] = [
         (
@@ -84,7 +84,7 @@ fn a_configuration_that_can_not_be_used_names_the_setting_and_the_way_out() {
     );
 }
 
-/// Values that the types take, and only a start finds wrong.
+/// Values that parse, but are rejected at start.
 fn used_only_when_served(directory: &Path, data_dir: &str) {
     let files: [(&str, i32, &[&str]); 6] = [
         (
@@ -167,7 +167,7 @@ fn variables(directory: &Path, data_dir: &str) {
 }
 
 #[test]
-fn a_command_line_that_can_not_be_used_says_so() {
+fn invalid_command_line_is_rejected() {
     let place = directory();
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
@@ -195,7 +195,7 @@ fn a_command_line_that_can_not_be_used_says_so() {
 }
 
 #[test]
-fn a_place_that_can_not_be_served_from_names_the_way_out() {
+fn unusable_data_directory_or_address_names_the_fix() {
     let place = directory();
     let file = place.path().join("file");
     std::fs::write(&file, "text").unwrap();
@@ -242,7 +242,7 @@ fn a_place_that_can_not_be_served_from_names_the_way_out() {
     all_refused(refused, place.path());
 }
 
-/// Later values take the place of earlier ones.
+/// Later values override earlier ones.
 fn without_repeated_flags<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let (command, flags) = arguments.split_first().unwrap();
     let mut kept: Vec<&str> = vec![command];
@@ -254,9 +254,9 @@ fn without_repeated_flags<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     kept
 }
 
-/// Commands that talk to a server that runs.
+/// Commands that use a running server.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_of_flags() {
+async fn server_errors_are_shown_in_terms_of_flags() {
     let product = Product::start(Scenario::from_rules(vec![])).await;
     let place = product.directory.path().to_owned();
     let data_dir = product.data_dir();
@@ -321,7 +321,7 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
         says,
     });
     all_refused(refused, &place);
-    // The same as a document: nothing but JSON on standard output.
+    // The same with `--json`: only JSON on standard output.
     let (arguments, words) = &lines[1];
     let json = orchestrator(&[arguments, &["--json"][..]].concat(), &[], &place);
     assert_eq!(mistakes(&json, 2, words), Vec::<String>::new());
@@ -344,7 +344,7 @@ async fn a_command_that_the_server_refuses_ends_with_the_servers_words_in_terms_
 }
 
 #[test]
-fn a_missing_key_is_named_before_anything_is_asked() {
+fn missing_key_is_named_before_any_call() {
     let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let data_dir = place.path().join("data");

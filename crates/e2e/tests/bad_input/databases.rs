@@ -1,4 +1,4 @@
-//! Databases that can't be used: each has words of its own, none of them with the password.
+//! Unusable databases: each has its own error, without the password.
 
 use crate::support::{Refused, all_refused, goes_on};
 use e2e::Product;
@@ -17,24 +17,24 @@ use store::{
 
 const PASSWORD: &str = "hunter2hunter2";
 
-/// What a server says to whoever connects, in the words of the protocol.
+/// What a server answers to a connection.
 #[derive(Clone, Copy)]
 enum Greeting {
-    /// An error of this code, with these words.
+    /// An error with this code and text.
     Refusal(&'static str, &'static str),
-    /// Welcome, from a server of this version.
+    /// Acceptance by a server of this version.
     Version(&'static str),
     /// Bytes of another protocol.
     Foreign,
 }
 
-/// Listens as a Postgres would; its address for `DATABASE_URL`.
+/// Listens like Postgres; returns the address for `DATABASE_URL`.
 fn server(greeting: Greeting) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            // A client that hangs up early is its own business.
+            // A client may disconnect early.
             thread::spawn(move || serve(client, greeting).unwrap_or_default());
         }
     });
@@ -64,7 +64,7 @@ fn serve(mut client: TcpStream, greeting: Greeting) -> std::io::Result<()> {
     answer(&mut client, version)
 }
 
-/// Answers every statement with one row of one text: the version.
+/// Answers every statement with one row with the version.
 fn answer(client: &mut TcpStream, version: &str) -> std::io::Result<()> {
     let mut kind = [0];
     loop {
@@ -98,7 +98,7 @@ fn answer(client: &mut TcpStream, version: &str) -> std::io::Result<()> {
     }
 }
 
-/// The body of what comes next, which begins with its length.
+/// The body of the next packet, which starts with its length.
 fn packet(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut length = [0; 4];
     client.read_exact(&mut length)?;
@@ -119,7 +119,7 @@ fn private(options: &PgConnectOptions, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password() {
+async fn unusable_databases_have_distinct_errors_without_password() {
     let product = Product::start(Scenario::from_rules(vec![])).await;
     let database = product.database().await;
     let options = database.connect_options();
@@ -189,7 +189,7 @@ async fn a_database_that_can_not_be_used_is_told_apart_and_without_its_password(
     goes_on(&product).await;
 }
 
-/// A database that this version has made, and a later one has been at.
+/// A database that a later version has migrated.
 async fn from_the_future(url: &str) {
     let made = Store::open(Database::Url(url.to_owned()), &PoolSettings::default()).await;
     made.unwrap().close().await;
@@ -204,9 +204,9 @@ async fn from_the_future(url: &str) {
     pool.close().await;
 }
 
-/// The private server is the product's own to start; what keeps it from starting is told in the same way.
+/// The private server: errors at its start are reported in the same way.
 #[test]
-fn a_private_server_that_can_not_start_names_the_way_out() {
+fn private_server_that_can_not_start_names_the_fix() {
     let place = e2e::directory();
     let data_dir = place.path().join("data");
     let data_dir = data_dir.to_str().unwrap();
@@ -219,7 +219,7 @@ fn a_private_server_that_can_not_start_names_the_way_out() {
     };
     all_refused([refused], place.path());
 
-    // A cluster that is broken is not thrown away, and not written over.
+    // A broken cluster is neither deleted nor overwritten.
     let cluster = Path::new(data_dir).join("postgres");
     std::fs::create_dir_all(&cluster).unwrap();
     std::fs::write(cluster.join("PG_VERSION"), "7\n").unwrap();

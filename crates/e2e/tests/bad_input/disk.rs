@@ -1,6 +1,6 @@
-//! A full disk: at the start, below the floor that the configuration sets, and in the middle of the work.
+//! A full disk: at start, below the configured floor, and during work.
 //!
-//! The disk is a small one of bubblewrap's, in memory, which root and ordinary users can have alike.
+//! The disk is a small tmpfs in bubblewrap, which works for root and ordinary users.
 
 use crate::support::{Untouched, announced, body, mistakes, says};
 use e2e::{TIMEOUT, binary, directory, done, eventually, git, plan, repository};
@@ -14,7 +14,7 @@ use std::{
 };
 use tokio::process::Child;
 
-/// A command whose data directory lies on a disk of this size.
+/// A command whose data directory is on a disk of this size.
 fn on_a_disk(data_dir: &Path, bytes: u64, arguments: &[&str]) -> Command {
     let mut command = Command::new("bwrap");
     command
@@ -29,7 +29,7 @@ fn on_a_disk(data_dir: &Path, bytes: u64, arguments: &[&str]) -> Command {
         ])
         .arg(data_dir);
     if rustix::process::geteuid().is_root() {
-        // Root keeps its rights, as it would without the disk.
+        // Root keeps its capabilities, as without bubblewrap.
         command.args(["--cap-add", "ALL"]);
     }
     command
@@ -43,7 +43,7 @@ fn on_a_disk(data_dir: &Path, bytes: u64, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_disk_too_small_for_the_private_server_is_told_as_one() {
+fn too_small_disk_is_reported_for_the_private_server() {
     let place = directory();
     let data_dir = place.path().join("data");
     std::fs::create_dir(&data_dir).unwrap();
@@ -99,7 +99,7 @@ impl Served {
         }
     }
 
-    /// Stops it in order: its private Postgres would outlive it, and keep the disk.
+    /// Stops it cleanly: otherwise its private Postgres would keep the disk in use.
     async fn stop(mut self) {
         let pid = i32::try_from(self.announced["pid"].as_i64().unwrap())
             .ok()
@@ -137,7 +137,7 @@ impl Served {
     }
 }
 
-/// A worker that fills the disk before it does what it should.
+/// A worker that fills the disk before it does its task.
 fn filling() -> Scenario {
     let fill = "dd if=/dev/zero of=fill bs=1M count=4000 2>&1 | grep -v records; rm -f fill; echo 2 > b";
     Scenario::from_rules(vec![
@@ -148,7 +148,7 @@ fn filling() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
+async fn disk_that_fills_up_during_work_loses_nothing() {
     let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let served = Served::start(place.path(), 160 << 20, 1 << 20, filling()).await;
@@ -172,7 +172,7 @@ async fn a_disk_that_fills_up_in_the_middle_of_the_work_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn below_its_floor_of_free_disk_a_run_is_refused_with_the_way_out() {
+async fn run_is_rejected_below_the_disk_floor() {
     let place = directory();
     let workspace = repository(&place.path().join("repository"), &[("a", "1\n")]);
     let before = Untouched::now(&workspace);

@@ -1,4 +1,4 @@
-//! Streams go on exactly where they broke off, across restarts too; a cancelled run leaves no process behind.
+//! Event streams resume exactly where they ended, even after a restart; a cancelled run leaves no process behind.
 
 use crate::support::{Answer, Untouched, ask, body, get, goes_on, post};
 use e2e::{Product, TIMEOUT, done, eventually, plan};
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 
-/// One message of a stream.
+/// One event of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Message {
     id: Option<i64>,
@@ -15,7 +15,7 @@ struct Message {
     data: Value,
 }
 
-/// What one connection brings: up to so many messages, or to its end.
+/// The messages of one connection: at most this many, or until its end.
 async fn stream(product: &Product, run: &str, after: Option<i64>, most: usize) -> Vec<Message> {
     let request = reqwest::Client::new().get(format!("{}/runs/{run}/events", product.address));
     let request = match after {
@@ -28,7 +28,7 @@ async fn stream(product: &Product, run: &str, after: Option<i64>, most: usize) -
     let mut bytes = response.bytes_stream();
     let (mut text, mut messages) = (String::new(), Vec::new());
     let reading = async {
-        // A killed server cuts its streams: that ends the connection, and what was whole counts.
+        // A killed server cuts its streams; complete messages count.
         while let Some(Ok(piece)) = bytes.next().await {
             text.push_str(std::str::from_utf8(&piece).unwrap());
             while let Some((message, rest)) = text.split_once("\n\n") {
@@ -64,7 +64,7 @@ fn ids(messages: &[Message]) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
+async fn stream_resumes_without_gap_or_repeat_after_a_kill() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
         Rule::worker("first")
@@ -84,7 +84,7 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
 
     let mut heard = stream(&product, &run, None, 3).await;
     assert_eq!(ids(&heard), [1, 2, 3]);
-    // The connection that follows is cut by the kill, in the middle of a tool.
+    // The kill cuts the next connection, in the middle of a tool call.
     let killed = {
         let following = stream(&product, &run, Some(3), usize::MAX);
         tokio::pin!(following);
@@ -141,7 +141,7 @@ async fn a_stream_resumes_without_gap_or_repeat_across_a_kill() {
     goes_on(&product).await;
 }
 
-/// Whether some process of the machine has this in its command line.
+/// Whether a process of the machine has this text in its command line.
 fn runs(text: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
@@ -150,12 +150,12 @@ fn runs(text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
-    // A length of sleep that no other process of this machine has.
+async fn cancelled_run_leaves_no_process_and_an_unchanged_workspace() {
+    // A unique sleep duration, to find the process.
     let sleep = format!("sleep 98765.{}", std::process::id());
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[]), ("after", &["long"])])),
-        // In a session of its own and deaf to the polite signals.
+        // In its own session, ignoring SIGTERM and SIGHUP.
         Rule::worker("long").call(
             "shell",
             json!({"command": format!("trap '' TERM INT HUP; setsid {sleep} & {sleep}")}),
@@ -185,7 +185,7 @@ async fn a_cancelled_run_leaves_no_process_and_an_untouched_workspace() {
     assert_eq!(Untouched::now(&workspace), before);
     assert_eq!(product.calls_for("long"), 1);
 
-    // Asked for again it is told where the run stands, or that it is over; nothing changes.
+    // Cancelling again reports the run's state and changes nothing.
     let again = ask(&product, Method::POST, &format!("/runs/{run}/cancel")).await;
     match again.status {
         202 => assert_eq!(again.json()["state"], "cancelled"),

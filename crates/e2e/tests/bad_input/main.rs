@@ -1,5 +1,5 @@
-//! Bad input from every side: requests, command lines, workspaces, databases, disks and models. Each is told in words
-//! that name the value and the way out, and nothing is lost by it.
+//! Bad input: requests, command lines, workspaces, databases, disks and models. Each error names the value and the fix, and
+//! nothing is lost.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod command_line;

@@ -1,5 +1,5 @@
-//! Models that answer garbage, nothing, too late or not at all: the run fails with a reason that says so, within its
-//! limits, and the workspace stays as it was.
+//! Models that answer invalid data, nothing, too late or not at all: the run fails within its limits with a clear reason,
+//! and the workspace is unchanged.
 
 use crate::support::{Untouched, body, get, goes_on, post, with};
 use e2e::{Product, done, plan};
@@ -10,13 +10,13 @@ use std::path::PathBuf;
 
 /// How a run with a bad model ends.
 struct Case {
-    /// The model's name, which its rules match on.
+    /// The model's name, which its rules match.
     name: &'static str,
     rules: Vec<Rule>,
     limits: Value,
     code: &'static str,
     says: &'static [&'static str],
-    /// The most calls that are made before it is enough.
+    /// The most calls before the run fails.
     calls: usize,
 }
 
@@ -47,7 +47,7 @@ fn status(status: u16, retry_after: Option<&str>, body: Option<&str>) -> Fault {
     }
 }
 
-/// The director's model is no use.
+/// The director's model fails.
 fn directors() -> Vec<Case> {
     let director = Rule::director;
     let quota = r#"{"error": {"message": "You exceeded your quota", "type": "insufficient_quota", "code": "insufficient_quota"}}"#;
@@ -150,7 +150,7 @@ fn directors() -> Vec<Case> {
     ]
 }
 
-/// The worker's model is no use.
+/// The worker's model fails.
 fn workers() -> Vec<Case> {
     let worker = || Rule::worker("only");
     let planned = |rules: Vec<Rule>| {
@@ -269,7 +269,7 @@ fn finish(outcome: &str) -> Rule {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
+async fn run_with_a_failing_model_fails_with_reason_and_changes_nothing() {
     let mut cases = directors();
     cases.extend(workers());
     let rules = cases
@@ -294,9 +294,9 @@ async fn a_run_with_a_useless_model_fails_with_a_reason_and_changes_nothing() {
     goes_on(&product).await;
 }
 
-/// Without limits of the run's own, the configured patience with a provider ends a call.
+/// Without limits of the run, the configured time limit ends a call.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
+async fn hanging_provider_fails_after_the_configured_time() {
     let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     std::fs::write(
@@ -332,7 +332,7 @@ async fn a_provider_that_hangs_is_given_up_after_the_configured_time() {
     goes_on(&product).await;
 }
 
-/// What is wrong with how a case ended.
+/// What differs from the expected end of a case.
 async fn end(product: &Product, case: &Case) -> Option<String> {
     let workspace: PathBuf = product.repository(case.name, &[("a", "1\n")]);
     let before = Untouched::now(&workspace);

@@ -1,4 +1,4 @@
-//! Plans that fail their checks go back to the model, and in the end one task carries the objective.
+//! Invalid plans are sent back to the model, and finally replaced by one task with the objective.
 
 use crate::support::{body, get, goes_on, post, says};
 use e2e::{Product, done, plan};
@@ -7,7 +7,7 @@ use serde_json::json;
 use sim_llm::{Rule, Scenario};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_that_can_not_be_carried_out_goes_back_and_then_one_task_carries_the_objective() {
+async fn invalid_plan_is_sent_back_and_then_replaced_by_one_task() {
     let cyclic = plan(&[("one", &["two"]), ("two", &["one"])]);
     let mut strange = plan(&[("one", &[])]);
     strange["tasks"][0]["profile"] = json!("wizard");

@@ -1,4 +1,4 @@
-//! Secrets of every kind, in everything that a run is told, reads and says, are written down nowhere.
+//! Secrets of every kind, in everything that a run receives, reads and outputs, are stored nowhere.
 
 use crate::support::{Answer, body, get, post, with};
 use e2e::{Product, plan};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use std::path::Path;
 
-/// Before each secret, the secret, behind it. Put together here, so that no scanner takes this file for a find.
+/// The text before each secret, the secret, and the text after it. Assembled here, so that scanners don't report this file.
 fn kinds() -> Vec<(String, String, &'static str)> {
     let random = "q7Rk2ZxW9mTb4LvN8sYc1HdF6gJp3UeA5oXi0BnM";
     let pair = |before: &[&str], secret: &str, after| (before.concat(), secret.to_owned(), after);
@@ -55,7 +55,7 @@ fn planted() -> String {
     lines.collect()
 }
 
-/// What must not be found: each line of each secret.
+/// The texts that must not be found: each line of each secret.
 fn needles() -> Vec<String> {
     let lines = kinds()
         .into_iter()
@@ -63,7 +63,7 @@ fn needles() -> Vec<String> {
     lines.collect()
 }
 
-/// A model that says them wherever it can say something.
+/// A model that repeats them wherever it can.
 fn scenario() -> Scenario {
     let planted = planted();
     let mut document = plan(&[("first", &[]), ("second", &[])]);
@@ -94,7 +94,7 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_of_every_kind_that_everybody_repeats_are_written_down_nowhere() {
+async fn repeated_secrets_of_every_kind_are_stored_nowhere() {
     let environment = [("ORCHESTRATOR_LOG", "debug")];
     let product = Product::start_with(scenario(), &environment).await;
     let workspace = product.repository("planted", &[("settings", &format!("{}base\n", planted()))]);
@@ -191,7 +191,7 @@ fn files(directory: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// Which secrets a text holds, and what stands before them.
+/// Which secrets a text contains, with the text before them.
 fn found(place: &str, text: &str) -> Vec<String> {
     let found = needles().into_iter().filter_map(|needle| {
         let at = text.find(&needle)?;

@@ -1,4 +1,4 @@
-//! What the interface promises when nothing is wrong: one run for one key, pages, a description that is complete.
+//! What the API promises: one run per idempotency key, paging, a complete description.
 
 use crate::support::{Answer, announced, body, get, goes_on, post, says, with};
 use e2e::{Product, binary, directory};
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use sim_llm::{Fault, Rule, Scenario};
 use std::{collections::BTreeSet, process::Command};
 
-/// A model that refuses every key, so that runs end at once.
+/// A model that rejects every key, so that runs end at once.
 fn refusing() -> Scenario {
     Scenario::from_rules(vec![Rule::any().fault(Fault::status(401))])
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_makes_one_run_and_a_list_has_pages() {
+async fn idempotency_key_makes_one_run_and_lists_are_paged() {
     let product = Product::start_with(refusing(), &[]).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
     let good = body(&workspace, "scripted");
@@ -89,7 +89,7 @@ async fn pages(product: &Product, made: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_describes_itself_completely() {
+async fn openapi_description_is_complete() {
     let product = Product::start_with(refusing(), &[]).await;
     let health = get(&product, "/healthz").await;
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("ok")));
@@ -119,7 +119,7 @@ async fn the_server_describes_itself_completely() {
     ] {
         assert!(described.contains(route), "{route} is not described: {described:?}");
     }
-    // What is described is there: no path of it is unknown to the router.
+    // Every described path is known to the router.
     for (path, method, _) in operations(&document) {
         let filled = path.replace("{id}", "not-an-id").replace("{key}", "a");
         let method = method.to_uppercase().parse().unwrap();
@@ -199,7 +199,7 @@ fn references_resolve(document: &Value, part: &Value) {
     }
 }
 
-/// Pages load nothing from elsewhere; the description names every operation.
+/// Pages load nothing from other hosts; the description names every operation.
 async fn pages_are_self_contained(product: &Product, document: &Value) {
     let docs = get(product, "/docs").await;
     assert_eq!(docs.status, 200);
@@ -222,7 +222,7 @@ async fn pages_are_self_contained(product: &Product, document: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_others_can_reach_answers_only_who_bears_its_token() {
+async fn reachable_server_requires_its_token() {
     let place = directory();
     let mut command = Command::new(binary());
     command

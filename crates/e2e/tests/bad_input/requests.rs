@@ -1,4 +1,4 @@
-//! Requests that can't be used are problems that name the field, the value and the way out.
+//! Invalid requests: the problem document names the field, the value and the fix.
 
 use crate::support::{Answer, ask, body, get, goes_on, post, says, with};
 use e2e::Product;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sim_llm::Scenario;
 use std::path::Path;
 
-/// One body, and what is said of it.
+/// One body and its expected problem.
 struct Bad {
     body: Value,
     kind: &'static str,
@@ -170,7 +170,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_can_not_be_used_names_the_field_the_value_and_the_way_out() {
+async fn invalid_request_names_field_value_and_fix() {
     let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     let keyless =
@@ -236,7 +236,7 @@ async fn broken_bodies(product: &Product) {
     let large = format!("{{\"objective\": \"{}\"}}", "x".repeat(2 << 20));
     let problem = Answer::to(json(large.clone())).await.problem(413, "too-large");
     says(problem["detail"].as_str().unwrap(), &["1048576"]);
-    // The same without its length in a header.
+    // The same without a Content-Length.
     let pieces = large
         .into_bytes()
         .chunks(64 << 10)

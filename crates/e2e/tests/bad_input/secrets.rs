@@ -1,4 +1,4 @@
-//! A key that a provider repeats in its errors, or a model in its answers, is written down nowhere.
+//! A key that a provider repeats in its errors, or a model in its answers, is stored nowhere.
 
 use crate::support::{Answer, body, get, goes_on, post, says, with};
 use axum::{
@@ -16,7 +16,7 @@ use std::path::Path;
 const KEY: &str = "correct-horse-battery-staple-0123456789";
 const PASSWORD: &str = "a-header-that-nobody-may-see";
 
-/// A provider that answers with what it was sent, in a form that depends on the model's name.
+/// A provider that answers with the request's content, in a form that depends on the model's name.
 async fn echo() -> String {
     let answer = async |headers: HeaderMap, request: Request| -> Response {
         let bytes = axum::body::to_bytes(request.into_body(), 1 << 24).await.unwrap();
@@ -49,7 +49,7 @@ async fn echo() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_a_provider_repeats_is_written_down_nowhere() {
+async fn key_repeated_by_a_provider_is_stored_nowhere() {
     let place = e2e::directory();
     let configuration = place.path().join("orchestrator.toml");
     let provider = format!(
@@ -147,7 +147,7 @@ async fn database(product: &Product) {
     }
 }
 
-/// Every file of the data directory, the database's own among them.
+/// Every file of the data directory, including the database's files.
 fn files(directory: &Path) {
     for entry in std::fs::read_dir(directory).unwrap().flatten() {
         let kind = entry.file_type().unwrap();

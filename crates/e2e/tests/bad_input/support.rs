@@ -1,4 +1,4 @@
-//! What these tests share: requests whose answers are looked at closely, and the state of a repository.
+//! Helpers for these tests: requests with checked responses, and the state of a repository.
 
 use e2e::{Product, TIMEOUT, git, orchestrator};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
@@ -12,7 +12,7 @@ use tokio::{
     process::Child,
 };
 
-/// What was answered.
+/// A response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -41,7 +41,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// The answer as a problem of RFC 9457 with this status and kind.
+    /// The response as a problem of RFC 9457 with this status and kind.
     pub(crate) fn problem(&self, status: u16, kind: &str) -> Value {
         assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
         let problem = self.json();
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-/// Asks the server.
+/// Sends a request to the server.
 pub(crate) async fn ask(product: &Product, method: Method, path: &str) -> Answer {
     Answer::to(reqwest::Client::new().request(method, format!("{}{path}", product.address))).await
 }
@@ -81,7 +81,7 @@ pub(crate) async fn post(product: &Product, body: &Value) -> Answer {
     .await
 }
 
-/// A request for a run whose models go by a name that rules can match on.
+/// A request for a run with a model name that rules can match.
 pub(crate) fn body(workspace: &Path, model: &str) -> Value {
     let model = json!({"provider": "openai", "model_name": model});
     json!({
@@ -97,14 +97,14 @@ pub(crate) fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     body
 }
 
-/// That a text says all of these.
+/// Asserts that a text contains all of these.
 pub(crate) fn says(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not said in:\n{text}");
     }
 }
 
-/// Everything of a repository that a run must leave as it was.
+/// The state of a repository that a run must not change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Untouched {
     head: String,
@@ -126,7 +126,7 @@ impl Untouched {
     }
 }
 
-/// That the server still answers, is ready, and has said nothing of a panic or a fault of its own.
+/// Asserts that the server still answers, is ready, and has logged no panic or internal error.
 pub(crate) async fn goes_on(product: &Product) {
     assert_eq!(get(product, "/readyz").await.status, 200);
     let log = product.log();
@@ -135,7 +135,7 @@ pub(crate) async fn goes_on(product: &Product) {
     }
 }
 
-/// A command line that is expected to be refused.
+/// A command line that must be rejected.
 pub(crate) struct Refused<'a> {
     pub(crate) arguments: &'a [&'a str],
     pub(crate) environment: &'a [(&'a str, &'a str)],
@@ -144,7 +144,7 @@ pub(crate) struct Refused<'a> {
 }
 
 impl Refused<'_> {
-    /// What is wrong with how it was refused.
+    /// What differs from the expected error.
     pub(crate) fn mistake(&self, directory: &Path) -> Option<String> {
         let output = orchestrator(self.arguments, self.environment, directory);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -154,13 +154,13 @@ impl Refused<'_> {
     }
 }
 
-/// Checks all of them, and tells of all that were refused in another way.
+/// Checks all of them, and reports all differences.
 pub(crate) fn all_refused<'a>(lines: impl IntoIterator<Item = Refused<'a>>, directory: &Path) {
     let mistakes: Vec<String> = lines.into_iter().filter_map(|line| line.mistake(directory)).collect();
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n\n"));
 }
 
-/// What is wrong with how a command line was refused: its code, its words, its silence on standard output.
+/// What differs from the expected error: exit code, text, empty standard output.
 pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String> {
     let said = String::from_utf8_lossy(&output.stderr);
     let mut mistakes = Vec::new();
@@ -194,7 +194,7 @@ pub(crate) fn mistakes(output: &Output, code: i32, words: &[&str]) -> Vec<String
     mistakes
 }
 
-/// Starts a `serve --json` and waits for what it announces; what it logs goes to a file.
+/// Starts `serve --json` and waits for its announcement; its log goes to a file.
 pub(crate) async fn announced(mut command: Command, log: &Path) -> (Child, Value) {
     drop(rustls::crypto::ring::default_provider().install_default());
     command

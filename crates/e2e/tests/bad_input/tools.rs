@@ -1,4 +1,4 @@
-//! A worker that reaches out of its worktree is told so and reaches nothing; what it does right still lands.
+//! A worker that tries to leave its worktree gets an error and reaches nothing; its valid work still lands.
 
 use crate::support::{body, get, goes_on, post, says};
 use e2e::{Product, done, git, plan};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use std::path::Path;
 
-/// Calls that must not reach anything, each with a part of what the model is told.
+/// Calls that must reach nothing, each with a part of the expected error.
 fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static str)> {
     let write = |path: &str| json!({"path": path, "content": "owned\n"});
     let read = |path: &str| json!({"path": path});
@@ -40,7 +40,7 @@ fn reaching(secret: &str, outside: &str) -> Vec<(&'static str, Value, &'static s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
+async fn worker_can_not_reach_outside_its_worktree() {
     let place = e2e::directory();
     let secret = place.path().join("secret");
     std::fs::write(&secret, "the words of the secret\n").unwrap();
@@ -55,7 +55,7 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
         Rule::director().json(&plan(&[("reach", &[])])),
         Rule::worker("reach").turn(1).call("shell", json!({"command": links})),
     ];
-    // One call for each turn: an answer of many would end with the first that is told to be too much.
+    // One call per turn, because an answer with many calls ends at the first one over a limit.
     for (turn, (tool, arguments, _)) in (2..).zip(&calls) {
         rules.push(Rule::worker("reach").turn(turn).call(tool, arguments.clone()));
     }
@@ -107,9 +107,9 @@ async fn a_worker_that_reaches_out_of_its_worktree_reaches_nothing() {
     goes_on(&product).await;
 }
 
-/// A link that leads out of the tree is a file like any other to git: it lands as a link, and nothing follows it.
+/// For git, a link out of the tree is a file: it lands as a link, and nothing follows it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_out_of_the_tree_is_never_followed() {
+async fn link_out_of_the_tree_is_never_followed() {
     let place = e2e::directory();
     let target = place.path().join("target");
     std::fs::write(&target, "the words of the target\n").unwrap();

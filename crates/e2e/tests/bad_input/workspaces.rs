@@ -1,4 +1,4 @@
-//! Directories that no run can work on are refused before anything is spent, and stay as they are.
+//! Unusable workspaces are rejected before any cost, and stay unchanged.
 
 use crate::support::{Untouched, body, get, goes_on, post, run, says, with};
 use e2e::{Product, git, repository};
@@ -11,10 +11,10 @@ use std::{
     process::Command,
 };
 
-/// A path, and what is said of it.
+/// A path and its expected error.
 type Refused = (PathBuf, &'static [&'static str]);
 
-/// Everything that can be wrong with a path, below a directory.
+/// Unusable paths of every kind, below a directory.
 fn unusable(directory: &Path) -> Vec<Refused> {
     let good = repository(&directory.join("good"), &[("a", "1\n"), ("sub/b", "2\n")]);
     let good_path = good.display().to_string();
@@ -74,7 +74,7 @@ fn diverged(path: &Path) -> PathBuf {
     path
 }
 
-/// Runs what stops at a conflict.
+/// Runs a git command that stops at a conflict.
 fn stopped(path: &Path, arguments: &[&str]) {
     let identity = ["-c", "user.name=U", "-c", "user.email=u@localhost"];
     let output = Command::new("git")
@@ -98,14 +98,14 @@ fn rebasing(directory: &Path) -> PathBuf {
     path
 }
 
-/// Somebody else's repository; only root can make one.
+/// A repository of another user; only root can create one.
 fn of_another_user(directory: &Path) -> PathBuf {
     let path = repository(&directory.join("theirs"), &[("a", "1\n")]);
     run("chown", &["-R", "65534:65534", &path.display().to_string()]);
     path
 }
 
-/// What belongs to the machine, by many names. They are only named: nothing is opened or made there.
+/// System directories, by many names. They are only named: nothing is opened or created there.
 const OF_THE_SYSTEM: [&str; 14] = [
     "/etc",
     "/etc/",
@@ -124,7 +124,7 @@ const OF_THE_SYSTEM: [&str; 14] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
+async fn system_directories_are_rejected() {
     let product = Product::start(Scenario::from_rules(vec![])).await;
     let made = || OF_THE_SYSTEM.map(|path| Path::new(path).join(".git").symlink_metadata().is_ok());
     let before = made();
@@ -136,7 +136,7 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
             assert!(problem["hint"].is_string(), "{problem}");
         }
     }
-    // Files that nobody asked to have committed, and a place where nothing may be made.
+    // Files that must not be committed unasked, and a directory in which nothing may be created.
     let notes = product.directory.path().join("notes");
     fs::create_dir(&notes).unwrap();
     fs::write(notes.join("a"), "1\n").unwrap();
@@ -152,7 +152,7 @@ async fn the_systems_own_directories_are_refused_with_or_without_initialise() {
     goes_on(&product).await;
 }
 
-/// Permissions do not hold root back; for root a path below a file stands for it, see [`unusable`].
+/// An unreadable directory; not for root, whom permissions don't restrict (see [`unusable`]).
 fn unreadable(directory: &Path) -> Option<Refused> {
     if rustix::process::geteuid().is_root() {
         return None;
@@ -167,8 +167,8 @@ fn permit(path: &Path, mode: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
-    // Without the person's own settings: safe.directory may name everything.
+async fn unusable_workspace_is_named_and_unchanged() {
+    // Without the user's git configuration, whose safe.directory may allow everything.
     let home = e2e::directory();
     let environment = [
         ("HOME", home.path().to_str().unwrap()),
@@ -220,7 +220,7 @@ async fn a_workspace_that_can_not_be_used_is_named_and_left_alone() {
     }
 }
 
-/// Every file below a directory with its size and time of change, but for what is below another.
+/// Every file below a directory with its size and modification time, except below another directory.
 fn listing(directory: &Path, except: &Path) -> String {
     let (directory, except) = (directory.display().to_string(), except.display().to_string());
     let log = format!("{directory}/server.log");

@@ -1,4 +1,4 @@
-//! A small OTLP collector: a real HTTP server that keeps the spans it is sent.
+//! A small OTLP collector: a real HTTP server that stores received spans.
 
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// A span as it came over the wire.
+/// A received span.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Span {
     pub(crate) trace: String,
@@ -18,7 +18,7 @@ pub(crate) struct Span {
     pub(crate) attributes: BTreeMap<String, Value>,
     /// What happened in it, by name.
     pub(crate) events: Vec<String>,
-    /// Spans it points to.
+    /// Linked spans.
     pub(crate) links: Vec<String>,
     /// Nanoseconds since 1970.
     pub(crate) start: u64,
@@ -53,7 +53,7 @@ impl Span {
 
 /// The collector.
 pub(crate) struct Collector {
-    /// What `OTEL_EXPORTER_OTLP_ENDPOINT` is set to.
+    /// The value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(crate) address: String,
     bodies: Bodies,
 }
@@ -72,7 +72,7 @@ impl Collector {
         Self { address, bodies }
     }
 
-    /// Variables that make a server send here, soon and in JSON.
+    /// Variables that make a server send its spans here, quickly and as JSON.
     pub(crate) fn environment(&self) -> [(&str, &str); 3] {
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.address),
@@ -81,12 +81,12 @@ impl Collector {
         ]
     }
 
-    /// Everything that has come, as it came.
+    /// All received bodies.
     pub(crate) fn bodies(&self) -> String {
         held(&self.bodies).join("\n")
     }
 
-    /// The spans that have come.
+    /// All received spans.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let bodies: Vec<Value> = held(&self.bodies)
             .iter()
@@ -145,7 +145,7 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// A value without the wrapping that says its type.
+/// A value without its type wrapper.
 fn plain(value: &Value) -> Value {
     if let Some(number) = integer(&value["intValue"]) {
         return number.into();
@@ -156,7 +156,7 @@ fn plain(value: &Value) -> Value {
     value["stringValue"].clone()
 }
 
-/// 64-bit numbers are texts in this JSON, or numbers.
+/// A 64-bit number, which may be a JSON string or number.
 fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }

@@ -1,4 +1,4 @@
-//! The demo's script and repository, played by a server of the test's own.
+//! The demo's script and repository, played by the test's server.
 
 use domain::RunId;
 use e2e::{Product, git};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sim_llm::Scenario;
 use std::path::{Path, PathBuf};
 
-/// The models of the run: names that the built-in price table knows.
+/// The models of the run, which are in the built-in price table.
 pub(crate) const DIRECTOR: &str = "gpt-4o";
 pub(crate) const WORKER: &str = "gpt-4o-mini";
 

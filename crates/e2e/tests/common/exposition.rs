@@ -1,9 +1,8 @@
-//! A reader of the Prometheus text format that shares nothing with the writer and is stricter than Prometheus: what
-//! is doubtful is a panic.
+//! An independent reader of the Prometheus text format. It is stricter than Prometheus and panics on anything doubtful.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A scrape, read.
+/// A parsed scrape.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition {
     /// Every family by its name.
@@ -29,7 +28,7 @@ pub(crate) struct Sample {
 }
 
 impl Exposition {
-    /// Reads a scrape, or panics on whatever the format does not allow.
+    /// Reads a scrape, or panics on anything that the format does not allow.
     pub(crate) fn read(text: &str) -> Self {
         assert!(text.ends_with('\n'), "the last line is not ended");
         let mut read = Self::default();
@@ -74,17 +73,17 @@ impl Exposition {
         read
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub(crate) fn samples(&self) -> usize {
         self.families.values().map(|family| family.samples.len()).sum()
     }
 
-    /// The values of a counter or a gauge by the values of these labels, which are all it has.
+    /// The values of a counter or gauge by the values of these labels, which must be all its labels.
     pub(crate) fn by(&self, name: &str, labels: &[&str]) -> BTreeMap<Vec<String>, f64> {
         self.suffixed(name, "", labels)
     }
 
-    /// How often a histogram was observed, by the values of these labels.
+    /// The observation counts of a histogram, by the values of these labels.
     pub(crate) fn observations(&self, name: &str, labels: &[&str]) -> BTreeMap<Vec<String>, f64> {
         self.suffixed(name, "_count", labels)
     }
@@ -143,7 +142,7 @@ impl Family {
         }
     }
 
-    /// Buckets grow up to `+Inf`, which is the count; every series has its sum.
+    /// Checks that buckets increase up to `+Inf`, which equals the count, and that every series has a sum.
     fn check_histogram(&self, name: &str) {
         let mut buckets: BTreeMap<BTreeMap<String, String>, Vec<(f64, f64)>> = BTreeMap::new();
         let mut single: BTreeMap<(&str, &BTreeMap<String, String>), f64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes the server of a test, and what it says of a scrape.
+//! A real Prometheus that scrapes the test's server, and `promtool`.
 
 use serde_json::Value;
 use std::{
@@ -14,7 +14,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` (`http://host:port`) several times a second.
+    /// Starts a Prometheus that scrapes `target` (`http://host:port`) several times a second.
     pub(crate) async fn start(target: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let target = target.trim_start_matches("http://");
@@ -51,7 +51,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// The values that a query finds now.
+    /// The current values of a query.
     pub(crate) async fn query(&self, query: &str) -> Vec<f64> {
         self.ask(query).await.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
@@ -69,7 +69,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// What it counts about itself.
+    /// Its own metrics.
     pub(crate) async fn own_metrics(&self) -> String {
         let answer = reqwest::get(format!("{}/metrics", self.address))
             .await
@@ -80,14 +80,14 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to end.
+        // It may have ended already.
         drop(self.server.kill());
         drop(self.server.wait());
     }
 }
 
-/// What `promtool check metrics` finds fault with.
-pub(crate) fn promtool_says(scrape: &str) -> String {
+/// The findings of `promtool check metrics`.
+pub(crate) fn promtool_output(scrape: &str) -> String {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

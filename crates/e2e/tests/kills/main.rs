@@ -1,8 +1,8 @@
-//! SIGKILL at the level of system calls: wherever the server dies, it goes on from there, and everything holds.
+//! SIGKILL at single system calls: wherever the server is killed, the next one continues and all invariants hold.
 //!
-//! `KILLS=500 KILLS_SEED=7 cargo test -p e2e --test kills -- --nocapture` kills as often, at other points; `KILLS=every`
-//! kills after each call that changes a file and before each send, from the first to the last, which takes an hour.
-//! `KILLS_PLACE=own` or `shared` keeps to one kind of hub.
+//! `KILLS=500 KILLS_SEED=7 cargo test -p e2e --test kills -- --nocapture` sets the number of kills and their points.
+//! `KILLS=every` kills after each call that changes a file and before each send, which takes an hour. `KILLS_PLACE=own` or
+//! `shared` selects one kind of hub.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
@@ -10,6 +10,7 @@
 mod story;
 mod strace;
 mod truth;
+mod watch;
 
 use futures_util::future::join_all;
 use std::{
@@ -17,15 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 use story::{Place, Stage};
-use strace::Blow;
+use strace::KillPoint;
 
-/// How many kills there are where the variable says nothing.
+/// The default number of kills.
 const FEW: usize = 12;
 const SEED: u64 = 2_026;
-/// Sends of the thread that speaks to the database, about.
+/// The approximate number of sends of the database thread.
 const SENDS: usize = 400;
 
-/// What came of the kills of one kind.
+/// Results of the kills of one kind.
 #[derive(Default)]
 struct Row {
     tried: usize,
@@ -37,7 +38,7 @@ struct Row {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() {
+async fn run_completes_wherever_the_server_is_killed() {
     let every = std::env::var("KILLS").is_ok_and(|kills| kills == "every");
     let kills = match every {
         true => usize::MAX,
@@ -48,7 +49,7 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
     let mut broken = Vec::new();
-    // One with a hub of its own and one with a hub that machines share, side by side.
+    // Two at a time: one with its own hub and one with a shared hub.
     let places = match std::env::var("KILLS_PLACE").as_deref() {
         Ok("own") => [Place::Own; 2],
         Ok("shared") => [Place::Shared; 2],
@@ -59,7 +60,7 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     for (half, place) in places.into_iter().enumerate() {
         let (calls, renames) = undisturbed(place).await;
         points_of.push(match every {
-            // Where both are of one kind, each takes every other.
+            // If both have the same kind of hub, each takes every other point.
             true if places[0] == places[1] => every_point(&calls).skip(half).step_by(2).collect(),
             true => every_point(&calls).collect(),
             false => points(&mut random, kills.div_ceil(places.len()), &calls, renames),
@@ -67,39 +68,44 @@ async fn wherever_the_server_is_killed_the_run_completes_and_everything_holds() 
     }
     let mut killed = 0;
     for at in 0.. {
-        let blows: Vec<(Blow, Place)> = points_of
+        let kill_points: Vec<(KillPoint, Place)> = points_of
             .iter()
             .zip(places)
             .filter_map(|(points, place)| Some((*points.get(at)?, place)))
             .collect();
-        if blows.is_empty() {
+        if kill_points.is_empty() {
             break;
         }
-        // A blow that comes after the end is none: others are struck for it.
+        // A kill after the run's end doesn't count; another one replaces it.
         if killed >= kills {
             break;
         }
-        let ends = join_all(blows.iter().map(|(blow, place)| struck(*blow, *place))).await;
-        for ((blow, place), end) in blows.iter().zip(ends) {
+        let ends = join_all(
+            kill_points
+                .iter()
+                .map(|(kill_point, place)| killed_at(*kill_point, *place)),
+        )
+        .await;
+        for ((kill_point, place), end) in kill_points.iter().zip(ends) {
             killed += usize::from(end.died);
             println!(
-                "{killed:4} {blow:?} {place:?} {:.1} s: {}",
+                "{killed:4} {kill_point:?} {place:?} {:.1} s: {}",
                 end.took.as_secs_f64(),
                 end.site
             );
             if !end.violations.is_empty() {
                 println!("     VIOLATED: {}", end.violations.join("\n     "));
                 let (violations, log) = (end.violations.join("\n"), &end.log);
-                broken.push(format!("{blow:?} at {}: {violations}\n{log}", end.site));
+                broken.push(format!("{kill_point:?} at {}: {violations}\n{log}", end.site));
             }
-            rows.entry(blow.kind()).or_default().add(end);
+            rows.entry(kill_point.kind()).or_default().add(end);
         }
     }
     table(&rows);
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n\n"));
 }
 
-/// What came of one blow.
+/// The result of one kill.
 struct End {
     died: bool,
     site: String,
@@ -108,11 +114,11 @@ struct End {
     took: Duration,
 }
 
-/// One life that is cut short, one that goes on to the end, and the look at what is there then.
-async fn struck(blow: Blow, place: Place) -> End {
+/// Runs a server that is killed, then one that completes the run, and checks the result.
+async fn killed_at(kill_point: KillPoint, place: Place) -> End {
     let began = Instant::now();
-    let stage = Stage::set(blow, place).await;
-    let watched = stage.live(blow).await;
+    let stage = Stage::set(kill_point, place).await;
+    let watched = stage.live(kill_point).await;
     let run = stage.live_to_the_end().await;
     let died = watched.site.is_some();
     let violations = truth::violations(&stage, run, usize::from(died)).await;
@@ -138,10 +144,10 @@ impl Row {
     }
 }
 
-/// The story with nobody killed, and the calls that change files in it: the points there are.
+/// The run without a kill, and its calls that change files, which are the possible points.
 async fn undisturbed(place: Place) -> (Vec<String>, usize) {
-    let stage = Stage::set(Blow::Never, place).await;
-    let watched = stage.live(Blow::Never).await;
+    let stage = Stage::set(KillPoint::Never, place).await;
+    let watched = stage.live(KillPoint::Never).await;
     let run = stage.live_to_the_end().await;
     let violations = truth::violations(&stage, run, 0).await;
     assert!(violations.is_empty(), "{}\n{}", violations.join("\n"), stage.log());
@@ -155,15 +161,15 @@ async fn undisturbed(place: Place) -> (Vec<String>, usize) {
     (watched.calls, watched.renames)
 }
 
-/// After each call that changes a file and before each send that a thread makes.
-fn every_point(calls: &[String]) -> impl Iterator<Item = Blow> {
+/// A point after each call that changes a file and before each send of a thread.
+fn every_point(calls: &[String]) -> impl Iterator<Item = KillPoint> {
     (1..=calls.len())
-        .map(Blow::AfterFile)
-        .chain((1..=SENDS).map(Blow::BeforeSend))
+        .map(KillPoint::AfterFile)
+        .chain((1..=SENDS).map(KillPoint::BeforeSend))
 }
 
-/// Of every kind some, spread from the beginning to the end, in an order of chance: more than are wanted.
-fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renames: usize) -> Vec<Blow> {
+/// Random points of every kind, spread over the run; more than needed.
+fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renames: usize) -> Vec<KillPoint> {
     const IN_CHECKOUT: usize = 40;
     const LONGEST_MS: usize = 1_300;
     let wanted = kills + kills / 4 + 2;
@@ -175,20 +181,24 @@ fn points(random: &mut fastrand::Rng, kills: usize, calls: &[String], most_renam
             .map(|at| from + ((at as f64 + random.f64()) * width) as usize)
             .collect()
     };
-    let mut points: Vec<Blow> = Vec::new();
-    points.extend(spread(renames, 1, most_renames + 1).into_iter().map(Blow::BeforeRename));
-    points.extend(spread(checkout, 1, IN_CHECKOUT).into_iter().map(Blow::InCheckout));
-    points.extend(spread(sends, 5, SENDS).into_iter().map(Blow::BeforeSend));
+    let mut points: Vec<KillPoint> = Vec::new();
+    points.extend(
+        spread(renames, 1, most_renames + 1)
+            .into_iter()
+            .map(KillPoint::BeforeRename),
+    );
+    points.extend(spread(checkout, 1, IN_CHECKOUT).into_iter().map(KillPoint::InCheckout));
+    points.extend(spread(sends, 5, SENDS).into_iter().map(KillPoint::BeforeSend));
     let times = spread(times, 100, LONGEST_MS).into_iter();
-    points.extend(times.map(|ms| Blow::AtRandom(Duration::from_millis(ms as u64))));
+    points.extend(times.map(|ms| KillPoint::AtRandom(Duration::from_millis(ms as u64))));
     let evenly = spread(files.div_ceil(2), 1, calls.len());
-    points.extend(evenly.into_iter().map(Blow::AfterFile));
-    // The other half at calls that are unlike each other: most are the flushing of one more object.
+    points.extend(evenly.into_iter().map(KillPoint::AfterFile));
+    // The other half at distinct calls, because most calls flush one more object.
     let mut seen = BTreeSet::new();
     let mut distinct: Vec<usize> = (0..calls.len()).filter(|at| seen.insert(&calls[*at])).collect();
     random.shuffle(&mut distinct);
     let distinct = distinct.into_iter().cycle().take(files / 2);
-    points.extend(distinct.map(|at| Blow::AfterFile(at + 1)));
+    points.extend(distinct.map(|at| KillPoint::AfterFile(at + 1)));
     random.shuffle(&mut points);
     points
 }

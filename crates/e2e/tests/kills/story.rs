@@ -1,8 +1,8 @@
-//! The story that is cut short: a directory that becomes a repository; two tasks that change the same line, which a model
-//! resolves, add to one log, which a rule joins, and count its lines, which a command does anew; a third that takes a
-//! file away; each behind a gate, landed, delivered, pushed, and made a pull request of.
+//! The run that is interrupted. A directory becomes a repository. Two tasks change the same line (a model resolves the
+//! conflict), add to one log (a rule joins it) and count its lines (a command regenerates the count). A third task removes a
+//! file. Everything passes a gate, lands, and is delivered, pushed and turned into a pull request.
 
-use crate::strace::{Blow, Doomed, Watched};
+use crate::strace::{Doomed, KillPoint, Watched};
 use domain::RunId;
 use e2e::{done, eventually, plan};
 use serde_json::{Value, json};
@@ -13,42 +13,42 @@ use std::{
 };
 use store::testing::TestDatabase;
 
-/// One submission, however often it is said.
+/// The idempotency key, so that repeated submissions are one run.
 const KEY: &str = "the-one-submission";
-/// How often a fact is looked for.
+/// How often a fact is polled.
 const LOOK: Duration = Duration::from_millis(3);
-/// Passes where the files agree with each other, at any point of the story.
+/// A gate that passes if the files are consistent, at any point of the run.
 const SUITE: &str = "echo 1..1\ngrep -qx one shared && ! grep -q '<<<' shared && echo 'ok 1 - whole' && exit 0\n\
                      echo 'not ok 1 - whole'\nexit 1\n";
 
-/// A place of its own for one run: data directory, repository, database, model.
+/// The environment of one run: data directory, repository, database, model.
 pub(crate) struct Stage {
     directory: tempfile::TempDir,
     pub(crate) database: TestDatabase,
     pub(crate) model: Server,
     pub(crate) repository: PathBuf,
-    /// Where the branch is pushed to, if it is.
+    /// The remote to which the branch is pushed, if any.
     pub(crate) remote: Option<PathBuf>,
-    /// Where the hub is that machines share, if they do.
+    /// The shared hub, if there is one.
     shared: Option<PathBuf>,
     config: PathBuf,
 }
 
-/// Where the hub is that counts.
+/// Where the authoritative hub is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the data directory.
     Own,
-    /// Elsewhere, and a copy in the data directory.
+    /// In a shared location, with a copy in the data directory.
     Shared,
 }
 
-/// A forge: it keeps a line for each pull request.
+/// A forge command that stores one line per pull request.
 const FORGE: &str = "case $1 in\nfind) sed -n \"s|^$2 ||p\" \"$0.list\" 2>/dev/null || true;;\n\
                      create) echo \"$2 https://forge.example/1\" >> \"$0.list\"; echo https://forge.example/1;;\nesac\n";
 
 impl Stage {
-    pub(crate) async fn set(blow: Blow, place: Place) -> Self {
+    pub(crate) async fn set(kill_point: KillPoint, place: Place) -> Self {
         let directory = e2e::directory();
         let database = store::testing::database().await;
         let model = Server::start(three_tasks(), Options::default()).await.unwrap();
@@ -75,8 +75,8 @@ impl Stage {
              [[merge.generated]]\nfiles = \"log.jsonl\"\nunion = true\n\
              [[merge.generated]]\nfiles = \"lines\"\ncommand = \"grep -c . log.jsonl > lines\"\n"
         );
-        // A program that is killed in the remote itself leaves a lock file there, which is the remote's to clear away.
-        let is_spared = !matches!(blow, Blow::BeforeRename(_));
+        // A program killed within the remote leaves a lock file there, which the remote must remove.
+        let is_spared = !matches!(kill_point, KillPoint::BeforeRename(_));
         let remote = is_spared.then(|| directory.path().join("remote.git"));
         let shared = (is_spared && place == Place::Shared).then(|| directory.path().join("shared"));
         if let Some(shared) = &shared {
@@ -112,7 +112,7 @@ impl Stage {
         std::fs::read_to_string(self.data_dir().with_extension("log")).unwrap_or_default()
     }
 
-    /// The hub that counts.
+    /// The authoritative hub.
     pub(crate) fn hub(&self) -> PathBuf {
         match &self.shared {
             Some(shared) => crate::truth::hub_in(shared),
@@ -125,21 +125,21 @@ impl Stage {
         crate::truth::hub_in(&self.data_dir().join("hubs"))
     }
 
-    /// The pull requests there are.
+    /// The pull requests.
     pub(crate) fn pull_requests(&self) -> Vec<String> {
         let list = std::fs::read_to_string(self.directory.path().join("forge.sh.list")).unwrap_or_default();
         list.lines().map(str::to_owned).collect()
     }
 
-    /// Starts the server, submits the run, which may be there already, and waits until one of them ends.
-    pub(crate) async fn live(&self, blow: Blow) -> Watched {
+    /// Starts the server, submits the run (which may exist already), and waits until the server or the run ends.
+    pub(crate) async fn live(&self, kill_point: KillPoint) -> Watched {
         let url = self.database.url();
         let environment = [
             ("DATABASE_URL", url.as_str()),
             ("ORCHESTRATOR_CONFIG", self.config.to_str().unwrap()),
         ];
         let data_dir = self.data_dir();
-        let mut server = Doomed::start(blow, &data_dir, &self.model.base_url(), &environment);
+        let mut server = Doomed::start(kill_point, &data_dir, &self.model.base_url(), &environment);
         let mut submitted = false;
         let lived = async {
             while !server.is_dead() && !self.ended().await {
@@ -151,7 +151,7 @@ impl Stage {
         };
         assert!(
             tokio::time::timeout(e2e::TIMEOUT / 2, lived).await.is_ok(),
-            "{blow:?}: neither the run nor the server ends\n{}\n{}\n{}",
+            "{kill_point:?}: neither the run nor the server ends\n{}\n{}\n{}",
             server.at(),
             self.log(),
             self.told().await
@@ -159,7 +159,7 @@ impl Stage {
         server.end().await
     }
 
-    /// Lives on until the run has ended and everything is put away, then dies.
+    /// Runs a server until the run has ended and its leftovers are removed, then kills it.
     pub(crate) async fn live_to_the_end(&self) -> RunId {
         let url = self.database.url();
         let environment = [
@@ -167,7 +167,7 @@ impl Stage {
             ("ORCHESTRATOR_CONFIG", self.config.to_str().unwrap()),
         ];
         let data_dir = self.data_dir();
-        let mut server = Doomed::start(Blow::Spared, &data_dir, &self.model.base_url(), &environment);
+        let mut server = Doomed::start(KillPoint::Spared, &data_dir, &self.model.base_url(), &environment);
         let mut submitted = false;
         let lived = async {
             while !submitted || !self.ended().await {
@@ -183,7 +183,7 @@ impl Stage {
             "the run does not end\n{}",
             self.log()
         );
-        // One of a life that is over is void.
+        // A lease of an ended process is void.
         let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
              and p.epoch = l.epoch and p.expires_at >= now())";
         eventually("the branch's lease is given back", || async {
@@ -196,7 +196,7 @@ impl Stage {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        // What stays is counted afterwards.
+        // `truth` checks what remains.
         drop(tokio::time::timeout(Duration::from_secs(5), cleared).await);
         server.end().await;
         let run: uuid::Uuid = sqlx::query_scalar("select id from run")
@@ -224,14 +224,14 @@ impl Stage {
     }
 }
 
-/// Where the server is, once it has said so.
+/// The server's address, once it is published.
 fn published(data_dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(data_dir.join("server.json")).ok()?;
     let published: Value = serde_json::from_str(&text).ok()?;
     published["address"].as_str().map(str::to_owned)
 }
 
-/// Whether the server has taken the run, now or before.
+/// Whether the server has accepted the run, now or before.
 async fn submit(address: &str, workspace: &Path) -> bool {
     let model = json!({"provider": "openai", "model_name": "scripted"});
     let body = json!({
@@ -247,7 +247,7 @@ async fn submit(address: &str, workspace: &Path) -> bool {
     match request.send().await {
         Ok(answer) if answer.status().is_success() => true,
         Ok(answer) => panic!("{}", answer.text().await.unwrap_or_default()),
-        // It died over it.
+        // It was killed meanwhile.
         Err(_) => false,
     }
 }
@@ -270,8 +270,8 @@ fn three_tasks() -> Scenario {
     ])
 }
 
-/// Changes the second line, whether or not the other has done so, and only once. Without `sed -i`: its `rename` would
-/// be taken for one of the server's.
+/// Changes the second line once, whether or not the other task has. Without `sed -i`, whose `rename` would count as one of
+/// the server's.
 fn change_line(own: &str, other: &str) -> Value {
     let script = format!("-e 's/^two$/two {own}/' -e 's/^two {other}$/two left\\ntwo right/'");
     let command = format!(

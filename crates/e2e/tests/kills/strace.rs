@@ -1,14 +1,14 @@
-//! SIGKILL from outside, at a call to the system: `strace` runs the server, stops it there, and the test decides.
+//! SIGKILL at a system call: `strace` runs the server and stops it there, and the test kills it.
 //!
-//! What strace counts it counts for each thread. The calls that change files are made by many threads, so the whole
-//! process is stopped after each of them (SIGSTOP) and told to go on (SIGCONT) until the one that is wanted: the
-//! count is the process's. The database is spoken to by one thread (`TOKIO_WORKER_THREADS=1`), and a `rename` is the
-//! last thing that its thread does to a file: there strace's own count serves, and the call never happens.
+//! strace counts per thread, but many threads make the calls that change files. So the whole process is stopped after each
+//! of them (SIGSTOP) and continued (SIGCONT) until the chosen one, which counts per process. One thread uses the database
+//! (`TOKIO_WORKER_THREADS=1`), and a `rename` is a thread's last action on a file: there strace's count suffices, and the
+//! call never happens.
 
+use crate::watch::Watch;
 use e2e::{server, signal};
 use rustix::process::Signal;
 use std::{
-    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -19,12 +19,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Calls after which something on the disk is otherwise than before, or is sure to stay.
+/// Calls that change or flush something on disk.
 const FILE_CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink";
 
-/// So long is nothing heard of a process that stands still.
-const QUIET: Duration = Duration::from_millis(250);
-/// So long strace has to tell of an end.
+/// How long strace may take to report an end.
 const GRACE: Duration = Duration::from_secs(3);
 const CHECKOUT_CALLS: &str = "openat,write,copy_file_range,close,rename,link,linkat,unlink";
 const CHECKOUT_FILES: [&str; 6] = [
@@ -36,27 +34,27 @@ const CHECKOUT_FILES: [&str; 6] = [
     "refs/heads/main.lock",
 ];
 
-/// When the process dies.
+/// When the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// After so many calls that change files, counted over all threads.
+pub(crate) enum KillPoint {
+    /// After this many calls that change files, over all threads.
     AfterFile(usize),
-    /// Before a thread's so manieth `rename`: its lock file is written and closed.
+    /// Before a thread's nth `rename`: its lock file is written and closed.
     BeforeRename(usize),
-    /// Before the so manieth call on a file of the person's checkout: its index, its branch, their locks.
+    /// Before the nth call on a file of the user's checkout: its index, its branch, their locks.
     InCheckout(usize),
-    /// Before a thread's so manieth send: to the database, nearly always.
+    /// Before a thread's nth send, which is nearly always to the database.
     BeforeSend(usize),
     /// After a time.
     AtRandom(Duration),
-    /// Never: to count what there is.
+    /// Never, to count the calls.
     Never,
-    /// Never, and nobody watches.
+    /// Never, without strace.
     Spared,
 }
 
-impl Blow {
-    /// The kind, as the table names it.
+impl KillPoint {
+    /// The kind, as named in the table.
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::AfterFile(_) => "after fsync, rename, link, unlink",
@@ -89,31 +87,31 @@ impl Blow {
     }
 }
 
-/// A server that is to die, and who watches it.
+/// A server that will be killed, with its strace.
 pub(crate) struct Doomed {
-    blow: Blow,
+    kill_point: KillPoint,
     data_dir: PathBuf,
     child: Child,
     watching: JoinHandle<Watched>,
-    /// Only of use where no strace runs.
+    /// Only used without strace.
     pid: Option<u32>,
 }
 
-/// What was seen of a life.
+/// What strace saw of a server.
 #[derive(Default)]
 pub(crate) struct Watched {
-    /// The calls that change files, in order, without what differs from run to run.
+    /// The calls that change files, in order, without parts that differ between runs.
     pub(crate) calls: Vec<String>,
-    /// How many `rename`s the thread that made the most of them made.
+    /// The most `rename`s of one thread.
     pub(crate) renames: usize,
     /// The call at which it was killed.
     pub(crate) site: Option<String>,
 }
 
 impl Doomed {
-    /// Starts the server. It writes what it says into a file beside its data.
-    pub(crate) fn start(blow: Blow, data_dir: &Path, model: &str, environment: &[(&str, &str)]) -> Self {
-        let arguments = blow.arguments(&data_dir.with_file_name("repository"));
+    /// Starts the server; its log goes to a file beside its data.
+    pub(crate) fn start(kill_point: KillPoint, data_dir: &Path, model: &str, environment: &[(&str, &str)]) -> Self {
+        let arguments = kill_point.arguments(&data_dir.with_file_name("repository"));
         let by: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let log = std::fs::File::options()
             .create(true)
@@ -126,7 +124,7 @@ impl Doomed {
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log);
-        if matches!(blow, Blow::BeforeSend(_)) {
+        if matches!(kill_point, KillPoint::BeforeSend(_)) {
             command.env("TOKIO_WORKER_THREADS", "1");
         }
         let mut child = command
@@ -134,15 +132,15 @@ impl Doomed {
             .unwrap_or_else(|error| panic!("{error}: is strace installed? On Debian: sudo apt-get install strace"));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let pid = by.is_empty().then(|| child.id().unwrap());
-        let watching = tokio::spawn(Watch::new(blow).follow(lines));
-        if let (Blow::AtRandom(after), Some(pid)) = (blow, pid) {
+        let watching = tokio::spawn(Watch::new(kill_point).follow(lines));
+        if let (KillPoint::AtRandom(after), Some(pid)) = (kill_point, pid) {
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
                 signal(pid, Signal::KILL);
             });
         }
         Self {
-            blow,
+            kill_point,
             data_dir: data_dir.to_owned(),
             child,
             watching,
@@ -150,12 +148,12 @@ impl Doomed {
         }
     }
 
-    /// Whether it is dead.
+    /// Whether it has ended.
     pub(crate) fn is_dead(&mut self) -> bool {
         self.watching.is_finished() || self.child.try_wait().is_ok_and(|status| status.is_some()) || self.is_zombie()
     }
 
-    /// Whether its first thread has ended, although nobody has taken note yet.
+    /// Whether its first thread has ended and is not reaped yet.
     fn is_zombie(&self) -> bool {
         let status = self
             .server()
@@ -163,14 +161,14 @@ impl Doomed {
         matches!(status, Some(Ok(status)) if status.contains("State:\tZ"))
     }
 
-    /// Waits until it is dead, which it will be, and tells what was seen.
+    /// Waits for its end and returns what strace saw.
     pub(crate) async fn end(mut self) -> Watched {
         let outlived = !self.is_dead();
         if outlived {
             self.kill();
         }
-        // Once in a thousand times strace waits for the first thread of a process that was killed, whose other threads
-        // wait at their ends for strace.
+        // About once in a thousand times, strace waits for the first thread of a killed process while its other threads
+        // wait for strace.
         let ended = tokio::time::timeout(GRACE, async {
             while !self.watching.is_finished() {
                 tokio::time::sleep(QUIET / 10).await;
@@ -181,7 +179,7 @@ impl Doomed {
         }
         let watched = tokio::time::timeout(e2e::TIMEOUT, &mut self.watching).await;
         let mut watched = watched.expect("strace ends with its process").unwrap();
-        if let (Blow::AtRandom(_), false) = (self.blow, outlived) {
+        if let (KillPoint::AtRandom(_), false) = (self.kill_point, outlived) {
             watched.site = Some("whatever was under way".into());
         }
         self.child.kill().await.unwrap();
@@ -203,7 +201,7 @@ impl Doomed {
         self.pid.or(pid.and_then(|pid| u32::try_from(pid).ok()))
     }
 
-    /// What each thread of the server, of what it started and of strace is at, for the message of a test that failed.
+    /// The state of each thread of the server, its children and strace, for failure messages.
     pub(crate) fn at(&self) -> String {
         let mut lines = Vec::new();
         let family = [self.server(), self.child.id()];
@@ -229,7 +227,7 @@ impl Doomed {
     }
 }
 
-/// A process and all that its threads started, as far as they live.
+/// A process and its living descendants.
 fn descendants(process: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
     let children = threads
@@ -241,173 +239,10 @@ fn descendants(process: u32) -> Vec<u32> {
 }
 
 impl Drop for Doomed {
-    /// strace does not take its process along.
+    /// Kills the server too, because strace doesn't.
     fn drop(&mut self) {
         if !self.is_dead() {
             self.kill();
         }
-    }
-}
-
-/// Reads what strace writes.
-struct Watch {
-    blow: Blow,
-    main: Option<u32>,
-    /// Calls that another's line came into, by thread.
-    unfinished: HashMap<u32, String>,
-    renames: HashMap<u32, usize>,
-    /// Programs that the server started: their ends are not its own.
-    children: HashSet<u32>,
-    stopped: HashSet<u32>,
-    watched: Watched,
-}
-
-impl Watch {
-    fn new(blow: Blow) -> Self {
-        Self {
-            blow,
-            main: None,
-            unfinished: HashMap::new(),
-            renames: HashMap::new(),
-            children: HashSet::new(),
-            stopped: HashSet::new(),
-            watched: Watched::default(),
-        }
-    }
-
-    async fn follow(mut self, mut lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) -> Watched {
-        loop {
-            let line = match tokio::time::timeout(QUIET, lines.next_line()).await {
-                Ok(Ok(Some(line))) => line,
-                Ok(Ok(None) | Err(_)) => break,
-                Err(_) => {
-                    self.wake();
-                    continue;
-                }
-            };
-            let Some((thread, said)) = line.split_once(' ') else {
-                continue;
-            };
-            if let Ok(thread) = thread.parse() {
-                self.heard(thread, said.trim_start());
-            }
-        }
-        self.watched
-    }
-
-    /// A word to go on that came a moment before the stop it was for would leave the process standing for good.
-    fn wake(&self) {
-        for thread in self.stopped.iter().copied().chain(self.main) {
-            let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
-            if status.contains("State:\tT") || status.contains("State:\tt") {
-                signal(thread, Signal::CONT);
-            }
-        }
-    }
-
-    fn heard(&mut self, thread: u32, said: &str) {
-        let main = *self.main.get_or_insert(thread);
-        if thread != main && said.contains("execve(") {
-            self.children.insert(thread);
-        }
-        if said.starts_with("--- stopped by SIGSTOP") {
-            if let Blow::AfterFile(count) = self.blow
-                && self.watched.calls.len() >= count
-                && self.watched.site.is_none()
-            {
-                self.watched.site = self.watched.calls.last().cloned();
-                signal(main, Signal::KILL);
-            }
-            signal(thread, Signal::CONT);
-            self.stopped.insert(thread);
-        } else if let Some(begun) = said.strip_suffix("<unfinished ...>") {
-            self.unfinished.insert(thread, begun.to_owned());
-        } else if !said.starts_with("---") && !said.starts_with("+++") && !said.contains("execve") {
-            let begun = self.unfinished.remove(&thread).filter(|_| said.starts_with("<..."));
-            let call = shape(begun.as_deref().unwrap_or(said));
-            if call.starts_with("rename ") {
-                let made = self.renames.entry(thread).or_default();
-                *made += 1;
-                self.watched.renames = self.watched.renames.max(*made);
-            }
-            if said.ends_with("= 0") {
-                self.watched.calls.push(call);
-            } else if said.ends_with("= ?")
-                && !self.children.contains(&thread)
-                && matches!(
-                    self.blow,
-                    Blow::BeforeRename(_) | Blow::InCheckout(_) | Blow::BeforeSend(_)
-                )
-            {
-                // The call that never came back.
-                self.watched.site.get_or_insert(call);
-            }
-        }
-    }
-}
-
-/// A call without what differs from run to run: numbers, hashes, the directory of the test.
-fn shape(call: &str) -> String {
-    let name = call.split('(').next().unwrap_or_default();
-    if name == "sendto" {
-        return sent(call);
-    }
-    let path = call
-        .rsplit(['<', '"'])
-        .find(|part| part.contains('/'))
-        .unwrap_or_default();
-    let path = path.split(['>', '"']).next().unwrap_or_default();
-    let parts = path
-        .split('/')
-        .skip_while(|part| !matches!(*part, "data" | "repository" | "shared" | "remote.git"));
-    let parts: Vec<String> = parts.map(part).collect();
-    format!("{name} {}", parts.join("/"))
-}
-
-/// One part of a path.
-fn part(part: &str) -> String {
-    let words = part.split(['.', '-', '_']).map(|word| {
-        let hex = word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if hex || word.starts_with("tmp") { "*" } else { word }
-    });
-    let mut words: Vec<&str> = words.collect();
-    words.dedup();
-    words.join(".")
-}
-
-/// What a send says: the statement where it is a new one, else only that it is one.
-fn sent(call: &str) -> String {
-    let text = call.split('"').nth(1).unwrap_or_default();
-    let statement = text.split("\\0").find(|word| {
-        let first = word.split(' ').next().unwrap_or_default();
-        matches!(
-            first.to_ascii_lowercase().as_str(),
-            "select" | "insert" | "update" | "delete" | "with"
-        )
-    });
-    let words = |text: &str| text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
-    match statement {
-        Some(statement) => format!("send parse: {}", words(statement)),
-        None if text.starts_with("POST") => "send to the model".into(),
-        None if text.starts_with("HTTP") => "send an answer".into(),
-        None => match text.chars().next() {
-            Some('B') => format!(
-                "send bind {}",
-                text.split("sqlx_s_")
-                    .nth(1)
-                    .unwrap_or("?")
-                    .split('\\')
-                    .next()
-                    .unwrap_or("?")
-            ),
-            Some('Q') => format!(
-                "send query {}",
-                words(text.trim_start_matches(|c: char| !c.is_ascii_alphabetic() || c == 'Q'))
-            ),
-            Some('S') => "send sync".into(),
-            Some('P') => "send parse".into(),
-            Some('X') => "send goodbye".into(),
-            _ => format!("send {}", text.chars().take(12).collect::<String>()),
-        },
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold after a run, however often its server was killed: the "never" of merging, each asked for by itself.
+//! Invariants after a run, however often its server was killed: each guarantee of merging is checked separately.
 
 use crate::story::Stage;
 use domain::RunId;
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The final files, as they are in the branch: nothing lost of either side, nothing come back.
+/// The final files of the branch: nothing of either side is lost, and nothing removed is back.
 const FILES: [(&str, &str); 6] = [
     ("README.md", "read me"),
     ("shared", "one\ntwo left\ntwo right\nthree"),
@@ -18,14 +18,14 @@ const FILES: [(&str, &str); 6] = [
     ("log.jsonl", "begun\nleft\nright"),
     ("lines", "3"),
 ];
-/// Files that are taken with `flock`, and stay.
+/// Lock files for `flock`, which remain.
 const STANDING_LOCKS: [&str; 4] = [
     "orchestrator-refresh.lock",
     "orchestrator-references.lock",
     "orchestrator-use.lock",
     ".making.lock",
 ];
-/// Calls to the model for the story, where nobody is killed: a plan, three tasks, a hunk.
+/// Model calls of the run without kills: a plan, three tasks, a hunk.
 const CALLS: usize = 5;
 
 #[derive(FromRow)]
@@ -37,7 +37,7 @@ struct Landed {
     tree: String,
 }
 
-/// Everything that is not as it must be, after so many lives were cut short.
+/// All violations after this many kills.
 pub(crate) async fn violations(stage: &Stage, run: RunId, deaths: usize) -> Vec<String> {
     let pool = stage.database.pool();
     let mut found = e2e::truth::contradictions(pool).await;
@@ -68,7 +68,7 @@ pub(crate) async fn violations(stage: &Stage, run: RunId, deaths: usize) -> Vec<
     found
 }
 
-/// The branch is the landed merges in their order, each once, with the trees that were validated.
+/// Checks that the branch consists of the landed merges in order, each once, with the validated trees.
 fn history(found: &mut Vec<String>, hub: &Path, run: RunId, base: String, landed: &[Landed]) {
     let branch = format!("refs/heads/orchestrator/{}", run.short());
     let tip = git(hub, &["rev-parse", &branch]);
@@ -98,7 +98,7 @@ fn history(found: &mut Vec<String>, hub: &Path, run: RunId, base: String, landed
             chain.join("\n")
         ));
     }
-    // Three pieces of work, each with its merge, and nothing else.
+    // Three commits of work, each with its merge, and nothing else.
     let commits = git(hub, &["rev-list", "--count", &range]);
     if commits != (2 * landed.len()).to_string() {
         found.push(format!("{commits} commits for {} merges", landed.len()));
@@ -108,7 +108,7 @@ fn history(found: &mut Vec<String>, hub: &Path, run: RunId, base: String, landed
             true => String::new(),
             false => git(hub, &["show", &format!("{branch}:{name}")]),
         };
-        // Who was first is not the question.
+        // The order doesn't matter.
         let mut lines: Vec<&str> = there.lines().collect();
         if name == "log.jsonl" {
             lines.sort_unstable();
@@ -120,7 +120,7 @@ fn history(found: &mut Vec<String>, hub: &Path, run: RunId, base: String, landed
     }
 }
 
-/// What was delivered is what landed, and the person's checkout is where it was left, or moved along as a whole.
+/// Checks that the delivered branch equals the landed one, and that the user's checkout is unchanged or moved completely.
 fn repository(found: &mut Vec<String>, repository: &Path, hub: &Path, run: RunId) {
     let branch = format!("refs/heads/orchestrator/{}", run.short());
     let tip = git(hub, &["rev-parse", &branch]);
@@ -145,14 +145,14 @@ fn repository(found: &mut Vec<String>, repository: &Path, hub: &Path, run: RunId
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-        // The hub's HEAD names no branch, for good.
+        // The hub's HEAD intentionally names no branch.
         if !checked.status.success() || said.lines().any(|line| !line.starts_with("notice: HEAD points to")) {
             found.push(format!("git fsck in {}: {said}", place.display()));
         }
     }
 }
 
-/// What was pushed is what landed, and there is one pull request.
+/// Checks that the pushed branch equals the landed one, and that there is one pull request.
 fn pushed(found: &mut Vec<String>, stage: &Stage, hub: &Path, run: RunId) {
     let Some(remote) = &stage.remote else {
         return;
@@ -169,7 +169,7 @@ fn pushed(found: &mut Vec<String>, stage: &Stage, hub: &Path, run: RunId) {
     }
 }
 
-/// No lock file, no worktree, no registration of one.
+/// Checks that no lock file, worktree or worktree registration remains.
 fn disk(found: &mut Vec<String>, stage: &Stage) {
     let data = stage.data_dir();
     let mut left: Vec<PathBuf> = [data.join("worktrees"), stage.copy().join("worktrees")]
@@ -200,7 +200,7 @@ fn locks_below(directory: &Path) -> Vec<PathBuf> {
     locks
 }
 
-/// What was asked of the model is accounted for, and the deaths explain what was asked again.
+/// Checks that all model calls are in the ledger, and that kills explain repeated ones.
 async fn calls(found: &mut Vec<String>, stage: &Stage, run: RunId, deaths: usize) {
     let (settled, lost, cost): (i64, i64, i64) = sqlx::query_as(
         "select count(*) filter (where state = 'settled'), count(*) filter (where state = 'lost'),
@@ -220,7 +220,7 @@ async fn calls(found: &mut Vec<String>, stage: &Stage, run: RunId, deaths: usize
     if cost == 0 {
         found.push("nothing was spent".into());
     }
-    // Each death can cost the answers that were under way: two workers, or the resolver and one worker.
+    // Each kill can lose the running calls: two workers, or the resolver and one worker.
     let most = CALLS + 2 * deaths;
     if journal.len() > most {
         found.push(format!(

@@ -1,4 +1,4 @@
-//! `/metrics` tells what happened: after a run its numbers are those of the model's own journal and of the rows.
+//! After a run, the numbers in `/metrics` equal the model's journal and the database rows.
 
 #[path = "../common/demo.rs"]
 mod demo;
@@ -14,17 +14,17 @@ mod secrets;
 use domain::RunId;
 use e2e::{Product, eventually};
 use exposition::Exposition;
-use prometheus::{Prometheus, promtool_says};
+use prometheus::{Prometheus, promtool_output};
 use rows::{
     Rows, merges_equal_the_rows, models_equal_the_ledger, queue_and_tools_equal_the_rows, same, tasks_equal_the_rows,
 };
 use sim_llm::{Entry, Scenario, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What `promtool check metrics` finds and we keep, because older dashboards force the name.
+/// Findings of `promtool check metrics` that stay, because older dashboards need the names.
 const KNOWN_LINTS: &str = include_str!("../../../telemetry/tests/golden/promtool.txt");
 
-/// Counters that move without a run: what the server does by itself, and our own questions.
+/// Counters that change without a run: the server's own activity, and the test's requests.
 const NEVER_IDLE: [&str; 4] = [
     "db_queries_total",
     "http_requests_total",
@@ -32,7 +32,7 @@ const NEVER_IDLE: [&str; 4] = [
     "process_cpu_seconds_total",
 ];
 
-/// Everything that counts or measures what is going on, and must be 0 when nothing is.
+/// Gauges of current activity, which must be 0 without any.
 const LEVELS: [&str; 13] = [
     "active_jobs",
     "active_runs",
@@ -49,7 +49,7 @@ const LEVELS: [&str; 13] = [
     "tool_executions_active",
 ];
 
-/// The names that dashboards rely on, with their types; a histogram shows with its first observation.
+/// The names that dashboards use, with their types; a histogram appears with its first observation.
 const DASHBOARDS: [(&str, &str); 15] = [
     ("active_tasks", "gauge"),
     ("active_workers", "gauge"),
@@ -84,7 +84,7 @@ async fn scrape(product: &Product) -> Exposition {
     Exposition::read(&text(product).await)
 }
 
-/// Whether everything that was to be told of a run has been told.
+/// Whether everything about a run has been recorded.
 fn is_at_rest(scrape: &Exposition, runs: f64, tasks: f64) -> bool {
     scrape.total("run_total") == runs
         && scrape.total("task_completion_total") == tasks
@@ -92,7 +92,7 @@ fn is_at_rest(scrape: &Exposition, runs: f64, tasks: f64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_any_run_every_known_series_stands_at_zero() {
+async fn known_series_start_at_zero() {
     let product = Product::start(Scenario::from_rules(Vec::new())).await;
     let scrape = scrape(&product).await;
     for (name, kind) in DASHBOARDS.iter().filter(|(_, kind)| *kind != "histogram") {
@@ -141,8 +141,8 @@ fn values_by_label(family: &exposition::Family) -> BTreeMap<String, BTreeSet<Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_demo_the_numbers_are_those_of_the_journal_and_of_the_rows() {
-    // A check that runs ahead of its turn is dropped where what it was built on fails: its sandbox is in no row.
+async fn metrics_of_the_demo_equal_journal_and_rows() {
+    // An early check is dropped if its base fails, and then its sandbox is in no row.
     let place = e2e::directory();
     let file = place.path().join("orchestrator.toml");
     std::fs::write(&file, "[engine]\ngates_ahead = 0\n").unwrap();
@@ -177,13 +177,13 @@ async fn after_the_demo_the_numbers_are_those_of_the_journal_and_of_the_rows() {
     merges_equal_the_rows(&rows).await;
     queue_and_tools_equal_the_rows(&rows).await;
     models_equal_the_ledger(&rows).await;
-    the_house_is_measured(&scrape);
-    assert_eq!(promtool_says(&text), KNOWN_LINTS);
+    server_metrics_are_recorded(&scrape);
+    assert_eq!(promtool_output(&text), KNOWN_LINTS);
     names_nothing_private(&text, &product, &repository, run);
     prometheus_agrees(&prometheus, &scrape).await;
 }
 
-/// By model and status, as the metrics write them.
+/// By model and status, as named in metrics.
 fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
     let mut requests: BTreeMap<Vec<String>, f64> = BTreeMap::new();
     let mut tokens: BTreeMap<Vec<String>, f64> = BTreeMap::new();
@@ -193,7 +193,7 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
             Status::Http(200) => "success",
             Status::Http(429) => "rate_limited",
             Status::Http(_) | Status::Cut | Status::Reset | Status::Garbage | Status::Empty => "error",
-            // Nobody waits for these: the run is cancelled meanwhile.
+            // The run is cancelled meanwhile, so these have no result.
             Status::Hang | Status::Stall => "cancelled",
         };
         *requests.entry(vec![entry.model.clone(), status.into()]).or_default() += 1.0;
@@ -241,8 +241,8 @@ fn equals_the_journal(scrape: &Exposition, journal: &[Entry]) {
     );
 }
 
-/// What the rows can't tell: requests, statements, connections, the machine.
-fn the_house_is_measured(scrape: &Exposition) {
+/// Checks metrics that are not in rows: requests, statements, connections, the machine.
+fn server_metrics_are_recorded(scrape: &Exposition) {
     let requests = scrape.by("http_requests_total", &["method", "endpoint", "status"]);
     assert_eq!(requests[&["POST", "/runs", "201"].map(String::from).to_vec()], 1.0);
     let metrics = ["GET", "/metrics", "200"].map(String::from).to_vec();
@@ -285,7 +285,7 @@ fn the_house_is_measured(scrape: &Exposition) {
     );
 }
 
-/// No id, path, address or key; nothing that grows with what is worked on.
+/// Checks that metrics contain no id, path, address or key.
 fn names_nothing_private(text: &str, product: &Product, repository: &std::path::Path, run: RunId) {
     for private in [
         run.to_string(),

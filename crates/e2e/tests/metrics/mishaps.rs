@@ -1,4 +1,4 @@
-//! What goes wrong is counted as exactly as what goes well.
+//! Failures are counted as exactly as successes.
 
 use crate::{
     demo, equals_the_journal, is_at_rest,
@@ -9,7 +9,7 @@ use e2e::{Product, done, eventually, plan};
 use serde_json::json;
 use sim_llm::{Fault, Rule, Scenario, Status};
 
-/// A run that meets every fault of a provider, one that a worker gives up, and one that is cancelled in a call.
+/// A run with every fault of a provider, one that a worker abandons, and one that is cancelled during a call.
 fn scenario() -> Scenario {
     let planned = |objective: &str, tasks: &[(&str, &[&str])]| Rule::director().contains(objective).json(&plan(tasks));
     let fault = |fault: Fault| Rule::worker("tried").turn(1).times(1).fault(fault);
@@ -37,7 +37,7 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn faults_failures_and_cancelled_runs_are_counted_once() {
+async fn faults_failures_and_cancellations_are_counted_once() {
     let product = Product::start(scenario()).await;
     let repository = product.repository("repository", &[("README.md", "read me\n")]);
     let submit = async |objective| demo::submit_for(&product, &repository, objective, "test -f README.md").await;

@@ -1,10 +1,10 @@
-//! Metrics beside the raw rows: every series of a family is what a query counts.
+//! Compares metrics with database rows: every series must equal a query's result.
 
 use crate::exposition::Exposition;
 use sqlx::PgPool;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The same series with the same values; one that is missing on a side counts as 0.
+/// Asserts equal series and values; a series missing on one side counts as 0.
 #[track_caller]
 pub(crate) fn same(name: &str, told: BTreeMap<Vec<String>, f64>, known: BTreeMap<Vec<String>, f64>) {
     let keys: BTreeSet<_> = told.keys().chain(known.keys()).collect();
@@ -24,7 +24,7 @@ pub(crate) fn same(name: &str, told: BTreeMap<Vec<String>, f64>, known: BTreeMap
     );
 }
 
-/// The raw rows beside a scrape.
+/// A scrape and the database to compare it with.
 pub(crate) struct Rows<'a> {
     pub(crate) database: &'a PgPool,
     pub(crate) scrape: &'a Exposition,
@@ -41,17 +41,17 @@ impl Rows<'_> {
         rows.into_iter().collect()
     }
 
-    /// A counter whose every series is what a query counts.
+    /// Asserts that every series of a counter equals a query's result.
     pub(crate) async fn counter(&self, name: &str, labels: &[&str], sql: &str) {
         same(name, self.scrape.by(name, labels), self.ask(sql).await);
     }
 
-    /// A histogram that was observed as often as a query counts.
+    /// Asserts that the observation counts of a histogram equal a query's result.
     async fn histogram(&self, name: &str, labels: &[&str], sql: &str) {
         same(name, self.scrape.observations(name, labels), self.ask(sql).await);
     }
 
-    /// A histogram whose sum is near what a query sums up: within so much for each observation.
+    /// Asserts that the sum of a histogram is near a query's sum, within this tolerance per observation.
     async fn sum(&self, name: &str, labels: &[&str], within: f64, sql: &str) {
         let (told, known) = (self.scrape.sums(name, labels), self.ask(sql).await);
         let counts = self.scrape.observations(name, labels);
@@ -106,7 +106,7 @@ pub(crate) async fn tasks_equal_the_rows(rows: &Rows<'_>) {
         "select array[]::text[], count(*) from event where kind = 'task_claimed'",
     )
     .await;
-    // The states that the facts of each task lead through, from none.
+    // The states of each task according to its events, from none.
     let transitions = "
         with step (task, seq, state) as (
             select id, 0, case when exists (select 1 from dependency where child = id) then 'planned' else 'ready' end
@@ -184,7 +184,7 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
         select array[kind], sum(tries - 1) from effect group by 1
         union all select array['work'], sum(greatest(attempt - 1, 0)) from task";
     rows.counter("queue_task_retries_total", &["task_name"], again).await;
-    // A command that ends with another exit code than 0 was run all the same: the tool did what it was asked.
+    // A command with a non-zero exit code is a completed tool call.
     let tools = "
         select array[name, case when ok or result ~ '\\[exit code \\d+' then 'completed' else 'failed' end], count(*)
         from tool_call group by 1";
@@ -193,8 +193,8 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
     let by_name = "select array[name], count(*) from tool_call group by 1";
     rows.histogram("tool_execution_duration_seconds", &["tool_name"], by_name)
         .await;
-    // A gate says how often it ran on its tree; a red one is run once more, on the base, to see what fails there
-    // already; and the server tries its sandbox once when it starts.
+    // A gate records how often it ran on its tree; a failed one also runs on the base, to see which failures are old; and
+    // the server tests its sandbox once at start.
     let sandboxes = "
         select array[]::text[], 1 + (select count(*) from tool_call where name = 'shell')
             + (select sum((gate ->> 'runs')::int) + count(*) filter (where gate ->> 'verdict' = 'failed') from merge)";
@@ -218,7 +218,7 @@ pub(crate) async fn models_equal_the_ledger(rows: &Rows<'_>) {
     rows.histogram(
         "llm_request_duration_seconds",
         &["model"],
-        // A call that was dropped in the middle could not write down how often it had asked: once here.
+        // A dropped call could not record its number of requests; it is one here.
         "select array[model_asked], sum(coalesce(requests, 1)) from model_call group by 1",
     )
     .await;

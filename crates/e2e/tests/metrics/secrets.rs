@@ -1,4 +1,4 @@
-//! A key that lies in the repository, and that models and checks repeat, reaches no metric, log line or row.
+//! A key in the repository that models and checks repeat reaches no metric, log line or row.
 
 use crate::{demo, is_at_rest, scrape, text};
 use e2e::{Product, eventually, plan};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use sqlx::PgPool;
 
-/// The provider's key, of no form that could be recognised.
+/// The provider's key, in a form that no rule recognises.
 const KEY: &str = "planted value of the key";
 
-/// Passes what one task made, says no to what both made together, and names the key in its test.
+/// A gate that passes for one task's work, fails for both together, and prints the key.
 const CHECK: &str = "if grep -q both settings; then echo \"not ok 1 - $(cat settings)\"; exit 1; fi; \
     echo \"ok 1 - $(cat settings)\"; echo 1..1";
 
-/// A model that says the key wherever it can say something.
+/// A model that repeats the key wherever it can.
 fn scenario() -> Scenario {
     let mut document = plan(&[("first", &[]), ("second", &[]), ("refused", &[])]);
     document["reason"] = json!(format!("because of {KEY}"));
@@ -44,7 +44,7 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_everybody_repeats_is_masked_wherever_it_is_kept() {
+async fn repeated_key_is_masked_wherever_it_is_stored() {
     let environment = [("OPENAI_API_KEY", KEY), ("ORCHESTRATOR_LOG", "debug")];
     let product = Product::start_with(scenario(), &environment).await;
     let repository = product.repository("repository", &[("settings", &format!("key = {KEY} base\n"))]);
@@ -91,7 +91,7 @@ async fn rows(database: &PgPool, table: &str) -> Vec<String> {
         .expect("its rows")
 }
 
-/// What stands around the key.
+/// The text around the key.
 fn found(place: &str, text: &str) -> Vec<String> {
     let around = |(at, _): (usize, &str)| {
         let start = text[..at].char_indices().rev().nth(60).map_or(0, |(start, _)| start);

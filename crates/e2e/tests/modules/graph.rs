@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// So many places are shown for an edge.
+/// How many source files are shown per edge.
 const SHOWN_SITES: usize = 3;
 
 /// Edges between modules, each with the files it was read from.
@@ -18,7 +18,7 @@ impl Edges {
         }
     }
 
-    /// Removes an edge; says whether it was there.
+    /// Removes an edge; returns whether it existed.
     pub(crate) fn remove(&mut self, from: &str, to: &str) -> bool {
         self.0.get_mut(from).is_some_and(|targets| targets.remove(to).is_some())
     }
@@ -32,7 +32,7 @@ impl Edges {
         edges.map(|(from, to)| format!("{from} → {to}")).collect()
     }
 
-    /// Where an edge comes from.
+    /// The files with an edge.
     pub(crate) fn sites(&self, from: &str, to: &str) -> String {
         let sites = self.0.get(from).and_then(|targets| targets.get(to));
         let shown: Vec<&str> = sites
@@ -44,7 +44,7 @@ impl Edges {
         shown.join(", ")
     }
 
-    /// The shortest way from one module to another.
+    /// The shortest path from one module to another.
     pub(crate) fn path(&self, from: &str, to: &str) -> Option<Vec<String>> {
         let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
         let mut next = VecDeque::from([from]);
@@ -68,7 +68,7 @@ impl Edges {
         None
     }
 
-    /// A cycle with as few modules as possible, closed: the first module is the last as well.
+    /// A shortest cycle, closed: its first module is also the last.
     pub(crate) fn shortest_cycle(&self) -> Option<Vec<String>> {
         let edges = self
             .0

@@ -1,4 +1,4 @@
-//! The edges between the top-level modules of each crate, read off its sources: they form no cycle.
+//! The top-level modules of each crate must form no cycle; edges are read from the sources.
 
 mod graph;
 mod source;
@@ -6,7 +6,7 @@ mod source;
 use graph::Edges;
 use std::{fs, path::Path};
 
-/// Edges that still close a cycle, as crate, user and used module. The list only shrinks.
+/// Edges that still form a cycle: crate, importing and imported module. The list only shrinks.
 const EXCEPTIONS: [(&str, &str, &str); 3] = [
     ("sandbox", "bubblewrap", "lib.rs"),
     ("sandbox", "environment", "lib.rs"),
@@ -58,7 +58,7 @@ fn described(edges: &Edges, cycle: &[String]) -> String {
 }
 
 #[test]
-fn every_way_to_write_a_path_is_an_edge() {
+fn every_form_of_a_path_is_an_edge() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let write = |name: &str, text: &str| {
         let path = root.path().join(name);
@@ -101,7 +101,7 @@ fn every_way_to_write_a_path_is_an_edge() {
 }
 
 #[test]
-fn the_shortest_cycle_is_named() {
+fn shortest_cycle_is_named() {
     let mut edges = Edges::default();
     for (from, to) in [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "c")] {
         edges.add(from, to, "x.rs");

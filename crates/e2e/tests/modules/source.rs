@@ -1,4 +1,4 @@
-//! Reading paths off the sources of a crate. Comments, texts and what is compiled for tests alone do not count.
+//! Reads module paths from the sources of a crate, without comments, strings and test code.
 
 use crate::graph::Edges;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -8,25 +8,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file of a crate, with the path of the module that it is.
+/// A source file and its module path.
 struct SourceFile {
     name: String,
     module: Vec<String>,
     tokens: Vec<TokenTree>,
 }
 
-/// What was read from a file.
+/// The paths found in a file.
 #[derive(Default)]
 struct Found {
-    /// The module that a path is in, and the path from the crate's root.
+    /// The module of each path, and the path from the crate's root.
     paths: Vec<(Vec<String>, Vec<String>)>,
-    /// Modules that only tests have.
+    /// Modules that exist only in tests.
     test_modules: BTreeSet<Vec<String>>,
-    /// Names that `use` brings into the root, with their paths.
+    /// Names that `use` imports into the root, with their paths.
     root_names: BTreeMap<String, Vec<String>>,
 }
 
-/// The edges between the top-level modules below a `src` directory. The root is a module by the name of its file.
+/// The edges between the top-level modules below a `src` directory. The root is a module named after its file.
 pub(crate) fn edges(src: &Path) -> Edges {
     let mut paths = Vec::new();
     list(src, &mut paths);
@@ -55,7 +55,7 @@ pub(crate) fn edges(src: &Path) -> Edges {
             let Some(first) = path.first() else { continue };
             let target = match root_names.get(first) {
                 _ if modules.contains(first) => first,
-                // What other crates have.
+                // An item of another crate.
                 Some(path) if !modules.contains(&path[0]) => continue,
                 Some(path) => &path[0],
                 None => root,
@@ -155,8 +155,8 @@ fn scan_tokens(tokens: &[TokenTree], module: &[String], modules: &BTreeSet<Strin
     }
 }
 
-/// What a path begins at, from the crate's root, and the token after the `::`; `None` if it is of another crate or a
-/// name that stands in this very module.
+/// The base of a path from the crate's root, and the token after the `::`; `None` if it belongs to another crate or to the
+/// same module.
 fn base(
     first: &str,
     tokens: &[TokenTree],
@@ -176,13 +176,13 @@ fn base(
             }
             Some((base, after))
         }
-        // In the root, the name of a module begins a path.
+        // In the root, a path can start with a module's name.
         name if module.is_empty() && modules.contains(name) => Some((Vec::new(), at)),
         _ => None,
     }
 }
 
-/// Calls `each` with every path of a tree as `use` has them, and the name it gets.
+/// Calls `each` with every path of a `use` tree and its name.
 fn tree(tokens: &[TokenTree], base: Vec<String>, each: &mut dyn FnMut(Vec<String>, Option<String>)) {
     let mut path = base;
     let mut at = 0;
@@ -216,7 +216,7 @@ fn tree(tokens: &[TokenTree], base: Vec<String>, each: &mut dyn FnMut(Vec<String
     }
 }
 
-/// The names that a `use` of the root brings in.
+/// The names that a `use` in the root imports.
 fn imported(tokens: &[TokenTree]) -> Vec<(String, Vec<String>)> {
     let mut names = Vec::new();
     let start = match word(tokens, 0).as_deref() {
@@ -229,7 +229,7 @@ fn imported(tokens: &[TokenTree]) -> Vec<(String, Vec<String>)> {
     names
 }
 
-/// The place after an item that only tests have: after its block or its semicolon.
+/// The position after a test-only item: after its block or semicolon.
 fn skip_item(tokens: &[TokenTree], start: usize, module: &[String], found: &mut Found) -> usize {
     let mut at = start;
     while at < tokens.len() {

@@ -1,9 +1,9 @@
-//! Processes whose clocks are wrong: leases go by the database's clock, so nothing comes of it.
+//! Processes with wrong clocks: leases use the database's clock, so nothing changes.
 
 use crate::harness::Harness;
 use std::process::Command;
 
-/// The library that shows a process another time.
+/// The library that gives a process another time.
 fn library() -> String {
     let output = Command::new("faketime")
         .args(["-f", "+0", "printenv", "LD_PRELOAD"])
@@ -13,7 +13,7 @@ fn library() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_that_are_hours_apart_and_jump_take_nothing_from_anybody() {
+async fn wrong_and_jumping_clocks_do_not_affect_leases() {
     let harness = Harness::open(700).await;
     let library = library();
     let clock = harness.directory.path().join("clock");
@@ -40,7 +40,7 @@ async fn clocks_that_are_hours_apart_and_jump_take_nothing_from_anybody() {
         .fact("the run ends", "select 1 from run where ended_at is not null")
         .await;
     harness.assert_whole().await;
-    // Nobody was taken for dead.
+    // No process was considered dead.
     assert!(!harness.holds("select 1 from event where kind = 'task_recovered'").await);
     assert!(!harness.holds("select 1 from task where fence <> 1").await);
     assert!(!harness.holds("select 1 from model_call where state = 'lost'").await);

@@ -1,17 +1,18 @@
-//! Machines that share a database and a remote for their hubs, and no disk: landing is a push with a lease.
+//! Machines that share a database and a remote hub but no disk: landing is a push with a lease.
 
 use crate::{
-    harness::{Harness, Resident},
+    harness::Harness,
+    process::Process,
     stopped::{ENDED, taken_over_by},
 };
 use e2e::eventually;
 
-/// Claims nothing but what is done in workspaces, and merges.
+/// Settings of a server that claims only workspace effects and merges.
 const NO_ATTEMPTS: (&str, &str) = ("ORCHESTRATOR_WORKERS", "0");
 
 impl Harness {
     /// A server without workers of its own, and a worker on another machine; a run is submitted.
-    async fn server_and_worker(&self, check: &str) -> (Resident, Resident) {
+    async fn server_and_worker(&self, check: &str) -> (Process, Process) {
         let server = self.enter("first", "", &[NO_ATTEMPTS]).await;
         let worker = self.enter_worker("second").await;
         server.submit(&self.repository, check).await;
@@ -19,7 +20,7 @@ impl Harness {
     }
 }
 
-/// A check that waits for a word, so that there is time before the first landing.
+/// A check that waits for a file, so that the test can act before the first landing.
 fn waiting(harness: &Harness) -> String {
     let go = harness.directory.path().join("signals/go");
     format!("until test -e {}; do sleep 0.05; done; sh test.sh", go.display())
@@ -30,7 +31,7 @@ fn let_go(harness: &Harness) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_on_another_machine_does_the_work_of_a_server() {
+async fn remote_worker_does_the_work_of_a_server() {
     let harness = Harness::open_apart(0).await;
     let (server, worker) = harness.server_and_worker("sh test.sh").await;
     harness.fact("the run ends", ENDED).await;
@@ -48,7 +49,7 @@ async fn a_worker_on_another_machine_does_the_work_of_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
+async fn another_machine_continues_the_work_of_a_crashed_one() {
     let harness = Harness::open_apart(400).await;
     let (server, worker) = harness.server_and_worker("sh test.sh").await;
     let recorded = "select 1 from attempt where snapshot is not null and ended_at is null and number = 1";
@@ -58,7 +59,7 @@ async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
     let third = harness.enter_worker("third").await;
     harness.fact("the run ends", ENDED).await;
     harness.assert_whole().await;
-    // No task was begun anew, and only what was under way at the death was asked twice.
+    // No task was restarted, and only calls running at the crash were repeated.
     assert!(
         !harness.holds("select 1 from attempt where number > 1").await,
         "{}",
@@ -75,9 +76,9 @@ async fn what_a_machine_that_died_had_done_is_gone_on_with_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_stops_in_its_push_is_taken_over_and_changes_nothing_when_it_wakes() {
+async fn machine_stopped_in_a_push_changes_nothing_after_takeover() {
     let harness = Harness::open_apart(0).await;
-    // The worker alone is there to merge until it stands still.
+    // Only the worker can merge, until it is stopped.
     let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
     server.submit(&harness.repository, &waiting(&harness)).await;
     harness.fact("the run is planned", "select 1 from task").await;
@@ -92,14 +93,14 @@ async fn a_machine_that_stops_in_its_push_is_taken_over_and_changes_nothing_when
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
+async fn late_push_after_a_takeover_changes_nothing() {
     let harness = Harness::open_apart(0).await;
     let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
     server.submit(&harness.repository, &waiting(&harness)).await;
     harness.fact("the run is planned", "select 1 from task").await;
     server.leave().await;
     let worker = harness.enter_worker("second").await;
-    // The process stands still, and its push waits in the shared hub until another has landed the same.
+    // The process is stopped, and its push waits in the shared hub until another process has landed the same.
     let later = harness.directory.path().join("signals/later");
     let stops = format!(
         "kill -STOP {}\nuntil test -e {}; do sleep 0.05; done",
@@ -118,12 +119,12 @@ async fn a_push_that_comes_after_the_branch_was_taken_over_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_landing_that_another_finished_in_the_same_moment_counts_as_one() {
+async fn simultaneous_landings_count_once() {
     let harness = Harness::open_apart(0).await;
     let server = harness.enter("first", "", &[]).await;
     server.submit(&harness.repository, &waiting(&harness)).await;
     harness.fact("the run is planned", "select 1 from task").await;
-    // Between the server's look and its push the branch moves to a commit that holds what it pushes.
+    // Between the server's check and its push, the branch moves to a commit that contains the pushed one.
     harness.before_the_branch_moves(
         &harness.hub(),
         "export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@localhost GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@localhost\n\
@@ -152,7 +153,7 @@ async fn a_landing_that_another_finished_in_the_same_moment_counts_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shared_hub_that_is_away_for_a_while_costs_no_try() {
+async fn unreachable_shared_hub_costs_no_attempt() {
     let harness = Harness::open_apart(400).await;
     let server = harness.enter("first", "", &[]).await;
     server.submit(&harness.repository, "sh test.sh").await;
@@ -160,7 +161,7 @@ async fn a_shared_hub_that_is_away_for_a_while_costs_no_try() {
     harness.fact("an attempt has recorded its tree", recorded).await;
     let (hub, away) = (harness.hub(), harness.directory.path().join("away"));
     std::fs::rename(&hub, &away).unwrap();
-    // More often than a task has tries.
+    // More often than a task has attempts.
     eventually("it is missed again and again", || async {
         (harness.log().matches("shared hub").count() >= 16).then_some(())
     })
@@ -184,7 +185,7 @@ async fn a_shared_hub_that_is_away_for_a_while_costs_no_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lock_files_that_a_push_left_in_the_shared_hub_cost_no_try() {
+async fn stale_locks_in_the_shared_hub_cost_no_attempt() {
     let harness = Harness::open_apart(0).await;
     let server = harness.enter("first", "", &[]).await;
     server.submit(&harness.repository, &waiting(&harness)).await;
@@ -210,7 +211,7 @@ async fn lock_files_that_a_push_left_in_the_shared_hub_cost_no_try() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
+async fn machine_without_the_hub_does_not_block_others() {
     let harness = Harness::open_apart(0).await;
     let nowhere = format!("file://{}/nowhere/{{hub}}", harness.directory.path().display());
     let worker = harness
@@ -230,10 +231,10 @@ async fn a_machine_that_can_not_reach_the_hub_keeps_nobody_from_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn machines_without_the_runs_model_keep_nobody_from_the_work() {
+async fn machine_without_the_model_does_not_block_others() {
     let harness = Harness::open_apart(100).await;
     let server = harness.enter("first", "", &[NO_ATTEMPTS]).await;
-    // One does not know the model, and at the other nobody answers.
+    // One does not have the model, and for the other no provider answers.
     let without = [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "")];
     let ignorant = harness.enter_worker_with("second", &without).await;
     server.submit(&harness.repository, "sh test.sh").await;
@@ -262,7 +263,7 @@ async fn machines_without_the_runs_model_keep_nobody_from_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_gives_up_its_own_copies_alone() {
+async fn remote_worker_removes_only_its_own_copies() {
     let harness = Harness::open_apart(0).await;
     let (server, worker) = harness.server_and_worker("sh test.sh").await;
     harness.fact("the run ends", ENDED).await;
@@ -274,7 +275,7 @@ async fn a_worker_gives_up_its_own_copies_alone() {
         "{cleaned}"
     );
     harness.assert_whole().await;
-    // Nor does a command of its own, when the worker is gone.
+    // Neither does its `clean` command after the worker has ended.
     let (data_dir, config) = (
         worker.data_dir.clone(),
         harness.directory.path().join("orchestrator.toml"),

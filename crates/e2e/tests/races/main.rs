@@ -1,5 +1,5 @@
-//! Several processes on one hub and one database, on one machine or several: one that is stopped past its lease changes nothing once it wakes,
-//! and the time on its clock is nothing to go by.
+//! Several processes with one hub and one database, on one or several machines: a process that was stopped past its lease
+//! changes nothing when it wakes, and its clock doesn't matter.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
@@ -7,4 +7,5 @@
 mod clocks;
 mod harness;
 mod machines;
+mod process;
 mod stopped;

@@ -1,26 +1,26 @@
-//! SIGSTOP past the lease, at each point where a wakened process could do harm.
+//! SIGSTOP past the lease, at each point where a woken process could do harm.
 
-use crate::harness::{Harness, Resident};
+use crate::{harness::Harness, process::Process};
 use e2e::eventually;
 
 pub(crate) const ENDED: &str = "select 1 from run where ended_at is not null";
 const INTENDED: &str = "select 1 from merge where intended_at is not null and ended_at is null";
 
-/// Another process takes over from the stopped one and ends the run; the stopped one wakes and changes nothing.
-async fn taken_over(harness: &Harness, first: Resident) {
+/// Another process takes over and completes the run; the stopped one wakes and changes nothing.
+async fn taken_over(harness: &Harness, first: Process) {
     let second = harness.enter("second", "", &[]).await;
     taken_over_by(harness, first, second).await;
 }
 
-/// The same by one that is there already.
-pub(crate) async fn taken_over_by(harness: &Harness, mut first: Resident, second: Resident) {
+/// The same with a process that runs already.
+pub(crate) async fn taken_over_by(harness: &Harness, mut first: Process, second: Process) {
     harness.fact("the run ends without the stopped process", ENDED).await;
-    // One of a life that is over is void.
+    // A lease of an ended process is void.
     let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
              and p.epoch = l.epoch and p.expires_at >= now())";
     harness.fact("the branch's lease is given back", free).await;
     harness.assert_whole().await;
-    // Nobody waited for more than the lease, and for what is done after it.
+    // The wait was only for the lease and for the work after it.
     let soon = "select 1 from run where ended_at < created_at + interval '40 seconds'";
     assert!(harness.holds(soon).await, "{}", harness.log());
     let before = harness.fingerprint().await;
@@ -30,7 +30,7 @@ pub(crate) async fn taken_over_by(harness: &Harness, mut first: Resident, second
     for (place, was) in &before {
         assert_eq!(Some(was), after.get(place), "{place}\n{}", harness.log());
     }
-    // A commit that it was about to hand in may be pinned still: that names it, and moves nothing.
+    // A commit that it was about to submit may still be pinned, which moves nothing.
     let new = after.keys().filter(|place| !before.contains_key(*place));
     let unexpected: Vec<_> = new.filter(|place| !place.contains("/submission/")).collect();
     assert!(unexpected.is_empty(), "{unexpected:?}\n{}", harness.log());
@@ -40,12 +40,12 @@ pub(crate) async fn taken_over_by(harness: &Harness, mut first: Resident, second
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_takes_nothing_from_a_process_that_works_on_the_same_hub() {
+async fn start_does_not_disturb_a_process_on_the_same_hub() {
     let harness = Harness::open(0).await;
     let first = harness.enter("first", "", &[]).await;
     in_the_gate(&harness, &first).await;
     let second = harness.enter("second", "", &[]).await;
-    // What it clears away is cleared beside its work.
+    // Its cleanup runs beside its work.
     second.beats(&harness, 2).await;
     std::fs::write(harness.directory.path().join("signals/go"), "").unwrap();
     harness.fact("the run ends", ENDED).await;
@@ -61,8 +61,8 @@ async fn a_start_takes_nothing_from_a_process_that_works_on_the_same_hub() {
     second.leave().await;
 }
 
-/// Submits a run whose gate waits for a word, and waits until it does.
-async fn in_the_gate(harness: &Harness, first: &Resident) {
+/// Submits a run whose gate waits for a file, and waits until it does.
+async fn in_the_gate(harness: &Harness, first: &Process) {
     let go = harness.directory.path().join("signals/go");
     let check = format!(
         "touch started; until test -e {}; do sleep 0.05; done; test -e started && sh test.sh",
@@ -101,7 +101,7 @@ async fn stopped_in_the_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_in_a_transaction_that_holds_the_runs_row() {
+async fn stopped_in_a_transaction_that_locks_the_run() {
     let harness = Harness::open(0).await;
     let mut first = harness.enter("first", "sendto", &[]).await;
     first.submitting(&harness.repository, "sh test.sh");
@@ -120,9 +120,9 @@ async fn stopped_in_a_transaction_that_holds_the_runs_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_between_the_intent_and_the_branch() {
+async fn stopped_between_intent_and_branch_move() {
     let harness = Harness::open(0).await;
-    // Each move of a reference begins with this call.
+    // Each update of a reference starts with this call.
     let mut first = harness.enter("first", "flock", &[]).await;
     first.submitting(&harness.repository, "sh test.sh");
     first.step_until(async || harness.holds(INTENDED).await).await;
@@ -130,7 +130,7 @@ async fn stopped_between_the_intent_and_the_branch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_in_a_delivery_whose_push_gets_through() {
+async fn stopped_in_a_delivery_after_its_push() {
     let harness = Harness::open(0).await;
     let remote = harness.remote();
     let first = harness.enter("first", "", &[]).await;
@@ -149,7 +149,7 @@ async fn stopped_in_a_delivery_whose_push_gets_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_with_the_branchs_lock_file_in_hand() {
+async fn stopped_while_holding_the_branch_lock_file() {
     let harness = Harness::open(0).await;
     let mut first = harness.enter("first", "fsync", &[]).await;
     first.submitting(&harness.repository, "sh test.sh");
@@ -162,7 +162,7 @@ async fn stopped_with_the_branchs_lock_file_in_hand() {
     first
         .step_until(async || harness.holds(INTENDED).await && locked())
         .await;
-    // It lives, so its lock is nobody's to take away: the other waits, and goes on when it wakes.
+    // It lives, so its lock is not stale: the other process waits, and continues when it wakes.
     let second = harness.enter("second", "", &[]).await;
     harness
         .fact(

@@ -1,23 +1,23 @@
-//! A point in the product's way that is shut from outside: the transaction that comes there stands still.
+//! A barrier in the database: a transaction that reaches it waits.
 
 use e2e::eventually;
 use sqlx::{AssertSqlSafe, PgPool, Postgres, pool::PoolConnection};
 
-/// The lock that whoever comes to the barrier waits for: an arbitrary number.
+/// The advisory lock of the barrier: an arbitrary number.
 const LOCK: i64 = 4_711;
-/// Who waits for it. Other databases of the server may have barriers of their own.
+/// Finds the waiting backends of this database; other databases of the server may have their own barriers.
 const WAITING: &str = "select l.pid from pg_locks l join pg_database d on d.oid = l.database
      where d.datname = current_database() and l.locktype = 'advisory' and l.objid = 4711 and not l.granted";
 
-/// A shut barrier. Lifted, it stays open for good.
+/// A closed barrier; once lifted, it stays open.
 pub(crate) struct Barrier {
     pool: PgPool,
     holder: PoolConnection<Postgres>,
 }
 
 impl Barrier {
-    /// Shuts the way before a change of a row: `happening` is an event of a trigger, such as `update on task`, and
-    /// `when` its condition on `old` and `new`.
+    /// Closes a barrier before a row change: `happening` is a trigger event, such as `update on task`, and `when` its
+    /// condition on `old` and `new`.
     pub(crate) async fn before(pool: &PgPool, happening: &str, when: &str) -> Self {
         let mut holder = pool.acquire().await.unwrap();
         let statements = format!(
@@ -36,7 +36,7 @@ impl Barrier {
         }
     }
 
-    /// Waits until the product stands there.
+    /// Waits until the product reaches it.
     pub(crate) async fn reached(&self) {
         eventually("the product comes to the barrier", || async {
             sqlx::query(WAITING).fetch_optional(&self.pool).await.unwrap()
@@ -44,7 +44,7 @@ impl Barrier {
         .await;
     }
 
-    /// Ends what a killed server left waiting there, so that it changes nothing, and opens the way.
+    /// Ends waiting backends of a killed server, so that they change nothing, and opens the barrier.
     pub(crate) async fn lift(mut self) {
         eventually("nobody waits at the barrier any more", || async {
             let end = AssertSqlSafe(format!("select pg_terminate_backend(w.pid) from ({WAITING}) w"));

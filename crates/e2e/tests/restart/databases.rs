@@ -1,4 +1,4 @@
-//! The database is killed, with the server and without it; and a database that somebody else runs.
+//! The database is killed, with and without the server; and an external database.
 
 use crate::{
     barrier::Barrier,
@@ -9,11 +9,11 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::path::Path;
 use store::embedded;
 
-/// The second task's work is written, and that is not recorded.
+/// The second task's work is written but not recorded.
 const IN_A_TOOL: (&str, &str) = ("update on tool_call", "new.result is not null and new.name = 'shell'");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_killed_under_the_server_is_brought_up_by_the_next_start() {
+async fn killed_database_is_started_by_the_next_start() {
     let mut scene = Scene::open(two_tasks()).await;
     let run = scene.submit().await;
     scene
@@ -30,7 +30,7 @@ async fn a_database_killed_under_the_server_is_brought_up_by_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_killed_at_once_goes_on() {
+async fn run_continues_after_everything_is_killed() {
     let mut scene = Scene::open(two_tasks()).await;
     let barrier = Barrier::before(&scene.database, IN_A_TOOL.0, IN_A_TOOL.1).await;
     let run = scene.submit().await;
@@ -47,7 +47,7 @@ async fn everything_killed_at_once_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_dies_under_a_living_server_is_waited_for() {
+async fn server_waits_for_a_killed_database() {
     let directory = e2e::directory();
     let cluster = directory.path().join("postgres");
     let options = start(directory.path()).await;
@@ -67,13 +67,13 @@ async fn a_database_that_dies_under_a_living_server_is_waited_for() {
     .await;
     drop(barrier);
     drop(start(directory.path()).await);
-    // Nobody started the server again.
+    // The server was not restarted.
     scene.assert_completes(run, &before).await;
     kill_process(postmaster(&cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_somebody_else_runs_is_used_by_its_address() {
+async fn external_database_is_used_by_its_address() {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let run = scene.submit().await;
     scene
@@ -87,14 +87,14 @@ async fn a_database_that_somebody_else_runs_is_used_by_its_address() {
     scene.assert_completes(run, &before).await;
     assert!(!scene.product.data_dir().join("postgres").exists());
     assert_eq!(scene.product.stop().await, Some(0));
-    // It belongs to somebody else: the server's end is not its end.
+    // It is external, so it does not stop with the server.
     assert_eq!(
         scene.count("select count(*) from run where state = 'complete'").await,
         1
     );
 }
 
-/// A cluster of the test's own in a directory, made if it is not there, running.
+/// Starts the test's own cluster in a directory, and creates it if necessary.
 async fn start(directory: &Path) -> PgConnectOptions {
     let directory = directory.to_owned();
     let settings = embedded::Settings::default();
@@ -112,7 +112,7 @@ async fn connect(options: PgConnectOptions) -> PgPool {
         .unwrap()
 }
 
-/// Every process whose working directory is a cluster's directory: the server and what it has forked.
+/// Every process whose working directory is the cluster's: the server and its children.
 fn working_in(cluster: &Path) -> Vec<rustix::process::Pid> {
     let cluster = cluster.canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! SIGKILL between a push and its record, and the delivery asked for again on the command line.
+//! SIGKILL between a push and its record, and a repeated delivery on the command line.
 
 use crate::{
     barrier::Barrier,
@@ -8,7 +8,7 @@ use e2e::{git, orchestrator};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// A bare repository that the scene's workspace is pushed to from now on.
+/// A bare repository to which the scene's runs are pushed from now on.
 async fn push_to_a_remote(scene: &mut Scene) -> PathBuf {
     let directory = scene.signals.path().to_owned();
     let remote = directory.join("remote.git");
@@ -26,7 +26,7 @@ async fn push_to_a_remote(scene: &mut Scene) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_a_push_and_its_record_the_push_is_recognised() {
+async fn killed_between_push_and_record_the_push_is_recognised() {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let remote = push_to_a_remote(&mut scene).await;
     let when = r#"jsonb_path_exists(new.delivery, '$.steps[*] ? (@.step == "push")')"#;
@@ -49,7 +49,7 @@ async fn killed_between_a_push_and_its_record_the_push_is_recognised() {
                     and data ->> 'result' = 'already'";
     assert_eq!(scene.count(told).await, 1);
 
-    // Asked for on the command line: everything is there, and the run is what it was.
+    // Repeated on the command line: everything is delivered already, and the run is unchanged.
     let data_dir = scene.product.data_dir();
     let arguments = [
         "deliver",

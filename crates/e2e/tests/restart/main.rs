@@ -1,8 +1,7 @@
-//! The product is killed and started again: the run completes, nothing is lost, nothing is twice.
+//! The product is killed and restarted: the run completes, nothing is lost and nothing happens twice.
 //!
-//! It is held at a known point from outside, by what a real machine could do to it as well: a transaction that
-//! stands still ([`barrier`]), a lock file beside a branch, a check that takes its time. What came of it is read off
-//! the database and the repositories ([`truth`]).
+//! The product is held at a known point by means that a real machine has too: a waiting transaction ([`barrier`]), a lock
+//! file beside a branch, a slow check. The results are read from the database and the repositories ([`truth`]).
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it breaks")]
 

@@ -1,4 +1,4 @@
-//! SIGKILL at each point where something is recorded and what follows it is not.
+//! SIGKILL at each point where one step is recorded and the next is not.
 
 use crate::{
     barrier::Barrier,
@@ -24,7 +24,7 @@ async fn killed_before(happening: &str, when: &str, recorded: impl AsyncFnOnce(&
     scene
 }
 
-/// How often the model was asked for a turn of a task.
+/// How often the model was called for a turn of a task.
 fn asked(scene: &Scene, task: &str, turn: u32) -> usize {
     let journal = scene.product.journal();
     journal
@@ -34,7 +34,7 @@ fn asked(scene: &Scene, task: &str, turn: u32) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_when_the_workspace_is_prepared_and_that_is_not_recorded() {
+async fn killed_before_the_prepared_workspace_is_recorded() {
     killed_before(
         "update on run",
         "old.base is null and new.base is not null",
@@ -46,7 +46,7 @@ async fn killed_when_the_workspace_is_prepared_and_that_is_not_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_the_plan_was_saved_it_is_not_asked_for_again() {
+async fn killed_after_saving_the_plan_it_is_not_requested_again() {
     let scene = killed_before("update on task", "new.state = 'active'", async |scene, _| {
         assert_eq!(
             scene
@@ -67,7 +67,7 @@ async fn killed_after_the_plan_was_saved_it_is_not_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
+async fn killed_during_a_tool_call_its_turn_is_not_requested_again() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
         Rule::worker("first")
@@ -104,7 +104,7 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
     scene.product.start_again().await;
     scene.assert_completes(run, &before).await;
     assert_eq!((asked(&scene, "second", 1), asked(&scene, "second", 2)), (1, 1));
-    // The same try under a new fence: a restart is no failure of the task.
+    // The same attempt under a new fence: a restart doesn't count as a failure of the task.
     assert_eq!(
         scene
             .count("select max(attempt)::bigint from task where key = 'second'")
@@ -114,14 +114,14 @@ async fn killed_after_a_tool_was_intended_its_turn_is_not_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_a_tool_ran_it_is_not_taken_for_done() {
+async fn killed_after_a_tool_ran_it_does_not_count_as_done() {
     let when = "new.result is not null and new.name = 'shell'";
     let scene = killed_before("update on tool_call", when, async |_, _| {}).await;
     assert_eq!((asked(&scene, "second", 1), asked(&scene, "second", 2)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_before_a_turns_tree_was_recorded_nothing_of_it_is_taken_for_kept() {
+async fn killed_before_recording_a_tree_it_does_not_count_as_saved() {
     let when = "new.ended_at is not null and new.number = 2";
     let scene = killed_before("update on turn", when, async |scene, _| {
         assert_eq!(
@@ -132,7 +132,7 @@ async fn killed_before_a_turns_tree_was_recorded_nothing_of_it_is_taken_for_kept
         );
     })
     .await;
-    // What the model had been told was written is in the branch.
+    // The branch contains what the model was told is written.
     assert_eq!(
         std::fs::read_to_string(scene.repository.join("work/half")).unwrap(),
         "half\n"
@@ -144,7 +144,7 @@ async fn killed_before_a_turns_tree_was_recorded_nothing_of_it_is_taken_for_kept
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_a_tasks_work_was_pinned_it_is_not_worked_on_again() {
+async fn killed_after_pinning_work_the_task_is_not_repeated() {
     let when = "new.state = 'merging' and new.key = 'second'";
     let scene = killed_before("update on task", when, async |scene, run| {
         let pins = format!("refs/orchestrator/{run}/submission/second/*");
@@ -160,7 +160,7 @@ async fn killed_after_a_tasks_work_was_pinned_it_is_not_worked_on_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_while_the_gate_runs_it_runs_again_and_nobody_is_asked() {
+async fn killed_during_the_gate_it_runs_again_without_model_calls() {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let go = scene.signals.path().join("go");
     let check = format!(
@@ -183,7 +183,7 @@ async fn killed_while_the_gate_runs_it_runs_again_and_nobody_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_the_intent_and_the_branch_the_landing_is_finished_past_the_lock_it_left() {
+async fn killed_between_intent_and_branch_move_landing_finishes_past_the_stale_lock() {
     let mut scene = Scene::open_shared(two_tasks()).await;
     let run = scene.submit().await;
     scene
@@ -192,7 +192,7 @@ async fn killed_between_the_intent_and_the_branch_the_landing_is_finished_past_t
             "select 1 from task where key = 'first' and state = 'complete'",
         )
         .await;
-    // As a process leaves it that dies while it moves the branch.
+    // The state after a crash while the branch moves.
     let lock = scene.hub().join(format!("refs/heads/{}.lock", branch(run)));
     std::fs::write(&lock, "").unwrap();
     let intended = "select 1 from merge where intended_at is not null and ended_at is null";
@@ -215,7 +215,7 @@ async fn killed_between_the_intent_and_the_branch_the_landing_is_finished_past_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_the_branch_moved_the_bookkeeping_is_finished() {
+async fn killed_after_the_branch_moved_landing_is_recorded() {
     let scene = killed_before("update on merge", "new.state = 'landed'", async |scene, run| {
         let merged: String = sqlx::query_scalar("select merged from merge where intended_at is not null")
             .fetch_one(&scene.database)
@@ -234,7 +234,7 @@ async fn killed_after_the_branch_moved_the_bookkeeping_is_finished() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_when_the_branch_is_delivered_and_that_is_not_recorded() {
+async fn killed_before_the_delivery_is_recorded() {
     let scene = killed_before("update on run", "new.state = 'complete'", async |scene, run| {
         assert_eq!(git(&scene.repository, &["rev-parse", &branch(run)]), scene.tip(run));
     })

@@ -1,4 +1,4 @@
-//! A server with a lease that no test could wait out, and a run of two tasks, one after the other.
+//! A server with a very long lease, and a run of two sequential tasks.
 
 use domain::RunId;
 use e2e::{Product, done, eventually, plan};
@@ -9,25 +9,25 @@ use sqlx::PgPool;
 use std::path::{Path, PathBuf};
 use store::testing::TestDatabase;
 
-/// Seconds that a lease lasts here: whoever waits for one to run out does not come back in time.
+/// The lease in seconds: too long for a test to wait for its expiry.
 const LEASE_S: u32 = 600;
 
-/// A running product, and what the test holds in its hands.
+/// A running product and its test environment.
 pub(crate) struct Scene {
     pub(crate) product: Product,
     pub(crate) database: PgPool,
     pub(crate) repository: PathBuf,
-    /// A directory that the sandboxes may read: a file in it tells a command to go on.
+    /// A directory that sandboxes may read: a file in it lets a command continue.
     pub(crate) signals: tempfile::TempDir,
-    /// Where the database is one of the server that tests share.
+    /// The database, if it is on the test server that tests share.
     _shared: Option<TestDatabase>,
 }
 
-/// What was so when the server was killed.
+/// The state when the server was killed.
 pub(crate) struct Before {
-    /// Until when the dead process's lease would have lasted, as the database writes it.
+    /// When the killed process's lease would expire.
     lease_until: String,
-    /// Calls to the model for each task that was complete.
+    /// Model calls of each completed task.
     finished: Vec<(String, usize)>,
 }
 
@@ -37,8 +37,7 @@ impl Scene {
         Self::open_on(scenario, None).await
     }
 
-    /// On a database of the server that tests share: where it is the orchestrator alone that is killed, a cluster of
-    /// its own would only take time.
+    /// On the shared test server, which is faster if only the orchestrator is killed.
     pub(crate) async fn open_shared(scenario: Scenario) -> Self {
         let shared = store::testing::database().await;
         let mut scene = Self::open_on(scenario, Some((shared.url(), shared.pool().clone()))).await;
@@ -46,7 +45,7 @@ impl Scene {
         scene
     }
 
-    /// On the database at an address, where one is given, with connections to it for the test.
+    /// On the database at an address, if one is given, with a pool for the test.
     pub(crate) async fn open_on(scenario: Scenario, elsewhere: Option<(String, PgPool)>) -> Self {
         let signals = e2e::directory();
         let config = signals.path().join("orchestrator.toml");
@@ -82,13 +81,13 @@ impl Scene {
         self.product.submit(&self.repository, Some("sh test.sh")).await
     }
 
-    /// SIGKILL, and what was so at that moment.
+    /// Kills the server with SIGKILL; returns the state at that moment.
     pub(crate) async fn kill(&mut self) -> Before {
         self.product.kill().await;
         self.before().await
     }
 
-    /// What is so now. The server is dead; its database lives on.
+    /// The current state; the server has ended and its database runs.
     pub(crate) async fn before(&self) -> Before {
         let lease_until = "select max(expires_at)::text from process";
         let complete: Vec<String> = sqlx::query_scalar("select key from task where state = 'complete' order by id")
@@ -104,7 +103,7 @@ impl Scene {
         }
     }
 
-    /// Waits for the run's end after a restart: it is complete, and everything that is said of it is true.
+    /// Waits for the run's end after a restart, and asserts that it is complete and all its records are correct.
     pub(crate) async fn assert_completes(&self, run: RunId, before: &Before) {
         let end = self.product.end(run).await;
         assert_eq!(end["state"], "complete", "{end}\n{}", self.product.log());
@@ -129,7 +128,7 @@ impl Scene {
         crate::truth::assert_told(self, run).await;
     }
 
-    /// Looks for a row until there is one.
+    /// Waits until a query returns a row.
     pub(crate) async fn fact(&self, what: &str, query: &'static str) {
         eventually(what, || async {
             sqlx::query(query).fetch_optional(&self.database).await.ok()?
@@ -146,26 +145,26 @@ impl Scene {
         postmaster(&self.product.data_dir().join("postgres"))
     }
 
-    /// The bare repository of ours.
+    /// The hub, a bare repository.
     pub(crate) fn hub(&self) -> PathBuf {
         let hubs = self.product.data_dir().join("hubs");
         let mut found = std::fs::read_dir(hubs).unwrap().map(|entry| entry.unwrap().path());
         found.find(|path| path.is_dir()).expect("the workspace has a hub")
     }
 
-    /// Where the run's integration branch stands.
+    /// The commit of the run's integration branch.
     pub(crate) fn tip(&self, run: RunId) -> String {
         e2e::git(&self.hub(), &["rev-parse", &branch(run)])
     }
 }
 
-/// The process that works in a cluster's directory.
+/// The Postgres process of a cluster's directory.
 pub(crate) fn postmaster(cluster: &Path) -> Pid {
     let text = std::fs::read_to_string(cluster.join("postmaster.pid")).unwrap();
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
 }
 
-/// SIGKILL to a process that is no child of the test.
+/// Kills a process that is not a child of the test.
 pub(crate) fn kill_process(process: Pid) {
     match rustix::process::kill_process(process, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -173,7 +172,7 @@ pub(crate) fn kill_process(process: Pid) {
     }
 }
 
-/// A test suite that passes where no file says `broken`.
+/// A test suite that passes if no file contains `broken`.
 const SUITE: &str =
     "echo 1..1\nif grep -rqs broken work; then echo 'not ok 1 - whole'; exit 1; fi\necho 'ok 1 - whole'\n";
 
@@ -182,7 +181,7 @@ pub(crate) fn branch(run: RunId) -> String {
     format!("orchestrator/{}", run.short())
 }
 
-/// Two tasks, one after the other; the second does its work in two turns, the first of them a command.
+/// Two sequential tasks; the second works in two turns, of which the first is a command.
 pub(crate) fn two_tasks() -> Scenario {
     Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),

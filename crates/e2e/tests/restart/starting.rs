@@ -1,4 +1,4 @@
-//! Starting where somebody else is, stopping on request, and a start that is cut short.
+//! A second start on one data directory, a clean stop, and an interrupted start.
 
 use crate::scene::{Scene, file, two_tasks};
 use e2e::{binary, done, eventually, orchestrator, plan};
@@ -6,7 +6,7 @@ use serde_json::json;
 use sim_llm::{Options, Rule, Scenario, Server};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_server_on_the_same_data_directory_is_refused_by_name() {
+async fn second_server_on_one_data_directory_is_rejected() {
     let scene = Scene::open_shared(two_tasks()).await;
     let data_dir = scene.product.data_dir();
     let arguments = [
@@ -21,13 +21,13 @@ async fn a_second_server_on_the_same_data_directory_is_refused_by_name() {
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains(data_dir.to_str().unwrap()), "{said}");
     assert!(said.contains("(process "), "{said}");
-    // The first is as it was.
+    // The first one is unaffected.
     let ready = reqwest::get(format!("{}/readyz", scene.product.address)).await.unwrap();
     assert!(ready.status().is_success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_server_keeps_its_work_and_the_next_start_goes_on() {
+async fn next_start_continues_the_work_of_a_stopped_server() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
         Rule::worker("first")
@@ -77,7 +77,7 @@ async fn a_stopped_server_keeps_its_work_and_the_next_start_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_start_that_was_killed_half_way_is_made_anew() {
+async fn interrupted_first_start_is_repeated() {
     let directory = e2e::directory();
     let data_dir = directory.path().join("data");
     let mut first = tokio::process::Command::new(binary())

@@ -1,4 +1,4 @@
-//! One larger run, killed again and again at random points, in every way a machine has.
+//! One larger run, killed repeatedly at random points in several ways.
 
 use crate::scene::{Before, Scene, file, kill_process};
 use domain::RunId;
@@ -6,13 +6,13 @@ use e2e::{done, eventually, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 
-/// Where the points come from. Another one in this variable gives other points.
+/// The variable with the random seed, which determines the points.
 const SEED: u64 = 2_026;
 const SEED_VARIABLE: &str = "STORM_SEED";
 
-/// A way to go down.
+/// A way to end the product.
 #[derive(Clone, Copy, Debug)]
-enum Blow {
+enum KillPoint {
     /// SIGKILL of the server.
     Server,
     /// SIGKILL of the database, and a moment later of the server.
@@ -21,20 +21,20 @@ enum Blow {
     Stop,
 }
 
-const BLOWS: [Blow; 9] = [
-    Blow::Server,
-    Blow::Server,
-    Blow::Both,
-    Blow::Server,
-    Blow::Stop,
-    Blow::Server,
-    Blow::Server,
-    Blow::Both,
-    Blow::Server,
+const BLOWS: [KillPoint; 9] = [
+    KillPoint::Server,
+    KillPoint::Server,
+    KillPoint::Both,
+    KillPoint::Server,
+    KillPoint::Stop,
+    KillPoint::Server,
+    KillPoint::Server,
+    KillPoint::Both,
+    KillPoint::Server,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() {
+async fn run_completes_after_many_random_kills() {
     let seed = std::env::var(SEED_VARIABLE).map_or(SEED, |seed| seed.parse().unwrap());
     println!("{SEED_VARIABLE}={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -42,32 +42,32 @@ async fn a_run_that_is_killed_again_and_again_completes_and_everything_agrees() 
     random.shuffle(&mut blows);
     let mut scene = Scene::open(eight_tasks()).await;
     let run = scene.submit().await;
-    let mut struck: Vec<Before> = Vec::new();
-    for blow in blows {
+    let mut killed_at: Vec<Before> = Vec::new();
+    for kill_point in blows {
         let more = random.i64(1..10);
         if !goes_on(&scene, run, more).await {
             break;
         }
-        struck.push(scene.before().await);
-        println!("{blow:?} after {more} more facts");
-        match blow {
-            Blow::Server => scene.product.kill().await,
-            Blow::Both => {
+        killed_at.push(scene.before().await);
+        println!("{kill_point:?} after {more} more facts");
+        match kill_point {
+            KillPoint::Server => scene.product.kill().await,
+            KillPoint::Both => {
                 kill_process(scene.postmaster());
                 scene.product.kill().await;
             }
-            Blow::Stop => assert_eq!(scene.product.stop().await, Some(0)),
+            KillPoint::Stop => assert_eq!(scene.product.stop().await, Some(0)),
         }
         scene.product.start_again().await;
     }
-    assert!(struck.len() >= 8, "the run ended after {} blows", struck.len());
-    for before in &struck {
+    assert!(killed_at.len() >= 8, "the run ended after {} blows", killed_at.len());
+    for before in &killed_at {
         scene.assert_completes(run, before).await;
     }
     assert_work(&scene).await;
 }
 
-/// Waits until the log has grown by so many facts; `false` when the run ended before.
+/// Waits until the log has this many more events; `false` if the run ended before.
 async fn goes_on(scene: &Scene, run: RunId, more: i64) -> bool {
     let state = "select event_seq, ended_at is not null from run where id = $1";
     let look = || async {
@@ -85,7 +85,8 @@ async fn goes_on(scene: &Scene, run: RunId, more: i64) -> bool {
     .await
 }
 
-/// Every file is there, each task took the tries it had to, and a conflict and the red gate were decided once.
+/// Asserts that every file exists, each task took the expected attempts, and the conflict and the failed gate were handled
+/// once.
 async fn assert_work(scene: &Scene) {
     for key in ["a1", "a2", "a3", "b2", "b3", "c2"] {
         let text = std::fs::read_to_string(scene.repository.join(format!("work/{key}"))).unwrap();
@@ -102,7 +103,7 @@ async fn assert_work(scene: &Scene) {
         let log = crate::truth::told(scene).await;
         assert_eq!((attempts, failures), (1 + rejected, rejected), "{key}\n{log}");
     }
-    // They only meet where neither saw the other's work: a task that was not begun yet starts from what has landed.
+    // They conflict only if neither saw the other's work: a later task starts from what has landed.
     let met = "select count(*) from attempt a join task t on t.id = a.task join run r on r.id = t.run
          where t.key in ('b1', 'c1') and a.base = r.base";
     let resolved = "select count(*) from resolution where layer = 'model' and result = 'resolved'";
@@ -140,7 +141,7 @@ fn eight_tasks() -> Scenario {
     Scenario::from_rules(rules)
 }
 
-/// Changes the second line, whether or not the other has done so, and only once.
+/// Changes the second line once, whether or not the other task has.
 fn change_line(own: &str, other: &str) -> Value {
     let after = r"two b\ntwo c";
     let command =
@@ -148,7 +149,7 @@ fn change_line(own: &str, other: &str) -> Value {
     json!({ "command": command })
 }
 
-/// A worker that thinks for a moment, does one thing, and says so.
+/// A worker that waits a moment, makes one change and finishes.
 fn work(key: &str, tool: &str, arguments: Value) -> Rule {
     Rule::worker(key)
         .latency_ms(40)

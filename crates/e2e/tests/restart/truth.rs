@@ -1,15 +1,15 @@
-//! What must hold after a run, whatever happened on the way, read off the database and the repositories.
+//! Invariants after a run, read from the database and the repositories.
 
 use crate::scene::{Scene, branch, files_below};
 use domain::RunId;
 use e2e::{eventually, git};
 use std::collections::BTreeMap;
 
-/// That a completed run is what is told of it.
+/// Asserts that the records of a completed run are correct.
 pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
-    // The last words of a run are written in the moments after it: a branch's lease is given back, a directory removed.
+    // The last steps follow shortly after a run: a branch's lease is released, a directory removed.
     eventually("the branch's lease is given back", || async {
-        // One of a life that is over is void.
+        // A lease of an ended process is void.
         let free = "select 1 where not exists (select 1 from lease l join process p on p.id = l.process
              and p.epoch = l.epoch and p.expires_at >= now())";
         sqlx::query(free).fetch_optional(&scene.database).await.unwrap()
@@ -28,7 +28,7 @@ pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
     assert!(violations.is_empty(), "{violations:?}");
 }
 
-/// The delivered branch is the hub's, and holds one commit and one merge of each task.
+/// Asserts that the delivered branch equals the hub's, with one commit and one merge per task.
 async fn assert_each_once(scene: &Scene, run: RunId) {
     let branch = branch(run);
     assert_eq!(git(&scene.repository, &["rev-parse", &branch]), scene.tip(run));
@@ -54,12 +54,12 @@ async fn assert_each_once(scene: &Scene, run: RunId) {
             );
         }
     }
-    // Ours, and the one that the user made.
+    // The product's commits, and the user's.
     let all = git(&scene.repository, &["rev-list", "--count", &branch]);
     assert_eq!(all, (2 * keys.len() + 1).to_string(), "{log}");
 }
 
-/// No worktree, no registration of one, no lock file, no process.
+/// Asserts that no worktree, registration, lock file or process remains.
 async fn assert_nothing_left(scene: &Scene) {
     let data = scene.product.data_dir();
     let hub = scene.hub();
@@ -85,7 +85,7 @@ async fn assert_nothing_left(scene: &Scene) {
         panic!("left behind: {:#?}\n{}", left(), scene.product.log());
     }
     let place = data.join("worktrees").display().to_string();
-    // One whose parent was killed a moment ago may still be ending; one that stays was lost.
+    // A process whose parent was just killed may still be ending; a remaining one leaked.
     let ended = eventually("commands of killed servers end", || async {
         commands_with(&place).is_empty().then_some(())
     });
@@ -93,7 +93,7 @@ async fn assert_nothing_left(scene: &Scene) {
     assert!(ended.is_ok(), "{:#?}", commands_with(&place));
 }
 
-/// Command lines of living processes that name a path.
+/// Command lines of living processes that contain a path.
 pub(crate) fn commands_with(path: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
@@ -103,7 +103,7 @@ pub(crate) fn commands_with(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// The log of every run, for the message of a test that failed.
+/// The log of every run, for failure messages.
 pub(crate) async fn told(scene: &Scene) -> String {
     let lines: Vec<String> =
         sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by run, seq")

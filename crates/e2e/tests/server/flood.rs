@@ -1,4 +1,4 @@
-//! Connections that want nothing, or want it slowly, more of them than there are file descriptors.
+//! Idle and slow connections, more than there are file descriptors.
 
 use e2e::{TIMEOUT, directory, eventually};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,12 +18,12 @@ use tokio::{
 };
 
 const IDLE: usize = 1_010;
-/// Of each kind of slow connection.
+/// The number of connections of each kind.
 const SLOW: usize = 10;
-/// The pace of those that send a byte at a time.
+/// The pause between single bytes.
 const PACE: Duration = Duration::from_millis(100);
 
-/// A server that may have so many files open, soft and hard.
+/// A server with this limit of open files.
 struct Limited {
     directory: tempfile::TempDir,
     server: Child,
@@ -69,7 +69,7 @@ impl Limited {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        // A connection of its own each time: that is what the flood is about.
+        // A new connection each time, because the flood competes for connections.
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
         let answer = client.get(format!("{}{path}", self.address)).timeout(TIMEOUT).send();
         let answer = answer.await.unwrap();
@@ -115,13 +115,13 @@ async fn flood(peer: SocketAddr) -> (Vec<TcpStream>, JoinSet<()>) {
         let head =
             "POST /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n";
         slow.spawn(drip(peer, head.as_bytes().to_vec()));
-        // What is no HTTP at all.
+        // Data that is not HTTP.
         idle.push(sent(peer, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await);
         // Half closed in the middle of a head.
         let mut half = sent(peer, b"GET /runs HTTP/1.1\r\nHo").await;
         half.shutdown().await.unwrap_or_default();
         idle.push(half);
-        // Many answers asked for, and none taken.
+        // Many requests whose responses are never read.
         let asked = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".repeat(200);
         idle.push(sent(peer, &asked).await);
     }
@@ -130,12 +130,12 @@ async fn flood(peer: SocketAddr) -> (Vec<TcpStream>, JoinSet<()>) {
 
 async fn sent(peer: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(peer).await.unwrap();
-    // It may be closed before it has taken everything.
+    // The server may close it before everything is sent.
     stream.write_all(bytes).await.unwrap_or_default();
     stream
 }
 
-/// Sends a beginning and then a byte at a time, for as long as anybody listens.
+/// Sends a start and then single bytes, until the connection is closed.
 async fn drip(peer: SocketAddr, beginning: Vec<u8>) {
     let mut stream = TcpStream::connect(peer).await.unwrap();
     if stream.write_all(&beginning).await.is_err() {
@@ -147,7 +147,7 @@ async fn drip(peer: SocketAddr, beginning: Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_and_slow_connections_keep_nobody_out() {
+async fn idle_and_slow_connections_do_not_block_others() {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: before.maximum,
@@ -169,7 +169,7 @@ async fn idle_and_slow_connections_keep_nobody_out() {
     assert_eq!(server.get("/runs").await.0, 200, "the database is asked");
     let files = server.open_files();
     assert!(files < 800, "{files} of 1,024 files are open");
-    // The heartbeat goes on, and needs no second try.
+    // The heartbeat continues without retries.
     let first = lease(&database).await;
     eventually("the heartbeat is recorded", || async {
         (lease(&database).await > first).then_some(())
@@ -199,7 +199,7 @@ async fn idle_and_slow_connections_keep_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_slow_is_ended() {
+async fn slow_connections_are_closed() {
     let configuration = "[server]\nheader_timeout_s = 1\nbody_timeout_s = 1\nidle_timeout_s = 1\n";
     let server = Limited::start(1_024, configuration).await;
     let until_closed = async |bytes: &[u8]| {

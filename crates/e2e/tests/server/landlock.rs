@@ -1,14 +1,14 @@
-//! The second wall around commands, in the product that runs.
+//! Landlock in the running product.
 
 use e2e::{Product, done, orchestrator, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 use std::{path::Path, process::Command};
 
-/// The server's own program starts the commands, so it is looked at in the server: the documents and the metric agree,
-/// and a worker's command meets the wall.
+/// The server's program starts the commands, so the test uses the server: documents and metric agree, and Landlock stops a
+/// worker's command.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workers_command_is_under_landlock_where_the_server_says_so() {
+async fn worker_command_is_under_landlock_if_the_server_reports_it() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("look", &[])])),
         Rule::worker("look")
@@ -50,13 +50,13 @@ async fn a_workers_command_is_under_landlock_where_the_server_says_so() {
     if enforced {
         assert!(seen.starts_with("refused"), "{seen}");
     } else {
-        // The product brings the program along: only the kernel can be the reason.
+        // The launcher is part of the product, so only the kernel can be the reason.
         println!("Landlock is {}: {}", found["state"], found["detail"]);
         assert!(found["detail"].as_str().unwrap().contains("kernel"), "{found}");
     }
 }
 
-/// What `doctor` says of Landlock, and on failure all that it says.
+/// The report of `doctor` on Landlock.
 fn doctor(program: &Path, place: &Path) -> Value {
     let output = Command::new(program)
         .args(["doctor", "--json", "--data-dir"])
@@ -70,11 +70,11 @@ fn doctor(program: &Path, place: &Path) -> Value {
     found.unwrap_or_else(|| panic!("{document}")).clone()
 }
 
-/// Whoever copies one file has everything; the small program beside it only makes the start of a command shorter.
+/// The binary alone suffices; the small launcher beside it only starts commands faster.
 #[test]
-fn the_program_alone_starts_commands_as_well() {
+fn program_alone_starts_commands() {
     let (place, whole) = (e2e::directory(), e2e::binary());
-    // Beside it, as a copy takes long and a link to another disk is refused.
+    // A hard link beside it, because a copy takes long.
     let alone = tempfile::tempdir_in(whole.parent().unwrap()).unwrap();
     let program = alone.path().join("orchestrator");
     std::fs::hard_link(&whole, &program).unwrap();

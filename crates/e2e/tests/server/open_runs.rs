@@ -1,4 +1,4 @@
-//! How many runs may be unfinished.
+//! The limit of unfinished runs.
 
 use e2e::{Product, eventually, orchestrator};
 use reqwest::StatusCode;
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_runs_than_may_be_unfinished_are_refused_until_some_end() {
+async fn runs_beyond_the_limit_are_rejected_until_some_end() {
     let place = e2e::directory();
     let file = place.path().join("orchestrator.toml");
     std::fs::write(&file, "[limits]\nopen_runs = 2\n").unwrap();
-    // A model that thinks for longer than the test takes.
+    // A model that takes longer than the test.
     let scenario = Scenario::from_rules(vec![Rule::any().latency_ms(600_000).say("at last")]);
     let product = Product::start_with(scenario, &[("ORCHESTRATOR_CONFIG", file.to_str().unwrap())]).await;
     let workspace = product.repository("repository", &[("a", "1\n")]);
@@ -25,7 +25,7 @@ async fn more_runs_than_may_be_unfinished_are_refused_until_some_end() {
         }
         request.send().await.unwrap()
     };
-    // All at once: the count and the insert are one step.
+    // All at once: count and insert are atomic.
     let answers = futures_util::future::join_all((0..12).map(|number| submit(Some(number.to_string())))).await;
     let created = answers.iter().filter(|answer| answer.status() == StatusCode::CREATED);
     assert_eq!(created.count(), 2);

@@ -1,15 +1,15 @@
-//! Texts of models and repositories on a terminal, and in a file.
+//! Texts of models and repositories, printed to a terminal and to a file.
 
 use e2e::{Product, binary, done, git, plan};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::process::{Command, Stdio};
 
-/// Sets a title, clears the screen, writes into the clipboard, by codes of seven and of eight bits; turns text around.
+/// Control codes that set a title, clear the screen, write to the clipboard (in 7 and 8 bits) and reverse text.
 const HOSTILE: &str =
     "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}]52;c;b3duZWQ=\u{1b}\\\u{9b}31m\u{9d}0;owned\u{9c}\r\u{8}\u{202e}";
 
-/// What a command prints on a terminal. `script` makes one.
+/// The output of a command on a terminal, which `script` provides.
 fn on_a_terminal(product: &Product, arguments: &str) -> Vec<u8> {
     let command = format!(
         "{} --data-dir {} {arguments}",
@@ -28,7 +28,7 @@ fn on_a_terminal(product: &Product, arguments: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_run_steers_the_terminal_and_a_patch_stays_exact() {
+async fn terminal_control_codes_are_removed_and_patches_stay_exact() {
     let content = format!("a line{HOSTILE}\nended by both\r\n\n");
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("only", &[])])),
@@ -68,7 +68,7 @@ async fn nothing_of_a_run_steers_the_terminal_and_a_patch_stays_exact() {
         let shown = on_a_terminal(&product, &arguments);
         let text = String::from_utf8_lossy(&shown).into_owned();
         assert!(!text.is_empty(), "{arguments}");
-        // The terminal itself writes each line end as CR LF.
+        // The terminal converts line ends to CR LF.
         let text = text.replace("\r\n", "\n");
         let steering = |letter: char| (letter.is_control() && letter != '\n' && letter != '\t') || letter == '\u{202e}';
         assert!(!text.contains(steering), "{arguments}: {text:?}");

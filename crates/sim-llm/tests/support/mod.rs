@@ -1,4 +1,4 @@
-//! What the tests share: a client, and requests as the product sends them.
+//! Helpers for the tests: a client, and requests as the product sends them.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::sync::Once;
@@ -32,7 +32,7 @@ pub(crate) async fn post(server: &Server, body: &Value) -> reqwest::Response {
         .expect("the server answers")
 }
 
-/// A worker's request: the system message, its brief, and whatever came after.
+/// A worker's request: the system message, its brief, and the following messages.
 pub(crate) fn worker(task: &str, attempt: u32, after: &[Value]) -> Value {
     let mut messages = vec![
         json!({"role": "system", "content": "# role: worker (coder)\nWork."}),
@@ -48,14 +48,14 @@ pub(crate) fn streamed(mut request: Value) -> Value {
     request
 }
 
-/// The `data:` payloads of a stream, as far as it came.
+/// The received `data:` payloads of a stream.
 pub(crate) fn events(body: &str) -> Vec<&str> {
     body.split("\n\n")
         .filter_map(|event| event.strip_prefix("data: "))
         .collect()
 }
 
-/// All that arrived of a body, and whether it ended properly.
+/// The received part of a body, and whether it ended properly.
 pub(crate) async fn drain(mut response: reqwest::Response) -> (String, bool) {
     let mut text = Vec::new();
     loop {

@@ -1,5 +1,5 @@
-//! Names that older dashboards use. Each repeats another metric, fed by the same event; the mapping of labels is
-//! in the help text. They can be switched off.
+//! Metrics under names that older dashboards use. Each repeats another metric, recorded by the same event; the help text
+//! describes how labels map. They can be disabled.
 
 use super::{
     Area, Declaration, LONG_SECONDS, MIDDLE_SECONDS,

@@ -34,7 +34,7 @@ pub(crate) static DURATION: Distribution<1> = Distribution::new(
         "db.query.duration",
         "s",
         "db_query_duration_seconds",
-        "Time a query took.",
+        "Duration of a query.",
     )
     .labels(&[OPERATION])
     .buckets(SHORT_SECONDS),
@@ -58,7 +58,7 @@ pub(crate) static CONNECTIONS_IDLE: Gauge = Gauge::new(Declaration::new(
     "db.connections.idle",
     "{connection}",
     "db_connections_idle",
-    "Connections of the pool that wait for use.",
+    "Idle connections of the pool.",
 ));
 
 pub(crate) static POOL_WAIT: Distribution = Distribution::new(

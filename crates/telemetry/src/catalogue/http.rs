@@ -1,4 +1,4 @@
-//! Requests to our own API.
+//! Requests to the product's API.
 
 use super::{Area, Declaration, SHORT_SECONDS};
 use crate::{
@@ -86,7 +86,7 @@ pub(crate) static CLOSED: Counter<1> = Counter::new(
         "http.connections.closed_early",
         "{connection}",
         "http_connections_closed_early_total",
-        "Connections closed by the server before they were done.",
+        "Connections that the server closed before they were done.",
     )
     .labels(&[Label::fixed(
         "reason",

@@ -42,7 +42,7 @@ pub(crate) static MERGES: Counter<1> = Counter::new(
         "git.merge",
         "{merge}",
         "git_merge_total",
-        "Merges, each counted once: success met no conflict, conflict met one (resolved or not), error is the rest.",
+        "Merges, each counted once: success without a conflict, conflict with one (resolved or not), error for the rest.",
     )
     .labels(&[Label::fixed("result", &["success", "conflict", "error"])]),
 );
@@ -51,7 +51,7 @@ pub(crate) static ACTIVE: Gauge = Gauge::new(Declaration::new(
     "git.active.merges",
     "{merge}",
     "git_active_merges",
-    "The largest number of merges between taking and leaving one lock: 0 or 1.",
+    "The largest number of merges that hold one lock: 0 or 1.",
 ));
 
 pub(crate) static LOCK_WAIT: Distribution = Distribution::new(
@@ -59,7 +59,7 @@ pub(crate) static LOCK_WAIT: Distribution = Distribution::new(
         "git.lock.wait.duration",
         "s",
         "git_lock_wait_duration_seconds",
-        "Time from queued to holding the merge lock.",
+        "Time from queued to acquiring the merge lock.",
     )
     .buckets(&[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0]),
 );
@@ -68,7 +68,7 @@ pub(crate) static LOCK_VIOLATIONS: Counter = Counter::new(Declaration::new(
     "git.merge.lock.violations",
     "{violation}",
     "git_merge_lock_violations_total",
-    "Times a merge lock was found held by a second holder; anything but 0 is a defect.",
+    "Times that a merge lock had a second holder; anything but 0 is a defect.",
 ));
 
 pub(crate) static CONFLICT_RESOLUTIONS: Counter<2> = Counter::new(
@@ -76,7 +76,7 @@ pub(crate) static CONFLICT_RESOLUTIONS: Counter<2> = Counter::new(
         "git.conflict.resolution",
         "{conflict}",
         "git_conflict_resolution_total",
-        "Conflicts by the layer that dealt with them and how that ended.",
+        "Conflicts by the layer that handled them and its result.",
     )
     .labels(&[
         Label::fixed(
@@ -99,14 +99,14 @@ pub(crate) static QUEUE_LENGTH: Gauge = Gauge::new(Declaration::new(
     "git.merge.queue.length",
     "{merge}",
     "git_merge_queue_length",
-    "Merges that wait or are under way, from the database.",
+    "Merges that wait or run, from the database.",
 ));
 
 pub(crate) static WAITING: Gauge = Gauge::new(Declaration::new(
     "git.merge.waiting",
     "{merge}",
     "git_merge_waiting",
-    "Merges with a conflict that nobody could decide and that wait for a person, from the database.",
+    "Merges with an undecided conflict that wait for a person, from the database.",
 ));
 
 pub(crate) static GATE_DURATION: Distribution<1> = Distribution::new(
@@ -114,7 +114,7 @@ pub(crate) static GATE_DURATION: Distribution<1> = Distribution::new(
         "gate.duration",
         "s",
         "gate_duration_seconds",
-        "Time a run of the check command took.",
+        "Duration of a run of the check command.",
     )
     .labels(&[GATE_RESULT])
     .buckets(&[
@@ -127,7 +127,7 @@ pub(crate) static GATE_RUNS: Counter<1> = Counter::new(
         "gate.runs",
         "{run}",
         "gate_runs_total",
-        "Verdicts on merged trees; not_configured landed unchecked.",
+        "Gate verdicts on merged trees; not_configured landed unchecked.",
     )
     .labels(&[GATE_RESULT]),
 );
@@ -144,7 +144,7 @@ pub(crate) static INTEGRITY_FLAGS: Counter<1> = Counter::new(
         "integrity.flags",
         "{flag}",
         "integrity_flags_total",
-        "Findings about merges that weaken what decides about them or run by themselves elsewhere, each counted once.",
+        "Integrity flags of merges, each counted once: changes that weaken their own check, or files that other programs run.",
     )
     .labels(&[Label::fixed("kind", &domain::integrity::IntegrityFlagKind::NAMES)]),
 );

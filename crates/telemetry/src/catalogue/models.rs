@@ -1,4 +1,4 @@
-//! Calls of models: requests, tokens, cost.
+//! Model calls: requests, tokens, cost.
 
 use super::{Area, Declaration};
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) static TOKENS: Counter<2> = Counter::new(
         "llm.tokens",
         "{token}",
         "llm_tokens_total",
-        "Tokens as providers report them; cached ones are part of input, reasoning ones of output.",
+        "Tokens as reported by providers; input includes cached tokens, output includes reasoning.",
     )
     .labels(&[MODEL, Label::fixed("token_type", &["input", "output"])]),
 );
@@ -53,7 +53,7 @@ pub(crate) static COST: Amount<2> = Amount::new(
         "llm.cost.dollars",
         "USD",
         "llm_cost_dollars_total",
-        "Dollars by the price table, recorded where the model answers.",
+        "Dollars by the price table, recorded when the model answers.",
     )
     .labels(&[
         MODEL,
@@ -67,7 +67,7 @@ pub(crate) static RATE_LIMITS: Counter<1> = Counter::new(
         "llm.rate_limit.events",
         "{event}",
         "llm_rate_limit_events_total",
-        "Requests that a provider turned away for their rate.",
+        "Requests that a provider rejected for their rate.",
     )
     .labels(&[MODEL]),
 );
@@ -101,7 +101,7 @@ pub(crate) static RETRIES: Counter<1> = Counter::new(
         "llm.retries",
         "{retry}",
         "llm_retries_total",
-        "Requests made again, by why.",
+        "Retried requests by reason.",
     )
     .labels(&[Label::fixed(
         "reason",
@@ -122,7 +122,7 @@ pub(crate) static SUBSET_TOKENS: Counter<2> = Counter::new(
         "llm.cached.tokens",
         "{token}",
         "llm_cached_tokens_total",
-        "Tokens that are already in llm_tokens_total: cached of the input, reasoning of the output.",
+        "Parts of llm_tokens_total: cached tokens of the input, reasoning tokens of the output.",
     )
     .labels(&[MODEL, Label::fixed("kind", &["cached", "reasoning"])]),
 );
@@ -132,7 +132,7 @@ pub(crate) static UNPRICED: Counter<1> = Counter::new(
         "llm.unpriced.requests",
         "{request}",
         "llm_unpriced_requests_total",
-        "Answers of a model that the price table does not know, so that their cost is missing.",
+        "Answers of models without a price, whose cost is missing.",
     )
     .labels(&[MODEL]),
 );
@@ -141,12 +141,12 @@ pub(crate) static BUDGET_REMAINING: OptionalGauge = OptionalGauge::new(Declarati
     "llm.budget.remaining.dollars",
     "USD",
     "llm_budget_remaining_dollars",
-    "The smallest remainder of a budget over active runs, from the database; absent without one.",
+    "The smallest remaining budget of active runs, from the database; absent without a budget.",
 ));
 
 pub(crate) static DISCARDED_COST: Amount = Amount::new(Declaration::new(
     "llm.discarded.cost.dollars",
     "USD",
     "llm_discarded_cost_dollars_total",
-    "Dollars spent on tasks whose work did not land, and the upper bounds of calls that were lost with a process.",
+    "Dollars spent on tasks whose work did not land, and upper bounds of calls lost in a crash.",
 ));

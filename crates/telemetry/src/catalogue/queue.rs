@@ -1,4 +1,4 @@
-//! The engine's queue: each kind of effect is a task of it.
+//! The engine's queue, whose tasks are effects.
 
 use super::{Area, Declaration, MIDDLE_SECONDS};
 use crate::{
@@ -22,7 +22,7 @@ pub(crate) static TASKS: Counter<2> = Counter::new(
         "queue.tasks",
         "{task}",
         "queue_tasks_total",
-        "Effects performed, by how they ended; cancelled ones were cut off and are claimed again.",
+        "Performed effects by result; cancelled ones were interrupted and are claimed again.",
     )
     .labels(&[TASK_NAME, STATUS]),
 );
@@ -32,7 +32,7 @@ pub(crate) static DURATION: Distribution<1> = Distribution::new(
         "queue.task.duration",
         "s",
         "queue_task_duration_seconds",
-        "Time an effect took.",
+        "Duration of an effect.",
     )
     .labels(&[TASK_NAME])
     .buckets(MIDDLE_SECONDS),
@@ -43,7 +43,7 @@ pub(crate) static ACTIVE: Level<1> = Level::new(
         "queue.tasks.active",
         "{task}",
         "queue_tasks_active",
-        "Effects under way in this process.",
+        "Effects running in this process.",
     )
     .labels(&[TASK_NAME]),
 );
@@ -53,7 +53,7 @@ pub(crate) static LENGTH: Gauge<1> = Gauge::new(
         "queue.length",
         "{task}",
         "queue_length",
-        "Effects that wait or are under way, tasks that wait for a worker as work; from the database.",
+        "Effects that wait or run; for work, tasks that wait for a worker; from the database.",
     )
     .labels(&[QUEUE]),
 );
@@ -63,7 +63,7 @@ pub(crate) static RETRIES: Counter<1> = Counter::new(
         "queue.task.retries",
         "{retry}",
         "queue_task_retries_total",
-        "Effects claimed once more.",
+        "Effects claimed again.",
     )
     .labels(&[TASK_NAME]),
 );

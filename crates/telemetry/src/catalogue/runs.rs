@@ -13,7 +13,7 @@ pub(super) static AREA: Area = Area {
 };
 
 pub(crate) static RUNS: Counter<1> = Counter::new(
-    Declaration::new("run", "{run}", "run_total", "Runs that ended, by how.")
+    Declaration::new("run", "{run}", "run_total", "Finished runs by result.")
         .labels(&[Label::fixed("status", &["success", "failure", "cancelled"])]),
 );
 
@@ -22,7 +22,7 @@ pub(crate) static DURATION: Distribution = Distribution::new(
         "run.duration",
         "s",
         "run_duration_seconds",
-        "Time from submitted to ended.",
+        "Time from submission to the end.",
     )
     .buckets(LONG_SECONDS),
 );
@@ -31,19 +31,19 @@ pub(crate) static ACTIVE: Gauge = Gauge::new(Declaration::new(
     "active.runs",
     "{run}",
     "active_runs",
-    "Runs that have not ended, from the database.",
+    "Unfinished runs, from the database.",
 ));
 
 pub(crate) static ACTIVE_JOBS: Gauge = Gauge::new(Declaration::new(
     "active.jobs",
     "{job}",
     "active_jobs",
-    "Jobs under way, which are the runs that have not ended, from the database.",
+    "The same as active_runs: jobs are runs.",
 ));
 
 pub(crate) static STARTED: Counter = Counter::new(Declaration::new(
     "run.started",
     "{run}",
     "run_started_total",
-    "Runs that were submitted.",
+    "Submitted runs.",
 ));

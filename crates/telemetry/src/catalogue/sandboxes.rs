@@ -25,7 +25,7 @@ pub(crate) static CREATION: Distribution = Distribution::new(
         "sandbox.creation",
         "s",
         "sandbox_creation_seconds",
-        "Time to make a sandbox with its worktree.",
+        "Time to create a sandbox with its worktree.",
     )
     .buckets(&[0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0]),
 );
@@ -41,7 +41,7 @@ pub(crate) static ACTIVE_TOTAL: Level = Level::new(Declaration::new(
     "active.sandboxes.total",
     "{sandbox}",
     "active_sandboxes_total",
-    "Sandboxes in use; a gauge, in spite of its suffix.",
+    "Sandboxes in use; a gauge despite its suffix.",
 ));
 
 pub(crate) static CACHE_HITS: Counter = Counter::new(Declaration::new(
@@ -63,7 +63,7 @@ pub(crate) static ENFORCED: Gauge<1> = Gauge::new(
         "sandbox.enforced",
         "{property}",
         "sandbox_enforced",
-        "Whether a property of the sandbox is enforced in full on this host: 1 or 0.",
+        "Whether a property of the sandbox is fully enforced on this host: 1 or 0.",
     )
     .labels(&[Label::fixed(
         "property",
@@ -96,7 +96,7 @@ pub(crate) static LIMITS_REACHED: Counter<1> = Counter::new(
         "sandbox.limits.reached",
         "{command}",
         "sandbox_limits_reached_total",
-        "Commands that reached a limit of their sandbox; all but `processes` were ended for it.",
+        "Commands that reached a sandbox limit; each was killed for it, except for `processes`.",
     )
     .labels(&[Label::fixed(
         "limit",

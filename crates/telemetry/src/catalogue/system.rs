@@ -31,7 +31,7 @@ pub(crate) static CPU_PERCENT: Gauge = Gauge::new(Declaration::new(
     "system.cpu",
     "%",
     "system_cpu_percent",
-    "Use of all processors.",
+    "Utilisation of all CPUs.",
 ));
 pub(crate) static MEMORY_PERCENT: Gauge = Gauge::new(Declaration::new(
     "system.memory",
@@ -63,7 +63,7 @@ pub(crate) static DATA_USED: Gauge<1> = Gauge::new(
         "disk.used",
         "By",
         "disk_used_bytes",
-        "Bytes on the disk of each part of the data directory, as they were last measured.",
+        "Disk usage of each part of the data directory at its last measurement.",
     )
     .labels(&[Label::fixed(
         "area",
@@ -76,7 +76,7 @@ pub(crate) static PROCESS_CPU: Amount = Amount::new(Declaration::new(
     "process.cpu",
     "s",
     "process_cpu_seconds_total",
-    "Processor time of this process.",
+    "CPU time of this process.",
 ));
 pub(crate) static PROCESS_RESIDENT: Gauge = Gauge::new(
     Declaration::new(
@@ -138,7 +138,7 @@ pub(crate) static BUILD_INFO: Gauge<2> = Gauge::new(
         "build.info",
         "{build}",
         "build_info",
-        "Always 1: which version runs, and where.",
+        "Always 1; its labels name the version and the environment.",
     )
     .labels(&[
         Label::of("version", Values::Bounded("the running version")),

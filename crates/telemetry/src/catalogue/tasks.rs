@@ -1,4 +1,4 @@
-//! Tasks and the workers that do them.
+//! Tasks and their workers.
 
 use super::{Area, Declaration};
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) static ACTIVE: Gauge = Gauge::new(Declaration::new(
     "active.tasks",
     "{task}",
     "active_tasks",
-    "Tasks that a worker holds now, from the database.",
+    "Tasks that a worker has claimed, from the database.",
 ));
 
 pub(crate) static BY_STATE: Gauge<1> = Gauge::new(
@@ -78,7 +78,7 @@ pub(crate) static COMPLETIONS: Counter<2> = Counter::new(
         "task.completion",
         "{task}",
         "task_completion_total",
-        "Tasks that ended, by how; success means that the work has landed.",
+        "Finished tasks by result; success means that the work has landed.",
     )
     .labels(&[Label::fixed("status", &["success", "failure", "cancelled"]), PROFILE]),
 );
@@ -88,7 +88,7 @@ pub(crate) static RETRIES: Distribution = Distribution::new(
         "task.retry.count",
         "{retry}",
         "task_retry_count",
-        "Retries that a finished task needed.",
+        "Retries of a finished task.",
     )
     .buckets(&[0.0, 1.0, 2.0, 3.0, 5.0, 10.0]),
 );
@@ -98,7 +98,7 @@ pub(crate) static ACTIVE_WORKERS: Level<1> = Level::new(
         "active.workers",
         "{worker}",
         "active_workers",
-        "Workers at work in this process.",
+        "Active workers in this process.",
     )
     .labels(&[PROFILE]),
 );
@@ -108,7 +108,7 @@ pub(crate) static WORKER_SLOTS: Gauge<1> = Gauge::new(
         "worker.slots",
         "{slot}",
         "worker_slots",
-        "Places for workers in this process, taken and free.",
+        "Worker slots of this process, used and free.",
     )
     .labels(&[Label::fixed("state", &["used", "free"])]),
 );
@@ -118,7 +118,7 @@ pub(crate) static TRANSITIONS: Counter<2> = Counter::new(
         "task.state.transitions",
         "{transition}",
         "task_state_transitions_total",
-        "Changes of a task's state; a new task comes from none.",
+        "Changes of task states; a new task comes from none.",
     )
     .labels(&[Label::fixed("from", PREVIOUS_STATES), Label::fixed("to", STATES)]),
 );
@@ -128,7 +128,7 @@ pub(crate) static SCHEDULE_TO_START: Distribution = Distribution::new(
         "task.schedule_to_start",
         "s",
         "task_schedule_to_start_seconds",
-        "Time from ready to held by a worker.",
+        "Time from ready to claimed by a worker.",
     )
     .buckets(&[
         0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0,
@@ -140,7 +140,7 @@ pub(crate) static BLOCKED: Amount<1> = Amount::new(
         "task.blocked",
         "s",
         "task_blocked_seconds_total",
-        "Time that tasks could not go on, by what held them.",
+        "Time that tasks were blocked, by reason.",
     )
     .labels(&[Label::fixed(
         "reason",

@@ -19,7 +19,7 @@ pub(crate) static EXECUTIONS: Counter<2> = Counter::new(
         "tool.executions",
         "{execution}",
         "tool_executions_total",
-        "Tool calls by how they ended; a name that a model invented is other.",
+        "Tool calls by result; unknown tool names are counted as other.",
     )
     .labels(&[TOOL, Label::fixed("status", &["completed", "failed"])]),
 );
@@ -29,7 +29,7 @@ pub(crate) static DURATION: Distribution<1> = Distribution::new(
         "tool.execution.duration",
         "s",
         "tool_execution_duration_seconds",
-        "Time a tool call took.",
+        "Duration of a tool call.",
     )
     .labels(&[TOOL])
     .buckets(&[
@@ -41,5 +41,5 @@ pub(crate) static ACTIVE: Level = Level::new(Declaration::new(
     "tool.executions.active",
     "{execution}",
     "tool_executions_active",
-    "Tool calls under way.",
+    "Running tool calls.",
 ));

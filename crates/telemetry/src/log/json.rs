@@ -1,5 +1,5 @@
-//! One JSON object for each event: timestamp, level, target, message, then the fields of the spans around it and
-//! its own, all on one level, so that `run_id` is found at the same place in every line.
+//! Formats each log event as one flat JSON object: timestamp, level, target, message, then the fields of its spans and its
+//! own, so that `run_id` is at the same place in every line.
 
 use serde_json::{Map, Value};
 use std::fmt;
@@ -42,11 +42,11 @@ where
         }
         event.record(&mut fields);
         let mut fields = fields.0;
-        // What arrives through the `log` crate names its true origin in a field.
+        // Events from the `log` crate name their target in a field.
         let logged_target = fields.remove("log.target");
         fields.retain(|name, _| !name.starts_with("log."));
         let target = logged_target.unwrap_or_else(|| event.metadata().target().into());
-        // OpenTelemetry's own events have a name in place of a message.
+        // OpenTelemetry's own events have a name instead of a message.
         let message = fields
             .remove("message")
             .or_else(|| fields.get("name").cloned())

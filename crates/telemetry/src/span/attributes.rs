@@ -1,11 +1,11 @@
-//! Names of span attributes. Those of the OpenTelemetry conventions for generative AI are still marked as in
-//! development there, so they stand here and nowhere else.
+//! Names of span attributes. The OpenTelemetry conventions for generative AI are still in development, so their names are
+//! only here.
 
 /// What the span does: `invoke_workflow`, `plan`, `invoke_agent`, `chat`, `execute_tool`.
 pub const OPERATION: &str = "gen_ai.operation.name";
-/// Who answers, by the name in the configuration, never an address.
+/// The provider's name in the configuration, never an address.
 pub const PROVIDER: &str = "gen_ai.provider.name";
-/// The model that was asked for.
+/// The requested model.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
 /// The model that answered.
 pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
@@ -28,11 +28,11 @@ pub const ERROR_TYPE: &str = "error.type";
 pub const RUN_ID: &str = "orchestrator.run.id";
 /// The task, by its number in the database.
 pub const TASK_ID: &str = "orchestrator.task.id";
-/// Which try at the task.
+/// Which attempt of the task.
 pub const ATTEMPT: &str = "orchestrator.attempt";
 /// Which turn of the worker.
 pub const TURN: &str = "orchestrator.turn";
-/// What kind of worker.
+/// The worker's profile.
 pub const PROFILE: &str = "orchestrator.profile";
 /// The merge, by its number in the database.
 pub const MERGE_ID: &str = "orchestrator.merge.id";

@@ -1,11 +1,11 @@
-//! The identity of a span, made by us so that it can be stored and named before the span is emitted.
+//! The identity of a span, created by the product so that it can be stored and referenced before the span is emitted.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{cell::Cell, fmt, str::FromStr};
 
-/// A trace and a span in it. Written as the W3C `traceparent` header does; as JSON an object of two hexadecimal
+/// A trace and a span in it. Its text is that of the W3C `traceparent` header; its JSON is an object of two hexadecimal
 /// texts, `trace_id` and `span_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TraceContext {
@@ -40,7 +40,7 @@ impl TraceContext {
         }
     }
 
-    /// The trace in 32 hexadecimal digits, as logs and trace viewers write it.
+    /// The trace in 32 hexadecimal digits, as in logs and trace viewers.
     pub fn trace_hex(&self) -> String {
         format!("{:032x}", self.trace_id)
     }
@@ -121,7 +121,7 @@ thread_local! {
     static IDENTITY: Cell<Option<TraceContext>> = const { Cell::new(None) };
 }
 
-/// Builds a span that gets this identity. Building is synchronous, so the thread is all the scope it needs.
+/// Builds a span with this identity. Building is synchronous, so a thread local suffices.
 pub(super) fn with_identity<T>(context: TraceContext, build: impl FnOnce() -> T) -> T {
     IDENTITY.set(Some(context));
     let built = build();
@@ -129,7 +129,7 @@ pub(super) fn with_identity<T>(context: TraceContext, build: impl FnOnce() -> T)
     built
 }
 
-/// Gives the span that is being built the identity made for it.
+/// Gives the span that is being built its prepared identity.
 #[derive(Debug, Default)]
 pub(super) struct Identities(RandomIdGenerator);
 
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_survives_being_written_and_read() {
+    fn context_round_trips() {
         let context = TraceContext {
             trace_id: 0xabc,
             span_id: 0x1f,
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_context_is_refused_by_name() {
+    fn invalid_context_is_rejected_by_name() {
         for text in [
             "",
             "00-1-1-01",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_stays_in_the_trace() {
+    fn child_stays_in_the_trace() {
         let root = TraceContext::generate();
         let child = root.child();
         assert_eq!(child.trace_id, root.trace_id);

@@ -4,39 +4,39 @@ use super::attributes;
 use domain::{MergeId, TaskId};
 use opentelemetry::{KeyValue, trace};
 
-/// What a span stands for.
+/// What a span describes.
 #[derive(Clone, Copy, Debug)]
 pub enum SpanKind<'a> {
     /// A run, the root of its trace; see [`super::run`].
     Run,
-    /// The director makes or changes the plan.
+    /// The director creates or changes the plan.
     Plan,
-    /// A task, through all its attempts, or one of them.
+    /// A task with all its attempts, or one attempt.
     Task {
-        /// What kind of worker does it.
+        /// The worker's profile.
         profile: &'a str,
         /// Which task.
         task: TaskId,
-        /// Which try, counted from 1.
+        /// Which attempt, counted from 1.
         attempt: u32,
     },
-    /// A worker's loop: one attempt, through all processes that worked on it.
+    /// A worker's loop: one attempt, across all processes that worked on it.
     Agent {
-        /// What kind of worker.
+        /// The worker's profile.
         profile: &'a str,
-        /// Which try at the task, counted from 1.
+        /// Which attempt of the task, counted from 1.
         attempt: u32,
     },
-    /// One answer of a model and the tool calls it asked for.
+    /// One answer of a model and its tool calls.
     Turn {
         /// Counted from 1.
         number: u32,
     },
-    /// A call of a model, its retries being events of it.
+    /// A model call; retries are its events.
     Chat {
         /// The provider, by its name in the configuration.
         provider: &'a str,
-        /// The model that is asked for.
+        /// The requested model.
         model: &'a str,
     },
     /// A tool call.
@@ -44,14 +44,14 @@ pub enum SpanKind<'a> {
         /// The tool.
         name: &'a str,
     },
-    /// A merge, from queued to landed or refused.
+    /// A merge, from queued to landed or rejected.
     Merge {
         /// Which merge.
         merge: MergeId,
     },
     /// The wait for the merge lock.
     LockWait,
-    /// Dealing with conflicts.
+    /// Resolving conflicts.
     Resolve,
     /// The check command on a merged tree.
     Gate,
@@ -74,7 +74,7 @@ impl SpanKind<'_> {
         }
     }
 
-    /// Whether the work is done here or asked of another service.
+    /// Whether the work is done in this process or by another service.
     pub(super) fn direction(&self) -> trace::SpanKind {
         match self {
             Self::Chat { .. } => trace::SpanKind::Client,

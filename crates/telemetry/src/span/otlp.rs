@@ -1,5 +1,5 @@
-//! Sends finished spans to a collector. Spans wait in a bounded queue that drops rather than blocks, and leave from
-//! threads of their own, so a collector that is slow, wrong or gone costs the product nothing but the spans.
+//! Sends finished spans to a collector. Spans wait in a bounded queue that drops instead of blocking, and separate threads
+//! send them, so a slow, broken or missing collector only loses spans.
 
 use super::context::Identities;
 use crate::{Error, secrets};
@@ -13,17 +13,17 @@ use opentelemetry_sdk::{
 use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 
-/// Where a person chooses JSON; otherwise it is protobuf, which every collector reads.
+/// The variables that choose the protocol; the default is protobuf, which every collector reads.
 const PROTOCOL_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-/// The longest that one request to the collector may take.
+/// The time limit of one request to the collector.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest text that an attribute may hold, in characters.
+/// The longest attribute, in characters.
 const MAX_ATTRIBUTE_LENGTH: usize = 4096;
 
-/// The provider of tracers that send to the collector at `endpoint`, whose path is `/v1/traces` below it.
+/// The provider of tracers that send to `/v1/traces` of the collector at `endpoint`.
 pub(crate) fn provider(endpoint: &str, resource: Resource) -> Result<(SdkTracerProvider, SdkTracer), Error> {
     let url = traces_url(endpoint)?;
-    // A second installation is refused and changes nothing; whichever provider is there serves.
+    // A second installation fails and changes nothing; any installed provider works.
     rustls::crypto::ring::default_provider().install_default().ok();
     let failed = |error: String| Error::Export(secrets::redact(&error));
     let client = reqwest::Client::builder()
@@ -70,7 +70,7 @@ fn traces_url(endpoint: &str) -> Result<String, Error> {
     })
 }
 
-/// The exporter on a runtime of its own: the HTTP client needs one, and the batching thread has none.
+/// The exporter with its own runtime: the HTTP client needs one, and the batching thread has none.
 #[derive(Debug)]
 struct Exporter {
     inner: Arc<opentelemetry_otlp::SpanExporter>,
@@ -114,7 +114,7 @@ impl Drop for Exporter {
     }
 }
 
-/// Takes secrets out of everything a span says, and cuts what is too long.
+/// Masks secrets in a span and truncates long texts.
 fn clean(span: &mut SpanData) {
     clean_text(&mut span.name);
     span.attributes.iter_mut().for_each(clean_attribute);
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_gets_the_path_for_traces_once() {
+    fn endpoint_gets_the_traces_path_once() {
         assert_eq!(
             traces_url("http://localhost:4318").unwrap(),
             "http://localhost:4318/v1/traces"
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_is_no_http_address_is_refused_by_name() {
+    fn non_http_endpoint_is_rejected_by_name() {
         for endpoint in ["localhost:4318", "not a url", "grpc://localhost:4317"] {
             let error = traces_url(endpoint).unwrap_err().to_string();
             assert!(
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_endless_texts_stay_out_of_attributes() {
+    fn attributes_are_masked_and_truncated() {
         let mut attribute = KeyValue::new("x", format!("Bearer abcdefgh12345678 {}", "y".repeat(10_000)));
         clean_attribute(&mut attribute);
         let text = attribute.value.as_str().into_owned();

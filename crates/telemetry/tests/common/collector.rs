@@ -1,4 +1,4 @@
-//! A small collector: a real HTTP server that reads OTLP in protobuf with a reader of its own.
+//! A small collector: a real HTTP server that reads OTLP in protobuf with its own parser.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ pub(crate) struct Span {
     pub(crate) name: String,
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Those that are texts.
+    /// Text attributes.
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) events: Vec<String>,
     pub(crate) links: Vec<String>,
@@ -51,7 +51,7 @@ impl Collector {
     }
 }
 
-/// Reads one request and answers it, once its body is here.
+/// Reads one request with its body and answers it.
 fn receive(connection: TcpStream) -> Vec<u8> {
     let mut reader = BufReader::new(connection);
     let mut line = String::new();
@@ -139,7 +139,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
     fields
 }
 
-/// The byte fields of that number.
+/// The byte fields with this number.
 fn inside(bytes: &[u8], wanted: u64) -> Vec<&[u8]> {
     let of_number = |(number, field)| match field {
         Field::Bytes(bytes) if number == wanted => Some(bytes),

@@ -1,4 +1,4 @@
-//! The settings that the tests start from.
+//! The base settings of the tests.
 
 use std::path::PathBuf;
 use telemetry::{LogFormat, Settings};

@@ -1,11 +1,11 @@
-//! Every event of the product.
+//! Emits every telemetry event.
 
 use domain::{NanoDollars, integrity::IntegrityFlagKind, task::TaskState};
 use std::time::Duration;
 use telemetry::{TraceContext, db, http, llm, merge, queue, run, sandbox, system, task, tool};
 
-/// Every event at least once, so that every metric has a sample.
-pub(crate) fn everything_happens() {
+/// Emits every event at least once, so that every metric has a sample.
+pub(crate) fn emit_all_events() {
     let time = Duration::from_millis(1500);
     merge::queue_length(2);
     merge::lock_waited(time);

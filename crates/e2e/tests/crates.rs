@@ -1,9 +1,9 @@
-//! The edges between the rooms, as `docs/ARCHITECTURE.md` draws them, read off the real dependency graph.
+//! The allowed dependencies between the product's crates, as in `docs/ARCHITECTURE.md`, checked against the real graph.
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which rooms each room may import.
+/// Which crates each crate may import.
 const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("secrets", &[]),
@@ -39,8 +39,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("e2e", &["domain", "api", "sim-llm"]),
 ];
 
-/// Third-party crates that belong to one room each.
-const BELONGS_TO: [(&str, &[&str]); 9] = [
+/// Third-party crates that only one crate may use.
+const USED_ONLY_BY: [(&str, &[&str]); 9] = [
     ("sqlx", &["store", "e2e"]),
     ("git2", &["git"]),
     ("async-openai", &["llm"]),
@@ -52,8 +52,8 @@ const BELONGS_TO: [(&str, &[&str]); 9] = [
     ("prometheus", &["telemetry"]),
 ];
 
-/// What every one of the product's fixed libraries must really be: a direct dependency of what ships.
-const FIXED: [&str; 7] = [
+/// Libraries that must be direct dependencies of the product.
+const REQUIRED: [&str; 7] = [
     "tokio",
     "sqlx",
     "axum",
@@ -64,7 +64,7 @@ const FIXED: [&str; 7] = [
 ];
 
 fn metadata() -> Metadata {
-    // What only other platforms need was never downloaded here.
+    // Dependencies of other platforms may not be downloaded.
     let host = std::process::Command::new("rustc")
         .args(["--print", "host-tuple"])
         .output();
@@ -85,17 +85,17 @@ fn shipped(package: &Package) -> BTreeSet<String> {
 }
 
 #[test]
-fn imports_point_down() {
+fn crates_import_only_lower_crates() {
     let metadata = metadata();
     let allowed: BTreeMap<&str, &[&str]> = MAY_IMPORT.into_iter().collect();
     for package in metadata.workspace_packages() {
         let allowed = allowed
             .get(package.name.as_str())
-            .unwrap_or_else(|| panic!("the room {} is new: say in this test what it may import", package.name));
+            .unwrap_or_else(|| panic!("the crate {} is new: add it to MAY_IMPORT", package.name));
         for import in shipped(package) {
-            let is_room = MAY_IMPORT.iter().any(|(room, _)| *room == import);
+            let is_own = MAY_IMPORT.iter().any(|(name, _)| *name == import);
             assert!(
-                !is_room || allowed.contains(&import.as_str()),
+                !is_own || allowed.contains(&import.as_str()),
                 "{} may not import {import}",
                 package.name
             );
@@ -106,10 +106,10 @@ fn imports_point_down() {
 #[test]
 fn each_large_library_has_one_user() {
     for package in metadata().workspace_packages() {
-        for (library, rooms) in BELONGS_TO {
+        for (library, users) in USED_ONLY_BY {
             let uses = shipped(package).contains(library);
             assert!(
-                !uses || rooms.contains(&package.name.as_str()),
+                !uses || users.contains(&package.name.as_str()),
                 "{} may not use {library}",
                 package.name
             );
@@ -118,10 +118,10 @@ fn each_large_library_has_one_user() {
 }
 
 #[test]
-fn the_fixed_libraries_are_direct_dependencies() {
+fn required_libraries_are_direct_dependencies() {
     let metadata = metadata();
     let direct: BTreeSet<String> = metadata.workspace_packages().into_iter().flat_map(shipped).collect();
-    for library in FIXED {
-        assert!(direct.contains(library), "{library} is no direct dependency");
+    for library in REQUIRED {
+        assert!(direct.contains(library), "{library} is not a direct dependency");
     }
 }
