@@ -1,4 +1,4 @@
-# Sourced by ./run and ./test: finds cargo, and installs what the product needs besides it, or says what to install.
+# Sourced by ./run and ./test: finds cargo, and installs the other prerequisites or prints the command to install them.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*" >&2; }
@@ -10,7 +10,7 @@ fail() {
     exit 3
 }
 
-# Cargo may be there although HOME is empty or another user's: look where it usually is, and let it find its own.
+# Finds cargo in its usual locations too, because HOME may be empty or belong to another user.
 find_cargo() {
     local directory account_home
     account_home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)
@@ -23,7 +23,7 @@ find_cargo() {
     command -v cargo >/dev/null 2>&1 || fail "cargo was not found" \
         "install a Rust toolchain (https://rustup.rs), or add the directory of cargo to PATH, then run this again"
 
-    # A cargo of rustup's looks for its toolchains under HOME.
+    # rustup's cargo looks for its toolchains under HOME.
     local cargo_home
     cargo_home=$(dirname "$(dirname "$(command -v cargo)")")
     if [[ -z ${RUSTUP_HOME:-} && -z $(ls -A "${HOME:-/nonexistent}/.rustup/toolchains" 2>/dev/null) ]]; then
@@ -32,14 +32,14 @@ find_cargo() {
             if [[ -d $directory/toolchains ]]; then export RUSTUP_HOME=$directory && break; fi
         done
     fi
-    # Downloads are kept beside it where we may write; else cargo makes a directory of its own under HOME.
+    # Downloads go beside cargo if that is writable; otherwise cargo creates a directory under HOME.
     if [[ -z ${CARGO_HOME:-} && ! -d ${HOME:-/nonexistent}/.cargo && -w $cargo_home/registry ]]; then
         export CARGO_HOME=$cargo_home
     fi
     if [[ -z ${HOME:-} && -z ${CARGO_HOME:-} ]]; then
         fail "HOME is not set and cargo has nowhere to keep its downloads" "set HOME or CARGO_HOME, then run this again"
     fi
-    # Not from the repository, where it is the pinned toolchain that starts: that one is use_toolchain's.
+    # Outside the repository, which pins a toolchain: use_toolchain checks that one.
     (cd / && cargo --version) >/dev/null 2>&1 || fail "cargo does not start: $(cd / && cargo --version 2>&1 | head -n 1)" \
         "if rustup misses its toolchain, set RUSTUP_HOME or run: rustup toolchain install stable"
 }
@@ -47,18 +47,18 @@ find_cargo() {
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 pinned_rust() { sed -n 's/^channel = "\(.*\)"$/\1/p' "$repository/rust-toolchain.toml"; }
 least_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$repository/Cargo.toml"; }
-# The version of the compiler that is started here, or of a toolchain of rustup's: without downloading one.
+# The version of the default compiler, or of a rustup toolchain, without downloading one.
 rust_version() {
     local command=(rustc)
     if (($# > 0)); then command=(rustup run "$1" rustc); fi
     { (cd / && "${command[@]}" --version 2>/dev/null) || true; } | sed -n 's/^rustc \([^ ]*\) .*/\1/p'
 }
-# Whether a version is this one or newer; a nightly one is not.
+# Whether a version is this one or newer; nightly versions are not.
 at_least() { [[ $1 =~ ^[0-9.]+$ && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]; }
 
-# Sees to it that cargo starts in the repository. rustup obeys rust-toolchain.toml and downloads the version it names; if
-# that can't be had, an installed one that is new enough does. Call it where its RUSTUP_TOOLCHAIN is wanted: it goes before
-# the toolchain files of other repositories too.
+# Makes sure that cargo starts in the repository. rustup downloads the version in rust-toolchain.toml; if it can't, an installed
+# toolchain that is new enough is used. Call it only where its RUSTUP_TOOLCHAIN is wanted, because that also overrides the
+# toolchain files of other repositories.
 use_toolchain() {
     local pinned least name version best=0
     pinned=$(pinned_rust) least=$(least_rust)
@@ -109,7 +109,7 @@ has() {
         git) has_git ;;
         bubblewrap) [[ $(uname -s) != Linux ]] || command -v bwrap >/dev/null 2>&1 ;;
         promtool) command -v promtool >/dev/null 2>&1 ;;
-        # Of use to the tests alone.
+        # Only the tests need these.
         strace | faketime) [[ $(uname -s) != Linux ]] || command -v "$1" >/dev/null 2>&1 ;;
         compiler) command -v cc >/dev/null 2>&1 ;;
     esac
@@ -151,7 +151,7 @@ install_packages() {
     case $manager in
         apt-get)
             as_root apt-get update -qq >/dev/null
-            # The server programs are wanted, not a database server of the system's own.
+            # Install the server programs without creating a system database.
             local without_cluster=/etc/postgresql-common/createcluster.d/agent-orchestrator.conf status=0
             if [[ " $* " == *" postgresql "* ]]; then
                 as_root mkdir -p "$(dirname "$without_cluster")"
@@ -168,7 +168,7 @@ install_packages() {
     esac
 }
 
-# Usage: need NAME…: installs what is missing of it, or ends with the command to type.
+# Usage: need NAME…: installs what is missing, or fails with the command to install it.
 need() {
     local manager missing=() packages=() name command
     manager=$(package_manager)
