@@ -95,7 +95,7 @@ fn used_only_when_served(directory: &Path, data_dir: &str) {
         (
             "[providers.mine]\nbase_url = \"not an address\"\n",
             2,
-            &["mine", "base_url is no address", "https://host/v1"],
+            &["mine", "base_url is not a URL", "https://host/v1"],
         ),
         ("[models]\nprices = \"nowhere.toml\"\n", 2, &["nowhere.toml", "prices"]),
         ("[engine]\nprofiles = \"nowhere\"\n", 2, &["nowhere", "profiles"]),

@@ -310,7 +310,7 @@ async fn hanging_provider_fails_after_the_configured_time() {
             "hang",
             vec![Rule::director().fault(Fault::Hang)],
             "model",
-            &["no response began within 1 s, in 2 attempts", "calls.header_s"],
+            &["no response started within 1 s, in 2 attempts", "calls.header_s"],
             2,
         ),
         case(
