@@ -5,7 +5,7 @@
 //! (`TOKIO_WORKER_THREADS=1`), and a `rename` is a thread's last action on a file: there strace's count suffices, and the
 //! call never happens.
 
-use crate::watch::Watch;
+use crate::watch::{QUIET, Watch};
 use e2e::{server, signal};
 use rustix::process::Signal;
 use std::{

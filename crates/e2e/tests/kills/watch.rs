@@ -10,7 +10,7 @@ use std::{
 use tokio::io::BufReader;
 
 /// How long a stopped process is silent before it is woken again.
-const QUIET: Duration = Duration::from_millis(250);
+pub(super) const QUIET: Duration = Duration::from_millis(250);
 
 /// Parses strace's output.
 pub(crate) struct Watch {
