@@ -54,7 +54,7 @@ impl Failure {
     /// The failure as a reason, for callers that do not retry.
     pub(crate) fn into_reason(self) -> Reason {
         match self {
-            Self::Stopped => Reason::new(ReasonCode::Asked, "the run was stopped"),
+            Self::Stopped => Reason::new(ReasonCode::Requested, "the run was stopped"),
             Self::Final(reason) | Self::Transient(reason) => reason,
             Self::Unusable(text) | Self::TooLong(text) => Reason::new(ReasonCode::Model, text),
         }

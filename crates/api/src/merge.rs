@@ -128,7 +128,7 @@ pub struct MergeSummary {
     pub queued_at: OffsetDateTime,
     /// When it started to wait for a person.
     #[serde(with = "time::serde::rfc3339::option")]
-    pub asked_at: Option<OffsetDateTime>,
+    pub waiting_since: Option<OffsetDateTime>,
     /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,

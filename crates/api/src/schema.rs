@@ -17,15 +17,15 @@ fn one_of(names: impl IntoIterator<Item = &'static str>) -> utoipa::openapi::sch
 }
 
 pub(crate) fn run_state() -> utoipa::openapi::schema::Object {
-    one_of(RunState::ALL.map(RunState::as_str))
+    one_of(RunState::NAMES)
 }
 
 pub(crate) fn task_state() -> utoipa::openapi::schema::Object {
-    one_of(TaskState::ALL.map(TaskState::as_str))
+    one_of(TaskState::NAMES)
 }
 
 pub(crate) fn merge_state() -> utoipa::openapi::schema::Object {
-    one_of(MergeState::ALL.map(MergeState::as_str))
+    one_of(MergeState::NAMES)
 }
 
 pub(crate) fn integrity_flag_kind() -> utoipa::openapi::schema::Object {
@@ -37,50 +37,17 @@ pub(crate) fn decision() -> utoipa::openapi::schema::Object {
 }
 
 pub(crate) fn delivery_step() -> utoipa::openapi::schema::Object {
-    one_of(DeliveryStep::ALL.map(DeliveryStep::as_str))
+    one_of(DeliveryStep::NAMES)
 }
 
 pub(crate) fn delivery_result() -> utoipa::openapi::schema::Object {
-    one_of(DeliveryResult::ALL.map(DeliveryResult::as_str))
+    one_of(DeliveryResult::NAMES)
 }
 
 pub(crate) fn reason_code() -> utoipa::openapi::schema::Object {
-    use ReasonCode as Code;
-    one_of(
-        [
-            Code::Workspace,
-            Code::Plan,
-            Code::Model,
-            Code::Budget,
-            Code::Limit,
-            Code::Worker,
-            Code::Gate,
-            Code::Conflict,
-            Code::Task,
-            Code::Dependency,
-            Code::Poison,
-            Code::Moved,
-            Code::Delivery,
-            Code::Asked,
-            Code::Internal,
-        ]
-        .map(Code::as_str),
-    )
+    one_of(ReasonCode::NAMES)
 }
 
 pub(crate) fn check_source() -> utoipa::openapi::schema::Object {
-    one_of(
-        [
-            CheckSource::Request,
-            CheckSource::Configuration,
-            CheckSource::Detected,
-            CheckSource::NotConfigured,
-        ]
-        .map(|source| match source {
-            CheckSource::Request => "request",
-            CheckSource::Configuration => "configuration",
-            CheckSource::Detected => "detected",
-            CheckSource::NotConfigured => "not_configured",
-        }),
-    )
+    one_of(CheckSource::NAMES)
 }

@@ -1,11 +1,17 @@
 //! Handing a run's work over: the steps, in their order, and what came of each.
 
 use crate::ids::CommitId;
+use crate::names::named;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(DeliveryStep, DeliveryResult);
 
 /// One of the things a delivery does, in the order they are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeliveryStep {
     /// The branch is put into the user's repository.
     Branch,
@@ -18,19 +24,6 @@ pub enum DeliveryStep {
 }
 
 impl DeliveryStep {
-    /// Every step, in its order.
-    pub const ALL: [Self; 4] = [Self::Branch, Self::Checkout, Self::Push, Self::PullRequest];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Branch => "branch",
-            Self::Checkout => "checkout",
-            Self::Push => "push",
-            Self::PullRequest => "pull_request",
-        }
-    }
-
     /// Whether this step can't be done where the other one was not.
     pub const fn needs(self, other: Self) -> bool {
         match self {
@@ -44,6 +37,8 @@ impl DeliveryStep {
 /// What came of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeliveryResult {
     /// There is something that was not there before.
     Created,
@@ -60,28 +55,6 @@ pub enum DeliveryResult {
 }
 
 impl DeliveryResult {
-    /// Every result.
-    pub const ALL: [Self; 6] = [
-        Self::Created,
-        Self::Updated,
-        Self::Already,
-        Self::Skipped,
-        Self::Failed,
-        Self::Refused,
-    ];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Already => "already",
-            Self::Skipped => "skipped",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
-
     /// Whether what was to be is so.
     pub const fn is_good(self) -> bool {
         matches!(self, Self::Created | Self::Updated | Self::Already)

@@ -15,8 +15,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// One entry of a run's log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Event {
     /// The run was accepted.
     RunSubmitted {
@@ -33,7 +34,7 @@ pub enum Event {
         check: Check,
     },
     /// The director's model was asked for a plan, or for a repair of one.
-    PlanAsked {
+    PlanRequested {
         /// 1 for the first time.
         round: u32,
         /// What was wrong with the round before.
@@ -106,7 +107,7 @@ pub enum Event {
         commit: CommitId,
     },
     /// The merge moved on.
-    MergeMoved {
+    MergeProgressed {
         /// Which merge.
         merge: MergeId,
         /// To which step.
@@ -151,7 +152,7 @@ pub enum Event {
         flag: IntegrityFlag,
     },
     /// Nobody could decide a conflict: the merge is out of the queue until a person does.
-    MergeWaits {
+    MergeWaiting {
         /// Which merge.
         merge: MergeId,
         /// Conflicted paths.
@@ -160,7 +161,7 @@ pub enum Event {
         why: String,
     },
     /// A person decided conflicts of a merge that waited; it is in the queue again.
-    MergeAnswered {
+    MergeDecided {
         /// Which merge.
         merge: MergeId,
         /// The paths that were decided.
@@ -210,7 +211,7 @@ pub enum Event {
     /// Everything has landed.
     RunDelivering,
     /// A person asked for the work to be handed over, once more or at last.
-    DeliveryAsked {
+    DeliveryRequested {
         /// Whether the checkout may be fast-forwarded although the run has integrity flags.
         #[serde(default)]
         allow_integrity_flags: bool,
@@ -218,7 +219,7 @@ pub enum Event {
     /// A push is about to be made.
     PushIntended(PushIntent),
     /// A step of the delivery came to something.
-    DeliveryMoved(DeliveryStepEnd),
+    DeliveryStepEnded(DeliveryStepEnd),
     /// The branch is in the user's repository.
     RunCompleted {
         /// The commit that was delivered.
@@ -246,42 +247,7 @@ pub enum Event {
 
 impl Event {
     /// The stable name of this kind of event, as its `kind` field has it.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::RunSubmitted { .. } => "run_submitted",
-            Self::WorkspacePrepared { .. } => "workspace_prepared",
-            Self::PlanAsked { .. } => "plan_asked",
-            Self::PlanSaved { .. } => "plan_saved",
-            Self::TaskReady => "task_ready",
-            Self::TaskClaimed { .. } => "task_claimed",
-            Self::TurnAnswered { .. } => "turn_answered",
-            Self::ToolStarted { .. } => "tool_started",
-            Self::ModelRetried { .. } => "model_retried",
-            Self::TaskBlocked { .. } => "task_blocked",
-            Self::AttemptEnded { .. } => "attempt_ended",
-            Self::MergeQueued { .. } => "merge_queued",
-            Self::MergeMoved { .. } => "merge_moved",
-            Self::ConflictDecided { .. } => "conflict_decided",
-            Self::GateFinished { .. } => "gate_finished",
-            Self::IntegrityFlagged { .. } => "integrity_flagged",
-            Self::MergeWaits { .. } => "merge_waits",
-            Self::MergeAnswered { .. } => "merge_answered",
-            Self::LandingIntended { .. } => "landing_intended",
-            Self::MergeEnded { .. } => "merge_ended",
-            Self::TaskCompleted { .. } => "task_completed",
-            Self::TaskReturned { .. } => "task_returned",
-            Self::TaskFailed { .. } => "task_failed",
-            Self::TaskCancelled { .. } => "task_cancelled",
-            Self::TaskRecovered { .. } => "task_recovered",
-            Self::RunDelivering => "run_delivering",
-            Self::DeliveryAsked { .. } => "delivery_asked",
-            Self::PushIntended(_) => "push_intended",
-            Self::DeliveryMoved(_) => "delivery_moved",
-            Self::RunCompleted { .. } => "run_completed",
-            Self::EffectFailed { .. } => "effect_failed",
-            Self::RunFailed { .. } => "run_failed",
-            Self::RunExpired => "run_expired",
-            Self::RunCancelled => "run_cancelled",
-        }
+    pub fn kind(&self) -> &'static str {
+        self.into()
     }
 }

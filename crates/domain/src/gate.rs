@@ -1,12 +1,18 @@
 //! What the gate reports about a merged tree.
 
+use crate::names::named;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(GateVerdict);
 
 /// The gate's verdict on a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum GateVerdict {
     /// The check command succeeded.
     Passed,
@@ -19,19 +25,6 @@ pub enum GateVerdict {
 }
 
 impl GateVerdict {
-    /// Every verdict.
-    pub const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::CouldNotRun, Self::NotConfigured];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Failed => "failed",
-            Self::CouldNotRun => "could_not_run",
-            Self::NotConfigured => "not_configured",
-        }
-    }
-
     /// As people read it: `could not run`.
     pub const fn in_words(self) -> &'static str {
         match self {

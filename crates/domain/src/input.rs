@@ -44,7 +44,7 @@ pub enum Input {
         reason: Reason,
     },
     /// A person asked for the work to be handed over, once more or at last.
-    DeliverAsked {
+    DeliveryRequested {
         /// Whether the checkout may be fast-forwarded although the run has integrity flags.
         allow_integrity_flags: bool,
     },
@@ -54,7 +54,7 @@ pub enum Input {
         intent: PushIntent,
     },
     /// A step of the delivery came to something.
-    DeliveryMoved {
+    DeliveryStepEnded {
         /// To what.
         end: DeliveryStepEnd,
     },
@@ -68,7 +68,7 @@ pub enum Input {
     /// The trees and outputs of the run, which has ended, are given up.
     Expired,
     /// A person asked for the run to end.
-    CancelAsked,
+    CancelRequested,
 
     /// An attempt at a task ended.
     AttemptEnded {

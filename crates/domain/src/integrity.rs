@@ -3,12 +3,17 @@
 //! A flag refuses nothing. It is shown wherever the run is, and a run with flags moves the user's checkout only with
 //! consent.
 
+use crate::names::named;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(IntegrityFlagKind);
 
 /// What a flag is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum IntegrityFlagKind {
     /// A file that the check command runs was changed.
     CheckChanged,
@@ -44,74 +49,6 @@ pub enum IntegrityFlagKind {
     PackageScript,
     /// A link that leads out of the repository.
     LinkOutside,
-}
-
-impl IntegrityFlagKind {
-    /// Every kind.
-    pub const ALL: [Self; 17] = [
-        Self::CheckChanged,
-        Self::RunnerConfigurationChanged,
-        Self::TestsChanged,
-        Self::TestsDeleted,
-        Self::FewerTests,
-        Self::NewSkips,
-        Self::WeakerAssertions,
-        Self::ResultUnreadable,
-        Self::ResultPrinted,
-        Self::ProcessExit,
-        Self::ExecutableByGit,
-        Self::GitAttributesFilter,
-        Self::EditorTask,
-        Self::Workflow,
-        Self::Direnv,
-        Self::PackageScript,
-        Self::LinkOutside,
-    ];
-
-    /// Every name, in the order of [`Self::ALL`].
-    pub const NAMES: [&'static str; 17] = {
-        let mut names = [""; 17];
-        let mut place = 0;
-        while place < names.len() {
-            names[place] = Self::ALL[place].as_str();
-            place += 1;
-        }
-        names
-    };
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CheckChanged => "check_changed",
-            Self::RunnerConfigurationChanged => "runner_configuration_changed",
-            Self::TestsChanged => "tests_changed",
-            Self::TestsDeleted => "tests_deleted",
-            Self::FewerTests => "fewer_tests",
-            Self::NewSkips => "new_skips",
-            Self::WeakerAssertions => "weaker_assertions",
-            Self::ResultUnreadable => "result_unreadable",
-            Self::ResultPrinted => "result_printed",
-            Self::ProcessExit => "process_exit",
-            Self::ExecutableByGit => "executable_by_git",
-            Self::GitAttributesFilter => "git_attributes_filter",
-            Self::EditorTask => "editor_task",
-            Self::Workflow => "workflow",
-            Self::Direnv => "direnv",
-            Self::PackageScript => "package_script",
-            Self::LinkOutside => "link_outside",
-        }
-    }
-
-    /// The kind of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-impl fmt::Display for IntegrityFlagKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
 }
 
 /// One finding about one merge.

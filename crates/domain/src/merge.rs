@@ -2,14 +2,19 @@
 
 use crate::{
     ids::{CommitId, TaskId},
+    names::named,
     run::Reason,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(MergeState, Layer, Decision);
 
 /// Where a merge stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum MergeState {
     /// It waits its turn.
     Queued,
@@ -30,47 +35,50 @@ pub enum MergeState {
 }
 
 impl MergeState {
-    /// Every state, in the order of a merge's life.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Merging,
-        Self::Resolving,
-        Self::Verifying,
-        Self::Waiting,
-        Self::Landed,
-        Self::Rejected,
-        Self::Error,
-    ];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
+    /// Whether the merge has ended.
+    pub const fn is_final(self) -> bool {
         match self {
-            Self::Queued => "queued",
-            Self::Merging => "merging",
-            Self::Resolving => "resolving",
-            Self::Verifying => "verifying",
-            Self::Waiting => "waiting",
-            Self::Landed => "landed",
-            Self::Rejected => "rejected",
-            Self::Error => "error",
+            Self::Queued | Self::Merging | Self::Resolving | Self::Verifying | Self::Waiting => false,
+            Self::Landed | Self::Rejected | Self::Error => true,
         }
     }
 
-    /// The state of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    /// Whether a merger works on it in its turn.
+    pub const fn is_mergeable(self) -> bool {
+        match self {
+            Self::Queued | Self::Merging | Self::Resolving | Self::Verifying => true,
+            Self::Waiting | Self::Landed | Self::Rejected | Self::Error => false,
+        }
     }
-}
 
-impl fmt::Display for MergeState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+    /// Whether it is out of the queue until a person decides.
+    pub const fn waits_for_person(self) -> bool {
+        match self {
+            Self::Waiting => true,
+            Self::Queued
+            | Self::Merging
+            | Self::Resolving
+            | Self::Verifying
+            | Self::Landed
+            | Self::Rejected
+            | Self::Error => false,
+        }
+    }
+
+    /// Whether it ended without landing, so that the same commit can be submitted again.
+    pub const fn can_be_resubmitted(self) -> bool {
+        match self {
+            Self::Rejected | Self::Error => true,
+            Self::Queued | Self::Merging | Self::Resolving | Self::Verifying | Self::Waiting | Self::Landed => false,
+        }
     }
 }
 
 /// Who decides a conflict, in the order they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Layer {
     /// A rule for files that are generated or only appended to.
     Generated,
@@ -87,31 +95,12 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Every layer, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Generated,
-        Self::Remembered,
-        Self::Driver,
-        Self::Model,
-        Self::Worker,
-        Self::Person,
-    ];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
+    /// Whether its decisions are remembered for the same hunk once they have landed.
+    pub const fn is_learned(self) -> bool {
         match self {
-            Self::Generated => "generated",
-            Self::Remembered => "remembered",
-            Self::Driver => "driver",
-            Self::Model => "model",
-            Self::Worker => "worker",
-            Self::Person => "person",
+            Self::Model | Self::Person => true,
+            Self::Generated | Self::Remembered | Self::Driver | Self::Worker => false,
         }
-    }
-
-    /// The layer of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|layer| layer.as_str() == text)
     }
 }
 
@@ -128,7 +117,8 @@ pub fn decision_in_words(layer: &str, result: &str) -> String {
 }
 
 /// What a layer made of a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Decision {
     /// It is decided.
     Resolved,
@@ -136,17 +126,6 @@ pub enum Decision {
     Declined,
     /// The layer could not do its work; the next is asked.
     Failed,
-}
-
-impl Decision {
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolved => "resolved",
-            Self::Declined => "declined",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// What a person decided about a conflicting path.
@@ -209,7 +188,7 @@ pub enum Answer {
         note: String,
     },
     /// The work is given up: its task has failed.
-    GivenUp {
+    Abandoned {
         /// Why.
         reason: String,
     },

@@ -1,11 +1,15 @@
 //! Money as an integer: nano-dollars, so that sums are exact and no rounding hides a cost.
 
+use crate::names::named;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     iter::Sum,
     ops::{Add, AddAssign, Sub},
 };
+use strum::{EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(CallState);
 
 /// An amount of money in billionths of a dollar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,5 +71,27 @@ impl Sub for NanoDollars {
 impl Sum for NanoDollars {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// State of a model call in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum CallState {
+    /// Its upper bound is reserved.
+    Reserved,
+    /// Its cost is known and counted.
+    Settled,
+    /// Its answer was lost. Its cost is unknown, so the upper bound stays reserved.
+    Lost,
+}
+
+impl CallState {
+    /// Whether an answer can still settle it. A lost call is settled when its answer arrives after all.
+    pub const fn can_be_settled(self) -> bool {
+        match self {
+            Self::Reserved | Self::Lost => true,
+            Self::Settled => false,
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! What a kind of worker may do, as far as the rules care.
 
+use crate::names::named;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(Change);
 
 /// Whether a worker's tree must differ from where it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Change {
     /// An empty change is a failure: this worker was asked to make something.
     Required,

@@ -1,12 +1,21 @@
 //! A run: one objective on one workspace.
 
-use crate::{ids::CommitId, ids::RunId, money::NanoDollars};
+use crate::{
+    ids::{CommitId, RunId},
+    money::NanoDollars,
+    names::named,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(RunState, ReasonCode, CheckSource);
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum RunState {
     /// The workspace is being prepared and the plan made.
     Planning,
@@ -23,42 +32,28 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// Every state, in the order of a run's life.
-    pub const ALL: [Self; 6] = [
-        Self::Planning,
-        Self::Running,
-        Self::Delivering,
-        Self::Complete,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
+    /// Whether the run has ended.
+    pub const fn is_final(self) -> bool {
         match self {
-            Self::Planning => "planning",
-            Self::Running => "running",
-            Self::Delivering => "delivering",
-            Self::Complete => "complete",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
+            Self::Planning | Self::Running | Self::Delivering => false,
+            Self::Complete | Self::Failed | Self::Cancelled => true,
         }
     }
 
-    /// The state of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    /// Whether its ready tasks can be claimed.
+    pub const fn allows_claims(self) -> bool {
+        match self {
+            Self::Running => true,
+            Self::Planning | Self::Delivering | Self::Complete | Self::Failed | Self::Cancelled => false,
+        }
     }
 
-    /// Whether nothing more will happen.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl fmt::Display for RunState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+    /// Whether the run fails at its deadline. Once all work has landed, the limits of the delivery apply instead.
+    pub const fn has_deadline(self) -> bool {
+        match self {
+            Self::Planning | Self::Running => true,
+            Self::Delivering | Self::Complete | Self::Failed | Self::Cancelled => false,
+        }
     }
 }
 
@@ -90,6 +85,8 @@ impl fmt::Display for Reason {
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum ReasonCode {
     /// The workspace can't be worked on.
     Workspace,
@@ -118,32 +115,9 @@ pub enum ReasonCode {
     /// Handing the branch over failed.
     Delivery,
     /// A person asked for it.
-    Asked,
+    Requested,
     /// The product's own fault, or the machine's: disk, database, sandbox.
     Internal,
-}
-
-impl ReasonCode {
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Workspace => "workspace",
-            Self::Plan => "plan",
-            Self::Model => "model",
-            Self::Budget => "budget",
-            Self::Limit => "limit",
-            Self::Worker => "worker",
-            Self::Gate => "gate",
-            Self::Conflict => "conflict",
-            Self::Task => "task",
-            Self::Dependency => "dependency",
-            Self::Poison => "poison",
-            Self::Moved => "moved",
-            Self::Delivery => "delivery",
-            Self::Asked => "asked",
-            Self::Internal => "internal",
-        }
-    }
 }
 
 /// How the tree that lands is checked.
@@ -158,6 +132,8 @@ pub struct Check {
 /// Where a check command comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum CheckSource {
     /// The request named it.
     Request,

@@ -2,15 +2,20 @@
 
 use crate::{
     ids::{CommitId, Fence, TaskId, TaskKey},
+    names::named,
     profile::Change,
     run::{Reason, ReasonCode},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, EnumCount, EnumString, VariantArray, VariantNames};
+
+named!(TaskState, Outcome);
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum TaskState {
     /// It waits for others.
     Planned,
@@ -29,44 +34,44 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Every state, in the order of a task's life.
-    pub const ALL: [Self; 7] = [
-        Self::Planned,
-        Self::Ready,
-        Self::Active,
-        Self::Merging,
-        Self::Complete,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
+    /// Whether the task has ended.
+    pub const fn is_final(self) -> bool {
         match self {
-            Self::Planned => "planned",
-            Self::Ready => "ready",
-            Self::Active => "active",
-            Self::Merging => "merging",
-            Self::Complete => "complete",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
+            Self::Planned | Self::Ready | Self::Active | Self::Merging => false,
+            Self::Complete | Self::Failed | Self::Cancelled => true,
         }
     }
 
-    /// The state of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    /// Whether a worker can claim it.
+    pub const fn is_claimable(self) -> bool {
+        match self {
+            Self::Ready => true,
+            Self::Planned | Self::Active | Self::Merging | Self::Complete | Self::Failed | Self::Cancelled => false,
+        }
     }
 
-    /// Whether nothing more will happen to the task.
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Complete | Self::Failed | Self::Cancelled)
+    /// Whether a worker holds it.
+    pub const fn is_held(self) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Planned | Self::Ready | Self::Merging | Self::Complete | Self::Failed | Self::Cancelled => false,
+        }
     }
-}
 
-impl fmt::Display for TaskState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+    /// Whether its work is in the merge queue or waits there for a person.
+    pub const fn is_merging(self) -> bool {
+        match self {
+            Self::Merging => true,
+            Self::Planned | Self::Ready | Self::Active | Self::Complete | Self::Failed | Self::Cancelled => false,
+        }
+    }
+
+    /// Whether the tasks that depend on it can go on.
+    pub const fn satisfies_dependents(self) -> bool {
+        match self {
+            Self::Complete => true,
+            Self::Planned | Self::Ready | Self::Active | Self::Merging | Self::Failed | Self::Cancelled => false,
+        }
     }
 }
 
@@ -113,6 +118,8 @@ pub struct Child {
 /// What the worker says of its own work. Advisory: the tree and the gate decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display, EnumCount, EnumString, VariantArray, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// All of it.
     Done,
@@ -122,18 +129,6 @@ pub enum Outcome {
     Blocked,
     /// It can't be done as asked.
     Impossible,
-}
-
-impl Outcome {
-    /// As the interfaces and the database write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Partial => "partial",
-            Self::Blocked => "blocked",
-            Self::Impossible => "impossible",
-        }
-    }
 }
 
 /// How an attempt ended.
@@ -153,7 +148,7 @@ pub enum AttemptEnd {
         reason: Reason,
     },
     /// It can't get there however often it is tried: a refused budget, a rejected key.
-    GaveUp {
+    Unrecoverable {
         /// Why.
         reason: Reason,
     },
@@ -165,7 +160,7 @@ impl AttemptEnd {
     /// Why the attempt failed, given whether its task must change something; `None` where it did not fail.
     pub fn failure(&self, change: Change) -> Option<Reason> {
         match (self, change) {
-            (Self::Failed { reason } | Self::GaveUp { reason }, _) => Some(reason.clone()),
+            (Self::Failed { reason } | Self::Unrecoverable { reason }, _) => Some(reason.clone()),
             (Self::Unchanged, Change::Required) => Some(Reason::new(
                 ReasonCode::Worker,
                 "the worker reported the task as done, but nothing in the tree has changed",
@@ -182,7 +177,7 @@ impl AttemptEnd {
             Self::Failed { reason } => Self::Failed {
                 reason: rewritten(reason),
             },
-            Self::GaveUp { reason } => Self::GaveUp {
+            Self::Unrecoverable { reason } => Self::Unrecoverable {
                 reason: rewritten(reason),
             },
             Self::Submitted { .. } | Self::Unchanged | Self::Released => self,

@@ -46,7 +46,7 @@ pub(crate) fn attempt_ended(stored: &serde_json::Value, claimed: &Claimed, start
     let error = match end {
         AttemptEnd::Released => return,
         AttemptEnd::Submitted { .. } | AttemptEnd::Unchanged => None,
-        AttemptEnd::Failed { reason } | AttemptEnd::GaveUp { reason } => Some(reason.code.as_str()),
+        AttemptEnd::Failed { reason } | AttemptEnd::Unrecoverable { reason } => Some(reason.code.as_str()),
     };
     let run = of_run(stored);
     let own = of_attempt(&run, claimed.task, claimed.attempt);

@@ -326,7 +326,7 @@ async fn a_decision_that_landed_is_remembered_and_asks_nobody() {
     let reason = reasons(&harness, second.id, Layer::Remembered).await;
     assert!(reason.contains(&format!("in run {}", first.id.short())), "{reason}");
     assert_eq!(resolver_calls(&harness), 2, "one for each hunk that was new");
-    let kept: Vec<(String, i64)> = sqlx::query_as("select path, uses from remembered order by path")
+    let kept: Vec<(String, i64)> = sqlx::query_as("select path, uses from remembered_resolution order by path")
         .fetch_all(harness.database.pool())
         .await
         .unwrap();

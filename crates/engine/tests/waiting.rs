@@ -93,7 +93,7 @@ async fn asked(harness: &Harness, run: RunId, times: usize) -> MergeId {
         };
         let task = task_that(harness, run, waiting).await;
         assert_eq!(task.state, TaskState::Merging);
-        if harness.log(run).await.matches(" merge_waits ").count() >= times {
+        if harness.log(run).await.matches(" merge_waiting ").count() >= times {
             return task.merge.unwrap().id;
         }
         harness.engine.changed(run, i64::MAX).await;
@@ -180,7 +180,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
     ));
     let unknown = harness.engine.give_merge_up(MergeId(4711), "no", "").await.unwrap_err();
     assert!(matches!(unknown, AnswerError::Unknown(MergeId(4711))));
-    assert!(harness.log(run).await.find("merge_answered").is_none());
+    assert!(harness.log(run).await.find("merge_decided").is_none());
 
     let text = TEXT.replace("two\n", "two left\ntwo right\n");
     let tip = view.tip.unwrap().0;

@@ -240,7 +240,7 @@ pub(crate) fn merge(merge: view::MergeView) -> api::Merge {
         tip: merge.tip.map(|commit| commit.0),
         merge_commit: merge.merged.map(|commit| commit.0),
         tree: merge.tree,
-        method: merge.how,
+        method: merge.method,
         conflicts: merge.conflicts,
         gate: merge.gate,
         reason: merge.reason.map(Into::into),
@@ -276,7 +276,7 @@ pub(crate) fn merge_summary(line: view::MergeLine) -> api::MergeSummary {
         conflicts: line.conflicts,
         reason: line.reason.map(Into::into),
         queued_at: line.queued_at,
-        asked_at: line.asked_at,
+        waiting_since: line.waiting_since,
         ended_at: line.ended_at,
     }
 }

@@ -9,7 +9,11 @@ use crate::{
     timed::timed,
     tx::Tx,
 };
-use domain::{CommitId, Fence, NanoDollars, RunId, TaskId, event::Event, task::AttemptEnd};
+use domain::{
+    CommitId, Fence, NanoDollars, RunId, TaskId,
+    event::Event,
+    task::{AttemptEnd, TaskState},
+};
 use serde_json::Value;
 
 /// Whether the attempt is still the one that counts.
@@ -164,9 +168,10 @@ impl Tx {
         let row = timed(
             "select",
             sqlx::query!(
-                r#"select fence = $2 and state = 'active' as "held!" from task where id = $1"#,
+                r#"select fence = $2 and state = any ($3) as "held!" from task where id = $1"#,
                 writer.task.0,
                 writer.fence.0,
+                &TaskState::names(TaskState::is_held),
             )
             .fetch_optional(&mut *self.inner),
         )
@@ -321,7 +326,7 @@ impl Store {
             "update",
             sqlx::query!(
                 r#"with held as (
-                       select 1 from task t where t.id = $6 and t.fence = $7 and t.state = 'active'),
+                       select 1 from task t where t.id = $6 and t.fence = $7 and t.state = any ($9)),
                    snapshotted as (
                        update attempt set snapshot = $8
                        where id = $1 and $8::text is not null and exists (select 1 from held)),
@@ -338,6 +343,7 @@ impl Store {
                 writer.task.0,
                 writer.fence.0,
                 snapshot.map(|commit| commit.0.as_str()),
+                &TaskState::names(TaskState::is_held),
             )
             .fetch_one(&self.pool),
         )
@@ -354,7 +360,7 @@ impl Store {
             "update",
             sqlx::query!(
                 "with held as (
-                     select 1 from task t where t.id = $4 and t.fence = $5 and t.state = 'active'),
+                     select 1 from task t where t.id = $4 and t.fence = $5 and t.state = any ($6)),
                  snapshotted as (
                      update attempt set snapshot = $3
                      where id = $1 and $3::text is not null and exists (select 1 from held))
@@ -364,6 +370,7 @@ impl Store {
                 snapshot.map(|commit| commit.0.as_str()),
                 writer.task.0,
                 writer.fence.0,
+                &TaskState::names(TaskState::is_held),
             )
             .execute(&self.pool),
         )

@@ -1,7 +1,7 @@
 //! Claiming ready tasks, and finding those whose process is gone.
 
 use crate::{Error, Holder, Store, timed::timed};
-use domain::{Fence, RunId, TaskId, TaskKey, event::Event};
+use domain::{Fence, RunId, TaskId, TaskKey, event::Event, run::RunState, task::TaskState};
 
 /// A task that this process holds from now on.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Store {
             sqlx::query!(
                 r#"with chosen as (
                        select id, max_active - active as room from run
-                       where ended_at is null and state = 'running' and ready > 0 and active < max_active
+                       where ended_at is null and state = any ($5) and ready > 0 and active < max_active
                          and worker_provider <> all($4)
                          and exists (select 1 from task t where t.run = run.id and t.claimable
                                      and (t.wake_at is null or t.wake_at <= now()))
@@ -65,7 +65,7 @@ impl Store {
                        where t.run = c.id and t.claimable and (t.wake_at is null or t.wake_at <= now())
                        order by t.priority desc, t.id limit least($3, (select room from chosen)) for no key update of t),
                    taken as (
-                       update task t set claimable = false, state = 'active', fence = fence + 1,
+                       update task t set claimable = false, state = $6, fence = fence + 1,
                            attempt = attempt + case when resume then 0 else 1 end, resume = false,
                            process = $1, epoch = $2, started_at = coalesce(started_at, now())
                        from picked p where t.id = p.id
@@ -83,6 +83,8 @@ impl Store {
                 holder.epoch.0,
                 slots,
                 full_providers,
+                &RunState::names(RunState::allows_claims),
+                TaskState::Active.as_str(),
             )
             .fetch_all(&mut *tx.inner),
         )
@@ -125,12 +127,13 @@ impl Store {
                        select t.id, t.run, t.fence, t.blocked_on,
                            'a free slot of provider ' || r.worker_provider as reason
                        from run r join task t on t.run = r.id
-                       where r.ended_at is null and r.state = 'running' and r.ready > 0 and r.active < r.max_active
+                       where r.ended_at is null and r.state = any ($3) and r.ready > 0 and r.active < r.max_active
                          and r.worker_provider = any($1) and t.claimable and (t.wake_at is null or t.wake_at <= now())
                        order by r.vtime, r.created_at, t.priority desc, t.id limit $2) next
                    where blocked_on is distinct from reason"#,
                 full_providers,
                 slots,
+                &RunState::names(RunState::allows_claims),
             )
             .fetch_all(&self.pool),
         )
@@ -157,12 +160,13 @@ impl Store {
                                where a.task = t.id and a.fence = t.fence and u.ended_at > a.claimed_at)
                            as "progressed!"
                    from run r join task t on t.run = r.id left join process p on p.id = t.process
-                   where r.ended_at is null and r.active > 0 and t.state = 'active'
+                   where r.ended_at is null and r.active > 0 and t.state = any ($3)
                      and (t.process, t.epoch) is distinct from ($1, $2)
                      and (p.id is null or p.epoch <> t.epoch or p.expires_at < now())
                    order by t.run, t.id limit 1000"#,
                 holder.process.0,
                 holder.epoch.0,
+                &TaskState::names(TaskState::is_held),
             )
             .fetch_all(&self.pool),
         )
@@ -191,9 +195,10 @@ impl Store {
                                where a.task = t.id and a.fence = t.fence and u.ended_at > a.claimed_at)
                            as "progressed!"
                    from run r join task t on t.run = r.id
-                   where r.ended_at is null and r.active > 0 and t.state = 'active' and t.process = $1 and t.epoch = $2"#,
+                   where r.ended_at is null and r.active > 0 and t.state = any ($3) and t.process = $1 and t.epoch = $2"#,
                 holder.process.0,
                 holder.epoch.0,
+                &TaskState::names(TaskState::is_held),
             )
             .fetch_all(&self.pool),
         )

@@ -399,16 +399,25 @@ async fn check_schema(connection: &mut PgConnection, server: &str) -> Result<(),
     if !made {
         return Err(OpenError::Empty { server });
     }
-    let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
-        .fetch_one(&mut *connection)
+    let applied: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+        .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
     let known = newest();
-    match found {
-        None => Err(OpenError::Empty { server }),
-        Some(found) if found > known => Err(OpenError::Newer { server, found, known }),
-        Some(found) if found < known => Err(OpenError::Older { server, found, known }),
-        Some(_) => Ok(()),
+    let Some(found) = applied.last().copied() else {
+        return Err(OpenError::Empty { server });
+    };
+    if found > known {
+        return Err(OpenError::Newer { server, found, known });
+    }
+    let is_missing = |version: &i64| !applied.contains(version);
+    match MIGRATIONS.iter().map(|migration| migration.version).find(is_missing) {
+        Some(missing) => {
+            let before = applied.into_iter().filter(|version| *version < missing);
+            let found = before.max().unwrap_or(0);
+            Err(OpenError::Older { server, found, known })
+        }
+        None => Ok(()),
     }
 }
 

@@ -33,7 +33,7 @@ impl Tx {
     pub async fn insert_effect(&mut self, run: RunId, effect: &Effect) -> Result<(), Error> {
         let payload = effect
             .payload()
-            .map_err(|error| Error::corrupt("effect.payload", &error))?;
+            .map_err(|error| Error::encoding("effect.payload", error))?;
         timed(
             "insert",
             sqlx::query!(

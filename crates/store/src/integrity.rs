@@ -4,6 +4,7 @@ use crate::{Error, Store, merge::Hold, storable::text, timed::timed, tx::Tx};
 use domain::{
     RunId,
     integrity::{IntegrityFlag, IntegrityFlagKind},
+    merge::MergeState,
 };
 
 /// What the delivery asks before it moves the user's checkout.
@@ -76,8 +77,9 @@ impl Store {
         let allowed = timed("select", query.fetch_one(&self.pool)).await?;
         let query = sqlx::query!(
             "select f.kind, f.path, f.detail from integrity_flag f join merge m on m.id = f.merge
-             where f.run = $1 and m.state = 'landed' order by f.id",
+             where f.run = $1 and m.state = $2 order by f.id",
             run.0,
+            MergeState::Landed.as_str(),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let flags = rows

@@ -1,7 +1,7 @@
 //! The ledger: money is reserved before a model is called and settled after, in one place.
 
 use crate::{Error, Holder, Store, storable::text, timed::timed};
-use domain::{NanoDollars, RunId, TaskId, run::Spending};
+use domain::{NanoDollars, RunId, TaskId, money::CallState, run::Spending};
 
 /// A call that is about to be made.
 #[derive(Clone, Debug)]
@@ -80,8 +80,9 @@ impl Store {
         let row = timed(
             "insert",
             sqlx::query!(
-                "insert into model_call (run, task, attempt, role, provider, model_asked, reserved, process, epoch)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id",
+                "insert into model_call (run, task, attempt, role, provider, model_requested, reserved, process, epoch,
+                     state)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id",
                 call.run.0,
                 call.task.map(|task| task.0),
                 call.attempt,
@@ -91,6 +92,7 @@ impl Store {
                 call.upper_bound.0,
                 holder.process.0,
                 holder.epoch.0,
+                CallState::Reserved.as_str(),
             )
             .fetch_one(&mut *tx.inner),
         )
@@ -131,10 +133,10 @@ impl Store {
             "update",
             sqlx::query!(
                 "with settled as (
-                     update model_call set state = 'settled', status = $2, model = $3, cost = $4, input_tokens = $5,
+                     update model_call set state = $13, status = $2, model = $3, cost = $4, input_tokens = $5,
                          output_tokens = $6, cached_tokens = $7, reasoning_tokens = $8, requests = $9,
                          duration_ms = $10, first_token_ms = $11, error = $12, settled_at = now()
-                     where id = $1 and state <> 'settled' returning run, reserved)
+                     where id = $1 and state = any ($14) returning run, reserved)
                  update budget b set reserved = b.reserved - s.reserved, spent = b.spent + coalesce($4, 0)
                  from settled s where b.run = s.run",
                 call,
@@ -149,6 +151,8 @@ impl Store {
                 settlement.duration_ms,
                 settlement.first_token_ms,
                 settlement.error.as_deref().map(|error| text(error).into_owned()),
+                CallState::Settled.as_str(),
+                &CallState::names(CallState::can_be_settled),
             )
             .execute(&self.pool),
         )
@@ -165,13 +169,14 @@ impl Store {
         timed(
             "update",
             sqlx::query!(
-                "update model_call set state = 'lost', status = 'lost', settled_at = now(), error = $2,
+                "update model_call set state = $5, status = $5, settled_at = now(), error = $2,
                      requests = $3, duration_ms = $4
                  where id = $1 and settled_at is null",
                 call,
                 &*text(error),
                 requests,
                 duration_ms,
+                CallState::Lost.as_str(),
             )
             .execute(&self.pool),
         )
@@ -187,10 +192,11 @@ impl Store {
         timed(
             "update",
             sqlx::query!(
-                "update model_call set state = 'lost', status = 'lost', settled_at = now(),
+                "update model_call set state = $2, status = $2, settled_at = now(),
                      error = 'the call was dropped before its answer'
                  where attempt = $1 and settled_at is null",
                 attempt,
+                CallState::Lost.as_str(),
             )
             .execute(&self.pool),
         )
@@ -210,7 +216,7 @@ impl Store {
             "update",
             sqlx::query!(
                 r#"with lost as (
-                       update model_call m set state = 'lost', status = 'lost', settled_at = now(),
+                       update model_call m set state = $3, status = $3, settled_at = now(),
                            error = 'the process died before the answer was recorded'
                        where m.settled_at is null and (m.process, m.epoch) is distinct from ($1, $2) and not exists (
                            select 1 from process p
@@ -219,6 +225,7 @@ impl Store {
                    select coalesce(sum(reserved), 0)::bigint as "lost!" from lost"#,
                 holder.process.0,
                 holder.epoch.0,
+                CallState::Lost.as_str(),
             )
             .fetch_one(&self.pool),
         )

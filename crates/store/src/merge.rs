@@ -37,8 +37,8 @@ pub struct QueuedMerge {
     pub waited_ms: i64,
     /// When it was queued, in seconds since 1970.
     pub queued_unix_s: f64,
-    /// How often a merger has taken it up.
-    pub begun: u32,
+    /// How often a merger claimed it.
+    pub claims: u32,
 }
 
 /// Work that is in the branch.
@@ -63,16 +63,18 @@ impl Tx {
         timed(
             "insert",
             sqlx::query!(
-                "insert into merge (run, task, attempt, commit)
-                 select $1, $2, attempt, $3 from task where id = $2
+                "insert into merge (run, task, attempt, commit, state)
+                 select $1, $2, attempt, $3, $4 from task where id = $2
                  on conflict (run, task, commit) do update
-                     set state = 'queued', ended_at = null, queued_at = now(), attempt = excluded.attempt,
-                         reason = null, started_at = null, begun = 0, failures = 0, last_failure = null, wait_ms = null, merge_ms = null, gate = null,
+                     set state = excluded.state, ended_at = null, queued_at = now(), attempt = excluded.attempt,
+                         reason = null, started_at = null, claims = 0, failures = 0, last_failure = null, wait_ms = null, merge_ms = null, gate = null,
                          intended_at = null, intent_fence = null, intent_place = null
-                     where merge.state in ('rejected', 'error')",
+                     where merge.state = any ($5)",
                 run.0,
                 task.0,
                 commit.0,
+                MergeState::Queued.as_str(),
+                &MergeState::names(MergeState::can_be_resubmitted),
             )
             .execute(&mut *self.inner),
         )
@@ -88,10 +90,11 @@ impl Tx {
         timed(
             "update",
             sqlx::query!(
-                "update merge set state = 'rejected', reason = $2, ended_at = now()
+                "update merge set state = $3, reason = $2, ended_at = now()
                  where task = $1 and ended_at is null and intended_at is null",
                 task.0,
                 document("merge.reason", reason)?,
+                MergeState::Rejected.as_str(),
             )
             .execute(&mut *self.inner),
         )
@@ -130,7 +133,7 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select m.run, min(m.id) as first from merge m
-                   where m.ended_at is null and m.state <> 'waiting' and m.run <> all ($3)
+                   where m.ended_at is null and m.state = any ($4) and m.run <> all ($3)
                      and not exists (select 1 from lease l join process p on p.id = l.process and p.epoch = l.epoch
                          where l.name = 'merge:' || m.run::text and p.expires_at >= now()
                            and (l.process, l.epoch) is distinct from ($1, $2))
@@ -138,6 +141,7 @@ impl Store {
                 holder.process.0,
                 holder.epoch.0,
                 &merging,
+                &MergeState::names(MergeState::is_mergeable),
             )
             .fetch_all(&self.pool),
         )
@@ -155,16 +159,17 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select m.id, m.task, t.key, m.attempt, m.commit, m.state, m.tip, m.merged,
-                       m.intended_at is not null as "intended!", m.begun, m.conflicts <> '[]'::jsonb as "conflicted!",
+                       m.intended_at is not null as "intended!", m.claims, m.conflicts <> '[]'::jsonb as "conflicted!",
                        (extract(epoch from now() - m.queued_at) * 1000)::bigint as "waited_ms!",
                        extract(epoch from m.queued_at)::float8 as "queued_unix_s!"
                    from merge m join task t on t.id = m.task
-                   where m.run = $1 and m.ended_at is null and m.state <> 'waiting'
+                   where m.run = $1 and m.ended_at is null and m.state = any ($4)
                    order by (m.intended_at is null), m.intended_at, m.intent_place,
                        m.queued_at - make_interval(secs => $2::float8 * t.priority), m.id limit $3"#,
                 run.0,
                 level_s,
                 limit,
+                &MergeState::names(MergeState::is_mergeable),
             )
             .fetch_all(&self.pool),
         )
@@ -184,7 +189,7 @@ impl Store {
                 conflicted: row.conflicted,
                 waited_ms: row.waited_ms,
                 queued_unix_s: row.queued_unix_s,
-                begun: row.begun as u32,
+                claims: row.claims as u32,
             })
         });
         entries.collect()
@@ -198,9 +203,10 @@ impl Store {
         let row = timed(
             "select",
             sqlx::query!(
-                "select merged from merge where run = $1 and state = 'landed'
+                "select merged from merge where run = $1 and state = $2
                  order by ended_at desc, intent_place desc nulls last, id desc limit 1",
                 run.0,
+                MergeState::Landed.as_str(),
             )
             .fetch_optional(&self.pool),
         )
@@ -218,8 +224,9 @@ impl Store {
             sqlx::query!(
                 r#"select t.key, t.title, t.spec as "spec: Json<domain::plan::PlannedTask>", m.commit
                    from merge m join task t on t.id = m.task
-                   where m.run = $1 and m.state = 'landed' order by m.ended_at, m.intent_place, m.id"#,
+                   where m.run = $1 and m.state = $2 order by m.ended_at, m.intent_place, m.id"#,
                 run.0,
+                MergeState::Landed.as_str(),
             )
             .fetch_all(&self.pool),
         )
@@ -242,8 +249,11 @@ impl Store {
     pub async fn merge_queue_length(&self) -> Result<i64, Error> {
         let row = timed(
             "select",
-            sqlx::query!(r#"select count(*) as "count!" from merge where ended_at is null and state <> 'waiting'"#)
-                .fetch_one(&self.pool),
+            sqlx::query!(
+                r#"select count(*) as "count!" from merge where ended_at is null and state = any ($1)"#,
+                &MergeState::names(MergeState::is_mergeable),
+            )
+            .fetch_one(&self.pool),
         )
         .await?;
         Ok(row.count)

@@ -1,7 +1,10 @@
 //! Decisions that have landed, kept for each workspace so that the same hunk need not be decided twice.
 
 use crate::{Error, Store, Tx, timed::timed};
-use domain::{MergeId, RunId};
+use domain::{
+    MergeId, RunId,
+    merge::{Decision, Layer},
+};
 
 /// Decisions kept for one workspace; those unused for longest go first.
 const KEPT: i64 = 10_000;
@@ -75,32 +78,36 @@ impl Tx {
     /// When the database can't be reached.
     pub async fn learn_resolutions(&mut self, merge: MergeId) -> Result<(), Error> {
         let query = sqlx::query!(
-            "insert into remembered (workspace, key, path, extension, base_text, ours_text, theirs_text, text, reason,
+            "insert into remembered_resolution (workspace, key, path, extension, base_text, ours_text, theirs_text, text, reason,
                  layer, model, run, merge, task)
              select distinct on (r.key) run.workspace, r.key, r.path,
                  coalesce(substring(r.path from '[.]([^./]*)$'), ''), r.base_text, r.ours_text, r.theirs_text, r.text,
                  r.reason, r.layer, r.model, m.run, m.id, t.key
              from resolution r join merge m on m.id = r.merge join task t on t.id = m.task join run on run.id = m.run
-             where m.id = $1 and r.round = m.round and r.result = 'resolved' and r.layer in ('model', 'person')
+             where m.id = $1 and r.round = m.round and r.result = $2 and r.layer = any ($3)
                  and r.key is not null and r.text is not null
              order by r.key, r.id desc
              on conflict (workspace, key) do update set text = excluded.text, reason = excluded.reason,
                  layer = excluded.layer, model = excluded.model, run = excluded.run, merge = excluded.merge,
                  task = excluded.task, uses = 0, learned_at = now(), used_at = null",
             merge.0,
+            Decision::Resolved.as_str(),
+            &Layer::names(Layer::is_learned),
         );
         timed("insert", query.execute(&mut *self.inner)).await?;
         let query = sqlx::query!(
-            "update remembered k set uses = k.uses + 1, used_at = now()
+            "update remembered_resolution k set uses = k.uses + 1, used_at = now()
              from merge m join run on run.id = m.run
              where m.id = $1 and k.workspace = run.workspace and k.key in (select r.key from resolution r
-                 where r.merge = $1 and r.round = m.round and r.layer = 'remembered' and r.result = 'resolved')",
+                 where r.merge = $1 and r.round = m.round and r.layer = $2 and r.result = $3)",
             merge.0,
+            Layer::Remembered.as_str(),
+            Decision::Resolved.as_str(),
         );
         timed("update", query.execute(&mut *self.inner)).await?;
         let query = sqlx::query!(
-            "delete from remembered k using (
-                 select o.workspace, o.key from remembered o
+            "delete from remembered_resolution k using (
+                 select o.workspace, o.key from remembered_resolution o
                      join run on run.workspace = o.workspace join merge m on m.run = run.id
                  where m.id = $1 order by coalesce(o.used_at, o.learned_at) desc offset $2) old
              where k.workspace = old.workspace and k.key = old.key",
@@ -123,11 +130,12 @@ impl Store {
             Row,
             "select k.path, k.base_text, k.ours_text, k.theirs_text, k.text, k.reason, k.layer, k.model, k.run, k.task,
                  k.uses
-             from remembered k join run r on r.workspace = k.workspace where r.id = $1 and k.key = $2
+             from remembered_resolution k join run r on r.workspace = k.workspace where r.id = $1 and k.key = $2
                  and not exists (select 1 from merge m join resolution d on d.merge = m.id
-                     where m.run = $1 and d.refused and d.layer = 'remembered' and d.key = k.key)",
+                     where m.run = $1 and d.refused and d.layer = $3 and d.key = k.key)",
             run.0,
             key,
+            Layer::Remembered.as_str(),
         );
         let row = timed("select", query.fetch_optional(&self.pool)).await?;
         Ok(row.map(Remembered::from))
@@ -143,7 +151,7 @@ impl Store {
             Row,
             "select k.path, k.base_text, k.ours_text, k.theirs_text, k.text, k.reason, k.layer, k.model, k.run, k.task,
                  k.uses
-             from remembered k join run r on r.workspace = k.workspace where r.id = $1 and k.extension = $2
+             from remembered_resolution k join run r on r.workspace = k.workspace where r.id = $1 and k.extension = $2
              order by (k.path = $3) desc, k.learned_at desc limit $4",
             run.0,
             extension(path),

@@ -1,7 +1,10 @@
 //! How conflicts were decided: one row for each hunk and layer that had a say.
 
 use crate::{Error, Store, Tx, merge::Hold, storable::text, timed::timed};
-use domain::TaskId;
+use domain::{
+    TaskId,
+    merge::{Decision, Layer},
+};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
@@ -172,9 +175,10 @@ impl Store {
                    coalesce(theirs_text, '') as "theirs!", text as "text!"
                from resolution
                where merge = (select max(id) from merge where task = $1)
-                 and result = 'resolved' and key is not null and text is not null and not refused
+                 and result = $2 and key is not null and text is not null and not refused
                order by id desc"#,
             task.0,
+            Decision::Resolved.as_str(),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let hunks = rows.into_iter().map(|row| DecidedHunk {
@@ -206,9 +210,11 @@ impl Store {
             r#"select id, path, hunk, layer, result, coalesce(base_text, '') as "base!",
                    coalesce(ours_text, '') as "ours!", coalesce(theirs_text, '') as "theirs!", text, reason, model, cost
                from resolution
-               where merge = $1 and layer = 'model' and result = 'resolved' and key is not null and not refused
+               where merge = $1 and layer = $2 and result = $3 and key is not null and not refused
                order by id desc"#,
             hold.merge.0,
+            Layer::Model.as_str(),
+            Decision::Resolved.as_str(),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let decisions = rows.into_iter().map(|row| EarlierDecision {

@@ -39,7 +39,7 @@ pub struct NewRunRow {
     /// Provider and model that work.
     pub worker: (String, String),
     /// The check command the request named.
-    pub check_asked: Option<String>,
+    pub check_requested: Option<String>,
     /// The run's terms.
     pub limits: RunLimits,
     /// The branch in the user's repository.
@@ -94,11 +94,11 @@ impl Tx {
             "insert",
             sqlx::query!(
                 "insert into run (id, idempotency_key, request, workspace, objective, director_provider,
-                     director_model, worker_provider, worker_model, check_asked, limits, branch, trace, max_active,
-                     deadline_at, allow_integrity_flags, vtime)
+                     director_model, worker_provider, worker_model, check_requested, limits, branch, trace, max_active,
+                     deadline_at, allow_integrity_flags, vtime, state)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
                      now() + make_interval(secs => $15), $16,
-                     coalesce((select min(vtime) from run where ended_at is null), 0))
+                     coalesce((select min(vtime) from run where ended_at is null), 0), $17)
                  on conflict (idempotency_key) do nothing",
                 new.id.0,
                 new.idempotency_key,
@@ -109,13 +109,16 @@ impl Tx {
                 new.director.1,
                 new.worker.0,
                 new.worker.1,
-                new.check_asked.as_deref().map(|check| worked_with(check).into_owned()),
+                new.check_requested
+                    .as_deref()
+                    .map(|check| worked_with(check).into_owned()),
                 Json(&new.limits) as _,
                 new.branch,
                 new.trace,
                 i64::from(new.limits.active_tasks),
                 new.limits.run_s as f64,
                 new.allow_integrity_flags,
+                RunState::Planning.as_str(),
             )
             .execute(&mut *self.inner),
         )
@@ -274,7 +277,7 @@ impl Tx {
                 base.0,
                 base_branch,
                 check.command,
-                source_name(check.source),
+                check.source.as_str(),
             )
             .execute(&mut *self.inner),
         )
@@ -326,24 +329,6 @@ pub(crate) fn state(text: &str) -> Result<RunState, Error> {
     RunState::parse(text).ok_or_else(|| Error::corrupt("run.state", text))
 }
 
-/// The stored name of where a check comes from.
-pub(crate) const fn source_name(source: CheckSource) -> &'static str {
-    match source {
-        CheckSource::Request => "request",
-        CheckSource::Configuration => "configuration",
-        CheckSource::Detected => "detected",
-        CheckSource::NotConfigured => "not_configured",
-    }
-}
-
 fn source(text: &str) -> Result<CheckSource, Error> {
-    [
-        CheckSource::Request,
-        CheckSource::Configuration,
-        CheckSource::Detected,
-        CheckSource::NotConfigured,
-    ]
-    .into_iter()
-    .find(|source| source_name(*source) == text)
-    .ok_or_else(|| Error::corrupt("run.check_source", text))
+    CheckSource::parse(text).ok_or_else(|| Error::corrupt("run.check_source", text))
 }

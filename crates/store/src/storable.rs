@@ -50,7 +50,7 @@ fn storable(value: Value) -> Value {
 /// # Errors
 /// When it can't be written as one.
 pub(crate) fn document(column: &'static str, value: &impl Serialize) -> Result<Value, Error> {
-    let value = serde_json::to_value(value).map_err(|error| Error::corrupt(column, &error))?;
+    let value = serde_json::to_value(value).map_err(|error| Error::encoding(column, error))?;
     Ok(json(&value))
 }
 

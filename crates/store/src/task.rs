@@ -37,7 +37,7 @@ impl Tx {
     ) -> Result<BTreeMap<TaskKey, TaskId>, Error> {
         let mut ids = BTreeMap::new();
         for (ordinal, ((row, spec), change)) in rows.iter().zip(specs).zip(changes).enumerate() {
-            let ready = row.state == TaskState::Ready;
+            let ready = row.state.is_claimable();
             let inserted = timed(
                 "insert",
                 sqlx::query!(
@@ -50,7 +50,7 @@ impl Tx {
                     ordinal as i32,
                     &*text(&spec.title),
                     spec.profile,
-                    change_name(*change),
+                    change.as_str(),
                     document("task.spec", spec)?,
                     row.state.as_str(),
                     ready,
@@ -164,7 +164,7 @@ impl Tx {
                  where id = $1",
                 task.id.0,
                 task.state.as_str(),
-                task.state == TaskState::Ready,
+                task.state.is_claimable(),
                 task.pending,
                 task.failures as i32,
                 task.crashes as i32,
@@ -191,7 +191,7 @@ impl Tx {
                      ready_at = case when $3 then now() else ready_at end where id = $1",
                 child.id.0,
                 child.state.as_str(),
-                child.state == TaskState::Ready,
+                child.state.is_claimable(),
                 child.pending,
             )
             .execute(&mut *self.inner),
@@ -254,19 +254,8 @@ pub(crate) fn state(text: &str) -> Result<TaskState, Error> {
     TaskState::parse(text).ok_or_else(|| Error::corrupt("task.state", text))
 }
 
-const fn change_name(change: Change) -> &'static str {
-    match change {
-        Change::Required => "required",
-        Change::Optional => "optional",
-        Change::None => "none",
-    }
-}
-
 pub(crate) fn change(text: &str) -> Result<Change, Error> {
-    [Change::Required, Change::Optional, Change::None]
-        .into_iter()
-        .find(|change| change_name(*change) == text)
-        .ok_or_else(|| Error::corrupt("task.change", text))
+    Change::parse(text).ok_or_else(|| Error::corrupt("task.change", text))
 }
 
 impl Store {
@@ -305,9 +294,10 @@ impl Store {
         let news = timed(
             "select",
             sqlx::query_scalar!(
-                "select id from task where run = $1 and state = 'merging' and blocked_on is distinct from $2",
+                "select id from task where run = $1 and state = any ($3) and blocked_on is distinct from $2",
                 run.0,
                 what,
+                &TaskState::names(TaskState::is_merging),
             )
             .fetch_all(&self.pool),
         )

@@ -67,7 +67,7 @@ impl Tx {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = 'waiting', reason = $4, asked_at = now(), merge_ms = $5
+                "update merge set state = $6, reason = $4, waiting_since = now(), merge_ms = $5
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
@@ -75,6 +75,7 @@ impl Tx {
                 hold.lease.fence().0,
                 document("merge.reason", why)?,
                 merge_ms,
+                MergeState::Waiting.as_str(),
             )
             .execute(&mut *self.inner),
         )
@@ -96,7 +97,7 @@ impl Tx {
         let (state, code, words) = match answer {
             Answer::Resolved { .. } => (MergeState::Queued, ReasonCode::Conflict, None),
             Answer::SentBack { note } => (MergeState::Rejected, ReasonCode::Conflict, Some(note)),
-            Answer::GivenUp { reason } => (MergeState::Rejected, ReasonCode::Asked, Some(reason)),
+            Answer::Abandoned { reason } => (MergeState::Rejected, ReasonCode::Requested, Some(reason)),
         };
         let reason = words.map(|words| document("merge.reason", &Reason::new(code, words)));
         let reason = reason.transpose()?;
@@ -104,13 +105,15 @@ impl Tx {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = $3, reason = $4, begun = 1, asked_at = null,
-                     ended_at = case when $3 = 'rejected' then now() end
-                 where id = $1 and state = 'waiting' and ended_at is null and tip is not distinct from $2",
+                "update merge set state = $3, reason = $4, claims = 1, waiting_since = null,
+                     ended_at = case when $5 then now() end
+                 where id = $1 and state = any ($6) and ended_at is null and tip is not distinct from $2",
                 merge.0,
                 tip.map(|tip| tip.0.as_str()),
                 state.as_str(),
                 reason,
+                state.is_final(),
+                &MergeState::names(MergeState::waits_for_person),
             )
             .execute(&mut *self.inner),
         )
@@ -131,12 +134,12 @@ impl Tx {
         timed(
             "insert",
             sqlx::query!(
-                "insert into answer (merge, path, attempt, base, ours, theirs, decision, content, by)
+                "insert into conflict_decision (merge, path, attempt, base, ours, theirs, decision, content, decided_by)
                  select id, $2, attempt, $3, $4, $5, $6, $7, $8 from merge where id = $1
                  on conflict (merge, path) do update
                      set attempt = excluded.attempt, base = excluded.base, ours = excluded.ours,
                          theirs = excluded.theirs, decision = excluded.decision, content = excluded.content,
-                         by = excluded.by, answered_at = now()",
+                         decided_by = excluded.decided_by, decided_at = now()",
                 merge.0,
                 answer.path,
                 base.as_deref(),
@@ -157,7 +160,11 @@ impl Tx {
     /// # Errors
     /// When the database can't be reached.
     pub async fn withdraw_answer(&mut self, merge: MergeId, path: &str) -> Result<(), Error> {
-        let query = sqlx::query!("delete from answer where merge = $1 and path = $2", merge.0, path);
+        let query = sqlx::query!(
+            "delete from conflict_decision where merge = $1 and path = $2",
+            merge.0,
+            path
+        );
         timed("delete", query.execute(&mut *self.inner)).await?;
         Ok(())
     }
@@ -174,7 +181,7 @@ impl Store {
             sqlx::query!(
                 r#"select m.run, m.task, t.key, m.attempt, m.state, m.commit, m.tip, w.hub, m.merge_ms,
                        m.conflicts, r.expired_at,
-                       m.conflicts <> '[]'::jsonb or m.asked_at is not null as "conflicted!"
+                       m.conflicts <> '[]'::jsonb or m.waiting_since is not null as "conflicted!"
                    from merge m join task t on t.id = m.task join run r on r.id = m.run
                    join workspace w on w.id = r.workspace where m.id = $1"#,
                 merge.0,
@@ -209,8 +216,8 @@ impl Store {
         let rows = timed(
             "select",
             sqlx::query!(
-                "select a.path, a.base, a.ours, a.theirs, a.decision, a.content, a.by
-                 from answer a join merge m on m.id = a.merge and m.attempt = a.attempt
+                "select a.path, a.base, a.ours, a.theirs, a.decision, a.content, a.decided_by
+                 from conflict_decision a join merge m on m.id = a.merge and m.attempt = a.attempt
                  where a.merge = $1 order by a.path",
                 merge.0,
             )
@@ -222,8 +229,8 @@ impl Store {
             Ok(AnswerRow {
                 path: row.path,
                 versions: [row.base, row.ours, row.theirs],
-                choice: choice.ok_or_else(|| Error::corrupt("answer.decision", &row.decision))?,
-                by: row.by,
+                choice: choice.ok_or_else(|| Error::corrupt("conflict_decision.decision", &row.decision))?,
+                by: row.decided_by,
             })
         });
         answers.collect()
@@ -234,8 +241,10 @@ impl Store {
     /// # Errors
     /// When the database can't be reached.
     pub async fn merges_waiting(&self) -> Result<i64, Error> {
-        let query =
-            sqlx::query!(r#"select count(*) as "count!" from merge where ended_at is null and state = 'waiting'"#);
+        let query = sqlx::query!(
+            r#"select count(*) as "count!" from merge where ended_at is null and state = any ($1)"#,
+            &MergeState::names(MergeState::waits_for_person),
+        );
         Ok(timed("select", query.fetch_one(&self.pool)).await?.count)
     }
 }

@@ -35,14 +35,14 @@ const RUN: &str = "
     insert into tool_call (attempt, turn, ordinal, call_id, name, arguments, summary, result, ok) values
         (1, 1, 0, 'a', 'read_file', '{}', 'src/lib.rs', 'a long text', true),
         (1, 2, 0, 'b', 'shell', '{}', 'cargo test', null, null);
-    insert into model_call (run, task, role, provider, model_asked, model, state, reserved, cost, input_tokens,
+    insert into model_call (run, task, role, provider, model_requested, model, state, reserved, cost, input_tokens,
         output_tokens, process, epoch, settled_at) values
         ('RUN', null, 'director', 'p', 'd', 'd', 'settled', 100, 100, 20, 7, 1, 1, now()),
         ('RUN', 2, 'worker', 'p', 'w', 'w', 'settled', 100, 200, 20, 10, 1, 1, now()),
         ('RUN', 2, 'worker', 'p', 'w', 'free', 'settled', 0, null, 5, 5, 1, 1, now()),
         ('RUN', 2, 'worker', 'p', 'w', null, 'reserved', 100, null, null, null, 1, 1, null),
         ('RUN', 2, 'worker', 'p', 'w', null, 'lost', 50, null, null, null, 1, 1, now());
-    insert into merge (id, run, task, attempt, commit, state, how, round, conflicts, ended_at)
+    insert into merge (id, run, task, attempt, commit, state, method, round, conflicts, ended_at)
         overriding system value values
         (1, 'RUN', 1, 2, 'c1', 'landed', 'ort', 1, '[{\"path\": \"src/router.rs\"}]', now());
     insert into resolution (merge, round, path, hunk, layer, result, reason) values

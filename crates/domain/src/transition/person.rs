@@ -20,7 +20,7 @@ pub(super) fn asked(
     why: &str,
 ) -> Result<Decision, Refusal> {
     let task = merging(&mut decision)?;
-    let event = Event::MergeWaits {
+    let event = Event::MergeWaiting {
         merge,
         conflicts: conflicts.to_vec(),
         why: why.to_owned(),
@@ -33,7 +33,7 @@ pub(super) fn answered(mut decision: Decision, merge: MergeId, answer: &Answer, 
     let task = merging(&mut decision)?;
     match answer {
         Answer::Resolved { paths } => {
-            let event = Event::MergeAnswered {
+            let event = Event::MergeDecided {
                 merge,
                 paths: paths.clone(),
                 by: by.to_owned(),
@@ -45,8 +45,8 @@ pub(super) fn answered(mut decision: Decision, merge: MergeId, answer: &Answer, 
             decision.events.push((Some(task), ended(merge, &reason)));
             put_back(&mut decision, &reason);
         }
-        Answer::GivenUp { reason } => {
-            let reason = Reason::new(ReasonCode::Asked, format!("{by} gave the work up: {reason}"));
+        Answer::Abandoned { reason } => {
+            let reason = Reason::new(ReasonCode::Requested, format!("{by} gave the work up: {reason}"));
             decision.events.push((Some(task), ended(merge, &reason)));
             fail(&mut decision, &reason);
         }

@@ -85,8 +85,8 @@ pub(super) fn delivered(mut decision: Decision, commit: &CommitId, checkout: &st
 }
 
 /// Hands the work over once more, or at last. What a complete run delivered stays delivered, whatever comes of it.
-pub(super) fn deliver_asked(mut decision: Decision, allow_integrity_flags: bool) -> Result<Decision, Refusal> {
-    let asked = Event::DeliveryAsked { allow_integrity_flags };
+pub(super) fn delivery_requested(mut decision: Decision, allow_integrity_flags: bool) -> Result<Decision, Refusal> {
+    let asked = Event::DeliveryRequested { allow_integrity_flags };
     let undelivered = decision
         .run
         .reason
@@ -137,7 +137,7 @@ pub(super) fn delivering(mut decision: Decision, event: Event) -> Result<Decisio
     Ok(decision)
 }
 
-pub(super) fn cancel_asked(mut decision: Decision) -> Result<Decision, Refusal> {
+pub(super) fn cancel_requested(mut decision: Decision) -> Result<Decision, Refusal> {
     match decision.run.state {
         RunState::Planning | RunState::Running => {}
         RunState::Delivering => {
@@ -154,7 +154,7 @@ pub(super) fn cancel_asked(mut decision: Decision) -> Result<Decision, Refusal> 
         }
     }
     decision.run.state = RunState::Cancelled;
-    decision.run.reason = Some(Reason::new(ReasonCode::Asked, "cancelled on request"));
+    decision.run.reason = Some(Reason::new(ReasonCode::Requested, "cancelled on request"));
     decision.cancel_open = true;
     decision.events.push((None, Event::RunCancelled));
     Ok(decision)

@@ -42,7 +42,7 @@ pub(super) fn attempt_ended(mut decision: Decision, fence: Fence, end: &AttemptE
             decision.run.active -= 1;
             try_again(&mut decision, reason);
         }
-        AttemptEnd::GaveUp { reason } => {
+        AttemptEnd::Unrecoverable { reason } => {
             decision.run.active -= 1;
             fail(&mut decision, reason);
             if matches!(reason.code, ReasonCode::Budget | ReasonCode::Internal) && !decision.run.state.is_final() {
@@ -151,7 +151,7 @@ pub(super) fn cancelled(mut decision: Decision, landing: bool) -> Result<Decisio
         .run
         .reason
         .clone()
-        .unwrap_or_else(|| Reason::new(ReasonCode::Asked, "the run ended"));
+        .unwrap_or_else(|| Reason::new(ReasonCode::Requested, "the run ended"));
     drop_task(&mut decision, &reason);
     Ok(decision)
 }
@@ -246,7 +246,7 @@ fn backoff_s(code: ReasonCode, failures: u32) -> u32 {
         | ReasonCode::Poison
         | ReasonCode::Moved
         | ReasonCode::Delivery
-        | ReasonCode::Asked => 0,
+        | ReasonCode::Requested => 0,
     }
 }
 

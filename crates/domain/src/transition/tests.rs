@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use world::{Graph, World, graph, planned, prepared, world_holds};
 
 /// A person asks for the delivery, without more consent than before.
-const DELIVER_ASKED: Input = Input::DeliverAsked {
+const DELIVER_ASKED: Input = Input::DeliveryRequested {
     allow_integrity_flags: false,
 };
 
@@ -75,7 +75,7 @@ fn attempt_end(kind: usize) -> AttemptEnd {
         2 => AttemptEnd::Failed {
             reason: reason(ReasonCode::Limit),
         },
-        3 => AttemptEnd::GaveUp {
+        3 => AttemptEnd::Unrecoverable {
             reason: reason(ReasonCode::Worker),
         },
         4 => AttemptEnd::Released,
@@ -101,7 +101,7 @@ fn answered(back: bool) -> Input {
         merge: MergeId(1),
         answer: match back {
             true => Answer::SentBack { note: words },
-            false => Answer::GivenUp { reason: words },
+            false => Answer::Abandoned { reason: words },
         },
         by: "Ann".into(),
     }
@@ -147,7 +147,7 @@ impl Step {
                 }
                 (Some(task), answered(*back))
             }
-            Self::Cancel => (None, Input::CancelAsked),
+            Self::Cancel => (None, Input::CancelRequested),
             Self::FailRun => {
                 let reason = reason(ReasonCode::Limit);
                 (None, Input::RunFailed { reason })
@@ -277,7 +277,7 @@ fn a_refused_budget_ends_the_run() {
     };
     let mut world = World::planned(&graph);
     world.claim(0);
-    let end = AttemptEnd::GaveUp {
+    let end = AttemptEnd::Unrecoverable {
         reason: reason(ReasonCode::Budget),
     };
     let fence = Fence(1);

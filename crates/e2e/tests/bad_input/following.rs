@@ -176,7 +176,7 @@ async fn cancelled_run_leaves_no_process_and_an_unchanged_workspace() {
     let ended = product.end(run.parse().unwrap()).await;
     assert_eq!(
         (&ended["state"], &ended["reason"]["code"]),
-        (&json!("cancelled"), &json!("asked"))
+        (&json!("cancelled"), &json!("requested"))
     );
     let tasks = get(&product, &format!("/runs/{run}/tasks")).await.json();
     for task in tasks["tasks"].as_array().unwrap() {

@@ -205,27 +205,27 @@ pub(crate) async fn models_equal_the_ledger(rows: &Rows<'_>) {
     rows.counter(
         "llm_cost_dollars_total",
         &["model", "role"],
-        "select array[model_asked, role], sum(cost) / 1e9 from model_call group by 1",
+        "select array[model_requested, role], sum(cost) / 1e9 from model_call group by 1",
     )
     .await;
     rows.counter(
         "llm_tokens_total",
         &["model", "token_type"],
-        "select array[model_asked, 'input'], sum(input_tokens) from model_call group by 1
-         union all select array[model_asked, 'output'], sum(output_tokens) from model_call group by 1",
+        "select array[model_requested, 'input'], sum(input_tokens) from model_call group by 1
+         union all select array[model_requested, 'output'], sum(output_tokens) from model_call group by 1",
     )
     .await;
     rows.histogram(
         "llm_request_duration_seconds",
         &["model"],
         // A dropped call could not record its number of requests; it is one here.
-        "select array[model_asked], sum(coalesce(requests, 1)) from model_call group by 1",
+        "select array[model_requested], sum(coalesce(requests, 1)) from model_call group by 1",
     )
     .await;
     rows.histogram(
         "llm_time_to_first_token_seconds",
         &["model"],
-        "select array[model_asked], count(first_token_ms) from model_call group by 1",
+        "select array[model_requested], count(first_token_ms) from model_call group by 1",
     )
     .await;
     rows.counter(

@@ -45,7 +45,7 @@ async fn killed_between_push_and_record_the_push_is_recognised() {
             .await,
         1
     );
-    let told = "select count(*) from event where kind = 'delivery_moved' and data ->> 'step' = 'push'
+    let told = "select count(*) from event where kind = 'delivery_step_ended' and data ->> 'step' = 'push'
                     and data ->> 'result' = 'already'";
     assert_eq!(scene.count(told).await, 1);
 

@@ -211,13 +211,13 @@ async fn save_input(
                 }
             }
         }
-        Input::DeliverAsked { .. } => tx.begin_delivery(run).await?,
+        Input::DeliveryRequested { .. } => tx.begin_delivery(run).await?,
         Input::PushIntended { intent } => tx.save_push_intent(run, intent).await?,
-        Input::DeliveryMoved { end } => tx.save_delivery_step(run, end).await?,
+        Input::DeliveryStepEnded { end } => tx.save_delivery_step(run, end).await?,
         Input::Delivered { commit, checkout } => tx.save_delivered(run, commit, checkout).await?,
         Input::RunFailed { .. }
         | Input::EffectFailed { .. }
-        | Input::CancelAsked
+        | Input::CancelRequested
         | Input::Expired
         | Input::AttemptEnded { .. }
         | Input::ProcessLost { .. }
@@ -235,7 +235,7 @@ async fn save_queue_change(tx: &mut Tx, run: &Run, change: &QueueChange) -> Resu
         QueueChange::Submit { task, commit } => tx.queue_merge(run.id, *task, commit).await?,
         QueueChange::Withdraw { task } => {
             let reason = run.reason.clone();
-            let reason = reason.unwrap_or_else(|| Reason::new(ReasonCode::Asked, "the run ended"));
+            let reason = reason.unwrap_or_else(|| Reason::new(ReasonCode::Requested, "the run ended"));
             tx.drop_merge(*task, &reason).await?;
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &Cl
     let asking = director::plan(&order, &models, &account, &progress, Some(&trace));
     let planned = match context.drain.run_until_cancelled(asking).await {
         None => return Err(Failure::Stopped),
-        Some(Err(reason)) if reason.code == ReasonCode::Asked => return Err(Failure::Stopped),
+        Some(Err(reason)) if reason.code == ReasonCode::Requested => return Err(Failure::Stopped),
         Some(Err(_)) if order.deadline.is_some_and(|ends| ends <= Instant::now()) => {
             return Err(Failure::Final(overdue(&details.limits)));
         }
@@ -158,7 +158,7 @@ struct PlanLog {
 #[async_trait]
 impl PlanProgress for PlanLog {
     async fn asked(&self, round: u32, problems: &[String]) {
-        let event = Event::PlanAsked {
+        let event = Event::PlanRequested {
             round,
             problems: problems.iter().map(|problem| redact(problem)).collect(),
         };

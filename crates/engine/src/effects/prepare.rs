@@ -136,7 +136,7 @@ fn prepare(
     if hub.tip(&integration).map_err(transient)?.is_none() {
         hub.create_branch(&integration, &base).map_err(transient)?;
     }
-    let check = detect::check(details.check_asked.as_deref(), configured.as_deref(), |file| {
+    let check = detect::check(details.check_requested.as_deref(), configured.as_deref(), |file| {
         hub.read_file(&base, &RepoPath::from(file)).ok().flatten()
     });
     Ok(Prepared {

@@ -88,7 +88,9 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
     }
     let commit = match &end {
         AttemptEnd::Submitted { commit } => Some(commit.clone()),
-        AttemptEnd::Unchanged | AttemptEnd::Failed { .. } | AttemptEnd::GaveUp { .. } | AttemptEnd::Released => None,
+        AttemptEnd::Unchanged | AttemptEnd::Failed { .. } | AttemptEnd::Unrecoverable { .. } | AttemptEnd::Released => {
+            None
+        }
     };
     let end = end.redacted(telemetry::secrets::redact);
     let report = finish.and_then(|finish| serde_json::to_string(finish).ok());

@@ -37,7 +37,7 @@ pub(super) struct Built {
 /// A tree that holds both sides, and who decided it.
 struct Together {
     tree: TreeId,
-    how: &'static str,
+    method: &'static str,
     conflicts: Value,
     conflicted: bool,
 }
@@ -69,7 +69,7 @@ impl Merger {
         let together = match outcome {
             MergeOutcome::Clean(clean) => Together {
                 tree: clean.tree,
-                how: match clean.engine {
+                method: match clean.engine {
                     MergeEngine::Fast => "fast",
                     MergeEngine::Ort => "ort",
                 },
@@ -100,7 +100,7 @@ impl Merger {
         let conflicts = serde_json::to_value(&conflict.files).unwrap_or_else(|_| json!(paths));
         let row = BroughtRow {
             tip,
-            how: "ort",
+            method: "ort",
             conflicts: &conflicts,
             merged: None,
             gate: None,
@@ -112,7 +112,7 @@ impl Merger {
         Ok(match resolved {
             Resolved::Tree(tree) => Ok(Together {
                 tree,
-                how: "ort",
+                method: "ort",
                 conflicts,
                 conflicted: true,
             }),
@@ -166,7 +166,7 @@ impl Merger {
         let unchecked = (!self.entry.branch.is_gated()).then(GateReport::not_configured);
         let row = BroughtRow {
             tip,
-            how: together.how,
+            method: together.method,
             conflicts: &together.conflicts,
             merged: Some((&merged, together.tree.0.as_str())),
             gate: unchecked.as_ref(),

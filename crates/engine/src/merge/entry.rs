@@ -158,7 +158,7 @@ impl Merger {
 
     /// Why it is not begun once more.
     pub(super) fn poison(&self) -> Option<Ended> {
-        (self.entry.merge.begun >= BEGINNINGS && !self.entry.merge.intended).then(|| {
+        (self.entry.merge.claims >= BEGINNINGS && !self.entry.merge.intended).then(|| {
             let message = format!("{BEGINNINGS} processes began the merge and ended under it");
             Ended::error(ReasonCode::Poison, message, false)
         })
@@ -296,7 +296,7 @@ impl Entry {
 
     /// That it is at a step now.
     pub(super) fn moved(&self, state: MergeState, conflicts: Vec<String>) -> Event {
-        Event::MergeMoved {
+        Event::MergeProgressed {
             merge: self.merge.id,
             state,
             conflicts,
@@ -410,7 +410,7 @@ fn count(flags: &[IntegrityFlag]) {
 fn begin_span(branch: &Branch, merge: &QueuedMerge) -> SpanGuard {
     let run = trace::of_run(&branch.details.trace);
     let (task, kind) = (trace::of_task(&run, merge.task), SpanKind::Merge { merge: merge.id });
-    let mut span = if merge.begun == 0 {
+    let mut span = if merge.claims == 0 {
         let waited = Duration::from_millis(merge.waited_ms.max(0) as u64);
         telemetry::merge::lock_waited(waited);
         let queued = trace::at(merge.queued_unix_s);

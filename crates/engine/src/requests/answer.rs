@@ -168,8 +168,14 @@ impl Engine {
     pub async fn give_merge_up(&self, merge: MergeId, reason: &str, by: &str) -> Result<(), AnswerError> {
         let asked = self.waiting(merge).await?;
         let reason = words("reason", reason)?;
-        self.answered(merge, &asked, Answer::GivenUp { reason }, name(by), Answers::default())
-            .await
+        self.answered(
+            merge,
+            &asked,
+            Answer::Abandoned { reason },
+            name(by),
+            Answers::default(),
+        )
+        .await
     }
 
     async fn asked(&self, merge: MergeId) -> Result<AskedMerge, AnswerError> {
@@ -239,7 +245,7 @@ impl Engine {
         }
         tx.commit().await?;
         self.context.applied(&applied);
-        if matches!(answer, Answer::SentBack { .. } | Answer::GivenUp { .. }) {
+        if matches!(answer, Answer::SentBack { .. } | Answer::Abandoned { .. }) {
             let worked = Duration::from_millis(asked.merge_ms.max(0) as u64);
             telemetry::merge::conflict_resolved("person", "declined");
             telemetry::merge::finished(telemetry::merge::MergeResult::Conflict, worked);

@@ -14,7 +14,7 @@ impl Engine {
     /// When there is no such run, or it is past being cancelled.
     pub async fn cancel(&self, run: RunId) -> Result<(), CancelError> {
         let mut tx = self.context.store.begin().await.map_err(internal)?;
-        match step::apply(&mut tx, run, None, Input::CancelAsked).await {
+        match step::apply(&mut tx, run, None, Input::CancelRequested).await {
             Ok(applied) => {
                 tx.commit().await.map_err(internal)?;
                 self.context.applied(&applied);
@@ -50,7 +50,7 @@ impl Engine {
         if tx.is_delivering(run).await.map_err(internal)? {
             return tx.commit().await.map_err(internal);
         }
-        let asked = Input::DeliverAsked { allow_integrity_flags };
+        let asked = Input::DeliveryRequested { allow_integrity_flags };
         match step::apply(&mut tx, run, None, asked).await {
             Ok(applied) => {
                 tx.commit().await.map_err(internal)?;

@@ -80,7 +80,7 @@ impl Engine {
             objective,
             director: (director.provider, director.model),
             worker: (worker.provider, worker.model),
-            check_asked: new.check,
+            check_requested: new.check,
             limits,
             branch: git::refs::branch(&id),
             trace: serde_json::to_value(TraceContext::generate()).map_err(internal)?,

@@ -165,7 +165,7 @@ impl Board {
                 self.check = Some(check.clone());
                 self.doing = "the director plans".to_owned();
             }
-            Event::PlanAsked { round, .. } => {
+            Event::PlanRequested { round, .. } => {
                 self.doing = match round {
                     0 | 1 => "the director plans".to_owned(),
                     _ => format!("the director corrects its plan, round {round}"),
@@ -192,10 +192,12 @@ impl Board {
             Event::PushIntended(intent) => {
                 self.doing = format!("pushing branch {} to {}", clean(&intent.branch), clean(&intent.address));
             }
-            Event::DeliveryMoved(end) if end.result.is_bad() => {
+            Event::DeliveryStepEnded(end) if end.result.is_bad() => {
                 self.doing = format!("delivering; {}", clean(&end.said))
             }
-            Event::DeliveryAsked { .. } | Event::DeliveryMoved(_) => self.doing = "delivering the branch".to_owned(),
+            Event::DeliveryRequested { .. } | Event::DeliveryStepEnded(_) => {
+                self.doing = "delivering the branch".to_owned()
+            }
             Event::RunCompleted { .. } => self.end(at, RunState::Complete, None),
             Event::RunFailed { reason } => self.end(at, RunState::Failed, Some(reason.clone())),
             Event::RunCancelled => self.end(at, RunState::Cancelled, None),
@@ -206,10 +208,10 @@ impl Board {
             | Event::ToolStarted { .. }
             | Event::AttemptEnded { .. }
             | Event::MergeQueued { .. }
-            | Event::MergeMoved { .. }
+            | Event::MergeProgressed { .. }
             | Event::ConflictDecided { .. }
-            | Event::MergeWaits { .. }
-            | Event::MergeAnswered { .. }
+            | Event::MergeWaiting { .. }
+            | Event::MergeDecided { .. }
             | Event::GateFinished { .. }
             | Event::IntegrityFlagged { .. }
             | Event::LandingIntended { .. }

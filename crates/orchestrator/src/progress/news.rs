@@ -2,7 +2,7 @@
 
 use super::{
     board::{Entry, Gate},
-    phrases::{attempt_ended, check_words, count, gate_words, merge_moved},
+    phrases::{attempt_ended, check_words, count, gate_words, merge_progressed},
     words::{clean, elapsed},
 };
 use crate::invocation::Invocation;
@@ -57,11 +57,11 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
             let (base, branch) = (base.short(), clean(base_branch));
             format!("hub ready at {base} ({branch}), {}", check_words(check))
         }
-        Event::PlanAsked { round, problems } if *round > 1 => {
+        Event::PlanRequested { round, problems } if *round > 1 => {
             let problems = clean(&problems.join("; "));
             format!("the director corrects its plan, round {round}: {problems}")
         }
-        Event::PlanAsked { .. } => "the director plans".to_owned(),
+        Event::PlanRequested { .. } => "the director plans".to_owned(),
         Event::PlanSaved {
             version,
             tasks,
@@ -94,7 +94,7 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
         Event::TaskBlocked { on: None } => "continues: what it waited for is back".to_owned(),
         Event::AttemptEnded { attempt, end, .. } => return attempt_ended(*attempt, end),
         Event::MergeQueued { commit } => format!("work {} is in the merge queue", commit.short()),
-        Event::MergeMoved { state, conflicts, .. } => return merge_moved(*state, conflicts),
+        Event::MergeProgressed { state, conflicts, .. } => return merge_progressed(*state, conflicts),
         Event::ConflictDecided {
             path,
             layer,
@@ -108,7 +108,7 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
         Event::IntegrityFlagged { flag, .. } => {
             format!("! integrity flag: {}: {}", clean(&flag.title()), text(&flag.detail))
         }
-        Event::MergeWaits { merge, conflicts, why } => {
+        Event::MergeWaiting { merge, conflicts, why } => {
             let about = match conflicts.is_empty() {
                 true => text(why),
                 false => format!("conflict in {}", clean(&conflicts.join(", "))),
@@ -116,7 +116,7 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
             let show = invocation.command(&["merges", "show", &merge.to_string()]);
             format!("! waits for you: {about} · {show}")
         }
-        Event::MergeAnswered { paths, by, .. } => {
+        Event::MergeDecided { paths, by, .. } => {
             let what = match paths.is_empty() {
                 true => "sent it through the layers again".to_owned(),
                 false => format!("decided {}", clean(&paths.join(", "))),
@@ -154,17 +154,17 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
         Event::TaskCancelled { reason } => format!("cancelled: {}", text(&reason.message)),
         Event::TaskRecovered { .. } => "its process was lost; it continues where it was".to_owned(),
         Event::RunDelivering => "everything has landed; delivering the branch".to_owned(),
-        Event::DeliveryAsked {
+        Event::DeliveryRequested {
             allow_integrity_flags: false,
         } => "delivery requested".to_owned(),
-        Event::DeliveryAsked {
+        Event::DeliveryRequested {
             allow_integrity_flags: true,
         } => "delivery requested, in spite of integrity flags".to_owned(),
         Event::PushIntended(intent) => {
             let (branch, address) = (clean(&intent.branch), clean(&intent.address));
             return Line::LogOnly(format!("pushing branch {branch} to {address}"));
         }
-        Event::DeliveryMoved(end) => named(&end.step.as_str().replace('_', " "), &text(&end.said)),
+        Event::DeliveryStepEnded(end) => named(&end.step.as_str().replace('_', " "), &text(&end.said)),
         // What happened to the checkout, its own step said just before.
         Event::RunCompleted { commit, .. } => format!("complete at {}", commit.short()),
         Event::EffectFailed { effect, reason } => {

@@ -56,12 +56,12 @@ pub(super) fn attempt_ended(attempt: u32, end: &AttemptEnd) -> Line {
         AttemptEnd::Released => Line::LogOnly(format!("attempt {attempt} is paused")),
         AttemptEnd::Unchanged => Line::News(format!("attempt {attempt} changed nothing")),
         AttemptEnd::Failed { .. } => Line::News(format!("attempt {attempt} failed")),
-        AttemptEnd::GaveUp { .. } => Line::News(format!("attempt {attempt} failed; another would fail, too")),
+        AttemptEnd::Unrecoverable { .. } => Line::News(format!("attempt {attempt} failed; another would fail, too")),
     }
 }
 
 /// Where an event of its own says it, that one is news.
-pub(super) fn merge_moved(state: MergeState, conflicts: &[String]) -> Line {
+pub(super) fn merge_progressed(state: MergeState, conflicts: &[String]) -> Line {
     match state {
         MergeState::Resolving => Line::News(format!(
             "conflict in {}, resolver at work",

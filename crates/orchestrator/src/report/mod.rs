@@ -91,7 +91,7 @@ pub(crate) struct MergeReport {
     pub(crate) attempt: i32,
     pub(crate) state: MergeState,
     /// `already`, `fast` or `ort`.
-    pub(crate) how: Option<String>,
+    pub(crate) method: Option<String>,
     pub(crate) commit: String,
     pub(crate) merged_commit: Option<String>,
     pub(crate) conflicts: Vec<Conflict>,
@@ -259,7 +259,7 @@ impl MergeReport {
             task: merge.task,
             attempt: merge.attempt,
             state: merge.state,
-            how: merge.method,
+            method: merge.method,
             commit: merge.commit,
             merged_commit: merge.merge_commit,
             conflicts: conflicts.unwrap_or_default(),

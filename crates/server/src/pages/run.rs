@@ -162,7 +162,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                 tbody { @for merge in merges { tr {
                     td { code { (merge.task) } }
                     td.wide { a href={ "/merges/" (merge.id) } { (words::merge_state(merge.state)) } @if let Some(reason) = &merge.reason { ": " (first_line(&reason.message, 200)) } }
-                    td { @if let Some(how) = &merge.how { (how) } }
+                    td { @if let Some(method) = &merge.method { (method) } }
                     td.wide { @for decision in merge.resolutions.iter().filter(|decision| !decision.earlier) {
                         div { code { (decision.path) } " " (decision_in_words(&decision.layer, &decision.result))
                             @if let Some(model) = &decision.model { " " (model) }

@@ -42,7 +42,7 @@ pub(crate) async fn waiting(harness: &Harness) -> (RunId, MergeDetail) {
 async fn asked(harness: &Harness, run: RunId) -> MergeDetail {
     let mut events = harness.client.events(run, 0);
     while let Some(event) = events.next().await {
-        if event.unwrap().kind == "merge_waits" {
+        if event.unwrap().kind == "merge_waiting" {
             let lines = harness
                 .client
                 .merge_summaries(Some(MergeState::Waiting), 10)

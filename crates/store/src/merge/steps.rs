@@ -29,7 +29,7 @@ pub struct BroughtRow<'a> {
     /// The commit it was merged onto.
     pub tip: &'a CommitId,
     /// `fast` or `ort`.
-    pub how: &'a str,
+    pub method: &'a str,
     /// The conflicts that were met.
     pub conflicts: &'a Value,
     /// The merge commit and its tree, once everything is decided.
@@ -86,14 +86,16 @@ impl Tx {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = 'merging', begun = begun + $4, started_at = coalesce(started_at, now()),
+                "update merge set state = $5, claims = claims + $4, started_at = coalesce(started_at, now()),
                      wait_ms = coalesce(wait_ms, (extract(epoch from now() - queued_at) * 1000)::bigint)
-                 where id = $1 and ended_at is null and state <> 'waiting'
+                 where id = $1 and ended_at is null and state = any ($6)
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
                 hold.lease.name(),
                 hold.lease.fence().0,
                 i32::from(counted),
+                MergeState::Merging.as_str(),
+                &MergeState::names(MergeState::is_mergeable),
             )
             .execute(&mut *self.inner),
         )
@@ -111,7 +113,7 @@ impl Tx {
         let done = timed(
             "update",
             sqlx::query!(
-                "update merge set state = $4, tip = $5, how = $6, conflicts = $7, merged = $8, tree = $9, gate = $10
+                "update merge set state = $4, tip = $5, method = $6, conflicts = $7, merged = $8, tree = $9, gate = $10
                  where id = $1 and ended_at is null and intended_at is null
                    and exists (select 1 from lease l where l.name = $2 and l.fence = $3)",
                 hold.merge.0,
@@ -119,7 +121,7 @@ impl Tx {
                 hold.lease.fence().0,
                 state.as_str(),
                 row.tip.0,
-                row.how,
+                row.method,
                 storable::json(row.conflicts),
                 row.merged.map(|(commit, _)| commit.0.as_str()),
                 row.merged.map(|(_, tree)| tree),

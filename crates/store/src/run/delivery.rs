@@ -4,6 +4,7 @@ use crate::{Error, Store, effect::ClaimedEffect, storable::document, timed::time
 use domain::{
     CommitId, RunId,
     delivery::{Delivery, DeliveryStep, DeliveryStepEnd, PushIntent},
+    effect::EffectKind,
 };
 use sqlx::types::Json;
 
@@ -59,8 +60,9 @@ impl Tx {
     /// When the database can't be reached.
     pub async fn is_delivering(&mut self, run: RunId) -> Result<bool, Error> {
         let query = sqlx::query_scalar!(
-            r#"select exists (select 1 from effect where run = $1 and kind = 'deliver' and done_at is null) as "open!""#,
+            r#"select exists (select 1 from effect where run = $1 and kind = $2 and done_at is null) as "open!""#,
             run.0,
+            EffectKind::Deliver.as_str(),
         );
         Ok(timed("select", query.fetch_one(&mut *self.inner)).await?)
     }

@@ -30,7 +30,7 @@ pub struct RunDetails {
     /// Whether files of a directory that is no repository are committed: the request asked for it.
     pub initialise: bool,
     /// The check command the request named.
-    pub check_asked: Option<String>,
+    pub check_requested: Option<String>,
     /// How the merged tree is checked, once prepared.
     pub check: Option<Check>,
     /// Where everything starts, once prepared.
@@ -59,7 +59,7 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"select r.state, r.objective, w.path, w.hub, r.director_provider, r.director_model,
-                       r.worker_provider, r.worker_model, r.check_asked, r.check_command, r.check_source, r.base,
+                       r.worker_provider, r.worker_model, r.check_requested, r.check_command, r.check_source, r.base,
                        r.base_branch, r.branch, r.limits as "limits: Json<RunLimits>", r.trace,
                        coalesce(r.request -> 'initialise' = 'true'::jsonb, false) as "initialise!",
                        extract(epoch from coalesce(r.ended_at, now()) - r.created_at)::float8 as "age_s!",
@@ -81,7 +81,7 @@ impl Store {
                 director: (row.director_provider, row.director_model),
                 worker: (row.worker_provider, row.worker_model),
                 initialise: row.initialise,
-                check_asked: row.check_asked,
+                check_requested: row.check_requested,
                 check: check.map(|source| Check {
                     command: row.check_command,
                     source,
@@ -124,7 +124,8 @@ impl Store {
         let rows = timed(
             "select",
             sqlx::query!(
-                "select id from run where ended_at is null and deadline_at < now() and state <> 'delivering' limit 100"
+                "select id from run where ended_at is null and deadline_at < now() and state = any ($1) limit 100",
+                &RunState::names(RunState::has_deadline),
             )
             .fetch_all(&self.pool),
         )

@@ -165,12 +165,14 @@ impl Store {
             "select",
             sqlx::query!(
                 r#"with passed (state, at) as (
-                       select 'active', started_at from attempt where task = $1
-                       union all select 'merging', queued_at from merge
+                       select $2::text, started_at from attempt where task = $1
+                       union all select $3::text, queued_at from merge
                            where run = (select run from task where id = $1) and task = $1
                        union all select state, ended_at from task where id = $1 and ended_at is not null)
                    select state as "state!", extract(epoch from at)::float8 as "at_unix_s!" from passed order by at"#,
                 task.0,
+                TaskState::Active.as_str(),
+                TaskState::Merging.as_str(),
             )
             .fetch_all(&self.pool),
         )

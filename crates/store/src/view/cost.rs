@@ -2,7 +2,7 @@
 
 use super::Views;
 use crate::{Error, timed::timed};
-use domain::{NanoDollars, RunId};
+use domain::{NanoDollars, RunId, money::CallState};
 
 /// Tokens as the providers report them. Cached ones are part of the input, reasoning is part of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,9 +63,10 @@ impl Views {
     pub async fn cost(&self, run: RunId) -> Result<Cost, Error> {
         let query = sqlx::query!(
             r#"select b.spent, b.reserved, b.cap, coalesce(
-                   (select sum(m.reserved) from model_call m where m.run = $1 and m.state = 'lost'), 0)::bigint as "lost!"
+                   (select sum(m.reserved) from model_call m where m.run = $1 and m.state = $2), 0)::bigint as "lost!"
                from budget b where b.run = $1"#,
             run.0,
+            CallState::Lost.as_str(),
         );
         let Some(budget) = timed("select", query.fetch_optional(&self.pool)).await? else {
             return Ok(Cost::default());
@@ -94,7 +95,7 @@ impl Views {
 
     async fn cost_lines(&self, run: RunId, by: &str) -> Result<Vec<CostLine>, Error> {
         let query = sqlx::query!(
-            r#"select case $2::text when 'role' then role else coalesce(model, model_asked) end as "name!",
+            r#"select case $2::text when 'role' then role else coalesce(model, model_requested) end as "name!",
                    count(*) as "calls!",
                    count(*) filter (where cost is null and output_tokens is not null) as "unpriced!",
                    coalesce(sum(cost), 0)::bigint as "spent!",

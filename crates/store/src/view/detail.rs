@@ -5,6 +5,7 @@ use crate::{Error, timed::timed};
 use domain::{
     CommitId, RunId,
     delivery::Delivery,
+    effect::EffectKind,
     limits::RunLimits,
     merge::MergeState,
     run::{Check, CheckSource},
@@ -80,9 +81,10 @@ impl Views {
                    limits as "limits: Json<RunLimits>", deadline_at, event_seq,
                    allow_integrity_flags,
                    (select count(*) from merge where run = $1) as "merges!",
-                   (select count(*) from merge where run = $1 and state = 'landed') as "landed!"
+                   (select count(*) from merge where run = $1 and state = $2) as "landed!"
                from run where id = $1"#,
             run.0,
+            MergeState::Landed.as_str(),
         );
         let row = timed("select", query.fetch_one(&self.pool)).await?;
         let check = match row.check_source {
@@ -124,8 +126,9 @@ impl Views {
     async fn delivering(&self, run: RunId) -> Result<Option<Delivering>, Error> {
         let query = sqlx::query!(
             "select tries, case when wake_at > now() then wake_at end as again_at
-             from effect where run = $1 and kind = 'deliver' and done_at is null",
+             from effect where run = $1 and kind = $2 and done_at is null",
             run.0,
+            EffectKind::Deliver.as_str(),
         );
         let row = timed("select", query.fetch_optional(&self.pool)).await?;
         Ok(row.map(|row| Delivering {
@@ -146,5 +149,5 @@ impl Views {
 }
 
 fn check_source(text: String) -> Result<CheckSource, Error> {
-    serde_json::from_value(Value::String(text.clone())).map_err(|_| Error::corrupt("run.check_source", &text))
+    CheckSource::parse(&text).ok_or_else(|| Error::corrupt("run.check_source", &text))
 }

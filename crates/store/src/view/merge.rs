@@ -31,7 +31,7 @@ pub struct MergeView {
     /// The tree that was validated, and that lands.
     pub tree: Option<String>,
     /// `already`, `fast` or `ort`.
-    pub how: Option<String>,
+    pub method: Option<String>,
     /// Path, kind and the three blobs of each conflict.
     pub conflicts: Value,
     /// The gate's report.
@@ -90,7 +90,7 @@ impl Views {
     /// When the database can't be reached, or a stored value can't be read.
     pub async fn merges(&self, run: RunId) -> Result<Vec<MergeView>, Error> {
         let query = sqlx::query!(
-            r#"select m.id, t.key, m.attempt, m.state, m.commit, m.tip, m.merged, m.tree, m.how, m.conflicts, m.gate,
+            r#"select m.id, t.key, m.attempt, m.state, m.commit, m.tip, m.merged, m.tree, m.method, m.conflicts, m.gate,
                    m.reason as "reason: Json<Reason>", m.wait_ms, m.merge_ms, m.queued_at, m.started_at, m.ended_at
                from merge m join task t on t.id = m.task
                where m.run = $1 order by m.queued_at, m.id"#,
@@ -110,7 +110,7 @@ impl Views {
                 tip: row.tip.map(CommitId),
                 merged: row.merged.map(CommitId),
                 tree: row.tree,
-                how: row.how,
+                method: row.method,
                 conflicts: row.conflicts,
                 gate: row.gate.map(|gate| recorded("merge.gate", gate)),
                 reason: row.reason.map(|reason| reason.0),

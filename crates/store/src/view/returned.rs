@@ -2,7 +2,7 @@
 
 use super::Views;
 use crate::{Error, task::change, timed::timed};
-use domain::{MergeId, RunId, TaskId, TaskKey, run::Reason, task::AttemptEnd};
+use domain::{MergeId, RunId, TaskId, TaskKey, merge::MergeState, run::Reason, task::AttemptEnd};
 use sqlx::types::Json;
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -76,10 +76,11 @@ impl Views {
         let query = sqlx::query!(
             r#"select m.task, m.attempt, m.id, m.reason as "reason!: Json<Reason>", m.ended_at
                from merge m join task t on t.id = m.task
-               where m.run = $1 and ($2::text is null or t.key = $2) and m.state in ('rejected', 'error')
+               where m.run = $1 and ($2::text is null or t.key = $2) and m.state = any ($3)
                  and m.reason is not null"#,
             run.0,
             only.map(|key| key.0.as_str()),
+            &MergeState::names(MergeState::can_be_resubmitted),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let rejected = rows.into_iter().map(|row| {

@@ -4,9 +4,12 @@ use super::Views;
 use crate::{Error, timed::timed};
 use domain::{
     NanoDollars, RunId,
+    merge::MergeState,
     run::{Reason, RunState},
+    task::TaskState,
 };
 use sqlx::types::Json;
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// The most runs one page holds.
@@ -32,6 +35,23 @@ pub struct TaskCounts {
 }
 
 impl TaskCounts {
+    fn new(states: BTreeMap<String, i64>) -> Result<Self, Error> {
+        let mut counts = Self::default();
+        for (name, count) in states {
+            let own = match super::task::task_state(&name)? {
+                TaskState::Planned => &mut counts.planned,
+                TaskState::Ready => &mut counts.ready,
+                TaskState::Active => &mut counts.active,
+                TaskState::Merging => &mut counts.merging,
+                TaskState::Complete => &mut counts.complete,
+                TaskState::Failed => &mut counts.failed,
+                TaskState::Cancelled => &mut counts.cancelled,
+            };
+            *own = count;
+        }
+        Ok(counts)
+    }
+
     /// All of them.
     pub fn total(&self) -> i64 {
         self.planned + self.ready + self.active + self.merging + self.complete + self.failed + self.cancelled
@@ -118,22 +138,15 @@ impl Views {
         let query = sqlx::query!(
             r#"select r.id, r.state, r.reason as "reason: Json<Reason>", r.objective, w.path as workspace, r.branch,
                    r.created_at, r.ended_at, b.spent, b.cap,
-                   (select count(*) from merge m where m.run = r.id and m.ended_at is null and m.state = 'waiting')
+                   (select count(*) from merge m where m.run = r.id and m.ended_at is null and m.state = any ($5))
                        as "waiting!",
-                   t.planned as "planned!", t.ready as "ready!", t.active as "active!", t.merging as "merging!",
-                   t.complete as "complete!", t.failed as "failed!", t.cancelled as "cancelled!"
+                   t.counts as "tasks?: Json<BTreeMap<String, i64>>"
                from run r
                join workspace w on w.id = r.workspace
                join budget b on b.run = r.id
                cross join lateral (
-                   select count(*) filter (where state = 'planned') as planned,
-                       count(*) filter (where state = 'ready') as ready,
-                       count(*) filter (where state = 'active') as active,
-                       count(*) filter (where state = 'merging') as merging,
-                       count(*) filter (where state = 'complete') as complete,
-                       count(*) filter (where state = 'failed') as failed,
-                       count(*) filter (where state = 'cancelled') as cancelled
-                   from task where run = r.id) t
+                   select jsonb_object_agg(s.state, s.count) as counts
+                   from (select state, count(*) as count from task where run = r.id group by state) s) t
                where ($1::text is null or r.state = $1)
                  and ($2::uuid is null
                       or (r.created_at, r.id) < (select c.created_at, c.id from run c where c.id = $2))
@@ -143,6 +156,7 @@ impl Views {
             filter.before.map(|run| run.0),
             limit,
             only.map(|run| run.0),
+            &MergeState::names(MergeState::waits_for_person),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut runs = Vec::with_capacity(rows.len());
@@ -154,15 +168,7 @@ impl Views {
                 objective: row.objective,
                 workspace: row.workspace,
                 branch: row.branch,
-                tasks: TaskCounts {
-                    planned: row.planned,
-                    ready: row.ready,
-                    active: row.active,
-                    merging: row.merging,
-                    complete: row.complete,
-                    failed: row.failed,
-                    cancelled: row.cancelled,
-                },
+                tasks: TaskCounts::new(row.tasks.map(|counts| counts.0).unwrap_or_default())?,
                 waiting: row.waiting,
                 spent: NanoDollars(row.spent),
                 cap: row.cap.map(NanoDollars),

@@ -111,7 +111,7 @@ impl Views {
                    where a.run = $1 group by a.task),
                parents as (
                    select d.child, array_agg(p.key order by p.ordinal) as keys,
-                       array_agg(p.key order by p.ordinal) filter (where p.state <> 'complete') as open
+                       array_agg(p.key order by p.ordinal) filter (where p.state <> all ($4)) as open
                    from task p join dependency d on d.parent = p.id where p.run = $1 group by d.child),
                merges as (
                    select distinct on (task) task, id, state, conflicts from merge
@@ -120,7 +120,7 @@ impl Views {
                    select m.id, row_number() over (order by (m.intended_at is null), m.intended_at, m.intent_place,
                        m.queued_at - make_interval(secs => $3::float8 * t.priority), m.id) as position
                    from merge m join task t on t.id = m.task
-                   where m.run = $1 and m.ended_at is null and m.state <> 'waiting' and $3::float8 is not null)
+                   where m.run = $1 and m.ended_at is null and m.state = any ($6) and $3::float8 is not null)
                select t.id, t.key, t.title, t.profile, t.state, t.reason as "reason: Json<Reason>", t.attempt,
                    t.failures, t.crashes, t.commit, t.blocked_on, t.ready_at,
                    case when t.claimable and t.wake_at > now() then t.wake_at end as retry_at, t.started_at, t.ended_at,
@@ -142,19 +142,22 @@ impl Views {
                    from attempt a
                    left join turn u on u.attempt = a.id
                    left join tool_call c on c.attempt = a.id and c.turn = u.number
-                   where t.state = 'active' and a.task = t.id and a.ended_at is null
+                   where t.state = any ($5) and a.task = t.id and a.ended_at is null
                    order by a.number desc, u.number desc nulls last, c.ordinal desc nulls last limit 1) newest on true
                where t.run = $1 and ($2::text is null or t.key = $2)
                order by t.ordinal, t.id"#,
             run.0,
             only.map(|key| key.0.as_str()),
             self.priority_level.map(|level| level.as_secs_f64()),
+            &TaskState::names(TaskState::satisfies_dependents),
+            &TaskState::names(TaskState::is_held),
+            &MergeState::names(MergeState::is_mergeable),
         );
         let rows = timed("select", query.fetch_all(&self.pool)).await?;
         let mut returned = self.returned_attempts(run, only).await?;
         let mut tasks = Vec::with_capacity(rows.len());
         for row in rows {
-            let state = TaskState::parse(&row.state).ok_or_else(|| Error::corrupt("task.state", &row.state))?;
+            let state = task_state(&row.state)?;
             let merge = match row.merge.zip(row.merge_state.as_ref()) {
                 Some((id, state)) => Some(TaskMerge {
                     id: MergeId(id),
@@ -180,7 +183,7 @@ impl Views {
                 depends_on: row.depends_on.into_iter().map(TaskKey).collect(),
                 waits_for: row.waits_for.into_iter().map(TaskKey).collect(),
                 blocked_on: row.blocked_on,
-                action: (state == TaskState::Active).then(|| Action {
+                action: state.is_held().then(|| Action {
                     turn: row.turn.unwrap_or(0),
                     tool: row.tool.zip(row.summary),
                 }),
@@ -196,6 +199,10 @@ impl Views {
         }
         Ok(tasks)
     }
+}
+
+pub(super) fn task_state(text: &str) -> Result<TaskState, Error> {
+    TaskState::parse(text).ok_or_else(|| Error::corrupt("task.state", text))
 }
 
 pub(super) fn merge_state(text: &str) -> Result<MergeState, Error> {

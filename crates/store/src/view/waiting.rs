@@ -29,7 +29,7 @@ pub struct MergeLine {
     /// When the work was queued.
     pub queued_at: OffsetDateTime,
     /// Since when it waits for a person.
-    pub asked_at: Option<OffsetDateTime>,
+    pub waiting_since: Option<OffsetDateTime>,
     /// When it ended.
     pub ended_at: Option<OffsetDateTime>,
 }
@@ -42,7 +42,7 @@ impl Views {
     pub async fn merge_lines(&self, state: Option<MergeState>, limit: u32) -> Result<Vec<MergeLine>, Error> {
         let query = sqlx::query!(
             r#"select m.id, m.run, t.key, t.title, m.state, m.conflicts, m.reason as "reason: Json<Reason>",
-                   m.queued_at, m.asked_at, m.ended_at
+                   m.queued_at, m.waiting_since, m.ended_at
                from merge m join task t on t.id = m.task
                where $1::text is null or m.state = $1 order by m.id desc limit $2"#,
             state.map(MergeState::as_str),
@@ -59,7 +59,7 @@ impl Views {
                 conflicts: conflict_paths(Some(&row.conflicts)),
                 reason: row.reason.map(|reason| reason.0),
                 queued_at: row.queued_at,
-                asked_at: row.asked_at,
+                waiting_since: row.waiting_since,
                 ended_at: row.ended_at,
             })
         });

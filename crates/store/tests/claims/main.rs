@@ -7,4 +7,5 @@ mod leases;
 mod merges;
 mod place;
 mod resolutions;
+mod states;
 mod tasks;

@@ -81,7 +81,7 @@ async fn a_step_under_an_old_fence_changes_nothing() {
     let (tip, merged, nothing) = (CommitId("tip".into()), CommitId("merged".into()), serde_json::json!([]));
     let row = BroughtRow {
         tip: &tip,
-        how: "fast",
+        method: "fast",
         conflicts: &nothing,
         merged: Some((&merged, "tree")),
         gate: None,

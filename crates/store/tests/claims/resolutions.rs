@@ -94,7 +94,7 @@ async fn a_decision_stays_is_noted_once_and_no_stale_merger_adds_one() {
     assert_eq!(noted().await.len(), 3);
     // A merge that has ended takes no decision any more.
     let mut tx = store.begin().await.unwrap();
-    let reason = domain::run::Reason::new(domain::run::ReasonCode::Asked, "enough");
+    let reason = domain::run::Reason::new(domain::run::ReasonCode::Requested, "enough");
     let end = domain::merge::MergeEnd::Rejected { reason };
     assert!(tx.end_merge(new, &end, 1).await.unwrap());
     tx.commit().await.unwrap();

@@ -173,7 +173,7 @@ impl<'a> Delivering<'a> {
             said: telemetry::secrets::redact(&ended.said),
             url: ended.url,
         };
-        self.tell(Input::DeliveryMoved { end: end.clone() }).await?;
+        self.tell(Input::DeliveryStepEnded { end: end.clone() }).await?;
         self.so_far.record(end);
         Ok(())
     }

@@ -183,7 +183,7 @@ impl<'a> Attempt<'a> {
                 (AttemptEnd::Released, None)
             }
             WorkEnd::Failed(reason) => (AttemptEnd::Failed { reason }, None),
-            WorkEnd::GaveUp(reason) => (AttemptEnd::GaveUp { reason }, None),
+            WorkEnd::GaveUp(reason) => (AttemptEnd::Unrecoverable { reason }, None),
             WorkEnd::Stopped => (AttemptEnd::Released, None),
         }
     }

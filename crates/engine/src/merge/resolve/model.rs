@@ -132,7 +132,7 @@ impl Ladder<'_> {
             Ok(resolver::Resolution::Decline { reason }) => {
                 (Decision::Declined, (Answer::Open(reason.clone()), reason))
             }
-            Err(reason) if reason.code == ReasonCode::Asked => return Err(Failure::NotOurs),
+            Err(reason) if reason.code == ReasonCode::Requested => return Err(Failure::NotOurs),
             Err(reason) => {
                 let message = telemetry::secrets::redact(&reason.message);
                 let answer = match reason.code {

@@ -24,7 +24,7 @@ pub(super) fn list(merges: &[MergeSummary], all: bool, invocation: &Invocation) 
     let mut lines: Vec<String> = merges
         .iter()
         .map(|merge| {
-            let since = merge.asked_at.unwrap_or(merge.queued_at);
+            let since = merge.waiting_since.unwrap_or(merge.queued_at);
             let age = elapsed(Duration::try_from(now - since).unwrap_or_default());
             let about = match (merge.conflicts.is_empty(), &merge.reason) {
                 (false, _) => format!("conflict in {}", clean(&merge.conflicts.join(", "))),

@@ -105,18 +105,18 @@ impl Task {
                 self.merge = MergeState::Queued;
                 self.conflicts.clear();
             }
-            Event::MergeMoved { state, conflicts, .. } => {
+            Event::MergeProgressed { state, conflicts, .. } => {
                 self.merge = *state;
                 if !conflicts.is_empty() {
                     self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
                 }
             }
-            Event::MergeWaits { merge, conflicts, .. } => {
+            Event::MergeWaiting { merge, conflicts, .. } => {
                 self.merge = MergeState::Waiting;
                 self.asks = Some(*merge);
                 self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
             }
-            Event::MergeAnswered { .. } => {
+            Event::MergeDecided { .. } => {
                 self.merge = MergeState::Queued;
                 self.asks = None;
             }
@@ -150,12 +150,12 @@ impl Task {
             // Events of the run.
             Event::RunSubmitted { .. }
             | Event::WorkspacePrepared { .. }
-            | Event::PlanAsked { .. }
+            | Event::PlanRequested { .. }
             | Event::PlanSaved { .. }
             | Event::RunDelivering
-            | Event::DeliveryAsked { .. }
+            | Event::DeliveryRequested { .. }
             | Event::PushIntended(_)
-            | Event::DeliveryMoved(_)
+            | Event::DeliveryStepEnded(_)
             | Event::RunCompleted { .. }
             | Event::EffectFailed { .. }
             | Event::RunFailed { .. }

@@ -141,7 +141,7 @@ fn returned_task_is_ready_with_its_reason_and_cost() {
 #[test]
 fn event_of_an_unknown_task_adds_it() {
     let mut board = Board::new(board().run, Invocation::default());
-    let event = Event::MergeMoved {
+    let event = Event::MergeProgressed {
         merge: MergeId(1),
         state: MergeState::Merging,
         conflicts: vec![],

@@ -91,7 +91,7 @@ fn no_long_text_is_repeated_in_the_lines_after_it() {
         ),
         (
             None,
-            Event::DeliveryMoved(DeliveryStepEnd {
+            Event::DeliveryStepEnded(DeliveryStepEnd {
                 step: DeliveryStep::Checkout,
                 result: DeliveryResult::Updated,
                 commit: commit(),
@@ -131,7 +131,7 @@ fn step_that_begins_with_its_name_is_not_named_twice() {
 
 #[test]
 fn log_line_of_an_inner_step_reads_as_a_sentence() {
-    let moved = |state| Event::MergeMoved {
+    let moved = |state| Event::MergeProgressed {
         merge: MergeId(1),
         state,
         conflicts: vec![],

@@ -30,7 +30,7 @@ fn in_progress() -> Board {
     let (merge, state) = (MergeId(1), MergeState::Resolving);
     script.task(
         "limits-http",
-        Event::MergeMoved {
+        Event::MergeProgressed {
             merge,
             state,
             conflicts,
@@ -149,7 +149,7 @@ fn command_for_a_waiting_merge_is_shown_whole_at_any_width() {
     script.work("limits-http", 1);
     let conflicts = vec!["src/router.rs".to_owned()];
     let (merge, why) = (MergeId(12), "nobody decided it".to_owned());
-    script.task("limits-http", Event::MergeWaits { merge, conflicts, why });
+    script.task("limits-http", Event::MergeWaiting { merge, conflicts, why });
     for columns in [20, 80, 120] {
         let lines = block(&board, at(131), Look { columns, ..LOOK });
         assert_eq!(lines.last().unwrap(), "  ! orchestrator merges show 12");
@@ -165,6 +165,6 @@ fn command_for_a_waiting_merge_is_shown_whole_at_any_width() {
     script.work("docs", 1);
     let (merge, why) = (MergeId(13), "it is asked for".to_owned());
     let conflicts = vec![];
-    script.task("docs", Event::MergeWaits { merge, conflicts, why });
+    script.task("docs", Event::MergeWaiting { merge, conflicts, why });
     assert_eq!(block(&board, at(131), LOOK).last().unwrap(), "  ! orchestrator merges");
 }
