@@ -58,7 +58,7 @@ fn scenario(clone: &Path) -> Scenario {
 
 /// The number of passed tests of each merge's gate, in landing order.
 fn tests_passed(report: &Value) -> Vec<u64> {
-    let merges = report["merges"].as_array().expect("the report lists merges");
+    let merges = report["merge_list"].as_array().expect("the report lists merges");
     let passed = merges.iter().map(|merge| {
         assert_eq!(merge["gate"]["verdict"], "passed", "{merge:#}");
         merge["gate"]["passed"].as_u64().expect("the gate counts tests")

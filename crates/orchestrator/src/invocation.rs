@@ -74,8 +74,11 @@ impl Invocation {
             if position > 0 {
                 written.push('`');
             }
-            match part.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(' ')) {
-                Some(arguments) if position % 2 == 1 => written.push_str(&self.line(arguments)),
+            match command_in(part) {
+                Some((before, arguments)) if position % 2 == 1 => {
+                    written.push_str(before);
+                    written.push_str(&self.line(arguments));
+                }
                 Some(_) | None => written.push_str(part),
             }
         }
@@ -96,6 +99,12 @@ impl Invocation {
         }
         line
     }
+}
+
+/// What stands before this program in a command, such as a program that runs it, and the arguments behind it.
+fn command_in(text: &str) -> Option<(&str, &str)> {
+    let (before, arguments) = text.split_once("orchestrator ")?;
+    (before.is_empty() || before.ends_with(' ')).then_some((before, arguments))
 }
 
 /// Words as a shell reads them back.
@@ -157,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn hostile_words_are_quoted() {
+        for word in [
+            "$(id)", "`id`", "a;b", "a\nb", "'", "\"", "!x", "*", "~", "", "#", "a\\b",
+        ] {
+            let command = Invocation::default().command(&["diff", word]);
+            let words = shlex::split(&command).unwrap();
+            assert_eq!(words, ["orchestrator", "diff", word], "{command}");
+        }
+    }
+
+    #[test]
     fn relative_paths_become_absolute() {
         let here = std::env::current_dir().unwrap().join("data").display().to_string();
         let command = invocation(&["runs", "--data-dir", "data"]).command(&["runs"]);
@@ -187,6 +207,10 @@ mod tests {
         assert_eq!(
             flagged.in_text("`orchestrator runs` lists orchestrator runs; `git status` and `x"),
             "`orchestrator runs --data-dir /data` lists orchestrator runs; `git status` and `x"
+        );
+        assert_eq!(
+            flagged.in_text("`systemd-run --user orchestrator serve`, `my-orchestrator serve`"),
+            "`systemd-run --user orchestrator serve --data-dir /data`, `my-orchestrator serve`"
         );
     }
 }

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             let failure = failure.with_commands(&invocation);
             output::note(&failure.to_string());
             if json {
-                // The same for readers of the document; the exit code tells it in any case.
+                // The same for readers of the document; the exit code shows it, too.
                 output::document(&serde_json::json!({ "error": failure })).unwrap_or_default();
             }
             ExitCode::from(failure.kind.exit().code())

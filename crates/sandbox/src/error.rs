@@ -84,6 +84,9 @@ pub enum SandboxError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The process only reads, and runs no command.
+    #[error("this process runs no commands")]
+    Unavailable,
     /// A system call that a sandbox needs failed.
     #[error("{doing} failed: {source}")]
     System {

@@ -70,9 +70,9 @@ pub struct Sandbox {
 #[derive(Debug)]
 enum Isolation {
     Bubblewrap(Features, Identity, Filters),
-    /// The directory that stands in for the home directory; removed with the sandbox.
+    /// The directory that stands in for the home directory; removed with the sandbox. Without one, no command runs.
     None {
-        home: TempDir,
+        home: Option<TempDir>,
     },
 }
 

@@ -43,7 +43,7 @@ impl Sandbox {
                 Isolation::Bubblewrap(features, Identity::choose(&settings)?, filters)
             }
             Tier::None => Isolation::None {
-                home: tempfile::tempdir().map_err(SandboxError::system("creating a home directory"))?,
+                home: Some(tempfile::tempdir().map_err(SandboxError::system("creating a home directory"))?),
             },
         };
         let toolchains = Toolchains::detect(&settings);
@@ -76,6 +76,21 @@ impl Sandbox {
             telemetry::sandbox::enforced(found.property.name(), found.state == State::Enforced);
         }
         Ok(sandbox)
+    }
+
+    /// A sandbox that runs no command, for a process that only reads. Nothing of the host is probed or changed.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self {
+            isolation: Isolation::None { home: None },
+            settings: Settings::default(),
+            toolchains: Toolchains::default(),
+            properties: Vec::new(),
+            launcher: None,
+            landlock: not_enforced(NO_SANDBOX),
+            groups: Arc::new(Groups::unused()),
+            trees: Arc::default(),
+        }
     }
 
     /// Tests the sandbox with Landlock, and without it if that fails.

@@ -35,6 +35,9 @@ impl Sandbox {
     /// When the job is invalid or its sandbox can't be set up.
     pub async fn run(&self, job: Job) -> Result<Finished, SandboxError> {
         job.check()?;
+        if matches!(self.isolation, Isolation::None { home: None }) {
+            return Err(SandboxError::Unavailable);
+        }
         let started = Instant::now();
         let file = job
             .output_file
@@ -97,7 +100,8 @@ impl Sandbox {
                 stage.prepare(&mut command);
                 (command, Some(init))
             }
-            Isolation::None { home } => {
+            Isolation::None { home: None } => return Err(SandboxError::Unavailable),
+            Isolation::None { home: Some(home) } => {
                 let argv = launch_by_shell(self.limits(), &job.argv);
                 let mut command = Command::new(&argv[0]);
                 command

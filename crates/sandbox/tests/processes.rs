@@ -213,3 +213,12 @@ async fn command_never_starts_if_owner_dies_during_setup() {
     becomes(|| processes_with(word) == 0).await;
     assert!(!place.join("worktree/ran").exists());
 }
+
+#[tokio::test]
+async fn sandbox_of_a_reading_process_runs_no_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = sandbox::Job::shell("touch made", directory.path().to_owned());
+    let error = sandbox::Sandbox::unavailable().run(job).await.unwrap_err();
+    assert!(matches!(error, sandbox::SandboxError::Unavailable), "{error}");
+    assert!(!directory.path().join("made").exists());
+}

@@ -1,13 +1,14 @@
-//! Commands without a server: what each of them opens, makes and starts.
+//! The commands of the binary: what they open, create, start and print.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 mod caller;
-mod looks;
+mod manual;
 mod next;
 mod nothing_there;
 mod one_change;
 mod other_databases;
 mod printed;
+mod snapshots;
 
 use std::{path::Path, process::Output};
 

@@ -1,4 +1,4 @@
-//! Where nothing is there, a command that reads or changes one thing makes nothing, and says where it looked.
+//! Without data, commands that read or make one change create nothing and report where they looked.
 
 use crate::{said, tree};
 use e2e::{Product, database_of, directory, orchestrator};
@@ -8,7 +8,7 @@ use std::process::Output;
 
 const RUN: &str = "7f3a12bc";
 
-/// Commands that show what there is: nothing is no error.
+/// Commands that list: an empty list is not an error.
 const LISTS: [&[&str]; 5] = [
     &["runs"],
     &["merges"],
@@ -33,7 +33,7 @@ const NAMED: [&[&str]; 12] = [
     &["merges", "reject", "1", "--reason", "r"],
 ];
 
-/// Commands that have no business in the data directory.
+/// Commands that use no data directory.
 const LOCAL: [&[&str]; 2] = [&["config"], &["doctor"]];
 
 fn assert_named(output: &Output, words: &[&str]) {
@@ -46,7 +46,7 @@ fn assert_named(output: &Output, words: &[&str]) {
 }
 
 #[test]
-fn no_command_makes_a_data_directory_to_say_that_nothing_is_there() {
+fn missing_data_directory_is_not_created() {
     let directory = directory();
     let (missing, home) = (directory.path().join("missing"), directory.path().join("home"));
     let empty = directory.path().join("empty");
@@ -70,12 +70,12 @@ fn no_command_makes_a_data_directory_to_say_that_nothing_is_there() {
         for command in LOCAL {
             by_flag(command);
         }
-        assert_eq!(tree(directory.path()), before, "something was made");
+        assert_eq!(tree(directory.path()), before, "something was created");
     }
 }
 
 #[test]
-fn the_error_of_a_json_reader_says_the_same() {
+fn json_error_names_where_it_looked() {
     let directory = directory();
     let data_dir = directory.path().join("missing");
     let data_dir = data_dir.to_str().unwrap();
@@ -91,7 +91,7 @@ fn the_error_of_a_json_reader_says_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_database_of_one_s_own_stays_empty_and_its_password_unsaid() {
+async fn empty_database_stays_empty_and_its_password_is_masked() {
     let product = Product::start(Scenario::from_rules(Vec::new())).await;
     let database = database_of(&product.data_dir()).await;
     database.execute("create database empty").await.unwrap();
@@ -111,7 +111,7 @@ async fn an_empty_database_of_one_s_own_stays_empty_and_its_password_unsaid() {
             assert_named(&output, &["/empty"]);
         }
     }
-    assert_eq!(tree(other.path()), Vec::<String>::new(), "something was made");
+    assert_eq!(tree(other.path()), Vec::<String>::new(), "something was created");
     let options = database.connect_options().as_ref().clone().database("empty");
     let empty = sqlx::PgPool::connect_with(options).await.unwrap();
     let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'public'")

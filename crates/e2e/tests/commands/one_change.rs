@@ -1,4 +1,4 @@
-//! Commands on what is there: those that read change nothing, and those that change one thing start nothing else.
+//! Commands that read change nothing; commands that make one change start nothing else.
 
 use crate::said;
 use domain::RunId;
@@ -8,7 +8,7 @@ use serde_json::json;
 use sim_llm::{Rule, Scenario};
 use std::process::Output;
 
-/// Two runs whose only task works until it is stopped.
+/// Two runs, each with a task that works until it is stopped.
 async fn two_unfinished(product: &Product) -> (RunId, RunId) {
     let workspace = product.repository("repository", &[("a", "1\n")]);
     let first = product.submit(&workspace, None).await;
@@ -37,6 +37,8 @@ fn command(product: &Product, arguments: &[&str]) -> Output {
     let environment = [
         ("OPENAI_BASE_URL", model.as_str()),
         ("OPENAI_API_KEY", "sk-test-0123456789abcdef"),
+        // No sandbox is set up, which would need a temporary directory.
+        ("TMPDIR", "/nowhere"),
     ];
     orchestrator(&arguments, &environment, product.directory.path())
 }
@@ -45,7 +47,7 @@ fn database_is_up(product: &Product) -> bool {
     product.data_dir().join("postgres/postmaster.pid").exists()
 }
 
-/// The lives of processes, and where runs stand, once everything is stopped.
+/// The registered processes and the states of runs, once everything is stopped.
 async fn recorded(product: &Product) -> (Vec<(i64, i64)>, Vec<(String, i64)>) {
     let directory = product.data_dir();
     let running = store::embedded::start(&directory, &store::embedded::Settings::default()).unwrap();
@@ -65,7 +67,7 @@ async fn recorded(product: &Product) -> (Vec<(i64, i64)>, Vec<(String, i64)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_data_directory_is_read_and_a_run_cancelled_without_a_model_call() {
+async fn stopped_data_directory_is_read_and_run_cancelled_without_model_call() {
     let mut product = Product::start(endless()).await;
     let (first, second) = two_unfinished(&product).await;
     assert_eq!(product.stop().await, Some(0));
@@ -117,7 +119,7 @@ async fn a_stopped_data_directory_is_read_and_a_run_cancelled_without_a_model_ca
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_database_of_a_process_that_does_not_answer_is_read_and_changed_beside_it() {
+async fn database_of_stalled_process_is_read_and_changed() {
     let product = Product::start(endless()).await;
     let (first, second) = two_unfinished(&product).await;
     let held = std::fs::read_to_string(product.data_dir().join("lock")).unwrap();
@@ -134,7 +136,7 @@ async fn the_database_of_a_process_that_does_not_answer_is_read_and_changed_besi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_outlived_its_process_is_read_and_left_as_it_is() {
+async fn database_that_outlived_its_process_is_read_and_left_running() {
     let mut product = Product::start(endless()).await;
     let (first, _) = two_unfinished(&product).await;
     product.kill().await;

@@ -1,4 +1,4 @@
-//! What is set for databases elsewhere does not reach the private one, and what can't be used is said as it is.
+//! Variables for other databases don't affect the private one, and unusable databases are reported.
 
 use crate::said;
 use e2e::{Product, database_of, directory, orchestrator, stop_database};
@@ -9,7 +9,7 @@ use sqlx::Executor;
 const LISTEN: (&str, &str) = ("ORCHESTRATOR_LISTEN", "127.0.0.1:0");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn variables_for_other_databases_leave_the_private_one_usable() {
+async fn variables_for_other_databases_do_not_affect_the_private_one() {
     let variables = [
         ("PGSSLMODE", "verify-full"),
         ("PGSSLROOTCERT", "/nowhere/root.pem"),
@@ -37,7 +37,7 @@ async fn variables_for_other_databases_leave_the_private_one_usable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_another_encoding_is_refused_by_name() {
+async fn database_with_another_encoding_is_refused() {
     let product = Product::start(Scenario::from_rules(Vec::new())).await;
     let database = database_of(&product.data_dir()).await;
     for encoding in ["LATIN1", "SQL_ASCII"] {
@@ -63,7 +63,7 @@ async fn a_database_of_another_encoding_is_refused_by_name() {
 }
 
 #[test]
-fn no_piece_of_a_password_is_said() {
+fn passwords_are_masked_completely() {
     let directory = directory();
     let data_dir = directory.path().join("data");
     for password in [

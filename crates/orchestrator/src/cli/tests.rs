@@ -14,7 +14,7 @@ fn global_flags_may_follow_the_command() {
 
 /// Every page of the help, as a person reads it in a terminal of 100 columns.
 #[test]
-fn help_of_every_command_is_as_it_was_looked_at() {
+fn help_matches_snapshots() {
     let mut pages = Vec::new();
     let mut cli = Cli::command().term_width(100);
     cli.build();

@@ -36,7 +36,7 @@ pub(crate) async fn deliver(loaded: &Loaded, arguments: &DeliverArguments, json:
         return Ok(Exit::Detached);
     };
     if json {
-        output::document(&serde_json::json!({ "run": run.id, "state": run.state, "delivery": run.delivery }))?;
+        output::document(&run)?;
     } else {
         for step in &run.delivery.steps {
             let name = step.step.as_str().replace('_', " ");

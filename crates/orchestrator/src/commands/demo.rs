@@ -10,7 +10,7 @@ use crate::{
     following::{self, Ending, Interrupts, Since},
     invocation::{Invocation, quoted},
     output,
-    report::{self, Report},
+    report::{self, Report, RunDocument},
     wire::Scripted,
 };
 use api::{ModelChoice, NewRun, OrchConfig};
@@ -30,11 +30,11 @@ const OBJECTIVE: &str = "Extend the command report: the length of the longest li
 /// Most runs of a demo directory that are searched for one on its repository.
 const RUNS: u32 = 50;
 
-/// The report of a demo: that of a run, with the requests to the scripted model.
+/// The document of a demo: that of a run, with the requests to the scripted model.
 #[derive(Debug, Serialize)]
-struct DemoReport {
+struct DemoDocument {
     #[serde(flatten)]
-    report: Report,
+    document: RunDocument,
     /// Always true: no real model was called.
     scripted_model: bool,
     model_journal: ModelJournal,
@@ -99,9 +99,9 @@ async fn play(
         }
         return Ok(Exit::Detached);
     };
-    let report = end::report(&attached, &run).await;
-    let printed = match report {
-        Ok(report) => print(loaded, place, report, &server.journal(), json),
+    let document = end::document(&attached, &run).await;
+    let printed = match document {
+        Ok(document) => print(loaded, place, document, &server.journal(), json),
         Err(failure) => Err(failure),
     };
     if arguments.serve && printed.is_ok() {
@@ -205,17 +205,18 @@ fn introduce(place: &Place, json: bool) -> Result<(), Failure> {
     output::line(&text)
 }
 
-fn print(loaded: &Loaded, place: &Place, report: Report, journal: &[Entry], json: bool) -> Result<(), Failure> {
+fn print(loaded: &Loaded, place: &Place, document: RunDocument, journal: &[Entry], json: bool) -> Result<(), Failure> {
     let journal = ModelJournal::of(journal);
     if json {
         let data_dir = (!place.is_temporary).then(|| place.data_dir.display().to_string());
-        return output::document(&DemoReport {
-            report,
+        return output::document(&DemoDocument {
+            document,
             scripted_model: true,
             model_journal: journal,
             data_dir,
         });
     }
+    let report = document.report();
     let mut lines = report::lines(
         &report,
         &next_commands(loaded, place, &report),

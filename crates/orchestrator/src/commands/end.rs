@@ -8,7 +8,7 @@ use crate::{
     failure::{Exit, Failure},
     following::{Ending, Mode},
     output,
-    report::{self, Report},
+    report::{self, RunDocument},
 };
 use std::{io::IsTerminal, path::Path};
 
@@ -21,18 +21,23 @@ pub(super) fn mode(json: bool, quiet: bool) -> Mode {
     }
 }
 
-/// The report of a run now.
-pub(super) async fn report(attached: &Attached, run: &str) -> Result<Report, Failure> {
+/// A run now, with its tasks and merges.
+pub(super) async fn document(attached: &Attached, run: &str) -> Result<RunDocument, Failure> {
     let run = attached.client.run(run).await;
     let run = run.map_err(|error| attached.failure(error))?;
     let id = run.id.to_string();
-    let tasks = attached.client.tasks(&id).await.map_err(failure)?.tasks;
-    let merges = attached.client.merges(&id).await.map_err(failure)?.merges;
+    let task_list = attached.client.tasks(&id).await.map_err(failure)?.tasks;
+    let merge_list = attached.client.merges(&id).await.map_err(failure)?.merges;
     let changes = match (&run.base_commit, &run.delivered_commit) {
         (Some(base), Some(commit)) => Changes::between(Path::new(&run.workspace_path), base, commit),
         (Some(_) | None, _) => None,
     };
-    Ok(Report::new(run, tasks, merges, changes))
+    Ok(RunDocument {
+        run,
+        task_list,
+        merge_list,
+        changes,
+    })
 }
 
 /// Prints the report of a run that ended, or how to return to one that was left.
@@ -52,10 +57,11 @@ pub(super) async fn end(
 }
 
 async fn print(attached: &Attached, loaded: &Loaded, run: &str, json: bool) -> Result<(), Failure> {
-    let report = report(attached, run).await?;
+    let document = document(attached, run).await?;
     if json {
-        return output::document(&report);
+        return output::document(&document);
     }
+    let report = document.report();
     let next = next_commands(&loaded.invocation, &report);
     output::line(&report::lines(&report, &next, &loaded.invocation, columns()).join("\n"))
 }

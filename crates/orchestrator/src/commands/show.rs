@@ -11,12 +11,13 @@ use crate::{
 /// Prints the report of a run, finished or not.
 pub(crate) async fn show(loaded: &Loaded, run: &str, json: bool) -> Result<Exit, Failure> {
     let attached = Attached::to(loaded, &format!("run {run}")).await?;
-    let report = end::report(&attached, run).await;
+    let document = end::document(&attached, run).await;
     attached.close().await;
-    let report = report?;
+    let document = document?;
     if json {
-        output::document(&report)?;
+        output::document(&document)?;
     } else {
+        let report = document.report();
         let next = next_commands(&loaded.invocation, &report);
         output::line(&report::lines(&report, &next, &loaded.invocation, end::columns()).join("\n"))?;
     }

@@ -236,6 +236,21 @@ mod tests {
     }
 
     #[test]
+    fn dot_env_values_are_literal() {
+        let found = parse_dot_env("A=http://elsewhere/$PATH\nB=\"${HOME}\"\nC=`id`\nD=$(id)\n");
+        let expected = [
+            ("A", "http://elsewhere/$PATH"),
+            ("B", "${HOME}"),
+            ("C", "`id`"),
+            ("D", "$(id)"),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        );
+    }
+
+    #[test]
     fn process_environment_overrides_dot_env() {
         let environment = Environment::of(&[("API_PORT", "1")], &[("API_PORT", "2"), ("OPENAI_API_KEY", "k")]);
         assert_eq!(environment.get("API_PORT"), Some("1"));

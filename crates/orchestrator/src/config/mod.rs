@@ -13,6 +13,7 @@ mod merge;
 mod model_name;
 mod providers;
 mod retention;
+mod rules;
 mod sandbox;
 mod secrets;
 

@@ -65,7 +65,7 @@ const fn kind(status: u16) -> Kind {
     match status {
         404 => Kind::NotFound,
         409 => Kind::Conflict,
-        // A run that was asked for is not to blame for what the server lacks.
+        // The server lacks something; the request is fine.
         502..=504 | 507 => Kind::Environment,
         500.. => Kind::Internal,
         _ => Kind::Usage,

@@ -87,7 +87,7 @@ fn line(event: &Event, invocation: &Invocation) -> Line {
         }
         Event::ToolStarted { turn, tool, summary } => {
             let call = tool_words(tool, &domain::plan::first_line(summary, SUMMARY));
-            return Line::LogOnly(format!("turn {turn} · {call} starts"));
+            return Line::LogOnly(format!("turn {turn} · starts {call}"));
         }
         Event::ModelRetried { why, wait_ms } => model_retried(why, *wait_ms),
         Event::TaskBlocked { on: Some(on) } => format!("waits for {}", clean(on)),
@@ -196,7 +196,14 @@ pub(super) fn tool_words(tool: &str, summary: &str) -> String {
     }
 }
 
-/// The wait is still to come.
+/// What a task waits for between two tries of a model call.
+pub(super) fn model_wait(why: &str, wait_ms: u64) -> String {
+    let why = clean(why).replace('_', " ");
+    let wait = elapsed(Duration::from_millis(wait_ms));
+    format!("the model ({why}; next try in {wait})")
+}
+
+/// The same as a sentence.
 pub(super) fn model_retried(why: &str, wait_ms: u64) -> String {
     let why = clean(why).replace('_', " ");
     format!(

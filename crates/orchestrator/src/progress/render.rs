@@ -5,7 +5,8 @@ use super::{
     phrases::{check_words, count},
     words::{clean, elapsed, padded, shortened, width},
 };
-use domain::{NanoDollars, merge::MergeState, run::RunState, task::TaskState};
+use api::{TaskStatus, Tone};
+use domain::{NanoDollars, run::RunState, task::TaskState};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -93,10 +94,10 @@ pub(crate) fn block(board: &Board, now: OffsetDateTime, look: Look) -> Vec<Strin
 
 /// Where a person answers what they are asked. It is never shortened, so that it can be typed as it stands.
 fn answer_command(board: &Board) -> Option<String> {
-    let waiting: Vec<&Task> = board.tasks.iter().filter(|task| asks(task)).collect();
+    let waiting: Vec<i64> = board.tasks.iter().filter_map(Task::waiting_merge).collect();
     match waiting.as_slice() {
         [] => None,
-        [Task { asks: Some(merge), .. }] => Some(board.invocation.command(&["merges", "show", &merge.to_string()])),
+        [merge] => Some(board.invocation.command(&["merges", "show", &merge.to_string()])),
         [_, ..] => Some(board.invocation.command(&["merges"])),
     }
 }
@@ -109,7 +110,7 @@ pub(crate) fn finished_task(board: &Board, task: &Task, look: Look) -> String {
 fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> String {
     let key_columns = widest(board.tasks.iter().map(|task| task.key.0.as_str())).min(KEY_COLUMNS);
     let profile_columns = widest(board.tasks.iter().map(|task| task.profile.as_str())).min(10);
-    let (mark, colour) = mark(task);
+    let tone = status_of(board, task).tone();
     let key = shortened(&task.key.0, key_columns);
     let profile = shortened(&task.profile, profile_columns);
     let left = format!("{}  {}  ", padded(&key, key_columns), padded(&profile, profile_columns));
@@ -121,7 +122,7 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
     let time = task.started_at.map_or(String::new(), |start| {
         elapsed(between(start, task.ended_at.unwrap_or(now)))
     });
-    let right = match asks(task) {
+    let right = match tone == Tone::NeedsYou {
         // The request to a person needs the columns.
         true => String::new(),
         false => format!("{cost:>COST_COLUMNS$} {time:>TIME_COLUMNS$}"),
@@ -130,77 +131,36 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
     let status = shortened(&status(board, task), room);
     format!(
         "  {} {left}{} {right}",
-        paint(mark, colour, look),
+        paint(tone.sign(), colour(tone), look),
         padded(&status, room)
     )
     .trim_end()
     .to_owned()
 }
 
-/// What a task does or waits for.
+/// What a task is doing, waiting for or came to, in the words of every interface.
 fn status(board: &Board, task: &Task) -> String {
-    let reason = || {
-        task.reason
-            .as_ref()
-            .map(|reason| clean(&reason.message))
-            .unwrap_or_default()
-    };
+    let words = clean(&status_of(board, task).words());
     match task.state {
-        TaskState::Planned => {
-            let open = |key: &&domain::ids::TaskKey| {
-                let parent = board.tasks.iter().find(|other| other.key == **key);
-                parent.is_none_or(|parent| parent.state != TaskState::Complete)
-            };
-            let parents: Vec<&str> = task.waits_for.iter().filter(open).map(|key| key.0.as_str()).collect();
-            if parents.is_empty() {
-                "planned".to_owned()
-            } else {
-                format!("waits for {}", parents.join(", "))
-            }
-        }
-        TaskState::Ready if task.reason.is_some() => format!("goes back: {}", reason()),
-        TaskState::Ready => "waits for a free worker".to_owned(),
-        TaskState::Active => {
-            let attempt = if task.attempts > 1 {
-                format!("attempt {} · ", task.attempts)
-            } else {
-                String::new()
-            };
-            format!("{attempt}turn {} · {}", task.turn.max(1), task.doing)
-        }
-        TaskState::Merging => merging(task),
         TaskState::Complete => {
-            let landed = task.commit.as_ref().map_or_else(
-                || "complete, nothing had to change".to_owned(),
-                |commit| format!("landed {}", commit.short()),
-            );
-            format!(
-                "{landed}   {}   {}",
-                count(task.attempts, "attempt"),
-                count(task.turns, "turn")
-            )
+            let (attempts, turns) = (count(task.attempts, "attempt"), count(task.turns, "turn"));
+            format!("{words}   {attempts}   {turns}")
         }
-        TaskState::Failed => format!("failed: {}", reason()),
-        TaskState::Cancelled => format!("cancelled: {}", reason()),
+        TaskState::Planned
+        | TaskState::Ready
+        | TaskState::Active
+        | TaskState::Merging
+        | TaskState::Failed
+        | TaskState::Cancelled => words,
     }
 }
 
-fn merging(task: &Task) -> String {
-    match task.merge {
-        MergeState::Queued => "waits for its merge".to_owned(),
-        MergeState::Merging => "merging".to_owned(),
-        MergeState::Resolving => format!("merging: conflict in {}, resolver at work", task.conflicts.join(", ")),
-        MergeState::Verifying if task.conflicts.is_empty() => "merged, the gate runs".to_owned(),
-        MergeState::Verifying => format!("conflict in {} resolved, the gate runs", task.conflicts.join(", ")),
-        MergeState::Waiting if task.conflicts.is_empty() => "waits for you".to_owned(),
-        MergeState::Waiting => format!("waits for you: conflict in {}", task.conflicts.join(", ")),
-        MergeState::Landed => "landing".to_owned(),
-        MergeState::Rejected | MergeState::Error => "merge rejected".to_owned(),
-    }
-}
-
-fn asks(task: &Task) -> bool {
-    task.state == TaskState::Merging && task.merge == MergeState::Waiting
+fn status_of(board: &Board, task: &Task) -> TaskStatus {
+    let is_open = |key: &&domain::ids::TaskKey| {
+        let parent = board.tasks.iter().find(|other| other.key == **key);
+        parent.is_none_or(|parent| parent.state != TaskState::Complete)
+    };
+    task.status(task.waits_for.iter().filter(is_open).map(|key| key.0.clone()).collect())
 }
 
 fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
@@ -230,17 +190,14 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
     }
 }
 
-fn mark(task: &Task) -> (&'static str, Colour) {
-    if asks(task) {
-        return ("!", Colour::Amber);
-    }
-    match task.state {
-        TaskState::Planned | TaskState::Ready => ("○", Colour::Grey),
-        TaskState::Active => ("●", Colour::Blue),
-        TaskState::Merging => ("◆", Colour::Violet),
-        TaskState::Complete => ("✓", Colour::Green),
-        TaskState::Failed => ("✗", Colour::Red),
-        TaskState::Cancelled => ("–", Colour::Grey),
+fn colour(tone: Tone) -> Colour {
+    match tone {
+        Tone::Waiting | Tone::Cancelled => Colour::Grey,
+        Tone::Active => Colour::Blue,
+        Tone::Merging => Colour::Violet,
+        Tone::Complete => Colour::Green,
+        Tone::NeedsYou => Colour::Amber,
+        Tone::Failed => Colour::Red,
     }
 }
 

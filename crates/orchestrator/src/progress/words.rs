@@ -22,7 +22,7 @@ pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in at most so many columns, with an ellipsis if it is cut.
+/// The text in at most `columns`, with an ellipsis if it is cut.
 pub(crate) fn shortened(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -40,12 +40,12 @@ pub(crate) fn shortened(text: &str, columns: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// The text, filled with spaces to at least so many columns.
+/// The text, filled with spaces to at least `columns`.
 pub(crate) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// A text in lines of at most so many columns, broken between words where that is possible.
+/// A text in lines of at most `columns`, broken between words where that is possible.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

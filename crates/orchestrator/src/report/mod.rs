@@ -1,7 +1,9 @@
 //! The report of a run.
 
+mod document;
 mod text;
 
+pub(crate) use document::RunDocument;
 pub(crate) use text::lines;
 
 use crate::{changes::Changes, progress::clean};
@@ -13,7 +15,6 @@ use domain::{
     run::RunState,
     task::TaskState,
 };
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
@@ -21,10 +22,9 @@ use time::OffsetDateTime;
 /// Most lines shown of the output of a gate that did not pass.
 const OUTPUT_LINES: usize = 6;
 
-/// The document.
-#[derive(Clone, Debug, Serialize)]
+/// The report for people.
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
-    pub(crate) run: String,
     pub(crate) short: String,
     pub(crate) state: RunState,
     pub(crate) reason: Option<Reason>,
@@ -33,7 +33,6 @@ pub(crate) struct Report {
     pub(crate) repository: String,
     pub(crate) branch: String,
     pub(crate) base: Option<String>,
-    pub(crate) base_branch: Option<String>,
     /// The commit that was delivered.
     pub(crate) commit: Option<String>,
     /// What was done with the checkout, in words.
@@ -41,11 +40,8 @@ pub(crate) struct Report {
     /// The delivery, step by step.
     pub(crate) delivery: Delivery,
     /// When its trees and outputs were deleted.
-    #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) expired_at: Option<OffsetDateTime>,
     pub(crate) duration_ms: Option<i64>,
-    pub(crate) director_model: String,
-    pub(crate) worker_model: String,
     pub(crate) tasks: Vec<TaskReport>,
     pub(crate) merges: Vec<MergeReport>,
     pub(crate) check: Option<Check>,
@@ -60,51 +56,38 @@ pub(crate) struct Report {
 }
 
 /// A task.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct TaskReport {
     pub(crate) key: String,
-    pub(crate) title: String,
     pub(crate) profile: String,
     pub(crate) state: TaskState,
     pub(crate) reason: Option<Reason>,
     /// What it does or waits for, while it has not ended.
     pub(crate) standing: Option<String>,
-    pub(crate) depends_on: Vec<String>,
     pub(crate) attempts: i32,
     /// The attempts that did not land, each with the reason.
     pub(crate) returned: Vec<ReturnedAttempt>,
-    pub(crate) failures: i32,
-    pub(crate) crashes: i32,
     pub(crate) turns: i64,
     pub(crate) cost_dollars: f64,
     pub(crate) landed_commit: Option<String>,
-    pub(crate) started_at_ms: Option<i64>,
-    pub(crate) ended_at_ms: Option<i64>,
     pub(crate) duration_ms: Option<i64>,
 }
 
 /// An entry of the merge queue.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct MergeReport {
     pub(crate) id: i64,
     pub(crate) task: String,
     pub(crate) attempt: i32,
     pub(crate) state: MergeState,
-    /// `already`, `fast` or `ort`.
-    pub(crate) method: Option<String>,
-    pub(crate) commit: String,
-    pub(crate) merged_commit: Option<String>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) resolutions: Vec<Decision>,
     pub(crate) gate: Option<Gate>,
-    pub(crate) integrity_flags: Vec<IntegrityFlag>,
     pub(crate) reason: Option<Reason>,
-    pub(crate) wait_ms: Option<i64>,
-    pub(crate) merge_ms: Option<i64>,
 }
 
 /// A conflicting path, with the blobs that met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict {
     pub(crate) path: String,
     pub(crate) kind: String,
@@ -114,7 +97,7 @@ pub(crate) struct Conflict {
 }
 
 /// How one conflict was decided.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) path: String,
     pub(crate) hunk: i32,
@@ -128,7 +111,7 @@ pub(crate) struct Decision {
 }
 
 /// One run of the check command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gate {
     /// `None` where the stored report can't be read.
     pub(crate) verdict: Option<GateVerdict>,
@@ -142,7 +125,7 @@ pub(crate) struct Gate {
 }
 
 /// All runs of the check command.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GateSums {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
@@ -160,7 +143,6 @@ impl Report {
         let merges: Vec<MergeReport> = merges.into_iter().map(MergeReport::new).collect();
         let duration = run.ended_at.map(|end| end - run.created_at);
         Self {
-            run: run.id.to_string(),
             short: run.short,
             state: run.state,
             reason: run.reason,
@@ -168,14 +150,11 @@ impl Report {
             repository: run.workspace_path,
             branch: run.branch,
             base: run.base_commit,
-            base_branch: run.base_branch,
             commit: run.delivered_commit,
             checkout: run.checkout,
             delivery: run.delivery,
             expired_at: run.expired_at,
             duration_ms: duration.map(|duration| duration.whole_milliseconds() as i64),
-            director_model: run.director_model,
-            worker_model: run.worker_model,
             tasks: tasks.into_iter().map(TaskReport::new).collect(),
             gate: GateSums::of(&merges),
             merges,
@@ -215,24 +194,17 @@ fn standing(task: &Task) -> Option<String> {
 
 impl TaskReport {
     fn new(task: Task) -> Self {
-        let unix_ms = |at: OffsetDateTime| (at.unix_timestamp_nanos() / 1_000_000) as i64;
         Self {
             standing: standing(&task),
             key: task.key,
-            title: task.title,
             profile: task.profile,
             state: task.state,
             reason: task.reason,
-            depends_on: task.depends_on,
             attempts: task.attempts,
             returned: task.returned,
-            failures: task.failures,
-            crashes: task.crashes,
             turns: task.turns,
             cost_dollars: task.cost_dollars,
             landed_commit: task.landed_commit,
-            started_at_ms: task.started_at.map(unix_ms),
-            ended_at_ms: task.ended_at.map(unix_ms),
             duration_ms: task.duration_ms,
         }
     }
@@ -259,16 +231,10 @@ impl MergeReport {
             task: merge.task,
             attempt: merge.attempt,
             state: merge.state,
-            method: merge.method,
-            commit: merge.commit,
-            merged_commit: merge.merge_commit,
             conflicts: conflicts.unwrap_or_default(),
             resolutions: decisions.collect(),
             gate: merge.gate.as_ref().map(Gate::new),
-            integrity_flags: merge.integrity_flags,
             reason: merge.reason,
-            wait_ms: merge.wait_ms,
-            merge_ms: merge.merge_ms,
         }
     }
 }

@@ -19,7 +19,7 @@ const LABEL: usize = 10;
 pub(crate) fn lines(report: &Report, next: &[String], invocation: &Invocation, columns: usize) -> Vec<String> {
     let said = |text: &str| invocation.in_text(&clean(text));
     let mut lines = vec![String::new(), headline(report)];
-    lines.extend(fact("asked", &clean(&report.objective), columns));
+    lines.extend(fact("objective", &clean(&report.objective), columns));
     if let Some(reason) = &report.reason {
         lines.extend(fact("reason", &said(&reason.message), columns));
     }

@@ -9,7 +9,7 @@ use crate::{
     failure::Failure,
 };
 use engine::Engine;
-use sandbox::{Sandbox, Tier};
+use sandbox::Sandbox;
 use std::{
     net::SocketAddr,
     path::Path,
@@ -281,10 +281,8 @@ impl Parts {
             .map_err(|error| Failure::usage("logs and metrics can't be started").caused_by(error))?;
         let models =
             llm::Models::new(models).map_err(|error| Failure::usage("the models can't be used").caused_by(error))?;
-        // No command is run, so nothing has to hold one back.
-        let sandbox = Sandbox::probe(Tier::None, sandbox::Settings::default())
-            .await
-            .map_err(Failure::from)?;
+        // Nothing is claimed, so no command runs.
+        let sandbox = Sandbox::unavailable();
         let settings = engine_settings(loaded, data_dir, purpose)?;
         let engine = Engine::start(settings, store.clone(), Arc::new(models), Arc::new(sandbox))
             .await

@@ -89,6 +89,25 @@ struct Directory {
 }
 
 impl Groups {
+    /// No groups, for no jobs.
+    pub(crate) fn unused() -> Self {
+        let limits = JobLimits {
+            memory_bytes: 0,
+            total_memory_bytes: 0,
+            processes: 0,
+            cpu_weight: 0,
+        };
+        Self {
+            limits,
+            directories: Vec::new(),
+            missing: Controller::ALL
+                .map(|controller| (controller, "no command runs".to_owned()))
+                .to_vec(),
+            jobs: AtomicU64::new(0),
+            ended: Mutex::default(),
+        }
+    }
+
     /// Creates the groups that this host allows, after removing leftovers of crashed processes.
     pub(crate) fn open(limits: JobLimits, host: &Host) -> Self {
         let mut groups = Self {

@@ -1,9 +1,7 @@
 //! A task on the board.
 
-use crate::progress::{
-    news::{model_retried, tool_words},
-    words::clean,
-};
+use crate::progress::{news::model_wait, words::clean};
+use api::{Action, StatusInputs, TaskMerge, TaskStatus};
 use domain::{
     NanoDollars,
     event::Event,
@@ -25,13 +23,14 @@ pub(crate) struct Task {
     pub(crate) attempts: u32,
     /// Turns of all attempts.
     pub(crate) turns: u32,
-    /// The turn of this attempt.
-    pub(crate) turn: u32,
-    pub(crate) doing: String,
-    pub(crate) merge: MergeState,
-    /// The merge that waits for a person.
-    pub(crate) asks: Option<MergeId>,
-    pub(crate) conflicts: Vec<String>,
+    /// How often its work was sent back.
+    pub(crate) sent_back: i32,
+    /// What its worker is doing.
+    pub(crate) action: Action,
+    /// What it needs and is temporarily unavailable.
+    pub(crate) blocked_on: Option<String>,
+    /// Its newest merge, once that has moved.
+    pub(crate) merge: Option<TaskMerge>,
     pub(crate) gate: Option<Gate>,
     pub(crate) commit: Option<CommitId>,
     pub(crate) reason: Option<Reason>,
@@ -57,11 +56,10 @@ impl Task {
             state: TaskState::Planned,
             attempts: 0,
             turns: 0,
-            turn: 0,
-            doing: String::new(),
-            merge: MergeState::Queued,
-            asks: None,
-            conflicts: Vec::new(),
+            sent_back: 0,
+            action: Action::default(),
+            blocked_on: None,
+            merge: None,
             gate: None,
             commit: None,
             reason: None,
@@ -76,50 +74,36 @@ impl Task {
             Event::TaskReady => self.state = TaskState::Ready,
             Event::TaskClaimed { attempt, .. } => {
                 self.state = TaskState::Active;
+                self.blocked_on = None;
                 // A recovered attempt continues at its turn.
                 if self.attempts != *attempt {
-                    self.turn = 0;
+                    self.action = Action::default();
                 }
                 self.attempts = *attempt;
-                self.doing = "starts".to_owned();
                 self.started_at.get_or_insert(at);
             }
             Event::TurnAnswered { turn, tools, cost, .. } => {
-                self.turn = *turn;
                 self.turns += 1;
                 self.cost += cost.unwrap_or(NanoDollars::ZERO);
-                self.doing = tools.first().map_or_else(|| "answers".to_owned(), |tool| clean(tool));
+                let tool = tools.first().map_or_else(|| "answers".to_owned(), |tool| clean(tool));
+                self.act(*turn, tool, String::new());
             }
-            Event::ToolStarted { turn, tool, summary } => {
-                self.turn = *turn;
-                self.doing = tool_words(tool, summary);
-            }
-            Event::ModelRetried { why, wait_ms } => {
-                self.doing = model_retried(why, *wait_ms);
-            }
-            Event::TaskBlocked { on: Some(on) } => self.doing = format!("waits for {}", clean(on)),
-            Event::TaskBlocked { on: None } => self.doing.clear(),
-            Event::AttemptEnded { .. } => self.doing = "saving its work".to_owned(),
+            Event::ToolStarted { turn, tool, summary } => self.act(*turn, clean(tool), clean(summary)),
+            Event::ModelRetried { why, wait_ms } => self.blocked_on = Some(model_wait(why, *wait_ms)),
+            Event::TaskBlocked { on } => self.blocked_on = on.as_deref().map(clean),
+            Event::AttemptEnded { .. } => {}
             Event::MergeQueued { .. } => {
                 self.state = TaskState::Merging;
-                self.merge = MergeState::Queued;
-                self.conflicts.clear();
+                self.blocked_on = None;
+                self.merge = None;
             }
-            Event::MergeProgressed { state, conflicts, .. } => {
-                self.merge = *state;
-                if !conflicts.is_empty() {
-                    self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
-                }
-            }
-            Event::MergeWaiting { merge, conflicts, .. } => {
-                self.merge = MergeState::Waiting;
-                self.asks = Some(*merge);
-                self.conflicts = conflicts.iter().map(|path| clean(path)).collect();
-            }
-            Event::MergeDecided { .. } => {
-                self.merge = MergeState::Queued;
-                self.asks = None;
-            }
+            Event::MergeProgressed {
+                merge,
+                state,
+                conflicts,
+            } => self.move_merge(*merge, *state, conflicts),
+            Event::MergeWaiting { merge, conflicts, .. } => self.move_merge(*merge, MergeState::Waiting, conflicts),
+            Event::MergeDecided { merge, .. } => self.move_merge(*merge, MergeState::Queued, &[]),
             Event::GateFinished {
                 verdict,
                 passed,
@@ -143,6 +127,7 @@ impl Task {
             Event::TaskReturned { reason } => {
                 self.state = TaskState::Ready;
                 self.reason = Some(reason.clone());
+                self.sent_back += 1;
             }
             Event::TaskRecovered { .. } => self.state = TaskState::Ready,
             Event::TaskFailed { reason } => self.end(at, TaskState::Failed, Some(reason.clone())),
@@ -162,6 +147,50 @@ impl Task {
             | Event::RunExpired
             | Event::RunCancelled => {}
         }
+    }
+
+    /// What it is doing, waiting for or came to, as every interface has it. The tasks it waits for are the board's to name.
+    pub(crate) fn status(&self, waits_for: Vec<String>) -> TaskStatus {
+        TaskStatus::from(StatusInputs {
+            reason: self.reason.clone().map(Into::into),
+            attempts: i32::try_from(self.attempts).unwrap_or(i32::MAX),
+            failures: self.sent_back,
+            waits_for,
+            blocked_on: self.blocked_on.clone(),
+            action: Some(self.action.clone()),
+            merge: self.merge.clone(),
+            landed_commit: self.commit.as_ref().map(|commit| commit.0.clone()),
+            ..StatusInputs::new(self.state)
+        })
+    }
+
+    /// The merge that waits for a person.
+    pub(crate) fn waiting_merge(&self) -> Option<i64> {
+        let merge = self.merge.as_ref()?;
+        (self.state == TaskState::Merging && merge.state == MergeState::Waiting).then_some(merge.id)
+    }
+
+    fn act(&mut self, turn: u32, tool: String, summary: String) {
+        self.blocked_on = None;
+        self.action = Action {
+            turn: i32::try_from(turn).unwrap_or(i32::MAX),
+            tool: Some(tool),
+            summary: (!summary.is_empty()).then_some(summary),
+        };
+    }
+
+    /// Conflicting paths stay known while the merge continues.
+    fn move_merge(&mut self, merge: MergeId, state: MergeState, conflicts: &[String]) {
+        let known = self.merge.take().map(|merge| merge.conflicts).unwrap_or_default();
+        self.merge = Some(TaskMerge {
+            id: merge.0,
+            state,
+            position: None,
+            conflicts: match conflicts.is_empty() {
+                true => known,
+                false => conflicts.iter().map(|path| clean(path)).collect(),
+            },
+        });
     }
 
     fn end(&mut self, at: OffsetDateTime, state: TaskState, reason: Option<Reason>) {

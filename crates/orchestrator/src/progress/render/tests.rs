@@ -5,6 +5,7 @@ use super::{
 use domain::{
     event::Event,
     ids::{CommitId, Fence, MergeId},
+    merge::MergeState,
     run::{Check, CheckSource, Reason, ReasonCode},
 };
 
@@ -119,7 +120,7 @@ fn returned_task_shows_its_reason_and_missing_check_is_shown() {
 
       ○ limits-core  coder   planned
       ○ limits-http  coder   planned
-      ○ docs         coder   goes back: 1 of 3 tests failed                          $0.1050    6.0s
+      ○ docs         coder   sent back: 1 of 3 tests failed                          $0.1050    6.0s
       ○ limits-e2e   tester  waits for limits-http, docs
 
       active 0/4   merges 0   landed 0/4   spent $0.1050   9.0s                  q detach · c cancel

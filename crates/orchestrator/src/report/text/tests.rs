@@ -102,7 +102,7 @@ fn complete_run() {
     insta::assert_snapshot!(lines(&report(), &next, &Invocation::default(), 100).join("\n"), @"
 
         Run 7f3a12bc is complete in 2m11s
-          asked     Add rate limiting to the public API
+          objective Add rate limiting to the public API
           landed    2 of 2 tasks · 2 commits · 4 files, 120 lines added, 3 removed
           branch    orchestrator/7f3a12bc, 3f9c2ab → 9e1d04c, in /home/me/api
           checkout  main was fast-forwarded

@@ -1,4 +1,4 @@
-//! The normal output of every command, as a person sees it. Ids, times, paths and ports have stand-ins.
+//! Snapshots of the output of commands. Ids, times, paths and ports have stand-ins.
 
 use crate::caller::Caller;
 use e2e::{done, eventually, plan};
@@ -68,7 +68,7 @@ fn looks(caller: &Caller, name: &str, output: &Output) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_about_a_run_look_as_they_were_looked_at() {
+async fn run_commands_match_snapshots() {
     let mut caller = Caller::new(one_file(), "").await;
     looks(&caller, "runs-none", &caller.call(&["runs"]));
     looks(&caller, "merges-none", &caller.call(&["merges", "--all"]));
@@ -113,7 +113,7 @@ async fn commands_about_a_run_look_as_they_were_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_about_a_merge_look_as_they_were_looked_at() {
+async fn merge_commands_match_snapshots() {
     let caller = Caller::new(with_conflicts(), "[merge]\nlayers = [\"person\"]\n").await;
     let repository = caller.product.repository("repository", &[("a", "1\n")]);
     let run = caller.product.submit(&repository, None).await;
@@ -148,7 +148,7 @@ async fn commands_about_a_merge_look_as_they_were_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_run_looks_as_it_was_looked_at() {
+async fn cancelled_run_matches_snapshots() {
     let endless = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[])])),
         Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
