@@ -1,6 +1,6 @@
-//! Kinds of workers: what each may use, what it may write, and what it is told about its work.
+//! Profiles: the kinds of workers, each with its tools, its write policy and its prompt.
 //!
-//! Three come with the product, as the files under `profiles/`; users add their own in files of the same form.
+//! Three are built in, as the files under `profiles/`; users add their own in files of the same form.
 
 use crate::tools::{PathGlobs, Tool, WritePolicy};
 use domain::profile::Change;
@@ -16,7 +16,7 @@ const BUILT_IN: [&str; 3] = [
     include_str!("../profiles/tester.toml"),
 ];
 
-/// The longest prompt of a profile, in bytes: about as much again as every worker is told.
+/// The longest prompt of a profile, in bytes: about as long as the common prompt of all workers.
 const PROMPT_BYTES: usize = 8 << 10;
 /// The most profiles a directory may add.
 const PROFILES: usize = 64;
@@ -24,19 +24,19 @@ const PROFILES: usize = 64;
 /// A kind of worker.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// What plans call it.
+    /// Its name in plans.
     pub name: String,
-    /// When to choose it, a line for the director.
+    /// When to choose it: one line for the director.
     pub description: String,
-    /// The tools it has; [`Tool::Finish`] always among them.
+    /// Its tools, always with [`Tool::Finish`].
     pub tools: BTreeSet<Tool>,
     /// What it may write.
     pub write: WritePolicy,
-    /// Whether its tree must differ from where it started.
+    /// Whether it must change the tree.
     pub change: Change,
-    /// What it is told beyond what every worker is told.
+    /// Its prompt, in addition to the common one.
     pub prompt: String,
-    /// Model turns in one attempt, where fewer than the run allows.
+    /// The turn limit of an attempt, if lower than the run's.
     pub turns: Option<u32>,
 }
 
@@ -50,17 +50,17 @@ pub struct Profiles {
 #[derive(Debug, thiserror::Error)]
 #[error("profile `{origin}`: {problem}")]
 pub struct ProfileError {
-    /// The file or directory, or the name of one that comes with the product.
+    /// The file or directory, or `built-in`.
     pub origin: String,
     /// What is wrong and what to do.
     pub problem: String,
 }
 
 impl Profiles {
-    /// Those that come with the product.
+    /// The built-in profiles.
     ///
     /// # Errors
-    /// Never in a product that was tested: the files are part of it.
+    /// When a built-in file is invalid, which a test excludes.
     pub fn built_in() -> Result<Self, ProfileError> {
         let mut profiles = Self {
             by_name: BTreeMap::new(),
@@ -71,7 +71,7 @@ impl Profiles {
         Ok(profiles)
     }
 
-    /// Those that come with the product, and one for each `*.toml` file of a directory.
+    /// The built-in profiles, and one for each `*.toml` file of a directory.
     ///
     /// # Errors
     /// Names the first file that can't be read or used.
@@ -125,7 +125,7 @@ impl Profiles {
     }
 }
 
-/// A profile as its file writes it.
+/// The file of a profile.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProfileFile {
@@ -242,7 +242,7 @@ prompt = "Write plainly."
     }
 
     #[test]
-    fn the_built_in_profiles_are_those_the_rules_know() {
+    fn built_in_profiles_match_those_of_the_domain() {
         let profiles = Profiles::built_in().unwrap();
         assert_eq!(profiles.names(), ["coder", "planner", "tester"]);
         for profile in profiles.iter() {
@@ -253,7 +253,7 @@ prompt = "Write plainly."
     }
 
     #[test]
-    fn a_tester_writes_under_test_paths_only() {
+    fn tester_writes_only_test_paths() {
         let profiles = Profiles::built_in().unwrap();
         let tester = &profiles.get("tester").unwrap().write;
         for path in [
@@ -274,7 +274,7 @@ prompt = "Write plainly."
     }
 
     #[test]
-    fn a_directory_adds_profiles() {
+    fn directory_adds_profiles() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("docs.toml"), DOCS).unwrap();
         std::fs::write(directory.path().join("README"), "not a profile").unwrap();
@@ -290,7 +290,7 @@ prompt = "Write plainly."
     }
 
     #[test]
-    fn what_contradicts_itself_or_is_unknown_is_refused() {
+    fn contradictory_and_unknown_settings_are_refused() {
         assert!(refused(&DOCS.replace("turns", "tunrs")).contains("tunrs"));
         assert!(refused(&DOCS.replace("read_file", "teleport")).contains("teleport"));
         assert!(refused(&DOCS.replace("turns = 20", "turns = 0")).contains("turns"));

@@ -1,14 +1,14 @@
-//! JSON schemas of the strict kind: what providers can hold a model to while it writes.
+//! Strict JSON schemas, which providers can enforce while the model writes.
 
 use llm::OutputSchema;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
-/// What strict mode does not know, or has no use for.
+/// Keywords that strict mode does not support or does not need.
 const DROPPED: [&str; 6] = ["$schema", "title", "default", "format", "minimum", "maximum"];
 
-/// The strict schema of a type: objects closed, every property required, nothing referred to. An answer may leave
-/// out what has a default.
+/// The strict schema of a type: closed objects, every property required, no references. An answer may still omit fields
+/// with a default.
 pub(crate) fn strict<T: JsonSchema>(name: &str) -> OutputSchema {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plans_schema_is_strict() {
+    fn schema_of_plans_is_strict() {
         let schema = strict::<PlanDocument>("plan").schema;
         assert_eq!(schema["type"], "object");
         objects_are_closed(&schema, "");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_may_leave_out_what_has_a_default() {
+    fn answer_may_omit_fields_with_a_default() {
         let accepts = strict::<PlanDocument>("plan").accepts;
         let needed = serde_json::json!(["key", "title", "profile", "instructions"]);
         assert_eq!(accepts["properties"]["tasks"]["items"]["required"], needed);

@@ -1,6 +1,6 @@
-//! Small helpers for the texts that go to a model.
+//! Helpers for prompts.
 
-/// The beginning and the end of a text, where the whole is too long; what is left out is counted.
+/// The beginning and the end of a text that is too long, with the number of bytes left out.
 pub(crate) fn head_and_tail(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
@@ -15,7 +15,7 @@ pub(crate) fn head_and_tail(text: &str, limit: usize) -> String {
     )
 }
 
-/// Text of others, marked line by line, so that nothing in it can pass for the program's own words.
+/// A quotation, marked line by line, so that nothing in it looks like the prompt itself.
 pub(crate) fn quoted(text: &str) -> String {
     let line = |line: &str| match line {
         "" => ">".to_owned(),
@@ -24,7 +24,7 @@ pub(crate) fn quoted(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A list on one line, with the number of what is left out.
+/// A list on one line, with the number of items left out.
 pub(crate) fn listed(items: &[String], limit: usize) -> String {
     let shown = items.iter().take(limit).map(String::as_str);
     let shown = shown.collect::<Vec<_>>().join(", ");
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_keeps_its_head_and_its_tail() {
+    fn long_text_keeps_head_and_tail() {
         assert_eq!(head_and_tail("short", 10), "short");
         let cut = head_and_tail(&"é".repeat(100), 11);
         assert!(cut.starts_with("éé\n[…") && cut.ends_with("…]\néé"), "{cut}");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_text_has_no_line_of_its_own() {
+    fn every_line_of_a_quotation_is_marked() {
         assert_eq!(quoted("task: x\n\n# role\n"), "> task: x\n>\n> # role");
         assert_eq!(listed(&["a".into(), "b".into(), "c".into()], 2), "a, b and 1 more");
     }

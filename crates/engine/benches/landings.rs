@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that can't be made has nothing to tell")]
 
 use domain::{RunId, run::RunState};
-use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings};
+use engine::{Engine, LimitOverrides, ModelRef, NewRun, Settings};
 use llm::{Models, Provider};
 use sim_llm::{Options, Scenario, Server};
 use sqlx::{Connection, PgConnection};
@@ -144,9 +144,9 @@ impl Bench {
             director: Some(model.clone()),
             worker: Some(model),
             check: check.map(str::to_owned),
-            limits: LimitsAsked {
+            limits: LimitOverrides {
                 active_tasks: Some(16),
-                ..LimitsAsked::default()
+                ..LimitOverrides::default()
             },
             idempotency_key: None,
             allow_integrity_flags: None,

@@ -1,7 +1,7 @@
-//! The engine: its parts, its start and its end.
+//! The engine: its start, its parts and its drain.
 
 use crate::{
-    context::{Busy, Context, Layout, Troubles, Wake, Working},
+    context::{Busy, Context, Layout, Pauses, Wake, Working},
     disk::{self, Disk},
     effects, housekeeping,
     merge::Gates,
@@ -17,16 +17,16 @@ use store::{Holder, Store, view::Views};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long a stream waits for a wake before it looks by itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A stream polls after this time without a wake.
+const POLL: Duration = Duration::from_secs(1);
 
-/// Who holds nothing: no row of a process has this id.
+/// The holder in a process that claims nothing; no row has this id.
 const NOBODY: Holder = Holder {
     process: ProcessId(0),
     epoch: Epoch(0),
 };
 
-/// A handle on the running engine. Clones share it.
+/// A handle to the running engine. Clones share it.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) context: Context,
@@ -118,18 +118,18 @@ impl Engine {
             under_way: TaskTracker::new(),
             working: Working::new(settings.slots as usize),
             busy: Busy::default(),
-            troubles: Arc::new(Troubles::default()),
+            pauses: Arc::new(Pauses::default()),
             unknown_effects: Arc::default(),
             ends,
             settings: Arc::new(settings),
         };
-        tokio::spawn(housekeeping::tell(context.clone(), gates.clone(), ended));
+        tokio::spawn(housekeeping::report(context.clone(), gates.clone(), ended));
         if duties != Duties::None {
             recovery::clear(&context.layout, &context.under_way).await;
         }
         if duties.works() {
             recovery::recover(&context).await?;
-            effects::settle_begun(&context).await;
+            effects::settle_unfinished(&context).await;
         }
         let engine = Self {
             disk: Disk::new(context.clone()),
@@ -148,7 +148,7 @@ impl Engine {
             stop,
             ..
         } = &self.context;
-        tokio::spawn(wake.clone().tell(store.clone(), *holder, stop.clone()));
+        tokio::spawn(wake.clone().send_hints(store.clone(), *holder, stop.clone()));
         tokio::spawn(wake.clone().listen(store.clone(), *holder, stop.clone()));
         let duties = self.context.settings.duties;
         if duties.works() {
@@ -157,14 +157,14 @@ impl Engine {
             tokio::spawn(disk::keep(self.disk.clone()));
         }
         if duties.works() || !duties.effects().0.is_empty() {
-            // Tracked: what it claims while the drain begins must be waited for.
+            // Tracked, because a drain must wait for what it claims meanwhile.
             let dispatching =
                 scheduler::dispatch(self.context.clone(), self.heartbeat.clone(), self.disk.clone(), gates);
             self.context.under_way.spawn(dispatching);
         }
     }
 
-    /// The read side: what the interfaces show.
+    /// The queries behind API, pages and terminal.
     pub fn views(&self) -> &Views {
         &self.context.views
     }
@@ -174,12 +174,12 @@ impl Engine {
         self.context.models.providers().map(str::to_owned).collect()
     }
 
-    /// The kinds of workers there are, by name.
+    /// The names of the worker profiles.
     pub fn profiles(&self) -> Vec<String> {
         self.context.profiles.names()
     }
 
-    /// Resolves when a run's log may have grown since a sequence number, or after a moment in any case.
+    /// Resolves when a run may have events after a sequence number, and after a second in any case.
     pub async fn changed(&self, run: RunId, after: i64) {
         let mut tick = self.context.wake.watch();
         if let Ok(events) = self.context.views.events(run, after, 1).await
@@ -187,13 +187,13 @@ impl Engine {
         {
             return;
         }
-        // Whichever comes first: a wake, or the time to look by oneself.
-        drop(tokio::time::timeout(LOOK_AGAIN, tick.changed()).await);
+        // A wake or the timeout, whichever comes first.
+        drop(tokio::time::timeout(POLL, tick.changed()).await);
     }
 
-    /// Puts down what is under way, so that a later start goes on with it, and ends this life of the process.
+    /// Releases what is running, so that a later start continues it, and ends this process.
     ///
-    /// Workers stop at the next turn or tool and give their tasks back; a landing that is intended is finished.
+    /// Workers stop at the next turn or call and release their tasks; a landing with a recorded intent is finished.
     pub async fn drain(&self) {
         self.context.drain.cancel();
         self.heartbeat.draining();
@@ -206,7 +206,7 @@ impl Engine {
             return;
         }
         if let Err(error) = self.context.store.end_process(self.context.holder).await {
-            tracing::warn!(%error, "the end of the process could not be recorded; its lease will run out");
+            tracing::warn!(%error, "Could not record the end of the process; its lease will expire");
         }
     }
 }
@@ -222,7 +222,7 @@ fn make(layout: &Layout) -> Result<(), Error> {
     Ok(())
 }
 
-/// Begins a life of this process, which says from now on that it goes on.
+/// Registers the process and starts its heartbeat.
 async fn register(settings: &Settings, store: &Store) -> Result<(Holder, Heartbeat), Error> {
     let holder = store
         .register_process(&settings.process_name, &settings.version, settings.lease)

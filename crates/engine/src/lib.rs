@@ -1,12 +1,11 @@
 //! The durable engine: every change of a run goes through a step, every effect through the scheduler.
 //!
-//! It is the one writer of state. It knows the rules ([`domain`]), the rows ([`store`]) and the hands
-//! ([`agents`], [`git`], [`sandbox`], [`llm`]), and nothing of HTTP or of the command line.
+//! It is the only writer of state. It uses the rules ([`domain`]), the rows ([`store`]) and the tools ([`agents`], [`git`],
+//! [`sandbox`], [`llm`]), and knows nothing of HTTP or the command line.
 //!
-//! From the top down, each knowing only what is below it: what a caller asks (`requests`), the engine's parts and their
-//! start (`engine`), who starts what (`scheduler`), what is done beside the work (`housekeeping`), the merge queue
-//! (`merge`), the effects (`effects`), what the disk holds (`disk`), bringing back what dead processes held (`recovery`),
-//! and what all of them are given (`context`).
+//! From the top down, each using only what is below it: requests of callers (`requests`), start and drain (`engine`),
+//! claiming (`scheduler`), periodic work (`housekeeping`), the merge queue (`merge`), the effects (`effects`), disk space
+//! (`disk`), recovery after crashes (`recovery`), and what all of them share (`context`).
 
 mod requests;
 
@@ -25,15 +24,17 @@ mod context;
 mod settings;
 mod trace;
 
-pub use disk::{Area, CleanMode, Cleaned, CleanedCache, CleanedRun, DiskRoom, DiskUse, RetentionError, bytes_in_words};
+pub use disk::{
+    Area, CleanMode, Cleaned, CleanedCache, CleanedRun, DiskSpace, DiskUse, RetentionError, bytes_in_words,
+};
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use requests::{
-    ANSWER_BYTES, AnswerError, CancelError, DeliverError, LimitsAsked, NewRun, OpenConflict, OpenFile, OpenHunk,
+    ANSWER_BYTES, AnswerError, CancelError, DeliverError, LimitOverrides, NewRun, OpenConflict, OpenFile, OpenHunk,
     OpenVersion, Readiness, SubmitError, Submitted,
 };
 pub use settings::{
-    DeliveryError, DeliverySettings, Duties, ForgeCommand, ForgeWords, GeneratedRule, Generation, GivesUp, Identity,
-    MergeSettings, PushAccess, PushTo, Settings, SharedHubs, WorkspaceSettings,
+    DeliveryError, DeliverySettings, Duties, ForgeCommand, ForgeWords, GeneratedRule, Generation, Identity,
+    MergeSettings, PushAccess, PushTo, Retention, Settings, SharedHubs, WorkspaceSettings,
 };
 pub use store::view;

@@ -1,4 +1,4 @@
-//! Where spans hang. A run's trace outlives the process, so identities are stored or derived, never remembered.
+//! The parents of spans. A run's trace outlives the process, so ids are stored or derived, never kept in memory.
 
 use domain::{TaskId, task::AttemptEnd};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use telemetry::{
 
 /// The context of a run's root span, as it is stored with the run.
 pub(crate) fn of_run(stored: &serde_json::Value) -> TraceContext {
-    // A row that was damaged by hand costs its trace, not its work.
+    // A damaged row loses its trace, not its work.
     serde_json::from_value(stored.clone()).unwrap_or_else(|_| TraceContext::generate())
 }
 
@@ -41,7 +41,7 @@ fn derived(run: &TraceContext, path: &[i64]) -> TraceContext {
     }
 }
 
-/// Emits the span of an attempt that has ended; one that is given back goes on in the next process.
+/// Emits the span of an ended attempt. A released attempt continues in another process.
 pub(crate) fn attempt_ended(stored: &serde_json::Value, claimed: &Claimed, started: SystemTime, end: &AttemptEnd) {
     let error = match end {
         AttemptEnd::Released => return,
@@ -57,7 +57,7 @@ pub(crate) fn attempt_ended(stored: &serde_json::Value, claimed: &Claimed, start
     span::late(&own, &of_task(&run, claimed.task), kind).finish(started, SystemTime::now(), error);
 }
 
-/// A moment of the database's, for spans that are emitted late.
+/// A time from the database.
 pub(crate) fn at(unix_s: f64) -> SystemTime {
     let since = Duration::try_from_secs_f64(unix_s.max(0.0)).unwrap_or_default();
     SystemTime::UNIX_EPOCH

@@ -129,7 +129,7 @@ async fn over_the_bound_caches_go_then_outputs_then_old_trees_each_only_as_far_a
     assert_eq!(references(&harness, young), 0);
     assert!(stranger.exists(), "what is not known is not touched");
     let submitted = harness
-        .submit_with(&repository, None, engine::LimitsAsked::default())
+        .submit_with(&repository, None, engine::LimitOverrides::default())
         .await;
     let Err(SubmitError::Unavailable(said)) = submitted else {
         panic!("{submitted:?}")
@@ -177,7 +177,7 @@ async fn what_runs_keeps_its_trees_and_its_cache_and_the_next_waits_for_room() {
     assert!(cache(&harness).join("gate-0/target/mark").exists());
     assert!(!harness.engine.ready().await.disk.is_enough());
     let next = harness
-        .submit_with(&repository, Some("true"), engine::LimitsAsked::default())
+        .submit_with(&repository, Some("true"), engine::LimitOverrides::default())
         .await;
     assert!(matches!(next, Err(SubmitError::Unavailable(_))), "{next:?}");
 

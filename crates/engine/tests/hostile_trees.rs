@@ -4,7 +4,7 @@
 mod harness;
 
 use domain::run::RunState;
-use engine::LimitsAsked;
+use engine::LimitOverrides;
 use harness::{Harness, done, file, git, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
@@ -76,9 +76,9 @@ async fn a_worker_that_insists_on_a_linked_gitmodules_fails_its_task_after_its_t
         ]);
         let harness = Harness::open(scenario).await;
         let repository = harness.repository(&[("README.md", "read me\n")]);
-        let limits = LimitsAsked {
+        let limits = LimitOverrides {
             failures: Some(2),
-            ..LimitsAsked::default()
+            ..LimitOverrides::default()
         };
         let run = harness.submit_with(&repository, Some("true"), limits).await.unwrap();
         let (state, why) = harness.end(run.id).await;

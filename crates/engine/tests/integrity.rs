@@ -10,7 +10,7 @@ use domain::{
     integrity::IntegrityFlagKind as Kind,
     run::RunState,
 };
-use engine::{LimitsAsked, ModelRef, NewRun};
+use engine::{LimitOverrides, ModelRef, NewRun};
 use harness::{Harness, done, git, plan};
 use serde_json::{Value, json};
 use sim_llm::{Rule, Scenario};
@@ -75,9 +75,9 @@ async fn worked(works: &[Work], allow: Option<bool>) -> (Harness, Vec<Outcome>) 
             director: Some(model.clone()),
             worker: Some(model),
             check: Some(work.check.to_owned()),
-            limits: LimitsAsked {
+            limits: LimitOverrides {
                 failures: Some(1),
-                ..LimitsAsked::default()
+                ..LimitOverrides::default()
             },
             idempotency_key: None,
             allow_integrity_flags: allow,

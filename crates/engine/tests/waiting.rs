@@ -10,7 +10,7 @@ use domain::{
     run::RunState,
     task::TaskState,
 };
-use engine::{AnswerError, LimitsAsked, view::TaskView};
+use engine::{AnswerError, LimitOverrides, view::TaskView};
 use harness::{Harness, done, file, git, plan, report};
 use serde_json::json;
 use sim_llm::{Rule, Scenario};
@@ -58,9 +58,9 @@ fn three(more: Vec<Rule>) -> Scenario {
 async fn begin(harness: &Harness) -> (PathBuf, RunId) {
     let repository = harness.repository(&[(PATH, TEXT)]);
     // A task has one try: a conflict that goes back to a worker would fail it.
-    let limits = LimitsAsked {
+    let limits = LimitOverrides {
         failures: Some(1),
-        ..LimitsAsked::default()
+        ..LimitOverrides::default()
     };
     let run = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap();
     (repository, run.id)
@@ -381,9 +381,9 @@ async fn what_a_person_decided_is_known_again_hunk_by_hunk() {
     assert_eq!(harness.end(run).await, (RunState::Complete, String::new()));
     // The same again: nobody is asked.
     git(&repository, &["reset", "-q", "--hard", &base]);
-    let limits = LimitsAsked {
+    let limits = LimitOverrides {
         failures: Some(1),
-        ..LimitsAsked::default()
+        ..LimitOverrides::default()
     };
     let again = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap().id;
     assert_eq!(harness.end(again).await, (RunState::Complete, String::new()));

@@ -4,7 +4,7 @@
 mod harness;
 
 use domain::{NanoDollars, gate::GateVerdict, run::RunState};
-use engine::LimitsAsked;
+use engine::LimitOverrides;
 use harness::{Harness, done, file, git, plan, report};
 use serde_json::json;
 use sim_llm::{Rule, Scenario, Usage};
@@ -178,9 +178,9 @@ async fn a_cap_is_kept_and_the_run_says_so() {
     ]))
     .await;
     let repository = harness.repository(&files());
-    let limits = LimitsAsked {
+    let limits = LimitOverrides {
         cost: Some(NanoDollars(30_000_000)),
-        ..LimitsAsked::default()
+        ..LimitOverrides::default()
     };
     let run = harness.submit_with(&repository, Some(CHECK), limits).await.unwrap();
     let (state, reason) = harness.end(run.id).await;

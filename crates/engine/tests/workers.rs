@@ -15,7 +15,7 @@ use domain::{
     run::{Reason, ReasonCode, RunState},
     task::TaskState,
 };
-use engine::{LimitsAsked, ModelRef, NewRun, view::TaskView};
+use engine::{LimitOverrides, ModelRef, NewRun, view::TaskView};
 use harness::{Harness, Parts, TIMEOUT, done, file, git, plan};
 use llm::{CallOutcome, CallStatus, CostRole, PlannedCall, Usage};
 use serde_json::{Value, json};
@@ -301,7 +301,7 @@ async fn submit(harness: &Harness, workspace: &Path, objective: &str, worker: &s
         objective: objective.to_owned(),
         director: Some(ModelRef::new("unlimited", "scripted")),
         worker: Some(ModelRef::new(worker, "scripted")),
-        ..Harness::request(workspace, None, LimitsAsked::default())
+        ..Harness::request(workspace, None, LimitOverrides::default())
     };
     harness.engine.submit(request).await.unwrap().id
 }

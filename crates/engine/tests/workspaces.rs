@@ -5,7 +5,7 @@
 mod harness;
 
 use domain::{RunId, run::RunState};
-use engine::{LimitsAsked, ModelRef, NewRun, SubmitError, Submitted};
+use engine::{LimitOverrides, ModelRef, NewRun, SubmitError, Submitted};
 use harness::{Harness, git};
 use sim_llm::Scenario;
 use std::{
@@ -26,7 +26,7 @@ async fn submit(harness: &Harness, workspace: &Path, initialise: bool) -> Result
             director: Some(model.clone()),
             worker: Some(model),
             check: None,
-            limits: LimitsAsked::default(),
+            limits: LimitOverrides::default(),
             allow_integrity_flags: None,
             idempotency_key: None,
         })

@@ -1,4 +1,4 @@
-//! The director: from an objective to a checked plan.
+//! The director: turns an objective into a checked plan.
 
 mod prompt;
 
@@ -28,56 +28,56 @@ use telemetry::{
     span::{self, SpanKind},
 };
 
-/// How much longer than a worker's turn a plan may be.
+/// How many times longer than a worker's answer a plan may be.
 const PLAN_LENGTH_FACTOR: u32 = 4;
-/// Problems that are told to the model at once.
+/// The most problems that are reported to the model at once.
 const PROBLEMS_TOLD: usize = 20;
 
-/// What is to be planned, and what is known.
+/// The objective to plan, and the facts about it.
 #[derive(Clone)]
 pub struct PlanOrder {
-    /// What the user wants.
+    /// The user's objective.
     pub objective: String,
-    /// What is known of the repository.
+    /// Facts about the repository.
     pub repository: RepositoryFacts,
-    /// The kinds of workers there are.
+    /// The worker profiles.
     pub profiles: Arc<Profiles>,
-    /// How large the plan may be, and how often it may be repaired.
+    /// The limits of the plan and its repairs.
     pub limits: RunLimits,
-    /// Who is asked.
+    /// The model to ask.
     pub model: ModelRef,
     /// Whether a path, or anything that a glob matches, is in the base commit's tree.
     pub file_exists: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// When a plan is no longer of use.
+    /// The deadline of planning.
     pub deadline: Option<Instant>,
 }
 
-/// What the director is told of the repository.
+/// Facts about the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryFacts {
-    /// Entries at the root, directories with a closing slash.
+    /// The entries at the root; directories end with a slash.
     pub listing: Vec<String>,
-    /// How merged trees are checked.
+    /// The check command of the gate.
     pub check: Check,
-    /// Where everything starts.
+    /// The base commit.
     pub base: CommitId,
 }
 
-/// A plan that can be carried out.
+/// A valid plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// The plan.
     pub plan: PlanDocument,
-    /// What was repaired in it, or why it is not the model's own.
+    /// The repairs, or why it is not the model's own plan.
     pub repairs: Vec<String>,
-    /// How often the model was asked.
+    /// The number of model calls.
     pub rounds: u32,
 }
 
 /// Asks the director's model for a plan until one passes its checks.
 ///
-/// A plan that fails them goes back with what is wrong, at most `limits.plan_repairs` times; then one task carries
-/// the whole objective.
+/// An invalid plan goes back with its problems, at most `limits.plan_repairs` times; after that a plan with one task for the
+/// whole objective is returned.
 ///
 /// # Errors
 /// The reason why there is no plan: the model can't be called, or none of its answers was a plan at all.
@@ -97,13 +97,13 @@ pub async fn plan(
     planned
 }
 
-/// The conversation, and what came of it so far.
+/// The conversation so far.
 struct Rounds<'a> {
     order: &'a PlanOrder,
     request: Request,
     asked: u32,
     problems: Vec<String>,
-    /// Whether some answer was a plan, if a bad one.
+    /// Whether any answer was a plan, even an invalid one.
     was_plan: bool,
 }
 
@@ -177,11 +177,11 @@ impl<'a> Rounds<'a> {
         say(messages, &prompt::refused(told));
     }
 
-    /// An answer that is no document of the right shape. Other failures end the planning.
+    /// Handles an answer that is not a plan document. Other failures end the planning.
     fn garbled(&mut self, error: &Error) -> Result<(), Reason> {
         match Failure::of(error) {
             Failure::Unusable(problem) => {
-                // A wrong shape was sent back once already.
+                // An answer of the wrong shape was returned once already.
                 let was_repaired = matches!(error, Error::Invalid { .. });
                 self.asked += if was_repaired { 2 } else { 1 };
                 say(&mut self.request.messages, &prompt::refused(std::iter::once(&problem)));
@@ -192,7 +192,7 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// One task that carries the whole objective, where no plan of the model's could be used.
+    /// A plan with one task for the whole objective, used when no plan of the model was valid.
     fn single_task(self) -> Result<Planned, Reason> {
         let order = self.order;
         let able = |profile: &&str| {
@@ -222,7 +222,7 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// From the document to a checked plan.
+/// Checks a plan document.
 fn judge(document: &Value, order: &PlanOrder) -> Result<Checked, Vec<Problem>> {
     let plan: PlanDocument = serde_path_to_error::deserialize(document).map_err(|error| {
         let pointer = pointer(error.path());

@@ -1,4 +1,4 @@
-//! What the director is told.
+//! The director's prompt.
 
 use super::PlanOrder;
 use crate::text::quoted;
@@ -7,10 +7,10 @@ use domain::run::{Check, CheckSource};
 /// The constant part: the same bytes for every plan.
 pub(super) const SYSTEM: &str = include_str!("../../prompts/director.md");
 
-/// Entries of the root directory that are shown.
+/// The most root entries that are shown.
 const LISTING: usize = 200;
 
-/// What is different for each plan: the objective, the repository, the workers, the limits.
+/// The variable part: objective, repository, profiles, limits.
 pub(super) fn user(order: &PlanOrder) -> String {
     let facts = &order.repository;
     let mut lines = vec![
@@ -60,7 +60,7 @@ fn listing(entries: &[String]) -> Vec<String> {
     lines
 }
 
-/// What is said to a plan that did not pass.
+/// The answer to an invalid plan.
 pub(super) fn refused<'a>(problems: impl Iterator<Item = &'a String>) -> String {
     let problems: Vec<String> = problems.map(|problem| format!("- {problem}\n")).collect();
     format!(

@@ -57,7 +57,7 @@ async fn planned(rules: Vec<Rule>) -> (Result<Planned, Reason>, Script, Told) {
 }
 
 #[tokio::test]
-async fn a_good_plan_is_taken_with_its_repairs() {
+async fn valid_plan_is_accepted_with_its_repairs() {
     let plan = document(vec![task("a", &[]), task("b", &["a", "a"])]);
     let (result, script, told) = planned(vec![Rule::director().json(&plan)]).await;
     let planned = result.unwrap();
@@ -71,7 +71,7 @@ async fn a_good_plan_is_taken_with_its_repairs() {
 }
 
 #[tokio::test]
-async fn a_bad_plan_goes_back_with_pointers() {
+async fn invalid_plan_goes_back_with_pointers() {
     let good = document(vec![task("a", &[])]);
     let (result, script, told) = planned(vec![
         Rule::director().turn(1).json(&cyclic()),
@@ -86,7 +86,7 @@ async fn a_bad_plan_goes_back_with_pointers() {
 }
 
 #[tokio::test]
-async fn plans_that_stay_bad_become_one_task() {
+async fn persistently_invalid_plans_become_one_task() {
     let (result, script, _) = planned(vec![Rule::director().json(&cyclic())]).await;
     let planned = result.unwrap();
     assert_eq!(planned.plan.tasks.len(), 1);
@@ -97,7 +97,7 @@ async fn plans_that_stay_bad_become_one_task() {
 }
 
 #[tokio::test]
-async fn a_model_that_never_gives_a_plan_fails_the_planning() {
+async fn model_that_never_answers_with_a_plan_fails_the_planning() {
     for rule in [
         Rule::director().say("I would rather write a poem."),
         Rule::director().say("{\"mode\": \"parallel\"}"),
@@ -113,7 +113,7 @@ async fn a_model_that_never_gives_a_plan_fails_the_planning() {
 }
 
 #[tokio::test]
-async fn a_refused_budget_is_the_reason() {
+async fn refused_budget_is_the_reason() {
     let script = Script::play(vec![Rule::director().json(&cyclic())]).await;
     let book = Book {
         refuse_from: Some(0),
@@ -126,7 +126,7 @@ async fn a_refused_budget_is_the_reason() {
 }
 
 #[test]
-fn the_constant_part_is_within_its_budget() {
+fn constant_part_is_within_its_budget() {
     within(prompt::SYSTEM, 1_500);
     assert!(prompt::SYSTEM.starts_with("# role: director\n"));
     for forbidden in ["You are an expert", "Great", "sh test.sh"] {
@@ -135,7 +135,7 @@ fn the_constant_part_is_within_its_budget() {
 }
 
 #[test]
-fn the_director_is_told_the_facts() {
+fn prompt_contains_the_facts() {
     insta::assert_snapshot!("director", prompt::user(&order()));
     let mut empty = order();
     empty.repository.listing.clear();

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_between_silent_answers_starts_the_count_again() {
+    fn call_between_silent_answers_resets_the_count() {
         let mut conduct = conduct();
         for _ in 0..5 {
             assert!(conduct.turn_ended(&[], false).is_ok());

@@ -1,4 +1,4 @@
-//! The resolver: one conflict of one file, decided by a model that wrote neither side.
+//! The resolver: a model that wrote neither side resolves one conflict of one file.
 
 mod parse;
 mod prompt;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use telemetry::TraceContext;
 
-/// How often an answer that does not hold is sent back.
+/// How often an invalid answer is returned to the model.
 const SENT_BACK: u32 = 1;
 /// Tokens an answer may have beyond the lines of the conflict.
 const SPARE_TOKENS: usize = 1_024;
@@ -36,73 +36,73 @@ pub struct ConflictOrder {
     pub file: String,
     /// Which hunk of the file, from 1.
     pub hunk: u32,
-    /// How many there are.
+    /// The number of hunks in the file.
     pub hunks: u32,
-    /// The lines as they were.
+    /// The base version of the lines.
     pub base: String,
-    /// The lines as the branch has them.
+    /// The branch's version.
     pub ours: String,
-    /// The lines as the task has them.
+    /// The task's version.
     pub theirs: String,
     /// The lines before the conflict.
     pub before: String,
     /// The lines after it.
     pub after: String,
-    /// What the branch's side was meant to do.
+    /// The intent of the branch's side.
     pub ours_intent: String,
-    /// What the task was meant to do.
+    /// The intent of the task.
     pub theirs_intent: String,
     /// The branch's whole difference to the base in this file.
     pub ours_diff: String,
     /// The task's whole difference to the base in this file.
     pub theirs_diff: String,
-    /// What another model said that was asked before and left the conflict open.
+    /// The answer of a model that was asked before and left the conflict open.
     pub earlier: Option<String>,
-    /// Conflicts like this one that were decided and have landed, those most alike first.
+    /// Similar conflicts whose resolution has landed, the most similar first.
     pub past: Vec<PastDecision>,
-    /// The language, where the path tells.
+    /// The language, if the path shows it.
     pub language: Option<String>,
-    /// Who is asked.
+    /// The model to ask.
     pub model: ModelRef,
-    /// When an answer is no longer of use.
+    /// The deadline of the answer.
     pub deadline: Option<Instant>,
 }
 
-/// A conflict that was decided before.
+/// A conflict that was resolved before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastDecision {
     /// The path.
     pub file: String,
-    /// The lines as they were.
+    /// The base version of the lines.
     pub base: String,
-    /// The lines as the branch had them.
+    /// The branch's version.
     pub ours: String,
-    /// The lines as the task had them.
+    /// The task's version.
     pub theirs: String,
     /// The lines that landed.
     pub text: String,
 }
 
-/// How a conflict was decided.
+/// How a conflict was resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// This text stands in place of the conflict.
+    /// This text replaces the conflict.
     Replace {
         /// The lines, with the file's own line endings.
         text: String,
         /// Why.
         reason: String,
-        /// Lines that only one side added and that are gone, with why.
+        /// Lines that only one side added and that were dropped, with the reason.
         dropped: Vec<DroppedLine>,
     },
-    /// The conflict stands.
+    /// The conflict stays open.
     Decline {
         /// Why.
         reason: String,
     },
 }
 
-/// A line that is gone, and why.
+/// A dropped line and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DroppedLine {
@@ -133,11 +133,11 @@ enum Decision {
     Decline,
 }
 
-/// What must hold of a text beside what this room can see, such as that the whole file parses with it.
+/// A further requirement of the caller, such as that the whole file parses.
 pub type Acceptance<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
 
-/// Asks a model to decide a conflict. An answer that does not hold, or that `acceptable` refuses, goes back once; then
-/// the conflict stands.
+/// Asks a model to resolve a conflict. An invalid answer, or one that `acceptable` refuses, goes back once; after that the
+/// conflict stays open.
 ///
 /// # Errors
 /// The reason why no model could be asked: no budget, no key, no connection.

@@ -1,4 +1,4 @@
-//! Whether a decided file still parses, for the formats whose grammar is at hand.
+//! Checks that a resolved file still parses, for the formats whose grammar is available.
 
 mod grammar;
 mod json;
@@ -9,7 +9,7 @@ use tree_sitter::Language;
 /// A format that can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON in which no key stands twice: a merge is how that comes about.
+    /// JSON without duplicate keys, which merges can produce.
     Json,
     /// TOML.
     Toml,
@@ -32,8 +32,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a file by its name, if every version of it parses. Where one does not, a decision can't be asked
-    /// to.
+    /// The format of a file by its name, if every version of it parses. Otherwise the resolution need not parse.
     pub fn of(path: &str, versions: &[&str]) -> Option<Self> {
         let format = match path.rsplit_once('.')?.1 {
             "json" => Self::Json,
@@ -69,7 +68,7 @@ impl Format {
     /// Whether the text parses.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The problem and its position.
     pub fn check(self, text: &str) -> Result<(), String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let by = |language: Language| grammar::check(&language, text);
@@ -99,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_checked_only_where_every_version_had_it() {
+    fn format_is_checked_only_if_every_version_parses() {
         assert_eq!(
             Format::of("a/b.json", &["{}", "[1, null, \"x\"]", "1.5"]),
             Some(Format::Json)
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stands_twice_is_no_json() {
+    fn duplicate_key_is_refused() {
         let problem = Format::Json
             .check("{\"a\": {\"x\": 1, \"y\": 2, \"x\": 3, \"z\": 4}}")
             .unwrap_err();
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn source_that_a_merge_broke_is_told_with_the_line() {
+    fn broken_source_is_reported_with_the_line() {
         let texts = [
             (Format::Rust, "fn a() {\n    b();\n}\n", "fn a() {\n    b(;\n}\n", 2),
             (
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_nested_deep_is_judged() {
+    fn deeply_nested_text_is_checked() {
         let deep = format!("fn a() {{ {} {} }}", "(".repeat(50_000), ")".repeat(50_000));
         assert!(Format::Rust.check(&deep).is_ok());
         assert!(Format::Rust.check(&deep[..deep.len() - 9]).is_err());

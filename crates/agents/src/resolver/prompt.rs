@@ -1,4 +1,4 @@
-//! What the resolver is shown, within a bound.
+//! The resolver's prompt, within a size limit.
 
 use super::{ConflictOrder, PastDecision};
 use crate::text::{head_and_tail, quoted, tokens};
@@ -6,19 +6,19 @@ use crate::text::{head_and_tail, quoted, tokens};
 /// The constant part: the same bytes for every conflict.
 pub(super) const SYSTEM: &str = include_str!("../../prompts/resolver.md");
 
-/// Tokens of all that is shown of a conflict.
+/// The most tokens of a conflict's description.
 const TOKENS: usize = 6_000;
 /// Bytes of one intent.
 const INTENT_BYTES: usize = 2_000;
-/// Bytes of what another model said.
+/// Bytes of another model's answer.
 const EARLIER_BYTES: usize = 1_000;
-/// Conflicts decided before that are shown.
+/// The most earlier conflicts that are shown.
 const PAST_DECISIONS: usize = 3;
 
-/// The conflict and its circumstances; `None` where the conflict alone is too large.
+/// The conflict and its context; `None` if the conflict alone is too large.
 ///
-/// Where not all fits, what matters least is left out first: the lines around stay longest, then the differences,
-/// then the intents, then conflicts that were decided before.
+/// If not everything fits, earlier conflicts are left out first, then the intents, then the differences, then the
+/// surrounding lines.
 pub(super) fn user(order: &ConflictOrder) -> Option<String> {
     let mut text = conflict(order);
     if tokens(SYSTEM.len() + text.len()) > TOKENS {
@@ -35,7 +35,7 @@ pub(super) fn user(order: &ConflictOrder) -> Option<String> {
     Some(text)
 }
 
-/// What is said to an answer that does not hold.
+/// The reply to an invalid answer.
 pub(super) fn refused(problems: &[String]) -> String {
     format!(
         "The answer does not hold:\n- {}\nAnswer with the whole corrected document, or decline.",

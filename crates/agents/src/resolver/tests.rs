@@ -50,7 +50,7 @@ fn judged(answer: &Value, order: &ConflictOrder) -> Result<Resolution, String> {
 const BOTH: &str = "longest  the longest line\ntop      the top words\n";
 
 #[tokio::test]
-async fn both_lines_are_kept() {
+async fn lines_of_both_sides_are_kept() {
     let rule = Rule::resolver("top-words")
         .file("lib/commands.sh")
         .json(&replace(BOTH, &[]));
@@ -64,7 +64,7 @@ async fn both_lines_are_kept() {
 }
 
 #[tokio::test]
-async fn a_decline_is_an_answer() {
+async fn decline_is_an_answer() {
     let decline = json!({"decision": "decline", "text": "", "reason": "no", "dropped_lines": []});
     let (result, script) = resolved(vec![Rule::any().json(&decline)]).await;
     assert_eq!(result.unwrap(), declined("no"));
@@ -72,7 +72,7 @@ async fn a_decline_is_an_answer() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_hold_goes_back_once() {
+async fn invalid_answer_goes_back_once() {
     let one_side = replace("longest  the longest line\n", &[]);
     let (result, script) = resolved(vec![
         Rule::any().turn(1).json(&one_side),
@@ -94,7 +94,7 @@ async fn an_answer_that_does_not_hold_goes_back_once() {
 }
 
 #[tokio::test]
-async fn an_unusable_model_declines_and_a_broken_provider_is_an_error() {
+async fn unusable_answer_declines_and_provider_failure_is_an_error() {
     let (result, _) = resolved(vec![Rule::any().say("keep both, I think")]).await;
     assert!(matches!(result.unwrap(), Resolution::Decline { .. }));
     let (result, _) = resolved(vec![Rule::any().fault(Fault::status(500))]).await;
@@ -102,7 +102,7 @@ async fn an_unusable_model_declines_and_a_broken_provider_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_the_caller_does_not_accept_goes_back_with_its_words() {
+async fn answer_that_the_caller_refuses_goes_back_with_the_reason() {
     let script = Script::play(vec![
         Rule::any().turn(1).json(&replace(&format!("{BOTH}extra\n"), &[])),
         Rule::any().turn(2).contains("too many lines").json(&replace(BOTH, &[])),
@@ -119,7 +119,7 @@ async fn what_the_caller_does_not_accept_goes_back_with_its_words() {
 }
 
 #[test]
-fn a_side_is_never_dropped_whole_whatever_is_said_about_it() {
+fn side_is_never_dropped_whole() {
     let dropped = [("top      the top words", "not needed")];
     let answer = replace("longest  the longest line\n", &dropped);
     let problem = judged(&answer, &order()).unwrap_err();
@@ -127,7 +127,7 @@ fn a_side_is_never_dropped_whole_whatever_is_said_about_it() {
 }
 
 #[test]
-fn a_line_that_is_rewritten_is_explained() {
+fn rewritten_line_must_be_explained() {
     let joined = "longest, top  lines and words\n";
     let problem = judged(&replace(joined, &[]), &order()).unwrap_err();
     assert!(problem.contains("only ours added") && problem.contains("only theirs added"));
@@ -157,7 +157,7 @@ fn markers_and_whole_files_are_refused() {
 }
 
 #[test]
-fn line_endings_are_those_of_the_file() {
+fn line_endings_match_the_file() {
     let mut windows = order();
     windows.ours = "a\r\n".into();
     windows.theirs = "b\r\n".into();
@@ -168,7 +168,7 @@ fn line_endings_are_those_of_the_file() {
 }
 
 #[test]
-fn the_resolver_is_told_the_conflict_first_and_what_fits() {
+fn prompt_shows_the_conflict_first_and_then_what_fits() {
     within(prompt::SYSTEM, 700);
     assert!(prompt::SYSTEM.starts_with("# role: resolver\n"));
     insta::assert_snapshot!("resolver", prompt::user(&order()).unwrap());
@@ -201,7 +201,7 @@ fn the_resolver_is_told_the_conflict_first_and_what_fits() {
 }
 
 #[tokio::test]
-async fn a_conflict_too_large_to_show_is_declined_unasked() {
+async fn conflict_that_is_too_large_is_declined_without_a_call() {
     let script = Script::play(vec![]).await;
     let mut large = order();
     large.ours = "y\n".repeat(20_000);

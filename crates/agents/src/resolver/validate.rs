@@ -1,13 +1,13 @@
-//! Whether a resolution holds, as far as that can be seen without running anything.
+//! Validates a resolution without running anything.
 
 use super::{ConflictOrder, DroppedLine};
 use std::collections::BTreeSet;
 
-/// Bytes a resolution may have beyond what base and sides have together.
+/// Bytes that a resolution may have beyond base and both sides together.
 const SPARE_BYTES: usize = 8 << 10;
 const MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
 
-/// The text with the line endings that the sides have.
+/// The text with the line endings of the sides.
 pub fn fitted(text: &str, sides: [&str; 2]) -> String {
     let mut text = text.to_owned();
     let is_crlf = sides.iter().any(|side| side.contains("\r\n"));
@@ -21,7 +21,7 @@ pub fn fitted(text: &str, sides: [&str; 2]) -> String {
     text
 }
 
-/// No markers, no side dropped whole, no line lost without a word.
+/// Refuses markers, a dropped side, and dropped lines without an explanation.
 pub(super) fn check(text: &str, dropped: &[DroppedLine], order: &ConflictOrder) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     if let Some(line) = text.lines().find(|line| is_marker(line, order)) {
@@ -60,7 +60,7 @@ pub(super) fn check(text: &str, dropped: &[DroppedLine], order: &ConflictOrder) 
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// A line that looks like a marker and that neither side has as text of its own.
+/// A line that looks like a conflict marker and is in neither side.
 fn is_marker(line: &str, order: &ConflictOrder) -> bool {
     let looks = MARKERS.iter().any(|marker| {
         line.strip_prefix(marker)
@@ -72,7 +72,7 @@ fn is_marker(line: &str, order: &ConflictOrder) -> bool {
     looks && !is_content
 }
 
-/// The lines that one side has and neither the base nor the other side has.
+/// The lines that only this side has.
 fn added_by<'a>(own: &'a str, other: &str, order: &ConflictOrder) -> Vec<&'a str> {
     let known: BTreeSet<&str> = lines(&order.base).union(&lines(other)).copied().collect();
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! From a model's JSON to typed arguments, and from the types to the schema the model is shown.
+//! Parses a model's JSON into typed arguments, and makes the schema of those types for the model.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -9,9 +9,9 @@ use super::ToolFailure;
 
 /// Parses the arguments of a call; the failure names the field.
 pub(super) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolFailure> {
-    // Some servers send nothing at all for a call without arguments.
+    // Some servers send an empty text for a call without arguments.
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-    // Serde would take a list for a structure, field by field.
+    // Serde would accept a list as a structure.
     if arguments.trim_start().starts_with('[') {
         let text = "The arguments are a list. Send one JSON object with the fields by name.";
         return Err(ToolFailure::new("bad_arguments", text));
@@ -39,7 +39,7 @@ pub(super) fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolFailu
     Ok(parsed)
 }
 
-/// The schema of a type, kept to what every provider understands: no references, no `null` alternatives.
+/// The schema of a type, limited to what every provider supports: no references, no `null` alternatives.
 pub(super) fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;

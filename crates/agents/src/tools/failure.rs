@@ -1,11 +1,11 @@
-//! Why a call could not be done, in words for the model that made it.
+//! Failed calls, described for the model that made them.
 
 /// A refused or failed call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ToolFailure {
     /// A short name for telemetry.
     pub(super) kind: &'static str,
-    /// What the model is told.
+    /// The answer to the model.
     pub(super) text: String,
 }
 

@@ -1,7 +1,6 @@
-//! The files a worker can reach: its worktree, and read-only its directory of long outputs.
+//! The files that a worker can reach: its worktree and, read-only, its directory of long outputs.
 //!
-//! Every path is resolved by the kernel beneath an open directory, so no `..`, no symbolic link and no race leads
-//! out of it.
+//! The kernel resolves every path beneath an open directory, so that no `..`, symbolic link or race leads out of it.
 
 mod error;
 mod tree;
@@ -17,14 +16,14 @@ use std::path::{Component, Path, PathBuf};
 
 use super::policy::WritePolicy;
 
-/// Both directories, open.
+/// The two open directories.
 #[derive(Debug)]
 pub(super) struct Files {
     worktree: Tree,
     outputs: Tree,
 }
 
-/// A path as the model gave it, and where it is.
+/// A path as the model wrote it, and its resolution.
 #[derive(Debug)]
 pub(super) struct Place<'files> {
     pub(super) tree: &'files Tree,
@@ -42,7 +41,7 @@ impl Files {
         })
     }
 
-    /// Finds out which directory a path means, without looking at the disk.
+    /// Finds the directory of a path without accessing the disk.
     pub(super) fn locate(&self, given: &str) -> Result<Place<'_>, FileError> {
         let outside = || FileError::Outside {
             path: given.to_owned(),
@@ -73,7 +72,7 @@ impl Files {
         })
     }
 
-    /// Replaces a file of the worktree, or makes it together with its directories.
+    /// Replaces a file of the worktree, or creates it with its directories.
     pub(super) fn write(&self, given: &str, content: &[u8], policy: &WritePolicy) -> Result<write::Written, FileError> {
         let place = self.locate(given)?;
         if !std::ptr::eq(place.tree, &self.worktree) {
@@ -114,7 +113,7 @@ impl Place<'_> {
     }
 }
 
-/// Resolves `.` and `..` by their text; `None` where that leads out.
+/// Resolves `.` and `..` lexically; `None` if that leads out.
 fn without_dots(path: &Path) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -132,7 +131,7 @@ fn without_dots(path: &Path) -> Option<PathBuf> {
     Some(clean)
 }
 
-/// Whether git would take a file of this name for its own, on any file system.
+/// Whether git would treat a file of this name as its own, on any file system.
 pub(super) fn is_git_name(name: &OsStr) -> bool {
     name.eq_ignore_ascii_case(".git")
 }

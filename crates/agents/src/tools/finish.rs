@@ -1,4 +1,4 @@
-//! `finish`: the worker's report. It is only read here; the tree and the gate decide.
+//! `finish`: parses the worker's report. The tree and the gate decide what the work is worth.
 
 use domain::task::Outcome;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

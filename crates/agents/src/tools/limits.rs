@@ -1,27 +1,27 @@
-//! How much a tool may take or show.
+//! Limits of tools.
 
 use std::time::Duration;
 
 /// Limits of one attempt's tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToolLimits {
-    /// What a command, a search or a listing shows, in bytes of text.
+    /// Bytes shown of a command's output, a search or a listing.
     pub output_bytes: usize,
-    /// What one window of a file shows, in bytes of text.
+    /// Bytes shown of one window of a file.
     pub read_bytes: usize,
-    /// The largest file that is read or edited, in bytes.
+    /// The largest file that can be read or edited, in bytes.
     pub file_bytes: u64,
-    /// The largest content a file is given, in bytes.
+    /// The largest content that can be written, in bytes.
     pub write_bytes: usize,
     /// Matches of one search.
     pub search_matches: usize,
-    /// How long one search may take.
+    /// The time limit of one search.
     pub search_time: Duration,
     /// Entries of one listing.
     pub list_entries: usize,
-    /// A command's time unless it asks for another.
+    /// The default time limit of a command.
     pub shell_default_time: Duration,
-    /// The longest time a command may ask for.
+    /// The longest time limit that a call may request for a command.
     pub shell_longest_time: Duration,
 }
 

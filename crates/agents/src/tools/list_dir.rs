@@ -1,4 +1,4 @@
-//! `list_dir`: what lies in a directory.
+//! `list_dir`: the entries of a directory.
 
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
@@ -49,7 +49,7 @@ fn entries(directory: &OwnedFd) -> Result<Vec<String>, rustix::io::Errno> {
             continue;
         }
         let shown = plain(&name.to_string_lossy());
-        // What vanishes while it is listed is not listed.
+        // Entries that vanish meanwhile are skipped.
         let Ok(stat) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
@@ -67,7 +67,7 @@ fn entries(directory: &OwnedFd) -> Result<Vec<String>, rustix::io::Errno> {
     Ok(entries)
 }
 
-/// A name that cannot be taken for several lines.
+/// A name without line breaks.
 pub(super) fn plain(name: &str) -> String {
     if name.contains(char::is_control) {
         format!("{name:?}")

@@ -1,8 +1,7 @@
-//! What a worker can do: a fixed set of tools, each held to the worktree of its attempt.
+//! The tools of workers, confined to the worktree of the attempt.
 //!
-//! A [`ToolBox`] is made for one attempt. Whatever a model sends, [`ToolBox::call`] answers with text that the
-//! model can act on: what was wrong, with which value, and what to do instead. Nothing a model sends is an error
-//! of the product.
+//! A [`ToolBox`] serves one attempt. Whatever a model sends, [`ToolBox::call`] answers with text that the model can act on:
+//! what was wrong, with which value, and what to do instead. Nothing that a model sends is an internal error.
 
 mod arguments;
 mod edit_file;
@@ -33,7 +32,7 @@ use telemetry::TraceContext;
 use failure::ToolFailure;
 use files::Files;
 
-/// The tools there are, in the order models see them.
+/// The tools, in the order in which models see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tool {
@@ -65,7 +64,7 @@ impl Tool {
         Tool::WriteFile,
     ];
 
-    /// The name models call it by.
+    /// The name by which models call it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,10 +93,10 @@ impl Tool {
         Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
-    /// Whether these arguments can be read as this tool's; nothing is done.
+    /// Checks the arguments of a call without running it.
     ///
     /// # Errors
-    /// What the model would be told.
+    /// The answer that the model would get.
     pub fn read_arguments(self, arguments: &str) -> Result<(), String> {
         let read = match self {
             Tool::EditFile => arguments::parse::<edit_file::Arguments>(arguments).map(drop),
@@ -112,10 +111,10 @@ impl Tool {
     }
 }
 
-/// A tool as it is described to a model.
+/// The description of a tool for models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// What it does and when to use it.
     pub description: &'static str,
@@ -123,18 +122,18 @@ pub struct Spec {
     pub parameters: serde_json::Value,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub struct ToolResult {
-    /// What the model is told.
+    /// The answer to the model.
     pub content: String,
-    /// Whether the call did what it was asked; for a command, whether it ended with code 0.
+    /// Whether the call did what was requested; for a command, whether its exit code is 0.
     pub ok: bool,
-    /// The report, when the worker said that it is finished.
+    /// The worker's report, if the call was `finish`.
     pub finish: Option<Finish>,
 }
 
-/// What one attempt's tools are made from.
+/// The settings of one attempt's tools.
 #[derive(Clone, Debug)]
 pub struct ToolSettings {
     /// The attempt's worktree; paths are relative to it.
@@ -147,9 +146,9 @@ pub struct ToolSettings {
     pub allowed: BTreeSet<Tool>,
     /// What it may write.
     pub write_policy: WritePolicy,
-    /// How much of everything.
+    /// The limits of the tools.
     pub limits: ToolLimits,
-    /// Variables of every command, on top of the sandbox's own.
+    /// Environment variables of every command, in addition to the sandbox's.
     pub shell_env: Vec<(String, String)>,
     /// Directories outside the worktree that commands may write, such as a shared build cache.
     pub build_caches: Vec<PathBuf>,
@@ -161,7 +160,7 @@ pub struct ToolBox {
     settings: ToolSettings,
     files: Arc<Files>,
     sandbox: Arc<Sandbox>,
-    /// Numbers the files of long outputs.
+    /// Numbers the files with long outputs.
     output_count: AtomicU32,
 }
 
@@ -189,13 +188,13 @@ impl ToolBox {
         })
     }
 
-    /// The allowed tools in a stable order, so that the prompt prefix can be cached by providers.
+    /// The allowed tools in a stable order, so that providers can cache the prefix of the prompt.
     #[must_use]
     pub fn specs(&self) -> Vec<Spec> {
         self.settings.allowed.iter().map(|tool| spec(*tool)).collect()
     }
 
-    /// Performs one call a model asked for.
+    /// Performs one call of a model.
     ///
     /// Cancelling ends a running command or search; the result says so.
     pub async fn call(
@@ -258,7 +257,7 @@ impl ToolBox {
     }
 }
 
-/// What a tool hands back when it could do what it was asked.
+/// The result of a tool that did what was requested.
 struct Done {
     content: String,
     ok: bool,
@@ -292,7 +291,7 @@ fn spec(tool: Tool) -> Spec {
     }
 }
 
-/// Runs file work where it cannot hold up the runtime.
+/// Runs blocking file work on a thread for that.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolFailure> + Send + 'static,
 ) -> Result<T, ToolFailure> {

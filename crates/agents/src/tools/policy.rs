@@ -4,14 +4,14 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::fmt;
 use std::path::Path;
 
-/// What a worker's profile lets it write in the worktree.
+/// What a worker may write in its worktree.
 #[derive(Clone, Debug)]
 pub enum WritePolicy {
-    /// Nothing; its commands see the worktree read-only too.
+    /// Nothing; its commands see the worktree read-only, too.
     ReadOnly,
     /// Everything.
     All,
-    /// Paths that match. Its commands can write elsewhere, as builds must: the change is checked afterwards with
+    /// Matching paths. Its commands can write elsewhere, as builds must; the change is checked afterwards with
     /// [`WritePolicy::permits`].
     Only(PathGlobs),
 }
@@ -38,14 +38,14 @@ impl fmt::Display for WritePolicy {
     }
 }
 
-/// Patterns of paths, read as in a `.gitignore`: `tests/` means the directory with all in it.
+/// Patterns of paths as in a `.gitignore`: `tests/` matches the directory with its content.
 #[derive(Clone, Debug)]
 pub struct PathGlobs {
     patterns: Vec<String>,
     matcher: Gitignore,
 }
 
-/// A pattern that cannot be read.
+/// An invalid pattern.
 #[derive(Debug, thiserror::Error)]
 #[error("`{pattern}` is not a path pattern: {reason}; patterns are written as in .gitignore, such as `tests/**`")]
 pub struct BadGlob {
@@ -54,10 +54,10 @@ pub struct BadGlob {
 }
 
 impl PathGlobs {
-    /// Reads the patterns.
+    /// Compiles the patterns.
     ///
     /// # Errors
-    /// Names the first pattern that cannot be read.
+    /// Names the first invalid pattern.
     pub fn new(patterns: &[String]) -> Result<Self, BadGlob> {
         let mut builder = GitignoreBuilder::new("");
         let bad = |pattern: &str, error: ignore::Error| BadGlob {

@@ -55,8 +55,8 @@ pub(super) async fn run(
         stopped: None,
     };
     let (sender, answer) = oneshot::channel();
-    // Not a thread of the runtime: a walk may hang on what a worker left in the tree (a pipe named .gitignore),
-    // and then only this thread does.
+    // A thread of its own: a walk may hang on a file that a worker made (a pipe named .gitignore), and then only this
+    // thread hangs.
     std::thread::Builder::new()
         .name("search".to_owned())
         .spawn(move || {
@@ -71,7 +71,7 @@ pub(super) async fn run(
     let too_long = || ToolFailure::new("timeout", "The search took too long. Search a smaller directory.");
     tokio::select! {
         searched = answer => searched.unwrap_or_else(|_| Err(ToolFailure::new("internal", "The search broke down; try another pattern."))),
-        // Twice the time, as the search itself looks at the clock only between files.
+        // Twice the limit, because the search checks the time only between files.
         () = tokio::time::sleep(limits.search_time * 2) => Err(too_long()),
         () = cancel.cancelled() => Err(ToolFailure::new("cancelled", "The search was cancelled.")),
     }
@@ -91,7 +91,7 @@ fn matcher(pattern: &str) -> Result<RegexMatcher, ToolFailure> {
         })
 }
 
-/// Collects what is found until a limit is reached.
+/// Collects matches until a limit is reached.
 struct Hits {
     limits: ToolLimits,
     started: Instant,
@@ -145,7 +145,7 @@ impl Hits {
 
     fn search_file(&mut self, tree: &Tree, relative: &Path, matcher: &RegexMatcher, searcher: &mut Searcher) {
         let shown = plain(&relative.to_string_lossy());
-        // The walk goes by names; what is read is opened beneath the directory. What cannot be is left out.
+        // The walk uses names, but files are opened beneath the directory. Files that can't be opened are skipped.
         let Ok((file, _)) = tree.open_file(relative, &shown) else {
             return;
         };
@@ -155,7 +155,7 @@ impl Hits {
         }
     }
 
-    /// Keeps one match; `false` when there is no room for more.
+    /// Keeps one match; `false` when the limit is reached.
     fn add(&mut self, path: &str, number: u64, line: &str) -> bool {
         let line = line.trim_end_matches(['\n', '\r']);
         let shown = prefix(line, LINE_BYTES);
@@ -179,7 +179,7 @@ impl Hits {
     }
 }
 
-/// The files below a directory by name, without those the repository ignores.
+/// The files below a directory, sorted by name, without those that the repository ignores.
 fn walk(directory: &Path, limit_bytes: u64) -> impl Iterator<Item = PathBuf> {
     WalkBuilder::new(directory)
         .hidden(false)

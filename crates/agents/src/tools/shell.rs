@@ -38,7 +38,7 @@ pub(super) async fn run(tool_box: &ToolBox, arguments: &str, cancel: &Cancellati
     let finished =
         finished.map_err(|error| ToolFailure::new("sandbox", format!("The command was not run: {error}.")))?;
     if !finished.output_cut {
-        // All of it was shown.
+        // The complete output was shown.
         fs::remove_file(&output_file).unwrap_or_default();
     }
     let content = format!(
@@ -93,7 +93,7 @@ fn with_newline(output: &str) -> String {
     }
 }
 
-/// The last line of every answer: how it ended, and what to do about it.
+/// The last line of every answer: how the command ended, and what to do about it.
 fn ending(finished: &Finished, time_limit: Duration, tool_box: &ToolBox) -> String {
     let advice = if finished.output_cut {
         "; to see more, read the file named above with read_file or search, or print less"
@@ -120,7 +120,7 @@ fn ending(finished: &Finished, time_limit: Duration, tool_box: &ToolBox) -> Stri
 }
 
 impl ToolBox {
-    /// A name that no earlier output of this attempt has, not even before a restart.
+    /// A new file name, also unused before a restart.
     fn next_output_file(&self) -> PathBuf {
         loop {
             let number = self.output_count.fetch_add(1, Ordering::Relaxed) + 1;

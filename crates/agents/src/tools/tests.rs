@@ -56,7 +56,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_file_is_written_read_edited_and_run() {
+async fn file_is_written_read_edited_and_run() {
     let fixture = fixture().await;
     let written = fixture
         .call(
@@ -81,7 +81,7 @@ async fn a_file_is_written_read_edited_and_run() {
 }
 
 #[tokio::test]
-async fn a_failing_command_is_told_with_its_code() {
+async fn failing_command_is_reported_with_its_exit_code() {
     let fixture = fixture().await;
     let run = fixture
         .call("shell", json!({"command": "printf 'no newline'; exit 3"}))
@@ -96,7 +96,7 @@ async fn a_failing_command_is_told_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_command_that_runs_too_long_says_how_to_ask_for_more() {
+async fn command_that_times_out_says_how_to_request_more_time() {
     let fixture = fixture().await;
     let run = fixture
         .call("shell", json!({"command": "echo before; sleep 987301", "timeout_s": 1}))
@@ -138,7 +138,7 @@ async fn long_output_goes_to_a_file_that_tools_and_commands_can_read() {
 }
 
 #[tokio::test]
-async fn an_unknown_tool_lists_the_tools() {
+async fn unknown_tool_lists_the_tools() {
     let fixture = fixture_with(|settings| settings.allowed = [Tool::ReadFile, Tool::Finish].into()).await;
     let result = fixture.call("rm_rf", json!({})).await;
     assert_eq!(
@@ -154,7 +154,7 @@ async fn an_unknown_tool_lists_the_tools() {
 }
 
 #[tokio::test]
-async fn garbage_arguments_are_answered_not_feared() {
+async fn unreadable_arguments_get_an_answer() {
     let fixture = fixture().await;
     for arguments in [
         "",
@@ -181,7 +181,7 @@ async fn garbage_arguments_are_answered_not_feared() {
 }
 
 #[tokio::test]
-async fn the_descriptions_are_sorted_and_closed() {
+async fn descriptions_are_sorted_and_closed() {
     let specs = fixture().await.tool_box.specs();
     let names: Vec<&str> = specs.iter().map(|spec| spec.name).collect();
     assert_eq!(
@@ -208,7 +208,7 @@ async fn the_descriptions_are_sorted_and_closed() {
 }
 
 #[tokio::test]
-async fn a_directory_is_listed_without_git() {
+async fn directory_is_listed_without_git() {
     let fixture = fixture().await;
     fixture.put("src/a.rs", "fn a() {}");
     fixture.put(".git", "gitdir: x");
@@ -232,7 +232,7 @@ async fn a_directory_is_listed_without_git() {
 }
 
 #[tokio::test]
-async fn a_search_finds_lines_but_not_in_ignored_or_foreign_files() {
+async fn search_skips_ignored_and_foreign_files() {
     let fixture = fixture().await;
     fixture.put("src/a.rs", "one\nfn needle() {}\n");
     fixture.put("src/b.bin", "\0needle");
@@ -267,7 +267,7 @@ async fn a_search_finds_lines_but_not_in_ignored_or_foreign_files() {
 }
 
 #[tokio::test]
-async fn a_search_shows_a_bounded_number_of_matches() {
+async fn search_shows_a_limited_number_of_matches() {
     let fixture = fixture_with(|settings| settings.limits.search_matches = 3).await;
     fixture.put("a", &"match\n".repeat(100));
     let found = fixture.call("search", json!({"pattern": "match"})).await;
@@ -276,7 +276,7 @@ async fn a_search_shows_a_bounded_number_of_matches() {
 }
 
 #[tokio::test]
-async fn a_worker_that_only_reads_cannot_write_by_tool_or_command() {
+async fn read_only_worker_cannot_write_by_tool_or_command() {
     let fixture = fixture_with(|settings| settings.write_policy = WritePolicy::ReadOnly).await;
     let refused = fixture.call("write_file", json!({"path": "a", "content": "x"})).await;
     assert!(
@@ -289,7 +289,7 @@ async fn a_worker_that_only_reads_cannot_write_by_tool_or_command() {
 }
 
 #[tokio::test]
-async fn a_cancelled_command_says_so() {
+async fn cancelled_command_is_reported() {
     let fixture = fixture().await;
     let cancel = CancellationToken::new();
     cancel.cancel();
@@ -301,7 +301,7 @@ async fn a_cancelled_command_says_so() {
 }
 
 #[tokio::test]
-async fn a_finish_is_parsed_and_nothing_else_happens() {
+async fn finish_is_only_parsed() {
     let fixture = fixture().await;
     let result = fixture
         .call("finish", json!({"outcome": "blocked", "summary": "No network."}))
@@ -311,7 +311,7 @@ async fn a_finish_is_parsed_and_nothing_else_happens() {
 }
 
 #[tokio::test]
-async fn a_missing_worktree_is_named() {
+async fn missing_worktree_is_named() {
     let sandbox = Sandbox::probe(Tier::None, Settings::default()).await.unwrap();
     let settings = ToolSettings {
         worktree: Path::new("/nowhere/wt").to_owned(),

@@ -42,7 +42,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
             with(good(), "/objective", json!("")),
             value,
             "objective",
-            &["empty", "say in words"],
+            &["empty", "describe the goal"],
         ),
         bad(
             with(good(), "/objective", json!(" \n\t")),

@@ -40,7 +40,7 @@ async fn runs_beyond_the_limit_are_rejected_until_some_end() {
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["type"], "urn:agent-orchestrator:problem:too-many-runs");
-    assert_eq!(problem["detail"], "2 runs are unfinished, and no more than 2 may be");
+    assert_eq!(problem["detail"], "2 runs are unfinished, and at most 2 may be");
     assert!(
         problem["hint"].as_str().unwrap().contains("limits.open_runs"),
         "{problem}"

@@ -1,6 +1,6 @@
 //! The ledger of model calls, in the database.
 
-use super::{Context, ProviderWait, retry_outages};
+use super::{Context, ProviderWait, RetryPolicy};
 use async_trait::async_trait;
 use domain::{RunId, TaskId, event::Event};
 use llm::{CallId, CallOutcome, CallStatus, Ledger, PlannedCall, ProviderSlot, Refusal};
@@ -32,7 +32,8 @@ impl Ledger for Account {
             upper_bound: asked,
         };
         let context = &self.context;
-        match retry_outages(&context.drain, || context.store.reserve(context.holder, &reservation)).await {
+        let reserve = || context.store.reserve(context.holder, &reservation);
+        match RetryPolicy::until(&context.drain).run(reserve).await {
             Ok(Reserved::Yes(call)) => Ok(CallId(call)),
             Ok(Reserved::OverCap(spending)) => Err(Refusal::Budget {
                 limit: spending.cap.unwrap_or_default(),
@@ -81,7 +82,7 @@ impl Ledger for Account {
         // In the background: the call must not wait for its display.
         tokio::spawn(async move {
             match context.store.append(run, &[(task, event)]).await {
-                Ok(()) => context.wake.told(),
+                Ok(()) => context.wake.progressed(),
                 Err(error) => tracing::debug!(%error, "Could not record a retry of a model call"),
             }
         });
@@ -94,7 +95,8 @@ impl Account {
         if outcome.status == CallStatus::Lost {
             let error = outcome.error.as_deref().map(redact).unwrap_or_default();
             let (requests, duration_ms) = (outcome.attempts as i32, outcome.duration.as_millis() as i64);
-            let lost = retry_outages(drain, || store.lose_call(call.0, &error, requests, duration_ms)).await;
+            let lose = || store.lose_call(call.0, &error, requests, duration_ms);
+            let lost = RetryPolicy::until(drain).run(lose).await;
             return lost.map_err(|error| error.to_string());
         }
         let settlement = Settlement {
@@ -109,7 +111,8 @@ impl Account {
             first_token_ms: outcome.time_to_first_token.map(|time| time.as_millis() as i64),
             error: outcome.error.as_deref().map(redact),
         };
-        retry_outages(drain, || store.settle(call.0, &settlement))
+        RetryPolicy::until(drain)
+            .run(|| store.settle(call.0, &settlement))
             .await
             .map_err(|error| error.to_string())
     }

@@ -1,4 +1,4 @@
-//! Effects and merges that run in this process.
+//! The effects and merges that run in this process.
 
 use domain::RunId;
 use std::{
@@ -6,21 +6,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Effects and merges that run here.
+/// The effects and merges that run in this process. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Busy {
-    inner: Arc<Mutex<UnderWay>>,
-    /// Held while merges are claimed, and by whoever must know that none is for a moment.
+    inner: Arc<Mutex<Entries>>,
+    /// Held while merges are claimed, and by a caller that must exclude that.
     claiming: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
-struct UnderWay {
+struct Entries {
     effects: HashSet<i64>,
     merging: HashSet<RunId>,
 }
 
-/// One of them; over when this is dropped, by a panic, too.
+/// The entry of a running effect or merge; removed when dropped, by a panic, too.
 pub(crate) struct Performing {
     busy: Busy,
     what: What,
@@ -33,27 +33,27 @@ pub(crate) enum What {
 }
 
 impl Busy {
-    /// The runs whose branches are merged onto here. None is added while the guard is held.
+    /// The runs with a merge here. None is added while the guard is held.
     pub(crate) async fn merging(&self) -> (Vec<RunId>, tokio::sync::MutexGuard<'_, ()>) {
         let claiming = self.claiming.lock().await;
-        let merging = self.with(|under_way| under_way.merging.iter().copied().collect());
+        let merging = self.with(|entries| entries.merging.iter().copied().collect());
         (merging, claiming)
     }
 
-    /// The effects that are performed here.
+    /// The effects that run here.
     pub(crate) fn effects(&self) -> Vec<i64> {
-        self.with(|under_way| under_way.effects.iter().copied().collect())
+        self.with(|entries| entries.effects.iter().copied().collect())
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut UnderWay) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Entries) -> T) -> T {
         look(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes that one begins.
+    /// Enters an effect or a merge.
     pub(crate) fn enter(&self, what: What) -> Performing {
-        self.with(|under_way| match what {
-            What::Effect(effect) => under_way.effects.insert(effect),
-            What::Merging(run) => under_way.merging.insert(run),
+        self.with(|entries| match what {
+            What::Effect(effect) => entries.effects.insert(effect),
+            What::Merging(run) => entries.merging.insert(run),
         });
         Performing {
             busy: self.clone(),
@@ -64,9 +64,9 @@ impl Busy {
 
 impl Drop for Performing {
     fn drop(&mut self) {
-        self.busy.with(|under_way| match self.what {
-            What::Effect(effect) => under_way.effects.remove(&effect),
-            What::Merging(run) => under_way.merging.remove(&run),
+        self.busy.with(|entries| match self.what {
+            What::Effect(effect) => entries.effects.remove(&effect),
+            What::Merging(run) => entries.merging.remove(&run),
         });
     }
 }

@@ -1,8 +1,8 @@
-//! Hubs as this process has them: its own, or copies of what machines share.
+//! The hubs in the data directory: this machine's own, or copies of hubs that machines share.
 
 use crate::{
     context::{Context, blocking},
-    settings::GivesUp,
+    settings::Retention,
 };
 use domain::RunId;
 use git::Hub;
@@ -23,17 +23,17 @@ impl Context {
         blocking(hub).await.map(Arc::new)
     }
 
-    /// Where the machines that share a hub have it.
+    /// The address of a shared hub; `None` where hubs are not shared.
     pub(crate) fn shared_hub(&self, name: &str) -> Result<Option<git::Remote>, git::GitError> {
         self.settings.hubs.as_ref().map(|hubs| hubs.of(name)).transpose()
     }
 
-    /// A hub in the data directory, by its directory, to give up what runs left in it.
+    /// The hub in a directory, to remove what runs left in it.
     pub(crate) async fn hub_at(&self, path: PathBuf) -> Result<Arc<Hub>, git::GitError> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let shared = match self.settings.gives_up {
-            GivesUp::OwnCopies => None,
-            GivesUp::Runs => self.shared_hub(&name.unwrap_or_default())?,
+        let shared = match self.settings.retention {
+            Retention::OwnCopies => None,
+            Retention::Runs => self.shared_hub(&name.unwrap_or_default())?,
         };
         let hub = blocking(move || Hub::open(&path)).await?;
         Ok(Arc::new(match shared {

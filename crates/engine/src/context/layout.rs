@@ -1,5 +1,5 @@
-//! Where things lie under the data directory. Paths of an attempt or a gate hold its fence, so that a process that
-//! wakes after its lease can't write into its successor's tree.
+//! The paths under the data directory. Those of an attempt or a gate contain its fence, so that a process whose lease
+//! expired can't write into its successor's tree.
 
 use domain::{Fence, MergeId, RunId, TaskKey};
 use sha2::{Digest, Sha256};
@@ -9,10 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The directories that hold copies of repositories, what was built of them, and what commands printed.
+/// The directories with copies of repositories, build output, and the output of commands.
 const DIRECTORIES: [&str; 5] = ["hubs", "worktrees", "outputs", "cache", "preparing"];
 
-/// The data directory's inner order.
+/// The layout of the data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
@@ -23,8 +23,8 @@ impl Layout {
         Self { root }
     }
 
-    /// Makes the directories. The data directory may have to let the database's account through, so each of them is
-    /// closed to other accounts by itself.
+    /// Makes the directories. Each of them is closed to other accounts, because the data directory itself may have to be
+    /// open for the database's account.
     pub(crate) fn make(&self) -> Result<(), (PathBuf, io::Error)> {
         for name in DIRECTORIES {
             let directory = self.root.join(name);
@@ -35,8 +35,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Takes from other accounts what they may do with the data directory, but for the way through it that the
-    /// database's account needs where we are root. A directory of the system's or of all accounts' stays as it is.
+    /// Closes the data directory to other accounts, except for the traversal that the database's account needs where this
+    /// process is root. A directory of the system or of all accounts is left unchanged.
     pub(crate) fn close(&self) -> io::Result<()> {
         let metadata = fs::metadata(&self.root)?;
         let me = rustix::process::geteuid();
@@ -102,7 +102,7 @@ impl Layout {
             .join(format!("{}.gate-{merge}-base.{fence}", run.0.simple()))
     }
 
-    /// The throwaway checkout in which generated files are made anew.
+    /// The throwaway checkout in which generated files are regenerated.
     pub(crate) fn regeneration(&self, run: RunId, merge: MergeId, fence: Fence) -> PathBuf {
         self.worktrees()
             .join(format!("{}.regenerate-{merge}.{fence}", run.0.simple()))
@@ -114,7 +114,7 @@ impl Layout {
             .join(format!("{}.driver-{merge}.{fence}", run.0.simple()))
     }
 
-    /// Where the command that makes a run's pull request runs.
+    /// The working directory of the command that makes a run's pull request.
     pub(crate) fn delivery(&self, run: RunId, fence: Fence) -> PathBuf {
         self.worktrees().join(format!("{}.deliver.{fence}", run.0.simple()))
     }
@@ -124,7 +124,7 @@ impl Layout {
         self.worktrees().join(format!("{}.probe.{fence}", run.0.simple()))
     }
 
-    /// Where the whole outputs of an attempt's tools go.
+    /// The directory for the complete outputs of an attempt's tools.
     pub(crate) fn outputs(&self, run: RunId, task: &TaskKey, attempt: u32) -> PathBuf {
         self.root
             .join("outputs")
@@ -132,12 +132,12 @@ impl Layout {
             .join(format!("{task}.{attempt}"))
     }
 
-    /// The directory of the whole outputs of all runs: one for each, by its id.
+    /// The directory of the outputs of all runs: one directory for each, by its id.
     pub(crate) fn all_outputs(&self) -> PathBuf {
         self.root.join("outputs")
     }
 
-    /// The whole output of a gate.
+    /// The complete output of a gate.
     pub(crate) fn gate_output(&self, run: RunId, merge: MergeId) -> PathBuf {
         self.root
             .join("outputs")
@@ -145,12 +145,12 @@ impl Layout {
             .join(format!("gate-{merge}.log"))
     }
 
-    /// The directory with a note of each run whose workspace is being prepared.
+    /// The directory with a note about each run whose workspace is being prepared.
     pub(crate) fn all_preparing(&self) -> PathBuf {
         self.root.join("preparing")
     }
 
-    /// What preparing a run has begun to make.
+    /// The note about what preparing a run makes.
     pub(crate) fn preparing(&self, run: RunId) -> PathBuf {
         self.all_preparing().join(format!("{run}.json"))
     }
@@ -160,7 +160,7 @@ impl Layout {
         self.root.join("cache")
     }
 
-    /// Build output that the gates of one workspace share.
+    /// The build output that the gates of one workspace share.
     pub(crate) fn build_cache(&self, hub: &str) -> PathBuf {
         self.caches().join(hub.trim_end_matches(".git"))
     }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_accounts_see_nothing_of_the_repositories() {
+    fn data_directory_is_closed_to_other_accounts() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("hubs")).unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o775)).unwrap();

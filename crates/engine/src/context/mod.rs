@@ -1,17 +1,17 @@
-//! What every part of the engine is given: the settings, the rows, the hands, and the signals between the parts.
+//! What every part of the engine shares: settings, store, models, sandbox, and the signals between the parts.
 //!
-//! Nothing here knows a part of the engine. A part that has something of its own, such as the gates of the merge queue
-//! or the measurements of the disk, keeps it to itself.
+//! Nothing here knows a part of the engine. State that belongs to one part, such as the gates of the merge queue or the
+//! measurements of the disk, stays in that part.
 
 mod account;
 mod busy;
 mod hubs;
 mod layout;
+mod pauses;
 mod provider_wait;
 mod retry;
 pub(crate) mod step;
 pub(crate) mod tip;
-mod troubles;
 mod unknown_effects;
 pub(crate) mod user_git;
 mod wake;
@@ -20,11 +20,11 @@ mod working;
 pub(crate) use account::Account;
 pub(crate) use busy::{Busy, What};
 pub(crate) use layout::Layout;
+pub(crate) use pauses::Pauses;
 pub(crate) use provider_wait::ProviderWait;
-pub(crate) use retry::{Outage, Waiting, retry_for, retry_outages};
+pub(crate) use retry::{HeldTask, Outage, RetryPolicy};
 pub(crate) use step::StepError;
 pub(crate) use tip::TipError;
-pub(crate) use troubles::Troubles;
 pub(crate) use unknown_effects::UnknownEffects;
 pub(crate) use wake::Wake;
 pub(crate) use working::{Claim, Running, WorkerSlot, Working};
@@ -55,50 +55,51 @@ pub(crate) struct Context {
     pub(crate) worker: Arc<dyn WorkerBackend>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) profiles: Arc<Profiles>,
-    /// This life of this process, as the database knows it.
+    /// This process since its start, as the database knows it.
     pub(crate) holder: Holder,
     pub(crate) wake: Wake,
-    /// Cancelled when the process is to take nothing new and to put down what it holds.
+    /// Cancelled when the process claims nothing new and releases what it holds.
     pub(crate) drain: CancellationToken,
-    /// Cancelled when everything has been put down.
+    /// Cancelled when everything is released.
     pub(crate) stop: CancellationToken,
-    /// What is under way.
+    /// The running tasks.
     pub(crate) under_way: TaskTracker,
     /// The attempts that run here, with their worker slots.
     pub(crate) working: Working,
-    /// Effects and merges that run here.
+    /// The effects and merges that run here.
     pub(crate) busy: Busy,
-    pub(crate) troubles: Arc<Troubles>,
+    pub(crate) pauses: Arc<Pauses>,
     pub(crate) unknown_effects: Arc<UnknownEffects>,
-    /// Where it is told what has ended.
+    /// Reports what has ended.
     pub(crate) ends: mpsc::UnboundedSender<Ends>,
 }
 
-/// What a step ended.
+/// What ended in a step.
 pub(crate) struct Ends {
     pub(crate) run: RunId,
     pub(crate) tasks: Vec<TaskId>,
     /// Whether the run itself ended.
     pub(crate) is_run: bool,
-    /// Held until it was told, so that a process that is being stopped still tells of what it ended.
+    /// Held until it is reported, so that a stopping process still reports what it ended.
     pub(crate) _under_way: TaskTrackerToken,
 }
 
 impl Context {
-    /// What the sandboxes of a workspace may read besides the system: what is configured for all and for it.
+    /// The paths that the sandboxes of a workspace may read besides the system's.
     pub(crate) fn extra_read_only(&self, workspace: &str) -> Vec<PathBuf> {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         let own = own.into_iter().flat_map(|settings| &settings.read_only);
         self.settings.extra_read_only.iter().chain(own).cloned().collect()
     }
 
-    /// How conflicts are decided in a workspace.
+    /// How conflicts are resolved in a workspace.
     pub(crate) fn merge_settings(&self, workspace: &str) -> &MergeSettings {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         own.map_or(&self.settings.merge, |settings| &settings.merge)
     }
 
-    /// Whether the models of a run can be asked here; in words, why not. Where the run was taken in, that was checked.
+    /// Whether the models of a run are configured here; the error is the reason. The server checked its own when the run
+    /// was submitted.
     pub(crate) fn knows_models_of(&self, details: &RunDetails) -> Result<(), String> {
         if self.settings.duties != Duties::WithoutWorkspaces {
             return Ok(());
@@ -111,13 +112,13 @@ impl Context {
             .map_err(|error| error.to_string())
     }
 
-    /// How the work of a workspace's runs is handed over, where that is configured.
+    /// How the branches of a workspace's runs are delivered, where that is configured.
     pub(crate) fn delivery(&self, workspace: &str) -> Option<&DeliverySettings> {
         let own = self.settings.workspaces.get(std::path::Path::new(workspace));
         own.map(|settings| &settings.delivery)
     }
 
-    /// Who commits, as git takes it.
+    /// Author and time of a commit.
     pub(crate) fn stamp(&self, message: String) -> git::Stamp {
         let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         git::Stamp {
@@ -131,7 +132,7 @@ impl Context {
     }
 }
 
-/// Runs blocking work, such as git's, beside the runtime. A panic in it goes on here.
+/// Runs blocking work, such as git's, on a thread for that. A panic in it continues here.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -1,7 +1,7 @@
 //! Waits of an attempt for a slot of its provider. Meanwhile it releases its worker slot, and the task shows why it
 //! does not continue.
 
-use super::{Context, Waiting, WorkerSlot};
+use super::{Context, HeldTask, WorkerSlot};
 use llm::{ModelRef, ProviderSlot};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,7 +23,7 @@ pub(crate) struct ProviderWait {
 }
 
 impl ProviderWait {
-    pub(crate) fn new(context: &Context, task: Waiting, worker_slot: Arc<WorkerSlot>) -> Self {
+    pub(crate) fn new(context: &Context, task: HeldTask, worker_slot: Arc<WorkerSlot>) -> Self {
         let (blocked_on, receiver) = watch::channel(None);
         context.under_way.spawn(show(context.clone(), task, receiver));
         Self {
@@ -85,7 +85,7 @@ impl ProviderWait {
 }
 
 /// Shows the latest reason at the task until the attempt ends.
-async fn show(context: Context, task: Waiting, mut blocked_on: watch::Receiver<Option<String>>) {
+async fn show(context: Context, task: HeldTask, mut blocked_on: watch::Receiver<Option<String>>) {
     let mut is_shown = false;
     while blocked_on.changed().await.is_ok() {
         let reason = blocked_on.borrow_and_update().clone();

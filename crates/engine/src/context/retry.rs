@@ -1,25 +1,25 @@
-//! Waiting for a database, or a hub that machines share, that can't be reached: what was done must be written down, so
-//! it is said again until it is. Only for what may be said twice.
+//! Retries while the database, or a hub that machines share, is unavailable. Only for calls that may be repeated.
 
 use crate::context::Context;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use domain::{Fence, RunId, TaskId};
 use std::{
+    fmt::Display,
     future::Future,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 use store::claim::Claimed;
 use tokio_util::sync::CancellationToken;
 
-/// The wait before saying it again; it doubles up to the longest.
+/// The wait before the first retry; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// After this long it is given up.
+/// An outage is waited for this long at most.
 const OUTAGE_LIMIT: Duration = Duration::from_secs(1_800);
 
-/// A failure that may be one of contact alone.
+/// An error that may be an outage.
 pub(crate) trait Outage {
-    /// What is out of reach, where the same call may succeed when it is made again.
+    /// What is unavailable, if the same call may succeed later.
     fn outage(&self) -> Option<&'static str>;
 }
 
@@ -56,25 +56,23 @@ impl Outage for super::StepError {
     }
 }
 
-/// Makes the call until it succeeds, fails for good, or is stopped: then its last error is returned.
-pub(crate) async fn retry_outages<T, E, Called>(stop: &CancellationToken, call: impl FnMut() -> Called) -> Result<T, E>
-where
-    E: Outage + std::fmt::Display,
-    Called: Future<Output = Result<T, E>>,
-{
-    retry_for(OUTAGE_LIMIT, stop, call).await
+/// How long outages are retried, and where that is shown.
+pub(crate) struct RetryPolicy<'a> {
+    stop: &'a CancellationToken,
+    limit: Duration,
+    shown_at: Option<(&'a Context, HeldTask)>,
 }
 
-/// Whose waiting is shown.
+/// A task that this process holds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct HeldTask {
     pub(crate) run: RunId,
     pub(crate) task: TaskId,
-    /// Under which it is held.
+    /// The fence of the claim.
     pub(crate) fence: Fence,
 }
 
-impl Waiting {
+impl HeldTask {
     pub(crate) fn of(claimed: &Claimed) -> Self {
         Self {
             run: claimed.run,
@@ -84,75 +82,90 @@ impl Waiting {
     }
 }
 
-impl Context {
-    /// [`retry_outages`], with what is waited for shown at the task.
-    pub(crate) async fn retry_outages_shown<T, E, Called>(
-        &self,
-        waiting: Waiting,
-        stop: &CancellationToken,
-        mut call: impl FnMut() -> Called,
-    ) -> Result<T, E>
+impl<'a> RetryPolicy<'a> {
+    /// Retries until `stop` is cancelled, or the outage takes too long.
+    pub(crate) fn until(stop: &'a CancellationToken) -> Self {
+        Self {
+            stop,
+            limit: OUTAGE_LIMIT,
+            shown_at: None,
+        }
+    }
+
+    /// Retries for less long, where another process may do better.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Shows at a task what it waits for.
+    pub(crate) fn shown_at(self, context: &'a Context, task: HeldTask) -> Self {
+        Self {
+            shown_at: Some((context, task)),
+            ..self
+        }
+    }
+
+    /// Makes the call until it succeeds, fails for another reason, or must not be retried any more. Returns its last
+    /// result.
+    pub(crate) async fn run<T, E, Called>(self, call: impl FnMut() -> Called) -> Result<T, E>
     where
-        E: Outage + std::fmt::Display,
+        E: Outage + Display,
         Called: Future<Output = Result<T, E>>,
     {
-        let is_shown = AtomicBool::new(false);
-        let begun = Instant::now();
-        let done = retry_outages(stop, || {
-            let call = call();
-            async {
-                let done = call.await;
-                if let Some(what) = done.as_ref().err().and_then(Outage::outage) {
-                    is_shown.store(true, Ordering::Relaxed);
-                    self.show_blocked_on(waiting, Some(what)).await;
-                }
-                done
-            }
-        });
-        let done = done.await;
-        if is_shown.into_inner() {
-            telemetry::task::blocked("outage", begun.elapsed());
-            self.show_blocked_on(waiting, None).await;
+        let started = Instant::now();
+        let mut is_shown = false;
+        let done = self.retry(started, &mut is_shown, call).await;
+        if let Some((context, task)) = self.shown_at.filter(|_| is_shown) {
+            telemetry::task::blocked("outage", started.elapsed());
+            context.show_blocked_on(task, None).await;
         }
         done
     }
 
-    /// Shows at a task what is away that it waits for, or that nothing is any more, as well as it goes.
-    pub(crate) async fn show_blocked_on(&self, waiting: Waiting, what: Option<&str>) {
-        let Waiting { run, task, fence } = waiting;
-        match self.store.show_blocked_on(run, task, fence, what).await {
-            Ok(true) => self.wake.told(),
-            Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "what a task waits for is not shown"),
+    async fn retry<T, E, Called>(
+        &self,
+        started: Instant,
+        is_shown: &mut bool,
+        mut call: impl FnMut() -> Called,
+    ) -> Result<T, E>
+    where
+        E: Outage + Display,
+        Called: Future<Output = Result<T, E>>,
+    {
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .without_max_times()
+            .build();
+        loop {
+            let error = match call().await {
+                Err(error) if started.elapsed() < self.limit => error,
+                done => return done,
+            };
+            let Some(what) = error.outage() else {
+                return Err(error);
+            };
+            if let Some((context, task)) = self.shown_at {
+                *is_shown = true;
+                context.show_blocked_on(task, Some(what)).await;
+            }
+            let wait = waits.next().unwrap_or(LONGEST_WAIT);
+            tracing::warn!(%error, retry_in_s = wait.as_secs_f64(), "Could not record the result: waiting for {what}");
+            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return Err(error);
+            }
         }
     }
 }
 
-/// The same for less long: where others wait who may be better placed.
-pub(crate) async fn retry_for<T, E, Called>(
-    limit: Duration,
-    stop: &CancellationToken,
-    mut call: impl FnMut() -> Called,
-) -> Result<T, E>
-where
-    E: Outage + std::fmt::Display,
-    Called: Future<Output = Result<T, E>>,
-{
-    let begun = Instant::now();
-    let mut wait = FIRST_WAIT;
-    loop {
-        let done = call().await;
-        let error = match done {
-            Err(error) if begun.elapsed() < limit => error,
-            done => return done,
-        };
-        let Some(what) = error.outage() else {
-            return Err(error);
-        };
-        tracing::warn!(%error, retry_in_s = wait.as_secs_f64(), "waiting for {what}, to record what was done");
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return Err(error);
+impl Context {
+    /// Shows at a task what it waits for; `None`: nothing. A failure is only logged.
+    pub(crate) async fn show_blocked_on(&self, held: HeldTask, what: Option<&str>) {
+        let HeldTask { run, task, fence } = held;
+        match self.store.show_blocked_on(run, task, fence, what).await {
+            Ok(true) => self.wake.progressed(),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "Could not show what a task waits for"),
         }
-        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

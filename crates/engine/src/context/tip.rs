@@ -1,19 +1,19 @@
-//! Where a run's branch is in the hub, and whether it still holds what landed.
+//! Finds a run's branch in the hub, and checks that it still contains what landed.
 
 use crate::context::{Context, blocking};
 use domain::{CommitId, RunId};
 use git::Hub;
 use std::sync::Arc;
 
-/// A branch as it is found.
+/// The state of a branch.
 #[derive(Clone, Debug)]
 pub(crate) struct Tip {
     pub(crate) commit: CommitId,
-    /// In words, that somebody else moved it so that work which had landed is no longer in it.
+    /// Why landed work is missing from it, for people: somebody else moved it.
     pub(crate) lost: Option<String>,
 }
 
-/// Why it is not known.
+/// Why the state is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TipError {
     #[error(transparent)]
@@ -22,7 +22,7 @@ pub(crate) enum TipError {
     Git(#[from] git::GitError),
 }
 
-/// Finds the branch of a run; `None` where it does not exist.
+/// Finds the branch of a run; `None` if it does not exist.
 pub(crate) async fn find(context: &Context, run: RunId, hub: &Arc<Hub>) -> Result<Option<Tip>, TipError> {
     let landed = context.store.last_landed(run).await?;
     let (hub, integration) = (hub.clone(), git::refs::integration(&run));
@@ -31,7 +31,7 @@ pub(crate) async fn find(context: &Context, run: RunId, hub: &Arc<Hub>) -> Resul
             return Ok(None);
         };
         let lost = match landed {
-            // One that is not even here is not in it: a branch comes with all that it holds.
+            // A commit that the hub does not have can't be in the branch.
             Some(landed) if !hub.holds(&landed, &commit)? => Some(format!(
                 "the branch {integration} was moved by someone else: it is at {commit}, which does not hold {landed}, \
                  which had landed; nothing is forced. Set the branch in the hub back to it, then run again"

@@ -1,24 +1,24 @@
-//! How waiting parts learn that something may have changed: a tick that grows with every commit, and one that grows with
-//! those after which there may be work to claim. Most commits only tell how something gets on.
+//! Wakes the parts that wait for a change: one counter grows with every commit, another with those commits after which
+//! there may be work to claim. Most commits only report progress.
 //!
-//! Other processes are told by one coalesced hint after the commit. A hint is never needed: everyone polls too.
+//! Other processes get one coalesced hint after a commit. A hint is never needed: every process polls as well.
 
 use std::time::Duration;
 use store::{Holder, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How long commits are gathered before other processes are told of them.
+/// Commits within this time share one hint to other processes.
 const COALESCE: Duration = Duration::from_millis(20);
-/// How long to wait before listening again after the connection was lost.
+/// The wait before listening again after the connection was lost.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
-/// The tick. Clones share it.
+/// The counters. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Wake {
     /// Grows with every commit, here or elsewhere.
     tick: watch::Sender<u64>,
-    /// Grows with those that may have left something to do.
+    /// Grows with those after which there may be work.
     work: watch::Sender<u64>,
     /// Grows with every commit of this process.
     own: watch::Sender<u64>,
@@ -33,14 +33,14 @@ impl Wake {
         }
     }
 
-    /// This process committed something after which there may be work to claim, or has a place for it.
+    /// Called after a commit that may leave work to claim, or when there is capacity for work again.
     pub(crate) fn committed(&self) {
-        self.told();
+        self.progressed();
         self.work.send_modify(|count| *count += 1);
     }
 
-    /// This process committed something that only tells how it gets on.
-    pub(crate) fn told(&self) {
+    /// Called after a commit that only reports progress.
+    pub(crate) fn progressed(&self) {
         self.own.send_modify(|count| *count += 1);
         self.tick.send_modify(|count| *count += 1);
     }
@@ -55,8 +55,8 @@ impl Wake {
         self.work.subscribe()
     }
 
-    /// Tells other processes of this one's commits, until stopped.
-    pub(crate) async fn tell(self, store: Store, holder: Holder, stop: CancellationToken) {
+    /// Sends hints about this process's commits to other processes, until stopped.
+    pub(crate) async fn send_hints(self, store: Store, holder: Holder, stop: CancellationToken) {
         let mut own = self.own.subscribe();
         while stop
             .run_until_cancelled(own.changed())
@@ -66,12 +66,12 @@ impl Wake {
             tokio::time::sleep(COALESCE).await;
             own.mark_unchanged();
             if let Err(error) = store.hint(holder).await {
-                tracing::debug!(%error, "no hint was sent; other processes poll");
+                tracing::debug!(%error, "Could not send a hint; other processes poll");
             }
         }
     }
 
-    /// Hears of other processes' commits, until stopped.
+    /// Receives hints about other processes' commits, until stopped.
     pub(crate) async fn listen(self, store: Store, holder: Holder, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let heard = store.hear(holder, || {
@@ -80,7 +80,7 @@ impl Wake {
             });
             match stop.run_until_cancelled(heard).await {
                 None => return,
-                Some(ended) => tracing::debug!(?ended, "not listening; polling goes on"),
+                Some(ended) => tracing::debug!(?ended, "Stopped listening for hints; polling continues"),
             }
             stop.run_until_cancelled(tokio::time::sleep(LISTEN_AGAIN)).await;
         }

@@ -1,13 +1,13 @@
-//! Giving up what ended runs left: snapshots, submissions, candidates and integration branches in the hubs, and the
-//! outputs of their commands, when they are old ([`round`]), or when the data directory is over its bound ([`room`]).
-//! What was delivered is in the users' repositories, which are not touched.
+//! Retention: deletes the data of ended runs (snapshots, submissions, candidates and integration branches in the hubs, and
+//! outputs of commands) when they are old ([`round`]), or when the data directory exceeds its bound ([`bound`]). Delivered
+//! branches are in the users' repositories, which are not changed.
 //!
-//! A run is marked first, under its row's lock; what is on the disk goes afterwards, for every run that is marked. So a
-//! death in between leaves work that the next round finds, and doing it twice finds nothing. One process at a time does
-//! it, under the lease `retention`, which is asked for before each step that destroys.
+//! A run is first marked as expired, under the lock of its row; then the data of every expired run is deleted. After a crash
+//! in between the next round finds the rest. One process at a time does this, under the lease `retention`, which is
+//! checked before each deletion.
 
+mod bound;
 mod report;
-mod room;
 mod round;
 
 pub use report::{CleanMode, Cleaned, CleanedCache, CleanedRun};
@@ -19,23 +19,23 @@ use round::Round;
 use std::time::Duration;
 use store::{lease::Lease, retention::RETENTION_LEASE};
 
-/// How often it is looked for runs that are old enough, counted across the lives of the process.
+/// The time between two rounds, also across restarts.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// How soon after a start at the earliest: not beside a command that only looks.
+/// The least time from a start to its first round: not during a command that only reads.
 const FIRST: Duration = Duration::from_secs(10);
-/// How soon after a round that failed.
+/// The time to the next round after a failed one.
 const AGAIN: Duration = Duration::from_secs(300);
 
-/// Why a round ended early. What was begun is gone on with by the next.
+/// Why a round ended early. The next one continues.
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A hub could not be cleared, or outputs not be removed.
+    /// A hub or outputs could not be pruned.
     #[error(transparent)]
     Git(#[from] git::GitError),
-    /// Another process does it, or has taken over.
+    /// Another process holds the lease.
     #[error("another process holds the lease `{RETENTION_LEASE}`")]
     Held,
 }
@@ -52,11 +52,11 @@ pub(crate) async fn keep(disk: Disk) {
         wait = EVERY;
         match disk.clean(None, CleanMode::Remove).await {
             Ok(cleaned) if cleaned.is_nothing() => {}
-            Ok(cleaned) => tracing::info!(%cleaned, "what old runs left was given up"),
+            Ok(cleaned) => tracing::info!(%cleaned, "Deleted data of old runs"),
             Err(RetentionError::Held) => wait = AGAIN,
             Err(_) if stop.is_cancelled() => return,
             Err(error) => {
-                tracing::warn!(%error, "what old runs left is given up later");
+                tracing::warn!(%error, "Could not delete data of old runs; retrying later");
                 wait = AGAIN;
             }
         }
@@ -64,7 +64,7 @@ pub(crate) async fn keep(disk: Disk) {
 }
 
 impl Disk {
-    /// What [`crate::Engine::clean`] does.
+    /// See [`crate::Engine::clean`].
     pub(crate) async fn clean(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
         let kept = older_than.or(self.context.settings.keep_runs);
         if mode == CleanMode::DryRun {
@@ -82,14 +82,12 @@ impl Disk {
         done
     }
 
-    /// `false` where something of the run is open after all.
+    /// Marks a run as expired; `false` if something of it is still open.
     async fn expire(&self, run: RunId, lease: &Lease) -> Result<bool, RetentionError> {
         let marked = self.context.step(run, None, Input::Expired, async |tx| {
             match tx.expire_run(run, lease).await? {
                 true => Ok(()),
-                false => Err(StepError::Refused(Refusal::Stale(
-                    "it is not to be given up now".into(),
-                ))),
+                false => Err(StepError::Refused(Refusal::Stale("the run can't expire now".into()))),
             }
         });
         match marked.await {

@@ -1,4 +1,4 @@
-//! What the parts of the data directory take on the disk.
+//! Measures the parts of the data directory.
 
 use std::{
     collections::HashSet,
@@ -15,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 pub enum Area {
     /// The bare repositories.
     Hubs,
-    /// Where workers and gates are at work.
+    /// The worktrees of workers and gates.
     Worktrees,
-    /// Whole outputs of tools and gates.
+    /// Complete outputs of tools and gates.
     Outputs,
     /// Build output that the gates of a workspace share.
     Cache,
-    /// The private database, where there is one.
+    /// The private database, if there is one.
     Postgres,
 }
 
 impl Area {
-    /// Every one.
+    /// All parts.
     pub const ALL: [Self; 5] = [Self::Hubs, Self::Worktrees, Self::Outputs, Self::Cache, Self::Postgres];
 
     /// Its directory under the data directory.
@@ -41,14 +41,14 @@ impl Area {
     }
 }
 
-/// What the data directory took when it was measured.
+/// A measurement of the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskUse {
-    /// The parts that are there, with their bytes on the disk.
+    /// The existing parts with their bytes on the disk.
     pub areas: Vec<(Area, u64)>,
-    /// Files and directories that were counted.
+    /// Counted files and directories.
     pub files: u64,
-    /// Directories that could not be read: more than this is used.
+    /// Directories that could not be read; their content is not counted.
     pub unreadable: u64,
     /// When the measurement ended.
     pub at: OffsetDateTime,
@@ -57,8 +57,8 @@ pub struct DiskUse {
 }
 
 impl DiskUse {
-    /// Measures a data directory, as `du` counts: blocks on the disk, a file with several names once. What vanishes
-    /// on the way is not counted. `None` where it was stopped. It reads directories for as long as that takes.
+    /// Measures a data directory as `du` does: blocks on the disk, a file with several names once. Files that vanish
+    /// meanwhile are not counted. `None` if it was stopped. Blocks until it is done.
     pub fn measure(data_dir: &Path, stop: &CancellationToken) -> Option<Self> {
         let started = Instant::now();
         let mut walk = Walk::new(stop);
@@ -78,7 +78,7 @@ impl DiskUse {
         })
     }
 
-    /// All parts together.
+    /// The sum of all parts.
     pub fn total_bytes(&self) -> u64 {
         self.areas.iter().map(|(_, bytes)| bytes).sum()
     }
@@ -89,12 +89,12 @@ impl DiskUse {
         let words = self.areas.iter().map(area).collect::<Vec<_>>().join(", ");
         match self.unreadable {
             0 => words,
-            directories => format!("{words}, and what is in {directories} directories that can't be read"),
+            directories => format!("{words}, without {directories} directories that can't be read"),
         }
     }
 }
 
-/// Bytes as people read them: `312 KiB`, `41 MiB`.
+/// A size for people: `312 KiB`, `41 MiB`.
 pub fn bytes_in_words(bytes: u64) -> String {
     match bytes {
         0..1_048_576 => format!("{} KiB", bytes.div_ceil(1 << 10)),
@@ -102,15 +102,15 @@ pub fn bytes_in_words(bytes: u64) -> String {
     }
 }
 
-/// The bytes of one directory on the disk; 0 where it is not there or the measurement was stopped.
+/// The bytes of one directory on the disk; 0 if it does not exist or the measurement was stopped.
 pub(crate) fn directory_bytes(directory: &Path, stop: &CancellationToken) -> u64 {
     Walk::new(stop).bytes(directory).unwrap_or_default()
 }
 
 struct Walk<'a> {
     stop: &'a CancellationToken,
-    /// Files with several names that were met under one of them.
-    met: HashSet<(u64, u64)>,
+    /// Files with several names that were counted already.
+    counted: HashSet<(u64, u64)>,
     files: u64,
     unreadable: u64,
 }
@@ -119,13 +119,13 @@ impl<'a> Walk<'a> {
     fn new(stop: &'a CancellationToken) -> Self {
         Self {
             stop,
-            met: HashSet::new(),
+            counted: HashSet::new(),
             files: 0,
             unreadable: 0,
         }
     }
 
-    /// Not by calls of itself: how deep the directories go is up to those who work in them.
+    /// Without recursion: workers decide how deep the directories are.
     fn bytes(&mut self, root: &Path) -> Option<u64> {
         let mut bytes = fs::symlink_metadata(root).map_or(0, |found| found.blocks() * 512);
         let mut directories: Vec<PathBuf> = vec![root.to_owned()];
@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
                 };
                 if found.is_dir() {
                     directories.push(entry.path());
-                } else if found.nlink() > 1 && !self.met.insert((found.dev(), found.ino())) {
+                } else if found.nlink() > 1 && !self.counted.insert((found.dev(), found.ino())) {
                     continue;
                 }
                 self.files += 1;
@@ -164,20 +164,20 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn bytes_are_those_of_du_with_hard_links_and_links_that_lead_out() {
-        let place = tempfile::tempdir().unwrap();
-        let deep = place.path().join("hubs/a/b");
+    fn bytes_equal_those_of_du_with_hard_links_and_symbolic_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("hubs/a/b");
         fs::create_dir_all(&deep).unwrap();
-        fs::create_dir_all(place.path().join("cache")).unwrap();
+        fs::create_dir_all(directory.path().join("cache")).unwrap();
         fs::write(deep.join("file"), vec![7; 300_000]).unwrap();
-        fs::hard_link(deep.join("file"), place.path().join("hubs/again")).unwrap();
-        fs::hard_link(deep.join("file"), place.path().join("cache/elsewhere")).unwrap();
+        fs::hard_link(deep.join("file"), directory.path().join("hubs/again")).unwrap();
+        fs::hard_link(deep.join("file"), directory.path().join("cache/elsewhere")).unwrap();
         std::os::unix::fs::symlink("/usr", deep.join("out")).unwrap();
         std::os::unix::fs::symlink("nowhere", deep.join("broken")).unwrap();
-        let found = DiskUse::measure(place.path(), &CancellationToken::new()).unwrap();
+        let found = DiskUse::measure(directory.path(), &CancellationToken::new()).unwrap();
         let output = Command::new("du")
             .args(["-s", "-B1", "hubs", "cache"])
-            .current_dir(place.path())
+            .current_dir(directory.path())
             .output()
             .unwrap();
         let du: u64 = String::from_utf8(output.stdout)
@@ -191,11 +191,11 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_that_is_stopped_says_nothing() {
-        let place = tempfile::tempdir().unwrap();
-        fs::create_dir(place.path().join("hubs")).unwrap();
+    fn stopped_measurement_has_no_result() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("hubs")).unwrap();
         let stop = CancellationToken::new();
         stop.cancel();
-        assert_eq!(DiskUse::measure(place.path(), &stop), None);
+        assert_eq!(DiskUse::measure(directory.path(), &stop), None);
     }
 }

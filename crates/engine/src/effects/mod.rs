@@ -5,7 +5,7 @@ mod plan;
 mod prepare;
 pub(crate) mod work;
 
-pub(crate) use prepare::{settle_begun, settle_run};
+pub(crate) use prepare::{settle_run, settle_unfinished};
 
 use crate::context::{Context, StepError};
 use domain::{

@@ -1,6 +1,7 @@
-//! Plan: the director is asked for a plan, and its tasks are saved.
+//! Plan: asks the director for a plan and saves its tasks.
 //!
-//! Twice: nothing was saved, so another plan takes its place; what the first call cost stays in the ledger.
+//! Safe to repeat: nothing was saved before, so another plan takes its place; the cost of the first call stays in the
+//! ledger.
 
 use super::{Failure, finish};
 use crate::{
@@ -112,7 +113,7 @@ async fn order(context: &Context, details: &RunDetails, base: CommitId) -> Resul
     })
 }
 
-/// Entries at the root, directories with a closing slash.
+/// The entries at the root; directories end with a slash.
 fn top_level(paths: &[RepoPath]) -> Vec<String> {
     let entries: BTreeSet<String> = paths
         .iter()
@@ -143,13 +144,13 @@ fn exists(paths: &[String], wanted: &str) -> bool {
     }
 }
 
-/// When the run has had its time.
+/// The run's deadline.
 pub(super) fn remaining(details: &RunDetails) -> Option<Instant> {
     let left = (details.limits.run_s as f64 - details.age_s).max(0.0);
     Instant::now().checked_add(Duration::from_secs_f64(left))
 }
 
-/// Where planning tells how it gets on.
+/// Records the progress of planning as events.
 struct PlanLog {
     context: Context,
     run: RunId,
@@ -163,8 +164,8 @@ impl PlanProgress for PlanLog {
             problems: problems.iter().map(|problem| redact(problem)).collect(),
         };
         match self.context.store.append(self.run, &[(None, event)]).await {
-            Ok(()) => self.context.wake.told(),
-            Err(error) => tracing::warn!(%error, "the progress of planning could not be recorded"),
+            Ok(()) => self.context.wake.progressed(),
+            Err(error) => tracing::warn!(%error, "Could not record the progress of planning"),
         }
     }
 }

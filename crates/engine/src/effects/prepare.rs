@@ -1,12 +1,13 @@
-//! Prepare: the workspace's hub is made or refreshed, the base commit pinned, the branch begun.
+//! Prepare: makes or refreshes the workspace's hub, pins the base commit, creates the run's branch, and probes the check
+//! command.
 //!
-//! Twice: the hub is found and refreshed, pins and branch are there already. What it makes is noted before
-//! ([`begun`]), and goes again where the run ends before it is prepared.
+//! Safe to repeat: the hub is found and refreshed, pins and branch exist already. What it makes is noted first
+//! ([`unfinished`]) and removed again if the run ends before it is prepared.
 
-mod begun;
 mod detect;
 mod probe;
 mod programs;
+mod unfinished;
 
 use super::{Failure, finish};
 use crate::context::{Context, Layout, blocking};
@@ -19,32 +20,32 @@ use git::{Admission, Admitted, Found, Hub, NotAdmitted, Remote, RepoPath, TreeLi
 use std::path::{Path, PathBuf};
 use store::{effect::ClaimedEffect, run::RunDetails};
 
-/// What preparing found.
+/// The result of preparing.
 struct Prepared {
     base: CommitId,
     branch: String,
     check: domain::run::Check,
 }
 
-/// Sees to what the preparations of earlier lives of this process have left.
-pub(crate) async fn settle_begun(context: &Context) {
-    for run in begun::runs(&context.layout) {
-        begun::settle(context, run).await;
+/// Keeps or removes what preparations made that an earlier process did not finish.
+pub(crate) async fn settle_unfinished(context: &Context) {
+    for run in unfinished::runs(&context.layout) {
+        unfinished::settle(context, run).await;
     }
 }
 
-/// The same for one run that has ended.
+/// [`settle_unfinished`] for one run that has ended.
 pub(crate) async fn settle_run(context: &Context, run: RunId) {
-    begun::settle(context, run).await;
+    unfinished::settle(context, run).await;
 }
 
 pub(super) async fn perform(context: &Context, details: &RunDetails, effect: &ClaimedEffect) -> Result<(), Failure> {
     let performed = perform_noted(context, details, effect).await;
-    begun::settle(context, details.id).await;
+    unfinished::settle(context, details.id).await;
     performed
 }
 
-/// What does not change from one run to the next.
+/// The settings of all runs.
 struct Rules {
     layout: Layout,
     admission: Admission,
@@ -99,10 +100,10 @@ fn prepare(
             format!("{}: {error}", workspace.display()),
         ))
     };
-    let noted = |error: std::io::Error| Failure::Transient(format!("what is being made can't be noted: {error}"));
-    let _one_at_a_time = begun::lock(&rules.layout).map_err(noted)?;
+    let noted = |error: std::io::Error| Failure::Transient(format!("could not note what is about to be made: {error}"));
+    let _one_at_a_time = unfinished::lock(&rules.layout).map_err(noted)?;
     let mut found = admit(details, workspace, &rules.admission).map_err(|error| unusable(&error))?;
-    begun::Begun::note(&rules.layout, details.id, workspace, &details.hub).map_err(noted)?;
+    unfinished::Unfinished::note(&rules.layout, details.id, workspace, &details.hub).map_err(noted)?;
     if !matches!(found, Found::Repository { .. }) {
         git::initialise(workspace, stamp, &rules.limits).map_err(|error| match error {
             git::InitialiseError::Git(error) if error.outage().is_some() => Failure::Outage(error.to_string()),
@@ -124,11 +125,11 @@ fn prepare(
         hub.make_upstream().map_err(transient)?;
     }
     hub.refresh(workspace).map_err(transient)?;
-    // A repeat after a crash keeps the base that was pinned first: the user may have committed since.
+    // After a crash the base that was pinned first stays: the user may have committed since.
     let pin = git::refs::base(&details.id);
     let base = match hub.tip(&pin).map_err(transient)? {
         Some(pinned) => pinned,
-        // A repository without a commit yet: the run begins with an empty one.
+        // A repository without a commit: the run starts from an empty one.
         None => head.map_or_else(|| hub.empty_root(stamp), Ok).map_err(transient)?,
     };
     hub.pin(&pin, &base).map_err(transient)?;
@@ -146,7 +147,7 @@ fn prepare(
     })
 }
 
-/// Decides about the workspace once more: since the run was submitted its path may have come to lead elsewhere.
+/// Checks the workspace again: since the run was submitted its path may lead elsewhere.
 fn admit(details: &RunDetails, workspace: &Path, admission: &Admission) -> Result<Found, String> {
     let unversioned = match details.initialise {
         true => Unversioned::Initialised,

@@ -7,11 +7,11 @@ mod attempt;
 mod carried;
 mod journal;
 mod order;
-mod place;
 mod tree;
+mod worktree;
 
 use crate::{
-    context::{Context, Running, StepError, Waiting, retry_outages},
+    context::{Context, HeldTask, RetryPolicy, Running, StepError},
     recovery::end_overdue_runs,
     trace,
 };
@@ -63,8 +63,8 @@ async fn attempt(context: &Context, claimed: &Claimed, running: &Running) -> Res
         Err(Unready::Stopped) => return post(context, claimed, AttemptEnd::Released, None).await,
         Err(Unready::Away { what, error }) => {
             tracing::warn!(task = %claimed.key, error, "Released a task that can't be worked on here");
-            context.troubles.rest_from_tasks();
-            context.show_blocked_on(Waiting::of(claimed), Some(what)).await;
+            context.pauses.pause_tasks();
+            context.show_blocked_on(HeldTask::of(claimed), Some(what)).await;
             return post(context, claimed, AttemptEnd::Released, None).await;
         }
     };
@@ -107,7 +107,7 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
         end: end.clone(),
     };
     // Retried while the database is unavailable: the work is pinned, and only this process knows the result.
-    retry_outages(&context.drain, || {
+    let record = || {
         context.step(run, Some(task), input.clone(), async |tx| {
             tx.close_attempt(row, &end, commit.as_ref(), report.as_ref()).await?;
             let row = tx.lock_task(task).await?;
@@ -118,8 +118,8 @@ async fn post(context: &Context, claimed: &Claimed, end: AttemptEnd, finish: Opt
             tx.append(run, &[(Some(task), event.clone())]).await?;
             Ok(())
         })
-    })
-    .await
+    };
+    RetryPolicy::until(&context.drain).run(record).await
 }
 
 /// Why an attempt does not start.

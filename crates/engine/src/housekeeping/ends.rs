@@ -1,4 +1,4 @@
-//! What has ended: its metrics, its spans, and what it left on the disk.
+//! Reports tasks and runs that have ended: metrics, spans, and cleaning up on the disk.
 
 use super::gauges;
 use crate::{
@@ -12,16 +12,15 @@ use std::time::Duration;
 use telemetry::{run::RunStatus, span::SpanKind, task::TaskStatus};
 use tokio::sync::mpsc;
 
-/// Tells of what has ended, for as long as something can.
-pub(crate) async fn tell(context: Context, gates: Gates, mut ends: mpsc::UnboundedReceiver<Ends>) {
+/// Reports what has ended, until the engine stops.
+pub(crate) async fn report(context: Context, gates: Gates, mut ends: mpsc::UnboundedReceiver<Ends>) {
     while let Some(Some(ends)) = context.stop.run_until_cancelled(ends.recv()).await {
-        tokio::spawn(tell_of(context.clone(), gates.clone(), ends));
+        tokio::spawn(report_one(context.clone(), gates.clone(), ends));
     }
 }
 
-/// Tells the metrics and the trace of tasks and runs that ended, with what the database has of them, and clears
-/// away what they left on the disk.
-async fn tell_of(context: Context, gates: Gates, ends: Ends) {
+/// Emits metrics and spans of ended tasks and runs from their rows, and removes what they left on the disk.
+async fn report_one(context: Context, gates: Gates, ends: Ends) {
     for &task in &ends.tasks {
         match context.store.task_end(task).await {
             Ok(Some(end)) => {
@@ -42,7 +41,7 @@ async fn tell_of(context: Context, gates: Gates, ends: Ends) {
                 span_of_task(&context, &end, task).await;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, %task, "the end of a task could not be metered"),
+            Err(error) => tracing::warn!(%error, %task, "Could not report the end of a task"),
         }
     }
     if !ends.is_run {
@@ -50,14 +49,14 @@ async fn tell_of(context: Context, gates: Gates, ends: Ends) {
     }
     let run = ends.run;
     match context.store.run_details(run).await {
-        Ok(Some(details)) => tell_of_run(&details),
+        Ok(Some(details)) => report_run(&details),
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, %run, "the end of a run could not be metered"),
+        Err(error) => tracing::warn!(%error, %run, "Could not report the end of a run"),
     }
     gates.forget(run);
     effects::settle_run(&context, run).await;
     if let Err(error) = gauges::read(&context).await {
-        tracing::debug!(%error, "gauges are read again later");
+        tracing::debug!(%error, "Could not read the gauges; retrying");
     }
 }
 
@@ -75,13 +74,13 @@ async fn span_of_task(context: &Context, end: &store::task::TaskEnd, task: TaskI
                 span = span.event(state, trace::at(at_unix_s));
             }
         }
-        Err(error) => tracing::debug!(%error, %task, "the span of a task lacks its changes of state"),
+        Err(error) => tracing::debug!(%error, %task, "The span of a task lacks its state changes"),
     }
     let error = (end.state != TaskState::Complete).then_some(end.state.as_str());
     span.finish(trace::at(end.began_unix_s), trace::at(end.ended_unix_s), error);
 }
 
-fn tell_of_run(details: &store::run::RunDetails) {
+fn report_run(details: &store::run::RunDetails) {
     let (status, error) = match details.state {
         RunState::Complete => (RunStatus::Success, None),
         RunState::Cancelled => (RunStatus::Cancelled, Some("cancelled")),

@@ -1,9 +1,9 @@
-//! Gauges that are read from the database.
+//! Gauges from the database.
 
 use crate::context::Context;
 use domain::{effect::EffectKind, task::TaskState};
 
-/// Reads them.
+/// Updates the gauges.
 pub(crate) async fn read(context: &Context) -> Result<(), store::Error> {
     let store = &context.store;
     let states = store.task_states().await?;

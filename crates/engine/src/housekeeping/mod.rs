@@ -1,10 +1,10 @@
-//! What is done beside the work: bringing back what dead processes held, ending overdue runs, showing gauges, telling of
-//! what has ended. It runs in every process, and twice does no harm.
+//! Periodic work: recovers what dead processes held, ends overdue runs, updates gauges, and reports what has ended. It runs
+//! in every process and is safe to repeat.
 
 mod ends;
 mod gauges;
 
-pub(crate) use ends::tell;
+pub(crate) use ends::report;
 
 use crate::{
     context::{Context, blocking},
@@ -12,18 +12,22 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How often dead processes are looked for.
-const REAP_EVERY: Duration = Duration::from_secs(2);
+/// The time between two rounds.
+const ROUND_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs until the engine stops.
 pub(crate) async fn keep(context: Context) {
     let stop = context.stop.clone();
     loop {
         if let Err(error) = round(&context).await {
-            tracing::debug!(%error, "housekeeping is tried again");
+            tracing::debug!(%error, "Housekeeping failed; retrying");
         }
         blocking(telemetry::system::observe).await;
-        if stop.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_none() {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(ROUND_EVERY))
+            .await
+            .is_none()
+        {
             return;
         }
     }

@@ -290,7 +290,7 @@ impl Entry {
             .collect();
         tx.append(self.branch.details.id, &details).await?;
         tx.commit().await?;
-        self.branch.context.wake.told();
+        self.branch.context.wake.progressed();
         Ok(())
     }
 
@@ -364,7 +364,7 @@ impl Branch {
         let (mut taken, mut details) = (Vec::new(), Vec::new());
         for entry in entries {
             let merger = Merger::take(self, entry);
-            let first = self.context.troubles.begins(merger.entry.merge.id);
+            let first = self.context.pauses.merge_started(merger.entry.merge.id);
             if tx.begin_merge(merger.entry.hold(), first).await? {
                 let event = merger.entry.moved(MergeState::Merging, Vec::new());
                 details.push((Some(merger.entry.merge.task), event));
@@ -376,7 +376,7 @@ impl Branch {
         }
         tx.append(self.details.id, &details).await?;
         tx.commit().await?;
-        self.context.wake.told();
+        self.context.wake.progressed();
         Ok(taken)
     }
 
@@ -392,7 +392,7 @@ impl Branch {
             self.context.applied(applied);
         }
         for (merger, ended) in ends {
-            self.context.troubles.ended(merger.entry.merge.id);
+            self.context.pauses.merge_ended(merger.entry.merge.id);
             merger.told(&ended);
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::{
     bring::Built,
     entry::{Branch, Ended, Merger},
 };
-use crate::context::{blocking, retry_for};
+use crate::context::{RetryPolicy, blocking};
 use domain::{CommitId, event::Event, gate::GateReport, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingState};
 use std::{
@@ -56,11 +56,13 @@ impl Branch {
         let durable = blocking(move || hub.make_durable(&commit)).await?;
         // On machines that share no disk, everything it says is where whoever finishes it finds it.
         let (drain, offered) = (&self.context.drain, Arc::new(self.candidates(&train)));
-        retry_for(VERDICT_RETRY_LIMIT, drain, || {
-            let (hub, offered) = (self.hub.clone(), offered.clone());
-            blocking(move || hub.offer(&offered))
-        })
-        .await?;
+        RetryPolicy::until(drain)
+            .within(VERDICT_RETRY_LIMIT)
+            .run(|| {
+                let (hub, offered) = (self.hub.clone(), offered.clone());
+                blocking(move || hub.offer(&offered))
+            })
+            .await?;
         let intended = self.intend(&train).await?;
         for left in train.split_off(intended) {
             left.merger.put_down();

@@ -119,7 +119,7 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
                     tries::show_outage(context, run, None).await;
                 }
                 failures = 0;
-                context.troubles.recovered(run);
+                context.pauses.reset_branch(run);
             }
             Ok(Turn::Waited) => {}
             Ok(Turn::Empty) | Err(Failure::Stopped) => break,
@@ -140,7 +140,7 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
                 }
                 failures += 1;
                 if failures > FAILURES_IN_A_ROW {
-                    context.troubles.rest(run);
+                    context.pauses.pause_branch(run);
                     break;
                 }
                 let wait = FIRST_WAIT.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT);

@@ -14,7 +14,7 @@ use super::{
     gates::Gates,
 };
 use crate::context::{
-    Context, blocking, retry_for,
+    Context, RetryPolicy, blocking,
     tip::{self, Tip},
 };
 use candidate::{Candidate, Judging};
@@ -312,11 +312,13 @@ impl Train {
         let (hub, merged) = (self.branch.hub.clone(), built.merged);
         let reference = git::refs::candidate(&self.run, &merger.entry.merge.key, &merged);
         let stop = self.branch.context.drain.clone();
-        retry_for(VERDICT_RETRY_LIMIT, &stop, || {
-            let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
-            blocking(move || hub.pin(&reference, &merged))
-        })
-        .await?;
+        RetryPolicy::until(&stop)
+            .within(VERDICT_RETRY_LIMIT)
+            .run(|| {
+                let (hub, reference, merged) = (hub.clone(), reference.clone(), merged.clone());
+                blocking(move || hub.pin(&reference, &merged))
+            })
+            .await?;
         let ended = merger
             .entry
             .rejected(ReasonCode::Gate, &report.sentence(), built.conflicted)

@@ -54,7 +54,7 @@ pub(super) async fn show_outage(context: &Context, run: RunId, of: Option<&str>)
     if let Err(error) = context.store.show_merges_blocked_on(run, of).await {
         tracing::debug!(%run, %error, "what a merge waits for is not shown");
     }
-    context.wake.told();
+    context.wake.progressed();
 }
 
 async fn failures(context: &Context, hold: Hold<'_>, why: &str) -> Result<u32, Failure> {
@@ -87,6 +87,6 @@ async fn reject(context: &Context, first: &QueuedMerge, hold: Hold<'_>, message:
     tx.save_feedback(first.task, &feedback).await?;
     tx.commit().await?;
     context.applied(&applied);
-    context.troubles.ended(first.id);
+    context.pauses.merge_ended(first.id);
     Ok(())
 }

@@ -1,10 +1,9 @@
-//! Clearing away what earlier lives of this process left on the disk.
+//! Removes what earlier processes left in the data directory.
 //!
-//! Whoever starts holds the data directory's lock: nobody works in its directory of worktrees any more. Hubs may be shared
-//! with processes that live, so lock files go only where nobody is moving references, and worktrees only where they
-//! are ours. Lock files go before anything begins, because they would stand in its way; worktrees go beside it. What
-//! was worth keeping of them is in the snapshots of their attempts. Twice, or cut short by another death: what is
-//! still there is found again.
+//! The starting process holds the data directory's lock, so no other process works in its worktrees. Hubs may be shared
+//! with live processes, so lock files are removed only while nobody moves references, and worktrees only if they are this
+//! process's own. Stale lock files are removed before anything starts, because they would block it; worktrees in the
+//! background. The work in them is in the snapshots of their attempts. Safe to repeat, also after another crash.
 
 use crate::context::{Layout, blocking};
 use git::Hub;
@@ -14,7 +13,7 @@ use std::{
 };
 use tokio_util::task::TaskTracker;
 
-/// What is to be removed, found before anything new is made.
+/// What is to be removed, listed before anything new is made.
 #[derive(Default)]
 struct Left {
     /// Worktrees, with the hub that knows them.
@@ -23,7 +22,7 @@ struct Left {
     entries: Vec<PathBuf>,
 }
 
-/// Removes lock files now and worktrees in time.
+/// Removes stale lock files now and worktrees in the background.
 pub(crate) async fn clear(layout: &Layout, under_way: &TaskTracker) {
     let layout = layout.clone();
     let left = blocking(move || Left::find(&layout)).await;
@@ -40,19 +39,19 @@ impl Left {
         let own = layout.worktrees().canonicalize().unwrap_or_else(|_| layout.worktrees());
         for path in entries(&layout.hubs()).into_iter().filter(|path| path.is_dir()) {
             if let Err(error) = Hub::close_to_others(&path) {
-                tracing::warn!(%error, "a hub of an older version may be read by other accounts");
+                tracing::warn!(%error, "Could not close a hub to other accounts");
             }
             let Ok(hub) = Hub::open(&path) else {
-                // Half made: it is made anew by the run that needs it.
+                // Incomplete: the run that needs it makes it again.
                 continue;
             };
             match hub.remove_dead_locks() {
                 Ok(removed) if removed.is_empty() => {}
-                Ok(removed) => tracing::info!(?removed, "lock files of a process that died were removed"),
-                Err(error) => tracing::warn!(%error, "lock files of a process that died may be left"),
+                Ok(removed) => tracing::info!(?removed, "Removed stale lock files"),
+                Err(error) => tracing::warn!(%error, "Could not remove stale lock files"),
             }
             if let Err(error) = hub.forget_missing_worktrees(&layout.worktrees()) {
-                tracing::warn!(%error, "the hub knows of worktrees that are not there");
+                tracing::warn!(%error, "Could not forget missing worktrees");
             }
             match hub.worktrees() {
                 Ok(mut worktrees) => {

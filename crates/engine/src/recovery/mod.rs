@@ -1,5 +1,4 @@
-//! Bringing back what dead processes held, and ending runs whose time is up. It runs in every process, and twice does no
-//! harm.
+//! Recovers what dead processes held, and ends overdue runs. It runs in every process and is safe to repeat.
 
 mod leftovers;
 
@@ -12,11 +11,11 @@ use domain::{
     run::{Reason, ReasonCode},
 };
 
-/// Brings back what dead processes held.
+/// Recovers calls and tasks of dead processes.
 pub(crate) async fn recover(context: &Context) -> Result<(), store::Error> {
     let lost = context.store.lose_calls(context.holder).await?;
     if lost > domain::NanoDollars::ZERO {
-        tracing::warn!(upper_bound = %lost, "model calls were lost with their process; their upper bounds stay reserved");
+        tracing::warn!(upper_bound = %lost, "Model calls were lost with their process; their upper bounds stay reserved");
         telemetry::llm::discarded(lost);
     }
     for task in context.store.lost_tasks(context.holder).await? {
@@ -32,14 +31,14 @@ pub(crate) async fn recover(context: &Context) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Why a run whose time is up ends.
+/// The reason of an overdue run.
 pub(crate) fn overdue(limits: &RunLimits) -> Reason {
     let limit = limits.run_s;
     let text = format!("the run took longer than it may (limit run_s = {limit}); raise limits.run_s and run again");
     Reason::new(ReasonCode::Limit, text)
 }
 
-/// Ends the runs whose time is up, with all that is under way for them.
+/// Ends overdue runs with everything that is running for them.
 pub(crate) async fn end_overdue_runs(context: &Context) -> Result<(), store::Error> {
     for run in context.store.overdue_runs().await? {
         let Some(details) = context.store.run_details(run).await? else {

@@ -1,4 +1,4 @@
-//! Giving up what old runs left, on a person's request.
+//! Deletes data of ended runs on request.
 
 use crate::{
     disk::{CleanMode, Cleaned, RetentionError},
@@ -7,22 +7,22 @@ use crate::{
 use std::time::Duration;
 
 impl Engine {
-    /// Gives up the trees and outputs of runs that ended so long ago (as long as is configured, where nothing is
-    /// said), then what has to go for the data directory to keep within its bound. Again is fine.
+    /// Deletes the data of runs that ended longer ago than this (by default as configured), then what exceeds the bound of
+    /// the data directory. Safe to repeat.
     ///
     /// # Errors
-    /// When another process does it, or the database or the disk fails.
+    /// When another process is cleaning, or the database or the disk fails.
     pub async fn clean(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
         self.disk.clean(older_than, mode).await
     }
 
-    /// The same. What comes of it is measured at once, so that what waited for room goes on.
+    /// [`Self::clean`], followed by a measurement, so that work that waits for disk space continues at once.
     ///
     /// # Errors
-    /// When another process does it, or the database or the disk fails.
+    /// When another process is cleaning, or the database or the disk fails.
     pub async fn clean_now(&self, older_than: Option<Duration>, mode: CleanMode) -> Result<Cleaned, RetentionError> {
         let disk = self.disk.clone();
-        // A task of its own: a person who does not wait for the answer does not cut it short.
+        // Spawned, so that it completes although the caller does not wait for the answer.
         let cleaning = tokio::spawn(async move {
             let cleaned = disk.clean(older_than, mode).await;
             if let (CleanMode::Remove, Some(found)) = (mode, disk.measure().await) {

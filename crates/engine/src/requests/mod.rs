@@ -1,4 +1,4 @@
-//! What a caller asks of the engine, and what it is told.
+//! The requests of callers, and their answers.
 
 mod answer;
 mod clean;
@@ -8,58 +8,57 @@ mod submit;
 
 pub use answer::{ANSWER_BYTES, AnswerError, OpenConflict, OpenFile, OpenHunk, OpenVersion};
 
-use crate::disk::DiskRoom;
+use crate::disk::DiskSpace;
 use domain::{NanoDollars, RunId, limits::RunLimits, run::RunState};
 use llm::ModelRef;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// One objective on one workspace, as it was asked for.
+/// A request for a run: one objective on one workspace.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// What is wanted, in words.
+    /// The goal, in words.
     pub objective: String,
     /// The user's repository, an empty directory, or a path that does not exist yet.
     pub workspace: PathBuf,
-    /// Whether the workspace may be a directory with files and without git: they become the first commit.
+    /// Whether the workspace may be a directory with files and without git, which become the first commit.
     pub initialise: bool,
-    /// Who plans; the configured director's model where none is named.
+    /// The director's model; by default the configured one.
     pub director: Option<ModelRef>,
-    /// Who works and resolves; the configured worker's model where none is named.
+    /// The model of workers and resolver; by default the configured one.
     pub worker: Option<ModelRef>,
-    /// The check command, where the request names one.
+    /// The check command; by default the configured or a detected one.
     pub check: Option<String>,
     /// Limits that differ from the configured ones.
-    pub limits: LimitsAsked,
-    /// A key under which a repeat of this request returns the first run.
+    pub limits: LimitOverrides,
+    /// A repeat of the request under the same key returns the first run.
     pub idempotency_key: Option<String>,
-    /// Whether the user's checkout may be fast-forwarded although the run has integrity flags; as configured where the
-    /// request says nothing.
+    /// Whether the user's checkout may be fast-forwarded for a run with integrity flags; by default as configured.
     pub allow_integrity_flags: Option<bool>,
 }
 
 /// Limits that a request may set for its own run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LimitsAsked {
-    /// Dollars the run may cost.
+pub struct LimitOverrides {
+    /// The dollar cap of the run.
     pub cost: Option<NanoDollars>,
-    /// Tasks workers hold at one time.
+    /// Tasks in work at one time.
     pub active_tasks: Option<u32>,
     /// Tasks in the plan.
     pub tasks: Option<u32>,
-    /// Handled failures of a task before it has failed.
+    /// Failures of a task until it fails for good.
     pub failures: Option<u32>,
     /// Model turns in one attempt.
     pub turns: Option<u32>,
-    /// Seconds the run may take.
+    /// The time limit of the run, in seconds.
     pub run_s: Option<u64>,
-    /// Seconds the check command may take.
+    /// The time limit of the check command, in seconds.
     pub gate_s: Option<u64>,
 }
 
-impl LimitsAsked {
-    /// The configured limits with the asked ones in their place.
+impl LimitOverrides {
+    /// The configured limits with these overrides.
     pub fn over(&self, configured: &RunLimits) -> RunLimits {
         let mut limits = configured.clone();
         limits.cost_nanodollars = self.cost.or(limits.cost_nanodollars);
@@ -73,14 +72,14 @@ impl LimitsAsked {
     }
 }
 
-/// A run that was accepted, now or by an earlier request under the same key.
+/// An accepted run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// Which run.
     pub id: RunId,
-    /// Where it stands.
+    /// Its state.
     pub state: RunState,
-    /// Whether this request made it.
+    /// Whether this request created it; otherwise an earlier one under the same key did.
     pub created: bool,
 }
 
@@ -99,14 +98,14 @@ pub enum SubmitError {
         /// What to do.
         hint: String,
     },
-    /// Nothing is wrong with the request, but what it names can't be used as things stand.
+    /// The request is right, but what it names can't be used as things are.
     #[error("{message}")]
     Unusable {
         /// Which field, as the request names it.
         field: &'static str,
         /// The value that was found.
         value: String,
-        /// What stands against it.
+        /// What prevents it.
         message: String,
         /// What to do.
         hint: String,
@@ -116,21 +115,21 @@ pub enum SubmitError {
     KeyReused {
         /// The key.
         key: String,
-        /// The run it made.
+        /// The run that it created.
         run: RunId,
     },
-    /// As many runs are unfinished as there may be.
-    #[error("{open} runs are unfinished, and no more than {limit} may be")]
+    /// The limit of unfinished runs is reached.
+    #[error("{open} runs are unfinished, and at most {limit} may be")]
     TooManyRuns {
-        /// So many.
+        /// Unfinished runs.
         open: i64,
-        /// As configured (`limits.open_runs`).
+        /// The configured limit (`limits.open_runs`).
         limit: u32,
     },
-    /// The engine takes no new runs.
+    /// The engine accepts no new runs.
     #[error("{0}")]
     Unavailable(String),
-    /// The product's own fault.
+    /// An internal error.
     #[error("the run could not be saved: {0}")]
     Internal(String),
 }
@@ -141,15 +140,15 @@ pub enum CancelError {
     /// There is no such run.
     #[error("there is no run {0}")]
     NotFound(RunId),
-    /// It is past being cancelled.
+    /// It can't be cancelled any more.
     #[error("{0}")]
     Refused(String),
-    /// The product's own fault.
+    /// An internal error.
     #[error("the run could not be cancelled: {0}")]
     Internal(String),
 }
 
-/// Why a run's work is not handed over.
+/// Why a run's branch is not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
     /// There is no such run.
@@ -158,26 +157,26 @@ pub enum DeliverError {
     /// Not everything of it has landed.
     #[error("{0}")]
     Refused(String),
-    /// The product's own fault.
-    #[error("the delivery could not be asked for: {0}")]
+    /// An internal error.
+    #[error("the delivery could not be requested: {0}")]
     Internal(String),
 }
 
-/// Whether work can be done here, and with what.
+/// Whether this process is ready for work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// Whether the database answered within its time.
     pub database: bool,
-    /// The sandbox tier in use, in words.
+    /// The sandbox tier in use, for people.
     pub sandbox: String,
     /// What it enforces on this host.
     pub enforcement: Vec<sandbox::Enforcement>,
-    /// Whether the process is being stopped.
+    /// Whether the process is stopping.
     pub draining: bool,
-    /// Kinds of effects that wait for a newer version: this one does not know them, and leaves them alone.
+    /// Kinds of effects that wait for a newer version, because this one does not know them.
     pub unknown_effects: Vec<String>,
-    /// Where hubs and worktrees live.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// How much room its disk has.
-    pub disk: DiskRoom,
+    /// The space for data.
+    pub disk: DiskSpace,
 }

@@ -1,14 +1,14 @@
-//! Whether work can be done here.
+//! Reports whether this process is ready for work.
 
 use super::Readiness;
 use crate::engine::Engine;
 use std::time::Duration;
 
-/// How long a question to the database may take before the process calls itself not ready.
+/// The process is not ready if the database does not answer within this time.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// Whether work can be done here.
+    /// Whether this process is ready for work.
     pub async fn ready(&self) -> Readiness {
         Readiness {
             database: self.context.store.answers(READY_WITHIN).await,
@@ -17,7 +17,7 @@ impl Engine {
             draining: self.context.drain.is_cancelled(),
             unknown_effects: self.context.unknown_effects.names(),
             data_dir: self.context.settings.data_dir.clone(),
-            disk: self.disk.room(),
+            disk: self.disk.space(),
         }
     }
 }

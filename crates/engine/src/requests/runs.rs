@@ -1,4 +1,4 @@
-//! What a person asks of a run that there is: to end it, or to hand its work over.
+//! Cancels and delivers runs on request.
 
 use super::{CancelError, DeliverError};
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
 use domain::{RunId, input::Input, transition::Refusal};
 
 impl Engine {
-    /// Ends a run on a person's request. Asking twice is fine.
+    /// Cancels a run. Safe to repeat.
     ///
     /// # Errors
-    /// When there is no such run, or it is past being cancelled.
+    /// When there is no such run, or it can't be cancelled any more.
     pub async fn cancel(&self, run: RunId) -> Result<(), CancelError> {
         let mut tx = self.context.store.begin().await.map_err(internal)?;
         match step::apply(&mut tx, run, None, Input::CancelRequested).await {
@@ -27,11 +27,11 @@ impl Engine {
         }
     }
 
-    /// Hands a run's work over once more, or at last. Asking while it is under way is fine. With consent the checkout
-    /// is fast-forwarded although the run has integrity flags; consent that was given is not taken back.
+    /// Delivers a run's branch again. Safe to repeat while it is being delivered. With consent the checkout is fast-forwarded
+    /// for a run with integrity flags; consent is never withdrawn.
     ///
     /// # Errors
-    /// When there is no such run, or not everything of it has landed.
+    /// When there is no such run, or not all of its tasks have landed.
     pub async fn deliver(&self, run: RunId, allow_integrity_flags: bool) -> Result<(), DeliverError> {
         let internal = |error: store::Error| DeliverError::Internal(error.to_string());
         let mut tx = self.context.store.begin().await.map_err(internal)?;
@@ -39,8 +39,8 @@ impl Engine {
         locked.ok_or(DeliverError::NotFound(run))?;
         if tx.is_expired(run).await.map_err(internal)? {
             return Err(DeliverError::Refused(
-                "the trees of the run were given up (retention), so there is nothing left to deliver from; a branch \
-                 that was delivered before is in your repository"
+                "the data of the run has expired (retention), so there is nothing left to deliver; a branch that was \
+                 delivered before is in your repository"
                     .into(),
             ));
         }
@@ -50,8 +50,8 @@ impl Engine {
         if tx.is_delivering(run).await.map_err(internal)? {
             return tx.commit().await.map_err(internal);
         }
-        let asked = Input::DeliveryRequested { allow_integrity_flags };
-        match step::apply(&mut tx, run, None, asked).await {
+        let input = Input::DeliveryRequested { allow_integrity_flags };
+        match step::apply(&mut tx, run, None, input).await {
             Ok(applied) => {
                 tx.commit().await.map_err(internal)?;
                 self.context.applied(&applied);

@@ -1,4 +1,4 @@
-//! Taking a run in: everything that can be known to be wrong is said now, before anything is spent.
+//! Accepts a run: whatever is known to be wrong is reported now, before anything is spent.
 
 use crate::{
     context::{Layout, blocking},
@@ -16,15 +16,15 @@ use telemetry::TraceContext;
 
 /// The longest idempotency key, in bytes.
 const KEY_BYTES: usize = 255;
-/// So much of a path is repeated.
+/// The bytes of a path that an error repeats.
 const PATH_BYTES: usize = 4_096;
-/// The longest name of a provider or a model.
+/// The longest name of a provider or model, in characters.
 const MODEL_CHARACTERS: usize = 255;
 /// The longest check command, in bytes.
 const CHECK_BYTES: usize = 8 << 10;
 
 impl Engine {
-    /// Saves a run and begins it. Returns the earlier run for a repeated idempotency key.
+    /// Saves and starts a run. Returns the earlier run for a repeated idempotency key.
     ///
     /// # Errors
     /// When a value can't be used, the key was used for another request, or the run can't be saved.
@@ -36,7 +36,7 @@ impl Engine {
         }
         if self.context.settings.duties == Duties::WithoutWorkspaces {
             return Err(SubmitError::Unavailable(
-                "this process works for a server on another machine and has no workspaces; submit the run there".into(),
+                "this is a remote worker without workspaces; submit the run to its server".into(),
             ));
         }
         self.check_disk().await?;
@@ -61,10 +61,10 @@ impl Engine {
         if let Some(second) = &merging.second_opinion {
             self.model("merge.second_opinion", None, Some(second), capped)?;
         }
-        // What is kept, shown and sent to models is the same everywhere, so the mask comes first.
+        // Masked first, so that the same text is stored, shown and sent to models.
         let objective = telemetry::secrets::redact(&new.objective);
         let id = RunId::new();
-        let request = asked(&new, &objective, [&director, &worker]);
+        let request = request_document(&new, &objective, [&director, &worker]);
         let own = self.context.settings.workspaces.get(&workspace);
         let configured = own.and_then(|own| own.allow_integrity_flags);
         let row = NewRunRow {
@@ -88,11 +88,13 @@ impl Engine {
         self.save(row).await
     }
 
-    /// A run that could not begin is refused rather than left waiting for a disk that nobody knows is full.
+    /// Refuses a run that could not start for lack of disk space.
     async fn check_disk(&self) -> Result<(), SubmitError> {
         self.disk.measured().await;
-        match self.disk.room().lack() {
-            Some(lack) => Err(SubmitError::Unavailable(format!("{lack}; then submit the run again"))),
+        match self.disk.space().shortage() {
+            Some(shortage) => Err(SubmitError::Unavailable(format!(
+                "{shortage}; then submit the run again"
+            ))),
             None => Ok(()),
         }
     }
@@ -131,16 +133,17 @@ impl Engine {
         }
     }
 
-    /// The model a request names, or the configured one; known, with its key, and priced where dollars are capped.
+    /// The requested or configured model, if its provider is known and has its key, and it has a price if dollars are
+    /// capped.
     fn model(
         &self,
         field: &'static str,
-        asked: Option<&ModelRef>,
+        requested: Option<&ModelRef>,
         configured: Option<&ModelRef>,
         capped: bool,
     ) -> Result<ModelRef, SubmitError> {
-        let Some(model) = asked.or(configured) else {
-            return Err(SubmitError::Unusable {
+        let Some(model) = requested.or(configured) else {
+            let problem = Problem {
                 field,
                 value: "(none)".into(),
                 message: "no model is named, and none is configured".into(),
@@ -149,43 +152,38 @@ impl Engine {
                      ORCHESTRATOR_{}, or models in the configuration",
                     field.to_uppercase()
                 ),
-            });
+            };
+            return Err(problem.unusable());
         };
         let is_name =
             |text: &str| !text.trim().is_empty() && text.chars().count() <= MODEL_CHARACTERS && !text.contains('\0');
         if !is_name(&model.model) || !is_name(&model.provider) {
-            return Err(SubmitError::Invalid {
+            let problem = Problem {
                 field,
                 value: first_line(&model.to_string(), 80),
-                message: format!(
-                    "provider and model name must not be empty, nor longer than {MODEL_CHARACTERS} characters"
-                ),
+                message: format!("provider and model name must have 1 to {MODEL_CHARACTERS} characters"),
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
-            });
+            };
+            return Err(problem.invalid());
         }
         self.context.models.check(model, capped).map_err(|error| {
             let (value, message) = (model.to_string(), error.to_string());
             let hint = "`orchestrator config` shows the configured providers; `orchestrator doctor` checks their keys";
-            let hint = hint.to_owned();
+            let problem = Problem {
+                field,
+                value,
+                message,
+                hint: hint.to_owned(),
+            };
             match error {
-                llm::Error::UnknownProvider { .. } => SubmitError::Invalid {
-                    field,
-                    value,
-                    message,
-                    hint,
-                },
-                _ => SubmitError::Unusable {
-                    field,
-                    value,
-                    message,
-                    hint,
-                },
+                llm::Error::UnknownProvider { .. } => problem.invalid(),
+                _ => problem.unusable(),
             }
         })?;
         Ok(model.clone())
     }
 
-    /// The workspace in canonical form, admitted without changing it.
+    /// The canonical path of the workspace. Changes nothing there.
     async fn workspace(&self, new: &NewRun) -> Result<PathBuf, SubmitError> {
         let unversioned = match new.initialise {
             true => Unversioned::Initialised,
@@ -199,40 +197,76 @@ impl Engine {
                 NotAdmitted::NotEmpty { .. } => ("initialise", "false".to_owned()),
                 _ => ("workspace_path", shown()),
             };
-            let (message, hint) = (refused.to_string(), refused.hint().to_owned());
+            let problem = Problem {
+                field,
+                value,
+                message: refused.to_string(),
+                hint: refused.hint().to_owned(),
+            };
             match refused {
-                NotAdmitted::Relative { .. } | NotAdmitted::TooLong { .. } | NotAdmitted::Nul => SubmitError::Invalid {
-                    field,
-                    value,
-                    message,
-                    hint,
-                },
-                // What stands against it lies on this machine, and may be otherwise another time.
-                _ => SubmitError::Unusable {
-                    field,
-                    value,
-                    message,
-                    hint,
-                },
+                NotAdmitted::Relative { .. } | NotAdmitted::TooLong { .. } | NotAdmitted::Nul => problem.invalid(),
+                // The obstacle is on this machine and may be removed.
+                _ => problem.unusable(),
             }
         })
     }
 }
 
-/// The request as it is kept, and compared with a repeat of it. A field that is newer than runs which exist is there
-/// only where it says something.
-fn asked(new: &NewRun, objective: &str, [director, worker]: [&ModelRef; 2]) -> Value {
-    let mut asked = json!({
+/// What is wrong with a field of the request.
+struct Problem {
+    field: &'static str,
+    value: String,
+    message: String,
+    hint: String,
+}
+
+impl Problem {
+    /// The request itself is wrong.
+    fn invalid(self) -> SubmitError {
+        let Self {
+            field,
+            value,
+            message,
+            hint,
+        } = self;
+        SubmitError::Invalid {
+            field,
+            value,
+            message,
+            hint,
+        }
+    }
+
+    /// The request is right, but can't be served as things are.
+    fn unusable(self) -> SubmitError {
+        let Self {
+            field,
+            value,
+            message,
+            hint,
+        } = self;
+        SubmitError::Unusable {
+            field,
+            value,
+            message,
+            hint,
+        }
+    }
+}
+
+/// The request as it is stored and compared with a repeat. Fields that older runs do not have are included only if set.
+fn request_document(new: &NewRun, objective: &str, [director, worker]: [&ModelRef; 2]) -> Value {
+    let mut document = json!({
         "objective": objective, "workspace": new.workspace, "director": director, "worker": worker,
         "check": new.check, "limits": new.limits,
     });
     if let Some(allow) = new.allow_integrity_flags {
-        asked["allow_integrity_flags"] = json!(allow);
+        document["allow_integrity_flags"] = json!(allow);
     }
     if new.initialise {
-        asked["initialise"] = json!(true);
+        document["initialise"] = json!(true);
     }
-    asked
+    document
 }
 
 fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
@@ -249,12 +283,12 @@ fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
             "objective",
             &new.objective,
             "the objective is empty".into(),
-            "say in words what is wanted",
+            "describe the goal in words",
         );
     }
     if new.objective.len() > OBJECTIVE_BYTES {
         let message = format!(
-            "the objective is {} bytes long; at most {OBJECTIVE_BYTES} are taken",
+            "the objective is {} bytes long; at most {OBJECTIVE_BYTES} are accepted",
             new.objective.len()
         );
         return invalid(

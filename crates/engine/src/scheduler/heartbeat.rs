@@ -1,5 +1,5 @@
-//! The process says that it is alive, from a thread and a connection of its own: work of any length keeps its
-//! lease, and a busy pool or runtime never makes a living process look dead.
+//! Renews the process's lease from its own thread and connection, so that neither long work nor a busy pool or runtime
+//! lets it expire.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use std::{
 use store::{Holder, Store};
 use tokio_util::sync::CancellationToken;
 
-/// A part of the lease that must be left when work is claimed, so that nothing begins on a lease about to end.
+/// The time that must be left on the lease when work is claimed, so that nothing starts on an expiring lease.
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// The thread that renews the lease.
@@ -23,10 +23,10 @@ pub(crate) struct Heartbeat {
 
 #[derive(Debug)]
 struct Shared {
-    /// The boot-time clock, in milliseconds, up to which the lease is known to hold.
+    /// When the lease ends, on the boot-time clock, in milliseconds.
     holds_until_ms: AtomicI64,
     draining: AtomicBool,
-    /// Another life of this process has begun: nothing may be written any more.
+    /// The process was registered again by another start: this one may write nothing any more.
     replaced: AtomicBool,
     stop: CancellationToken,
 }
@@ -53,7 +53,7 @@ impl Heartbeat {
         Ok(Self { shared })
     }
 
-    /// For who holds nothing: there is no lease, so nothing may be claimed, and no thread.
+    /// For a process that claims nothing: no lease and no thread.
     pub(crate) fn none() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -65,13 +65,13 @@ impl Heartbeat {
         }
     }
 
-    /// Whether the lease surely holds for a while: then work may be claimed.
+    /// Whether the lease holds long enough to claim work.
     pub(crate) fn holds(&self) -> bool {
         let left = self.shared.holds_until_ms.load(Ordering::Relaxed) - boot_clock_ms();
         !self.shared.replaced.load(Ordering::Relaxed) && left > MARGIN.as_millis() as i64
     }
 
-    /// Says from now on that the process is being stopped.
+    /// Records with the next heartbeat that the process is stopping.
     pub(crate) fn draining(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
@@ -90,12 +90,12 @@ async fn beat(shared: Arc<Shared>, store: Store, holder: Holder, every: Duration
         .await
         .is_some()
     {
-        // From before the question, so that a slow answer never makes the lease look longer than it is.
+        // Read before the request, so that a slow answer never makes the lease look longer than it is.
         let asked_ms = boot_clock_ms();
         let said = alone.heartbeat(holder, lease, shared.draining.load(Ordering::Relaxed));
-        // A connection to a machine that went silent would never answer: the next word goes over another.
+        // A connection to a machine that went silent never answers: the next heartbeat uses a new one.
         let Ok(said) = tokio::time::timeout(lease, said).await else {
-            tracing::warn!("the heartbeat got no answer; it is tried again");
+            tracing::warn!("The heartbeat got no answer; retrying");
             alone = store.alone();
             continue;
         };
@@ -104,18 +104,16 @@ async fn beat(shared: Arc<Shared>, store: Store, holder: Holder, every: Duration
                 .holds_until_ms
                 .store(asked_ms + lease.as_millis() as i64, Ordering::Relaxed),
             Ok(false) => {
-                tracing::error!(
-                    "another process has taken over this data directory's name; nothing more is claimed here"
-                );
+                tracing::error!("Another process was started on this data directory; this one claims nothing more");
                 shared.replaced.store(true, Ordering::Relaxed);
                 return;
             }
-            Err(error) => tracing::warn!(%error, "the heartbeat could not be recorded; it is tried again"),
+            Err(error) => tracing::warn!(%error, "Could not record the heartbeat; retrying"),
         }
     }
 }
 
-/// Milliseconds since the machine started, its sleep included: a laptop that slept past its lease knows it.
+/// Milliseconds since the machine started, including sleep: a laptop that slept past its lease notices.
 fn boot_clock_ms() -> i64 {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;

@@ -1,8 +1,8 @@
-//! Claims what can be done and starts it: tasks into free slots, effects, and a merger for each branch with a
-//! queue. Claims only what has a free place: nothing is fetched ahead.
+//! Claims and starts work: tasks into free worker slots, effects, and a merger for each branch with a queue. Claims only
+//! what has free capacity: nothing is claimed ahead.
 //!
-//! Nothing else in the process claims, so what the database says is held here and nobody here works on was lost on
-//! the way (an answer that never came, a panic), and is taken up again.
+//! Nothing else in the process claims. So a claim in the database that nothing here works on was lost (its answer never
+//! came, or a panic), and is released.
 
 pub(crate) mod heartbeat;
 
@@ -20,11 +20,11 @@ use std::{
 };
 use store::claim::Claimed;
 
-/// Effects performed here at one time.
+/// Effects that run here at one time.
 const EFFECTS_AT_ONCE: usize = 8;
-/// Branches merged onto here at one time. What takes time in a merge has limits of its own: checks, calls to models.
+/// Branches with a running merger at one time. The slow parts of a merge, checks and model calls, have their own limits.
 const MERGERS_AT_ONCE: usize = 64;
-/// How often what runs here is compared with what the database says.
+/// The time between two comparisons of the claims with what runs here.
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs until the engine is drained.
@@ -36,20 +36,20 @@ pub(crate) async fn dispatch(context: Context, heartbeat: Heartbeat, disk: Disk,
     while !context.drain.is_cancelled() {
         tick.mark_unchanged();
         let mut claimed = false;
-        if heartbeat.holds() && disk.has_room() {
+        if heartbeat.holds() && disk.has_space() {
             match claim(&context, &busy, &gates).await {
                 Ok(some) => claimed = some,
-                Err(error) => tracing::warn!(%error, "nothing could be claimed; it is tried again"),
+                Err(error) => tracing::warn!(%error, "Could not claim work; retrying"),
             }
         }
         if compared.elapsed() >= COMPARE_EVERY {
             compared = Instant::now();
             if let Err(error) = compare(&context).await {
-                tracing::debug!(%error, "what runs here is compared with the database later");
+                tracing::debug!(%error, "Could not compare the claims with what runs here; retrying");
             }
         }
         if !claimed {
-            // A wake, the next poll and the drain all lead to another look.
+            // A wake, the next poll or the drain continues the loop.
             tokio::select! {
                 _ = tick.changed() => {}
                 () = tokio::time::sleep(poll) => {}
@@ -59,7 +59,7 @@ pub(crate) async fn dispatch(context: Context, heartbeat: Heartbeat, disk: Disk,
     }
 }
 
-/// Claims a round; `true` if there was anything, so that there may be more.
+/// Claims once; `true` if there was anything, because there may be more.
 async fn claim(context: &Context, busy: &Busy, gates: &Gates) -> Result<bool, store::Error> {
     let effects = claim_effects(context, busy).await?;
     if !context.settings.duties.works() {
@@ -74,7 +74,7 @@ async fn claim_tasks(context: &Context) -> Result<bool, store::Error> {
     let mut slots = context.working.take_free_slots();
     let free = slots.count() as i64;
     telemetry::task::worker_slots(i64::from(context.settings.slots) - free, free);
-    if free == 0 || context.troubles.rests_from_tasks() {
+    if free == 0 || context.pauses.are_tasks_paused() {
         return Ok(false);
     }
     let full = match context.worker.uses_provider_slots() {
@@ -82,7 +82,7 @@ async fn claim_tasks(context: &Context) -> Result<bool, store::Error> {
         false => Vec::new(),
     };
     if !full.is_empty() && context.store.show_blocked_on_providers(&full, free).await? {
-        context.wake.told();
+        context.wake.progressed();
     }
     let claimed = context.store.claim(context.holder, free, &full).await?;
     let any = !claimed.is_empty();
@@ -134,11 +134,11 @@ async fn claim_merges(context: &Context, busy: &Busy, gates: &Gates) -> Result<b
     if free == 0 {
         return Ok(false);
     }
-    let left_alone = [merging, context.troubles.resting()].concat();
+    let paused = [merging, context.pauses.paused_branches()].concat();
     let mut any = false;
     for run in context
         .store
-        .merge_targets(context.holder, &left_alone)
+        .merge_targets(context.holder, &paused)
         .await?
         .into_iter()
         .take(free)
@@ -158,10 +158,10 @@ async fn claim_merges(context: &Context, busy: &Busy, gates: &Gates) -> Result<b
     Ok(any)
 }
 
-/// Stops workers whose task was taken away elsewhere (a cancel asked of another process, a lease that ran out while
-/// this process was held up), and takes up tasks that are held here with nobody at work on them.
+/// Stops attempts whose task was taken away elsewhere (a cancel in another process, a lease that expired while this
+/// process stood still), and releases tasks that are held here without an attempt.
 async fn compare(context: &Context) -> Result<(), store::Error> {
-    // Read before the question: what is entered from here on is not in its answer.
+    // Read before the query: attempts that start from now on are not in its result.
     let working = context.working.claims();
     let held = context.store.held_tasks(context.holder).await?;
     let claims: HashSet<Claim> = held.iter().map(|task| (task.task, task.fence)).collect();
@@ -178,9 +178,9 @@ async fn compare(context: &Context) -> Result<(), store::Error> {
         };
         match context.step(task.run, Some(task.task), input, async |_| Ok(())).await {
             Ok(()) => {
-                tracing::warn!(run = %task.run, task = %task.task, "a task was held with nobody at work on it; it can be claimed again")
+                tracing::warn!(run = %task.run, task = %task.task, "Released a task that was held without an attempt")
             }
-            // It ended between the question and now.
+            // It ended between the query and now.
             Err(StepError::Refused(_) | StepError::Unknown(_)) => {}
             Err(StepError::Store(error)) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! What is configured of a workspace's delivery, checked before anything depends on it.
+//! The delivery settings of a workspace, checked at the start.
 
 use domain::RunId;
 pub use git::PushAccess;
@@ -6,21 +6,21 @@ pub use git::PushAccess;
 use git::Remote;
 use std::{fmt, path::Path, time::Duration};
 
-/// Where the run's short id goes in the name of a branch.
+/// The placeholder for the run's short id in the name of a branch.
 const RUN: &str = "{run}";
-/// What the words of a forge command may hold.
+/// The placeholders in the words of a forge command.
 const PLACEHOLDERS: [&str; 6] = ["{branch}", "{base}", "{title}", "{body_file}", "{commit}", "{remote}"];
 
-/// What is done with the branch besides putting it into the user's repository.
+/// Delivery steps beyond the user's repository.
 #[derive(Clone, Debug, Default)]
 pub struct DeliverySettings {
-    /// It is pushed there.
+    /// Where the branch is pushed.
     pub push: Option<PushTo>,
-    /// A pull request is made of it.
+    /// The command that makes a pull request.
     pub pull_request: Option<ForgeCommand>,
 }
 
-/// Why a delivery can't be configured so.
+/// Why a delivery can't be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// The address or the branch can't be used.
@@ -33,32 +33,32 @@ pub enum DeliveryError {
         name: &'static str,
     },
     /// The program can't be found from an empty directory.
-    #[error("'{program}' is no program: give a name that is looked up in PATH, or an absolute path")]
+    #[error("'{program}' is not a program: give a name that is looked up in PATH, or an absolute path")]
     Program {
         /// The first word.
         program: String,
     },
-    /// A word holds a placeholder that nothing is put in for.
-    #[error("'{word}' holds a placeholder that is not known: there are {}", PLACEHOLDERS.join(", "))]
+    /// A word has an unknown placeholder.
+    #[error("'{word}' has an unknown placeholder: expected one of {}", PLACEHOLDERS.join(", "))]
     Placeholder {
         /// The word.
         word: String,
     },
-    /// The remote is asked for, and there is none.
-    #[error("'{word}' asks for the remote, and the workspace has no delivery.push")]
+    /// A word needs the remote, and there is none.
+    #[error("'{word}' needs the remote, and the workspace has no delivery.push")]
     NoRemote {
         /// The word.
         word: String,
     },
-    /// A variable was named that is not set.
-    #[error("pull_request.pass_env names {name}, which is not set: set it, or take it out")]
+    /// A named variable is not set.
+    #[error("pull_request.pass_env names {name}, which is not set: set it, or remove it from the list")]
     NotSet {
         /// The variable.
         name: String,
     },
 }
 
-/// A remote, and the branch there.
+/// A remote and its branch.
 #[derive(Clone, Debug)]
 pub struct PushTo {
     pub(crate) remote: Remote,
@@ -66,11 +66,11 @@ pub struct PushTo {
 }
 
 impl PushTo {
-    /// A remote by its address, with the name of the branch there: `{run}` in it becomes the run's short id, and
-    /// without a name it is the run's own branch.
+    /// A remote by its address, and the name of the branch there, in which `{run}` stands for the run's short id. Without a
+    /// name it is the run's own branch.
     ///
     /// # Errors
-    /// When the address holds a password or runs a program, or the name is none of a branch.
+    /// When the address holds a password or runs a program, or the name is not valid for a branch.
     pub fn new(address: &str, branch: Option<String>, access: PushAccess) -> Result<Self, DeliveryError> {
         let remote = Remote::new(address, access)?;
         if let Some(name) = &branch {
@@ -88,7 +88,7 @@ impl PushTo {
     }
 }
 
-/// The operator's command that makes pull requests, and the one that finds them. It is no shell that runs them.
+/// The operator's commands that create and find pull requests. They run without a shell.
 #[derive(Clone)]
 pub struct ForgeCommand {
     pub(crate) create: Vec<String>,
@@ -99,16 +99,16 @@ pub struct ForgeCommand {
     pub(crate) output_bytes: usize,
 }
 
-/// What a forge command is made from.
+/// The configuration of a forge command.
 #[derive(Clone, Debug)]
 pub struct ForgeWords {
-    /// The words of the command that makes a pull request and prints its address.
+    /// The command that creates a pull request and prints its address.
     pub create: Vec<String>,
-    /// The words of the command that prints the address of the one there is, or nothing.
+    /// The command that prints the address of an existing pull request, or nothing.
     pub find: Vec<String>,
-    /// The branch to merge into; the one the run began from where it is not named.
+    /// The branch to merge into; by default the run's base branch.
     pub base: Option<String>,
-    /// How long either may take.
+    /// The time limit of either command.
     pub limit: Duration,
     /// Bytes of their output that are read.
     pub output_bytes: usize,
@@ -124,7 +124,7 @@ impl fmt::Debug for ForgeCommand {
 }
 
 impl ForgeCommand {
-    /// A command with the variables it is given, each with its value as far as it is set.
+    /// A command with its environment variables; a variable without a value is not set.
     ///
     /// # Errors
     /// When a word, a program or a variable can't be used.
@@ -163,7 +163,7 @@ fn check_words(name: &'static str, argv: &[String], has_remote: bool) -> Result<
         let rest = PLACEHOLDERS
             .iter()
             .fold(word.clone(), |word, placeholder| word.replace(placeholder, ""));
-        // A brace of another kind, as in a template of the forge's own program, is none of ours.
+        // Other braces, such as in a template of the forge's own program, are left alone.
         if names_something(&rest) {
             return Err(DeliveryError::Placeholder { word: word.clone() });
         }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_could_not_work_is_refused_with_its_word() {
+    fn invalid_command_is_refused_with_its_word() {
         assert!(forge(&["gh", "--title", "{title}", "--head={branch}"], false).is_ok());
         assert!(forge(&["/opt/forge"], false).is_ok());
         for (words, named) in [
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_variables_are_never_shown() {
+    fn values_of_variables_are_not_shown() {
         let words = ForgeWords {
             create: vec!["gh".into()],
             find: vec!["gh".into()],
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_name_takes_the_run_and_an_address_with_a_password_is_refused() {
+    fn branch_name_contains_the_run_and_an_address_with_a_password_is_refused() {
         let run = RunId::new();
         let push = |branch: &str| PushTo::new("/srv/a.git", Some(branch.to_owned()), PushAccess::default());
         assert_eq!(

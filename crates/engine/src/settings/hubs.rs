@@ -1,31 +1,31 @@
-//! Where the hubs are that several machines work on.
+//! Hubs that several machines share.
 
 use git::{PushAccess, PushError, Remote};
 
-/// Where the name of a hub goes in an address.
+/// The placeholder for a hub's name in the address.
 const HUB: &str = "{hub}";
 
-/// The repositories that all machines reach: one for each workspace.
+/// The repositories that all machines can reach: one for each workspace.
 #[derive(Clone, Debug)]
 pub struct SharedHubs {
     address: String,
     access: PushAccess,
 }
 
-/// Why hubs can't be shared so.
+/// Why shared hubs can't be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SharedHubsError {
     /// The address can't be used.
     #[error(transparent)]
     Address(#[from] PushError),
-    /// It would be another place on each machine.
+    /// It would be a different directory on each machine.
     #[error("'{address}' is neither a URL, host:path nor an absolute path")]
     Relative {
         /// The address.
         address: String,
     },
-    /// Every workspace would have the same.
-    #[error("'{address}' is the same for every workspace: put {HUB} where the name of each one's hub goes")]
+    /// All workspaces would have the same hub.
+    #[error("'{address}' is the same for every workspace: put {HUB} where the name of the hub goes")]
     OneForAll {
         /// The address.
         address: String,
@@ -33,7 +33,7 @@ pub enum SharedHubsError {
 }
 
 impl SharedHubs {
-    /// By their address, `{hub}` in it standing for the name of a workspace's hub.
+    /// Hubs by their address, in which `{hub}` stands for the name of a workspace's hub.
     ///
     /// # Errors
     /// When the address holds a password, runs a program, or is the same for all.
@@ -53,7 +53,7 @@ impl SharedHubs {
         })
     }
 
-    /// The one of a workspace.
+    /// The hub of a workspace.
     pub(crate) fn of(&self, hub: &str) -> Result<Remote, git::GitError> {
         Ok(Remote::new(&self.address.replace(HUB, hub), self.access.clone())?)
     }

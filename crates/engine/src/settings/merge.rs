@@ -1,28 +1,28 @@
-//! How conflicts are decided in a workspace.
+//! How conflicts are resolved in a workspace.
 
 use domain::merge::Layer;
 use globset::{GlobBuilder, GlobMatcher};
 use llm::ModelRef;
 use std::{collections::BTreeSet, time::Duration};
 
-/// Who decides conflicts, and with what.
+/// The layers that resolve conflicts, and their settings.
 #[derive(Clone, Debug)]
 pub struct MergeSettings {
-    /// Who is asked. What they leave open fails the task, unless worker or person is among them.
+    /// The enabled layers. A conflict that they leave open fails the task, unless worker or person is among them.
     pub layers: BTreeSet<Layer>,
-    /// Rules for files that nobody writes by hand; the first that matches counts.
+    /// Rules for generated files; the first that matches applies.
     pub generated: Vec<GeneratedRule>,
-    /// How long a command that regenerates a file may take.
+    /// The time limit of a command that regenerates a file.
     pub regenerate_limit: Duration,
     /// Program and arguments of the syntactic driver, with `{base}`, `{ours}`, `{theirs}`, `{output}` and `{path}` for
     /// the three versions, the result, and the file's path in the repository. Without `{output}` the result is what is
     /// left in `{ours}`.
     pub driver: Vec<String>,
-    /// How long the driver may take for one file.
+    /// The driver's time limit for one file.
     pub driver_limit: Duration,
-    /// Who is asked where the first model leaves a conflict open.
+    /// The model to ask when the first one leaves a conflict open.
     pub second_opinion: Option<ModelRef>,
-    /// Bytes of the largest file that a layer may decide.
+    /// Bytes of the largest file that a layer may resolve.
     pub file_bytes: usize,
 }
 
@@ -45,24 +45,24 @@ impl Default for MergeSettings {
 }
 
 impl MergeSettings {
-    /// Whether a layer is asked.
+    /// Whether a layer is enabled.
     pub fn asks(&self, layer: Layer) -> bool {
         self.layers.contains(&layer)
     }
 
-    /// The rule for a file, if the layer is on and one matches.
+    /// The rule for a file, if the layer is enabled and one matches.
     pub(crate) fn rule_for(&self, path: &str) -> Option<&GeneratedRule> {
         let rules = self.asks(Layer::Generated).then_some(&self.generated);
         rules.into_iter().flatten().find(|rule| rule.matcher.is_match(path))
     }
 }
 
-/// What is done about conflicts in files that nobody writes by hand.
+/// A rule for conflicts in generated files.
 #[derive(Clone, Debug)]
 pub struct GeneratedRule {
-    /// The files, as it was written.
+    /// The pattern of the files, as configured.
     pub files: String,
-    /// What is done.
+    /// How they are resolved.
     pub how: Generation,
     matcher: GlobMatcher,
 }
@@ -71,7 +71,7 @@ impl GeneratedRule {
     /// A rule for the files that match a pattern: by their name where it has no slash, else by their whole path.
     ///
     /// # Errors
-    /// When it is no pattern.
+    /// When the pattern is invalid.
     pub fn new(files: &str, how: Generation) -> Result<Self, globset::Error> {
         let pattern = match files.contains('/') {
             true => files.trim_start_matches('/').to_owned(),
@@ -89,12 +89,12 @@ impl GeneratedRule {
     }
 }
 
-/// How such a file comes about.
+/// How a generated file is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Generation {
-    /// It is only appended to: both sides' lines are kept.
+    /// Lines are only appended: the lines of both sides are kept.
     Union,
-    /// This shell command makes it anew from the other files.
+    /// This shell command regenerates it from the other files.
     Command(String),
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_without_a_slash_is_about_names() {
+    fn pattern_without_a_slash_matches_file_names() {
         let rule = |files| GeneratedRule::new(files, Generation::Union).unwrap();
         let settings = MergeSettings {
             generated: vec![rule("/top.jsonl"), rule("*.lock"), rule("logs/**/*.txt")],

@@ -1,4 +1,4 @@
-//! What the engine is told at its start.
+//! The settings of the engine.
 
 mod delivery;
 mod hubs;
@@ -16,92 +16,91 @@ use domain::{
 use llm::ModelRef;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// Everything the engine needs to know besides its parts.
+/// The engine's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where hubs, worktrees and outputs live.
+    /// The directory of hubs, worktrees and outputs.
     pub data_dir: PathBuf,
-    /// A name for this process that is the same after a restart: its data directory.
+    /// The name of this process, the same after a restart: its data directory.
     pub process_name: String,
     /// The version of the product.
     pub version: String,
-    /// Attempts that run here at one time.
+    /// Worker slots: attempts that run here at one time.
     pub slots: u32,
-    /// The director's model where a request names none.
+    /// The director's model, unless a request names another.
     pub director: Option<ModelRef>,
-    /// The workers' model where a request names none.
+    /// The workers' model, unless a request names another.
     pub worker: Option<ModelRef>,
-    /// The directories below which workspaces may be made; repositories that exist may be elsewhere.
+    /// The directories below which workspaces may be created; existing repositories may be elsewhere.
     pub workspace_roots: Vec<PathBuf>,
-    /// A directory that the user of this very process named: it counts as below a root.
+    /// A directory that the user of this process named; it counts as below a root.
     pub workspace_named: Option<PathBuf>,
-    /// Files that the first commit of a directory without git may hold.
+    /// The most files in the first commit of a directory without git.
     pub initialise_files: usize,
-    /// Bytes that it may hold.
+    /// The most bytes in it.
     pub initialise_bytes: u64,
-    /// How often a merge is tried that fails by itself, before it leaves the queue.
+    /// Tries of a merge that fails for a reason outside the work, before it leaves the queue.
     pub merge_tries: u32,
-    /// What is configured for single workspaces, by canonical path.
+    /// Settings of single workspaces, by canonical path.
     pub workspaces: BTreeMap<PathBuf, WorkspaceSettings>,
-    /// How conflicts are decided in workspaces that have nothing of their own configured.
+    /// How conflicts are resolved, unless the workspace has its own settings.
     pub merge: MergeSettings,
-    /// The limits of a run where a request names no others.
+    /// The limits of a run, unless a request names others.
     pub limits: RunLimits,
     /// Directory of the user's own profiles, if any.
     pub profiles: Option<PathBuf>,
     /// Who commits.
     pub identity: Identity,
-    /// Paths that every sandbox may read, besides the system's.
+    /// Paths that every sandbox may read besides the system's.
     pub extra_read_only: Vec<PathBuf>,
-    /// Bytes of free disk below which nothing is dispatched.
+    /// Below so many free bytes on the disk nothing new is started.
     pub disk_floor_bytes: u64,
-    /// How long the trees and outputs of a run that has ended are kept; `None`: for ever.
+    /// How long the data of an ended run is kept; `None`: forever.
     pub keep_runs: Option<Duration>,
-    /// Bytes the data directory may take; over it, what can be spared is given up, and nothing new is begun until
-    /// that was enough. `None`: no bound.
+    /// The bytes that the data directory may take. Above that, data of ended runs is pruned, and nothing new is started
+    /// until it is within the bound. `None`: no bound.
     pub disk_bound_bytes: Option<u64>,
-    /// How often the data directory is measured.
+    /// The time between two measurements of the data directory.
     pub measure: Duration,
-    /// What is claimed here.
+    /// What this process claims.
     pub duties: Duties,
-    /// What is given up here of runs that have ended.
-    pub gives_up: GivesUp,
-    /// Where the hubs are that several machines work on; `None`: this machine's own.
+    /// What this process deletes of ended runs.
+    pub retention: Retention,
+    /// The hubs that several machines share; `None`: this machine's own.
     pub hubs: Option<SharedHubs>,
-    /// How often the database is asked for work when nothing woke the dispatcher.
+    /// The time between two polls for work without a wake.
     pub poll: Duration,
-    /// How often the process says it is alive.
+    /// The time between two heartbeats.
     pub heartbeat: Duration,
-    /// How long after its last word a process of another data directory counts as lost.
+    /// A process of another data directory counts as lost this long after its last heartbeat.
     pub lease: Duration,
-    /// How often the check is run again on a tree where tests fail, to tell flaky tests from broken ones.
+    /// Reruns of the check on a tree with failing tests, to tell flaky tests from broken ones.
     pub gate_reruns: u32,
-    /// Checks that run at one time in their turn, of all runs together.
+    /// Checks that run at one time in their turn, of all runs.
     pub gates: u32,
-    /// Checks that run ahead of their turn at one time, on trees whose predecessors have not landed yet.
+    /// Checks that run at one time ahead of their turn, on trees whose predecessors have not landed yet.
     pub gates_ahead: u32,
-    /// Waiting in a merge queue that counts as much as one level of priority: the more, the longer a task of a long
-    /// chain goes before others.
+    /// The waiting time in a merge queue that equals one level of priority. With a longer time, tasks of long chains pass
+    /// others for longer.
     pub priority_level: Duration,
-    /// Whether a clean checkout that sits on the base is fast-forwarded at delivery.
+    /// Whether delivery fast-forwards a clean checkout on the base.
     pub fast_forward: bool,
-    /// Whether that is done although the run has integrity flags, where neither request nor workspace says.
+    /// Whether it does so for a run with integrity flags, unless request or workspace decide.
     pub allow_integrity_flags: bool,
 }
 
-/// What a process does of the work that is recorded in the database.
+/// What a process claims of the work in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duties {
-    /// All of it.
+    /// Everything.
     All,
-    /// All but what is done where a run was taken in: its workspace is on another machine, and its plan is made there.
+    /// Tasks and merges, as a remote worker: workspaces and plans belong to the server.
     WithoutWorkspaces,
-    /// The delivery of one run that a person asked for, and nothing else.
+    /// Only the delivery of one run that a person requested.
     Delivery(RunId),
-    /// Nothing is performed: somebody clears away. The process is registered, for the lease under which that is done.
+    /// Nothing: the process only cleans up. It is registered, for the lease of retention.
     Cleaning,
-    /// Nothing at all: somebody reads, or changes one thing in one transaction. Neither a process nor a directory is
-    /// made for that.
+    /// Nothing: the process reads, or changes one thing in one transaction. It is not registered and makes no directory.
     None,
 }
 
@@ -119,7 +118,7 @@ impl Duties {
         }
     }
 
-    /// Whether tasks and merges are claimed, and what dead processes held is brought back.
+    /// Whether tasks and merges are claimed, and dead processes recovered.
     pub(crate) fn works(self) -> bool {
         match self {
             Self::All | Self::WithoutWorkspaces => true,
@@ -136,17 +135,17 @@ impl Duties {
     }
 }
 
-/// What retention gives up.
+/// What retention deletes of ended runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivesUp {
-    /// The runs themselves: what any machine has of them, and what machines share.
+pub enum Retention {
+    /// Everything: on this machine and in what machines share.
     Runs,
-    /// What this machine has of them.
+    /// Only this machine's own copies.
     OwnCopies,
 }
 
 impl Settings {
-    /// The defaults, for a data directory; models, workspaces and the number of slots are the caller's.
+    /// The defaults for a data directory. The caller sets models, workspaces and slots.
     pub fn at(data_dir: PathBuf) -> Self {
         Self {
             process_name: data_dir.display().to_string(),
@@ -171,7 +170,7 @@ impl Settings {
             disk_bound_bytes: None,
             measure: Duration::from_secs(600),
             duties: Duties::All,
-            gives_up: GivesUp::Runs,
+            retention: Retention::Runs,
             hubs: None,
             poll: Duration::from_millis(500),
             heartbeat: Duration::from_secs(5),
@@ -186,22 +185,22 @@ impl Settings {
     }
 }
 
-/// What is configured for one workspace.
+/// The settings of one workspace.
 #[derive(Clone, Debug, Default)]
 pub struct WorkspaceSettings {
     /// The check command.
     pub check: Option<String>,
     /// Paths its sandboxes may read.
     pub read_only: Vec<PathBuf>,
-    /// How conflicts are decided.
+    /// How conflicts are resolved.
     pub merge: MergeSettings,
-    /// How its runs' work is handed over.
+    /// How branches are delivered.
     pub delivery: DeliverySettings,
-    /// Whether a checkout is fast-forwarded although the run has integrity flags.
+    /// Whether a checkout is fast-forwarded for a run with integrity flags.
     pub allow_integrity_flags: Option<bool>,
 }
 
-/// The name that commits are made under.
+/// The author of commits.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Name.

@@ -3,7 +3,7 @@
 
 use agents::worker::WorkerBackend;
 use domain::{RunId, gate::GateReport, run::RunState};
-use engine::{Engine, LimitsAsked, ModelRef, NewRun, Settings, SubmitError, Submitted, view::MergeView};
+use engine::{Engine, LimitOverrides, ModelRef, NewRun, Settings, SubmitError, Submitted, view::MergeView};
 use llm::{Models, Provider};
 use serde_json::{Value, json};
 pub(crate) use sim_llm::answers::{done, plan};
@@ -109,7 +109,7 @@ impl Harness {
     }
 
     pub(crate) async fn submit(&self, workspace: &Path, check: Option<&str>) -> Submitted {
-        self.submit_with(workspace, check, LimitsAsked::default())
+        self.submit_with(workspace, check, LimitOverrides::default())
             .await
             .unwrap()
     }
@@ -118,13 +118,13 @@ impl Harness {
         &self,
         workspace: &Path,
         check: Option<&str>,
-        limits: LimitsAsked,
+        limits: LimitOverrides,
     ) -> Result<Submitted, SubmitError> {
         self.engine.submit(Self::request(workspace, check, limits)).await
     }
 
     /// A run whose director and workers are on the provider `scripted`.
-    pub(crate) fn request(workspace: &Path, check: Option<&str>, limits: LimitsAsked) -> NewRun {
+    pub(crate) fn request(workspace: &Path, check: Option<&str>, limits: LimitOverrides) -> NewRun {
         let model = ModelRef::new("scripted", "scripted");
         NewRun {
             objective: "Do what the plan says".into(),

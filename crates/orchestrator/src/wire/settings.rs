@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     token::token,
 };
-use engine::{Duties, GivesUp, Identity, PushAccess, SharedHubs, WorkspaceSettings};
+use engine::{Duties, Identity, PushAccess, Retention, SharedHubs, WorkspaceSettings};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -218,10 +218,10 @@ pub(super) fn engine_settings(loaded: &Loaded, data_dir: &Path, purpose: Purpose
             Purpose::Tidy => Duties::Cleaning,
             Purpose::Read | Purpose::Change => Duties::None,
         },
-        gives_up: match purpose {
-            Purpose::Help => GivesUp::OwnCopies,
-            Purpose::Tidy | Purpose::Read if helped(data_dir) => GivesUp::OwnCopies,
-            Purpose::Work | Purpose::Deliver(_) | Purpose::Tidy | Purpose::Read | Purpose::Change => GivesUp::Runs,
+        retention: match purpose {
+            Purpose::Help => Retention::OwnCopies,
+            Purpose::Tidy | Purpose::Read if helped(data_dir) => Retention::OwnCopies,
+            Purpose::Work | Purpose::Deliver(_) | Purpose::Tidy | Purpose::Read | Purpose::Change => Retention::Runs,
         },
         hubs: shared_hubs(loaded)?,
         poll: Duration::from_millis(config.engine.poll_ms),

@@ -40,7 +40,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let problem = found.disk.lack();
+    let problem = found.disk.shortage();
     let measured_at = found.disk.used.as_ref().map(|used| used.at);
     let areas = found.disk.used.map(|used| used.areas).unwrap_or_default();
     let enforcement = found.enforcement.into_iter().map(|found| SandboxProperty {

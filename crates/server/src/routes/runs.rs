@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{NanoDollars, RunId, run::RunState};
-use engine::{LimitsAsked, ModelRef, view::RunFilter};
+use engine::{LimitOverrides, ModelRef, view::RunFilter};
 use serde::Deserialize;
 use std::path::PathBuf;
 use utoipa::IntoParams;
@@ -249,7 +249,7 @@ fn asked(new: NewRun, idempotency_key: Option<String>) -> Result<engine::NewRun,
         director: config.director_model.map(model),
         worker: config.worker_model.map(model),
         check: config.check,
-        limits: LimitsAsked {
+        limits: LimitOverrides {
             cost,
             active_tasks: config.limits.active_tasks,
             tasks: config.limits.tasks,

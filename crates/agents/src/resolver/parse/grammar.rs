@@ -1,4 +1,4 @@
-//! Source files, by the grammars that editors use.
+//! Parses source files with the grammars that editors use.
 
 use std::{
     ops::ControlFlow,
@@ -6,15 +6,15 @@ use std::{
 };
 use tree_sitter::{Language, Node, ParseOptions, Parser};
 
-/// A text that takes longer is not judged. A file of a megabyte takes a tenth of a second.
+/// Parsing is given up after this time. A file of a megabyte takes a tenth of a second.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
-/// So much of the line at fault is shown.
+/// The most characters shown of the faulty line.
 const SHOWN: usize = 80;
 
 /// Whether a text parses.
 ///
 /// # Errors
-/// Where it does not, or that it takes too long.
+/// The position of the first error, or that parsing takes too long.
 pub(super) fn check(language: &Language, text: &str) -> Result<(), String> {
     let mut parser = Parser::new();
     parser.set_language(language).map_err(|error| error.to_string())?;
@@ -35,8 +35,7 @@ pub(super) fn check(language: &Language, text: &str) -> Result<(), String> {
     }
 }
 
-/// The first place where the text is not as the grammar has it. Goes down only where there is one, without recursion:
-/// texts may be nested deep.
+/// The position of the first syntax error. Without recursion, because texts may be deeply nested.
 fn first_error(root: Node<'_>) -> Option<Node<'_>> {
     let mut node = root;
     loop {

@@ -1,4 +1,4 @@
-//! JSON in which no key stands twice.
+//! JSON without duplicate keys.
 
 use serde::{
     Deserialize, Deserializer,
@@ -6,7 +6,7 @@ use serde::{
 };
 use std::{collections::BTreeSet, fmt};
 
-/// Any document whose objects have each key once.
+/// Any document without duplicate keys.
 pub(super) struct UniqueKeys;
 
 impl<'de> Deserialize<'de> for UniqueKeys {

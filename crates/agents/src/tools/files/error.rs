@@ -1,4 +1,4 @@
-//! Why a file cannot be had, in words a model can act on.
+//! File errors that a model can act on.
 
 use std::io;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ pub(in super::super) enum FileError {
     },
 }
 
-/// "read" and "write" as they stand after "could not be".
+/// "read" and "written", as they follow "could not be".
 fn past(doing: &str) -> &str {
     match doing {
         "write" => "written",

@@ -58,7 +58,7 @@ impl Fixture {
 }
 
 #[test]
-fn paths_may_be_relative_absolute_or_roundabout() {
+fn paths_may_be_relative_absolute_or_contain_dots() {
     let fixture = fixture();
     let absolute = fixture.path("wt/src/a.txt");
     for path in [
@@ -160,7 +160,7 @@ fn git_is_refused_under_any_spelling_and_through_links() {
 }
 
 #[test]
-fn odd_names_are_just_names() {
+fn unusual_names_are_accepted() {
     let fixture = fixture();
     for path in [
         "a b.txt",
@@ -185,7 +185,7 @@ fn odd_names_are_just_names() {
 }
 
 #[test]
-fn a_replaced_file_keeps_its_mode_and_leaves_nothing_beside() {
+fn replaced_file_keeps_its_mode_and_leaves_no_temporary_file() {
     for fixture in [fixture(), fixture().by_steps()] {
         let script = fixture.path("wt/src/run.sh");
         fs::write(&script, "old").unwrap();
@@ -197,7 +197,7 @@ fn a_replaced_file_keeps_its_mode_and_leaves_nothing_beside() {
 }
 
 #[test]
-fn what_is_no_file_is_named() {
+fn special_files_are_refused_with_their_kind() {
     let fixture = fixture();
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -258,7 +258,7 @@ fn outputs_can_be_read_but_not_written() {
 }
 
 #[test]
-fn a_file_that_is_too_large_is_refused_with_its_size() {
+fn oversized_file_is_refused_with_its_size() {
     let fixture = fixture();
     fs::write(fixture.path("wt/big"), vec![b'x'; 1001]).unwrap();
     assert!(
@@ -270,7 +270,7 @@ fn a_file_that_is_too_large_is_refused_with_its_size() {
 }
 
 #[test]
-fn a_policy_holds_for_where_a_link_leads() {
+fn write_policy_applies_to_the_target_of_a_link() {
     let fixture = fixture();
     let policy = WritePolicy::Only(PathGlobs::new(&["/tests/".to_owned()]).unwrap());
     fs::create_dir(fixture.path("wt/tests")).unwrap();

@@ -10,30 +10,30 @@ use rustix::io::Errno;
 
 use super::{FileError, is_git_name};
 
-/// The kernel gives up on a path whose directories are moved while it looks; so often it is asked again.
+/// Retries when the kernel fails to resolve a path because directories move meanwhile.
 const RESOLVE_TRIES: usize = 16;
 
 /// An open directory.
 #[derive(Debug)]
 pub(in super::super) struct Tree {
-    /// As it was given; models see this one in their shell.
+    /// As configured; models see this path in their shell.
     root: PathBuf,
-    /// Without symbolic links, as the kernel names it.
+    /// The canonical path.
     real_root: PathBuf,
     directory: OwnedFd,
     resolver: Resolver,
 }
 
-/// Who makes sure that a path stays beneath the directory.
+/// How a path is kept beneath the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolver {
     /// `openat2`: links inside the directory work, links out of it are refused.
     Kernel,
-    /// Step by step where the kernel has no `openat2` or the container forbids it: no links at all.
+    /// Step by step, without any links, where the kernel has no `openat2` or the container forbids it.
     Steps,
 }
 
-/// What lies at a path.
+/// The kind of file at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     File,
@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// Something that exists, with where it really is beneath the directory.
+/// An existing file with its resolved path beneath the directory.
 pub(super) struct Found {
     pub(super) real: PathBuf,
     pub(super) stat: Stat,
@@ -80,7 +80,7 @@ impl Tree {
         &self.root
     }
 
-    /// Where the directory really is, for walks over it.
+    /// The canonical path of the directory, for walks.
     pub(in super::super) fn real_root(&self) -> &Path {
         &self.real_root
     }
@@ -92,7 +92,7 @@ impl Tree {
             .ok()
     }
 
-    /// Opens a regular file for reading, and tells its size.
+    /// Opens a regular file for reading. Returns its size as well.
     pub(in super::super) fn open_file(&self, relative: &Path, given: &str) -> Result<(File, u64), FileError> {
         // Without O_NONBLOCK, opening a pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -107,7 +107,7 @@ impl Tree {
         }
     }
 
-    /// Opens a directory, and tells where it really is.
+    /// Opens a directory. Returns its resolved path as well.
     pub(in super::super) fn open_directory(
         &self,
         relative: &Path,
@@ -122,7 +122,7 @@ impl Tree {
         Ok((opened, found.real))
     }
 
-    /// What a path leads to, links followed; `None` where there is nothing.
+    /// The target of a path with links followed; `None` if it does not exist.
     pub(in super::super) fn look(&self, relative: &Path, given: &str) -> Result<Option<(Kind, PathBuf)>, FileError> {
         Ok(self
             .find(relative, given)?
@@ -144,7 +144,7 @@ impl Tree {
         stat.is_ok_and(|stat| Kind::of(&stat) == Kind::Link)
     }
 
-    /// A link inside the worktree may still lead to what belongs to git.
+    /// Refuses a link inside the worktree that leads to git's own files.
     pub(super) fn found(&self, opened: &OwnedFd, given: &str) -> Result<Found, FileError> {
         let system = |source| FileError::System {
             doing: "open",

@@ -1,4 +1,4 @@
-//! Writes a file so that it is there whole or not at all.
+//! Writes files atomically.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,14 +12,14 @@ use rustix::io::Errno;
 use super::super::policy::WritePolicy;
 use super::{FileError, Kind, Place};
 
-/// What writing came to.
+/// The result of writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Written {
     Created,
     Replaced,
 }
 
-/// Where the content goes: links resolved, policy asked.
+/// The target of a write, with links resolved and the policy checked.
 struct Target {
     relative: PathBuf,
     /// The mode of the file that is replaced.
@@ -34,7 +34,7 @@ pub(super) fn write(place: &Place<'_>, content: &[u8], policy: &WritePolicy) -> 
     })?;
     let parent = target.relative.parent().unwrap_or(Path::new(""));
     let (directory, real_parent) = open_or_make_directory(place, parent)?;
-    // A new file may have been named through a linked directory.
+    // The path of a new file may lead through a linked directory.
     permit(policy, &real_parent.join(name), place)?;
     replace(&directory, Path::new(name), content, target.mode).map_err(|source| failed(place, source))?;
     Ok(if target.mode.is_some() {
@@ -44,7 +44,7 @@ pub(super) fn write(place: &Place<'_>, content: &[u8], policy: &WritePolicy) -> 
     })
 }
 
-/// Writing through a link changes what it leads to, as an editor would.
+/// A write through a link changes its target, as in an editor.
 fn target(place: &Place<'_>) -> Result<Target, FileError> {
     match place.tree.find(&place.relative, &place.given)? {
         None if place.tree.is_link(&place.relative) => Err(FileError::Dangling {
@@ -83,7 +83,7 @@ fn permit(policy: &WritePolicy, relative: &Path, place: &Place<'_>) -> Result<()
     }
 }
 
-/// Makes what is missing of a path of directories, from the outermost on; tells where the last one really is.
+/// Creates the missing directories of a path. Returns the resolved path of the last one.
 fn open_or_make_directory(place: &Place<'_>, relative: &Path) -> Result<(OwnedFd, PathBuf), FileError> {
     if let Some(directory) = open_directory(place, relative)? {
         return Ok(directory);
@@ -98,13 +98,13 @@ fn open_or_make_directory(place: &Place<'_>, relative: &Path) -> Result<(OwnedFd
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(failed(place, error.into())),
     }
-    // Something is there now; if it cannot be opened, it is a link to nothing.
+    // It exists now; if it can't be opened, it is a broken link.
     open_directory(place, relative)?.ok_or_else(|| FileError::Dangling {
         path: place.given.clone(),
     })
 }
 
-/// `None` where there is nothing; a directory of git's is refused here, before anything is made in it.
+/// `None` if it does not exist. A directory of git's is refused here, before anything is created in it.
 fn open_directory(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd, PathBuf)>, FileError> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     match place.tree.open_beneath(relative, flags) {
@@ -117,7 +117,7 @@ fn open_directory(place: &Place<'_>, relative: &Path) -> Result<Option<(OwnedFd,
     }
 }
 
-/// Writes beside, then renames over.
+/// Writes a temporary file, then renames it over the target.
 fn replace(directory: &OwnedFd, name: &Path, content: &[u8], mode: Option<Mode>) -> io::Result<()> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +127,7 @@ fn replace(directory: &OwnedFd, name: &Path, content: &[u8], mode: Option<Mode>)
     let written = fill(file, content, mode)
         .and_then(|()| rustix::fs::renameat(directory, beside.as_str(), directory, name).map_err(io::Error::from));
     if written.is_err() {
-        // The error of writing is the one to report.
+        // Report the error of writing.
         rustix::fs::unlinkat(directory, beside.as_str(), AtFlags::empty()).unwrap_or_default();
     }
     written

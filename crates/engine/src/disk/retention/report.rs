@@ -1,4 +1,4 @@
-//! What a clean-up gave up.
+//! The result of a clean-up.
 
 use crate::disk::usage::{Area, bytes_in_words};
 use domain::RunId;
@@ -9,54 +9,54 @@ use std::{
 };
 use time::OffsetDateTime;
 
-/// Objects that nothing names are kept so long: longer than anybody takes from writing one to naming it.
+/// Unreferenced objects are kept this long: longer than it takes from writing an object to referencing it.
 pub(super) const GRACE: Duration = Duration::from_secs(6 * 3_600);
 
 /// Whether a clean-up removes what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanMode {
-    /// It only says what it would remove.
+    /// Reports what would be removed.
     DryRun,
-    /// It removes it.
+    /// Removes it.
     Remove,
 }
 
-/// Whether a run ended so lately that what it wrote may be too young to go.
+/// Whether a run ended so recently that its objects may be too young to prune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
     Young,
     Old,
 }
 
-/// What was given up, or would be.
+/// What was removed, or would be in a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// What ended runs left.
+    /// Ended runs.
     pub runs: Vec<CleanedRun>,
-    /// Build output that gates of a workspace shared.
+    /// Build caches of workspaces.
     pub caches: Vec<CleanedCache>,
     /// References in hubs.
     pub references: u64,
-    /// Objects in hubs that nothing named.
+    /// Unreferenced objects in hubs.
     pub objects: u64,
-    /// Bytes that came free, by part of the data directory.
+    /// Freed bytes by part of the data directory.
     pub freed: BTreeMap<Area, u64>,
-    /// Bytes in hubs that nothing names any more and that are too young to go; they follow by themselves.
+    /// Bytes of unreferenced objects that are too young to prune. They are pruned later.
     pub later_bytes: u64,
 }
 
-/// What a run left.
+/// The removed data of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanedRun {
     /// Which run.
     pub run: RunId,
     /// When it ended.
     pub ended_at: OffsetDateTime,
-    /// Whether its trees were given up; otherwise its outputs alone.
+    /// Whether its trees were removed; otherwise only its outputs.
     pub trees: bool,
     /// References in its hub.
     pub references: u64,
-    /// Bytes of the objects that these alone kept, at least.
+    /// Bytes of the objects that only these references kept, at least.
     pub hub_bytes: u64,
     /// Bytes of its outputs.
     pub output_bytes: u64,
@@ -65,7 +65,7 @@ pub struct CleanedRun {
 /// A build cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanedCache {
-    /// Its directory's name: that of the workspace's hub.
+    /// The name of its directory, after the workspace's hub.
     pub name: String,
     /// Its bytes.
     pub bytes: u64,
@@ -77,7 +77,7 @@ impl Cleaned {
         self.runs.is_empty() && self.caches.is_empty() && self.references == 0 && self.objects == 0
     }
 
-    /// Bytes in hubs that runs alone kept.
+    /// Bytes in hubs that only runs of this age kept.
     pub(super) fn hub_bytes(&self, age: Age) -> u64 {
         let young = OffsetDateTime::now_utc() - GRACE;
         let of_age = |line: &&CleanedRun| (line.ended_at > young) == (age == Age::Young);
@@ -88,7 +88,7 @@ impl Cleaned {
         *self.freed.entry(area).or_default() += bytes;
     }
 
-    /// The line of a run.
+    /// The entry of a run.
     pub(super) fn run(&mut self, run: RunId, ended_at: OffsetDateTime) -> &mut CleanedRun {
         let at = self.runs.iter().position(|line| line.run == run);
         let at = at.unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! One round: what is old, and what an earlier round left.
+//! One round: expires old runs and finishes what an earlier round left.
 
 use super::{
     Cleaned, RetentionError,
@@ -10,7 +10,7 @@ use crate::{
         Disk,
         usage::{Area, directory_bytes},
     },
-    settings::GivesUp,
+    settings::Retention,
 };
 use domain::{CommitId, RunId};
 use git::Hub;
@@ -24,22 +24,22 @@ use std::{
 };
 use store::{lease::Lease, retention::EndedRun};
 
-/// Runs that are given up in one round.
+/// The most runs that expire in one round.
 const RUNS: i64 = 500;
 
-/// A round under way.
+/// A running round.
 pub(super) struct Round<'a> {
     pub(super) disk: &'a Disk,
-    /// What every step that destroys stands under; in a dry run there is none, and nothing is destroyed.
+    /// Checked before each deletion; `None` in a dry run, which deletes nothing.
     pub(super) lease: Option<&'a Lease>,
-    /// Runs that were marked in this round, or would be.
+    /// Runs that expired in this round, or would.
     pub(super) marked: HashSet<RunId>,
-    /// Bytes in each hub that nothing names and that are too young to go.
+    /// Bytes of unreferenced objects in each hub that are too young to prune.
     pub(super) later: HashMap<PathBuf, u64>,
     pub(super) cleaned: Cleaned,
 }
 
-/// A run's references in a hub, and the bytes that they alone keep.
+/// A run's references in a hub, and the bytes that only they keep.
 pub(super) struct Held {
     pub(super) references: Vec<(String, CommitId)>,
     pub(super) bytes: u64,
@@ -56,7 +56,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Everything, in its order: what is old, what earlier rounds left, what has to go for the bound.
+    /// The whole round: old runs, leftovers of earlier rounds, then the bound.
     pub(super) async fn whole(mut self, kept: Option<Duration>) -> Result<Cleaned, RetentionError> {
         if let Some(kept) = kept {
             let old = self.disk.context.store.runs_ended_before(kept, RUNS).await?;
@@ -70,14 +70,14 @@ impl<'a> Round<'a> {
             match self.clear_hub(path).await {
                 Ok(()) => {}
                 Err(error @ RetentionError::Git(_)) => {
-                    // One that can't be cleared keeps no other from it, nor the bound from being kept.
-                    tracing::warn!(%error, "a hub could not be cleared");
+                    // The others, and the bound, are handled all the same.
+                    tracing::warn!(%error, "Could not prune a hub");
                     failed = Some(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.make_room().await?;
+        self.prune_to_bound().await?;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -88,15 +88,15 @@ impl<'a> Round<'a> {
         Ok(self.cleaned)
     }
 
-    /// Whether it was dealt with before in this round.
+    /// Whether the run has expired, before or in this round.
     pub(super) fn has(&self, ended: &EndedRun) -> bool {
         ended.is_expired || self.marked.contains(&ended.run)
     }
 
-    /// `false` where something of the run is open after all.
+    /// Marks a run as expired; `false` if something of it is still open.
     pub(super) async fn mark(&mut self, ended: &EndedRun) -> Result<bool, RetentionError> {
         let marked = match self.lease {
-            Some(lease) if self.disk.context.settings.gives_up == GivesUp::Runs => {
+            Some(lease) if self.disk.context.settings.retention == Retention::Runs => {
                 self.disk.expire(ended.run, lease).await?
             }
             Some(_) | None => true,
@@ -117,7 +117,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// The outputs of runs that have ended, with nothing open, the oldest end first.
+    /// The outputs of ended runs with nothing open, the earliest end first.
     pub(super) async fn outputs(&self) -> Result<Vec<(EndedRun, PathBuf)>, RetentionError> {
         let root = self.disk.context.layout.all_outputs();
         let listed = blocking(move || directories(&root)).await;
@@ -131,7 +131,7 @@ impl<'a> Round<'a> {
             .collect())
     }
 
-    /// Returns their bytes.
+    /// Removes the outputs of a run and returns their bytes.
     pub(super) async fn remove_outputs(&mut self, ended: &EndedRun, path: PathBuf) -> Result<u64, RetentionError> {
         let bytes = self.bytes(path.clone()).await;
         if self.may_remove().await? && !removed(path).await {
@@ -143,28 +143,28 @@ impl<'a> Round<'a> {
     }
 
     async fn clear_hub(&mut self, path: PathBuf) -> Result<(), RetentionError> {
-        // One that is half made is made anew by the run that needs it.
+        // Incomplete: the run that needs it makes it again.
         let Ok(hub) = self.disk.context.hub_at(path).await else {
             return Ok(());
         };
         let own = hub.clone();
         let runs = blocking(move || own.runs_with_references()).await?;
-        let mut gave_up = false;
+        let mut has_removed = false;
         for ended in self.disk.context.store.ended_among(&runs).await? {
             if self.has(&ended) {
                 let held = held(&hub, ended.run).await?;
-                self.give_up(&hub, &ended, held).await?;
-                gave_up = true;
+                self.remove_references(&hub, &ended, held).await?;
+                has_removed = true;
             }
         }
         self.prune(&hub).await?;
-        match gave_up {
+        match has_removed {
             true => self.look_for_later(&hub).await,
             false => Ok(()),
         }
     }
 
-    /// Asks what is left in a hub that nothing names.
+    /// Measures the unreferenced objects of a hub.
     pub(super) async fn look_for_later(&mut self, hub: &Arc<Hub>) -> Result<(), RetentionError> {
         let own = hub.clone();
         let unnamed = blocking(move || own.prunable(Duration::ZERO)).await?;
@@ -172,9 +172,14 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Removes every reference of a marked run, each only where it still is what was read. The integration branch goes
-    /// first: as long as others are there, a round that was cut short is found again.
-    pub(super) async fn give_up(&mut self, hub: &Arc<Hub>, ended: &EndedRun, held: Held) -> Result<(), RetentionError> {
+    /// Removes every reference of an expired run that has not changed since it was read. The integration branch is removed
+    /// first: by the others the next round finds a run whose removal was interrupted.
+    pub(super) async fn remove_references(
+        &mut self,
+        hub: &Arc<Hub>,
+        ended: &EndedRun,
+        held: Held,
+    ) -> Result<(), RetentionError> {
         let line = self.cleaned.run(ended.run, ended.ended_at);
         (line.trees, line.hub_bytes) = (true, line.hub_bytes + held.bytes);
         line.references += held.references.len() as u64;
@@ -186,7 +191,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Removes what nothing names any more, as far as it is old enough.
+    /// Prunes unreferenced objects that are old enough.
     pub(super) async fn prune(&mut self, hub: &Arc<Hub>) -> Result<(), RetentionError> {
         let (own, removes) = (hub.clone(), self.may_remove().await?);
         let pruned = blocking(move || match removes {
@@ -211,7 +216,7 @@ impl<'a> Round<'a> {
         blocking(move || directory_bytes(&path, &stop)).await
     }
 
-    /// Whether anything is to be removed; an error where the lease is another's by now.
+    /// Whether to remove anything; an error if another process holds the lease by now.
     pub(super) async fn may_remove(&self) -> Result<bool, RetentionError> {
         let (context, Some(lease)) = (&self.disk.context, self.lease) else {
             return Ok(false);
@@ -223,7 +228,7 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What a run has in a hub. Bytes that can't be told are none: that is no reason to keep them.
+/// The data of a run in a hub. Unknown sizes count as 0.
 pub(super) async fn held(hub: &Arc<Hub>, run: RunId) -> Result<Held, RetentionError> {
     let hub = hub.clone();
     let held = blocking(move || -> Result<Held, git::GitError> {
@@ -234,11 +239,11 @@ pub(super) async fn held(hub: &Arc<Hub>, run: RunId) -> Result<Held, RetentionEr
     Ok(held.await?)
 }
 
-/// `false` where it can't be removed now; that keeps nothing else.
+/// Removes a directory; `false`, with a warning, if that fails.
 pub(super) async fn removed(path: PathBuf) -> bool {
     let removed = blocking(move || git::remove_directory(&path)).await;
     if let Err(error) = &removed {
-        tracing::warn!(%error, "what was given up is removed later");
+        tracing::warn!(%error, "Could not remove a directory; retrying later");
     }
     removed.is_ok()
 }

@@ -1,15 +1,15 @@
-//! What a pull request says of its run: what was asked, what was done, how it was checked, what it cost.
+//! The text of a pull request: objective, tasks, gate, cost.
 
 use super::{Delivering, Failure};
 use domain::{CommitId, merge::MergeState, plan::first_line, recorded::Recorded};
 use std::fmt::Write;
 use store::view::{MergeView, RunDetail, TaskView};
 
-/// Forges take no more than about this many characters.
+/// Forges accept at most about this many characters.
 const LENGTH: usize = 60_000;
 /// Characters of the objective.
 const OBJECTIVE: usize = 8_000;
-/// Integrity flags that are listed.
+/// The most integrity flags that are listed.
 const FLAGS: usize = 50;
 /// Characters of a title.
 const TITLE: usize = 200;
@@ -57,7 +57,7 @@ fn written(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], commit:
     text
 }
 
-/// What a reviewer is to look at first.
+/// What a reviewer should look at first.
 fn flags(detail: &RunDetail) -> String {
     let mut text = String::new();
     if detail.integrity_flags.is_empty() {

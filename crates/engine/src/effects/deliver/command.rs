@@ -1,4 +1,5 @@
-//! A command of the operator's, outside the sandbox: no shell, an empty directory, a clean environment, limits.
+//! Runs the operator's command outside the sandbox: without a shell, in an empty directory, with a clean environment and
+//! limits.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{ffi::OsString, io, path::Path, process::Stdio, time::Duration};
@@ -7,46 +8,46 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Where programs are looked for when this process has no path of its own.
+/// The search path if this process has none.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What to run.
+/// The command to run.
 pub(super) struct HostCommand<'a> {
     /// Program and arguments.
     pub(super) argv: &'a [String],
-    /// The variables it is given, besides PATH.
+    /// Its environment besides PATH.
     pub(super) environment: &'a [(String, String)],
-    /// Where it runs.
+    /// Its working directory.
     pub(super) directory: &'a Path,
-    /// How long it may take.
+    /// The time limit.
     pub(super) limit: Duration,
-    /// Bytes that are read of each of its outputs; it goes on writing into nothing.
+    /// Bytes that are kept of each of its outputs; the rest is discarded.
     pub(super) output_bytes: usize,
 }
 
-/// What it came to.
+/// The result of a command.
 pub(super) struct Output {
-    /// Whether it ended by itself and with 0.
+    /// Whether it exited with 0.
     pub(super) is_success: bool,
-    /// The exit code or the signal, in words.
+    /// The exit code or the signal, for people.
     pub(super) status: String,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
-/// Its processes end with it, also when the future is dropped.
+/// Kills the command's processes when dropped.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It has ended already, more often than not.
+            // Usually it has ended already.
             kill_process_group(group, Signal::KILL).unwrap_or_default();
         }
     }
 }
 
-/// Runs it to its end. `None` at the time limit.
+/// Runs a command to its end; `None` at the time limit.
 pub(super) async fn run(command: &HostCommand<'_>) -> io::Result<Option<Output>> {
     let mut child = spawn(command)?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));

@@ -1,19 +1,19 @@
 //! The user's repository: the branch, and the checkout.
 
-use super::{Delivering, Ended, Trouble};
+use super::{Delivering, Ended, StepFailure};
 use crate::context::blocking;
 use domain::{CommitId, delivery::DeliveryResult, integrity::IntegrityFlag};
 use git::{DeliverError, Delivered, FastForward, Refused, UserAttributes, UserCommands};
 use std::path::PathBuf;
 
-/// So many flags are named in a sentence.
+/// The most flags that a sentence names.
 const NAMED: usize = 3;
 
-pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
+pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, StepFailure> {
     let details = delivering.details;
     let (user, branch) = (PathBuf::from(&details.workspace_path), details.branch.clone());
     let (hub, commit) = (delivering.hub.clone(), delivering.commit.clone());
-    // Since it was prepared its path may have come to lead elsewhere.
+    // Since the run was prepared the path may lead elsewhere.
     let (admission, place) = (delivering.context.admission.clone(), user.clone());
     if let Err(refused) = blocking(move || admission.still_admits(&place)).await {
         let hint = refused.hint();
@@ -23,20 +23,20 @@ pub(super) async fn branch(delivering: &Delivering<'_>) -> Result<Ended, Trouble
         return Ok(Ended::refused(refused));
     }
     let delivered = blocking(move || git::deliver_branch(&user, &hub, &commit, &branch)).await;
-    let place = format!("branch {} of {}", details.branch, details.workspace_path);
+    let branch = format!("branch {} of {}", details.branch, details.workspace_path);
     let at = delivering.commit.short();
     Ok(match delivered {
-        Ok(Delivered::Created) => Ended::new(DeliveryResult::Created, format!("{place} is made at {at}")),
-        Ok(Delivered::Updated) => Ended::new(DeliveryResult::Updated, format!("{place} went forward to {at}")),
-        Ok(Delivered::Already) => Ended::new(DeliveryResult::Already, format!("{place} is at {at} already")),
-        // A lock that the user's own git holds for a moment, a busy disk: everything has landed, so it is worth waiting.
+        Ok(Delivered::Created) => Ended::new(DeliveryResult::Created, format!("{branch} was created at {at}")),
+        Ok(Delivered::Updated) => Ended::new(DeliveryResult::Updated, format!("{branch} was moved forward to {at}")),
+        Ok(Delivered::Already) => Ended::new(DeliveryResult::Already, format!("{branch} is at {at} already")),
+        // A lock of the user's own git, or a busy disk: everything has landed, so a retry is worth it.
         Err(DeliverError::Git(error)) => return Err(error.into()),
         Err(refused) => Ended::refused(format!("{refused}; the work is in the hub")),
     })
 }
 
-/// Looks at all that the run adds once more, whatever landed it; in words, why nothing is delivered.
-async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, Trouble> {
+/// Checks everything that the run adds again. Returns why nothing is delivered, for people.
+async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, StepFailure> {
     let Some(base) = delivering.details.base.clone() else {
         return Ok(Ok(()));
     };
@@ -49,7 +49,7 @@ async fn checked(delivering: &Delivering<'_>) -> Result<Result<(), String>, Trou
     }
 }
 
-pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
+pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, StepFailure> {
     let details = delivering.details;
     let skipped = |why: &str| Ended::new(DeliveryResult::Skipped, format!("left as it is: {why}"));
     let base = match &details.base {
@@ -75,16 +75,16 @@ pub(super) async fn checkout(delivering: &Delivering<'_>) -> Result<Ended, Troub
     )
 }
 
-/// What the run as a whole adds or changes that the user's tools run by themselves: where a merge was made on another
-/// machine, nobody knew there what the user's git is configured to run.
-async fn executed(delivering: &Delivering<'_>, base: &CommitId) -> Result<Vec<IntegrityFlag>, Trouble> {
+/// The files of the run that the user's tools run by themselves. A merge on another machine could not know what the user's
+/// git is configured to run.
+async fn executed(delivering: &Delivering<'_>, base: &CommitId) -> Result<Vec<IntegrityFlag>, StepFailure> {
     let (hub, base, commit) = (delivering.hub.clone(), base.clone(), delivering.commit.clone());
     let user = PathBuf::from(&delivering.details.workspace_path);
     let found = blocking(move || hub.executed(&base, &commit, &UserCommands::of(&user)?)).await;
     Ok(found?)
 }
 
-/// Why a checkout is not moved, with the way out.
+/// Why the checkout is not moved, and what to do.
 fn flagged(flags: &[IntegrityFlag], run: &str) -> String {
     let count = match flags.len() {
         1 => "1 integrity flag".to_owned(),

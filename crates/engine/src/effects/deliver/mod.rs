@@ -1,9 +1,8 @@
-//! Deliver: the run's branch is put into the user's repository, a clean checkout on the base is moved along, and, where
-//! that is configured, the branch is pushed and a pull request made of it.
+//! Deliver: writes the run's branch into the user's repository, fast-forwards a clean checkout on the base, and, where
+//! configured, pushes the branch and creates a pull request.
 //!
-//! Twice: each step looks first and says `already`. The branch points there; a checkout that was moved is at the
-//! commit; a remote is at the commit, and the push that was intended is on record; a pull request is found before one
-//! is made. A step that failed undoes none before it.
+//! Safe to repeat: each step looks first whether it is done (`already`): the branch points to the commit, the checkout and
+//! the remote are at it, the intended push is recorded, a pull request exists. A failed step undoes none before it.
 
 mod body;
 mod command;
@@ -27,33 +26,33 @@ use git::Hub;
 use std::sync::Arc;
 use store::{effect::ClaimedEffect, run::RunDetails};
 
-/// Why a step did not come to an end.
-enum Trouble {
-    /// It may pass; what failed, in a sentence.
+/// Why a step has no result.
+enum StepFailure {
+    /// A transient failure, described for people.
     Transient(String),
-    /// The effect itself can't go on.
+    /// The effect itself can't continue.
     Effect(Failure),
 }
 
-impl From<git::GitError> for Trouble {
+impl From<git::GitError> for StepFailure {
     fn from(error: git::GitError) -> Self {
         Self::Transient(error.to_string())
     }
 }
 
-impl From<store::Error> for Trouble {
+impl From<store::Error> for StepFailure {
     fn from(error: store::Error) -> Self {
         Self::Effect(error.into())
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for StepFailure {
     fn from(failure: Failure) -> Self {
         Self::Effect(failure)
     }
 }
 
-/// What a step came to, before it is recorded.
+/// The result of a step, before it is recorded.
 struct Ended {
     result: DeliveryResult,
     said: String,
@@ -74,7 +73,7 @@ impl Ended {
     }
 }
 
-/// One delivery on its way.
+/// A running delivery.
 struct Delivering<'a> {
     context: &'a Context,
     details: &'a RunDetails,
@@ -103,7 +102,7 @@ impl<'a> Delivering<'a> {
             })?;
         let tip = found.ok_or_else(|| {
             undelivered(format!(
-                "the integration branch of {} is not in the hub any more: retention gave it up, or it was removed. A \
+                "the integration branch of {} is not in the hub any more: it expired (retention) or was removed. A \
                  branch that was delivered before is still in {}",
                 details.branch, details.workspace_path
             ))
@@ -122,8 +121,7 @@ impl<'a> Delivering<'a> {
         })
     }
 
-    /// Takes a step, unless it was taken before or an earlier one keeps it from being taken, and records what came of
-    /// it.
+    /// Takes a step and records its result, unless it was taken before or an earlier one prevents it.
     async fn take(&mut self, step: DeliveryStep) -> Result<(), Failure> {
         if !self.is_wanted(step) || self.so_far.is_settled(step) {
             return Ok(());
@@ -134,13 +132,13 @@ impl<'a> Delivering<'a> {
         }
         match self.perform(step).await {
             Ok(ended) => self.record(step, ended).await,
-            Err(Trouble::Effect(failure)) => Err(failure),
-            Err(Trouble::Transient(error)) if self.effect.tries < self.effect.effect.policy().tries => {
-                let said = format!("{error}; it is tried again");
+            Err(StepFailure::Effect(failure)) => Err(failure),
+            Err(StepFailure::Transient(error)) if self.effect.tries < self.effect.effect.policy().tries => {
+                let said = format!("{error}; retrying");
                 self.record(step, Ended::new(DeliveryResult::Failed, said)).await?;
                 Err(Failure::Transient(error))
             }
-            Err(Trouble::Transient(error)) => {
+            Err(StepFailure::Transient(error)) => {
                 let said = format!("{error} (tried {} times)", self.effect.tries);
                 self.record(step, Ended::new(DeliveryResult::Failed, said)).await
             }
@@ -156,7 +154,7 @@ impl<'a> Delivering<'a> {
         }
     }
 
-    async fn perform(&mut self, step: DeliveryStep) -> Result<Ended, Trouble> {
+    async fn perform(&mut self, step: DeliveryStep) -> Result<Ended, StepFailure> {
         match step {
             DeliveryStep::Branch => local::branch(self).await,
             DeliveryStep::Checkout => local::checkout(self).await,
@@ -178,7 +176,7 @@ impl<'a> Delivering<'a> {
         Ok(())
     }
 
-    /// Records something on the way, as long as this process is the one that delivers.
+    /// Records progress, as long as this process holds the effect.
     async fn tell(&self, input: Input) -> Result<(), Failure> {
         let held = self.context.step(self.details.id, None, input, async |tx| {
             match tx.holds_effect(self.effect).await? {
@@ -189,8 +187,7 @@ impl<'a> Delivering<'a> {
         Ok(held.await?)
     }
 
-    /// Waits for work beside the runtime; a process that is to stop leaves it behind, and the next one looks what it
-    /// came to.
+    /// Waits for blocking work. A stopping process leaves it behind, and the next one looks at its result.
     async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let drained = self.context.drain.run_until_cancelled(work).await;
         drained.ok_or(Failure::Stopped)
@@ -200,13 +197,13 @@ impl<'a> Delivering<'a> {
         let undone: Vec<&str> = self.so_far.undone().map(|end| end.said.as_str()).collect();
         if !undone.is_empty() {
             return Err(undelivered(format!(
-                "everything has landed, but not all of it is handed over: {}. `orchestrator deliver {}` tries again",
+                "everything has landed, but not all of it is delivered: {}. `orchestrator deliver {}` retries",
                 undone.join("; "),
                 self.details.id.short()
             )));
         }
         if self.details.state == RunState::Complete {
-            // Handed over once more: its steps are told one by one, and the run is what it was.
+            // A repeated delivery: its steps are reported one by one, and the run keeps its state.
             super::retire(self.context, self.effect).await;
             return Ok(());
         }
@@ -227,7 +224,7 @@ fn undelivered(message: String) -> Failure {
     Failure::Final(Reason::new(ReasonCode::Delivery, message))
 }
 
-/// A step as people call it.
+/// The name of a step, for people.
 const fn words(step: DeliveryStep) -> &'static str {
     match step {
         DeliveryStep::Branch => "branch",

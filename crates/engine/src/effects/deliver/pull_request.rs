@@ -1,36 +1,36 @@
-//! The pull request: found by the operator's command, else made by it. After a crash in between it is found.
+//! The pull request. The operator's command looks for one first, so that after a crash an existing one is found.
 
-use super::{Delivering, Ended, Trouble, body, command};
+use super::{Delivering, Ended, StepFailure, body, command};
 use crate::{context::blocking, settings::ForgeCommand};
 use command::HostCommand;
 use domain::{delivery::DeliveryResult, plan::first_line};
 use std::{fs, io, path::PathBuf};
 
-/// The longest address that is taken from an output.
+/// The longest address that is accepted from an output.
 const URL_BYTES: usize = 2_000;
 /// Characters of a title.
 const TITLE: usize = 120;
-/// Characters that are told of what a command printed that failed.
+/// Characters shown of a failed command's output.
 const SAID: usize = 600;
 
-pub(super) async fn pull_request(delivering: &Delivering<'_>) -> Result<Ended, Trouble> {
+pub(super) async fn pull_request(delivering: &Delivering<'_>) -> Result<Ended, StepFailure> {
     let settings = delivering.context.delivery(&delivering.details.workspace_path);
     let Some(forge) = settings.and_then(|settings| settings.pull_request.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no forge command is configured"));
     };
     let text = body::text(delivering).await?;
-    let place = Place::make(delivering, text)
-        .await
-        .map_err(|error| Trouble::Transient(format!("no directory could be made for the forge command: {error}")))?;
+    let place = Place::make(delivering, text).await.map_err(|error| {
+        StepFailure::Transient(format!("could not make a directory for the forge command: {error}"))
+    })?;
     let values = values(delivering, &forge, &place);
     let done = delivering.unless_stopped(find_or_create(&forge, &values, &place)).await;
     place.remove().await;
     done?
 }
 
-async fn find_or_create(forge: &ForgeCommand, values: &Values, place: &Place) -> Result<Ended, Trouble> {
+async fn find_or_create(forge: &ForgeCommand, values: &Values, place: &Place) -> Result<Ended, StepFailure> {
     if let Some(url) = find(forge, values, place).await? {
-        let said = format!("there is a pull request already: {url}");
+        let said = format!("the pull request exists already: {url}");
         return Ok(told(DeliveryResult::Already, said, Some(url)));
     }
     let printed = call("create", &forge.create, forge, values, place).await?;
@@ -39,7 +39,7 @@ async fn find_or_create(forge: &ForgeCommand, values: &Values, place: &Place) ->
         None => find(forge, values, place).await?,
     };
     let said = match &url {
-        Some(url) => format!("a pull request is made: {url}"),
+        Some(url) => format!("created the pull request: {url}"),
         None => "a pull request is made; the command printed no address".to_owned(),
     };
     Ok(told(DeliveryResult::Created, said, url))
@@ -49,7 +49,7 @@ fn told(result: DeliveryResult, said: String, url: Option<String>) -> Ended {
     Ended { result, said, url }
 }
 
-async fn find(forge: &ForgeCommand, values: &Values, place: &Place) -> Result<Option<String>, Trouble> {
+async fn find(forge: &ForgeCommand, values: &Values, place: &Place) -> Result<Option<String>, StepFailure> {
     Ok(url_in(&call("find", &forge.find, forge, values, place).await?))
 }
 
@@ -60,7 +60,7 @@ async fn call(
     forge: &ForgeCommand,
     values: &Values,
     place: &Place,
-) -> Result<String, Trouble> {
+) -> Result<String, StepFailure> {
     let argv: Vec<String> = words.iter().map(|word| filled(word, values)).collect();
     let command = HostCommand {
         argv: &argv,
@@ -70,9 +70,9 @@ async fn call(
         output_bytes: forge.output_bytes,
     };
     let program = words.first().map_or("", String::as_str);
-    let failed = |what: String| Trouble::Transient(format!("the forge command ({name}: {program}) {what}"));
+    let failed = |what: String| StepFailure::Transient(format!("the forge command ({name}: {program}) {what}"));
     let output = command::run(&command).await;
-    let output = output.map_err(|error| failed(format!("could not be run: {error}")))?;
+    let output = output.map_err(|error| failed(format!("could not run: {error}")))?;
     let output = output.ok_or_else(|| failed(format!("took longer than its {} s", forge.limit.as_secs())))?;
     if output.is_success {
         return Ok(output.stdout);
@@ -83,7 +83,7 @@ async fn call(
         &output.stderr
     };
     let printed: Vec<&str> = printed.split_whitespace().collect();
-    // Masked before it is cut: a secret that loses its end is not known any more.
+    // Masked before it is cut: a truncated secret is not recognised.
     let printed = telemetry::secrets::redact(&printed.join(" "));
     Err(failed(format!(
         "ended with {}: {}",
@@ -92,7 +92,7 @@ async fn call(
     )))
 }
 
-/// What stands for each placeholder.
+/// The values of the placeholders.
 type Values = [(&'static str, String); 6];
 
 fn values(delivering: &Delivering<'_>, forge: &ForgeCommand, place: &Place) -> Values {
@@ -114,7 +114,7 @@ fn values(delivering: &Delivering<'_>, forge: &ForgeCommand, place: &Place) -> V
     ]
 }
 
-/// One line that no program takes for an option.
+/// One line that no program parses as an option.
 fn title(objective: &str) -> String {
     let line = first_line(&telemetry::secrets::redact(objective), TITLE);
     let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -124,7 +124,7 @@ fn title(objective: &str) -> String {
     }
 }
 
-/// The word with its placeholders filled in, from left to right: what was put in is not looked at again.
+/// The word with its placeholders replaced from left to right. Replaced text is not searched again.
 fn filled(word: &str, values: &Values) -> String {
     let (mut filled, mut rest) = (String::new(), word);
     while let Some(open) = rest.find('{') {
@@ -144,7 +144,7 @@ fn filled(word: &str, values: &Values) -> String {
     filled + rest
 }
 
-/// The last address of an output, if one is there that may be shown.
+/// The last address in an output, if it may be shown.
 fn url_in(output: &str) -> Option<String> {
     let plain = |word: &&str| {
         let authority = word
@@ -159,7 +159,7 @@ fn url_in(output: &str) -> Option<String> {
     ))
 }
 
-/// An empty directory for the command, and the body beside it. It lies among the worktrees, which a start clears.
+/// An empty directory for the command, with the body beside it. It is among the worktrees, which a start removes.
 struct Place {
     root: PathBuf,
     directory: PathBuf,
@@ -178,7 +178,7 @@ impl Place {
                 body: root.join("body.md"),
                 root,
             };
-            // What an earlier try under the same fence left is not empty.
+            // An earlier try under the same fence may have left files.
             match fs::remove_dir_all(&place.root) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -192,7 +192,7 @@ impl Place {
 
     async fn remove(self) {
         if let Err(error) = blocking(move || fs::remove_dir_all(&self.root)).await {
-            tracing::debug!(%error, "the directory of a forge command is removed at the next start");
+            tracing::debug!(%error, "Could not remove the directory of a forge command; the next start does");
         }
     }
 }

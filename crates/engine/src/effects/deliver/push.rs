@@ -1,7 +1,7 @@
-//! The remote: what is expected there is recorded before the push, so that a crash between push and record is told
-//! from somebody else's push.
+//! The remote. Its expected state is recorded before the push, so that after a crash an own push can be distinguished from
+//! somebody else's.
 
-use super::{Delivering, Ended, Trouble};
+use super::{Delivering, Ended, StepFailure};
 use crate::context::blocking;
 use domain::{
     delivery::{DeliveryResult, PushIntent},
@@ -9,7 +9,7 @@ use domain::{
 };
 use git::{PushError, PushRejection, Pushed, Remote};
 
-pub(super) async fn push(delivering: &mut Delivering<'_>) -> Result<Ended, Trouble> {
+pub(super) async fn push(delivering: &mut Delivering<'_>) -> Result<Ended, StepFailure> {
     let settings = delivering.context.delivery(&delivering.details.workspace_path);
     let Some(to) = settings.and_then(|settings| settings.push.clone()) else {
         return Ok(Ended::new(DeliveryResult::Skipped, "no remote is configured"));
@@ -18,39 +18,42 @@ pub(super) async fn push(delivering: &mut Delivering<'_>) -> Result<Ended, Troub
     let intent = match intend(delivering, &to.remote, &branch).await {
         Ok(intent) => intent,
         Err(Asked::Refused(error)) => return Ok(Ended::refused(error.to_string())),
-        Err(Asked::Trouble(trouble)) => return Err(trouble),
+        Err(Asked::StepFailure(trouble)) => return Err(trouble),
     };
     let (hub, remote, name) = (delivering.hub.clone(), to.remote.clone(), branch.clone());
     let wanted = intent.clone();
     let pushing = blocking(move || hub.push(&remote, &name, wanted.expected.as_ref(), &wanted.commit));
     let pushed = delivering.unless_stopped(pushing).await?;
-    let place = format!("branch {branch} of {}", to.remote.address());
+    let branch_at = format!("branch {branch} of {}", to.remote.address());
     let at = intent.commit.short();
     match pushed.map_err(sort) {
-        Ok(Pushed::Created) => Ok(Ended::new(DeliveryResult::Created, format!("{place} is made at {at}"))),
+        Ok(Pushed::Created) => Ok(Ended::new(
+            DeliveryResult::Created,
+            format!("{branch_at} was created at {at}"),
+        )),
         Ok(Pushed::Updated) => Ok(Ended::new(
             DeliveryResult::Updated,
-            format!("{place} went forward to {at}"),
+            format!("{branch_at} was moved forward to {at}"),
         )),
         Ok(Pushed::Already) => Ok(Ended::new(
             DeliveryResult::Already,
-            format!("{place} is at {at} already"),
+            format!("{branch_at} is at {at} already"),
         )),
-        Ok(Pushed::Rejected(rejection)) => Ok(Ended::refused(rejected(&place, &rejection))),
+        Ok(Pushed::Rejected(rejection)) => Ok(Ended::refused(rejected(&branch_at, &rejection))),
         Err(Asked::Refused(error)) => Ok(Ended::refused(error.to_string())),
-        Err(Asked::Trouble(trouble)) => Err(trouble),
+        Err(Asked::StepFailure(trouble)) => Err(trouble),
     }
 }
 
-/// Why a remote gave no answer that could be used.
+/// Why the push to a remote failed.
 enum Asked {
     Refused(PushError),
-    Trouble(Trouble),
+    StepFailure(StepFailure),
 }
 
-impl<T: Into<Trouble>> From<T> for Asked {
+impl<T: Into<StepFailure>> From<T> for Asked {
     fn from(trouble: T) -> Self {
-        Self::Trouble(trouble.into())
+        Self::StepFailure(trouble.into())
     }
 }
 
@@ -58,17 +61,17 @@ fn sort(error: PushError) -> Asked {
     match error {
         refused @ (PushError::BadAddress { .. } | PushError::BadBranch { .. }) => Asked::Refused(refused),
         transient @ (PushError::Unreachable { .. } | PushError::Git(_)) => {
-            Asked::Trouble(Trouble::Transient(transient.to_string()))
+            Asked::StepFailure(StepFailure::Transient(transient.to_string()))
         }
     }
 }
 
-/// The push that was begun and whose outcome is not known, or a new one on what the remote has now.
+/// The push whose outcome is unknown, or a new one on the remote's present state.
 async fn intend(delivering: &mut Delivering<'_>, remote: &Remote, branch: &str) -> Result<PushIntent, Asked> {
-    let begun = delivering.so_far.push_intent.clone().filter(|intent| {
+    let unfinished = delivering.so_far.push_intent.clone().filter(|intent| {
         intent.address == remote.address() && intent.branch == branch && intent.commit == delivering.commit
     });
-    if let Some(intent) = begun {
+    if let Some(intent) = unfinished {
         return Ok(intent);
     }
     let (hub, own, name) = (delivering.hub.clone(), remote.clone(), branch.to_owned());
@@ -85,7 +88,7 @@ async fn intend(delivering: &mut Delivering<'_>, remote: &Remote, branch: &str) 
     Ok(intent)
 }
 
-/// Who moved what, and what to do.
+/// What moved, and what to do.
 fn rejected(place: &str, rejection: &PushRejection) -> String {
     let way_out = "nothing was changed there: take that work into account, or name another delivery.push.branch";
     match rejection {
@@ -96,7 +99,7 @@ fn rejected(place: &str, rejection: &PushRejection) -> String {
             let is = found
                 .as_ref()
                 .map_or("is gone".to_owned(), |commit| format!("is at {}", commit.short()));
-            format!("{place} {was} when this push began and {is} now: someone else moved it meanwhile; {way_out}")
+            format!("{place} {was} when this push started and {is} now: someone else moved it meanwhile; {way_out}")
         }
         PushRejection::NotForward { found } => format!(
             "{place} is at {}, which this run's work does not contain: someone else pushed there; {way_out}",

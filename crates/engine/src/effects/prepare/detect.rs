@@ -1,8 +1,8 @@
-//! Which command checks a repository, when nobody said: read off its well-known files.
+//! Detects the check command from a repository's well-known files.
 
 use domain::run::{Check, CheckSource};
 
-/// A file at the root, and the command it stands for. The first that is there decides.
+/// Files at the root with their check command. The first that exists decides.
 const KNOWN: [(&str, &str); 9] = [
     ("test.sh", "sh test.sh"),
     ("Cargo.toml", "cargo test --offline --no-fail-fast"),
@@ -15,9 +15,13 @@ const KNOWN: [(&str, &str); 9] = [
     ("makefile", "make test"),
 ];
 
-/// The check of a run: what the request names, else what is configured, else what the files tell, else none.
-pub(crate) fn check(asked: Option<&str>, configured: Option<&str>, read: impl Fn(&str) -> Option<Vec<u8>>) -> Check {
-    if let Some(command) = asked {
+/// The check of a run: the requested one, else the configured one, else a detected one, else none.
+pub(crate) fn check(
+    requested: Option<&str>,
+    configured: Option<&str>,
+    read: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Check {
+    if let Some(command) = requested {
         return Check {
             command: Some(command.to_owned()),
             source: CheckSource::Request,
@@ -31,7 +35,7 @@ pub(crate) fn check(asked: Option<&str>, configured: Option<&str>, read: impl Fn
     }
     let detected = KNOWN
         .iter()
-        .find(|(file, _)| read(file).is_some_and(|text| tells(file, &text)));
+        .find(|(file, _)| read(file).is_some_and(|text| has_tests(file, &text)));
     match detected {
         Some((_, command)) => Check {
             command: Some((*command).to_owned()),
@@ -44,8 +48,8 @@ pub(crate) fn check(asked: Option<&str>, configured: Option<&str>, read: impl Fn
     }
 }
 
-/// Whether the file really speaks of tests, where it could be about anything.
-fn tells(file: &str, text: &[u8]) -> bool {
+/// Whether the file has tests, where it may be about anything.
+fn has_tests(file: &str, text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     match file {
         "package.json" => serde_json::from_str::<serde_json::Value>(&text)
@@ -73,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_wins_over_the_configuration_and_both_over_the_files() {
+    fn request_overrides_configuration_and_both_override_detection() {
         let files = |name: &str| (name == "Cargo.toml").then(Vec::new);
         assert_eq!(check(Some("a"), Some("b"), files).command.as_deref(), Some("a"));
         assert_eq!(check(None, Some("b"), files).source, CheckSource::Configuration);
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_placeholder_that_npm_writes_is_no_test() {
+    fn npm_placeholder_is_ignored() {
         let placeholder = r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1"}}"#;
         assert_eq!(detected(&[("package.json", placeholder)]), None);
         assert_eq!(
@@ -94,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_known_means_not_configured() {
+    fn unknown_repository_is_not_configured() {
         assert_eq!(check(None, None, |_| None).source, CheckSource::NotConfigured);
         assert_eq!(detected(&[("Makefile", "all:\n\tcc x.c\n")]), None);
     }

@@ -1,8 +1,8 @@
 //! One attempt, from its claim to the verdict about its tree.
 
-use super::{Broken, Unready, broken, journal::AttemptJournal, place::Place};
+use super::{Broken, Unready, broken, journal::AttemptJournal, worktree::Source};
 use crate::{
-    context::{Account, Context, ProviderWait, Running, Waiting, blocking},
+    context::{Account, Context, HeldTask, ProviderWait, Running, blocking},
     settings::Duties,
     trace,
 };
@@ -101,7 +101,7 @@ impl<'a> Attempt<'a> {
         };
         let (own, tries) = (hub.clone(), git::refs::all_of_task(&claimed.run, &claimed.key));
         blocking(move || own.follow(&tries.each_ref().map(String::as_str))).await?;
-        context.show_blocked_on(Waiting::of(claimed), None).await;
+        context.show_blocked_on(HeldTask::of(claimed), None).await;
         let started = trace::at(row.began_unix_s);
         let previous = store
             .previous_work(claimed.task, claimed.attempt)
@@ -117,7 +117,7 @@ impl<'a> Attempt<'a> {
             Some(_) => store.decided_hunks(claimed.task).await.map_err(broken)?,
             None => Vec::new(),
         };
-        let place = Place {
+        let source = Source {
             hub: hub.clone(),
             base: base.clone(),
             snapshot: row.snapshot,
@@ -127,7 +127,7 @@ impl<'a> Attempt<'a> {
         };
         let provider_wait = provider_slot(context, claimed, &details, running).await?;
         let at = worktree.clone();
-        let conflicted = blocking(move || place.make(&at)).await?;
+        let conflicted = blocking(move || source.make_worktree(&at)).await?;
         Ok(Self {
             context,
             claimed,
@@ -179,7 +179,7 @@ impl<'a> Attempt<'a> {
             WorkEnd::Finished(finish) => (self.judge(&journal, &finish).await, Some(finish)),
             WorkEnd::Failed(reason) if self.is_out_of_reach(&reason, &journal) => {
                 tracing::warn!(task = %self.claimed.key, error = reason.message, "Released a task: its model does not answer on this machine");
-                self.context.troubles.rest_from_tasks();
+                self.context.pauses.pause_tasks();
                 (AttemptEnd::Released, None)
             }
             WorkEnd::Failed(reason) => (AttemptEnd::Failed { reason }, None),
@@ -280,7 +280,7 @@ async fn provider_slot(
     if !context.worker.uses_provider_slots() {
         return Ok(None);
     }
-    let wait = Arc::new(ProviderWait::new(context, Waiting::of(claimed), running.slot.clone()));
+    let wait = Arc::new(ProviderWait::new(context, HeldTask::of(claimed), running.slot.clone()));
     let model = ModelRef::new(details.worker.0.clone(), details.worker.1.clone());
     let acquired = wait.acquire_first_slot(&context.models, &model);
     match running.cancel.run_until_cancelled(acquired).await {

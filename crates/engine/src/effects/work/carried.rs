@@ -1,19 +1,19 @@
-//! What an earlier try left, carried over onto a newer tip for the worker to go on from. What the layers decided of a
-//! conflict stays decided; only what they left open stands between markers.
+//! Carries the work of an earlier attempt over onto a newer tip, for the worker to continue. Hunks that the layers decided
+//! stay decided; only open hunks have conflict markers.
 
 use crate::settings::{Generation, MergeSettings};
 use domain::CommitId;
 use git::{Conflict, ConflictFile, ConflictKind, GitError, Hub, MergeOutcome, Resolution, TreeId};
 use store::resolution::DecidedHunk;
 
-/// A tree to go on from. Not a result that may land.
+/// A tree to continue from. It must not land.
 pub(super) struct Carried {
     pub(super) tree: TreeId,
-    /// Paths with something between markers, or that conflict otherwise.
+    /// Paths with conflict markers or another conflict.
     pub(super) open: Vec<String>,
 }
 
-/// Brings the work of `previous` onto `tip`.
+/// Merges the work of `previous` onto `tip`.
 pub(super) fn carry(
     hub: &Hub,
     tip: &CommitId,
@@ -32,19 +32,19 @@ pub(super) fn carry(
         MergeOutcome::Conflicted(conflict) => {
             let (mut resolved, mut open) = (Vec::new(), Vec::new());
             for file in &conflict.files {
-                let stands = stand(hub, &conflict, file, decided, settings);
-                if !matches!(stands, Some(Stands::Decided(_))) {
+                let state = state_of(hub, &conflict, file, decided, settings);
+                if !matches!(state, Some(State::Decided(_))) {
                     open.push(file.path.to_string());
                 }
-                match stands {
-                    Some(Stands::Decided(resolution)) => resolved.push((file.path.clone(), resolution)),
-                    Some(Stands::InPart(text)) => {
+                match state {
+                    Some(State::Decided(resolution)) => resolved.push((file.path.clone(), resolution)),
+                    Some(State::InPart(text)) => {
                         resolved.push((file.path.clone(), Resolution::Content(text.into_bytes())));
                     }
                     None => {}
                 }
             }
-            // Where git has no files for its conflict, all stays as it has it.
+            // Without files in the conflict, git's own result stays.
             if conflict.files.is_empty() {
                 open = conflict.paths().iter().map(ToString::to_string).collect();
             }
@@ -54,30 +54,30 @@ pub(super) fn carry(
     }
 }
 
-/// How far a file is decided.
-enum Stands {
+/// How much of a file is decided.
+enum State {
     Decided(Resolution),
-    /// The rest is between markers.
+    /// The rest has conflict markers.
     InPart(String),
 }
 
-/// What is known of a file; `None`: nothing, or it can't be read as text.
-fn stand(
+/// The state of a file; `None` if nothing is decided or it can't be read as text.
+fn state_of(
     hub: &Hub,
     conflict: &Conflict,
     file: &ConflictFile,
     decided: &[DecidedHunk],
     settings: &MergeSettings,
-) -> Option<Stands> {
+) -> Option<State> {
     let path = file.path.to_string();
     if let Some(rule) = settings.rule_for(&path) {
         return match (&rule.how, &file.ours) {
             (Generation::Union, _) => {
                 let joined = hub.union(file).ok()??;
-                Some(Stands::Decided(Resolution::Content(joined)))
+                Some(State::Decided(Resolution::Content(joined)))
             }
-            // It is made anew when everything else is decided; until then the branch's is one that tools can read.
-            (Generation::Command(_), Some(ours)) => Some(Stands::Decided(Resolution::Version(ours.clone()))),
+            // It is regenerated when everything else is decided; until then the branch's version is readable for tools.
+            (Generation::Command(_), Some(ours)) => Some(State::Decided(Resolution::Version(ours.clone()))),
             (Generation::Command(_), None) => None,
         };
     }
@@ -99,7 +99,7 @@ fn stand(
     }
     let put_in = text.partly(&known).ok()?;
     Some(match known.iter().all(Option::is_some) {
-        true => Stands::Decided(Resolution::Content(put_in.into_bytes())),
-        false => Stands::InPart(put_in),
+        true => State::Decided(Resolution::Content(put_in.into_bytes())),
+        false => State::InPart(put_in),
     })
 }

@@ -1,6 +1,6 @@
 //! The journal of an attempt, in the database and the hub.
 
-use crate::context::{Context, Waiting, blocking, retry_outages};
+use crate::context::{Context, HeldTask, RetryPolicy, blocking};
 use agents::{
     port::{Call, CallResult, Journal, Turn, Verdict},
     worker::BackendId,
@@ -49,10 +49,10 @@ impl AttemptJournal {
     where
         Written: Future<Output = Result<Held, store::Error>>,
     {
-        match retry_outages(&self.cancel, write).await {
+        match RetryPolicy::until(&self.cancel).run(write).await {
             _ if self.cancel.is_cancelled() => Ok(Verdict::Stop),
             Ok(Held::Yes) => {
-                self.context.wake.told();
+                self.context.wake.progressed();
                 Ok(Verdict::Continue)
             }
             Ok(Held::No) => Ok(Verdict::Stop),
@@ -73,13 +73,13 @@ impl AttemptJournal {
     /// Commits the tree under the attempt's ref. A process that held the task before may still write there; neither commit
     /// is lost, and the database decides which one counts.
     pub(crate) async fn snapshot(&self, turn: u32) -> Result<CommitId, SnapshotError> {
-        let writer = Waiting {
+        let task = HeldTask {
             run: self.writer.run,
             task: self.writer.task,
             fence: self.writer.fence,
         };
-        let context = &self.context;
-        let snapshot = || context.retry_outages_shown(writer, &self.cancel, || self.take_snapshot(turn));
+        let retry = || RetryPolicy::until(&self.cancel).shown_at(&self.context, task);
+        let snapshot = || retry().run(|| self.take_snapshot(turn));
         for _ in 0..SNAPSHOT_RETRIES {
             match snapshot().await {
                 Err(SnapshotError::Git(GitError::Moved { .. })) => {}

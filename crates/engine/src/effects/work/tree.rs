@@ -1,7 +1,7 @@
 //! Judges the tree at the end of an attempt.
 
 use super::{Broken, attempt::Attempt, broken, journal::AttemptJournal};
-use crate::context::{Waiting, blocking, user_git};
+use crate::context::{HeldTask, RetryPolicy, blocking, user_git};
 use agents::tools::{Finish, WritePolicy};
 use domain::{
     CommitId,
@@ -91,8 +91,9 @@ impl Attempt<'_> {
     /// Pins the commit under a reference, retrying while the hub is unavailable. Nothing may be recorded before.
     async fn pin(&self, commit: &CommitId) -> Result<(), Broken> {
         let reference = git::refs::submission(&self.claimed.run, &self.claimed.key, commit);
-        let writer = Waiting::of(self.claimed);
-        let pinned = self.context.retry_outages_shown(writer, &self.cancel, || {
+        let task = HeldTask::of(self.claimed);
+        let retry = RetryPolicy::until(&self.cancel).shown_at(self.context, task);
+        let pinned = retry.run(|| {
             let (hub, reference, commit) = (self.hub.clone(), reference.clone(), commit.clone());
             blocking(move || hub.pin(&reference, &commit))
         });

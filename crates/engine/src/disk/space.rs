@@ -1,4 +1,4 @@
-//! How much room there is for data: on the disk, and within the bound of what the data directory may take.
+//! The space for data: free on the disk, and within the bound of the data directory.
 
 use super::usage::{DiskUse, bytes_in_words};
 use crate::context::{Context, blocking};
@@ -12,48 +12,48 @@ use std::{
 };
 use tokio::sync::{Mutex, watch};
 
-/// How long a new run waits for the first measurement, where there is a bound.
-const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// A new run waits this long for the first measurement, if there is a bound.
+const FIRST_MEASUREMENT: Duration = Duration::from_secs(10);
 
-/// The disk under the data directory, as this process knows it. Clones share that.
+/// The disk of the data directory. Clones share its state.
 #[derive(Clone)]
 pub(crate) struct Disk {
     pub(crate) context: Context,
-    /// Whether the last look found too little room, so that the log tells of a change and not of every look.
+    /// Whether there was too little space at the last look, so that only changes are logged.
     is_low: Arc<AtomicBool>,
-    /// What the data directory took when it was last measured.
+    /// The latest measurement.
     used: watch::Sender<Option<DiskUse>>,
-    /// Held while what runs left is given up: the lease tells processes apart, and not two parts of one.
+    /// Held while ended runs are pruned: the lease only separates processes.
     pub(super) cleaning: Arc<Mutex<()>>,
 }
 
-/// How much room there is.
+/// The space for data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskRoom {
-    /// Where the data is kept.
+pub struct DiskSpace {
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// Bytes this user may still write; `None` where the system does not tell.
+    /// Bytes that this user may still write; `None` if the system does not report it.
     pub free_bytes: Option<u64>,
-    /// Bytes below which nothing new is begun (`engine.disk_floor_bytes`).
+    /// Below so many free bytes nothing new is started (`engine.disk_floor_bytes`).
     pub floor_bytes: u64,
-    /// What the data directory took when it was last measured; `None` before the first time.
+    /// The latest measurement of the data directory; `None` before the first.
     pub used: Option<DiskUse>,
-    /// Bytes over which nothing new is begun (`retention.bytes`).
+    /// When the data directory takes more bytes, nothing new is started (`retention.bytes`).
     pub bound_bytes: Option<u64>,
 }
 
-impl DiskRoom {
-    /// Whether something new may be begun.
+impl DiskSpace {
+    /// Whether something new may be started.
     pub fn is_enough(&self) -> bool {
-        self.lack().is_none()
+        self.shortage().is_none()
     }
 
-    /// What is lacking and what to do about it, in words; nothing where there is room.
-    pub fn lack(&self) -> Option<String> {
-        let place = self.data_dir.display();
+    /// What is short and what to do about it, for people; `None` if there is enough space.
+    pub fn shortage(&self) -> Option<String> {
+        let directory = self.data_dir.display();
         if let Some(free) = self.free_bytes.filter(|free| *free < self.floor_bytes) {
             return Some(format!(
-                "the disk of {place} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some \
+                "the disk of {directory} has {} MiB free, below its floor of {} MiB (engine.disk_floor_bytes); free some \
                  space",
                 free >> 20,
                 self.floor_bytes >> 20,
@@ -62,8 +62,8 @@ impl DiskRoom {
         let (used, bound) = (self.used.as_ref()?, self.bound_bytes?);
         (used.total_bytes() > bound).then(|| {
             format!(
-                "{place} takes {}, over its bound of {} (retention.bytes), and nothing more can be spared now: {}; \
-                 raise retention.bytes, or end runs and give up what they left (`orchestrator clean --older-than 0`)",
+                "{directory} takes {}, over its bound of {} (retention.bytes), and nothing more can be pruned now: {}; raise \
+                 retention.bytes, or end runs and delete their data (`orchestrator clean --older-than 0`)",
                 bytes_in_words(used.total_bytes()),
                 bytes_in_words(bound),
                 used.words(),
@@ -82,10 +82,10 @@ impl Disk {
         }
     }
 
-    /// How much room the data directory's disk has.
-    pub(crate) fn room(&self) -> DiskRoom {
+    /// The present space.
+    pub(crate) fn space(&self) -> DiskSpace {
         let disk = rustix::fs::statvfs(self.context.layout.root());
-        DiskRoom {
+        DiskSpace {
             data_dir: self.context.settings.data_dir.clone(),
             free_bytes: disk.ok().map(|disk| disk.f_bavail * disk.f_frsize),
             floor_bytes: self.context.settings.disk_floor_bytes,
@@ -94,26 +94,26 @@ impl Disk {
         }
     }
 
-    /// Whether something new may be begun; the log hears when that changes.
-    pub(crate) fn has_room(&self) -> bool {
-        let lack = self.room().lack();
-        let low = lack.is_some();
+    /// Whether something new may be started. Changes are logged.
+    pub(crate) fn has_space(&self) -> bool {
+        let shortage = self.space().shortage();
+        let low = shortage.is_some();
         if self.is_low.swap(low, Ordering::Relaxed) != low {
-            match lack {
-                Some(lack) => tracing::warn!(lack, "nothing new is begun until there is room"),
-                None => tracing::info!("the disk has room again"),
+            match shortage {
+                Some(shortage) => tracing::warn!(shortage, "Starting nothing new until there is disk space"),
+                None => tracing::info!("There is enough disk space again"),
             }
         }
         !low
     }
 
-    /// Measures the data directory beside the runtime; nothing where the engine is being stopped.
+    /// Measures the data directory; `None` if the engine is stopping.
     pub(crate) async fn measure(&self) -> Option<DiskUse> {
         let (root, drain) = (self.context.layout.root().to_owned(), self.context.drain.clone());
         blocking(move || DiskUse::measure(&root, &drain)).await
     }
 
-    /// Lets everybody know of a measurement.
+    /// Publishes a measurement.
     pub(crate) fn publish(&self, found: DiskUse) {
         for (area, bytes) in &found.areas {
             telemetry::system::data_used(area.as_str(), *bytes);
@@ -122,18 +122,18 @@ impl Disk {
         self.context.wake.committed();
     }
 
-    /// Bytes by which the data directory was over its bound.
+    /// Bytes by which the data directory exceeds its bound.
     pub(crate) fn bytes_over(&self, found: &DiskUse) -> u64 {
         let bound = self.context.settings.disk_bound_bytes.unwrap_or(u64::MAX);
         found.total_bytes().saturating_sub(bound)
     }
 
-    /// Waits for the first measurement where there is a bound, so that a run that could not begin is not taken in.
+    /// Waits for the first measurement if there is a bound, so that a run that could not start is not accepted.
     pub(crate) async fn measured(&self) {
         if self.context.settings.disk_bound_bytes.is_some() {
             let mut measured = self.used.subscribe();
-            // Where it takes long, or never comes, the run is taken in.
-            drop(tokio::time::timeout(FIRST_LOOK, measured.wait_for(Option::is_some)).await);
+            // Without a measurement in time the run is accepted.
+            drop(tokio::time::timeout(FIRST_MEASUREMENT, measured.wait_for(Option::is_some)).await);
         }
     }
 }

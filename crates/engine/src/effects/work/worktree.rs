@@ -7,21 +7,21 @@ use git::{Hub, TreeId, WorktreeStart};
 use std::sync::Arc;
 use store::resolution::DecidedHunk;
 
-/// From what a worktree is made.
-pub(super) struct Place {
+/// What a worktree is made from.
+pub(super) struct Source {
     pub(super) hub: Arc<Hub>,
     pub(super) base: CommitId,
     pub(super) snapshot: Option<CommitId>,
     pub(super) previous: Option<CommitId>,
-    /// What the layers decided of the conflict that the previous work met.
+    /// The layers' decisions about the previous work's conflict.
     pub(super) decided: Vec<DecidedHunk>,
     pub(super) settings: MergeSettings,
 }
 
-impl Place {
-    /// Makes the worktree; returns the paths that hold conflict markers. What an earlier try at this task left is
-    /// carried over onto the base: it goes on from its own work.
-    pub(super) fn make(&self, at: &std::path::Path) -> Result<Vec<String>, Broken> {
+impl Source {
+    /// Makes the worktree and returns the paths with conflict markers. The work of an earlier attempt is carried over onto
+    /// the base, so that the worker continues from it.
+    pub(super) fn make_worktree(&self, at: &std::path::Path) -> Result<Vec<String>, Broken> {
         let carried = self
             .previous
             .as_ref()
@@ -40,7 +40,7 @@ impl Place {
             None => WorktreeStart::At(self.base.clone()),
         };
         if let Err(error) = self.hub.add_worktree(at, &start) {
-            // What is half made is in nobody's way; without it the disk is, should that be what was missing.
+            // Removed because disk space may be what was missing.
             self.hub.remove_worktree(at).ok();
             return Err(broken(error));
         }

@@ -1,5 +1,5 @@
-//! What preparing a run has begun to make outside the database: noted before it is made, so that it can be taken away
-//! again when nothing comes of the run, also by the next start after a crash.
+//! What preparing a run makes outside the database. It is noted before it is made, so that it can be removed when the run
+//! ends unprepared, also by the next start after a crash.
 
 use crate::context::{Context, Layout};
 use domain::RunId;
@@ -12,35 +12,35 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Held while one workspace is prepared, or what was begun is taken away: never both, nor two at a time.
+/// Held while a workspace is prepared or its leftovers are removed: one at a time.
 const LOCK: &str = "lock";
 
-/// What was not there before.
+/// What did not exist before.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Begun {
+pub(super) struct Unfinished {
     workspace: PathBuf,
     /// Directories, the outermost first.
     directories: Vec<PathBuf>,
-    /// The name of the hub, where it was made.
+    /// The name of the hub, if it was made.
     hub: Option<String>,
 }
 
-impl Begun {
-    /// Notes what is about to be made for a run. What an earlier try noted stays noted.
+impl Unfinished {
+    /// Notes what is about to be made for a run. The note of an earlier try stays.
     pub(super) fn note(layout: &Layout, run: RunId, workspace: &Path, hub: &str) -> io::Result<()> {
         let file = layout.preparing(run);
         if file.exists() {
             return Ok(());
         }
-        let begun = Self {
+        let unfinished = Self {
             workspace: workspace.to_owned(),
             directories: git::missing_directories(workspace),
             hub: (!layout.hub(hub).exists()).then(|| hub.to_owned()),
         };
         let partial = file.with_added_extension("partial");
         let mut note = File::create(&partial)?;
-        note.write_all(&serde_json::to_vec(&begun)?)?;
+        note.write_all(&serde_json::to_vec(&unfinished)?)?;
         note.sync_all()?;
         fs::rename(partial, file)
     }
@@ -49,7 +49,7 @@ impl Begun {
         serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
 
-    fn take_away(&self, layout: &Layout, run: RunId) -> Result<(), git::GitError> {
+    fn undo(&self, layout: &Layout, run: RunId) -> Result<(), git::GitError> {
         git::undo_initialise(&self.workspace, &self.directories)?;
         match &self.hub {
             Some(hub) => Hub::remove_unused(&layout.hub(hub), run),
@@ -58,15 +58,15 @@ impl Begun {
     }
 }
 
-/// One at a time.
+/// Takes the lock of preparations.
 pub(super) fn lock(layout: &Layout) -> io::Result<File> {
     let file = File::create(layout.all_preparing().join(LOCK))?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
 }
 
-/// Keeps what was made for a run that is prepared, and takes it away where the run has ended before. Of one that goes
-/// on everything stays.
+/// Keeps what was made for a run that is prepared, and removes it if the run has ended before. Does nothing while it is
+/// still being prepared.
 pub(super) async fn settle(context: &Context, run: RunId) {
     let (layout, file) = (context.layout.clone(), context.layout.preparing(run));
     if !file.exists() {
@@ -77,31 +77,31 @@ pub(super) async fn settle(context: &Context, run: RunId) {
         Ok(Some(details)) if !details.state.is_final() => return,
         Ok(_) => false,
         Err(error) => {
-            tracing::debug!(%run, %error, "what was begun for a run is settled later");
+            tracing::debug!(%run, %error, "Could not settle an unfinished preparation; retried later");
             return;
         }
     };
     let settled = crate::context::blocking(move || -> Result<(), String> {
         let _lock = lock(&layout).map_err(|error| error.to_string())?;
         if !file.exists() {
-            // Somebody else has settled it in the meantime.
+            // Another call has settled it meanwhile.
             return Ok(());
         }
-        let begun = Begun::read(&file).unwrap_or_default();
+        let unfinished = Unfinished::read(&file).unwrap_or_default();
         match prepared {
-            true => git::settle_initialised(&begun.workspace),
-            false => begun.take_away(&layout, run),
+            true => git::settle_initialised(&unfinished.workspace),
+            false => unfinished.undo(&layout, run),
         }
         .map_err(|error| error.to_string())?;
         fs::remove_file(&file).map_err(|error| error.to_string())
     })
     .await;
     if let Err(error) = settled {
-        tracing::warn!(%run, error, "what preparing a run made could not be taken away; the next start tries again");
+        tracing::warn!(%run, error, "Could not remove what preparing a run made; the next start retries");
     }
 }
 
-/// The runs for which something was begun.
+/// The runs for which something is unfinished.
 pub(super) fn runs(layout: &Layout) -> Vec<RunId> {
     let entries = fs::read_dir(layout.all_preparing()).into_iter().flatten().flatten();
     entries
