@@ -123,7 +123,7 @@ impl Product {
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("the server runs"), rustix::process::Signal::TERM)
-            .expect("the server is told to stop");
+            .expect("the server can be sent SIGTERM");
         let status = tokio::time::timeout(TIMEOUT, self.server.wait())
             .await
             .expect("the server stops in time");

@@ -57,7 +57,7 @@ const CONTRADICTIONS: [(&str, &str); 10] = [
              and (f.data ->> 'fence')::bigint <= (e.data ->> 'fence')::bigint",
     ),
     (
-        "a fact that happens once is told twice",
+        "a fact that happens once is recorded twice",
         "select e.kind || ' ' || coalesce(e.task::text, '') from event e
          where e.kind in ('plan_saved', 'workspace_prepared', 'task_completed', 'run_delivering', 'run_completed')
          group by e.run, e.kind, e.task having count(*) > 1",

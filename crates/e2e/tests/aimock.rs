@@ -57,10 +57,10 @@ async fn command_line_completes_a_run_with_third_party_models() {
     ];
     let output = orchestrator(&arguments, &environment, &repository);
 
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "{said}\n{}",
+        "{stderr}\n{}",
         String::from_utf8_lossy(&output.stdout)
     );
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");

@@ -99,12 +99,12 @@ impl Place {
         let environment = [("OPENAI_BASE_URL", model), ("OPENAI_API_KEY", "sk-0123456789abcdef")];
         let output = tokio::task::block_in_place(|| orchestrator(&arguments, &environment, self.directory.path()));
 
-        let (told, said) = (
+        let (stdout, stderr) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
-        assert!(output.status.success(), "{said}\n{told}");
-        let report: Value = serde_json::from_str(&told).expect("one JSON document");
+        assert!(output.status.success(), "{stderr}\n{stdout}");
+        let report: Value = serde_json::from_str(&stdout).expect("one JSON document");
         assert_eq!(report["state"], "complete", "{report:#}");
         report
     }

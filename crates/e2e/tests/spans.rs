@@ -218,11 +218,11 @@ fn names_follow_the_conventions(trace: &Trace) {
             kind @ ("invoke_workflow" | "invoke_agent" | "plan" | "chat" | "execute_tool") => Some(kind),
             _ => None,
         };
-        let told = span
+        let recorded = span
             .attributes
             .get("gen_ai.operation.name")
-            .and_then(|told| told.as_str());
-        assert_eq!(told, operation, "{span:?}");
+            .and_then(|recorded| recorded.as_str());
+        assert_eq!(recorded, operation, "{span:?}");
     }
     for chat in trace.kind("chat") {
         let model = chat.text("gen_ai.request.model");

@@ -106,9 +106,9 @@ async fn waiting_merge_is_listed_checked_out_decided_and_landed() {
         (&["merges", "show", "99"], "there is no merge 99"),
     ];
     for (arguments, words) in refused {
-        let (code, _, said) = call(arguments);
-        assert_eq!(code, Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(words), "{arguments:?}: {said}");
+        let (code, _, text) = call(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
     }
     let (code, written, _) = call(&["merges", "checkout", &id, &directory_name]);
     assert_eq!(code, Some(0));
@@ -116,19 +116,19 @@ async fn waiting_merge_is_listed_checked_out_decided_and_landed() {
         written.contains(&format!("merges resolve {id} --from {directory_name}")),
         "{written}"
     );
-    let (code, _, said) = call(&["merges", "checkout", &id, &directory_name]);
-    assert!(code == Some(2) && said.contains("is not overwritten"), "{said}");
-    let (code, _, said) = call(&["merges", "resolve", &id, "--from", &directory_name]);
+    let (code, _, text) = call(&["merges", "checkout", &id, &directory_name]);
+    assert!(code == Some(2) && text.contains("is not overwritten"), "{text}");
+    let (code, _, text) = call(&["merges", "resolve", &id, "--from", &directory_name]);
     assert!(
-        code == Some(2) && said.contains(PATH) && said.contains("line 2"),
-        "{said}"
+        code == Some(2) && text.contains(PATH) && text.contains("line 2"),
+        "{text}"
     );
 
     // Passed to the layers again, which can't decide it either.
     let asked = product.journal().len();
-    let (code, said, error) = call(&["merges", "resolve", &id, "--layers", PATH]);
+    let (code, text, error) = call(&["merges", "resolve", &id, "--layers", PATH]);
     assert_eq!(code, Some(0), "{error}");
-    assert!(said.contains("in the queue again"), "{said}");
+    assert!(text.contains("in the queue again"), "{text}");
     eventually("the merge waits again", || async {
         let lines = product.client.merge_summaries(None, 10).await.ok()?.merges;
         let waits = lines.into_iter().any(|line| line.state.as_str() == "waiting");
@@ -152,15 +152,15 @@ async fn waiting_merge_is_listed_checked_out_decided_and_landed() {
     product.start_again().await;
 
     std::fs::write(directory.join(PATH), "one\nleft\nright\n").expect("the file is decided");
-    let (code, said, error) = call(&["merges", "resolve", &id, "--from", &directory_name]);
+    let (code, text, error) = call(&["merges", "resolve", &id, "--from", &directory_name]);
     assert_eq!(code, Some(0), "{error}");
-    assert!(said.contains("in the queue again") && said.contains("follow"), "{said}");
+    assert!(text.contains("in the queue again") && text.contains("follow"), "{text}");
     assert_eq!(product.end(run).await["state"], "complete");
     let text = std::fs::read_to_string(repository.join(PATH)).expect("the file has landed");
     assert_eq!(text, "one\nleft\nright\n");
     assert!(call(&["merges"]).1.contains("nothing waits for you"));
     let (_, shown, _) = call(&["merges", "show", &id]);
     assert!(shown.contains("person resolved: Ann decided"), "{shown}");
-    let (code, _, said) = call(&["merges", "resolve", &id, "--ours", PATH]);
-    assert!(code == Some(2) && said.contains("it is landed"), "{said}");
+    let (code, _, text) = call(&["merges", "resolve", &id, "--ours", PATH]);
+    assert!(code == Some(2) && text.contains("it is landed"), "{text}");
 }

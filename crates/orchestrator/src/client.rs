@@ -9,6 +9,7 @@ use crate::{
     wire::{self, Existing, Harness, OpenError, Plan, Purpose, QUIET_LOG, Scripted},
 };
 use api::{Client, ClientError};
+use secrecy::ExposeSecret;
 use std::{
     net::SocketAddr,
     path::Path,
@@ -33,7 +34,8 @@ pub(crate) struct Found {
 pub(crate) async fn find(loaded: &Loaded) -> Option<Found> {
     let data_dir = &loaded.config.data_dir;
     let presence = Presence::read(data_dir)?;
-    let client = Client::new(&presence.address, token(loaded).ok()?.as_deref()).ok()?;
+    let token = token(loaded).ok()?;
+    let client = Client::new(&presence.address, token.as_ref().map(ExposeSecret::expose_secret)).ok()?;
     let readiness = tokio::time::timeout(PROBE, client.readiness()).await.ok()?.ok()?;
     // The port of a dead server may have gone to another one.
     (canonical(Path::new(&readiness.data_dir)) == canonical(data_dir)).then_some(Found {
@@ -79,7 +81,7 @@ impl Attached {
         };
         let address = format!("http://{}", existing.address);
         Ok(Some(Self {
-            client: Client::new(&address, Some(&existing.token)).map_err(failure)?,
+            client: Client::new(&address, Some(existing.token.expose_secret())).map_err(failure)?,
             place: wire::place(loaded),
             here: Here::Existing(Box::new(existing)),
         }))
@@ -156,7 +158,8 @@ impl Attached {
 
     fn in_process(loaded: &Loaded, harness: Harness) -> Result<Self, Failure> {
         let address = format!("http://{}", harness.address);
-        let client = Client::new(&address, token(loaded)?.as_deref()).map_err(failure)?;
+        let token = token(loaded)?;
+        let client = Client::new(&address, token.as_ref().map(ExposeSecret::expose_secret)).map_err(failure)?;
         Ok(Self {
             client,
             place: wire::place(loaded),

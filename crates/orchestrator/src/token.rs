@@ -1,11 +1,12 @@
 //! The bearer token of the server.
 
 use crate::{config::Loaded, failure::Failure};
+use secrecy::{ExposeSecret, SecretString};
 
 /// The bearer token, if one is configured: its own variable, or the file that the configuration names.
-pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
+pub(crate) fn token(loaded: &Loaded) -> Result<Option<SecretString>, Failure> {
     if let Some(token) = loaded.environment.get("ORCHESTRATOR_TOKEN") {
-        return Ok(Some(token.to_owned()));
+        return Ok(Some(token.into()));
     }
     let Some(path) = &loaded.config.server.token_file else {
         return Ok(None);
@@ -16,9 +17,9 @@ pub(crate) fn token(loaded: &Loaded) -> Result<Option<String>, Failure> {
             .with("found", found)
             .hint("it must hold one line with the token; correct server.token_file or ORCHESTRATOR_TOKEN_FILE")
     };
-    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    match text.trim() {
+    let text = SecretString::from(std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?);
+    match text.expose_secret().trim() {
         "" => Err(problem("an empty file".to_owned())),
-        token => Ok(Some(token.to_owned())),
+        token => Ok(Some(token.into())),
     }
 }

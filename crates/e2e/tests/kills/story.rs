@@ -154,7 +154,7 @@ impl Stage {
             "{kill_point:?}: neither the run nor the server ends\n{}\n{}\n{}",
             server.at(),
             self.log(),
-            self.told().await
+            self.events().await
         );
         server.end().await
     }
@@ -207,7 +207,7 @@ impl Stage {
     }
 
     /// The log of the run, for the message of a test that failed.
-    async fn told(&self) -> String {
+    async fn events(&self) -> String {
         let lines: Vec<String> =
             sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by seq")
                 .fetch_all(self.database.pool())

@@ -144,10 +144,10 @@ fn repository(found: &mut Vec<String>, repository: &Path, hub: &Path, run: RunId
             .args(["fsck", "--strict", "--no-dangling", "--no-progress"])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        let text = String::from_utf8_lossy(&checked.stderr).into_owned();
         // The hub's HEAD intentionally names no branch.
-        if !checked.status.success() || said.lines().any(|line| !line.starts_with("notice: HEAD points to")) {
-            found.push(format!("git fsck in {}: {said}", place.display()));
+        if !checked.status.success() || text.lines().any(|line| !line.starts_with("notice: HEAD points to")) {
+            found.push(format!("git fsck in {}: {text}", place.display()));
         }
     }
 }

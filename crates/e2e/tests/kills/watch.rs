@@ -51,11 +51,11 @@ impl Watch {
                     continue;
                 }
             };
-            let Some((thread, said)) = line.split_once(' ') else {
+            let Some((thread, text)) = line.split_once(' ') else {
                 continue;
             };
             if let Ok(thread) = thread.parse() {
-                self.heard(thread, said.trim_start());
+                self.read_line(thread, text.trim_start());
             }
         }
         self.watched
@@ -71,12 +71,12 @@ impl Watch {
         }
     }
 
-    fn heard(&mut self, thread: u32, said: &str) {
+    fn read_line(&mut self, thread: u32, text: &str) {
         let main = *self.main.get_or_insert(thread);
-        if thread != main && said.contains("execve(") {
+        if thread != main && text.contains("execve(") {
             self.children.insert(thread);
         }
-        if said.starts_with("--- stopped by SIGSTOP") {
+        if text.starts_with("--- stopped by SIGSTOP") {
             if let KillPoint::AfterFile(count) = self.kill_point
                 && self.watched.calls.len() >= count
                 && self.watched.site.is_none()
@@ -86,19 +86,19 @@ impl Watch {
             }
             signal(thread, Signal::CONT);
             self.stopped.insert(thread);
-        } else if let Some(begun) = said.strip_suffix("<unfinished ...>") {
+        } else if let Some(begun) = text.strip_suffix("<unfinished ...>") {
             self.unfinished.insert(thread, begun.to_owned());
-        } else if !said.starts_with("---") && !said.starts_with("+++") && !said.contains("execve") {
-            let begun = self.unfinished.remove(&thread).filter(|_| said.starts_with("<..."));
-            let call = shape(begun.as_deref().unwrap_or(said));
+        } else if !text.starts_with("---") && !text.starts_with("+++") && !text.contains("execve") {
+            let begun = self.unfinished.remove(&thread).filter(|_| text.starts_with("<..."));
+            let call = shape(begun.as_deref().unwrap_or(text));
             if call.starts_with("rename ") {
                 let made = self.renames.entry(thread).or_default();
                 *made += 1;
                 self.watched.renames = self.watched.renames.max(*made);
             }
-            if said.ends_with("= 0") {
+            if text.ends_with("= 0") {
                 self.watched.calls.push(call);
-            } else if said.ends_with("= ?")
+            } else if text.ends_with("= ?")
                 && !self.children.contains(&thread)
                 && matches!(
                     self.kill_point,

@@ -151,7 +151,7 @@ async fn metrics_of_the_demo_equal_journal_and_rows() {
     let prometheus = Prometheus::start(&product.address).await;
     let repository = demo::repository(&product);
     let run = demo::submit(&product, &repository).await;
-    eventually("everything is told", || async {
+    eventually("every event is counted", || async {
         let scrape = scrape(&product).await;
         is_at_rest(&scrape, 1.0, 7.0).then_some(())
     })
@@ -307,8 +307,8 @@ async fn prometheus_agrees(prometheus: &Prometheus, scrape: &Exposition) {
     eventually(
         "prometheus has the last numbers, and as many samples as were read here",
         || async {
-            let told = prometheus.query("sum(git_merge_total) or scrape_samples_scraped").await;
-            (told == [merges, samples]).then_some(())
+            let found = prometheus.query("sum(git_merge_total) or scrape_samples_scraped").await;
+            (found == [merges, samples]).then_some(())
         },
     )
     .await;

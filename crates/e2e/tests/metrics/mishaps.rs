@@ -64,7 +64,7 @@ async fn faults_failures_and_cancellations_are_counted_once() {
     for (run, state) in [(tried, "complete"), (refused, "failed"), (endless, "cancelled")] {
         assert_eq!(product.end(run).await["state"], state, "{}", product.log());
     }
-    eventually("everything is told", || async {
+    eventually("every event is counted", || async {
         is_at_rest(&scrape(&product).await, 3.0, 4.0).then_some(())
     })
     .await;

@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Asserts equal series and values; a series missing on one side counts as 0.
 #[track_caller]
-pub(crate) fn same(name: &str, told: BTreeMap<Vec<String>, f64>, known: BTreeMap<Vec<String>, f64>) {
-    let keys: BTreeSet<_> = told.keys().chain(known.keys()).collect();
+pub(crate) fn same(name: &str, measured: BTreeMap<Vec<String>, f64>, known: BTreeMap<Vec<String>, f64>) {
+    let keys: BTreeSet<_> = measured.keys().chain(known.keys()).collect();
     for key in keys {
-        let (told, known) = (
-            told.get(key).copied().unwrap_or(0.0),
+        let (measured, known) = (
+            measured.get(key).copied().unwrap_or(0.0),
             known.get(key).copied().unwrap_or(0.0),
         );
         assert!(
-            (told - known).abs() < 1e-9,
-            "{name}{key:?} is {told}, but {known} by the facts"
+            (measured - known).abs() < 1e-9,
+            "{name}{key:?} is {measured}, but {known} by the facts"
         );
     }
     assert!(
@@ -53,17 +53,17 @@ impl Rows<'_> {
 
     /// Asserts that the sum of a histogram is near a query's sum, within this tolerance per observation.
     async fn sum(&self, name: &str, labels: &[&str], within: f64, sql: &str) {
-        let (told, known) = (self.scrape.sums(name, labels), self.ask(sql).await);
+        let (measured, known) = (self.scrape.sums(name, labels), self.ask(sql).await);
         let counts = self.scrape.observations(name, labels);
         assert!(!known.is_empty(), "{name}");
         for (key, known) in known {
-            let (told, count) = (
-                told.get(&key).copied().unwrap_or(0.0),
+            let (measured, count) = (
+                measured.get(&key).copied().unwrap_or(0.0),
                 counts.get(&key).copied().unwrap_or(0.0),
             );
             assert!(
-                (told - known).abs() <= within * count.max(1.0),
-                "{name}{key:?}: {told}, but {known} by the rows"
+                (measured - known).abs() <= within * count.max(1.0),
+                "{name}{key:?}: {measured}, but {known} by the rows"
             );
         }
     }

@@ -51,7 +51,7 @@ async fn repeated_key_is_masked_wherever_it_is_stored() {
     let objective = format!("Change the settings of {KEY}");
     let run = demo::submit_for(&product, &repository, &objective, CHECK).await;
     let ended: Value = product.end(run).await;
-    eventually("everything is told", || async {
+    eventually("every event is counted", || async {
         is_at_rest(&scrape(&product).await, 1.0, 3.0).then_some(())
     })
     .await;
@@ -61,7 +61,7 @@ async fn repeated_key_is_masked_wherever_it_is_stored() {
     for (table, at_least) in [("resolution", 1), ("tool_call", 6), ("merge", 2), ("task", 3)] {
         assert!(
             rows(&database, table).await.len() >= at_least,
-            "{table} tells too little to be a test"
+            "{table} has too few rows for a test"
         );
     }
     let mut places = vec![

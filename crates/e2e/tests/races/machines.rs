@@ -172,8 +172,8 @@ async fn unreachable_shared_hub_costs_no_attempt() {
     harness.fact("the run ends", ENDED).await;
     harness.assert_whole().await;
     assert!(!harness.holds(shown).await);
-    let told = "select 1 from event where kind = 'task_blocked' and data ->> 'on' = 'the shared hub'";
-    assert!(harness.holds(told).await, "{}", harness.log());
+    let blocked = "select 1 from event where kind = 'task_blocked' and data ->> 'on' = 'the shared hub'";
+    assert!(harness.holds(blocked).await, "{}", harness.log());
     assert!(
         !harness
             .holds("select 1 from task where failures > 0 or attempt > 3")
@@ -257,8 +257,8 @@ async fn machine_without_the_model_does_not_block_others() {
         "{}",
         harness.log()
     );
-    for resident in [server, deaf, able] {
-        resident.leave().await;
+    for process in [server, deaf, able] {
+        process.leave().await;
     }
 }
 

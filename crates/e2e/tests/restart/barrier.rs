@@ -16,15 +16,15 @@ pub(crate) struct Barrier {
 }
 
 impl Barrier {
-    /// Closes a barrier before a row change: `happening` is a trigger event, such as `update on task`, and `when` its
+    /// Closes a barrier before a row change: `change` is a trigger event, such as `update on task`, and `when` its
     /// condition on `old` and `new`.
-    pub(crate) async fn before(pool: &PgPool, happening: &str, when: &str) -> Self {
+    pub(crate) async fn before(pool: &PgPool, change: &str, when: &str) -> Self {
         let mut holder = pool.acquire().await.unwrap();
         let statements = format!(
             "select pg_advisory_lock({LOCK});
              create function wait_at_barrier() returns trigger language plpgsql as
                  'begin perform pg_advisory_xact_lock_shared({LOCK}); return new; end';
-             create trigger barrier before {happening} for each row when ({when}) execute function wait_at_barrier();"
+             create trigger barrier before {change} for each row when ({when}) execute function wait_at_barrier();"
         );
         sqlx::raw_sql(AssertSqlSafe(statements))
             .execute(&mut *holder)

@@ -45,9 +45,9 @@ async fn killed_between_push_and_record_the_push_is_recognised() {
             .await,
         1
     );
-    let told = "select count(*) from event where kind = 'delivery_step_ended' and data ->> 'step' = 'push'
+    let pushed = "select count(*) from event where kind = 'delivery_step_ended' and data ->> 'step' = 'push'
                     and data ->> 'result' = 'already'";
-    assert_eq!(scene.count(told).await, 1);
+    assert_eq!(scene.count(pushed).await, 1);
 
     // Repeated on the command line: everything is delivered already, and the run is unchanged.
     let data_dir = scene.product.data_dir();
@@ -73,7 +73,7 @@ async fn killed_between_push_and_record_the_push_is_recognised() {
         assert!(
             steps
                 .iter()
-                .any(|told| told["step"] == step && told["result"] == "already"),
+                .any(|done| done["step"] == step && done["result"] == "already"),
             "{document}"
         );
     }

@@ -11,9 +11,9 @@ use serde_json::json;
 use sim_llm::{Rule, Scenario};
 
 /// Kills the server before a change of a row, starts it again, and lets the run complete.
-async fn killed_before(happening: &str, when: &str, recorded: impl AsyncFnOnce(&Scene, RunId)) -> Scene {
+async fn killed_before(change: &str, when: &str, recorded: impl AsyncFnOnce(&Scene, RunId)) -> Scene {
     let mut scene = Scene::open_shared(two_tasks()).await;
-    let barrier = Barrier::before(&scene.database, happening, when).await;
+    let barrier = Barrier::before(&scene.database, change, when).await;
     let run = scene.submit().await;
     barrier.reached().await;
     recorded(&scene, run).await;

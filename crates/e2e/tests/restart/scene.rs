@@ -125,7 +125,7 @@ impl Scene {
                 "the finished task {key} was worked on again"
             );
         }
-        crate::truth::assert_told(self, run).await;
+        crate::truth::assert_events(self, run).await;
     }
 
     /// Waits until a query returns a row.

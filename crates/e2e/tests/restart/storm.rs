@@ -100,7 +100,7 @@ async fn assert_work(scene: &Scene) {
         .unwrap();
     for (key, attempts, failures) in tries {
         let rejected = i32::from(key == "a2");
-        let log = crate::truth::told(scene).await;
+        let log = crate::truth::events(scene).await;
         assert_eq!((attempts, failures), (1 + rejected, rejected), "{key}\n{log}");
     }
     // They conflict only if neither saw the other's work: a later task starts from what has landed.

@@ -6,7 +6,7 @@ use e2e::{eventually, git};
 use std::collections::BTreeMap;
 
 /// Asserts that the records of a completed run are correct.
-pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
+pub(crate) async fn assert_events(scene: &Scene, run: RunId) {
     // The last steps follow shortly after a run: a branch's lease is released, a directory removed.
     eventually("the branch's lease is given back", || async {
         // A lease of an ended process is void.
@@ -16,7 +16,7 @@ pub(crate) async fn assert_told(scene: &Scene, run: RunId) {
     })
     .await;
     let contradictions = e2e::truth::contradictions(&scene.database).await;
-    assert!(contradictions.is_empty(), "{contradictions:?}\n{}", told(scene).await);
+    assert!(contradictions.is_empty(), "{contradictions:?}\n{}", events(scene).await);
     assert_each_once(scene, run).await;
     assert_nothing_left(scene).await;
     let violations: Vec<_> = scene
@@ -104,7 +104,7 @@ pub(crate) fn commands_with(path: &str) -> Vec<String> {
 }
 
 /// The log of every run, for failure messages.
-pub(crate) async fn told(scene: &Scene) -> String {
+pub(crate) async fn events(scene: &Scene) -> String {
     let lines: Vec<String> =
         sqlx::query_scalar("select seq || ' ' || kind || ' ' || data::text from event order by run, seq")
             .fetch_all(&scene.database)

@@ -49,7 +49,7 @@ async fn runs_beyond_the_limit_are_rejected_until_some_end() {
     assert_eq!(submit(Some(accepted.to_string())).await.status(), StatusCode::OK);
 
     let data_dir = product.data_dir().display().to_string();
-    let told = orchestrator(
+    let output = orchestrator(
         &[
             "--data-dir",
             &data_dir,
@@ -66,11 +66,11 @@ async fn runs_beyond_the_limit_are_rejected_until_some_end() {
         &[],
         product.directory.path(),
     );
-    let words = String::from_utf8_lossy(&told.stderr).into_owned();
-    assert_eq!(told.status.code(), Some(2), "{words}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(
-        words.contains("2 runs are unfinished") && words.contains("limits.open_runs"),
-        "{words}"
+        text.contains("2 runs are unfinished") && text.contains("limits.open_runs"),
+        "{text}"
     );
 
     let runs = product.client.runs(None, None, 10).await.unwrap().runs;

@@ -10,6 +10,7 @@ use crate::{
 };
 use engine::Engine;
 use sandbox::Sandbox;
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     net::SocketAddr,
     path::Path,
@@ -35,7 +36,7 @@ const CONNECTIONS: u32 = 4;
 pub(crate) struct Existing {
     pub(crate) address: SocketAddr,
     /// Token of the interface, known to this command alone.
-    pub(crate) token: String,
+    pub(crate) token: SecretString,
     engine: Engine,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: CancellationToken,
@@ -250,7 +251,7 @@ impl Opened {
 /// The interface, and the engine behind it, which claims no work.
 struct Parts {
     address: SocketAddr,
-    token: String,
+    token: SecretString,
     engine: Engine,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: CancellationToken,
@@ -265,9 +266,9 @@ impl Parts {
             Access::ReadWrite => Purpose::Change,
         };
         // Two random ids, which nobody guesses while the command runs.
-        let token = format!("{}{}", domain::RunId::new(), domain::RunId::new());
+        let token = SecretString::from(format!("{}{}", domain::RunId::new(), domain::RunId::new()));
         let server_settings = server::Settings {
-            token: Some(server::Token::new(&token)),
+            token: Some(server::Token::new(token.expose_secret())),
             ..server_settings(loaded)?
         };
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &server_settings)

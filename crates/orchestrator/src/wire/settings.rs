@@ -11,6 +11,7 @@ use crate::{
     token::token,
 };
 use engine::{Duties, Identity, PushAccess, Retention, SharedHubs, WorkspaceSettings};
+use secrecy::ExposeSecret;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -26,7 +27,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(3);
 pub(crate) fn server_settings(loaded: &Loaded) -> Result<server::Settings, Failure> {
     let section = &loaded.config.server;
     Ok(server::Settings {
-        token: token(loaded)?.as_deref().map(server::Token::new),
+        token: token(loaded)?.map(|token| server::Token::new(token.expose_secret())),
         allowed_hosts: section.allowed_hosts.clone(),
         connections: section.connections,
         connections_per_address: section.connections_per_address,
