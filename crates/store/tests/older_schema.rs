@@ -21,7 +21,7 @@ const RUN: &str = "0198f1de-0000-7000-8000-000000000001";
 const ROWS: &str = r#"
     insert into workspace (path, hub) values ('/w', 'w.git');
     insert into run (id, request, workspace, objective, director_provider, director_model, worker_provider,
-        worker_model, state, reason, limits, branch, max_active, trace, deadline_at, check_requested, ended_at)
+        worker_model, state, reason, limits, branch, max_active, trace, deadline_at, check_asked, ended_at)
     values ('0198f1de-0000-7000-8000-000000000001', '{}', 1, 'Do it', 'p', 'd', 'p', 'w', 'complete',
         '{"code": "asked", "message": "cancelled on request"}', '{}', 'b', 1, '{}', now(), 'make test', now());
     insert into budget (run) values ('0198f1de-0000-7000-8000-000000000001');
@@ -35,9 +35,9 @@ const ROWS: &str = r#"
     insert into answer (merge, path, attempt, decision, by) values (1, 'a.rs', 1, 'ours', 'Ann');
     insert into effect (run, kind, key) values ('0198f1de-0000-7000-8000-000000000001', 'deliver', 'deliver:1');
     insert into event (run, seq, kind, task, data) values
-        ('0198f1de-0000-7000-8000-000000000001', 1, 'plan_requested', null, '{"kind": "plan_requested", "round": 1, "problems": []}'),
-        ('0198f1de-0000-7000-8000-000000000001', 2, 'merge_progressed', 1,
-         '{"kind": "merge_progressed", "merge": 1, "state": "merging", "conflicts": []}'),
+        ('0198f1de-0000-7000-8000-000000000001', 1, 'plan_asked', null, '{"kind": "plan_asked", "round": 1, "problems": []}'),
+        ('0198f1de-0000-7000-8000-000000000001', 2, 'merge_moved', 1,
+         '{"kind": "merge_moved", "merge": 1, "state": "merging", "conflicts": []}'),
         ('0198f1de-0000-7000-8000-000000000001', 3, 'attempt_ended', 1,
          '{"kind": "attempt_ended", "attempt": 1, "end": {"end": "gave_up", "reason": {"code": "asked", "message": "m"}}, "outcome": null}');
     update run set event_seq = 3;
