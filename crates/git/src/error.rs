@@ -1,6 +1,6 @@
 //! Errors that several functions of this crate share. An error that callers branch on stands beside its function.
 
-use crate::lock_file::HeldLock;
+use crate::{lock_file::HeldLock, said};
 use domain::CommitId;
 use std::{
     io,
@@ -101,12 +101,20 @@ pub enum GitError {
     /// A lock file did not go away.
     #[error("{0}")]
     Locked(HeldLock),
-    /// The git program is missing, too old, or failed.
+    /// A program could not be started.
+    #[error("`{command}` can't be started: {source}{}", start_way_out(source))]
+    NotStarted {
+        /// The command.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The git program is too old, or failed.
     #[error("`{command}` failed: {said}{}", git_way_out(said))]
     Program {
         /// The command, without the hub's address.
         command: String,
-        /// Its error output, or why it could not be started.
+        /// Its error output.
         said: String,
     },
     /// The git program took too long.
@@ -127,12 +135,8 @@ impl GitError {
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            // libgit2 has the system's words only.
-            Self::Git { source, .. } => {
-                let said = source.message();
-                said.contains("No space left on device") || said.contains("Disk quota exceeded")
-            }
-            Self::Program { said, .. } => said.contains("No space left on device"),
+            Self::Git { source, .. } => said::disk_is_full(source.message()),
+            Self::Program { said, .. } => said::disk_is_full(said),
             _ => false,
         };
         disk_is_full.then_some("room on the disk")
@@ -192,19 +196,24 @@ fn io_way_out(error: &io::Error) -> &'static str {
 }
 
 fn upstream_way_out(said: &str) -> &'static str {
-    if said.contains("dubious ownership") {
+    if said::ownership_is_dubious(said) {
         "Its directory has to belong to the account that this runs as"
     } else {
         "It has to be there (`git init --bare`), reachable from here, and writable"
     }
 }
 
+fn start_way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => " (install git 2.38 or newer and have it on PATH)",
+        io::ErrorKind::PermissionDenied => " (the account that it runs as must be able to enter the directory)",
+        _ => "",
+    }
+}
+
 fn git_way_out(said: &str) -> &'static str {
-    if said.contains("No such file") {
-        " (install git 2.38 or newer and have it on PATH)"
-    } else if said.contains("usage: git merge-tree") || said.contains("write-tree") {
-        " (git 2.38 or newer is needed)"
-    } else {
-        ""
+    match said::merge_tree_is_too_old(said) {
+        true => " (git 2.38 or newer is needed)",
+        false => "",
     }
 }

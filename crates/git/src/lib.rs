@@ -27,6 +27,7 @@ mod private;
 mod process;
 pub mod refs;
 mod remote;
+mod said;
 mod snapshot;
 mod tree;
 mod user_repository;

@@ -57,9 +57,9 @@ pub(crate) struct Output {
 
 /// Runs to the end or to the limit, whichever comes first. At the limit the command's own children end with it.
 pub(crate) fn run(mut command: Command, name: &str, limit: Duration) -> GitResult<Output> {
-    let failed = |error: std::io::Error| GitError::Program {
+    let failed = |source: std::io::Error| GitError::NotStarted {
         command: name.to_owned(),
-        said: error.to_string(),
+        source,
     };
     let mut child = command
         .process_group(0)

@@ -10,6 +10,7 @@ mod models;
 mod plans;
 mod planted;
 mod protocol;
+mod repositories;
 mod requests;
 mod secrets;
 mod support;

@@ -82,7 +82,10 @@ pub fn git_cli_version() -> GitResult<GitVersion> {
     let output = isolated("git")
         .arg("--version")
         .output()
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|source| GitError::NotStarted {
+            command: "git --version".to_owned(),
+            source,
+        })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let numbers = text.split_ascii_whitespace().nth(2).unwrap_or_default();
     let mut parts = numbers.split('.').map(|part| part.parse().ok());

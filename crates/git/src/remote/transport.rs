@@ -5,6 +5,7 @@ use crate::{
     private::Private,
     process::{self, isolated, join},
     remote::{PushError, Remote},
+    said::{names_lock_file, push_is_stale},
 };
 use domain::CommitId;
 use std::{fs::File, path::Path, process::Command, time::Duration};
@@ -218,11 +219,6 @@ pub(crate) enum Answer {
     Refused(String),
 }
 
-/// Whether git complains of a lock file, in whatever language the remote speaks: the name is in quotes.
-fn names_lock_file(said: &str) -> bool {
-    said.contains(".lock'")
-}
-
 /// Reads the line about the reference: flag, names, summary, between tabs.
 fn answer(stdout: &[u8], reference: &str) -> Option<Answer> {
     let text = String::from_utf8_lossy(stdout);
@@ -237,7 +233,7 @@ fn answer(stdout: &[u8], reference: &str) -> Option<Answer> {
             "*" => Some(Answer::New),
             " " | "+" | "-" => Some(Answer::Forward),
             "=" => Some(Answer::UpToDate),
-            "!" if summary.contains("stale info") || summary.contains("fetch first") => Some(Answer::Stale),
+            "!" if push_is_stale(summary) => Some(Answer::Stale),
             "!" => Some(Answer::Refused(shortened(summary))),
             _ => None,
         }

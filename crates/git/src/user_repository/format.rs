@@ -9,6 +9,8 @@ use std::{
 
 /// The newest `core.repositoryformatversion` that git defines.
 const NEWEST_VERSION: i64 = 1;
+/// Larger files are left to the checks of the repository's parts.
+const CONFIG_MAX_BYTES: u64 = 1 << 20;
 /// `extensions.*` that libgit2 works with.
 const SUPPORTED: [&str; 4] = ["noop", "preciousobjects", "worktreeconfig", "relativeworktrees"];
 
@@ -60,7 +62,7 @@ pub(super) fn check(path: &Path) -> Result<(), WorkspaceError> {
 
 /// git converts no repository in place; a copy gets ids of its own.
 fn other_object_ids(path: &Path) -> String {
-    let head = fs::read_to_string(path.join(".git/HEAD")).unwrap_or_default();
+    let head = read(&path.join(".git/HEAD")).unwrap_or_default();
     let branch = head.trim_end().strip_prefix("ref: refs/heads/").unwrap_or("main");
     let path = path.display();
     format!(
@@ -122,15 +124,23 @@ fn promisor(config: &Config) -> Option<String> {
 /// The configuration of the repository alone. Of a linked worktree, that of what it shares.
 fn own_config(path: &Path) -> Option<Config> {
     let git = path.join(".git");
-    let git = match fs::read_to_string(&git) {
-        Ok(pointer) => path.join(pointer.strip_prefix("gitdir:")?.trim()),
-        Err(_) => git,
+    let git = match read(&git) {
+        Some(pointer) => path.join(pointer.strip_prefix("gitdir:")?.trim()),
+        None => git,
     };
-    let common = match fs::read_to_string(git.join("commondir")) {
-        Ok(common) => git.join(common.trim_end()),
-        Err(_) => git,
+    let common = match read(&git.join("commondir")) {
+        Some(common) => git.join(common.trim_end()),
+        None => git,
     };
     let file: PathBuf = common.join("config");
-    fs::metadata(&file).ok()?;
-    Config::open(&file).ok()
+    let metadata = fs::metadata(&file).ok()?;
+    let is_usable = metadata.is_file() && metadata.len() <= CONFIG_MAX_BYTES;
+    is_usable.then(|| Config::open(&file).ok()).flatten()
+}
+
+/// The text of a small plain file. A pipe would be waited for.
+fn read(file: &Path) -> Option<String> {
+    let metadata = fs::metadata(file).ok()?;
+    let is_usable = metadata.is_file() && metadata.len() <= CONFIG_MAX_BYTES;
+    is_usable.then(|| fs::read_to_string(file).ok()).flatten()
 }

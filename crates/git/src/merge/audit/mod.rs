@@ -20,6 +20,7 @@ use crate::{
         ort::{self, Answer, ConflictStyle},
         ort_outcome,
     },
+    said::histories_are_unrelated,
 };
 use domain::CommitId;
 use git2::{Config, Oid, Repository, RepositoryInitOptions, Sort};
@@ -166,7 +167,7 @@ fn again(ours: &Scratch, gits: &Scratch, merge: &Committed) -> GitResult<Compari
     let reference = match answer {
         Ok(Answer::Clean(tree)) => Reference::Clean(tree),
         Ok(Answer::Conflicted(_)) => Reference::Conflict,
-        Err(GitError::Program { said, .. }) if said.contains("unrelated histories") => Reference::Refused,
+        Err(GitError::Program { said, .. }) if histories_are_unrelated(&said) => Reference::Refused,
         Err(error) => return Err(error),
     };
     let tree = match &outcome {

@@ -2,7 +2,7 @@
 //! unpacked from somewhere may hold a `.git` that leads to another repository of its reader's.
 
 use super::refused::NotAdmitted;
-use crate::user_repository::{account, inspect::WorkspaceError};
+use crate::user_repository::{account, format, inspect::WorkspaceError};
 use git2::{Config, Repository};
 use std::{
     fs::{self, File},
@@ -53,6 +53,8 @@ pub(super) fn check(path: &Path, place: &CheckPlace<'_>, trusted: bool) -> Resul
         checking.part("git directory", &git)?;
     }
     let common = checking.common(&git)?;
+    // Before its parts are looked at: another format has other parts.
+    format::check(path)?;
     for directory in [&git, &common] {
         checking.kinds(directory)?;
     }

@@ -150,3 +150,18 @@ fn workspace_path_that_leads_elsewhere_gets_no_delivery() {
     );
     assert!(matches!(still(), Err(NotAdmitted::Elsewhere { .. })));
 }
+
+#[test]
+fn format_is_named_before_the_parts_are_judged() {
+    let machine = Machine::new();
+    for (format, words) in [
+        ("--ref-format=reftable", "reference storage"),
+        ("--object-format=sha256", "SHA-1"),
+    ] {
+        let path = machine.at("home/ann/work").join(format.trim_start_matches('-'));
+        fs::create_dir_all(&path).unwrap();
+        assert!(git_in(&path, &["init", "-q", format]).status.success());
+        let refused = machine.refused(&path).to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
