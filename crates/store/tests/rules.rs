@@ -1,5 +1,4 @@
 //! No query decides by the name of a state: what a state allows is decided in `domain`.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use domain::{
     effect::EffectKind,
