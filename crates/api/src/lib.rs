@@ -1,14 +1,14 @@
-//! What goes over the wire: the types of the HTTP interface, and a typed client.
+//! The types of the HTTP API, and a typed client.
 //!
-//! The OpenAPI document is generated from these types. Times are RFC 3339, money is given as integer nano-dollars
-//! with a floating-point figure in dollars beside it for display, and every text of a state is one of the
-//! [`domain`]'s.
+//! The OpenAPI document is generated from these types. Times are RFC 3339. Money is an integer in nano-dollars, with
+//! dollars as a float beside it for display. States have the names of the [`domain`].
 
 mod body;
 mod clean;
 mod client;
 mod delivery;
 mod event;
+mod event_text;
 mod health;
 mod integrity;
 mod merge;
@@ -26,6 +26,7 @@ pub use clean::{CLEAN_DAYS, CleanRequest, CleanResult, CleanedCache, CleanedRun,
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
 pub use event::{END_OF_EVENTS, Event};
+pub use event_text::event_text;
 pub use health::{Health, Readiness, SandboxProperty};
 pub use integrity::IntegrityFlag;
 pub use merge::{

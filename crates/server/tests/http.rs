@@ -4,6 +4,7 @@
 
 mod flags;
 mod harness;
+mod pages;
 mod raw;
 mod waiting;
 

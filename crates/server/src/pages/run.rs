@@ -8,7 +8,6 @@ use domain::{
 };
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
-use serde_json::Value;
 
 /// The page of a run.
 pub(crate) fn run(detail: &RunDetail, tasks: &[TaskView], merges: &[MergeView], events: &[LoggedEvent]) -> Markup {
@@ -224,40 +223,18 @@ fn log(events: &[LoggedEvent]) -> Markup {
             li value=(event.seq) {
                 (words::ago(event.at)) " "
                 @if let Some(task) = &event.task { code { (task) } " " }
-                (event.kind.replace('_', " "))
-                @if let Some(text) = gist(&event.data) { ": " (first_line(&text, 160)) }
+                (first_line(&words_of(event), 200))
             }
         } }
     }
 }
 
-/// The most telling text of an event.
-fn gist(data: &Value) -> Option<String> {
-    const FIELDS: [&str; 16] = [
-        "/said",
-        "/summary",
-        "/objective",
-        "/state",
-        "/path",
-        "/verdict",
-        "/why",
-        "/reason/message",
-        "/flag/detail",
-        "/end/reason/message",
-        "/checkout",
-        "/base_branch",
-        "/end/commit",
-        "/commit",
-        "/end/end",
-        "/outcome",
-    ];
-    if let Some(tools) = data.get("tools").and_then(Value::as_array) {
-        let names: Vec<&str> = tools.iter().filter_map(Value::as_str).collect();
-        return Some(names.join(", "));
+/// The event in one line; the kind where this version does not know it.
+fn words_of(event: &LoggedEvent) -> String {
+    match serde_json::from_value(event.data.clone()) {
+        Ok(known) => api::event_text(&known),
+        Err(_) => event.kind.replace('_', " "),
     }
-    FIELDS
-        .into_iter()
-        .find_map(|field| data.pointer(field).and_then(Value::as_str).map(str::to_owned))
 }
 
 fn next_commands(detail: &RunDetail) -> String {
