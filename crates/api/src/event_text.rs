@@ -22,10 +22,10 @@ pub fn event_text(event: &Event) -> String {
             base_branch,
             check,
         } => format!("hub ready at {} ({base_branch}), {}", base.short(), check_text(check)),
-        Event::PlanAsked { round, problems } if *round > 1 => {
+        Event::PlanRequested { round, problems } if *round > 1 => {
             format!("the director corrects its plan, round {round}: {}", problems.join("; "))
         }
-        Event::PlanAsked { .. } => "the director plans".to_owned(),
+        Event::PlanRequested { .. } => "the director plans".to_owned(),
         Event::PlanSaved {
             version,
             tasks,
@@ -63,7 +63,7 @@ pub fn event_text(event: &Event) -> String {
         Event::TaskBlocked { on: None } => "continues: what it waited for is back".to_owned(),
         Event::AttemptEnded { attempt, end, .. } => attempt_text(*attempt, end),
         Event::MergeQueued { commit } => format!("work {} is in the merge queue", commit.short()),
-        Event::MergeMoved { state, conflicts, .. } => merge_text(*state, conflicts),
+        Event::MergeProgressed { state, conflicts, .. } => merge_text(*state, conflicts),
         Event::ConflictDecided {
             path,
             layer,
@@ -75,11 +75,11 @@ pub fn event_text(event: &Event) -> String {
             reason,
         ),
         Event::IntegrityFlagged { flag, .. } => format!("integrity flag: {}: {}", flag.title(), flag.detail),
-        Event::MergeWaits { conflicts, why, .. } => match conflicts.is_empty() {
+        Event::MergeWaiting { conflicts, why, .. } => match conflicts.is_empty() {
             true => format!("waits for you: {why}"),
             false => format!("waits for you: conflict in {}", conflicts.join(", ")),
         },
-        Event::MergeAnswered { paths, by, .. } => match paths.is_empty() {
+        Event::MergeDecided { paths, by, .. } => match paths.is_empty() {
             true => format!("{by} sent it through the layers again; it is in the merge queue again"),
             false => format!("{by} decided {}; it is in the merge queue again", paths.join(", ")),
         },
@@ -109,14 +109,14 @@ pub fn event_text(event: &Event) -> String {
         Event::TaskCancelled { reason } => format!("cancelled: {}", reason.message),
         Event::TaskRecovered { .. } => "its process was lost; it continues where it was".to_owned(),
         Event::RunDelivering => "everything has landed; delivering the branch".to_owned(),
-        Event::DeliveryAsked {
+        Event::DeliveryRequested {
             allow_integrity_flags: false,
         } => "delivery requested".to_owned(),
-        Event::DeliveryAsked {
+        Event::DeliveryRequested {
             allow_integrity_flags: true,
         } => "delivery requested, despite integrity flags".to_owned(),
         Event::PushIntended(intent) => format!("pushing branch {} to {}", intent.branch, intent.address),
-        Event::DeliveryMoved(end) => named(&end.step.as_str().replace('_', " "), &end.said),
+        Event::DeliveryStepEnded(end) => named(&end.step.as_str().replace('_', " "), &end.said),
         Event::RunCompleted { commit, .. } => format!("complete at {}", commit.short()),
         Event::EffectFailed { effect, reason } => format!("{effect} failed: {}", reason.message),
         Event::RunExpired => "trees and outputs deleted (retention)".to_owned(),
@@ -148,7 +148,7 @@ fn attempt_text(attempt: u32, end: &AttemptEnd) -> String {
         AttemptEnd::Released => format!("attempt {attempt} is paused"),
         AttemptEnd::Unchanged => format!("attempt {attempt} changed nothing"),
         AttemptEnd::Failed { .. } => format!("attempt {attempt} failed"),
-        AttemptEnd::GaveUp { .. } => format!("attempt {attempt} failed; another would fail, too"),
+        AttemptEnd::Unrecoverable { .. } => format!("attempt {attempt} failed; another would fail, too"),
     }
 }
 

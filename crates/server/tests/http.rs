@@ -310,8 +310,8 @@ async fn openapi_document_describes_every_operation() {
         );
     }
     for (schema, field) in [
-        ("GateReport", "verdict"),
-        ("Feedback", "reason"),
+        ("Recorded_GateReport/oneOf/0", "verdict"),
+        ("Recorded_Feedback/oneOf/0", "reason"),
         ("ReturnedAttempt", "attempt"),
     ] {
         let pointer = format!("/components/schemas/{schema}/properties/{field}");
