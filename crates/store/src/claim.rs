@@ -43,7 +43,7 @@ impl Store {
     /// Claims as many ready tasks as there are free slots, all of the run whose turn it is, within its limit.
     ///
     /// One statement finds the run with the lowest virtual time that has work and room, and takes its tasks with
-    /// the longest remaining path first. It is the one rule that lives in SQL. Runs whose workers' provider has no free
+    /// the longest remaining path first (docs/ARCHITECTURE.md, "Rules in SQL"). Runs whose workers' provider has no free
     /// slot are passed over.
     ///
     /// # Errors
