@@ -315,7 +315,7 @@ async fn a_remote_that_is_away_is_tried_again_and_the_run_says_that_it_delivers(
     assert!(detail.delivering.is_some());
     let push = detail.delivery.step(DeliveryStep::Push).unwrap();
     assert_eq!(push.result, DeliveryResult::Failed);
-    assert!(push.said.contains("tried again"), "{}", push.said);
+    assert!(push.said.contains("retrying"), "{}", push.said);
     std::fs::rename(&away, &delivering.remote).unwrap();
     assert_eq!(delivering.harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(delivering.pushed(run), delivering.delivered(run));
