@@ -1,6 +1,6 @@
-//! Build output that gates leave to later ones. Each has a directory to itself while it runs, from before its checkout is
-//! made: build tools tell what is fresh by the age of files, so two trees that are built side by side in one directory
-//! could end up running each other's programs.
+//! Build output that gates reuse. A gate has a directory to itself while it runs, from before its checkout is made: build
+//! tools judge freshness by the age of files, so two trees built side by side in one directory could run each other's
+//! programs.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ pub(crate) struct BuildCaches {
     taken: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
-/// A directory in use by one; it is free again when this is dropped.
+/// A directory in use. Dropping this frees it.
 #[derive(Debug)]
 pub(crate) struct BuildCache {
     caches: BuildCaches,
@@ -22,7 +22,7 @@ pub(crate) struct BuildCache {
 }
 
 impl BuildCaches {
-    /// The first free directory of a workspace: the one that was used most, and so has most in it.
+    /// The first free directory of a workspace: the most used one, so the one with the most in it.
     pub(crate) fn take(&self, workspace: &Path) -> BuildCache {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let mut number = 0_usize;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_shares_a_directory_and_the_first_free_one_is_taken_again() {
+    fn a_directory_is_never_shared_and_the_first_free_one_is_reused() {
         let caches = BuildCaches::default();
         let (place, other) = (Path::new("/w"), Path::new("/x"));
         let (first, second) = (caches.take(place), caches.take(place));

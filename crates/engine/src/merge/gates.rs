@@ -1,4 +1,4 @@
-//! What the gates of all branches share in a process: places to run, and what earlier checks said and built.
+//! What the gates of all branches in a process share: capacity, results of earlier checks, build caches.
 
 use super::{build_caches::BuildCaches, gate::EarlierChecks};
 use crate::settings::Settings;
@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 /// Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Gates {
-    /// A permit for each check that may run in its turn.
+    /// A permit for each check that runs in its turn.
     pub(super) in_turn: Arc<Semaphore>,
-    /// A permit for each check that may run ahead of its turn.
+    /// A permit for each check that runs ahead of its turn.
     pub(super) ahead: Arc<Semaphore>,
     pub(super) earlier: Arc<EarlierChecks>,
     pub(super) build_caches: BuildCaches,
@@ -27,7 +27,7 @@ impl Gates {
         }
     }
 
-    /// Drops what was found out about a run that ended.
+    /// Forgets an ended run.
     pub(crate) fn forget(&self, run: RunId) {
         self.earlier.forget(run);
     }

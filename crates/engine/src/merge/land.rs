@@ -1,13 +1,9 @@
-//! Landing: intent, compare-and-swap, bookkeeping. An intent is never taken back; whoever comes first finishes it.
+//! Landing: intent, compare-and-swap, bookkeeping. An intent is never taken back; the next process finishes it.
 //!
 //! Several merge commits, each on top of the one before it, land in one move of the branch: the history is the one
-//! that landing them one at a time would make, and the disk is waited for once.
+//! that landing them one at a time would make, and the disk is flushed once.
 
-use super::{
-    Failure, VERDICT_RETRY_LIMIT,
-    bring::Built,
-    entry::{Branch, Ended, Merger},
-};
+use super::{Failure, VERDICT_RETRY_LIMIT, branch::Branch, build::Built, end::Ended, entry::ActiveMerge};
 use crate::context::{RetryPolicy, blocking};
 use domain::{CommitId, event::Event, gate::GateReport, run::ReasonCode, task::TaskState};
 use git::{LandError, LandingState};
@@ -19,42 +15,42 @@ use std::{
 /// How old a lock file must be before it counts as left over from a crash.
 const STALE_LOCK: Duration = Duration::from_secs(10);
 
-/// A merge commit whose very tree passed the gate, or has no gate. Only this may land.
+/// A merge commit whose own tree passed the gate, or has no gate. Only this may land.
 pub(super) struct Validated {
-    merger: Merger,
+    active: ActiveMerge,
     built: Built,
 }
 
-/// Where a branch is after it was to be moved.
+/// Where the branch is after the attempt to move it.
 enum Moved {
-    /// Where it was to go.
+    /// At the new commit.
     There,
-    /// There or further: somebody else moved it, with this in it.
+    /// At the new commit or beyond: someone else moved it, with this commit in it.
     Beyond,
-    /// Elsewhere; in words, why it must not be moved.
+    /// Elsewhere, with the reason why it must not be moved.
     Refused(String),
 }
 
 impl Validated {
-    /// Made of the gate's report, if that lets it land.
-    pub(super) fn new(merger: Merger, built: Built, report: &GateReport) -> Option<Self> {
-        report.verdict.lands().then_some(Self { merger, built })
+    /// From the gate's report, if its verdict allows landing.
+    pub(super) fn new(active: ActiveMerge, built: Built, report: &GateReport) -> Option<Self> {
+        report.verdict.lands().then_some(Self { active, built })
     }
 }
 
 impl Branch {
-    /// Lands merge commits that stand on top of each other, the first on the branch's tip, and returns where the
-    /// branch is then. Those of which the intent could not be written, because their task is gone, stay behind with
-    /// all that stand on them: they are put down.
+    /// Lands merge commits on top of each other, the first on the branch's tip. Returns where the branch is then; `None`
+    /// where it is not at the last of them. An entry whose task has ended gets no intent: it is released, with all that
+    /// are built on it.
     pub(super) async fn land(&self, mut train: Vec<Validated>) -> Result<Option<CommitId>, Failure> {
         let started = Instant::now();
         let Some(last) = train.last() else {
             return Ok(None);
         };
-        // Everything the branch is about to name is on the disk before the intent says so.
+        // Everything the branch will name is on disk before the intent is written.
         let (hub, commit) = (self.hub.clone(), last.built.merged.clone());
         let durable = blocking(move || hub.make_durable(&commit)).await?;
-        // On machines that share no disk, everything it says is where whoever finishes it finds it.
+        // Machines that share no disk find it in the shared hub, in case they finish the landing.
         let (drain, offered) = (&self.context.drain, Arc::new(self.candidates(&train)));
         RetryPolicy::until(drain)
             .within(VERDICT_RETRY_LIMIT)
@@ -65,7 +61,7 @@ impl Branch {
             .await?;
         let intended = self.intend(&train).await?;
         for left in train.split_off(intended) {
-            left.merger.put_down();
+            left.active.release();
         }
         let (Some(first), Some(last)) = (train.first(), train.last()) else {
             return Err(Failure::NotOurs);
@@ -73,7 +69,7 @@ impl Branch {
         let (from, to) = (first.built.tip.clone(), last.built.merged.clone());
         let durable = match *durable.commit() == to {
             true => durable,
-            // Known to be on the disk: it is an ancestor of what was flushed.
+            // Already on disk: it is an ancestor of the flushed commit.
             false => {
                 let (hub, commit) = (self.hub.clone(), to.clone());
                 blocking(move || hub.make_durable(&commit)).await?
@@ -82,19 +78,19 @@ impl Branch {
         let moved = match self.move_branch(&from, durable).await {
             Ok(moved) => moved,
             Err(failure) => {
-                // Until it is finished nothing names what is intended, and that may take long.
-                self.keep(&train).await;
+                // Until the landing is finished, which may take long, nothing else names these commits.
+                self.pin_candidates(&train).await;
                 return Err(failure);
             }
         };
         let took = started.elapsed();
-        let ends = train.into_iter().map(|Validated { mut merger, built }| {
-            merger.worked += took;
+        let ends = train.into_iter().map(|Validated { mut active, built }| {
+            active.worked += took;
             let ended = match &moved {
                 Moved::There | Moved::Beyond => Ended::landed(built.merged, built.conflicted),
                 Moved::Refused(why) => Ended::error(ReasonCode::Moved, why.clone(), built.conflicted),
             };
-            (merger, ended)
+            (active, ended)
         });
         self.finish(ends.collect()).await?;
         Ok(match moved {
@@ -104,55 +100,55 @@ impl Branch {
     }
 
     fn candidates(&self, train: &[Validated]) -> Vec<(String, CommitId)> {
-        let named = train.iter().map(|Validated { merger, built }| {
-            let reference = git::refs::candidate(&self.details.id, &merger.entry.merge.key, &built.merged);
+        let named = train.iter().map(|Validated { active, built }| {
+            let reference = git::refs::candidate(&self.details.id, &active.entry.merge.key, &built.merged);
             (reference, built.merged.clone())
         });
         named.collect()
     }
 
-    /// Lets references name what is to land, as well as it goes.
-    async fn keep(&self, train: &[Validated]) {
+    /// Makes references to the commits that are to land; failures are logged.
+    async fn pin_candidates(&self, train: &[Validated]) {
         for (reference, merged) in self.candidates(train) {
             let hub = self.hub.clone();
             if let Err(error) = blocking(move || hub.pin(&reference, &merged)).await {
-                tracing::warn!(%error, "a merge commit that is to land has no reference");
+                tracing::warn!(%error, "could not make a reference to a merge commit that is to land");
             }
         }
     }
 
-    /// Writes the intents, as many from the first on as are still wanted, and returns how many.
+    /// Writes the intents up to the first entry whose task has ended, and returns how many.
     async fn intend(&self, train: &[Validated]) -> Result<usize, Failure> {
         let mut tx = self.context.store.begin().await?;
         tx.lock_run(self.details.id).await?.ok_or(Failure::NotOurs)?;
-        let mut details = Vec::with_capacity(train.len());
-        for (place, Validated { merger, built }) in train.iter().enumerate() {
-            let task = tx.lock_task(merger.entry.merge.task).await?;
+        let mut events = Vec::with_capacity(train.len());
+        for (place, Validated { active, built }) in train.iter().enumerate() {
+            let task = tx.lock_task(active.entry.merge.task).await?;
             let (tip, merged) = (&built.tip, &built.merged);
             if task.is_none_or(|task| task.state != TaskState::Merging)
-                || !tx.intend_landing(merger.entry.hold(), tip, merged, place).await?
+                || !tx.intend_landing(active.entry.hold(), tip, merged, place).await?
             {
                 break;
             }
             let event = Event::LandingIntended {
-                merge: merger.entry.merge.id,
+                merge: active.entry.merge.id,
                 commit: merged.clone(),
             };
-            details.push((Some(merger.entry.merge.task), event));
+            events.push((Some(active.entry.merge.task), event));
         }
-        tx.append(self.details.id, &details).await?;
+        tx.append(self.details.id, &events).await?;
         tx.commit().await?;
-        Ok(details.len())
+        Ok(events.len())
     }
 
-    /// Moves the branch, if it is where it was.
+    /// Moves the branch, if it is still at `from`.
     async fn move_branch(&self, from: &CommitId, durable: git::Durable) -> Result<Moved, Failure> {
         let branch = git::refs::integration(&self.details.id);
         let (hub, from, lock) = (self.hub.clone(), from.clone(), self.lock.clone());
         let (pre, intended) = (from.clone(), durable.commit().clone());
         let landed = blocking(move || match hub.land(&branch, &from, &durable) {
             Err(LandError::Locked { .. }) => {
-                // We hold the lease, so nobody else may be at it: an old lock that no process has open is a crash's.
+                // We hold the lease, so no other process may hold the lock: an old one that none has open is stale.
                 hub.remove_stale_lock(&branch, &*lock, STALE_LOCK)?;
                 hub.land(&branch, &from, &durable)
             }
@@ -162,8 +158,7 @@ impl Branch {
         match landed {
             Ok(_) => Ok(Moved::There),
             Err(error @ LandError::Moved { .. }) => {
-                // By whom? What a process that died had begun may have come to its end meanwhile: this very landing,
-                // or one that holds it.
+                // A crashed process's landing may have finished meanwhile: this one, or one that contains it.
                 let (branch, hub, from) = (git::refs::integration(&self.details.id), self.hub.clone(), pre);
                 match blocking(move || hub.landing_state(&branch, &from, &intended)).await? {
                     LandingState::Landed => Ok(Moved::Beyond),
@@ -171,20 +166,20 @@ impl Branch {
                 }
             }
             Err(LandError::Git(error)) => Err(error.into()),
-            Err(error) => Err(Failure::Transient(error.to_string())),
+            Err(error) => Err(Failure::transient(error)),
         }
     }
 
-    /// Finishes a landing whose intent was written: by this process before an error, or by one that died.
-    pub(super) async fn recover_landing(&self, mut merger: Merger) -> Result<(), Failure> {
+    /// Finishes a landing whose intent was written, by this process before an error or by one that crashed.
+    pub(super) async fn recover_landing(&self, mut active: ActiveMerge) -> Result<(), Failure> {
         let started = Instant::now();
-        let (Some(tip), Some(merged)) = (merger.entry.merge.tip.clone(), merger.entry.merge.merged.clone()) else {
-            return Err(Failure::Transient("the intent names no commits".into()));
+        let (Some(tip), Some(merged)) = (active.entry.merge.tip.clone(), active.entry.merge.merged.clone()) else {
+            return Err(Failure::transient("the intent names no commits"));
         };
         let branch = git::refs::integration(&self.details.id);
-        let conflicted = merger.entry.merge.conflicted;
+        let conflicted = active.entry.merge.conflicted;
         let (hub, own, from, to) = (self.hub.clone(), branch.clone(), tip.clone(), merged.clone());
-        let candidate = git::refs::candidate(&self.details.id, &merger.entry.merge.key, &to);
+        let candidate = git::refs::candidate(&self.details.id, &active.entry.merge.key, &to);
         let state = move || {
             hub.follow_fixed(&candidate)?;
             hub.landing_state(&own, &from, &to)
@@ -207,7 +202,7 @@ impl Branch {
             Moved::There | Moved::Beyond => Ended::landed(merged, conflicted),
             Moved::Refused(why) => Ended::error(ReasonCode::Moved, why, conflicted),
         };
-        merger.worked += started.elapsed();
-        self.finish(vec![(merger, ended)]).await
+        active.worked += started.elapsed();
+        self.finish(vec![(active, ended)]).await
     }
 }

@@ -1,10 +1,12 @@
-//! The last layer: a person. A conflict that nobody could decide does not fail a task that cost money: its merge
-//! leaves the queue, which goes on without it, until a person has answered. The gate judges what a person decided
-//! like everything else.
+//! The last layer: a person.
+//!
+//! An open conflict does not fail a task that cost money: its merge leaves the queue, which goes on without it, until a
+//! person has answered. The gate judges a person's answer like any other resolution.
 
 use super::{
     Failure,
-    entry::{Ended, Merger, Question},
+    end::{Ended, Question},
+    entry::ActiveMerge,
 };
 use domain::{
     merge::{Choice, Layer, MergeEnd},
@@ -13,8 +15,8 @@ use domain::{
 use git::{Conflict, ConflictFile, Version};
 use store::{resolution::ResolutionRow, waiting::AnswerRow};
 
-impl Merger {
-    /// Whether a person is asked what nobody else decided.
+impl ActiveMerge {
+    /// Whether a person is asked about open conflicts.
     fn asks_a_person(&self) -> bool {
         let context = &self.entry.branch.context;
         context
@@ -22,9 +24,9 @@ impl Merger {
             .asks(Layer::Person)
     }
 
-    /// What becomes of work with a conflict that stands: back to its worker while that has a try left, else a person
-    /// is asked. With neither layer the task has failed.
-    pub(super) async fn undecided(
+    /// Ends work with an open conflict: it goes back to its worker while that has an attempt left, else a person is asked.
+    /// Without both layers the task fails.
+    pub(super) async fn end_unresolved(
         &self,
         conflict: &Conflict,
         why: String,
@@ -37,23 +39,23 @@ impl Merger {
         match (self.asks_the_worker(), self.asks_a_person()) {
             (false, false) => return Ok(Ended::error(ReasonCode::Conflict, why, true)),
             (true, false) => return Ok(ended),
-            (true, true) if self.has_a_try_left().await? => return Ok(ended),
+            (true, true) if self.has_attempt_left().await? => return Ok(ended),
             (true | false, true) => {}
         }
         let outdated = self.outdated(conflict).await?;
         let why = match outdated.is_empty() {
             true => why,
             false => format!(
-                "{}: the branch has moved, and another conflict is there than the one that was decided. {why}",
+                "{}: the branch has moved, and the conflict is no longer the one that was decided. {why}",
                 outdated.join(", ")
             ),
         };
         Ok(ask_instead(ended, paths, why))
     }
 
-    /// What becomes of work that the gate refused: where a person decided and no try is left to mend it, the person
-    /// is asked again about every path of the conflict, with what the gate said.
-    pub(super) async fn refused(&self, ended: Ended) -> Result<Ended, Failure> {
+    /// Replaces the end of work that failed the gate, where a person decided and the worker has no attempt left: the person
+    /// is asked again about every path of the conflict, with the gate's report.
+    pub(super) async fn or_ask_person(&self, ended: Ended) -> Result<Ended, Failure> {
         let answers = self
             .entry
             .branch
@@ -61,20 +63,20 @@ impl Merger {
             .store
             .person_answers(self.entry.merge.id)
             .await?;
-        if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_a_try_left().await? {
+        if !ended.conflicted || answers.is_empty() || !self.asks_a_person() || self.has_attempt_left().await? {
             return Ok(ended);
         }
         let asked = self.entry.branch.context.store.asked_merge(self.entry.merge.id).await?;
         let paths = asked.ok_or(Failure::NotOurs)?.conflicts;
         let why = match &ended.end {
-            MergeEnd::Rejected { reason } => format!("what was decided does not pass: {}", reason.message),
+            MergeEnd::Rejected { reason } => format!("the decision does not pass: {}", reason.message),
             MergeEnd::Landed { .. } | MergeEnd::Error { .. } => return Ok(ended),
         };
         Ok(ask_instead(ended, paths, why))
     }
 
-    /// Whether work that is sent back now is tried again. While its merge is in our hands, nobody else counts.
-    pub(super) async fn has_a_try_left(&self) -> Result<bool, Failure> {
+    /// Whether work that is sent back now is tried again. While we work on its merge, nobody else counts failures.
+    pub(super) async fn has_attempt_left(&self) -> Result<bool, Failure> {
         let task = self
             .entry
             .branch
@@ -86,7 +88,7 @@ impl Merger {
         Ok(task.failures + 1 < self.entry.branch.details.limits.failures)
     }
 
-    /// Paths that a person decided when other versions met there.
+    /// Paths that a person decided when they had other versions.
     async fn outdated(&self, conflict: &Conflict) -> Result<Vec<String>, Failure> {
         let answers = self
             .entry
@@ -103,7 +105,7 @@ impl Merger {
         Ok(answers.into_iter().filter(outdated).map(|answer| answer.path).collect())
     }
 
-    /// What a person decided about a path, if the very versions meet there that it was decided for.
+    /// A person's decision about a path, if it was made for the versions that conflict now.
     pub(super) async fn decided_by_a_person(
         &self,
         file: &ConflictFile,
@@ -148,13 +150,13 @@ fn ask_instead(ended: Ended, conflicts: Vec<String>, why: String) -> Ended {
     }
 }
 
-/// The versions that meet at a path: base, ours, theirs.
+/// The conflicting versions of a path: base, ours, theirs.
 pub(crate) fn versions(file: &ConflictFile) -> [Option<String>; 3] {
     let blob = |version: &Option<Version>| version.as_ref().map(|version| version.blob.0.clone());
     [blob(&file.base), blob(&file.ours), blob(&file.theirs)]
 }
 
-/// A decision as git takes it: a side that has no version deleted the path.
+/// A decision as a resolution for git. A side without a version deleted the path.
 pub(crate) fn resolution(file: &ConflictFile, choice: Choice) -> git::Resolution {
     let side = |version: &Option<Version>| match version {
         Some(version) => git::Resolution::Version(version.clone()),

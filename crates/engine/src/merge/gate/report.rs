@@ -1,19 +1,19 @@
 //! The result of the check on a tree.
 
 use super::{
-    super::ran::Ran,
+    super::totals::TestTotals,
     counts::{self, Counts},
-    earlier::Red,
+    earlier::BaseFailures,
 };
 use domain::gate::{GateReport, GateVerdict};
 use sandbox::{Exit, Finished};
 use std::{collections::BTreeSet, path::Path};
 
-/// How much of an output is kept in the database: the end, where runners sum up.
+/// Bytes of the output's end that are stored: runners sum up there.
 const KEPT_OUTPUT_BYTES: usize = 16 << 10;
 /// Lines of an output that are compared with those of another.
 const SHAPE_LINES: usize = 5_000;
-/// So many flaky tests are named in a sentence.
+/// Flaky tests that a sentence names.
 const NAMED: usize = 5;
 
 /// The result of the check on a tree, from one run or several: the report, and what later results are compared with.
@@ -36,7 +36,7 @@ pub(crate) struct CheckResult {
 }
 
 impl CheckResult {
-    /// From how the command ended to a verdict. Being unable to run is never a pass, and neither is running no test.
+    /// Reads a finished command. One that could not run, or that ran no test, never passes.
     pub(super) fn read(command: &str, finished: &Finished, log: &Path, limit_s: u64) -> Self {
         let counts = counts::read(&finished.output_head_tail);
         let ran = counts.ran();
@@ -114,43 +114,47 @@ impl CheckResult {
         }
     }
 
-    /// Whether another run on the same tree may say otherwise: it ran to its end, and named the tests that failed.
+    /// Whether another run on the same tree may differ: this one came to its end and named failing tests.
     pub(super) fn may_be_flaky(&self) -> bool {
-        // What does not build is no test, and does not build the next time either.
+        // A build that fails is not a test, and fails the next time too.
         let tests = self.report.failed.is_some_and(|failed| failed > 0) && !self.report.failing.is_empty();
         self.report.verdict == GateVerdict::Failed && tests && !self.cut_short
     }
 
-    /// Whether the check came to its end and all that it printed was read.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether the check came to its end and all of its output was read.
+    pub(super) fn is_complete(&self) -> bool {
         !self.cut_short && self.report.output_file.is_none()
     }
 
-    /// Whether nothing fails, as far as the check ran, but what fails without the work, too: by name, and no more of
-    /// them, because tests of one name may stand in several places. And no fewer tests ran: what does not come to run any
-    /// more is nothing that passes.
-    pub(super) fn only_fails(&self, red: &Red) -> bool {
-        let no_fewer = match (self.ran, red.ran) {
+    /// Whether everything that fails also fails without the work: by name, and no more of them, because tests of one name
+    /// may exist in several places. No fewer tests may have run: a test that no longer runs does not pass.
+    pub(super) fn only_fails(&self, base: &BaseFailures) -> bool {
+        let no_fewer = match (self.ran, base.ran) {
             (Some(ran), Some(before)) => ran >= before,
             (_, None) | (None, _) => true,
         };
-        let no_more = match (self.report.failed, red.failed) {
+        let no_more = match (self.report.failed, base.failed) {
             (Some(failed), Some(before)) => failed <= before,
             (_, None) | (None, _) => true,
         };
-        let nothing_new = self.report.failing.is_subset(&red.failing) && self.broken.is_subset(&red.broken);
-        self.is_whole() && !self.report.failing.is_empty() && nothing_new && no_more && no_fewer && self.resembles(red)
+        let nothing_new = self.report.failing.is_subset(&base.failing) && self.broken.is_subset(&base.broken);
+        self.is_complete()
+            && !self.report.failing.is_empty()
+            && nothing_new
+            && no_more
+            && no_fewer
+            && self.resembles(base)
     }
 
-    /// Whether most of what was printed around the failures on the base is printed here, too: names of failing tests
-    /// alone are quickly printed by anyone.
-    fn resembles(&self, red: &Red) -> bool {
-        2 * red.shape.intersection(&self.shape).count() >= red.shape.len()
+    /// Whether most of the output around the failures on the base is here too: the names of failing tests alone are
+    /// easily printed.
+    fn resembles(&self, base: &BaseFailures) -> bool {
+        2 * base.shape.intersection(&self.shape).count() >= base.shape.len()
     }
 
-    /// How many tests ran, and whether that adds up.
-    pub(crate) fn how_ran(&self) -> Ran {
-        Ran {
+    /// The totals, for comparison with another run.
+    pub(crate) fn totals(&self) -> TestTotals {
+        TestTotals {
             tests: self.ran,
             summaries: self.summaries,
             is_odd: self.is_odd,
@@ -191,8 +195,8 @@ impl CheckResult {
     }
 
     /// The final result, given what fails on the run's base too.
-    pub(super) fn beside(mut self, red: &Red) -> Self {
-        let only_fails = self.report.verdict == GateVerdict::Failed && self.only_fails(red);
+    pub(super) fn beside(mut self, base: &BaseFailures) -> Self {
+        let only_fails = self.report.verdict == GateVerdict::Failed && self.only_fails(base);
         let report = &mut self.report;
         let mut notes: Vec<String> = report.note.take().into_iter().collect();
         if only_fails {
@@ -275,12 +279,12 @@ mod tests {
     }
 
     fn beside(base: &str, merged: &str) -> GateVerdict {
-        let red = Red::from(result(base));
+        let red = BaseFailures::from(result(base));
         result(merged).beside(&red).report.verdict
     }
 
     #[test]
-    fn a_red_base_excuses_what_fails_there_and_nothing_else() {
+    fn red_base_excuses_only_what_fails_there() {
         let red = "FAILED t.py::old\n= 1 failed, 4 passed in 0.1s =";
         assert_eq!(beside(red, red), GateVerdict::Passed);
         assert_eq!(

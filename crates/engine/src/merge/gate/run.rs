@@ -14,10 +14,10 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Why there is no report: the machine or the sandbox failed, or the check was put down.
+/// Why there is no report: the machine or the sandbox failed, or the check was stopped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GateError {
-    #[error("the check was put down")]
+    #[error("the check was stopped")]
     Stopped,
     #[error(transparent)]
     Git(#[from] git::GitError),
@@ -31,7 +31,7 @@ pub(super) enum GateError {
 pub(super) struct Gate<'a> {
     pub(super) entry: &'a Entry,
     pub(super) command: String,
-    /// Build output of earlier ones, to itself while it runs.
+    /// Build output of earlier gates, not shared while this one runs.
     pub(super) cache: BuildCache,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -41,13 +41,13 @@ impl From<GateError> for Failure {
         match error {
             GateError::Stopped => Self::Stopped,
             GateError::Git(error) | GateError::Checkout(WorktreeError::Git(error)) => error.into(),
-            other => Self::Transient(other.to_string()),
+            other => Self::transient(other),
         }
     }
 }
 
 impl Gate<'_> {
-    /// This check on a commit, as what it said is remembered.
+    /// The key of this check on a commit in [`EarlierChecks`](super::EarlierChecks).
     pub(super) fn on(&self, commit: &CommitId) -> (String, CommitId, String) {
         (
             self.entry.branch.details.hub.clone(),
@@ -56,18 +56,18 @@ impl Gate<'_> {
         )
     }
 
-    /// The check on one tree. The checkout is removed whatever happens.
+    /// Runs the check on one tree. The checkout is always removed.
     pub(super) async fn run(&self, commit: &CommitId, place: PathBuf, log: PathBuf) -> Result<CheckResult, GateError> {
         let (hub, at, checkout) = (self.entry.branch.hub.clone(), commit.clone(), place.clone());
         let finished = match blocking(move || hub.add_worktree(&checkout, &WorktreeStart::At(at))).await {
             Ok(_) => self.run_in(&place, &log).await,
             Err(error @ WorktreeError::Occupied { .. }) => return Err(error.into()),
-            // A part of it may be there: it goes as a whole one does.
+            // A partial checkout is removed like a complete one.
             Err(error) => Err(error.into()),
         };
         let hub = self.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
-            tracing::warn!(%error, "the checkout of a gate could not be removed");
+            tracing::warn!(%error, "could not remove a gate's checkout");
         }
         finished
     }

@@ -1,4 +1,4 @@
-//! How much of a repository's own history would be flagged: a measurement, run by hand.
+//! A measurement, run by hand: the share of a repository's history that would be flagged.
 
 use super::{Inspection, Scope};
 use domain::plan::PlanDocument;

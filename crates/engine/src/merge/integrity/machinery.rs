@@ -1,156 +1,36 @@
-//! What decides the check besides the code it is about: the files its command names, and what a runner reads or loads
-//! by itself.
+//! What decides a check besides the code under test: the files its command names, and what a runner reads or loads by
+//! itself.
+
+mod commands;
+mod known;
 
 use super::{documents, test_files};
+use commands::{is_program, is_script, is_word, named_in, run_by};
+use known::{Family, RUNNER_FILES, RUNNER_PREFIXES, SHADOWED, WORDS};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Scripts that are followed from one to the next.
 const SCRIPTS: usize = 64;
 
-/// What a path is to the check.
+/// The part a path plays in the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Its command runs it, directly or by a script.
+    /// The command runs it, directly or through a script.
     Check,
     /// A runner reads or loads it by itself.
     Runner,
 }
 
-/// The worlds whose runners are known, each with the words that show that a check is of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Family {
-    Python,
-    JavaScript,
-    Rust,
-    Other,
-}
-
-const WORDS: [(Family, &[&str]); 4] = [
-    (
-        Family::Python,
-        &[
-            "python", "python3", "pytest", "py.test", "tox", "nox", "unittest", "coverage", "poetry", "uv", "hatch",
-            "pdm",
-        ],
-    ),
-    (
-        Family::JavaScript,
-        &[
-            "node", "npm", "npx", "yarn", "pnpm", "bun", "deno", "jest", "mocha", "vitest", "ava", "karma", "tap",
-        ],
-    ),
-    (Family::Rust, &["cargo", "rustc", "nextest"]),
-    (
-        Family::Other,
-        &[
-            "rspec", "bundle", "rake", "phpunit", "composer", "gradle", "gradlew", "mvn", "bazel",
-        ],
-    ),
-];
-
-/// Names of files that a runner finds by itself, in any directory.
-const RUNNER_FILES: [(Family, &[&str]); 4] = [
-    (
-        Family::Python,
-        &[
-            "conftest.py",
-            "pytest.ini",
-            ".pytest.ini",
-            "tox.ini",
-            "noxfile.py",
-            "sitecustomize.py",
-            "usercustomize.py",
-            ".coveragerc",
-            "pytest.toml",
-            ".pytest.toml",
-        ],
-    ),
-    (
-        Family::JavaScript,
-        &[
-            ".npmrc",
-            ".yarnrc",
-            ".yarnrc.yml",
-            ".pnp.cjs",
-            ".taprc",
-            "bunfig.toml",
-            ".env.test",
-        ],
-    ),
-    (
-        Family::Rust,
-        &["build.rs", "rust-toolchain", "rust-toolchain.toml", "nextest.toml"],
-    ),
-    (
-        Family::Other,
-        &[
-            ".rspec",
-            "phpunit.xml",
-            "phpunit.xml.dist",
-            ".bazelrc",
-            "gradle.properties",
-            "init.gradle",
-        ],
-    ),
-];
-
-/// Beginnings of such names.
-const RUNNER_PREFIXES: [(Family, &[&str]); 1] = [(
-    Family::JavaScript,
-    &[
-        "jest.config.",
-        "jest.setup.",
-        "setupTests.",
-        ".mocharc",
-        "vitest.config.",
-        "vitest.workspace.",
-        "vite.config.",
-        "karma.conf.",
-        "playwright.config.",
-        "cypress.config.",
-        ".babelrc",
-        "babel.config.",
-        ".nycrc",
-        "ava.config.",
-    ],
-)];
-
-/// Modules that a file of the same name in the repository would be taken for.
-const SHADOWED: [&str; 12] = [
-    "pytest",
-    "_pytest",
-    "unittest",
-    "doctest",
-    "coverage",
-    "tox",
-    "nox",
-    "nose",
-    "pluggy",
-    "runpy",
-    "site",
-    "traceback",
-];
-
-/// Programs that read a file of their own without being told its name.
-const READ_BY_PROGRAMS: [(&str, &[&str]); 6] = [
-    ("make", &["GNUmakefile", "makefile", "Makefile"]),
-    ("gmake", &["GNUmakefile", "makefile", "Makefile"]),
-    ("just", &["justfile", "Justfile", ".justfile"]),
-    ("rake", &["Rakefile", "rakefile"]),
-    ("task", &["Taskfile.yml", "Taskfile.yaml"]),
-    ("npm", &[]),
-];
-
 /// What decides a check.
 pub(super) struct Machinery {
     named: BTreeSet<String>,
     families: BTreeSet<Family>,
-    /// Everything that the check's command and its scripts say.
+    /// The text of the check's command and its scripts.
     text: String,
 }
 
 impl Machinery {
-    /// Of a check command. `exists` knows the files of both trees, `read` those of the earlier one.
+    /// The machinery of a check command. `exists` knows the files of both trees, `read` those of the earlier one.
     pub(super) fn of(command: &str, exists: &dyn Fn(&str) -> bool, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut found = Self {
             named: BTreeSet::new(),
@@ -168,7 +48,7 @@ impl Machinery {
             for path in named_in(&text, &directory, exists, read) {
                 let is_run = run.contains(&path);
                 if is_run && read(&path).is_none() {
-                    // Without it the check could not pass before: it is what the work is to bring.
+                    // Without it the check could not pass before: the work is meant to add it.
                     continue;
                 }
                 let belongs = is_script(&path) || (is_run && !is_program(&path) && !test_files::is_test(&path));
@@ -195,7 +75,7 @@ impl Machinery {
         found
     }
 
-    /// What a path is to the check, if it is anything.
+    /// The part a path plays in the check, if any.
     pub(super) fn part(&self, path: &str) -> Option<Part> {
         let name = path.rsplit('/').next().unwrap_or(path);
         if self.named.contains(path) {
@@ -213,7 +93,7 @@ impl Machinery {
         (named || prefixed || cargo || self.is_loaded(path)).then_some(Part::Runner)
     }
 
-    /// Whether what holds settings of a runner among others is of this check's world.
+    /// Whether a file with settings of a runner, among others, belongs to this check's ecosystem.
     pub(super) fn reads(&self, path: &str) -> bool {
         let family = match path.rsplit('/').next().unwrap_or(path) {
             "Cargo.toml" => Family::Rust,
@@ -224,12 +104,12 @@ impl Machinery {
         self.families.contains(&family)
     }
 
-    /// Everything that the check's command and its scripts say.
+    /// The text of the check's command and its scripts.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether a runner would load the path in place of its own code, or of an installed package.
+    /// Whether a runner would load the path instead of its own code or an installed package.
     fn is_loaded(&self, path: &str) -> bool {
         let mut parts = path.rsplit('/');
         let (name, directory) = (parts.next().unwrap_or(path), parts.next());
@@ -250,103 +130,6 @@ fn is_cargo_configuration(path: &str) -> bool {
         .any(|name| path == *name || path.ends_with(&format!("/{name}")))
 }
 
-/// The files that a text names: from the root, from the directory it lies in, or from a directory that it names.
-fn named_in(
-    text: &str,
-    directory: &str,
-    exists: &dyn Fn(&str) -> bool,
-    read: &dyn Fn(&str) -> Option<String>,
-) -> BTreeSet<String> {
-    let tokens: BTreeSet<&str> = text
-        .split(|letter: char| !is_word(letter))
-        .map(|token| token.trim_start_matches("./").trim_end_matches(['/', '.']))
-        .filter(|token| !token.is_empty() && !token.contains("..") && !token.starts_with('/'))
-        .collect();
-    let mut directories: BTreeSet<&str> = tokens.iter().copied().filter(|token| !token.contains('.')).collect();
-    directories.extend(["", directory]);
-    let mut named = BTreeSet::new();
-    for directory in directories {
-        let below = |name: &str| match directory.is_empty() {
-            true => name.to_owned(),
-            false => format!("{directory}/{name}"),
-        };
-        named.extend(tokens.iter().map(|token| below(token)).filter(|path| exists(path)));
-        for (_, files) in READ_BY_PROGRAMS.iter().filter(|(program, _)| tokens.contains(program)) {
-            // Where there was none, it is what the work is to bring.
-            if files.iter().any(|file| read(&below(file)).is_some()) {
-                named.extend(files.iter().map(|file| below(file)).filter(|path| exists(path)));
-            }
-        }
-    }
-    named
-}
-
-/// The files that a command starts: its programs, and what it gives to an interpreter first.
-fn run_by(command: &str) -> BTreeSet<String> {
-    const INTERPRETERS: [&str; 16] = [
-        "sh", "bash", "dash", "zsh", "ksh", "python", "python3", "node", "ruby", "perl", "php", "deno", "bun",
-        "source", "env", ".",
-    ];
-    let mut run = BTreeSet::new();
-    for command in command.split([';', '&', '|', '(', ')', '\n']) {
-        let mut starts = true;
-        for word in command.split_whitespace().filter(|word| !word.contains('=')) {
-            if !starts || word.starts_with('-') {
-                continue;
-            }
-            run.insert(word.trim_start_matches("./").to_owned());
-            starts = INTERPRETERS.contains(&word.rsplit('/').next().unwrap_or(word));
-        }
-    }
-    run
-}
-
-/// Whether a file that a check runs is more likely what the check is about.
-fn is_program(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
-    let stem = name.split('.').next().unwrap_or(name);
-    let of_code = directory
-        .split('/')
-        .any(|part| ["src", "lib", "app", "cmd"].contains(&part));
-    of_code
-        || [
-            "main", "app", "index", "server", "cli", "program", "hello", "manage", "game", "solution",
-        ]
-        .contains(&stem)
-}
-
-const fn is_word(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '/' | '+' | '@')
-}
-
-/// Whether a file that a script of the check names belongs to the check, and not to the code that it is about.
-fn is_script(path: &str) -> bool {
-    let path = path.to_ascii_lowercase();
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
-    let stem = name.split('.').next().unwrap_or(name);
-    let is_shell = [".sh", ".bash", ".zsh", ".ksh", ".mk", ".bats", ".ps1"]
-        .iter()
-        .any(|end| name.ends_with(end));
-    let is_built_in = ["makefile", "gnumakefile", "justfile", ".justfile", "rakefile"].contains(&name);
-    let of_tools = directory
-        .split('/')
-        .any(|part| ["scripts", "script", "tools", "ci", ".ci", "bin", "hack"].contains(&part));
-    let speaks = [
-        "check",
-        "verify",
-        "runtest",
-        "run_test",
-        "run-test",
-        "testrunner",
-        "expected",
-        "golden",
-    ]
-    .iter()
-    .any(|word| stem.contains(word));
-    is_shell || is_built_in || of_tools || speaks || (test_files::is_test(&path) && name.contains("run"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_check_names_is_followed_and_the_code_it_is_about_is_not() {
+    fn scripts_of_a_check_are_followed_and_code_under_test_is_not() {
         let files = [
             (
                 "test.sh",
@@ -391,12 +174,12 @@ mod tests {
         assert_eq!(found.part("test.sh"), Some(Part::Check));
         assert_eq!(found.part("src/app.py"), None);
         assert_eq!(found.part("deep/conftest.py"), Some(Part::Runner));
-        // Another world's runner has no say here.
+        // A runner of another ecosystem does not count.
         assert_eq!(found.part("jest.config.js"), None);
     }
 
     #[test]
-    fn a_runner_is_not_replaced_by_a_module_of_its_name() {
+    fn modules_that_shadow_a_runner_belong_to_it() {
         let found = machinery("python3 -m unittest", &[]);
         for path in [
             "unittest.py",
@@ -415,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_looks_at_is_not_what_it_is_decided_by() {
+    fn files_that_a_command_only_reads_do_not_decide_it() {
         let named =
             |command: &str, files: &[(&str, &str)]| machinery(command, files).named.into_iter().collect::<Vec<_>>();
         let files = [
@@ -437,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_make_file_that_is_read_before_the_other_belongs_to_the_check() {
+    fn a_make_file_that_takes_precedence_belongs_to_the_check() {
         let found = machinery("make test", &[("Makefile", "test:\n\t./run"), ("GNUmakefile", "")]);
         assert_eq!(found.part("GNUmakefile"), Some(Part::Check));
     }

@@ -1,17 +1,17 @@
-//! What a task may touch, as its plan says.
+//! The paths that a plan gives to a task.
 
 use domain::plan::PlannedTask;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// How a path stands to a task.
+/// Whose a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// The plan names it as this task's.
-    Named,
-    /// The plan names others.
-    Outside,
-    /// The plan names no path for the task.
-    Unsaid,
+pub(super) enum Ownership {
+    /// The plan gives it to this task.
+    Own,
+    /// The plan gives other paths to this task.
+    Others,
+    /// The plan gives no paths to this task.
+    Unspecified,
 }
 
 /// The paths that a plan names for a task.
@@ -20,7 +20,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// Of a task, with the paths that all tasks share. A path without a wildcard names what is below it, too.
+    /// The scope of a task, with the paths that all tasks share. A path without a wildcard includes everything below it.
     pub(super) fn of(task: &PlannedTask, shared: &[String]) -> Self {
         let paths = &task.paths;
         let own: Vec<&String> = [&paths.owns, &paths.shared, &paths.creates]
@@ -34,7 +34,7 @@ impl Scope {
         for path in own.into_iter().chain(shared) {
             let path = path.trim_start_matches("./").trim_end_matches('/');
             for pattern in [path.to_owned(), format!("{path}/**")] {
-                // What is no pattern names nothing; the plan's own check has said so.
+                // An invalid pattern matches nothing; the check of the plan has reported it.
                 if let Ok(glob) = GlobBuilder::new(&pattern).literal_separator(true).build() {
                     globs.add(glob);
                 }
@@ -45,12 +45,12 @@ impl Scope {
         }
     }
 
-    /// How a path stands to the task.
-    pub(super) fn standing(&self, path: &str) -> Standing {
+    /// Whose the path is, for this task.
+    pub(super) fn ownership(&self, path: &str) -> Ownership {
         match &self.named {
-            None => Standing::Unsaid,
-            Some(named) if named.is_match(path) => Standing::Named,
-            Some(_) => Standing::Outside,
+            None => Ownership::Unspecified,
+            Some(named) if named.is_match(path) => Ownership::Own,
+            Some(_) => Ownership::Others,
         }
     }
 }
@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_named_by_itself_by_its_directory_or_by_a_pattern() {
+    fn scope_matches_paths_directories_and_patterns() {
         let scope_of_task = scope(&["src", "tests/*.py", "./docs/a.md"]);
         for named in ["src/a/b.rs", "tests/a.py", "docs/a.md", "Cargo.lock"] {
-            assert_eq!(scope_of_task.standing(named), Standing::Named, "{named}");
+            assert_eq!(scope_of_task.ownership(named), Ownership::Own, "{named}");
         }
         for outside in ["test.sh", "tests/deep/a.py", "srcs/a"] {
-            assert_eq!(scope_of_task.standing(outside), Standing::Outside, "{outside}");
+            assert_eq!(scope_of_task.ownership(outside), Ownership::Others, "{outside}");
         }
-        assert_eq!(scope(&[]).standing("src/a"), Standing::Unsaid);
+        assert_eq!(scope(&[]).ownership("src/a"), Ownership::Unspecified);
     }
 }

@@ -1,9 +1,9 @@
-//! An external program that merges by syntax, where one is installed: run in the sandbox on the three versions of one
+//! An external program that merges by syntax, where one is installed. It runs in the sandbox on the three versions of one
 //! file and nothing else.
 //!
-//! What it makes is right less often than it is clean, so it is asked only where the merged tree is checked after it.
+//! A clean result is not always right, so it is asked only where a check command judges the merged tree.
 
-use super::{Ladder, OpenFile, OpenText, place};
+use super::{ConflictResolver, OpenFile, OpenText, output_file};
 use crate::{context::blocking, merge::Failure, settings::MergeSettings};
 use domain::merge::{Decision, Layer};
 use git::Version;
@@ -15,14 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How much of a failed driver's output is recorded.
+/// Bytes of a failed driver's output that are recorded.
 const KEPT_OUTPUT_BYTES: usize = 500;
 const OUTPUT_BYTES: usize = 16 << 10;
-/// The longest ending of a name that the driver's files are given.
+/// The longest file extension that the driver's files keep.
 const ENDING_BYTES: usize = 16;
 
-impl Ladder<'_> {
-    /// The whole file as the driver merges it, if there is one and it decides every hunk.
+impl ConflictResolver<'_> {
+    /// The whole file as the driver merges it, if one is installed and resolves every hunk.
     pub(super) async fn driven(&self, file: &OpenFile, text: &OpenText) -> Result<Option<Vec<u8>>, Failure> {
         let Some(name) = self
             .settings
@@ -33,28 +33,28 @@ impl Ladder<'_> {
             return Ok(None);
         };
         let Some(program) = installed(name) else {
-            // The one that is asked by default is not on most machines, and nobody waits for it.
+            // The default driver is missing on most machines; that is not worth a record.
             if self.settings.driver != MergeSettings::default().driver {
-                let reason = format!("the program {name} of merge.driver is not there, or is no program");
+                let reason = format!("the program {name} of merge.driver is missing or not executable");
                 self.record_file(&file.path, Layer::Driver, Decision::Failed, reason)
                     .await?;
             }
             return Ok(None);
         };
-        if !self.merger.entry.branch.is_gated() {
-            let reason = format!("{name} was not asked: the run has no check command that would judge what it makes");
+        if !self.active.entry.branch.is_gated() {
+            let reason = format!("{name} was not asked: the run has no check command to judge its result");
             self.record_file(&file.path, Layer::Driver, Decision::Declined, reason)
                 .await?;
             return Ok(None);
         }
         let made = match self.drive(&program, file).await? {
-            Ok(content) => self.may_stand(file, text, content).await?,
+            Ok(content) => self.accept(file, text, content).await?,
             Err(why) => Err(why),
         };
         let hunks = text.hunks.hunks().count();
         match made {
             Ok(content) => {
-                let reason = format!("{name} merged the file by its syntax, {hunks} conflicting places in it");
+                let reason = format!("{name} merged the file by its syntax, with {hunks} conflicting hunks");
                 self.record_file(&file.path, Layer::Driver, Decision::Resolved, reason)
                     .await?;
                 Ok(Some(content))
@@ -67,16 +67,16 @@ impl Ladder<'_> {
         }
     }
 
-    /// Runs it; in words, why there is no result.
+    /// Runs it; the error says why there is no result.
     async fn drive(&self, program: &Path, file: &OpenFile) -> Result<Result<Vec<u8>, String>, Failure> {
-        let merger = self.merger;
-        let directory = merger.entry.branch.context.layout.driver(
-            merger.entry.branch.details.id,
-            merger.entry.merge.id,
-            merger.entry.branch.lock.fence(),
+        let active = self.active;
+        let directory = active.entry.branch.context.layout.driver(
+            active.entry.branch.details.id,
+            active.entry.merge.id,
+            active.entry.branch.lock.fence(),
         );
         let names = Names::of(&file.path, &directory);
-        let (hub, conflicting, written) = (merger.entry.branch.hub.clone(), file.file.clone(), names.clone());
+        let (hub, conflicting, written) = (active.entry.branch.hub.clone(), file.file.clone(), names.clone());
         let sides = blocking(move || -> Result<[Vec<u8>; 2], Failure> {
             let read =
                 |version: &Option<Version>| version.as_ref().map_or(Ok(Vec::new()), |own| hub.read_blob(&own.blob));
@@ -87,14 +87,14 @@ impl Ladder<'_> {
             );
             written
                 .write([&base, &ours, &theirs])
-                .map_err(|error| Failure::Transient(error.to_string()))?;
+                .map_err(|error| Failure::transient(error))?;
             Ok([ours, theirs])
         })
         .await?;
         let result = self.drive_in(program, file, &names).await;
         let removed = blocking(move || remove(&directory)).await;
         if let Err(error) = removed {
-            tracing::warn!(%error, "the directory of a driver could not be removed");
+            tracing::warn!(%error, "could not remove a driver's directory");
         }
         Ok(match result? {
             Ok(content) if sides.contains(&content) => Err("it kept one side and dropped the other".to_owned()),
@@ -108,7 +108,7 @@ impl Ladder<'_> {
         file: &OpenFile,
         names: &Names,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
-        let context = &self.merger.entry.branch.context;
+        let context = &self.active.entry.branch.context;
         let arguments = self
             .settings
             .driver
@@ -121,7 +121,7 @@ impl Ladder<'_> {
         let mut job = Job::new(argv, names.directory.clone());
         job.time_limit = self.settings.driver_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
-        // What is beneath /usr every room sees; a program from elsewhere is granted by itself.
+        // Every sandbox sees /usr; a program elsewhere is granted separately.
         if !program.canonicalize().is_ok_and(|real| real.starts_with("/usr")) {
             job.extra_read_only.push(program.to_path_buf());
         }
@@ -137,11 +137,11 @@ impl Ladder<'_> {
                     true => names.output.clone(),
                     false => names.ours.clone(),
                 };
-                let content = blocking(move || place::read_file(&directory, result.as_bytes(), most)).await;
+                let content = blocking(move || output_file::read_file(&directory, result.as_bytes(), most)).await;
                 return Ok(content.map_err(|error| format!("its result can't be read: {error}")));
             }
             Exit::Cancelled => return Err(self.interrupted()),
-            Exit::Code(code) => format!("it left the conflict, with exit code {code}"),
+            Exit::Code(code) => format!("it left the conflict open, with exit code {code}"),
             Exit::Signal(signal) => format!("signal {signal} ended it"),
             Exit::OverLimit(limit) => format!("it was killed: {limit}"),
             Exit::TimedOut => {
@@ -149,7 +149,7 @@ impl Ladder<'_> {
                 format!("it was ended after {limit_s} s (limit merge.driver_s)")
             }
         };
-        let output = place::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
+        let output = output_file::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
         Ok(Err(match output.trim().is_empty() {
             true => how,
             false => format!("{how}; its output ends with: {}", output.trim()),
@@ -157,7 +157,7 @@ impl Ladder<'_> {
     }
 }
 
-/// What the files in the driver's directory are called: by their role, with the ending that tells the language.
+/// Names of the files in the driver's directory: their role, with the extension of the language.
 #[derive(Clone)]
 struct Names {
     directory: PathBuf,
@@ -192,7 +192,7 @@ impl Names {
         fs::write(self.directory.join(&self.theirs), theirs)
     }
 
-    /// An argument with its placeholders filled. The path comes last: it may hold the word of another.
+    /// An argument with its placeholders filled. The path comes last: it may contain another placeholder.
     fn filled(&self, argument: &str, path: &str) -> String {
         argument
             .replace("{base}", &self.base)
@@ -210,7 +210,7 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Where a program is: at its own absolute path, or in an absolute directory of this process's `PATH`.
+/// The path of a program: its own absolute path, or one in an absolute directory of this process's `PATH`.
 fn installed(name: &str) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         path.metadata()
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_keep_the_ending_that_tells_the_language() {
+    fn files_keep_the_extension_of_the_language() {
         let directory = Path::new("/x");
         assert_eq!(Names::of("src/a.rs", directory).theirs, "theirs.rs");
         assert_eq!(Names::of("Makefile", directory).base, "base");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_found_by_name_or_absolute_path() {
+    fn programs_are_found_by_name_or_absolute_path() {
         assert!(installed("sh").is_some_and(|path| path.is_absolute()));
         assert!(installed("/bin/sh").is_some());
         assert_eq!(installed("./sh"), None);

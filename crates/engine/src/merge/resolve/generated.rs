@@ -1,9 +1,9 @@
-//! Files that nobody writes by hand: both sides' lines of those that are only appended to, and a command, in the
-//! sandbox, for those that are made from others.
+//! Files that tools write: both sides' lines for those that are only appended to, and a command in the sandbox for those that
+//! are generated from others.
 //!
-//! The command runs in a throwaway checkout of the merge with everything else decided. Only the file is taken from it.
+//! The command runs in a throwaway checkout of the merge with everything else resolved. Only the file is taken from it.
 
-use super::{Ladder, OpenFile, Standing, place};
+use super::{ConflictResolver, FileState, OpenFile, output_file};
 use crate::{
     context::blocking,
     merge::{Failure, build_caches::BuildCache},
@@ -14,42 +14,42 @@ use git::{ConflictFile, ConflictKind, RepoPath, Resolution, Version, WorktreeSta
 use sandbox::{Exit, Job};
 use std::{collections::BTreeMap, path::Path};
 
-/// How much of a failed command's output is recorded: its end, where tools say what is wrong.
+/// Bytes of a failed command's output that are recorded: its end, where tools report errors.
 const KEPT_OUTPUT_BYTES: usize = 2 << 10;
 const OUTPUT_BYTES: usize = 64 << 10;
 
-/// A file that is made anew once everything else is decided.
+/// A file that a command generates again once everything else is resolved.
 pub(super) struct Regeneration<'a> {
     pub(super) file: &'a OpenFile,
-    /// The branch's version, which the command begins with.
+    /// The branch's version, which the command starts from.
     begin: &'a Version,
     command: &'a str,
 }
 
 impl Regeneration<'_> {
-    /// What the worker is told where other files stay open.
+    /// The reason for the worker where other files are open.
     pub(super) fn for_the_worker(&self) -> String {
         format!(
-            "it is a generated file: once everything else is decided, make it anew with `{}`",
+            "it is a generated file: once everything else is resolved, generate it again with `{}`",
             self.command
         )
     }
 }
 
-impl Ladder<'_> {
-    /// What the rule makes of a file; `None` where it does not apply to what meets there.
+impl ConflictResolver<'_> {
+    /// Applies the rule to a file; `None` where it does not apply to this kind of conflict.
     pub(super) async fn by_rule<'a>(
         &'a self,
         file: &'a OpenFile,
         rule: &'a GeneratedRule,
-    ) -> Result<Option<Standing<'a>>, Failure> {
+    ) -> Result<Option<FileState<'a>>, Failure> {
         match (&rule.how, file.file.kind) {
             (Generation::Union, ConflictKind::Content | ConflictKind::AddAdd) => self.union(file, rule).await,
             (Generation::Command(command), ConflictKind::Content | ConflictKind::AddAdd | ConflictKind::Binary) => {
                 let begin = file.file.ours.as_ref().filter(|version| version.is_file());
-                Ok(begin.map(|begin| Standing::Awaits(Regeneration { file, begin, command })))
+                Ok(begin.map(|begin| FileState::AwaitsCommand(Regeneration { file, begin, command })))
             }
-            // Whether, where or as what the file exists is no question of its lines, and nothing that can be generated.
+            // Whether, where or as what the file exists is not a matter of its lines, and can't be generated.
             (
                 Generation::Union | Generation::Command(_),
                 ConflictKind::ModifyDelete
@@ -62,18 +62,18 @@ impl Ladder<'_> {
         }
     }
 
-    async fn union<'a>(&self, file: &OpenFile, rule: &GeneratedRule) -> Result<Option<Standing<'a>>, Failure> {
-        let (hub, conflicting) = (self.merger.entry.branch.hub.clone(), file.file.clone());
+    async fn union<'a>(&self, file: &OpenFile, rule: &GeneratedRule) -> Result<Option<FileState<'a>>, Failure> {
+        let (hub, conflicting) = (self.active.entry.branch.hub.clone(), file.file.clone());
         let joined = match (blocking(move || hub.union(&conflicting)).await?, &file.text) {
-            (Some(content), Ok(text)) => self.may_stand(file, text, content).await?,
-            (Some(content), Err(_)) => self.is_whole(&file.file, content).await?,
-            // Too large for a merge of the whole, but its hunks are known.
+            (Some(content), Ok(text)) => self.accept(file, text, content).await?,
+            (Some(content), Err(_)) => self.check_content(&file.file, content).await?,
+            // Too large for a merge of the whole file, but its hunks are known.
             (None, Ok(text)) => {
                 let both: Vec<String> = text.hunks.hunks().map(both_sides).collect();
                 self.whole(file, text, &both.iter().map(String::as_str).collect::<Vec<_>>())
                     .await?
             }
-            (None, Err(_)) => Err("a version is no text, or too large for a merge by lines".to_owned()),
+            (None, Err(_)) => Err("a version is not text, or too large for a merge by lines".to_owned()),
         };
         let files = &rule.files;
         match joined {
@@ -81,7 +81,7 @@ impl Ladder<'_> {
                 let reason = format!("both sides' lines are kept, by the rule for {files}");
                 self.record_file(&file.path, Layer::Generated, Decision::Resolved, reason)
                     .await?;
-                Ok(Some(Standing::Decided(Resolution::Content(content))))
+                Ok(Some(FileState::Decided(Resolution::Content(content))))
             }
             Err(why) => {
                 let reason = format!("the union by the rule for {files} failed: {why}");
@@ -92,7 +92,7 @@ impl Ladder<'_> {
         }
     }
 
-    /// Makes the files anew and adds them to what is decided; returns those that could not be made, with why.
+    /// Generates the files again and adds them to the resolved ones. Returns those that failed, with the reason.
     pub(super) async fn regenerate<'a>(
         &self,
         decided: &mut Vec<(RepoPath, Resolution)>,
@@ -105,32 +105,32 @@ impl Ladder<'_> {
             Ok(tree) => tree,
             Err(why) => return Ok(awaiting.iter().map(|one| (&one.file.file, why.clone())).collect()),
         };
-        let merger = self.merger;
-        let context = &merger.entry.branch.context;
-        let cache = merger
+        let active = self.active;
+        let context = &active.entry.branch.context;
+        let cache = active
             .entry
             .branch
             .gates
             .build_caches
-            .take(&context.layout.build_cache(&merger.entry.branch.details.hub));
+            .take(&context.layout.build_cache(&active.entry.branch.details.hub));
         let place = context.layout.regeneration(
-            merger.entry.branch.details.id,
-            merger.entry.merge.id,
-            merger.entry.branch.lock.fence(),
+            active.entry.branch.details.id,
+            active.entry.merge.id,
+            active.entry.branch.lock.fence(),
         );
-        let stamp = context.stamp("The merge that generated files are made from".into());
+        let stamp = context.stamp("Merge that generated files are made from".into());
         let parents = [self.conflict.tip.clone(), self.conflict.theirs.clone()];
-        let (hub, checkout) = (merger.entry.branch.hub.clone(), place.clone());
+        let (hub, checkout) = (active.entry.branch.hub.clone(), place.clone());
         blocking(move || {
             let commit = hub.commit_tree(&tree, &parents, &stamp)?;
             hub.add_worktree(&checkout, &WorktreeStart::At(commit))
         })
         .await
-        .map_err(|error| Failure::Transient(error.to_string()))?;
+        .map_err(|error| Failure::transient(error))?;
         let made = self.regenerate_in(&place, &cache, decided, awaiting).await;
-        let hub = merger.entry.branch.hub.clone();
+        let hub = active.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
-            tracing::warn!(%error, "the checkout of a regeneration could not be removed");
+            tracing::warn!(%error, "could not remove a regeneration's checkout");
         }
         made
     }
@@ -160,13 +160,13 @@ impl Ladder<'_> {
             let (path, command) = (&one.file.path, one.command);
             match made {
                 Ok(content) => {
-                    let reason = format!("made anew from the merged tree by `{command}`");
+                    let reason = format!("generated again from the merged tree by `{command}`");
                     self.record_file(path, Layer::Generated, Decision::Resolved, reason)
                         .await?;
                     decided.push((one.file.file.path.clone(), Resolution::Content(content)));
                 }
                 Err(why) => {
-                    let reason = format!("`{command}` did not make it anew: {why}");
+                    let reason = format!("`{command}` did not generate it again: {why}");
                     self.record_file(path, Layer::Generated, Decision::Failed, &reason)
                         .await?;
                     open.push((&one.file.file, reason));
@@ -176,11 +176,11 @@ impl Ladder<'_> {
         Ok(open)
     }
 
-    /// Runs the command; in words, why it made nothing.
+    /// Runs the command; the error says why it generated nothing.
     async fn run(&self, command: &str, place: &Path, cache: &BuildCache) -> Result<Result<(), String>, Failure> {
-        let (context, details) = (&self.merger.entry.branch.context, &self.merger.entry.branch.details);
+        let (context, details) = (&self.active.entry.branch.context, &self.active.entry.branch.details);
         let mut job = Job::shell(command, place.to_path_buf());
-        job.hub = Some(self.merger.entry.branch.hub.path().to_path_buf());
+        job.hub = Some(self.active.entry.branch.hub.path().to_path_buf());
         job.time_limit = self.settings.regenerate_limit;
         job.output_limit_bytes = OUTPUT_BYTES;
         job.extra_read_only = context.extra_read_only(&details.workspace_path);
@@ -192,7 +192,7 @@ impl Ladder<'_> {
         }
         job.cancel = self.over.clone();
         let finished = context.sandbox.run(job).await;
-        let finished = finished.map_err(|error| Failure::Transient(error.to_string()))?;
+        let finished = finished.map_err(|error| Failure::transient(error))?;
         let how = match finished.exit {
             Exit::Code(0) => return Ok(Ok(())),
             Exit::Cancelled => return Err(self.interrupted()),
@@ -204,7 +204,7 @@ impl Ladder<'_> {
                 self.settings.regenerate_limit.as_secs()
             ),
         };
-        let output = place::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
+        let output = output_file::end_of(&finished.output_head_tail, KEPT_OUTPUT_BYTES);
         Ok(Err(match output.trim().is_empty() {
             true => how,
             false => format!("{how}; its output ends with:\n{output}"),
@@ -213,9 +213,9 @@ impl Ladder<'_> {
 
     async fn made(&self, checkout: &Path, file: &ConflictFile) -> Result<Result<Vec<u8>, String>, Failure> {
         let (checkout, path, most) = (checkout.to_path_buf(), file.path.clone(), self.settings.file_bytes);
-        match blocking(move || place::read_file(&checkout, path.as_bytes(), most)).await {
-            Ok(content) => self.is_whole(file, content).await,
-            Err(error) => Ok(Err(format!("what it left can't be read: {error}"))),
+        match blocking(move || output_file::read_file(&checkout, path.as_bytes(), most)).await {
+            Ok(content) => self.check_content(file, content).await,
+            Err(error) => Ok(Err(format!("its result can't be read: {error}"))),
         }
     }
 }

@@ -1,25 +1,24 @@
-//! Deciding a conflict, file by file, layer by layer: generated files by their rule, hunks that were decided before,
-//! an external driver that knows the syntax, a model and a stronger one after it. What stays open goes back to the
-//! task's own worker, all of it at once.
+//! Resolves a conflict, file by file and layer by layer: generated files by their rule, hunks that were resolved before, an
+//! external driver that knows the syntax, a model, a stronger model. Open files go back to the task's worker together.
 //!
-//! Each layer is a file here and names itself in the record. What is decided is put in mechanically; a decline keeps
-//! the conflict, and nobody's side is ever taken to end one.
+//! Each layer is a file here and names itself in the record. Resolutions are inserted mechanically. A decline keeps the
+//! conflict; a side is never chosen just to end one.
 
-mod answered;
+mod describe;
 mod driver;
+mod files;
 mod generated;
 mod model;
-mod place;
-mod read;
+mod output_file;
+mod person_answers;
 mod remembered;
-mod words;
 
-use super::{Failure, entry::Merger};
+use super::{Failure, entry::ActiveMerge};
 use crate::{context::blocking, settings::MergeSettings};
 use domain::merge::{Decision, Layer};
+use files::{OpenFile, OpenText};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
-use read::{OpenFile, OpenText};
 use std::time::Duration;
 use store::{
     resolution::{EarlierDecision, ResolutionRow},
@@ -28,48 +27,48 @@ use store::{
 use telemetry::TraceContext;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether the merge goes on while its conflict is resolved.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to check that the merge goes on while its conflict is resolved.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of a conflict.
+/// The result for a conflict.
 pub(super) enum Resolved {
-    /// Every path is decided; this tree holds both sides.
+    /// Every path is resolved; the tree with both sides.
     Tree(TreeId),
-    /// Somebody declined, or nobody could be asked: the conflict stands, for the reasons given, a line for each file.
+    /// The conflict is open, for these reasons, a line for each file.
     Undecided(String),
 }
 
-/// Where a file stands after its layers.
-enum Standing<'a> {
-    /// It is decided.
+/// The state of a file after its layers.
+enum FileState<'a> {
+    /// It is resolved.
     Decided(git::Resolution),
-    /// It is made anew once everything else is decided.
-    Awaits(Regeneration<'a>),
-    /// Nobody decided it, for this reason.
+    /// A command generates it again once everything else is resolved.
+    AwaitsCommand(Regeneration<'a>),
+    /// It is open, for this reason.
     Open(String),
 }
 
-/// One conflict on its way through the layers.
-struct Ladder<'a> {
-    merger: &'a Merger,
+/// Takes one conflict through the layers.
+struct ConflictResolver<'a> {
+    active: &'a ActiveMerge,
     settings: &'a MergeSettings,
     conflict: &'a Conflict,
     task: TaskDetails,
-    /// What models decided in earlier rounds of this merge, the latest first.
+    /// Decisions of models in earlier rounds of this merge, the latest first.
     earlier: Vec<EarlierDecision>,
     trace: &'a TraceContext,
-    /// The merge has ended, or the process is being stopped: what is under way for it ends.
+    /// Cancelled when the merge has ended or the process stops.
     over: CancellationToken,
 }
 
-impl Merger {
-    /// Asks the layers about every file. What was decided stays recorded, whatever became of the others.
+impl ActiveMerge {
+    /// Asks the layers about every file. Each resolution stays recorded, whatever the result for the others.
     pub(super) async fn resolve(&self, conflict: &Conflict, trace: &TraceContext) -> Result<Resolved, Failure> {
         let context = &self.entry.branch.context;
         let earlier = context.store.begin_round(self.entry.hold());
         let over = context.drain.child_token();
-        let ladder = Ladder {
-            merger: self,
+        let resolver = ConflictResolver {
+            active: self,
             over: over.clone(),
             settings: context.merge_settings(&self.entry.branch.details.workspace_path),
             conflict,
@@ -85,11 +84,11 @@ impl Merger {
             self.until_over().await;
             over.cancel();
         };
-        let mut climbing = std::pin::pin!(ladder.climb());
-        // What is under way is ended, not dropped: it gives back what it holds.
+        let mut resolving = std::pin::pin!(resolver.resolve_all());
+        // Work in progress is ended, not dropped, so that it releases what it holds.
         tokio::select! {
-            resolved = &mut climbing => resolved,
-            () = watched => climbing.await,
+            resolved = &mut resolving => resolved,
+            () = watched => resolving.await,
         }
     }
 
@@ -97,16 +96,16 @@ impl Merger {
     async fn until_over(&self) {
         let store = &self.entry.branch.context.store;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             match store.is_merging(self.entry.hold()).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => tracing::debug!(%error, "whether a merge goes on could not be read"),
+                Err(error) => tracing::debug!(%error, "could not check whether the merge goes on"),
             }
         }
     }
 
-    /// Whether what stays open goes back to the task's worker.
+    /// Whether open files go back to the task's worker.
     pub(super) fn asks_the_worker(&self) -> bool {
         let context = &self.entry.branch.context;
         context
@@ -115,23 +114,23 @@ impl Merger {
     }
 }
 
-impl Ladder<'_> {
-    /// What it means that something was ended in the middle.
+impl ConflictResolver<'_> {
+    /// The failure of work that was cancelled.
     fn interrupted(&self) -> Failure {
-        match self.merger.entry.branch.context.drain.is_cancelled() {
+        match self.active.entry.branch.context.drain.is_cancelled() {
             true => Failure::Stopped,
             false => Failure::NotOurs,
         }
     }
 
-    async fn climb(&self) -> Result<Resolved, Failure> {
+    async fn resolve_all(&self) -> Result<Resolved, Failure> {
         let files = self.read().await?;
         let (mut decided, mut awaiting, mut open) = (Vec::new(), Vec::new(), Vec::new());
         for file in &files {
-            match self.stand(file).await? {
-                Standing::Decided(resolution) => decided.push((file.file.path.clone(), resolution)),
-                Standing::Awaits(regeneration) => awaiting.push(regeneration),
-                Standing::Open(why) => open.push((&file.file, why)),
+            match self.resolve_file(file).await? {
+                FileState::Decided(resolution) => decided.push((file.file.path.clone(), resolution)),
+                FileState::AwaitsCommand(regeneration) => awaiting.push(regeneration),
+                FileState::Open(why) => open.push((&file.file, why)),
             }
         }
         if open.is_empty() && !awaiting.is_empty() {
@@ -140,22 +139,22 @@ impl Ladder<'_> {
             open.extend(awaiting.into_iter().map(|one| (&one.file.file, one.for_the_worker())));
         }
         if !open.is_empty() {
-            return self.left_open(open).await;
+            return self.return_open(open).await;
         }
         match self.assemble(decided).await? {
             Ok(tree) => Ok(Resolved::Tree(tree)),
             Err(unresolved) => {
                 let paths: Vec<String> = self.conflict.paths().iter().map(RepoPath::to_string).collect();
-                self.hand_over(&paths.join(", "), &unresolved).await?;
+                self.record_worker(&paths.join(", "), &unresolved).await?;
                 Ok(Resolved::Undecided(unresolved))
             }
         }
     }
 
-    /// The layers for one file. An answer of a person's, where there is one, goes before all of them.
-    async fn stand<'a>(&'a self, file: &'a OpenFile) -> Result<Standing<'a>, Failure> {
+    /// Asks the layers about one file. A person's answer, where there is one, comes before all of them.
+    async fn resolve_file<'a>(&'a self, file: &'a OpenFile) -> Result<FileState<'a>, Failure> {
         if let Some(decided) = self.answered(file).await? {
-            return Ok(Standing::Decided(decided));
+            return Ok(FileState::Decided(decided));
         }
         if let Some(rule) = self.settings.rule_for(&file.path)
             && let Some(standing) = self.by_rule(file, rule).await?
@@ -164,12 +163,12 @@ impl Ladder<'_> {
         }
         match (file.file.kind, &file.text) {
             (ConflictKind::Content | ConflictKind::AddAdd | ConflictKind::Binary, _)
-                if words::is_lock_file(&file.path) =>
+                if describe::is_lock_file(&file.path) =>
             {
-                Ok(Standing::Open(words::lock_file(&file.path)))
+                Ok(FileState::Open(describe::lock_file(&file.path)))
             }
             (ConflictKind::Content, Ok(text)) => self.by_hunk(file, text).await,
-            (ConflictKind::Content, Err(why)) => Ok(Standing::Open(why.clone())),
+            (ConflictKind::Content, Err(why)) => Ok(FileState::Open(why.clone())),
             (
                 ConflictKind::AddAdd
                 | ConflictKind::ModifyDelete
@@ -179,23 +178,23 @@ impl Ladder<'_> {
                 | ConflictKind::Submodule
                 | ConflictKind::Other,
                 _,
-            ) => Ok(Standing::Open(self.in_words(file).await?)),
+            ) => Ok(FileState::Open(self.describe(file).await?)),
         }
     }
 
-    /// A text that both sides changed. A driver is asked about the whole file, and only where memory does not do.
-    async fn by_hunk<'a>(&self, file: &OpenFile, text: &OpenText) -> Result<Standing<'a>, Failure> {
+    /// Resolves a text that both sides changed. A driver is asked about the whole file, if memory does not resolve it.
+    async fn by_hunk<'a>(&self, file: &OpenFile, text: &OpenText) -> Result<FileState<'a>, Failure> {
         let mut known = self.known(file, text).await?;
         if let Some(content) = self.recalled(file, text, &mut known).await? {
-            return Ok(Standing::Decided(git::Resolution::Content(content)));
+            return Ok(FileState::Decided(git::Resolution::Content(content)));
         }
         if let Some(content) = self.driven(file, text).await? {
-            return Ok(Standing::Decided(git::Resolution::Content(content)));
+            return Ok(FileState::Decided(git::Resolution::Content(content)));
         }
         self.by_model(file, text, known).await
     }
 
-    /// The content with every hunk replaced, if it is one that may stand.
+    /// The content with every hunk replaced, if it is acceptable.
     async fn whole(
         &self,
         file: &OpenFile,
@@ -203,13 +202,13 @@ impl Ladder<'_> {
         replaced: &[&str],
     ) -> Result<Result<Vec<u8>, String>, Failure> {
         match text.hunks.resolve(replaced) {
-            Ok(content) => self.may_stand(file, text, content).await,
+            Ok(content) => self.accept(file, text, content).await,
             Err(error) => Ok(Err(error.to_string())),
         }
     }
 
-    /// Whether a content may stand in the file's place: no markers, not too large, and it parses if every version did.
-    async fn may_stand(
+    /// Accepts a content for the file: no markers, not too large, and it parses if every version did.
+    async fn accept(
         &self,
         file: &OpenFile,
         text: &OpenText,
@@ -218,18 +217,18 @@ impl Ladder<'_> {
         if let Err(problem) = text.parses(&content) {
             return Ok(Err(problem));
         }
-        self.is_whole(&file.file, content).await
+        self.check_content(&file.file, content).await
     }
 
-    /// No marker is left in it, and it is not too large.
-    async fn is_whole(&self, file: &ConflictFile, content: Vec<u8>) -> Result<Result<Vec<u8>, String>, Failure> {
+    /// Checks that no marker is left and that the content is not too large.
+    async fn check_content(&self, file: &ConflictFile, content: Vec<u8>) -> Result<Result<Vec<u8>, String>, Failure> {
         let (length, most) = (content.len(), self.settings.file_bytes);
         if length > most {
             return Ok(Err(format!(
                 "the result has {length} bytes, more than merge.file_bytes = {most}"
             )));
         }
-        let (hub, file) = (self.merger.entry.branch.hub.clone(), file.clone());
+        let (hub, file) = (self.active.entry.branch.hub.clone(), file.clone());
         match blocking(move || hub.check_resolution(&file, &content).map(|()| content)).await {
             Ok(content) => Ok(Ok(content)),
             Err(git::ResolveError::Git(error)) => Err(error.into()),
@@ -237,9 +236,9 @@ impl Ladder<'_> {
         }
     }
 
-    /// The tree with what was decided; in words, why there is none.
+    /// The tree with the resolutions, or why there is none.
     async fn assemble(&self, decided: Vec<(RepoPath, git::Resolution)>) -> Result<Result<TreeId, String>, Failure> {
-        let (hub, conflict) = (self.merger.entry.branch.hub.clone(), self.conflict.clone());
+        let (hub, conflict) = (self.active.entry.branch.hub.clone(), self.conflict.clone());
         match blocking(move || hub.with_resolutions(&conflict, decided)).await {
             Ok(tree) => Ok(Ok(tree)),
             Err(git::ResolveError::Git(error)) => Err(error.into()),
@@ -247,27 +246,27 @@ impl Ladder<'_> {
         }
     }
 
-    /// What nobody decided, told to the task's worker in one piece.
-    async fn left_open(&self, open: Vec<(&ConflictFile, String)>) -> Result<Resolved, Failure> {
-        let mut told = Vec::with_capacity(open.len());
+    /// Records all open files for the task's worker.
+    async fn return_open(&self, open: Vec<(&ConflictFile, String)>) -> Result<Resolved, Failure> {
+        let mut reasons = Vec::with_capacity(open.len());
         for (file, why) in open {
             let why = telemetry::secrets::redact(&why);
             let path = file.path.to_string();
-            self.hand_over(&path, &why).await?;
-            told.push(format!("{path}: {why}"));
+            self.record_worker(&path, &why).await?;
+            reasons.push(format!("{path}: {why}"));
         }
-        Ok(Resolved::Undecided(told.join("\n")))
+        Ok(Resolved::Undecided(reasons.join("\n")))
     }
 
-    /// Records that the worker is asked next, if workers are asked in this workspace and it has a try left.
-    async fn hand_over(&self, path: &str, why: &str) -> Result<(), Failure> {
-        match self.settings.asks(Layer::Worker) && self.merger.has_a_try_left().await? {
+    /// Records that the worker is asked next, if the layer is on and it has an attempt left.
+    async fn record_worker(&self, path: &str, why: &str) -> Result<(), Failure> {
+        match self.settings.asks(Layer::Worker) && self.active.has_attempt_left().await? {
             true => self.record_file(path, Layer::Worker, Decision::Declined, why).await,
             false => Ok(()),
         }
     }
 
-    /// One row, one event, one count.
+    /// Records a decision: row, event, count.
     async fn record(&self, layer: Layer, decision: Decision, row: ResolutionRow) -> Result<(), Failure> {
         let row = ResolutionRow {
             layer: layer.as_str().into(),
@@ -275,7 +274,7 @@ impl Ladder<'_> {
             reason: telemetry::secrets::redact(&row.reason),
             ..row
         };
-        self.merger.entry.decided(row).await?;
+        self.active.entry.save_decision(row).await?;
         telemetry::merge::conflict_resolved(layer.as_str(), decision.as_str());
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! A model for each hunk, and a stronger one where the first leaves it open.
+//! A model for each hunk, and a stronger one where the first declines.
 
-use super::{Ladder, OpenFile, OpenText, Standing, remembered::Known};
+use super::{ConflictResolver, FileState, OpenFile, OpenText, remembered::Known};
 use crate::{context::Account, merge::Failure};
 use agents::resolver::{self, ConflictOrder};
 use async_trait::async_trait;
@@ -20,32 +20,32 @@ use store::resolution::ResolutionRow;
 const SURROUNDING_LINES: usize = 20;
 /// How long one decision may take.
 const DECISION_LIMIT: Duration = Duration::from_secs(600);
-/// Hunks of one file that models are asked about. Where more conflict, the file was made anew rather than changed.
+/// Hunks of one file that models are asked about. With more conflicts, the file was rewritten rather than changed.
 const MOST_HUNKS: usize = 60;
 
-impl Ladder<'_> {
-    /// Asks for every hunk that is not known already. The first that stays open leaves the file open.
+impl ConflictResolver<'_> {
+    /// Asks about every hunk that is not known. The first open hunk leaves the file open.
     pub(super) async fn by_model<'a>(
         &self,
         file: &OpenFile,
         text: &OpenText,
         known: Vec<Option<Known>>,
-    ) -> Result<Standing<'a>, Failure> {
+    ) -> Result<FileState<'a>, Failure> {
         if !self.settings.asks(Layer::Model) {
-            return Ok(Standing::Open(
-                "both sides changed the same lines, and no layer that is asked decided what they are to be".into(),
+            return Ok(FileState::Open(
+                "both sides changed the same lines, and no layer that is on resolved them".into(),
             ));
         }
         let asked = known.iter().filter(|known| known.is_none()).count();
         if asked > MOST_HUNKS {
-            return Ok(Standing::Open(format!(
+            return Ok(FileState::Open(format!(
                 "both sides changed the same lines in {asked} places, more than models are asked about ({MOST_HUNKS})"
             )));
         }
         let mut replaced = Vec::with_capacity(known.len());
         for known in known {
             if let Some(known) = &known {
-                self.take_up(known).await?;
+                self.record_use(known).await?;
             }
             replaced.push(known.map(|known| known.text));
         }
@@ -53,22 +53,22 @@ impl Ladder<'_> {
             if replaced[index].is_none() {
                 match self.decide_hunk(file, text, index, &replaced).await? {
                     Ok(decided) => replaced[index] = Some(decided),
-                    Err(why) => return Ok(Standing::Open(format!("the conflict stands: {why}"))),
+                    Err(why) => return Ok(FileState::Open(format!("the conflict stands: {why}"))),
                 }
             }
         }
         let replaced: Vec<&str> = replaced.iter().flatten().map(String::as_str).collect();
         match self.whole(file, text, &replaced).await? {
-            Ok(content) => Ok(Standing::Decided(git::Resolution::Content(content))),
+            Ok(content) => Ok(FileState::Decided(git::Resolution::Content(content))),
             Err(why) => {
                 self.record_file(&file.path, Layer::Model, Decision::Failed, &why)
                     .await?;
-                Ok(Standing::Open(why))
+                Ok(FileState::Open(why))
             }
         }
     }
 
-    /// The first model, then the second opinion, which is told what the first said. In words, why neither decided.
+    /// Asks the first model, then the second opinion, which is shown the first answer. The error says why neither decided.
     async fn decide_hunk(
         &self,
         file: &OpenFile,
@@ -76,14 +76,14 @@ impl Ladder<'_> {
         index: usize,
         replaced: &[Option<String>],
     ) -> Result<Result<String, String>, Failure> {
-        let details = &self.merger.entry.branch.details;
+        let details = &self.active.entry.branch.details;
         let first = ModelRef::new(details.worker.0.clone(), details.worker.1.clone());
         let second = self.settings.second_opinion.clone().filter(|second| *second != first);
         let mut order = self.order(file, text, index, first).await?;
         let mut why = match self.ask(&order, text, replaced).await? {
             Answer::Text(text) => return Ok(Ok(text)),
             Answer::Open(why) => why,
-            // Nobody else can be paid, either.
+            // The second opinion can't be paid either.
             Answer::NoBudget(why) => return Ok(Err(why)),
         };
         if let Some(second) = second {
@@ -98,18 +98,18 @@ impl Ladder<'_> {
         Ok(Err(why))
     }
 
-    /// One question, with its row.
+    /// Asks one question and records its row.
     async fn ask(
         &self,
         order: &ConflictOrder,
         text: &OpenText,
         replaced: &[Option<String>],
     ) -> Result<Answer, Failure> {
-        let context = &self.merger.entry.branch.context;
+        let context = &self.active.entry.branch.context;
         let bill = Bill::to(Account {
-            context: self.merger.entry.branch.context.clone(),
-            run: self.merger.entry.branch.details.id,
-            task: Some(self.merger.entry.merge.task),
+            context: self.active.entry.branch.context.clone(),
+            run: self.active.entry.branch.details.id,
+            task: Some(self.active.entry.merge.task),
             attempt: None,
             provider_wait: None,
         });
@@ -169,15 +169,15 @@ impl Ladder<'_> {
         model: ModelRef,
     ) -> Result<ConflictOrder, Failure> {
         let hunk = text.hunks.hunks().nth(index).cloned();
-        let hunk = hunk.ok_or_else(|| Failure::Transient(format!("hunk {index} of {} is gone", file.path)))?;
+        let hunk = hunk.ok_or_else(|| Failure::transient(format!("hunk {index} of {} is gone", file.path)))?;
         let (before, after) = text.hunks.surroundings(index, SURROUNDING_LINES);
         let [ours_diff, theirs_diff] = text.diffs.clone();
         let task = &self.task;
         let texts = [hunk.base, hunk.ours, hunk.theirs];
-        let past = self.alike(file, &texts).await?;
+        let past = self.similar(file, &texts).await?;
         let [base, ours, theirs] = texts;
         Ok(ConflictOrder {
-            task: self.merger.entry.merge.key.clone(),
+            task: self.active.entry.merge.key.clone(),
             language: file.path.rsplit_once('.').map(|(_, ending)| ending.to_owned()),
             file: file.path.clone(),
             hunk: index as u32 + 1,
@@ -199,14 +199,14 @@ impl Ladder<'_> {
     }
 }
 
-/// What a model made of a hunk.
+/// A model's answer for a hunk.
 enum Answer {
     Text(String),
     Open(String),
     NoBudget(String),
 }
 
-/// Whether the file parses with this answer, as soon as it is the last one missing.
+/// Whether the file parses with this answer, if it is the last one missing.
 fn parses_with(text: &OpenText, replaced: &[Option<String>], hunk: usize, answer: &str) -> Result<(), String> {
     let filled = replaced.iter().enumerate().map(|(index, known)| match known {
         _ if index == hunk => Some(answer),
@@ -218,16 +218,16 @@ fn parses_with(text: &OpenText, replaced: &[Option<String>], hunk: usize, answer
     }
 }
 
-/// What was paid for one question, however many calls it took.
+/// The cost of one question, in one call or several.
 #[derive(Clone, Debug, Default)]
 struct Paid {
     cost: Option<NanoDollars>,
     model: Option<String>,
-    /// The call that is not answered yet.
+    /// The unanswered call.
     open: Option<CallId>,
 }
 
-/// An account that keeps the sum of what goes through it.
+/// An account that sums up its calls.
 struct Bill {
     account: Account,
     paid: Mutex<Paid>,

@@ -1,6 +1,6 @@
-//! Hunks that were decided before: in an earlier try at this merge, or in one that has landed in this workspace.
+//! Hunks that were resolved before: in an earlier round of this merge, or in a merge that landed in this workspace.
 
-use super::{Ladder, OpenFile, OpenText};
+use super::{ConflictResolver, OpenFile, OpenText};
 use crate::merge::Failure;
 use agents::resolver::{PastDecision, fitted};
 use domain::merge::{Decision, Layer};
@@ -10,20 +10,20 @@ use store::{
     resolution::{self, EarlierDecision, ResolutionRow},
 };
 
-/// How many decisions of the past a model is shown.
+/// Past decisions that a model is shown.
 const SHOWN: usize = 3;
 
-/// A hunk whose text is known, with the row that says whence.
+/// A hunk whose text is known, with the row about its source.
 pub(super) struct Known {
     layer: Layer,
     row: ResolutionRow,
     pub(super) text: String,
-    /// The row's id, where it is there already.
+    /// The row's id, where it exists already.
     id: Option<i64>,
 }
 
-impl Ladder<'_> {
-    /// What is known of each hunk.
+impl ConflictResolver<'_> {
+    /// The known text of each hunk.
     pub(super) async fn known(&self, file: &OpenFile, text: &OpenText) -> Result<Vec<Option<Known>>, Failure> {
         let mut known = Vec::new();
         for (index, hunk) in text.hunks.hunks().enumerate() {
@@ -53,11 +53,11 @@ impl Ladder<'_> {
             return Ok(None);
         }
         let key = resolution::key(&file.path, &texts);
-        let store = &self.merger.entry.branch.context.store;
-        let Some(landed) = store.remembered(self.merger.entry.branch.details.id, &key).await? else {
+        let store = &self.active.entry.branch.context.store;
+        let Some(landed) = store.remembered(self.active.entry.branch.details.id, &key).await? else {
             return Ok(None);
         };
-        // It may have landed with other line ends.
+        // It may have landed with other line endings.
         let text = fitted(&landed.text.replace("\r\n", "\n"), [&texts[1], &texts[2]]);
         let row = ResolutionRow {
             path: file.path.clone(),
@@ -75,7 +75,7 @@ impl Ladder<'_> {
         }))
     }
 
-    /// The content, if every hunk is known and what comes of it may stand. If it may not, nothing is known any more.
+    /// The content, if every hunk is known and the result is acceptable. If it is not, all hunks become unknown.
     pub(super) async fn recalled(
         &self,
         file: &OpenFile,
@@ -89,7 +89,7 @@ impl Ladder<'_> {
         match self.whole(file, text, &replaced).await? {
             Ok(content) => {
                 for known in all {
-                    self.take_up(known).await?;
+                    self.record_use(known).await?;
                 }
                 Ok(Some(content))
             }
@@ -102,25 +102,25 @@ impl Ladder<'_> {
         }
     }
 
-    /// Records that a known text is put in. One of an earlier round has its row, and was told and counted then.
-    pub(super) async fn take_up(&self, known: &Known) -> Result<(), Failure> {
+    /// Records the use of a known text. One of an earlier round has its row, event and count already.
+    pub(super) async fn record_use(&self, known: &Known) -> Result<(), Failure> {
         match known.id {
-            Some(id) => self.merger.entry.keeps(id).await,
+            Some(id) => self.active.entry.keep_decision(id).await,
             None => self.record(known.layer, Decision::Resolved, known.row.clone()).await,
         }
     }
 
-    /// Decisions that landed for conflicts like this one, those most alike first.
-    pub(super) async fn alike(&self, file: &OpenFile, texts: &[String; 3]) -> Result<Vec<PastDecision>, Failure> {
+    /// Decisions that landed for similar conflicts, the most similar first.
+    pub(super) async fn similar(&self, file: &OpenFile, texts: &[String; 3]) -> Result<Vec<PastDecision>, Failure> {
         if !self.settings.asks(Layer::Remembered) {
             return Ok(Vec::new());
         }
-        let store = &self.merger.entry.branch.context.store;
+        let store = &self.active.entry.branch.context.store;
         let mut past = store
-            .remembered_alike(self.merger.entry.branch.details.id, &file.path)
+            .remembered_alike(self.active.entry.branch.details.id, &file.path)
             .await?;
-        // Stable: of two that are as much alike, the file's own and the later stays first.
-        past.sort_by_key(|landed| std::cmp::Reverse(likeness(&landed.texts, texts)));
+        // Stable: of two that are equally similar, the file's own and the later one stays first.
+        past.sort_by_key(|landed| std::cmp::Reverse(similarity(&landed.texts, texts)));
         past.truncate(SHOWN);
         Ok(past.into_iter().map(shown).collect())
     }
@@ -152,8 +152,8 @@ fn shown(landed: Remembered) -> PastDecision {
     }
 }
 
-/// How many of a hundred lines two conflicts share.
-fn likeness(one: &[String; 3], two: &[String; 3]) -> usize {
+/// The percentage of lines that two conflicts share.
+fn similarity(one: &[String; 3], two: &[String; 3]) -> usize {
     let lines = |texts: &'_ [String; 3]| -> BTreeSet<String> {
         let lines = texts
             .iter()
@@ -168,15 +168,15 @@ fn likeness(one: &[String; 3], two: &[String; 3]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::likeness;
+    use super::similarity;
 
     #[test]
-    fn likeness_is_shared_lines() {
+    fn similarity_is_the_share_of_common_lines() {
         let texts = |base: &str, ours: &str, theirs: &str| [base.to_owned(), ours.to_owned(), theirs.to_owned()];
         let one = texts("a\n", "a\nb\n", "  a\nc\n");
-        assert_eq!(likeness(&one, &one), 100);
-        assert_eq!(likeness(&one, &texts("a", "d", "")), 25);
-        assert_eq!(likeness(&one, &texts("x", "y", "z")), 0);
-        assert_eq!(likeness(&texts("", "", ""), &texts("", "\n", "")), 0);
+        assert_eq!(similarity(&one, &one), 100);
+        assert_eq!(similarity(&one, &texts("a", "d", "")), 25);
+        assert_eq!(similarity(&one, &texts("x", "y", "z")), 0);
+        assert_eq!(similarity(&texts("", "", ""), &texts("", "\n", "")), 0);
     }
 }

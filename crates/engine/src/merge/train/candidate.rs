@@ -1,57 +1,59 @@
-//! A merge commit on the train, and how far its verdict is.
+//! A merge commit on the train, with its verdict.
 
-use super::super::{Failure, bring::Built, entry::Merger, land::Validated};
+use super::super::{Failure, build::Built, entry::ActiveMerge, land::Validated};
 use domain::gate::GateReport;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// A merge commit before its verdict, or one whose verdict has no effect yet because others go before it.
+/// A merge commit whose gate runs, or that waits for those before it.
 pub(super) struct Candidate {
-    pub(super) merger: Merger,
+    pub(super) active: ActiveMerge,
     pub(super) built: Built,
-    pub(super) gate: Judging,
+    pub(super) verdict: Verdict,
+    /// Stops the gate.
     pub(super) cancel: CancellationToken,
-    /// What a gate ahead of the first holds.
+    /// Held by a gate ahead of its turn.
     pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
+/// The gate's report, or the failure to get one.
 pub(super) type Judged = Result<GateReport, Failure>;
 
-pub(super) enum Judging {
-    Running(JoinHandle<Judged>),
-    Done(Judged),
+/// How far the gate is.
+pub(super) enum Verdict {
+    /// It runs.
+    Pending(JoinHandle<Judged>),
+    /// It has ended.
+    Reached(Judged),
 }
 
 impl Candidate {
-    /// Whether the gate has ended now.
-    pub(super) async fn settle_if_ended(&mut self) -> bool {
-        let Judging::Running(gate) = &mut self.gate else {
+    /// Collects the verdict if the gate has just ended; whether it has.
+    pub(super) async fn collect_verdict(&mut self) -> bool {
+        let Verdict::Pending(gate) = &mut self.verdict else {
             return false;
         };
         if !gate.is_finished() {
             return false;
         }
-        let judged = gate.await.unwrap_or_else(|error| {
-            let message = format!("the gate broke off: {error}");
-            Err(Failure::Transient(message))
-        });
-        self.gate = Judging::Done(judged);
+        let judged = gate.await.unwrap_or_else(|error| Err(Failure::transient(error)));
+        self.verdict = Verdict::Reached(judged);
         self._permit = None;
         true
     }
 
     pub(super) fn passed(&self) -> bool {
-        matches!(&self.gate, Judging::Done(Ok(report)) if report.verdict.lands())
+        matches!(&self.verdict, Verdict::Reached(Ok(report)) if report.verdict.lands())
     }
 
     pub(super) fn failed(&self) -> bool {
-        matches!(self.gate, Judging::Done(_)) && !self.passed()
+        matches!(self.verdict, Verdict::Reached(_)) && !self.passed()
     }
 
     pub(super) fn validated(self) -> Option<Validated> {
-        match self.gate {
-            Judging::Done(Ok(report)) => Validated::new(self.merger, self.built, &report),
-            Judging::Done(Err(_)) | Judging::Running(_) => None,
+        match self.verdict {
+            Verdict::Reached(Ok(report)) => Validated::new(self.active, self.built, &report),
+            Verdict::Reached(Err(_)) | Verdict::Pending(_) => None,
         }
     }
 }

@@ -1,15 +1,15 @@
-//! What a worker, or a person after it, is told of a conflict that is not about lines: what each side did, and what
-//! can be chosen. The table in `docs/merging.md` says the same of each kind.
+//! Describes conflicts that are not about lines, for the worker and for a person: what each side did, and the options. The
+//! table in `docs/merging.md` has the same for each kind.
 
-use super::{Ladder, OpenFile};
+use super::{ConflictResolver, OpenFile};
 use crate::{context::blocking, merge::Failure};
 use git::{ConflictKind, GitError, Hub, Version};
 
-/// Bytes of a link's target, and of the tasks' words, that are told.
+/// Limits on the quoted target of a link and on the quoted purpose of the branch's tasks.
 const TARGET_BYTES: usize = 200;
 const INTENT_CHARACTERS: usize = 600;
 
-/// Files that tools write to pin versions, by name: a choice of lines from both sides is nothing the tool would write.
+/// Files that tools write to pin versions, by name: no choice of lines from both sides is what the tool would write.
 const LOCK_FILES: [&str; 26] = [
     "Cargo.lock",
     "package-lock.json",
@@ -39,17 +39,17 @@ const LOCK_FILES: [&str; 26] = [
     ".terraform.lock.hcl",
 ];
 
-/// Whether a file pins versions and is written by a tool.
+/// Whether a tool writes this file to pin versions.
 pub(super) fn is_lock_file(path: &str) -> bool {
     LOCK_FILES.contains(&name(path))
 }
 
-/// What is told of a lock file that no rule is for.
+/// The description of a lock file without a rule.
 pub(super) fn lock_file(path: &str) -> String {
     format!(
-        "both sides changed this lock file, which a tool writes: no model is asked about its lines. Decide everything \
-         else, then make it anew with that tool. (The setting [[merge.generated]] files = \"{}\" with a command would \
-         have done so by itself.)",
+        "both sides changed this lock file, which a tool writes: no model is asked about its lines. Resolve everything \
+         else, then generate it again with that tool. (The setting [[merge.generated]] files = \"{}\" with a command \
+         does this automatically.)",
         name(path)
     )
 }
@@ -58,51 +58,51 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// What meets there, and what can be chosen.
-const fn kind_in_words(kind: ConflictKind) -> (&'static str, &'static str) {
+/// The conflict, and the options.
+const fn describe_kind(kind: ConflictKind) -> (&'static str, &'static str) {
     match kind {
         ConflictKind::Content => (
             "both sides changed the same lines",
-            "Decide what they are to be, so that both purposes hold.",
+            "Write them so that both purposes hold.",
         ),
         ConflictKind::AddAdd => (
             "both sides added a file of this name",
-            "Join both into one file; or, if they are different things, give yours another name and what refers to it.",
+            "Join both into one file; or, if they are different things, rename yours and update references to it.",
         ),
         ConflictKind::ModifyDelete => (
             "one side changed what the other deleted",
-            "Delete it, and carry the change to where its purpose lives on now; or keep it changed, if what deleted it \
-             does not need it gone.",
+            "Delete it, and move the change to where its purpose lives now; or keep it changed, if nothing needs it \
+             deleted.",
         ),
         ConflictKind::RenameRename => (
             "both sides moved or renamed it, or something onto it",
-            "Take the branch's name, with your changes in it, and mend what refers to the other; or say in your \
-             summary why yours must stand.",
+            "Take the branch's name, with your changes in it, and update references to the other; or explain in your \
+             summary why yours must stay.",
         ),
         ConflictKind::Binary => (
             "both sides changed a file that is not text",
-            "Make it anew from what both sides meant, if it can be made; else take the branch's version and make your \
-             change again on top of it.",
+            "Generate it again from both intentions, if it can be generated; else take the branch's version and repeat \
+             your change on it.",
         ),
         ConflictKind::Symlink => (
             "a symbolic link is involved, and the sides differ in where it leads or whether it is one",
-            "Decide whether it is a link, and to what.",
+            "Decide whether it is a link, and its target.",
         ),
         ConflictKind::Submodule => (
             "a submodule is involved, and the sides differ in its commit or whether it is one",
-            "Decide which commit it is at: one that holds both, where there is one.",
+            "Decide its commit: one that contains both, where there is one.",
         ),
         ConflictKind::Other => (
             "a file meets a directory or another sort of thing, or the rename of a whole directory is unclear",
-            "Decide where each goes, so that no two want one place.",
+            "Decide the location of each, so that no two have the same.",
         ),
     }
 }
 
-impl Ladder<'_> {
-    /// What is told of a conflict that is not about lines.
-    pub(super) async fn in_words(&self, file: &OpenFile) -> Result<String, Failure> {
-        let (hub, conflicting) = (self.merger.entry.branch.hub.clone(), file.file.clone());
+impl ConflictResolver<'_> {
+    /// Describes a conflict that is not about lines.
+    pub(super) async fn describe(&self, file: &OpenFile) -> Result<String, Failure> {
+        let (hub, conflicting) = (self.active.entry.branch.hub.clone(), file.file.clone());
         let sides = blocking(move || -> Result<[String; 3], GitError> {
             Ok([
                 side(&hub, conflicting.base.as_ref())?,
@@ -111,7 +111,7 @@ impl Ladder<'_> {
             ])
         });
         let [base, ours, theirs] = sides.await?;
-        let (what, choice) = kind_in_words(file.file.kind);
+        let (what, choice) = describe_kind(file.file.kind);
         let said = self
             .conflict
             .messages
@@ -126,10 +126,7 @@ impl Ladder<'_> {
             "" => String::new(),
             intent => {
                 let intent: String = intent.chars().take(INTENT_CHARACTERS).collect();
-                format!(
-                    " What the branch has there came with: {}.",
-                    intent.trim_end_matches('.')
-                )
+                format!(" Purpose of the branch's version: {}.", intent.trim_end_matches('.'))
             }
         };
         Ok(format!(
@@ -138,7 +135,7 @@ impl Ladder<'_> {
     }
 }
 
-/// A version as people name it.
+/// A version, for people.
 fn side(hub: &Hub, version: Option<&Version>) -> Result<String, GitError> {
     let Some(version) = version else {
         return Ok("nothing".to_owned());
@@ -170,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_file_is_known_by_its_name_and_told_with_the_setting() {
+    fn lock_files_are_recognised_by_name_and_described_with_the_setting() {
         assert!(is_lock_file("web/package-lock.json") && is_lock_file("Cargo.lock"));
         assert!(!is_lock_file("src/lock.rs") && !is_lock_file("package-lock.json/readme"));
         assert!(lock_file("a/yarn.lock").contains("files = \"yarn.lock\""));

@@ -1,32 +1,32 @@
-//! What git and the log know of a conflict, for whoever decides it.
+//! The files of a conflict, with what git and the log know about them.
 
-use super::Ladder;
+use super::ConflictResolver;
 use crate::{context::blocking, merge::Failure};
 use agents::resolver::Format;
 use domain::CommitId;
 use git::{Conflict, ConflictFile, ConflictKind, ConflictedText, GitError, Hub, RepoPath, Version};
 use store::merge::LandedWork;
 
-/// How much of each side's difference in the file is at hand.
+/// Bytes of each side's diff of the file.
 const DIFF_BYTES: usize = 16 << 10;
 
-/// A file on its way to a decision.
+/// A conflicting file.
 pub(super) struct OpenFile {
     pub(super) file: ConflictFile,
-    /// As people and models read it.
+    /// The path as text.
     pub(super) path: String,
-    /// The hunks of a text that both sides changed; in words, why there are none.
+    /// The hunks of a text that both sides changed, or why there are none.
     pub(super) text: Result<OpenText, String>,
-    /// What landed in the branch with this file, a line for each task.
+    /// The tasks that changed this file in the branch, a line for each.
     pub(super) ours_intent: String,
 }
 
 /// A text that both sides changed.
 pub(super) struct OpenText {
     pub(super) hunks: ConflictedText,
-    /// What every version parses as.
+    /// The format that every version parses as.
     format: Option<Format>,
-    /// What the branch and the work changed in it.
+    /// The diffs of the branch and of the work.
     pub(super) diffs: [String; 2],
 }
 
@@ -41,13 +41,13 @@ impl OpenText {
     }
 }
 
-impl Ladder<'_> {
+impl ConflictResolver<'_> {
     /// Reads every file of the conflict.
     pub(super) async fn read(&self) -> Result<Vec<OpenFile>, Failure> {
-        let details = &self.merger.entry.branch.details;
-        let landed = self.merger.entry.branch.context.store.landed_work(details.id).await?;
+        let details = &self.active.entry.branch.details;
+        let landed = self.active.entry.branch.context.store.landed_work(details.id).await?;
         let (hub, conflict, begun) = (
-            self.merger.entry.branch.hub.clone(),
+            self.active.entry.branch.hub.clone(),
             self.conflict.clone(),
             details.base.clone(),
         );

@@ -1,8 +1,8 @@
-//! How a check ran, for comparison with another run of it.
+//! Totals of a check, for comparison with another run of it.
 
-/// How many tests a check ran on a tree, and whether what it printed adds up.
+/// How many tests a check ran on a tree, and whether its output adds up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ran {
+pub(super) struct TestTotals {
     /// Tests that ran, where the output tells.
     pub(super) tests: Option<u64>,
     /// Lines in which a runner sums up.

@@ -1,15 +1,15 @@
-//! What a person decided about a file. It is noted hunk by hunk where what stands in the hunks' places can be told, so
-//! that it is known again when the same lines meet; else as a whole.
+//! A person's answer about a file. It is recorded hunk by hunk where the hunks' replacements can be found in it, so that it
+//! is remembered for the same lines; else as a whole.
 
-use super::{Ladder, read::OpenFile};
+use super::{ConflictResolver, files::OpenFile};
 use crate::{context::blocking, merge::Failure};
 use domain::merge::{Decision, Layer};
 use store::resolution::ResolutionRow;
 
-impl Ladder<'_> {
-    /// Puts an answer in, if the very versions meet that it was given for.
+impl ConflictResolver<'_> {
+    /// Applies an answer, if it was given for the versions that conflict now.
     pub(super) async fn answered(&self, file: &OpenFile) -> Result<Option<git::Resolution>, Failure> {
-        let Some((resolution, row)) = self.merger.decided_by_a_person(&file.file).await? else {
+        let Some((resolution, row)) = self.active.decided_by_a_person(&file.file).await? else {
             return Ok(None);
         };
         for row in self.hunk_by_hunk(file, &resolution, row).await? {
@@ -27,8 +27,8 @@ impl Ladder<'_> {
         let content = match resolution {
             git::Resolution::Content(content) => Ok(content.clone()),
             git::Resolution::Version(version) => {
-                let (hub, blob) = (self.merger.entry.branch.hub.clone(), version.blob.clone());
-                // A submodule's commit is no content.
+                let (hub, blob) = (self.active.entry.branch.hub.clone(), version.blob.clone());
+                // Fails for a submodule's commit.
                 blocking(move || hub.read_blob(&blob)).await
             }
             git::Resolution::Delete => return Ok(vec![row]),

@@ -1,11 +1,6 @@
-//! Bringing an entry together with a tip: the trees merged, every conflict decided, a merge commit made.
+//! Building: merges an entry onto a commit, resolves its conflicts, and makes the merge commit.
 
-use super::{
-    Failure,
-    entry::{Ended, Merger},
-    gate, integrity,
-    resolve::Resolved,
-};
+use super::{Failure, end::Ended, entry::ActiveMerge, gate, integrity, resolve::Resolved};
 use crate::context::{blocking, user_git};
 use domain::{CommitId, gate::GateReport, merge::MergeState, run::ReasonCode};
 use git::{Conflict, MergeEngine, MergeOutcome, Refused, TreeId};
@@ -14,19 +9,19 @@ use std::time::Instant;
 use store::merge::BroughtRow;
 use telemetry::span::SpanKind;
 
-/// What became of an entry.
-pub(super) enum Brought {
-    /// A merge commit on the tip, for the gate to judge.
+/// The outcome of building an entry.
+pub(super) enum BuildOutcome {
+    /// A merge commit for the gate.
     Built(Built),
-    /// It ends here.
+    /// The entry ends here.
     Ended(Ended),
-    /// What becomes of it can be told only when all that goes before it has landed.
+    /// It can only be built when everything before it has landed.
     NotAhead,
 }
 
-/// A merge commit that holds both sides.
+/// A merge commit.
 pub(super) struct Built {
-    /// What it was merged onto: its first parent.
+    /// The commit it was merged onto, its first parent.
     pub(super) tip: CommitId,
     pub(super) merged: CommitId,
     pub(super) conflicted: bool,
@@ -34,27 +29,27 @@ pub(super) struct Built {
     pub(super) unchecked: Option<GateReport>,
 }
 
-/// A tree that holds both sides, and who decided it.
-struct Together {
+/// A tree with both sides merged, and how.
+struct MergedTree {
     tree: TreeId,
     method: &'static str,
     conflicts: Value,
     conflicted: bool,
 }
 
-impl Merger {
-    /// Merges the entry onto `tip`. `ahead` of commits that have not landed only what merges cleanly is built: nobody
-    /// is asked, and paid, about a conflict with work that may never land.
-    pub(super) async fn bring(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
+impl ActiveMerge {
+    /// Merges the entry onto `tip`. `ahead` of its turn, on commits that have not landed, only clean merges are built:
+    /// no model is paid to resolve a conflict with work that may never land.
+    pub(super) async fn build(&mut self, tip: &CommitId, ahead: bool) -> Result<BuildOutcome, Failure> {
         let started = Instant::now();
-        let brought = self.bring_onto(tip, ahead).await;
-        if !matches!(brought, Ok(Brought::NotAhead)) {
+        let outcome = self.build_onto(tip, ahead).await;
+        if !matches!(outcome, Ok(BuildOutcome::NotAhead)) {
             self.worked += started.elapsed();
         }
-        brought
+        outcome
     }
 
-    async fn bring_onto(&mut self, tip: &CommitId, ahead: bool) -> Result<Brought, Failure> {
+    async fn build_onto(&mut self, tip: &CommitId, ahead: bool) -> Result<BuildOutcome, Failure> {
         let (hub, onto, work) = (
             self.entry.branch.hub.clone(),
             tip.clone(),
@@ -66,8 +61,8 @@ impl Merger {
             hub.merge(&onto, &work)
         })
         .await?;
-        let together = match outcome {
-            MergeOutcome::Clean(clean) => Together {
+        let merged_tree = match outcome {
+            MergeOutcome::Clean(clean) => MergedTree {
                 tree: clean.tree,
                 method: match clean.engine {
                     MergeEngine::Fast => "fast",
@@ -76,26 +71,30 @@ impl Merger {
                 conflicts: json!([]),
                 conflicted: false,
             },
-            _ if ahead => return Ok(Brought::NotAhead),
-            MergeOutcome::AlreadyMerged => return Ok(Brought::Ended(Ended::landed(tip.clone(), false))),
+            _ if ahead => return Ok(BuildOutcome::NotAhead),
+            MergeOutcome::AlreadyMerged => return Ok(BuildOutcome::Ended(Ended::landed(tip.clone(), false))),
             MergeOutcome::NoMergeBase => {
                 let message = "the work and the branch have no common history";
-                return Ok(Brought::Ended(Ended::error(ReasonCode::Conflict, message, false)));
+                return Ok(BuildOutcome::Ended(Ended::error(ReasonCode::Conflict, message, false)));
             }
-            MergeOutcome::Conflicted(conflict) => match self.decide(tip, conflict).await? {
-                Ok(together) => together,
-                Err(rejected) => return Ok(Brought::Ended(rejected)),
+            MergeOutcome::Conflicted(conflict) => match self.resolve_conflict(tip, conflict).await? {
+                Ok(merged_tree) => merged_tree,
+                Err(rejected) => return Ok(BuildOutcome::Ended(rejected)),
             },
         };
-        match self.build(tip, together).await? {
-            // What it is refused for may lie in what goes before it.
-            Brought::Ended(_) if ahead => Ok(Brought::NotAhead),
-            brought => Ok(brought),
+        match self.commit(tip, merged_tree).await? {
+            // The cause may be in an entry before it.
+            BuildOutcome::Ended(_) if ahead => Ok(BuildOutcome::NotAhead),
+            outcome => Ok(outcome),
         }
     }
 
-    /// The layers of resolution, file by file. The conflict is recorded before anybody is asked.
-    async fn decide(&mut self, tip: &CommitId, conflict: Conflict) -> Result<Result<Together, Ended>, Failure> {
+    /// Resolves a conflict, layer by layer. It is recorded before any layer is asked.
+    async fn resolve_conflict(
+        &mut self,
+        tip: &CommitId,
+        conflict: Conflict,
+    ) -> Result<Result<MergedTree, Ended>, Failure> {
         let paths: Vec<String> = conflict.files.iter().map(|file| file.path.to_string()).collect();
         let conflicts = serde_json::to_value(&conflict.files).unwrap_or_else(|_| json!(paths));
         let row = BroughtRow {
@@ -106,23 +105,22 @@ impl Merger {
             gate: None,
         };
         let moved = self.entry.moved(MergeState::Resolving, paths.clone());
-        self.entry.brought(MergeState::Resolving, row, vec![moved]).await?;
+        self.entry.save_built(MergeState::Resolving, row, vec![moved]).await?;
         let span = telemetry::span::child(&self.entry.trace, SpanKind::Resolve);
         let resolved = self.resolve(&conflict, &span.context()).await?;
         Ok(match resolved {
-            Resolved::Tree(tree) => Ok(Together {
+            Resolved::Tree(tree) => Ok(MergedTree {
                 tree,
                 method: "ort",
                 conflicts,
                 conflicted: true,
             }),
-            Resolved::Undecided(why) => Err(self.undecided(&conflict, why, paths).await?),
+            Resolved::Undecided(why) => Err(self.end_unresolved(&conflict, why, paths).await?),
         })
     }
 
-    /// Makes the merge commit. Nothing names it before it lands or is rejected: one that is put down before that is
-    /// made anew.
-    async fn build(&mut self, tip: &CommitId, together: Together) -> Result<Brought, Failure> {
+    /// Makes the merge commit. No reference names it before it lands or is rejected; after a release it is made again.
+    async fn commit(&mut self, tip: &CommitId, merged_tree: MergedTree) -> Result<BuildOutcome, Failure> {
         let title = match self
             .entry
             .branch
@@ -140,7 +138,7 @@ impl Merger {
         ));
         let (hub, tree, onto, work) = (
             self.entry.branch.hub.clone(),
-            together.tree.clone(),
+            merged_tree.tree.clone(),
             tip.clone(),
             self.entry.merge.commit.clone(),
         );
@@ -159,29 +157,29 @@ impl Merger {
             Err(refused) => {
                 let ended = self
                     .entry
-                    .rejected(ReasonCode::Worker, &refused.to_string(), together.conflicted);
-                return Ok(Brought::Ended(ended));
+                    .rejected(ReasonCode::Worker, &refused.to_string(), merged_tree.conflicted);
+                return Ok(BuildOutcome::Ended(ended));
             }
         };
         let unchecked = (!self.entry.branch.is_gated()).then(GateReport::not_configured);
         let row = BroughtRow {
             tip,
-            method: together.method,
-            conflicts: &together.conflicts,
-            merged: Some((&merged, together.tree.0.as_str())),
+            method: merged_tree.method,
+            conflicts: &merged_tree.conflicts,
+            merged: Some((&merged, merged_tree.tree.0.as_str())),
             gate: unchecked.as_ref(),
         };
-        let mut details = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
-        details.extend(unchecked.as_ref().map(|report| gate::finished(&self.entry, report)));
-        self.entry.brought(MergeState::Verifying, row, details).await?;
+        let mut events = vec![self.entry.moved(MergeState::Verifying, Vec::new())];
+        events.extend(unchecked.as_ref().map(|report| gate::event(&self.entry, report)));
+        self.entry.save_built(MergeState::Verifying, row, events).await?;
         if unchecked.is_some() {
             let flags = integrity::of_tree(&self.entry, tip, &merged).await?;
-            self.entry.ungated(&flags).await?;
+            self.entry.save_flags(&flags).await?;
         }
-        Ok(Brought::Built(Built {
+        Ok(BuildOutcome::Built(Built {
             tip: tip.clone(),
             merged,
-            conflicted: together.conflicted,
+            conflicted: merged_tree.conflicted,
             unchecked,
         }))
     }

@@ -1,4 +1,4 @@
-//! What a command in the sandbox has left behind, read without believing it.
+//! Reads what a command in the sandbox wrote, without trusting it.
 
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open, openat},
@@ -31,7 +31,7 @@ impl From<Errno> for ReadError {
     }
 }
 
-/// Reads a plain file beneath a directory. No link is followed on the way: it could lead anywhere.
+/// Reads a plain file below a directory. No link is followed: it could lead anywhere.
 pub(super) fn read_file(directory: &Path, path: &[u8], most: usize) -> Result<Vec<u8>, ReadError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut at = open(directory, flags | OFlags::DIRECTORY, Mode::empty())?;
@@ -74,7 +74,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn only_plain_files_beneath_the_directory_are_read() {
+    fn only_plain_files_below_the_directory_are_read() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
         std::fs::create_dir_all(root.join("in/side")).unwrap();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_text_is_whole_characters() {
+    fn text_end_is_cut_at_characters() {
         assert_eq!((end_of("abc", 9), end_of("aéé", 3)), ("abc", "é"));
     }
 }
