@@ -58,7 +58,7 @@ fn files() -> Vec<(&'static str, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
+async fn database_outage_costs_no_attempt_and_no_call() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[])])),
         Rule::worker("long").turn(1).call(
@@ -96,7 +96,7 @@ async fn a_database_that_is_away_for_a_while_costs_no_try_and_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_nobody_works_on_is_taken_up_again_and_its_old_worker_stopped() {
+async fn abandoned_task_is_claimed_again_and_its_old_worker_stopped() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         Rule::worker("task")
@@ -131,7 +131,7 @@ async fn a_task_that_nobody_works_on_is_taken_up_again_and_its_old_worker_stoppe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_result_says_was_done_is_in_the_tree_after_a_restart() {
+async fn recorded_tool_results_are_in_the_tree_after_a_restart() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         Rule::worker("task")
@@ -159,7 +159,7 @@ async fn what_a_result_says_was_done_is_in_the_tree_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_with_any_character_ends_its_task() {
+async fn worker_report_may_contain_any_character() {
     let report = json!({"outcome": "done", "summary": "wrote \u{0} and more"});
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),

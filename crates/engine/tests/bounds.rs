@@ -91,7 +91,7 @@ fn gate(harness: &Harness, run: RunId, merge: u32, fence: u32) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merge_whose_gate_can_not_be_set_up_goes_back_to_its_worker_with_the_reason() {
+async fn merge_without_a_gate_checkout_is_sent_back_with_the_reason() {
     const TRIES: u32 = 5;
     let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = TRIES).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
@@ -128,7 +128,7 @@ async fn a_merge_whose_gate_can_not_be_set_up_goes_back_to_its_worker_with_the_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merge_that_never_can_be_made_ends_the_run_with_the_reason() {
+async fn merge_that_always_fails_ends_the_run_with_the_reason() {
     let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = 2).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let run = harness.submit(&repository, Some(CHECK)).await.id;
@@ -149,7 +149,7 @@ async fn a_merge_that_never_can_be_made_ends_the_run_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_that_is_gone_from_the_hub_is_not_looked_for_for_ever() {
+async fn branch_missing_from_the_hub_ends_the_run() {
     let harness = Harness::open_with(one_task(), |settings| settings.merge_tries = 2).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let run = harness.submit(&repository, Some(CHECK)).await.id;

@@ -178,7 +178,7 @@ fn executable(path: &Path, script: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_is_pushed_and_a_pull_request_made_once_however_often_it_is_asked_for() {
+async fn repeated_delivery_pushes_once_and_makes_one_pull_request() {
     let mut delivering = Delivering::open().await;
     let forge = delivering.forge(FORGE);
     delivering.configure(Some(forge)).await;
@@ -213,7 +213,7 @@ async fn a_branch_is_pushed_and_a_pull_request_made_once_however_often_it_is_ask
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_push_fails_the_run_until_it_is_delivered_at_last() {
+async fn refused_push_fails_the_run_until_a_later_delivery() {
     let mut delivering = Delivering::open().await;
     let forge = delivering.forge(FORGE);
     delivering.configure(Some(forge)).await;
@@ -256,7 +256,7 @@ async fn a_refused_push_fails_the_run_until_it_is_delivered_at_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_someone_else_pushed_is_left_alone_and_named() {
+async fn commits_pushed_by_others_are_kept_and_named() {
     let mut delivering = Delivering::open().await;
     let (run, state, _) = delivering.run().await;
     assert_eq!(state, RunState::Complete);
@@ -295,7 +295,7 @@ async fn what_someone_else_pushed_is_left_alone_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_remote_that_is_away_is_tried_again_and_the_run_says_that_it_delivers() {
+async fn unavailable_remote_is_retried_and_the_run_shows_delivery() {
     let mut delivering = Delivering::open().await;
     delivering.configure(None).await;
     let away = delivering.remote.with_extension("away");
@@ -325,7 +325,7 @@ async fn a_remote_that_is_away_is_tried_again_and_the_run_says_that_it_delivers(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forge_that_died_after_making_the_pull_request_finds_it() {
+async fn pull_request_is_found_after_a_crash_of_the_forge_command() {
     let mut delivering = Delivering::open().await;
     let forge = delivering.forge(&FORGE.replace(
         "echo \"Created:\"; fi",

@@ -80,7 +80,7 @@ fn age(directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_the_bound_caches_go_then_outputs_then_old_trees_each_only_as_far_as_needed() {
+async fn over_the_limit_caches_then_outputs_then_old_trees_are_deleted_as_far_as_needed() {
     let mut harness = Harness::open(Scenario::trivial(2, 1)).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let old = harness.submit(&repository, None).await.id;
@@ -141,7 +141,7 @@ async fn over_the_bound_caches_go_then_outputs_then_old_trees_each_only_as_far_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_keeps_its_trees_and_its_cache_and_the_next_waits_for_room() {
+async fn running_work_keeps_its_trees_and_cache_and_the_next_waits_for_space() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&harness::plan(&[("quick", &[])])),
         Rule::worker("quick")

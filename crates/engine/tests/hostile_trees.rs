@@ -43,7 +43,7 @@ async fn completes_without(first: &str, why: &str, undo: &str, absent: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_git_directory_spelled_for_another_file_system_is_refused_and_the_worker_told() {
+async fn git_directory_in_another_spelling_is_refused_and_reported_to_the_worker() {
     completes_without(
         "mkdir -p \"$(printf '.g\\342\\200\\215it/hooks')\"; echo x > \"$(printf '.g\\342\\200\\215it/hooks/post-checkout')\"",
         "its name is .git",
@@ -54,7 +54,7 @@ async fn a_git_directory_spelled_for_another_file_system_is_refused_and_the_work
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_linked_gitmodules_is_refused_and_the_worker_told() {
+async fn linked_gitmodules_is_refused_and_reported_to_the_worker() {
     completes_without(
         "ln -s README.md .gitmodules",
         "nothing but a regular file",
@@ -65,7 +65,7 @@ async fn a_linked_gitmodules_is_refused_and_the_worker_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_insists_on_a_linked_gitmodules_fails_its_task_after_its_tries() {
+async fn worker_that_repeats_a_linked_gitmodules_fails_its_task_at_the_limit() {
     for link in [".gitmodules", ".gitattributes", "src/.GITIGNORE"] {
         let scenario = Scenario::from_rules(vec![
             Rule::director().json(&plan(&[("task", &[])])),
@@ -90,7 +90,7 @@ async fn a_worker_that_insists_on_a_linked_gitmodules_fails_its_task_after_its_t
 
 /// What git-crypt would encrypt when a person commits it goes back to the worker, and never into a commit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_a_filter_would_encrypt_is_never_delivered_in_clear_text() {
+async fn file_that_a_filter_encrypts_is_never_delivered_in_clear_text() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         Rule::worker("task")
@@ -125,7 +125,7 @@ async fn a_file_that_a_filter_would_encrypt_is_never_delivered_in_clear_text() {
 /// What the user's git, editor, shell or forge would run is delivered as a branch and flagged; the checkout moves only with
 /// consent.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_with_consent() {
+async fn files_that_the_users_tools_run_are_flagged_and_move_the_checkout_only_with_consent() {
     let written = [
         ("executable_by_git", "tools/hooks/pre-commit"),
         ("git_attributes_filter", ".gitattributes"),
@@ -184,7 +184,7 @@ async fn what_the_users_tools_would_run_is_flagged_and_moves_the_checkout_only_w
 
 /// A repository as no git makes it: `.gitmodules` is a link, and a directory is `.git` on a Mac.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repository_that_has_such_names_is_worked_on_and_delivered_to() {
+async fn repository_that_already_has_such_names_is_worked_on_and_delivered_to() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         Rule::worker("task")

@@ -86,7 +86,7 @@ async fn assert_landed_as_judged(harness: &Harness, repository: &Path, run: RunI
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gates_run_side_by_side_and_their_work_lands_in_order() {
+async fn gates_run_in_parallel_and_work_lands_in_order() {
     let rules = [
         Rule::director().json(&plan(&[("a", &[]), ("b", &[]), ("c", &[])])),
         writes("a", false),
@@ -109,7 +109,7 @@ async fn gates_run_side_by_side_and_their_work_lands_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_built_on_a_failure_is_built_anew_without_it() {
+async fn entries_built_on_a_failed_one_are_rebuilt_without_it() {
     let rules = [
         Rule::director().json(&plan(&[("bad", &[]), ("b", &[]), ("c", &[])])),
         Rule::worker("bad")
@@ -145,7 +145,7 @@ async fn what_was_built_on_a_failure_is_built_anew_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_that_fails_once_and_passes_on_the_same_tree_is_reported_as_flaky() {
+async fn test_that_fails_once_and_passes_on_the_same_tree_is_flaky() {
     let rules = [Rule::director().json(&plan(&[("a", &[])])), writes("a", false)];
     let harness = Harness::open(Scenario::from_rules(rules.to_vec())).await;
     let repository = repository(&harness, SHAKY);
@@ -205,7 +205,7 @@ fn let_gates_go(harness: &Harness) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_in_the_middle_of_a_train_loses_nothing_and_asks_nobody_again() {
+async fn restart_during_a_train_loses_nothing_and_repeats_no_call() {
     let rules = [
         Rule::director().json(&plan(&[("a", &[]), ("b", &[]), ("c", &[])])),
         writes("a", false),
@@ -230,7 +230,7 @@ async fn a_restart_in_the_middle_of_a_train_loses_nothing_and_asks_nobody_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_that_somebody_else_moved_is_never_forced() {
+async fn branch_moved_by_someone_else_is_never_forced() {
     let rules = [Rule::director().json(&plan(&[("a", &[])])), writes("a", false)];
     let harness = Harness::open(Scenario::from_rules(rules.to_vec())).await;
     let repository = repository(&harness, WAITS);
@@ -269,7 +269,7 @@ exit 1
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_red_base_excuses_no_more_than_what_fails_there() {
+async fn red_base_excuses_only_what_fails_there() {
     let rules = [
         Rule::director().json(&plan(&[("a", &[]), ("twice", &[]), ("hangs", &[])])),
         writes("a", false),

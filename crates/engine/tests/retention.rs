@@ -29,7 +29,7 @@ fn references(harness: &Harness, run: RunId) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay() {
+async fn old_run_expires_and_its_branch_and_younger_and_running_runs_stay() {
     let harness = Harness::open(Scenario::trivial(2, 1)).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let old = harness.submit(&repository, None).await.id;
@@ -86,7 +86,7 @@ async fn an_old_run_is_given_up_and_its_branch_a_young_run_and_a_living_one_stay
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_death_left_of_a_run_that_was_marked_goes_with_the_next_round() {
+async fn crash_leftovers_of_marked_run_are_removed_in_next_round() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let run = harness.submit(&repository, None).await.id;
@@ -104,7 +104,7 @@ async fn what_a_death_left_of_a_run_that_was_marked_goes_with_the_next_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_under_way_keeps_everything() {
+async fn running_run_keeps_everything() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&harness::plan(&[("long", &[])])),
         Rule::worker("long").call("shell", serde_json::json!({"command": "sleep 300"})),
@@ -140,7 +140,7 @@ async fn a_run_under_way_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_of_the_last_round_outlives_the_process() {
+async fn time_of_the_last_round_survives_a_restart() {
     let cleaned_at = async |harness: &Harness| {
         let asked = sqlx::query_scalar::<_, Option<time::OffsetDateTime>>("select cleaned_at from process");
         asked.fetch_one(harness.database.pool()).await.unwrap()

@@ -135,7 +135,7 @@ fn landed(repository: &Path, run: RunId) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer() {
+async fn open_conflict_waits_for_a_person_and_lands_with_the_answer() {
     let mut harness = Harness::open(two()).await;
     let (repository, run) = begin(&harness).await;
     let merge = asked(&harness, run, 1).await;
@@ -218,7 +218,7 @@ async fn a_conflict_nobody_decides_waits_for_a_person_and_lands_with_the_answer(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
+async fn queue_goes_on_and_an_answer_for_another_conflict_is_refused() {
     let harness = Harness::open(three(Vec::new())).await;
     let (repository, run) = begin(&harness).await;
     let merge = asked(&harness, run, 1).await;
@@ -248,7 +248,7 @@ async fn the_queue_goes_on_and_an_answer_for_another_conflict_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_a_note() {
+async fn answer_that_fails_the_gate_is_asked_again_and_may_be_sent_back_with_a_note() {
     let mend = Rule::worker("*")
         .attempt(2)
         .contains("keep both lines")
@@ -320,7 +320,7 @@ async fn what_the_gate_refuses_of_a_persons_is_asked_again_and_may_go_back_with_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
+async fn abandoned_work_fails_its_task_with_the_given_reason() {
     let harness = Harness::open(two()).await;
     let (_, run) = begin(&harness).await;
     let merge = asked(&harness, run, 1).await;
@@ -344,7 +344,7 @@ async fn work_that_is_given_up_fails_its_task_for_the_reason_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
+async fn run_can_be_cancelled_while_its_merge_waits() {
     let harness = Harness::open_with(two(), |settings| settings.limits.failures = 1).await;
     let repository = harness.repository(&[(PATH, TEXT)]);
     let run = harness.submit(&repository, None).await.id;
@@ -370,7 +370,7 @@ async fn a_run_can_be_cancelled_while_a_merge_of_it_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_person_decided_is_known_again_hunk_by_hunk() {
+async fn persons_decision_is_remembered_by_hunk() {
     let harness = Harness::open(two()).await;
     let (repository, run) = begin(&harness).await;
     let base = git(&repository, &["rev-parse", "HEAD"]);

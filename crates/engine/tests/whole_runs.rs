@@ -42,7 +42,7 @@ async fn one_task_is_planned_worked_merged_and_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dependents_begin_from_what_their_parents_landed() {
+async fn dependents_start_from_the_landed_work_of_their_parents() {
     let harness = Harness::open(Scenario::trivial(6, 2)).await;
     let repository = harness.repository(&files());
     let run = harness.submit(&repository, Some(CHECK)).await;
@@ -67,7 +67,7 @@ async fn dependents_begin_from_what_their_parents_landed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_that_fails_the_gate_goes_back_with_what_the_gate_said() {
+async fn work_that_fails_the_gate_goes_back_with_the_gate_output() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("mend", &[])])),
         Rule::worker("mend")
@@ -112,7 +112,7 @@ fn conflict(resolver: Rule) -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_is_decided_by_the_resolver_and_keeps_both_sides() {
+async fn resolver_decides_a_conflict_and_keeps_both_sides() {
     let answer = json!({"decision": "replace", "text": "two left\ntwo right\n", "reason": "both", "dropped_lines": []});
     let harness = Harness::open(conflict(Rule::resolver("*").json(&answer))).await;
     let repository = harness.repository(&files());
@@ -131,7 +131,7 @@ async fn a_conflict_is_decided_by_the_resolver_and_keeps_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_declined_conflict_never_completes_the_run() {
+async fn declined_conflict_never_completes_the_run() {
     let answer =
         json!({"decision": "decline", "text": "", "reason": "the intents exclude each other", "dropped_lines": []});
     let harness = Harness::open(conflict(Rule::resolver("*").json(&answer))).await;
@@ -148,7 +148,7 @@ async fn a_declined_conflict_never_completes_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_that_does_not_exist_becomes_a_repository_and_its_run_completes_unchecked() {
+async fn missing_path_becomes_a_repository_and_its_run_completes_unchecked() {
     let harness = Harness::open(Scenario::trivial(2, 2)).await;
     let path = harness.directory.path().join("new/place");
     let run = harness.submit(&path, None).await;
@@ -163,7 +163,7 @@ async fn a_path_that_does_not_exist_becomes_a_repository_and_its_run_completes_u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cap_is_kept_and_the_run_says_so() {
+async fn cost_cap_is_kept_and_reported() {
     // Each turn costs about half a cent and is never the last.
     let usage = Usage {
         prompt_tokens: 2_000,
@@ -195,7 +195,7 @@ async fn a_cap_is_kept_and_the_run_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_stops_its_workers_and_its_commands() {
+async fn cancelled_run_stops_its_workers_and_commands() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[]), ("after", &["long"])])),
         Rule::worker("long").call("shell", json!({"command": "sleep 300"})),
@@ -219,7 +219,7 @@ async fn a_cancelled_run_stops_its_workers_and_its_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_goes_on_and_asks_nothing_twice() {
+async fn restart_continues_and_repeats_no_call() {
     let scenario = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("first", &[]), ("second", &["first"])])),
         Rule::worker("first")

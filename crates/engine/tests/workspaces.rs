@@ -60,7 +60,7 @@ fn notes(harness: &Harness) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_become_a_first_commit_only_where_the_request_asks_for_it() {
+async fn files_become_a_first_commit_only_on_request() {
     let harness = Harness::open(Scenario::trivial(1, 1)).await;
     let directory = harness.directory.path().join("notes");
     fs::create_dir(&directory).unwrap();
@@ -87,7 +87,7 @@ async fn files_become_a_first_commit_only_where_the_request_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_that_leads_elsewhere_by_the_time_it_is_prepared_is_refused() {
+async fn path_that_leads_elsewhere_when_it_is_prepared_is_refused() {
     // Nothing is prepared before the path has changed.
     let mut harness = Harness::open(Scenario::trivial(1, 1)).await;
     harness.changed = Box::new(|settings| settings.duties = engine::Duties::None);
@@ -123,7 +123,7 @@ async fn a_path_that_leads_elsewhere_by_the_time_it_is_prepared_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_for_a_first_commit_leaves_nothing_behind() {
+async fn first_commit_over_its_limits_leaves_nothing_behind() {
     let harness = Harness::open_with(Scenario::trivial(1, 1), |settings| settings.initialise_files = 50).await;
     let directory = harness.directory.path().join("many");
     fs::create_dir(&directory).unwrap();
@@ -143,7 +143,7 @@ async fn what_is_too_much_for_a_first_commit_leaves_nothing_behind() {
 
 /// As `kill -9` leaves it: the note is there, and what was made; the next start clears it, if nothing comes of the run.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_start_takes_away_what_a_killed_one_had_begun_for_a_run_that_ended() {
+async fn next_start_removes_what_a_killed_one_started_for_an_ended_run() {
     let mut harness = Harness::open(Scenario::trivial(1, 1)).await;
     harness.changed = Box::new(|settings| settings.duties = engine::Duties::None);
     harness.reopen().await;
@@ -189,7 +189,7 @@ fn note(harness: &Harness, run: RunId, workspace: &Path, directories: &[&Path]) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hubs_are_for_our_account_alone_and_older_ones_are_closed() {
+async fn hubs_are_private_to_our_account_and_older_ones_are_closed() {
     let mut harness = Harness::open(Scenario::trivial(2, 1)).await;
     let repository = harness.repository(&[("a.txt", "a\n")]);
     let usual = fs::metadata(repository.join("a.txt")).unwrap().permissions().mode();
