@@ -114,7 +114,7 @@ async fn merge_without_a_gate_checkout_is_sent_back_with_the_reason() {
         .find(|line| line.contains("task_returned"))
         .unwrap_or_else(|| panic!("{log}"));
     assert!(
-        told.contains(&format!("in {TRIES} tries (limit merge_tries = {TRIES})")),
+        told.contains(&format!("{TRIES} times (limit merge_tries = {TRIES})")),
         "{told}"
     );
     let row: (i32, String) = sqlx::query_as("select failures, last_failure from merge where id = 1")

@@ -79,7 +79,7 @@ pattern!(
     TAP_LINE,
     r"(?m)^(?P<not>not )?ok\b(?: (?P<number>\d+))?(?: (?:- )?(?P<name>[^#\n]*))?(?P<directive>#[^\n]*)?$"
 );
-pattern!(UNITTEST, r"(?m)^TestTotals (?P<ran>\d+) tests? in [\d.]+s$");
+pattern!(UNITTEST, r"(?m)^Ran (?P<ran>\d+) tests? in [\d.]+s$");
 pattern!(
     UNITTEST_END,
     r"(?m)^(?:OK|FAILED)(?: \((?:failures=(?P<failures>\d+))?(?:, )?(?:errors=(?P<errors>\d+))?(?:, )?(?:skipped=(?P<skipped>\d+))?[^)]*\))?$"
@@ -342,11 +342,8 @@ mod tests {
         let output = "FAIL: test_a (t.T.test_a)\n\nRan 5 tests in 0.001s\n\nFAILED (failures=1, errors=1, skipped=1)\n";
         assert_eq!(counts(output), (Some(2), Some(2)));
         assert_eq!(read(output).failing, BTreeSet::from(["test_a (t.T.test_a)".to_owned()]));
-        assert_eq!(counts("TestTotals 3 tests in 0.000s\n\nOK\n"), (Some(3), Some(0)));
-        assert_eq!(
-            counts("TestTotals 3 tests in 0.000s\n\nOK (skipped=1)\n"),
-            (Some(2), Some(0))
-        );
+        assert_eq!(counts("Ran 3 tests in 0.000s\n\nOK\n"), (Some(3), Some(0)));
+        assert_eq!(counts("Ran 3 tests in 0.000s\n\nOK (skipped=1)\n"), (Some(2), Some(0)));
     }
 
     #[test]

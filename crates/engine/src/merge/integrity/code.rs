@@ -166,7 +166,7 @@ mod tests {
             "echo \"1..3\"",
             "print('FAILED t.py::old')",
             "fmt.Println(\"--- PASS: TestA\")",
-            "sys.stdout.write('TestTotals 3 tests in 0.1s\\n\\nOK\\n')",
+            "sys.stdout.write('Ran 3 tests in 0.1s\\n\\nOK\\n')",
         ] {
             assert!(prints_result(line, false), "{line}");
         }
