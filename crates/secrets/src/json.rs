@@ -29,13 +29,17 @@ fn value_under(document: &Value, name: Option<&str>) -> Value {
 
 /// Masks a string with this name.
 fn leaf<'a>(text: &'a str, name: Option<&str>, depth: usize) -> Cow<'a, str> {
+    let named = name.is_some_and(|name| assignment::name_kind(name.as_bytes()).is_some());
     // As strict as elsewhere: schemas and reports have words under such names too.
-    let secret = name.is_some_and(|name| assignment::name_kind(name.as_bytes()).is_some())
-        && value::is_secret(text.as_bytes(), value::Place::Named, true);
-    if secret {
+    let is_secret = |text: &str| named && value::is_secret(text.as_bytes(), value::Place::Named, true);
+    if is_secret(text) {
         return Cow::Borrowed(MASK);
     }
-    redacted_within(text, depth)
+    match redacted_within(text, depth) {
+        // What is left can look like a secret without the part that was masked.
+        Cow::Owned(masked) if is_secret(&masked) => Cow::Borrowed(MASK),
+        masked => masked,
+    }
 }
 
 /// The text with secrets masked; if it is JSON, within its strings.

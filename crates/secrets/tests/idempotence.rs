@@ -136,6 +136,15 @@ fn key_in_listing_is_masked_at_once() {
 }
 
 #[test]
+fn named_value_with_a_secret_inside_is_masked_at_once() {
+    let key = "MIIEpAIBAAKCAQEAq7Rk2ZxW9mTb4LvN8sYc1HdF6gJp3UeA5oXi0BnMq7Rk2ZxW";
+    let document = json!({"api_key": format!("{key}{key}:{key}Bearer 0+-")});
+    let once = redact_json(&document);
+    assert_eq!(once, json!({"api_key": "[redacted]"}));
+    assert_masked_once(&document.to_string());
+}
+
+#[test]
 fn existing_mask_is_kept() {
     for text in [
         "[redacted]",
