@@ -87,7 +87,7 @@ impl ConflictResolver<'_> {
             );
             written
                 .write([&base, &ours, &theirs])
-                .map_err(|error| Failure::transient(error))?;
+                .map_err(Failure::transient)?;
             Ok([ours, theirs])
         })
         .await?;

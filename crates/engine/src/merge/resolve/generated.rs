@@ -126,7 +126,7 @@ impl ConflictResolver<'_> {
             hub.add_worktree(&checkout, &WorktreeStart::At(commit))
         })
         .await
-        .map_err(|error| Failure::transient(error))?;
+        .map_err(Failure::transient)?;
         let made = self.regenerate_in(&place, &cache, decided, awaiting).await;
         let hub = active.entry.branch.hub.clone();
         if let Err(error) = blocking(move || hub.remove_worktree(&place)).await {
@@ -192,7 +192,7 @@ impl ConflictResolver<'_> {
         }
         job.cancel = self.over.clone();
         let finished = context.sandbox.run(job).await;
-        let finished = finished.map_err(|error| Failure::transient(error))?;
+        let finished = finished.map_err(Failure::transient)?;
         let how = match finished.exit {
             Exit::Code(0) => return Ok(Ok(())),
             Exit::Cancelled => return Err(self.interrupted()),

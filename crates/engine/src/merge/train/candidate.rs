@@ -20,6 +20,7 @@ pub(super) struct Candidate {
 pub(super) type Judged = Result<GateReport, Failure>;
 
 /// How far the gate is.
+#[allow(clippy::large_enum_variant, reason = "one for each candidate, of which few are alive")]
 pub(super) enum Verdict {
     /// It runs.
     Pending(JoinHandle<Judged>),

@@ -50,6 +50,7 @@ pub(super) struct Train {
 }
 
 /// What comes next for the head of the queue.
+#[allow(clippy::large_enum_variant, reason = "one at a time")]
 pub(super) enum Decision {
     /// The queue is empty.
     Stop,
