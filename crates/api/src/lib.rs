@@ -3,6 +3,7 @@
 //! The OpenAPI document is generated from these types. Times are RFC 3339. Money is an integer in nano-dollars, with
 //! dollars as a float beside it for display. States have the names of the [`domain`].
 
+mod activity;
 mod body;
 mod clean;
 mod client;
@@ -21,6 +22,7 @@ mod status;
 mod task;
 mod transcript;
 
+pub use activity::{Action, TaskMerge};
 pub use body::{Invalid, nearest, parse};
 pub use clean::{CLEAN_DAYS, CleanRequest, CleanResult, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
@@ -38,5 +40,5 @@ pub use new_run::{COST_DOLLARS, DeliverRequest, ModelChoice, NewRun, OrchConfig,
 pub use problem::Problem;
 pub use run::{Accepted, Check, Cost, CostLine, Reason, Run, RunPage, RunSummary, TaskCounts, Tokens};
 pub use status::{SentBack, StatusInputs, TaskStatus, Tone};
-pub use task::{Action, ReturnedAttempt, Task, TaskList, TaskMerge};
+pub use task::{ReturnedAttempt, Task, TaskList};
 pub use transcript::{Attempt, TaskDetail, ToolCall, Turn};

@@ -1,7 +1,7 @@
 //! The tasks of a run.
 
-use crate::{Reason, TaskStatus, schema};
-use domain::{merge::MergeState, task::TaskState};
+use crate::{Reason, TaskMerge, TaskStatus, schema};
+use domain::task::TaskState;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -78,29 +78,4 @@ pub struct ReturnedAttempt {
     /// When it was returned.
     #[serde(with = "time::serde::rfc3339::option")]
     pub at: Option<OffsetDateTime>,
-}
-
-/// What a worker is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Action {
-    /// The turn of the attempt; 0 before the first answer.
-    pub turn: i32,
-    /// The tool that was called last.
-    pub tool: Option<String>,
-    /// What the tool is doing, in a few words.
-    pub summary: Option<String>,
-}
-
-/// The newest merge of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TaskMerge {
-    /// The merge's number.
-    pub id: i64,
-    /// Its state.
-    #[schema(schema_with = schema::merge_state)]
-    pub state: MergeState,
-    /// Its position in the merge queue of the run, from 1; null outside the queue.
-    pub position: Option<i64>,
-    /// Conflicting paths.
-    pub conflicts: Vec<String>,
 }

@@ -160,6 +160,7 @@ async fn shell(command: &str, session: &Session<'_>) -> Result<CallResult, WorkE
     }
 }
 
+#[allow(clippy::result_large_err, reason = "once for each step of a test")]
 fn obey(verdict: Result<Verdict, String>) -> Result<(), WorkEnd> {
     match verdict {
         Ok(Verdict::Continue | Verdict::Message(_)) => Ok(()),

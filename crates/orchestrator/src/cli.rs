@@ -8,7 +8,7 @@ pub(crate) use arguments::{
     RunArguments, RunsArguments, SandboxArguments, ServeArguments,
 };
 
-use crate::{config::Overrides, failure::EXIT_CODES, opens::Opens};
+use crate::{failure::EXIT_CODES, opens::Opens};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -137,21 +137,6 @@ impl Cli {
     /// The sandbox that was requested.
     pub(crate) fn sandbox(&self) -> Option<&str> {
         self.command.sandbox()?.sandbox.as_deref()
-    }
-
-    /// The flags that set keys of the configuration.
-    pub(crate) fn overrides(&self) -> Overrides {
-        let mut overrides = Overrides::new(self.common.config.clone());
-        let data_dir = self.common.data_dir.as_ref().map(|path| path.display().to_string());
-        overrides.set("--data-dir", "data_dir", data_dir);
-        if let Command::Serve(ServeArguments { listen, .. })
-        | Command::Worker(ServeArguments { listen, .. })
-        | Command::Demo(DemoArguments { listen, .. }) = &self.command
-        {
-            overrides.set("--listen", "server.listen", listen.map(|address| address.to_string()));
-        }
-        overrides.set("--sandbox", "sandbox.tier", self.sandbox().map(str::to_owned));
-        overrides
     }
 }
 

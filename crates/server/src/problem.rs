@@ -153,7 +153,7 @@ impl From<AnswerError> for Refusal {
                 Problem::new(409, "not-waiting", "The merge does not wait for a person", text)
                     .field("id")
                     .value(state.as_str())
-                    .hint("GET /merges?state=waiting lists the merges that do")
+                    .hint("`orchestrator merges` or GET /merges?state=waiting lists the merges that do")
                     .into()
             }
             AnswerError::Changed(merge) => Problem::new(409, "conflict-changed", "The conflict has changed", text)
@@ -180,7 +180,7 @@ impl From<FindRunError> for Refusal {
             FindRunError::Malformed(value) => Problem::new(400, "invalid-run-id", "This is not a run id", text)
                 .field("id")
                 .value(value)
-                .hint("GET /runs lists all runs")
+                .hint("`orchestrator runs` or GET /runs lists all runs")
                 .into(),
             FindRunError::Ambiguous { text: value, .. } => {
                 Problem::new(409, "ambiguous-run-id", "Several runs end in these digits", text)
@@ -214,7 +214,7 @@ pub(crate) fn unknown_run(run: &str) -> Refusal {
     )
     .field("id")
     .value(run)
-    .hint("GET /runs lists all runs")
+    .hint("`orchestrator runs` or GET /runs lists all runs")
     .into()
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn unknown_merge(merge: &str) -> Refusal {
     )
     .field("id")
     .value(shown)
-    .hint("GET /merges lists all merges with their numbers")
+    .hint("`orchestrator merges` or GET /merges lists all merges with their numbers")
     .into()
 }
 

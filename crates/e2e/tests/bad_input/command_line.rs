@@ -205,7 +205,7 @@ fn unusable_data_directory_or_address_names_the_fix() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let lines: [BadLine<'_>; 7] = [
-        (&["--listen", &address], &[], &[&address, "taken", "--listen"]),
+        (&["--listen", &address], &[], &[&address, "in use", "--listen"]),
         (
             &["--listen", "0.0.0.0:0"],
             &[],

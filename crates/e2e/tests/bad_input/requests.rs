@@ -122,7 +122,7 @@ fn bodies(workspace: &Path) -> Vec<Bad> {
             with(good(), "/orch_config/worker_model/model_name", json!(" ")),
             value,
             "orch_config.worker_model",
-            &["must not be empty"],
+            &["1 to 255 characters"],
         ),
         bad(
             json!({"objective": "x", "workspace_path": workspace}),

@@ -194,9 +194,9 @@ pub(crate) async fn queue_and_tools_equal_the_rows(rows: &Rows<'_>) {
     rows.histogram("tool_execution_duration_seconds", &["tool_name"], by_name)
         .await;
     // A gate records how often it ran on its tree; a failed one also runs on the base, to see which failures are old; and
-    // the server tests its sandbox once at start.
+    // the server tests its sandbox once at start. Each run looks once for the programs of its check command.
     let sandboxes = "
-        select array[]::text[], 1 + (select count(*) from tool_call where name = 'shell')
+        select array[]::text[], 1 + (select count(*) from run) + (select count(*) from tool_call where name = 'shell')
             + (select sum((gate ->> 'runs')::int) + count(*) filter (where gate ->> 'verdict' = 'failed') from merge)";
     rows.histogram("sandbox_creation_seconds", &[], sandboxes).await;
 }

@@ -11,6 +11,7 @@ mod hubs;
 mod layers;
 mod merge;
 mod model_name;
+mod overrides;
 mod providers;
 mod retention;
 mod rules;

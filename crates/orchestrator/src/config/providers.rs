@@ -61,7 +61,7 @@ fn prices(path: &Path) -> Result<BTreeMap<String, ModelFacts>, Failure> {
         models: BTreeMap<String, ModelFacts>,
     }
     let problem = |found: String| {
-        Failure::configuration("the price file can't be used")
+        Failure::configuration("the price file of models.prices can't be used")
             .with("file", path.display())
             .with("found", found)
             .hint("it must hold tables such as [models.\"my-model\"] with input and output, in dollars per million tokens")

@@ -85,9 +85,7 @@ impl ConflictResolver<'_> {
                 read(&conflicting.ours)?,
                 read(&conflicting.theirs)?,
             );
-            written
-                .write([&base, &ours, &theirs])
-                .map_err(Failure::transient)?;
+            written.write([&base, &ours, &theirs]).map_err(Failure::transient)?;
             Ok([ours, theirs])
         })
         .await?;

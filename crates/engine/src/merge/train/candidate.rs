@@ -20,7 +20,10 @@ pub(super) struct Candidate {
 pub(super) type Judged = Result<GateReport, Failure>;
 
 /// How far the gate is.
-#[allow(clippy::large_enum_variant, reason = "one for each candidate, of which few are alive")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each candidate, of which few are alive"
+)]
 pub(super) enum Verdict {
     /// It runs.
     Pending(JoinHandle<Judged>),
