@@ -112,7 +112,7 @@ impl Place {
     /// The files that the run changed; also checks that the checkout moved along and that nothing was built in it.
     fn changed(&self, report: &Value) -> Vec<String> {
         let branch = report["branch"].as_str().expect("the report names the branch");
-        let base = report["base"].as_str().expect("the report names the base");
+        let base = report["base_commit"].as_str().expect("the report names the base");
         assert_eq!(
             git(&self.clone, &["rev-parse", "main"]),
             git(&self.clone, &["rev-parse", branch])

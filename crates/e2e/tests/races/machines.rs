@@ -43,7 +43,7 @@ async fn remote_worker_does_the_work_of_a_server() {
              where e.kind in ('prepare', 'deliver') and p.name like '%/first/%')";
     assert!(harness.holds(in_the_workspace).await, "{}", harness.log());
     let refused = worker.refused(&harness.repository).await;
-    assert!(refused.contains("on another machine"), "{refused}");
+    assert!(refused.contains("remote worker without workspaces"), "{refused}");
     server.leave().await;
     worker.leave().await;
 }

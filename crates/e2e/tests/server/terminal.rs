@@ -85,7 +85,7 @@ async fn terminal_control_codes_are_removed_and_patches_stay_exact() {
         .current_dir(product.directory.path())
         .output()
         .unwrap();
-    let base = ended["base"].as_str().unwrap();
+    let base = ended["base_commit"].as_str().unwrap();
     let commit = ended["delivered_commit"].as_str().unwrap();
     let exact = Command::new("git")
         .current_dir(&workspace)
