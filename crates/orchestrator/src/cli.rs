@@ -8,9 +8,20 @@ pub(crate) use arguments::{
     RunArguments, RunsArguments, SandboxArguments, ServeArguments,
 };
 
-use crate::{failure::EXIT_CODES, opens::Opens};
+use crate::opens::Opens;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
+
+/// Printed below `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    complete: what was requested is done
+  1    the run failed; the reason is printed
+  2    bad input: command line, configuration or request
+  3    the machine lacks something: database, sandbox, port, disk, server
+  4    the run was cancelled
+  5    a fault in orchestrator or its server
+  130  detached by ctrl-c or q; the run continues if a server has it";
 
 /// Turn an objective into merged, tested code.
 ///

@@ -32,17 +32,6 @@ impl Exit {
     }
 }
 
-/// Printed below `--help`.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes:
-  0    complete: what was requested is done
-  1    the run failed; the reason is printed
-  2    bad input: command line, configuration or request
-  3    the machine lacks something: database, sandbox, port, disk, server
-  4    the run was cancelled
-  5    a fault in orchestrator or its server
-  130  detached by ctrl-c or q; the run continues if a server has it";
-
 /// The kind of a failure. It decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -239,14 +239,20 @@ async fn machine_without_the_model_does_not_block_others() {
     let ignorant = harness.enter_worker_with("second", &without).await;
     server.submit(&harness.repository, "sh test.sh").await;
     eventually("it gives back what it can't do", || async {
-        harness.log().contains("a task that can't be worked on here").then_some(())
+        harness
+            .log()
+            .contains("a task that can't be worked on here")
+            .then_some(())
     })
     .await;
     ignorant.leave().await;
     let silent = [("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")];
     let deaf = harness.enter_worker_with("third", &silent).await;
     eventually("it gives back what it can't do", || async {
-        harness.log().contains("its model does not answer on this machine").then_some(())
+        harness
+            .log()
+            .contains("its model does not answer on this machine")
+            .then_some(())
     })
     .await;
     let able = harness.enter_worker("fourth").await;
