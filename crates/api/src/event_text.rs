@@ -1,14 +1,16 @@
 //! The text of an event: one line for people.
 
+use crate::duration_text;
 use domain::{
     NanoDollars,
     event::Event,
     gate::GateVerdict,
     merge::{MergeEnd, MergeState, decision_in_words},
     plan::first_line,
-    run::Check,
+    run::{Check, CheckSource},
     task::AttemptEnd,
 };
+use std::time::Duration;
 
 /// The most characters of a tool call's summary.
 const SUMMARY: usize = 100;
@@ -32,11 +34,7 @@ pub fn event_text(event: &Event) -> String {
             levels,
             repairs,
         } => {
-            let size = format!(
-                "{}, {}",
-                count((*tasks).into(), "task"),
-                count((*levels).into(), "level")
-            );
+            let size = format!("{}, {}", count(*tasks, "task"), count(*levels, "level"));
             match repairs.is_empty() {
                 true => format!("plan v{version}: {size}"),
                 false => format!("plan v{version}: {size}; repaired: {}", repairs.join("; ")),
@@ -53,11 +51,8 @@ pub fn event_text(event: &Event) -> String {
             }
         }
         Event::ModelRetried { why, wait_ms } => {
-            let seconds = *wait_ms as f64 / 1_000.0;
-            format!(
-                "model call failed ({}); next try in {seconds:.1}s",
-                why.replace('_', " ")
-            )
+            let wait = duration_text(Duration::from_millis(*wait_ms));
+            format!("model call failed ({}); next try in {wait}", why.replace('_', " "))
         }
         Event::TaskBlocked { on: Some(on) } => format!("waits for {on}"),
         Event::TaskBlocked { on: None } => "continues: what it waited for is back".to_owned(),
@@ -124,10 +119,21 @@ pub fn event_text(event: &Event) -> String {
     }
 }
 
-fn check_text(check: &Check) -> String {
+/// `check: cargo test (detected)`, or that there is none.
+pub fn check_text(check: &Check) -> String {
     match &check.command {
-        Some(command) => format!("check: {command}"),
+        Some(command) => format!("check: {command} ({})", check_source(check.source)),
         None => "unchecked: there is no check command".to_owned(),
+    }
+}
+
+/// Where a check command comes from.
+pub const fn check_source(source: CheckSource) -> &'static str {
+    match source {
+        CheckSource::Request => "requested",
+        CheckSource::Configuration => "configured",
+        CheckSource::Detected => "detected",
+        CheckSource::NotConfigured => "not configured",
     }
 }
 
@@ -189,9 +195,27 @@ fn named(name: &str, text: &str) -> String {
     }
 }
 
-fn count(number: u64, noun: &str) -> String {
-    match number {
+/// `1 task`, `2 tasks`.
+pub fn count(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
         1 => format!("1 {noun}"),
         number => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_that_begins_with_its_name_is_not_named_twice() {
+        for (text, expected) in [
+            ("branch orchestrator/1 is there", "branch orchestrator/1 is there"),
+            ("up to date", "branch: up to date"),
+            ("branches differ", "branch: branches differ"),
+            ("", "branch"),
+        ] {
+            assert_eq!(named("branch", text), expected);
+        }
     }
 }

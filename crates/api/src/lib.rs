@@ -8,6 +8,7 @@ mod body;
 mod clean;
 mod client;
 mod delivery;
+mod duration;
 mod event;
 mod event_text;
 mod health;
@@ -27,8 +28,9 @@ pub use body::{Invalid, nearest, parse};
 pub use clean::{CLEAN_DAYS, CleanRequest, CleanResult, CleanedCache, CleanedRun, DiskArea};
 pub use client::{Client, ClientError, EventStream};
 pub use delivery::{Delivery, DeliveryStep};
+pub use duration::duration_text;
 pub use event::{END_OF_EVENTS, Event};
-pub use event_text::event_text;
+pub use event_text::{check_source, check_text, count, event_text};
 pub use health::{Health, Readiness, SandboxProperty};
 pub use integrity::IntegrityFlag;
 pub use merge::{

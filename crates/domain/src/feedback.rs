@@ -1,4 +1,4 @@
-//! What a task's next attempt is told about the last one.
+//! What a task's next attempt learns about the last one.
 
 use crate::gate::GateReport;
 use serde::{Deserialize, Serialize};

@@ -43,7 +43,7 @@ pub enum Input {
         /// Why.
         reason: Reason,
     },
-    /// A person asked for the work to be handed over, once more or at last.
+    /// A person asked for the work to be delivered, again or for the first time.
     DeliveryRequested {
         /// Whether the checkout may be fast-forwarded although the run has integrity flags.
         allow_integrity_flags: bool,
@@ -65,7 +65,7 @@ pub enum Input {
         /// What was done with the user's checkout, in words.
         checkout: String,
     },
-    /// The trees and outputs of the run, which has ended, are given up.
+    /// The trees and outputs of the run, which has ended, are deleted.
     Expired,
     /// A person asked for the run to end.
     CancelRequested,
@@ -81,7 +81,7 @@ pub enum Input {
     ProcessLost {
         /// The fence the attempt was claimed under.
         fence: Fence,
-        /// Whether a turn was finished under that fence: then this death says nothing against the task.
+        /// Whether a turn was finished under that fence: then the crash does not count against the task.
         progressed: bool,
     },
     /// The merge of a task's work ended.

@@ -109,13 +109,13 @@ async fn merge_without_a_gate_checkout_is_sent_back_with_the_reason() {
     let (state, reason) = harness.end(run).await;
     let log = harness.log(run).await;
     assert_eq!(state, RunState::Complete, "{reason}\n{log}");
-    let told = log
+    let shown = log
         .lines()
         .find(|line| line.contains("task_returned"))
         .unwrap_or_else(|| panic!("{log}"));
     assert!(
-        told.contains(&format!("{TRIES} times (limit merge_tries = {TRIES})")),
-        "{told}"
+        shown.contains(&format!("{TRIES} times (limit merge_tries = {TRIES})")),
+        "{shown}"
     );
     let row: (i32, String) = sqlx::query_as("select failures, last_failure from merge where id = 1")
         .fetch_one(harness.database.pool())

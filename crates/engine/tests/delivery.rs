@@ -320,8 +320,8 @@ async fn unavailable_remote_is_retried_and_the_run_shows_delivery() {
     assert_eq!(delivering.harness.end(run).await, (RunState::Complete, String::new()));
     assert_eq!(delivering.pushed(run), delivering.delivered(run));
     // The branch was put there once, not once a try.
-    let told = delivering.harness.log(run).await;
-    assert_eq!(told.matches("\"step\":\"branch\"").count(), 1, "{told}");
+    let shown = delivering.harness.log(run).await;
+    assert_eq!(shown.matches("\"step\":\"branch\"").count(), 1, "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

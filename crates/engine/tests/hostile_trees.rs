@@ -13,8 +13,8 @@ fn shell(command: &str) -> Value {
     json!({"command": command})
 }
 
-/// A worker that does the first thing, and, once it was told why that is refused, the second.
-fn told(first: &str, why: &str, second: &str) -> Scenario {
+/// A worker that does the first thing, and, once it was corrected why that is refused, the second.
+fn corrected(first: &str, why: &str, second: &str) -> Scenario {
     Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("task", &[])])),
         Rule::worker("task").turn(1).call("shell", shell(first)),
@@ -27,7 +27,7 @@ fn told(first: &str, why: &str, second: &str) -> Scenario {
 }
 
 async fn completes_without(first: &str, why: &str, undo: &str, absent: &str) {
-    let harness = Harness::open(told(first, why, undo)).await;
+    let harness = Harness::open(corrected(first, why, undo)).await;
     let repository = harness.repository(&[("README.md", "read me\n")]);
     let run = harness.submit(&repository, Some("echo 1..1; echo ok 1 - fine")).await;
     assert_eq!(
@@ -37,7 +37,7 @@ async fn completes_without(first: &str, why: &str, undo: &str, absent: &str) {
     );
     let paths = git(&repository, &["ls-tree", "-r", "-z", "--name-only", "main"]);
     assert!(paths.contains("good.txt") && !paths.contains(absent), "{paths:?}");
-    // It was told in the same attempt: no merge was made of it.
+    // It was corrected in the same attempt: no merge was made of it.
     let merges = harness.engine.views().merges(run.id).await.unwrap();
     assert_eq!(merges.len(), 1, "{first}");
 }

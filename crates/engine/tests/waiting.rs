@@ -249,7 +249,7 @@ async fn queue_goes_on_and_an_answer_for_another_conflict_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answer_that_fails_the_gate_is_asked_again_and_may_be_sent_back_with_a_note() {
-    let mend = Rule::worker("*")
+    let fix = Rule::worker("*")
         .attempt(2)
         .contains("keep both lines")
         .call(
@@ -257,7 +257,7 @@ async fn answer_that_fails_the_gate_is_asked_again_and_may_be_sent_back_with_a_n
             file(PATH, &TEXT.replace("two\n", "two left\ntwo right\n")),
         )
         .call("finish", done());
-    let harness = Harness::open(three(vec![mend])).await;
+    let harness = Harness::open(three(vec![fix])).await;
     let (repository, run) = begin(&harness).await;
     let merge = asked(&harness, run, 1).await;
     harness

@@ -5,7 +5,7 @@ use crate::{
     config::Loaded,
     failure::Failure,
     output,
-    progress::{Board, Entry, Key, Keys, RunDetails, Screen, TaskDetails, block, elapsed, finished_task, header, news},
+    progress::{Board, Entry, Key, Keys, RunDetails, Screen, TaskDetails, block, finished_task, header, news},
 };
 use api::{ClientError, Event, Run};
 use domain::{NanoDollars, RunId, event, run::RunState};
@@ -270,7 +270,10 @@ impl View {
             Self::Lines { to_output } => {
                 if let Some(news) = news(entry, &board.invocation).filter(|_| is_new) {
                     let since = Duration::try_from(entry.at - board.run.created_at).unwrap_or_default();
-                    print(*to_output, &format!("{:>8}  {news}", format!("+{}", elapsed(since))));
+                    print(
+                        *to_output,
+                        &format!("{:>8}  {news}", format!("+{}", api::duration_text(since))),
+                    );
                 }
             }
             Self::Screen(live) => live.take_in(board),

@@ -217,7 +217,7 @@ impl Tx {
         Ok(rows.into_iter().map(|row| TaskId(row.id)).collect())
     }
 
-    /// Saves what the next attempt is told about the last one.
+    /// Saves what the next attempt learns about the last one.
     ///
     /// # Errors
     /// When the database can't be reached.

@@ -68,7 +68,6 @@ fn looks(caller: &Caller, name: &str, output: &Output) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its snapshots are not recorded yet"]
 async fn run_commands_match_snapshots() {
     let mut caller = Caller::new(one_file(), "").await;
     looks(&caller, "runs-none", &caller.call(&["runs"]));
@@ -114,7 +113,6 @@ async fn run_commands_match_snapshots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its snapshots are not recorded yet"]
 async fn merge_commands_match_snapshots() {
     let caller = Caller::new(with_conflicts(), "[merge]\nlayers = [\"person\"]\n").await;
     let repository = caller.product.repository("repository", &[("a", "1\n")]);
@@ -150,7 +148,6 @@ async fn merge_commands_match_snapshots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its snapshots are not recorded yet"]
 async fn cancelled_run_matches_snapshots() {
     let endless = Scenario::from_rules(vec![
         Rule::director().json(&plan(&[("long", &[])])),

@@ -68,7 +68,7 @@ async fn another_machine_continues_the_work_of_a_crashed_one() {
     let all = harness.model.journal().len();
     assert!(
         all <= 7 + 2,
-        "{asked} of {all} calls before the death\n{}",
+        "{asked} of {all} calls before the crash\n{}",
         harness.log()
     );
     server.leave().await;

@@ -132,7 +132,7 @@ async fn killed_before_recording_a_tree_it_does_not_count_as_saved() {
         );
     })
     .await;
-    // The branch contains what the model was told is written.
+    // The branch contains what the model learned was written.
     assert_eq!(
         std::fs::read_to_string(scene.repository.join("work/half")).unwrap(),
         "half\n"

@@ -99,7 +99,7 @@ async fn cancelled_run_ends_work_on_its_conflict() {
     }
     harness.engine.cancel(run).await.unwrap();
     assert_eq!(harness.end(run).await.0, RunState::Cancelled);
-    // The call is given up long before its time is over, and nothing is recorded any more.
+    // The call is abandoned long before its timeout, and nothing more is recorded.
     let given_back = async {
         let held = "select count(*) from model_call where settled_at is null and role = 'resolver'";
         while sqlx::query_scalar::<_, i64>(held)

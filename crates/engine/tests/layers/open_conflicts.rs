@@ -80,14 +80,14 @@ async fn conflicts_that_are_not_about_lines_go_to_the_worker_together() {
     completes(&harness, run.id).await;
     assert_eq!(resolver_calls(&harness), 0);
     assert_eq!(decisions(&harness, run.id).await, pairs(&[("worker", "declined"); 3]));
-    let told = reasons(&harness, run.id, Layer::Worker).await;
+    let shown = reasons(&harness, run.id, Layer::Worker).await;
     for part in [
         "[[merge.generated]] files = \"Cargo.lock\"",
         "bytes (mode 100644, git show ",
         "has nothing",
         "Do what",
     ] {
-        assert!(told.contains(part), "{part} is missing in:\n{told}");
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
     assert!(!repository.join("gone.txt").exists());
 }

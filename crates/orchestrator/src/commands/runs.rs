@@ -7,7 +7,7 @@ use crate::{
     config::Loaded,
     failure::{Exit, Failure},
     output,
-    progress::{clean, elapsed, shortened, width},
+    progress::{clean, shortened, width},
 };
 use api::{RunPage, RunSummary};
 use domain::NanoDollars;
@@ -51,7 +51,7 @@ fn line(run: &RunSummary, now: OffsetDateTime, columns: usize) -> String {
         "{}  {:<10} {tasks:>7} {cost:>9} {:>11}  {asks}",
         run.short,
         run.state.to_string(),
-        format!("{} ago", elapsed(age))
+        format!("{} ago", api::duration_text(age))
     );
     let room = columns.saturating_sub(width(&left)).max(20);
     format!("{left}{}", shortened(&clean(&run.objective), room))

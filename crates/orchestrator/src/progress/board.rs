@@ -2,9 +2,9 @@
 
 mod task;
 
-pub(super) use task::{Gate, Task};
+pub(super) use task::Task;
 
-use super::{news::model_retried, words::clean};
+use super::words::clean;
 use crate::invocation::Invocation;
 use domain::{
     NanoDollars, RunId,
@@ -182,9 +182,7 @@ impl Board {
                 self.run.state = RunState::Running;
                 self.doing.clear();
             }
-            Event::ModelRetried { why, wait_ms } => {
-                self.doing = model_retried(why, *wait_ms);
-            }
+            Event::ModelRetried { .. } => self.doing = clean(&api::event_text(event)),
             Event::RunDelivering => {
                 self.run.state = RunState::Delivering;
                 self.doing = "delivering the branch".to_owned();

@@ -5,14 +5,12 @@
 
 mod board;
 mod news;
-mod phrases;
 mod render;
 mod screen;
 mod words;
 
 pub(crate) use board::{Board, Entry, RunDetails, TaskDetails};
 pub(crate) use news::{log_line, news};
-pub(crate) use phrases::{check_source, count};
 pub(crate) use render::{block, finished_task, header};
 pub(crate) use screen::{Key, Keys, Screen, terminal_size};
-pub(crate) use words::{clean, elapsed, padded, shortened, width, wrapped};
+pub(crate) use words::{clean, padded, shortened, width, wrapped};

@@ -2,10 +2,9 @@
 
 use super::{
     board::{Board, Task},
-    phrases::{check_words, count},
-    words::{clean, elapsed, padded, shortened, width},
+    words::{clean, padded, shortened, width},
 };
-use api::{TaskStatus, Tone};
+use api::{TaskStatus, Tone, count};
 use domain::{NanoDollars, run::RunState, task::TaskState};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -47,7 +46,7 @@ pub(crate) fn header(board: &Board, look: Look) -> Vec<String> {
         let size = format!("{}, {}", count(plan.tasks, "task"), count(plan.levels, "level"));
         events.push(format!("plan v{}: {size}", plan.version));
     }
-    events.extend(board.check.as_ref().map(check_words));
+    events.extend(board.check.as_ref().map(|check| clean(&api::check_text(check))));
     vec![first, shortened(&events.join("   "), look.columns)]
 }
 
@@ -120,7 +119,7 @@ fn task_line(board: &Board, task: &Task, now: OffsetDateTime, look: Look) -> Str
         task.cost.to_string()
     };
     let time = task.started_at.map_or(String::new(), |start| {
-        elapsed(between(start, task.ended_at.unwrap_or(now)))
+        api::duration_text(between(start, task.ended_at.unwrap_or(now)))
     });
     let right = match tone == Tone::NeedsYou {
         // The request to a person needs the columns.
@@ -178,7 +177,7 @@ fn sums(board: &Board, now: OffsetDateTime, look: Look) -> String {
         board.landed,
         board.total(),
         spent.max(board.run.spent),
-        elapsed(between(board.run.created_at, board.run.ended_at.unwrap_or(now))),
+        api::duration_text(between(board.run.created_at, board.run.ended_at.unwrap_or(now))),
     );
     let keys = if look.keys { "q detach · c cancel" } else { "" };
     let text = shortened(&text, look.columns);

@@ -1,7 +1,6 @@
 //! Texts for a terminal: cleaned, shortened, wrapped, padded.
 
 use crate::output::is_control;
-use std::time::Duration;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The text on one line without control characters: texts of models, tools and repositories must not control the terminal.
@@ -63,17 +62,6 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// `0.4s`, `48s`, `1m04s`, `2h05m`.
-pub(crate) fn elapsed(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..10 => format!("{:.1}s", duration.as_secs_f64().min(9.9)),
-        10..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,13 +91,5 @@ mod tests {
     fn lines_break_between_words() {
         assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
         assert_eq!(wrapped("", 8), [""]);
-    }
-
-    #[test]
-    fn durations_are_short() {
-        let shown = [(400, "0.4s"), (48_000, "48s"), (64_000, "1m04s"), (7_500_000, "2h05m")];
-        for (milliseconds, expected) in shown {
-            assert_eq!(elapsed(Duration::from_millis(milliseconds)), expected);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Conflict, Decision, MergeReport, Report, TaskReport};
 use crate::{
     invocation::Invocation,
-    progress::{check_source, clean, elapsed, padded, shortened, width, wrapped},
+    progress::{clean, padded, shortened, width, wrapped},
 };
 use api::{Amount, CostLine, ReturnedAttempt};
 use domain::{NanoDollars, delivery::DeliveryStep as Step, merge::decision_in_words, run::RunState, task::TaskState};
@@ -58,7 +58,7 @@ pub(crate) fn lines(report: &Report, next: &[String], invocation: &Invocation, c
 fn headline(report: &Report) -> String {
     let time = report
         .duration_ms
-        .map(|ms| format!(" in {}", elapsed(milliseconds(ms))))
+        .map(|ms| format!(" in {}", api::duration_text(milliseconds(ms))))
         .unwrap_or_default();
     let words = match report.state {
         RunState::Complete => "is complete",
@@ -157,7 +157,7 @@ fn gate(report: &Report) -> String {
     let Some(command) = &check.command else {
         return "unchecked: there is no check command; name one with --check or in the configuration".to_owned();
     };
-    let source = check_source(check.source);
+    let source = api::check_source(check.source);
     let sums = &report.gate;
     let mut results = vec![format!("passed {}", times(sums.passed))];
     if sums.failed > 0 {
@@ -208,7 +208,10 @@ fn tasks(report: &Report, columns: usize) -> Vec<String> {
             (None, None, Some(reason)) => format!("{}: {}", task.state, clean(&reason.message)),
             (None, None, None) => task.state.to_string(),
         };
-        let time = task.duration_ms.map(|ms| elapsed(milliseconds(ms))).unwrap_or_default();
+        let time = task
+            .duration_ms
+            .map(|ms| api::duration_text(milliseconds(ms)))
+            .unwrap_or_default();
         let left = format!(
             "  {mark} {}  {}  {end}",
             padded(&task.key, keys),
@@ -377,7 +380,7 @@ fn words(kind: &str) -> String {
 }
 
 fn plural(number: usize, noun: &str) -> String {
-    crate::progress::count(number as u64, noun)
+    api::count(number as u64, noun)
 }
 
 fn times(number: usize) -> String {

@@ -98,7 +98,7 @@ fn terms(detail: &MergeDetail) -> Markup {
             @if let Some(tip) = &merge.tip { dt { "Branch (ours)" } dd { code { (commit(tip)) } } }
             @if let Some(merged) = &merge.merge_commit { dt { "Merge commit" } dd { code { (commit(merged)) } } }
             @if let Some(method) = &merge.method { dt { "Method" } dd { (method) } }
-            @if let Some(ms) = merge.merge_ms { dt { "Merge time" } dd { (words::short_duration(ms)) " with model calls, without queue and gate" } }
+            @if let Some(ms) = merge.merge_ms { dt { "Merge time" } dd { (words::duration(ms)) " with model calls, without queue and gate" } }
         }
     }
 }

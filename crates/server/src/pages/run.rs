@@ -4,7 +4,11 @@ use super::{frame, runs::progress, words};
 use crate::convert;
 use api::{TaskStatus, Tone};
 use domain::{
-    delivery::DeliveryStepEnd, gate::GateReport, merge::decision_in_words, plan::first_line, recorded::Recorded,
+    delivery::{DeliveryStep, DeliveryStepEnd},
+    gate::GateReport,
+    merge::decision_in_words,
+    plan::first_line,
+    recorded::Recorded,
 };
 use engine::view::{Cost, CostLine, LoggedEvent, MergeView, RunDetail, TaskView};
 use maud::{Markup, html};
@@ -170,7 +174,7 @@ fn merge_table(merges: &[MergeView]) -> Markup {
                     } }
                     td { (gate(merge.gate.as_ref())) (super::flags::count(merge.integrity_flags.len())) }
                     td.number { @if let Some(ms) = merge.wait_ms { (words::duration(ms)) } }
-                    td.number { @if let Some(ms) = merge.merge_ms { (words::short_duration(ms)) } }
+                    td.number { @if let Some(ms) = merge.merge_ms { (words::duration(ms)) } }
                 } } }
             } }
         }
@@ -251,9 +255,10 @@ fn next_commands(detail: &RunDetail) -> String {
         Some(commit) => {
             let git = format!("git -C {}", super::words::quoted(&run.workspace));
             let merged = detail
-                .checkout
-                .as_deref()
-                .is_some_and(|said| said.contains("fast-forwarded"));
+                .delivery
+                .steps
+                .iter()
+                .any(|end| end.step == DeliveryStep::Checkout && end.result.is_good());
             let base = detail.base.as_ref().map(|base| base.0.as_str());
             let diff = base.map_or(String::new(), |base| {
                 format!("\n{git} diff {} {}", cut(base), cut(&commit.0))

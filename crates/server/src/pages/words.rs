@@ -3,6 +3,7 @@
 use api::{TaskStatus, Tone};
 use domain::{NanoDollars, merge::MergeState, run::RunState};
 use maud::{Markup, html};
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// Quoted for a shell.
@@ -14,30 +15,16 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// `3m 07s`, `2h 05m`, `4d 2h`.
+/// A recorded number of milliseconds for people.
 pub(super) fn duration(ms: i64) -> String {
-    let seconds = ms.max(0) / 1_000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h {:02}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-/// The same, with tenths below ten seconds: `0.4s`.
-pub(super) fn short_duration(ms: i64) -> String {
-    match ms {
-        0..10_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
-        _ => duration(ms),
-    }
+    api::duration_text(Duration::from_millis(ms.max(0).unsigned_abs()))
 }
 
 /// How long ago that was; the exact time is the tooltip.
 pub(super) fn ago(at: OffsetDateTime) -> Markup {
     let passed = OffsetDateTime::now_utc() - at;
-    let ms = i64::try_from(passed.whole_milliseconds()).unwrap_or(i64::MAX);
-    html! { time datetime=(iso(at)) title=(iso(at)) { (duration(ms)) " ago" } }
+    let age = api::duration_text(passed.try_into().unwrap_or_default());
+    html! { time datetime=(iso(at)) title=(iso(at)) { (age) " ago" } }
 }
 
 pub(super) fn iso(at: OffsetDateTime) -> String {
@@ -95,15 +82,4 @@ pub(super) fn merge_state(state: MergeState) -> Markup {
         MergeState::Rejected | MergeState::Error => ("✗", state.as_str(), "failed"),
     };
     html! { span class={ "state " (tone) } { (sign) " " (words) } }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_at_most_two_units() {
-        let shown = [999, 61_000, 3_660_000, 90_000_000].map(duration);
-        assert_eq!(shown, ["0s", "1m 01s", "1h 01m", "1d 1h"]);
-    }
 }

@@ -34,7 +34,7 @@ pub struct TaskDetails {
     pub profile: String,
     /// The task as the plan has it.
     pub spec: PlannedTask,
-    /// What the next attempt is told about the last one.
+    /// What the next attempt learns about the last one.
     pub feedback: Option<Recorded<Feedback>>,
     /// Handled failures so far.
     pub failures: u32,

@@ -15,7 +15,7 @@ pub struct TaskDetail {
     pub task: TaskView,
     /// The task as the plan has it.
     pub spec: Value,
-    /// What the next attempt is told about the last one.
+    /// What the next attempt learns about the last one.
     pub feedback: Option<Recorded<Feedback>>,
     /// Its attempts, from the first.
     pub attempts: Vec<AttemptView>,

@@ -6,7 +6,7 @@ use std::{
 };
 use tree_sitter::{Language, Node, ParseOptions, Parser};
 
-/// Parsing is given up after this time. A file of a megabyte takes a tenth of a second.
+/// Parsing stops after this time. A file of a megabyte takes a tenth of a second.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// The most characters shown of the faulty line.
 const SHOWN: usize = 80;

@@ -25,7 +25,7 @@ pub(super) fn needed(command: &str) -> Vec<String> {
     programs
 }
 
-/// `None` where it can't be told.
+/// `None` where that can't be known.
 fn needed_within(command: &str, depth: u32) -> Option<Vec<String>> {
     let depth = depth.checked_sub(1)?;
     let mut programs = Vec::new();

@@ -1,10 +1,7 @@
 //! Merges as text.
 
 use super::super::next::checkout_directory;
-use crate::{
-    invocation::Invocation,
-    progress::{clean, elapsed},
-};
+use crate::{invocation::Invocation, progress::clean};
 use api::{ConflictFile, ConflictVersion, MergeDetail, MergeSummary};
 use domain::{merge::MergeState, recorded::Recorded};
 use std::{path::Path, time::Duration};
@@ -25,7 +22,7 @@ pub(super) fn list(merges: &[MergeSummary], all: bool, invocation: &Invocation) 
         .iter()
         .map(|merge| {
             let since = merge.waiting_since.unwrap_or(merge.queued_at);
-            let age = elapsed(Duration::try_from(now - since).unwrap_or_default());
+            let age = api::duration_text(Duration::try_from(now - since).unwrap_or_default());
             let about = match (merge.conflicts.is_empty(), &merge.reason) {
                 (false, _) => format!("conflict in {}", clean(&merge.conflicts.join(", "))),
                 (true, Some(reason)) => clean(&reason.message),

@@ -3,9 +3,7 @@ use domain::{
     delivery::{DeliveryResult, DeliveryStep, DeliveryStepEnd},
     gate::GateVerdict,
     ids::{CommitId, Fence, MergeId},
-    merge::MergeState,
-    run::{Check, CheckSource, Reason, ReasonCode},
-    task::AttemptEnd,
+    run::{Reason, ReasonCode},
 };
 use time::OffsetDateTime;
 
@@ -43,17 +41,8 @@ fn returned_task_shows_its_reason_on_one_line() {
     let reason = Reason::new(ReasonCode::Gate, "the gate\nfailed");
     assert_eq!(
         line(Some("docs"), Event::TaskReturned { reason }),
-        "docs: goes back: the gate failed"
+        "docs: sent back: the gate failed"
     );
-}
-
-#[test]
-fn missing_check_is_shown() {
-    let check = Check {
-        command: None,
-        source: CheckSource::NotConfigured,
-    };
-    assert_eq!(check_words(&check), "unchecked: there is no check command");
 }
 
 #[test]
@@ -114,18 +103,6 @@ fn no_long_text_is_repeated_in_the_lines_after_it() {
     for text in [why, checkout] {
         let found = lines.iter().filter(|line| line.contains(text)).count();
         assert_eq!(found, 1, "{text}: {lines:#?}");
-    }
-}
-
-#[test]
-fn step_that_begins_with_its_name_is_not_named_twice() {
-    for (said, expected) in [
-        ("branch orchestrator/1 is there", "branch orchestrator/1 is there"),
-        ("up to date", "branch: up to date"),
-        ("branches differ", "branch: branches differ"),
-        ("", "branch"),
-    ] {
-        assert_eq!(named("branch", said), expected);
     }
 }
 
