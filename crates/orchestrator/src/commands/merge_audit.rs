@@ -111,7 +111,7 @@ fn lines(report: &AuditReport) -> Vec<String> {
         return vec!["this repository has no merge of two commits".to_owned()];
     }
     let mut lines = vec![match report.merges == report.found {
-        true => format!("{} merges redone", report.merges),
+        true => format!("{} redone", api::count(report.merges as u64, "merge")),
         false => format!("{} of {} merges redone, then stopped", report.merges, report.found),
     }];
     for (name, count, meaning) in [

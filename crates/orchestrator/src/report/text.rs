@@ -83,9 +83,9 @@ fn landed(report: &Report) -> String {
     let commits = report.tasks.iter().filter(|task| task.landed_commit.is_some()).count();
     let changes = report.changes.map_or(String::new(), |changes| {
         format!(
-            " · {}, {} lines added, {} removed",
+            " · {}, {} added, {} removed",
             plural(changes.files as usize, "file"),
-            changes.insertions,
+            plural(changes.insertions as usize, "line"),
             changes.deletions
         )
     });
@@ -375,8 +375,9 @@ fn indented(text: &str, by: usize, columns: usize) -> Vec<String> {
         .collect()
 }
 
+/// `a conflict (add/add)`, as git names its kinds.
 fn words(kind: &str) -> String {
-    format!("a {} conflict", kind.replace('_', " "))
+    format!("a conflict ({})", kind.replace('_', "/"))
 }
 
 fn plural(number: usize, noun: &str) -> String {

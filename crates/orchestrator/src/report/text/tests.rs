@@ -113,7 +113,7 @@ fn complete_run() {
           ✓ limits-http  coder  landed 9e1d04c                           1 attempt  11 turns  $0.2100  1m04s
 
         Conflicts
-          limits-http met a content conflict in src/router.rs   base 1a2b1a2  ours 3c4d3c4  theirs none
+          limits-http met a conflict (content) in src/router.rs   base 1a2b1a2  ours 3c4d3c4  theirs none
             hunk 1 resolved by the model (gpt-5, $0.0021): both routes belong there
 
         Sent back
