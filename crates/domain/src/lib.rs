@@ -26,6 +26,7 @@ pub mod input;
 pub mod transition;
 
 pub mod limits;
+pub mod lock_files;
 pub mod schedule;
 
 pub use ids::{CommitId, Epoch, Fence, MergeId, ProcessId, RunId, TaskId, TaskKey};

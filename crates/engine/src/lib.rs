@@ -30,8 +30,8 @@ pub use disk::{
 pub use engine::{Engine, Error};
 pub use llm::ModelRef;
 pub use requests::{
-    ANSWER_BYTES, AnswerError, CancelError, DeliverError, LimitOverrides, NewRun, OpenConflict, OpenFile, OpenHunk,
-    OpenVersion, Readiness, SubmitError, Submitted,
+    ANSWER_BYTES, AnswerError, CancelError, DeliverError, FieldProblem, LimitOverrides, NewRun, OpenConflict, OpenFile,
+    OpenHunk, OpenVersion, Readiness, SubmitError, Submitted,
 };
 pub use settings::{
     DeliveryError, DeliverySettings, Duties, ForgeCommand, ForgeWords, GeneratedRule, Generation, Identity,

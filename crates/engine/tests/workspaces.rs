@@ -5,7 +5,7 @@
 mod harness;
 
 use domain::{RunId, run::RunState};
-use engine::{LimitOverrides, ModelRef, NewRun, SubmitError, Submitted};
+use engine::{FieldProblem, LimitOverrides, ModelRef, NewRun, SubmitError, Submitted};
 use harness::{Harness, git};
 use sim_llm::Scenario;
 use std::{
@@ -66,7 +66,7 @@ async fn files_become_a_first_commit_only_on_request() {
     fs::create_dir(&directory).unwrap();
     fs::write(directory.join("a.txt"), "a\n").unwrap();
     let refused = submit(&harness, &directory, false).await.unwrap_err();
-    let SubmitError::Unusable { field, hint, .. } = &refused else {
+    let SubmitError::Unusable(FieldProblem { field, hint, .. }) = &refused else {
         panic!("{refused}");
     };
     assert_eq!(*field, "initialise");

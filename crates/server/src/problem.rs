@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use engine::{AnswerError, CancelError, DeliverError, SubmitError, view::FindRunError};
+use engine::{AnswerError, CancelError, DeliverError, FieldProblem, SubmitError, view::FindRunError};
 
 /// The longest error text of the framework that is kept.
 const REWORDED_BYTES: usize = 4 << 10;
@@ -64,29 +64,19 @@ impl From<Invalid> for Refusal {
     }
 }
 
+fn about_field(status: u16, kind: &str, title: &str, found: FieldProblem) -> Refusal {
+    Problem::new(status, kind, title, found.message)
+        .field(request_field(found.field))
+        .value(found.value)
+        .hint(found.hint)
+        .into()
+}
+
 impl From<SubmitError> for Refusal {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Invalid {
-                field,
-                value,
-                message,
-                hint,
-            } => Problem::new(422, "invalid-value", "A value can't be used", message)
-                .field(request_field(field))
-                .value(value)
-                .hint(hint)
-                .into(),
-            SubmitError::Unusable {
-                field,
-                value,
-                message,
-                hint,
-            } => Problem::new(409, "unusable", "What the request names can't be used", message)
-                .field(request_field(field))
-                .value(value)
-                .hint(hint)
-                .into(),
+            SubmitError::Invalid(found) => about_field(422, "invalid-value", "A value can't be used", found),
+            SubmitError::Unusable(found) => about_field(409, "unusable", "What the request names can't be used", found),
             SubmitError::KeyReused { key, run } => Problem::new(
                 409,
                 "idempotency-key-reused",

@@ -1,36 +1,16 @@
-//! What can be mended without guessing: edges that follow from the document itself.
+//! Repairs without guessing: edges that follow from the document itself.
 
 use super::{
     Checked, Problems,
     globs::{self, is_literal},
     graph::{self, Parents},
 };
-use crate::plan::{Dependency, PlanDocument, Why};
-use std::collections::BTreeSet;
 
-/// Files that a tool writes, whoever ran it: nobody owns them.
-const LOCK_FILES: [&str; 20] = [
-    "Cargo.lock",
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "bun.lock",
-    "bun.lockb",
-    "deno.lock",
-    "poetry.lock",
-    "pdm.lock",
-    "uv.lock",
-    "Pipfile.lock",
-    "Gemfile.lock",
-    "composer.lock",
-    "go.sum",
-    "flake.lock",
-    "mix.lock",
-    "pubspec.lock",
-    "Podfile.lock",
-    "gradle.lockfile",
-];
+use crate::{
+    lock_files::is_lock_file,
+    plan::{Dependency, PlanDocument, Why},
+};
+use std::collections::BTreeSet;
 
 /// Files that only list their neighbours: shared as soon as two tasks want them.
 const INDEXES: [&str; 7] = [
@@ -104,7 +84,7 @@ fn share_indexes(plan: &mut PlanDocument, repairs: &mut Vec<String>) {
         let wanted_elsewhere = owned
             .iter()
             .any(|(other, same)| other != index && globs::normal(same) == globs::normal(path));
-        let shared = LOCK_FILES.contains(&name) || (INDEXES.contains(&name) && wanted_elsewhere);
+        let shared = is_lock_file(name) || (INDEXES.contains(&name) && wanted_elsewhere);
         if !shared {
             continue;
         }

@@ -83,33 +83,28 @@ pub struct Submitted {
     pub created: bool,
 }
 
+/// What is wrong with a field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// The field, as the request names it.
+    pub field: &'static str,
+    /// The value that was found.
+    pub value: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
 /// Why a run was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// A value can't be used.
-    #[error("{message}")]
-    Invalid {
-        /// Which field, as the request names it.
-        field: &'static str,
-        /// The value that was found.
-        value: String,
-        /// What is wrong with it.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
+    #[error("{}", .0.message)]
+    Invalid(FieldProblem),
     /// The request is right, but what it names can't be used as things are.
-    #[error("{message}")]
-    Unusable {
-        /// Which field, as the request names it.
-        field: &'static str,
-        /// The value that was found.
-        value: String,
-        /// What prevents it.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
+    #[error("{}", .0.message)]
+    Unusable(FieldProblem),
     /// The idempotency key was used for another request.
     #[error("idempotency key {key} was used before for another request")]
     KeyReused {

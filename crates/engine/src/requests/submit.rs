@@ -3,7 +3,7 @@
 use crate::{
     context::{Layout, blocking},
     engine::Engine,
-    requests::{NewRun, SubmitError, Submitted},
+    requests::{FieldProblem, NewRun, SubmitError, Submitted},
     settings::Duties,
 };
 use domain::{RunId, effect::Effect, event::Event, limits::OBJECTIVE_BYTES, plan::first_line, run::RunState};
@@ -143,7 +143,7 @@ impl Engine {
         capped: bool,
     ) -> Result<ModelRef, SubmitError> {
         let Some(model) = requested.or(configured) else {
-            let problem = Problem {
+            let problem = FieldProblem {
                 field,
                 value: "(none)".into(),
                 message: "no model is named, and none is configured".into(),
@@ -153,31 +153,31 @@ impl Engine {
                     field.to_uppercase()
                 ),
             };
-            return Err(problem.unusable());
+            return Err(SubmitError::Unusable(problem));
         };
         let is_name =
             |text: &str| !text.trim().is_empty() && text.chars().count() <= MODEL_CHARACTERS && !text.contains('\0');
         if !is_name(&model.model) || !is_name(&model.provider) {
-            let problem = Problem {
+            let problem = FieldProblem {
                 field,
                 value: first_line(&model.to_string(), 80),
                 message: format!("provider and model name must have 1 to {MODEL_CHARACTERS} characters"),
                 hint: "a model is named as provider and model_name, such as openai and gpt-4o".into(),
             };
-            return Err(problem.invalid());
+            return Err(SubmitError::Invalid(problem));
         }
         self.context.models.check(model, capped).map_err(|error| {
             let (value, message) = (model.to_string(), error.to_string());
             let hint = "`orchestrator config` shows the configured providers; `orchestrator doctor` checks their keys";
-            let problem = Problem {
+            let problem = FieldProblem {
                 field,
                 value,
                 message,
                 hint: hint.to_owned(),
             };
             match error {
-                llm::Error::UnknownProvider { .. } => problem.invalid(),
-                _ => problem.unusable(),
+                llm::Error::UnknownProvider { .. } => SubmitError::Invalid(problem),
+                _ => SubmitError::Unusable(problem),
             }
         })?;
         Ok(model.clone())
@@ -197,60 +197,20 @@ impl Engine {
                 NotAdmitted::NotEmpty { .. } => ("initialise", "false".to_owned()),
                 _ => ("workspace_path", shown()),
             };
-            let problem = Problem {
+            let problem = FieldProblem {
                 field,
                 value,
                 message: refused.to_string(),
                 hint: refused.hint().to_owned(),
             };
             match refused {
-                NotAdmitted::Relative { .. } | NotAdmitted::TooLong { .. } | NotAdmitted::Nul => problem.invalid(),
+                NotAdmitted::Relative { .. } | NotAdmitted::TooLong { .. } | NotAdmitted::Nul => {
+                    SubmitError::Invalid(problem)
+                }
                 // The obstacle is on this machine and may be removed.
-                _ => problem.unusable(),
+                _ => SubmitError::Unusable(problem),
             }
         })
-    }
-}
-
-/// What is wrong with a field of the request.
-struct Problem {
-    field: &'static str,
-    value: String,
-    message: String,
-    hint: String,
-}
-
-impl Problem {
-    /// The request itself is wrong.
-    fn invalid(self) -> SubmitError {
-        let Self {
-            field,
-            value,
-            message,
-            hint,
-        } = self;
-        SubmitError::Invalid {
-            field,
-            value,
-            message,
-            hint,
-        }
-    }
-
-    /// The request is right, but can't be served as things are.
-    fn unusable(self) -> SubmitError {
-        let Self {
-            field,
-            value,
-            message,
-            hint,
-        } = self;
-        SubmitError::Unusable {
-            field,
-            value,
-            message,
-            hint,
-        }
     }
 }
 
@@ -271,12 +231,12 @@ fn request_document(new: &NewRun, objective: &str, [director, worker]: [&ModelRe
 
 fn check_texts(new: &NewRun) -> Result<(), SubmitError> {
     let invalid = |field, value: &str, message: String, hint: &str| {
-        Err(SubmitError::Invalid {
+        Err(SubmitError::Invalid(FieldProblem {
             field,
             value: first_line(value, 80),
             message,
             hint: hint.to_owned(),
-        })
+        }))
     };
     if new.objective.trim().is_empty() {
         return invalid(
@@ -350,12 +310,12 @@ fn check_limits(limits: &domain::limits::RunLimits) -> Result<(), SubmitError> {
         .into_iter()
         .find(|(_, value)| *value == 0 || *value > 1 << 31)
     {
-        Some((field, value)) => Err(SubmitError::Invalid {
+        Some((field, value)) => Err(SubmitError::Invalid(FieldProblem {
             field,
             value: value.to_string(),
             message: "the limit is out of range".into(),
             hint: format!("give a number from 1 to {}", 1u64 << 31),
-        }),
+        })),
         None => Ok(()),
     }
 }

@@ -67,3 +67,16 @@ pub(crate) static RETRIES: Counter<1> = Counter::new(
     )
     .labels(&[TASK_NAME]),
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind that is missing here would be counted as `other`.
+    #[test]
+    fn every_kind_of_effect_is_a_value_of_the_label() {
+        for kind in domain::effect::EffectKind::NAMES {
+            assert!(EFFECTS.contains(&kind), "{kind}");
+        }
+    }
+}

@@ -9,41 +9,6 @@ use git::{ConflictKind, GitError, Hub, Version};
 const TARGET_BYTES: usize = 200;
 const INTENT_CHARACTERS: usize = 600;
 
-/// Files that tools write to pin versions, by name: no choice of lines from both sides is what the tool would write.
-const LOCK_FILES: [&str; 26] = [
-    "Cargo.lock",
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "bun.lock",
-    "bun.lockb",
-    "deno.lock",
-    "poetry.lock",
-    "uv.lock",
-    "pdm.lock",
-    "Pipfile.lock",
-    "composer.lock",
-    "Gemfile.lock",
-    "go.sum",
-    "go.work.sum",
-    "flake.lock",
-    "mix.lock",
-    "rebar.lock",
-    "pubspec.lock",
-    "Podfile.lock",
-    "Cartfile.resolved",
-    "Package.resolved",
-    "packages.lock.json",
-    "gradle.lockfile",
-    ".terraform.lock.hcl",
-];
-
-/// Whether a tool writes this file to pin versions.
-pub(super) fn is_lock_file(path: &str) -> bool {
-    LOCK_FILES.contains(&name(path))
-}
-
 /// The description of a lock file without a rule.
 pub(super) fn lock_file(path: &str) -> String {
     format!(
@@ -167,9 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lock_files_are_recognised_by_name_and_described_with_the_setting() {
-        assert!(is_lock_file("web/package-lock.json") && is_lock_file("Cargo.lock"));
-        assert!(!is_lock_file("src/lock.rs") && !is_lock_file("package-lock.json/readme"));
+    fn lock_file_is_described_with_the_setting() {
         assert!(lock_file("a/yarn.lock").contains("files = \"yarn.lock\""));
     }
 }

@@ -15,7 +15,10 @@ mod remembered;
 
 use super::{Failure, entry::ActiveMerge};
 use crate::{context::blocking, settings::MergeSettings};
-use domain::merge::{Decision, Layer};
+use domain::{
+    lock_files::is_lock_file,
+    merge::{Decision, Layer},
+};
 use files::{OpenFile, OpenText};
 use generated::Regeneration;
 use git::{Conflict, ConflictFile, ConflictKind, RepoPath, TreeId};
@@ -162,9 +165,7 @@ impl ConflictResolver<'_> {
             return Ok(standing);
         }
         match (file.file.kind, &file.text) {
-            (ConflictKind::Content | ConflictKind::AddAdd | ConflictKind::Binary, _)
-                if describe::is_lock_file(&file.path) =>
-            {
+            (ConflictKind::Content | ConflictKind::AddAdd | ConflictKind::Binary, _) if is_lock_file(&file.path) => {
                 Ok(FileState::Open(describe::lock_file(&file.path)))
             }
             (ConflictKind::Content, Ok(text)) => self.by_hunk(file, text).await,
