@@ -41,13 +41,12 @@ use train::Train;
 
 /// How long a verdict waits for a shared hub. Afterwards its tree would have to be judged again.
 const VERDICT_RETRY_LIMIT: Duration = Duration::from_secs(60);
-/// After more failures in a row the branch is left to other processes for a while: they may not have the same trouble.
+/// After more failures in a row the branch is left to other processes for a while: they may not have the same problem.
 const MAX_FAILURES_IN_A_ROW: u32 = 3;
 /// How many processes may crash during one merge before it is rejected as poison.
 const MAX_STARTS: u32 = 20;
-/// The wait before the first retry. It doubles up to the longest; an intended landing is retried without a limit.
+/// The wait after a failure; it doubles with each one in a row.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
-const MAX_RETRY_WAIT: Duration = Duration::from_secs(30);
 
 /// The result of one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +91,7 @@ pub(crate) async fn work_queue(context: &Context, gates: &Gates, run: RunId, loc
                     context.pauses.pause_branch(run);
                     break;
                 }
-                let wait = RETRY_WAIT.saturating_mul(1 << failures.min(16));
-                pause(context, wait.min(MAX_RETRY_WAIT)).await;
+                pause(context, RETRY_WAIT * (1 << failures)).await;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Limits on retries of an entry that keeps failing, over all processes.
 //!
 //! At the limit the entry goes back to its worker with the reason, so that it does not block the queue. An intended
-//! landing has no limit: the branch may have moved already, so every process retries it, at the longest wait.
+//! landing has no limit: the branch may have moved already, so every process retries it.
 
 use super::{BranchLock, Failure, end::Ended, entry::ActiveMerge};
 use crate::context::{Context, step};
